@@ -1,0 +1,301 @@
+//! Personal API keys: their format, their checksum, and the digest that stands for one everywhere else.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What every personal API key begins with.
+pub const KEY_PREFIX: &str = "phx_";
+
+/// A longer value is no key. The longest known is 54 bytes; imported ones may differ.
+pub const MAX_KEY_BYTES: usize = 512;
+
+/// The digits of base62, in ASCII order, so that encoded numbers of one width sort as they count.
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// 256 bits in base62, left-padded with `0`.
+const SECRET_CHARS: usize = 44;
+
+/// A CRC-32 in base62, left-padded with `0`.
+const CHECKSUM_CHARS: usize = 6;
+
+/// A personal API key's value. It is a secret: `Debug` hides it, it has no `Display`, and it is never stored,
+/// cached or sent; its [`KeyDigest`] is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(Box<str>);
+
+/// Why a text cannot be a personal API key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// It does not begin with [`KEY_PREFIX`].
+    #[error("a personal API key begins with phx_")]
+    Prefix,
+    /// Nothing follows the prefix, or it is longer than [`MAX_KEY_BYTES`].
+    #[error("a personal API key has 5 to {MAX_KEY_BYTES} characters")]
+    Length,
+    /// It holds something other than the characters of an RFC 6750 token.
+    #[error("a personal API key holds letters, digits and -._~+/= only")]
+    Character,
+    /// It has the shape of a generated key, and its checksum is wrong: mistyped, cut or invented.
+    #[error("the key's checksum is wrong: it was mistyped or invented")]
+    Checksum,
+}
+
+impl ApiKey {
+    /// Makes a new key of 256 random bits.
+    pub fn from_entropy(entropy: [u8; 32]) -> Self {
+        let mut value = String::from(KEY_PREFIX);
+        push_base62::<SECRET_CHARS>(&mut value, entropy);
+        let checksum = crc32fast::hash(value.as_bytes());
+        push_base62::<CHECKSUM_CHARS>(&mut value, checksum.to_be_bytes());
+        ApiKey(value.into())
+    }
+
+    /// Reads a key as somebody sent or wrote it.
+    ///
+    /// A text of the generated shape must carry the right checksum; other shapes (imported keys) pass, because
+    /// only the key service can tell.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn parse(value: &[u8]) -> Result<Self, KeyError> {
+        let rest = value.strip_prefix(KEY_PREFIX.as_bytes()).ok_or(KeyError::Prefix)?;
+        if rest.is_empty() || value.len() > MAX_KEY_BYTES {
+            return Err(KeyError::Length);
+        }
+        let text = std::str::from_utf8(value).map_err(|_| KeyError::Character)?;
+        if !value.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b)) {
+            return Err(KeyError::Character);
+        }
+        if has_generated_shape(rest) && !checksum_is_right(value) {
+            return Err(KeyError::Checksum);
+        }
+        Ok(ApiKey(text.into()))
+    }
+
+    /// Whether the key has the generated format, whose checksum shows that it was not mistyped.
+    pub fn is_generated(&self) -> bool {
+        has_generated_shape(&self.0.as_bytes()[KEY_PREFIX.len()..])
+    }
+
+    /// What stands for the key everywhere but in its owner's hands.
+    pub fn digest(&self) -> KeyDigest {
+        KeyDigest::of_value(&self.0)
+    }
+
+    /// The secret itself, to be shown to its owner once.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// How the key is shown from then on: its first four characters, `...`, its last four; `********` where
+    /// that would give away too much of a value shorter than 16.
+    pub fn mask(&self) -> String {
+        let value = &self.0;
+        if value.len() < 16 {
+            return "********".to_owned();
+        }
+        format!("{}...{}", &value[..4], &value[value.len() - 4..])
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(redacted)")
+    }
+}
+
+fn has_generated_shape(rest: &[u8]) -> bool {
+    rest.len() == SECRET_CHARS + CHECKSUM_CHARS && rest.iter().all(u8::is_ascii_alphanumeric)
+}
+
+fn checksum_is_right(value: &[u8]) -> bool {
+    let (covered, written) = value.split_at(value.len() - CHECKSUM_CHARS);
+    let mut right = String::with_capacity(CHECKSUM_CHARS);
+    push_base62::<CHECKSUM_CHARS>(&mut right, crc32fast::hash(covered).to_be_bytes());
+    right.as_bytes() == written
+}
+
+/// Appends a big-endian number as exactly `WIDTH` base62 digits.
+fn push_base62<const WIDTH: usize>(out: &mut String, mut number: impl AsMut<[u8]>) {
+    let number = number.as_mut();
+    let mut digits = [b'0'; WIDTH];
+    for digit in digits.iter_mut().rev() {
+        let mut remainder = 0_u32;
+        for byte in number.iter_mut() {
+            let value = (remainder << 8) | u32::from(*byte);
+            *byte = (value / 62) as u8;
+            remainder = value % 62;
+        }
+        *digit = BASE62[remainder as usize];
+    }
+    out.extend(digits.iter().map(|&b| char::from(b)));
+}
+
+/// The SHA-256 of a key's value: what is cached, stored and sent in the key's stead.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyDigest([u8; 32]);
+
+/// The text is not 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is 64 hexadecimal digits")]
+pub struct InvalidDigest;
+
+impl KeyDigest {
+    /// The digest of a value, whatever its shape.
+    pub fn of_value(value: &str) -> Self {
+        KeyDigest(Sha256::digest(value.as_bytes()).into())
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    pub fn to_hex(&self) -> String {
+        let digits = b"0123456789abcdef";
+        let hex = self.0.iter().flat_map(|b| [digits[usize::from(b >> 4)], digits[usize::from(b & 15)]]);
+        hex.map(char::from).collect()
+    }
+}
+
+impl From<[u8; 32]> for KeyDigest {
+    fn from(bytes: [u8; 32]) -> Self {
+        KeyDigest(bytes)
+    }
+}
+
+impl FromStr for KeyDigest {
+    type Err = InvalidDigest;
+
+    fn from_str(hex: &str) -> Result<Self, Self::Err> {
+        let hex = hex.as_bytes();
+        if hex.len() != 64 {
+            return Err(InvalidDigest);
+        }
+        let digit = |b: u8| char::from(b).to_digit(16).ok_or(InvalidDigest);
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+            *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
+        }
+        Ok(KeyDigest(bytes))
+    }
+}
+
+impl TryFrom<String> for KeyDigest {
+    type Error = InvalidDigest;
+
+    fn try_from(hex: String) -> Result<Self, Self::Error> {
+        hex.parse()
+    }
+}
+
+impl From<KeyDigest> for String {
+    fn from(digest: KeyDigest) -> String {
+        digest.to_hex()
+    }
+}
+
+/// Shortened: enough to follow one key through a log.
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}…", &self.to_hex()[..12])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ZERO: &str = "phx_00000000000000000000000000000000000000000000";
+
+    #[test]
+    fn a_generated_key_has_the_documented_shape() {
+        let key = ApiKey::from_entropy([0; 32]);
+        assert_eq!(key.reveal().len(), 54);
+        assert!(key.reveal().starts_with(ZERO));
+        let highest = ApiKey::from_entropy([0xff; 32]);
+        assert_eq!(highest.reveal().len(), 54);
+        assert!(highest.is_generated() && key.is_generated());
+    }
+
+    #[test]
+    fn the_encoding_is_base62_of_the_whole_number() {
+        let mut entropy = [0; 32];
+        entropy[30] = 1; // 256 = 4 × 62 + 8
+        let key = ApiKey::from_entropy(entropy);
+        assert_eq!(&key.reveal()[..48], &format!("{}48", &ZERO[..46]));
+    }
+
+    #[test]
+    fn the_checksum_covers_prefix_and_secret() {
+        let key = ApiKey::from_entropy([0; 32]);
+        let mut expected = String::new();
+        push_base62::<6>(&mut expected, crc32fast::hash(ZERO.as_bytes()).to_be_bytes());
+        assert_eq!(&key.reveal()[48..], expected);
+        // The same number, computed outside this crate with zlib's crc32.
+        assert_eq!(crc32fast::hash(ZERO.as_bytes()), 263_989_943);
+    }
+
+    #[test]
+    fn a_mistyped_generated_key_is_refused_and_its_neighbours_are_not() {
+        let key = ApiKey::from_entropy([7; 32]);
+        assert_eq!(ApiKey::parse(key.reveal().as_bytes()), Ok(key.clone()));
+        for position in 4..54 {
+            let mut mistyped = key.reveal().as_bytes().to_vec();
+            mistyped[position] = if mistyped[position] == b'x' { b'y' } else { b'x' };
+            assert_eq!(ApiKey::parse(&mistyped), Err(KeyError::Checksum), "position {position}");
+        }
+        // One character less is another shape: only the service can tell.
+        assert!(ApiKey::parse(&key.reveal().as_bytes()[..53]).is_ok());
+    }
+
+    #[test]
+    fn the_documented_example_key_is_a_key_of_another_shape() {
+        let key = ApiKey::parse(b"phx_1234567890abcdef").unwrap();
+        assert!(!key.is_generated());
+        assert_eq!(key.mask(), "phx_...cdef");
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_refused_with_the_reason() {
+        let parse = |value: &[u8]| ApiKey::parse(value).unwrap_err();
+        assert_eq!(parse(b"phc_123"), KeyError::Prefix);
+        assert_eq!(parse(b"PHX_123"), KeyError::Prefix);
+        assert_eq!(parse(b""), KeyError::Prefix);
+        assert_eq!(parse(b"phx_"), KeyError::Length);
+        assert_eq!(parse(format!("phx_{}", "a".repeat(509)).as_bytes()), KeyError::Length);
+        assert_eq!(parse(b"phx_a b"), KeyError::Character);
+        assert_eq!(parse(b"phx_a,phx_b"), KeyError::Character);
+        assert_eq!(parse(b"phx_\xff\xfe"), KeyError::Character);
+        assert_eq!(parse("phx_é".as_bytes()), KeyError::Character);
+    }
+
+    #[test]
+    fn a_short_value_is_masked_whole() {
+        assert_eq!(ApiKey::parse(b"phx_short").unwrap().mask(), "********");
+    }
+
+    #[test]
+    fn a_key_never_prints_itself() {
+        assert_eq!(format!("{:?}", ApiKey::parse(b"phx_1234567890abcdef").unwrap()), "ApiKey(redacted)");
+    }
+
+    #[test]
+    fn a_digest_is_sha_256_of_the_value_in_hex() {
+        let digest = KeyDigest::of_value("phx_1234567890abcdef");
+        assert_eq!(digest.to_hex().len(), 64);
+        assert_eq!(digest.to_hex().parse(), Ok(digest));
+        assert_eq!(
+            KeyDigest::of_value("abc").to_hex(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        for hex in ["", "ba", &"g".repeat(64), &"é".repeat(32)] {
+            assert_eq!(hex.parse::<KeyDigest>(), Err(InvalidDigest), "{hex:?}");
+        }
+    }
+}

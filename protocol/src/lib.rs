@@ -1,0 +1,14 @@
+//! What the edge and the key service say to each other, and the format of a key.
+//!
+//! Both sides compile this crate, so a key has one format, a scope one meaning and the edge API one shape.
+//! Nothing here does I/O or reads a clock.
+
+mod edge_api;
+mod key;
+mod scope;
+
+pub use edge_api::{
+    ActiveVerdict, MAX_DIGESTS_PER_VERIFY, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse,
+};
+pub use key::{ApiKey, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES};
+pub use scope::{Action, InvalidScope, Scope, ScopeSet};

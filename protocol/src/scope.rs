@@ -1,0 +1,230 @@
+//! Scopes: what a key may do, written `object:read`, `object:write`, or `*` for everything.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a scope lets its holder do to an object. `Write` includes `Read`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// See it.
+    Read,
+    /// Change it, and see it.
+    Write,
+}
+
+impl Action {
+    /// The word used in a scope's text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Read => "read",
+            Action::Write => "write",
+        }
+    }
+}
+
+/// One scope.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Scope {
+    /// `*`: everything.
+    All,
+    /// `object:action`.
+    Object {
+        /// The resource's name: lower-case ASCII letters, digits and `_`, such as `feature_flag`.
+        object: Box<str>,
+        /// What may be done to it.
+        action: Action,
+    },
+}
+
+/// The text is not a scope.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Invalid scope: {0}")]
+pub struct InvalidScope(pub String);
+
+impl Scope {
+    /// Whether holding this scope is enough where `required` is asked for.
+    pub fn satisfies(&self, required: &Scope) -> bool {
+        match (self, required) {
+            (Scope::All, _) => true,
+            (Scope::Object { .. }, Scope::All) => false,
+            (Scope::Object { object, action }, Scope::Object { object: wanted, action: least }) => {
+                object == wanted && action >= least
+            }
+        }
+    }
+
+    /// The object's name; `None` for `*`.
+    pub fn object(&self) -> Option<&str> {
+        match self {
+            Scope::All => None,
+            Scope::Object { object, .. } => Some(object),
+        }
+    }
+}
+
+/// Whether `name` can be the object of a scope.
+fn is_object(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+impl FromStr for Scope {
+    type Err = InvalidScope;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidScope(text.to_owned());
+        if text == "*" {
+            return Ok(Scope::All);
+        }
+        let (object, action) = text.split_once(':').ok_or_else(invalid)?;
+        let action = match action {
+            "read" => Action::Read,
+            "write" => Action::Write,
+            _ => return Err(invalid()),
+        };
+        if !is_object(object) {
+            return Err(invalid());
+        }
+        Ok(Scope::Object { object: object.into(), action })
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = InvalidScope;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Scope> for String {
+    fn from(scope: Scope) -> String {
+        scope.to_string()
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::All => f.write_str("*"),
+            Scope::Object { object, action } => write!(f, "{object}:{}", action.as_str()),
+        }
+    }
+}
+
+/// The scopes that a key or a user holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScopeSet(Vec<Scope>);
+
+impl ScopeSet {
+    /// Reads scopes from their texts, keeping their order and dropping repetitions.
+    ///
+    /// # Errors
+    /// The first text that is not a scope.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidScope> {
+        let scopes = texts.into_iter().map(str::parse).collect::<Result<Vec<Scope>, _>>()?;
+        Ok(scopes.into_iter().collect())
+    }
+
+    /// Whether some scope of the set is enough where `required` is asked for.
+    pub fn permits(&self, required: &Scope) -> bool {
+        self.0.iter().any(|scope| scope.satisfies(required))
+    }
+
+    /// What remains of these scopes for a holder who is limited to `limit`.
+    ///
+    /// A scope that `limit` grants only in part shrinks to that part: `insight:write` under a limit of
+    /// `insight:read` leaves `insight:read`, and `*` leaves the whole limit.
+    pub fn limited_to(&self, limit: &ScopeSet) -> ScopeSet {
+        let kept = self.0.iter().filter(|scope| limit.permits(scope));
+        let shrunk = limit.0.iter().filter(|scope| self.permits(scope));
+        kept.chain(shrunk).cloned().collect::<ScopeSet>().without_implied()
+    }
+
+    /// Drops every scope that another of the set already grants.
+    fn without_implied(self) -> ScopeSet {
+        let implied = |scope: &Scope| self.0.iter().any(|other| other != scope && other.satisfies(scope));
+        ScopeSet(self.0.iter().filter(|scope| !implied(scope)).cloned().collect())
+    }
+
+    /// The scopes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Scope> {
+        self.0.iter()
+    }
+
+    /// Whether there is no scope at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<Scope> for ScopeSet {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        let mut set = Vec::new();
+        for scope in scopes {
+            if !set.contains(&scope) {
+                set.push(scope);
+            }
+        }
+        ScopeSet(set)
+    }
+}
+
+/// Separated by single spaces, as RFC 6749 section 3.3 writes a list of scopes.
+impl fmt::Display for ScopeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, scope) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            write!(f, "{scope}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(texts: &str) -> ScopeSet {
+        ScopeSet::parse(texts.split_whitespace()).unwrap()
+    }
+
+    #[test]
+    fn write_satisfies_read_and_a_star_satisfies_all() {
+        let permits = |held: &str, required: &str| set(held).permits(&required.parse().unwrap());
+        assert!(permits("insight:write", "insight:read"));
+        assert!(permits("insight:read", "insight:read"));
+        assert!(!permits("insight:read", "insight:write"));
+        assert!(!permits("insight:write", "cohort:read"));
+        assert!(permits("*", "cohort:write"));
+        assert!(permits("*", "*"));
+        assert!(!permits("insight:write cohort:write", "*"));
+        assert!(!permits("", "insight:read"));
+    }
+
+    #[test]
+    fn a_holder_gets_no_more_than_the_limit() {
+        let limited = |held: &str, limit: &str| set(held).limited_to(&set(limit)).to_string();
+        assert_eq!(limited("insight:write cohort:read", "insight:read"), "insight:read");
+        assert_eq!(limited("*", "insight:read cohort:write"), "insight:read cohort:write");
+        assert_eq!(limited("insight:read", "*"), "insight:read");
+        assert_eq!(limited("insight:read", "insight:write"), "insight:read");
+        assert_eq!(limited("*", "*"), "*");
+        assert_eq!(limited("*", ""), "");
+        assert_eq!(limited("insight:write", "cohort:write"), "");
+    }
+
+    #[test]
+    fn texts_that_are_no_scope_are_named() {
+        for text in
+            ["", "insight", "insight:", ":read", "insight:admin", "Insight:read", "a b:read", "*:read", "**"]
+        {
+            assert_eq!(text.parse::<Scope>(), Err(InvalidScope(text.into())), "{text:?}");
+        }
+    }
+}
