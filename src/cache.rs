@@ -1,0 +1,166 @@
+//! The verdicts that one VM remembers: bounded, active and inactive kept apart.
+//!
+//! Wrong keys are free to invent, so a flood of them must not push out right ones: each kind has a region of its own,
+//! and each region drops what was used longest ago.
+
+use std::hash::RandomState;
+use std::rc::Rc;
+
+use lru::LruCache;
+use protocol::{KeyDigest, ScopeSet};
+
+use crate::clock::Millis;
+use crate::config::CacheLimits;
+
+/// The holder of an active key, ready to be written into headers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The user whose key it is.
+    pub user_id: Box<str>,
+    /// The key's id, never its value.
+    pub key_id: Box<str>,
+    /// What the key may do.
+    pub scopes: ScopeSet,
+    /// The scopes as a header writes them, separated by spaces.
+    pub scopes_text: Box<str>,
+}
+
+/// What is known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is good, and this is its holder.
+    Active(Rc<Holder>),
+    /// It is not.
+    Inactive,
+}
+
+/// A bounded memory of verdicts.
+#[derive(Debug)]
+pub struct VerdictCache {
+    limits: CacheLimits,
+    active: LruCache<KeyDigest, (Rc<Holder>, Millis), RandomState>,
+    inactive: LruCache<KeyDigest, Millis, RandomState>,
+}
+
+impl VerdictCache {
+    /// An empty cache.
+    pub fn new(limits: CacheLimits) -> Self {
+        // Unbounded here, so that memory is taken as it is needed; `insert` keeps the bounds.
+        let active = LruCache::unbounded_with_hasher(RandomState::new());
+        let inactive = LruCache::unbounded_with_hasher(RandomState::new());
+        VerdictCache { limits, active, inactive }
+    }
+
+    /// What is remembered of a key and may still be used.
+    pub fn get(&mut self, digest: &KeyDigest, now: Millis) -> Option<Verdict> {
+        if let Some((holder, end)) = self.active.get(digest) {
+            if now < *end {
+                return Some(Verdict::Active(Rc::clone(holder)));
+            }
+            self.active.pop(digest);
+        }
+        let end = *self.inactive.get(digest)?;
+        if now < end {
+            return Some(Verdict::Inactive);
+        }
+        self.inactive.pop(digest);
+        None
+    }
+
+    /// Remembers a verdict that was asked for at `asked_at`, in place of whatever was known of the key.
+    ///
+    /// `expires_in_ms` is the life the key had left when it was asked about.
+    pub fn insert(
+        &mut self,
+        digest: KeyDigest,
+        verdict: &Verdict,
+        asked_at: Millis,
+        expires_in_ms: Option<u64>,
+    ) {
+        match verdict {
+            Verdict::Active(holder) => {
+                self.inactive.pop(&digest);
+                let life = self.limits.active_ttl_ms.min(expires_in_ms.unwrap_or(u64::MAX));
+                self.active.put(digest, (Rc::clone(holder), asked_at.plus(life)));
+                while self.active.len() > self.limits.max_active {
+                    self.active.pop_lru();
+                }
+            }
+            Verdict::Inactive => {
+                self.active.pop(&digest);
+                self.inactive.put(digest, asked_at.plus(self.limits.inactive_ttl_ms));
+                while self.inactive.len() > self.limits.max_inactive {
+                    self.inactive.pop_lru();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: CacheLimits =
+        CacheLimits { max_active: 3, max_inactive: 2, active_ttl_ms: 5_000, inactive_ttl_ms: 2_000 };
+    const START: Millis = Millis(1_000);
+
+    fn key(n: u32) -> KeyDigest {
+        KeyDigest::of_value(&n.to_string())
+    }
+
+    fn active() -> Verdict {
+        let scopes_text = "*".into();
+        let scopes = ScopeSet::parse(["*"]).unwrap();
+        Verdict::Active(Rc::new(Holder { user_id: "u".into(), key_id: "k".into(), scopes, scopes_text }))
+    }
+
+    #[test]
+    fn verdicts_are_used_until_their_time_is_over_and_not_a_moment_longer() {
+        let mut cache = VerdictCache::new(LIMITS);
+        cache.insert(key(1), &active(), START, None);
+        cache.insert(key(2), &Verdict::Inactive, START, None);
+        assert_eq!(cache.get(&key(1), START.plus(4_999)), Some(active()));
+        assert_eq!(cache.get(&key(1), START.plus(5_000)), None);
+        assert_eq!(cache.get(&key(2), START.plus(1_999)), Some(Verdict::Inactive));
+        assert_eq!(cache.get(&key(2), START.plus(2_000)), None);
+    }
+
+    #[test]
+    fn a_key_is_not_remembered_past_its_own_expiry() {
+        let mut cache = VerdictCache::new(LIMITS);
+        cache.insert(key(1), &active(), START, Some(10));
+        assert_eq!(cache.get(&key(1), START.plus(9)), Some(active()));
+        assert_eq!(cache.get(&key(1), START.plus(10)), None);
+    }
+
+    #[test]
+    fn a_flood_of_wrong_keys_evicts_no_right_one() {
+        let mut cache = VerdictCache::new(LIMITS);
+        (0..3).for_each(|n| cache.insert(key(n), &active(), START, None));
+        (3..1_000).for_each(|n| cache.insert(key(n), &Verdict::Inactive, START, None));
+        assert!((0..3).all(|n| cache.get(&key(n), START) == Some(active())));
+        assert_eq!((cache.active.len(), cache.inactive.len()), (3, 2));
+    }
+
+    #[test]
+    fn the_verdict_used_longest_ago_is_evicted_first() {
+        let mut cache = VerdictCache::new(LIMITS);
+        (0..3).for_each(|n| cache.insert(key(n), &active(), START, None));
+        cache.get(&key(0), START);
+        cache.insert(key(3), &active(), START, None);
+        assert_eq!(cache.get(&key(1), START), None);
+        assert_eq!(cache.get(&key(0), START), Some(active()));
+    }
+
+    #[test]
+    fn a_new_verdict_replaces_the_old_one_of_either_kind() {
+        let mut cache = VerdictCache::new(LIMITS);
+        cache.insert(key(1), &active(), START, None);
+        cache.insert(key(1), &Verdict::Inactive, START, None);
+        assert_eq!(cache.get(&key(1), START), Some(Verdict::Inactive));
+        assert_eq!(cache.get(&key(1), START.plus(3_000)), None);
+        cache.insert(key(1), &active(), START, None);
+        assert_eq!(cache.get(&key(1), START.plus(3_000)), Some(active()));
+    }
+}

@@ -1,0 +1,98 @@
+//! The filter's configuration: read as written, validated as a whole, every problem reported with its field's path.
+
+use std::fmt;
+
+use crate::reply::ErrorBodies;
+use crate::route::RouteTable;
+
+mod fields;
+mod read;
+#[cfg(test)]
+mod tests;
+
+/// A validated configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// Where and how keys are looked up.
+    pub key_service: KeyService,
+    /// What each request needs and what is answered and forwarded.
+    pub policy: Policy,
+    /// How many verdicts are kept, and for how long.
+    pub cache: CacheLimits,
+    /// How much may wait for answers.
+    pub lookups: LookupLimits,
+}
+
+/// Where and how keys are looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyService {
+    /// The name of the Envoy cluster of the edge API.
+    pub cluster: String,
+    /// The `:authority` of callouts.
+    pub authority: String,
+    /// How long a callout may take, in milliseconds.
+    pub timeout_ms: u32,
+    /// The environment variable of the VM that holds the edge token.
+    pub token_env: String,
+}
+
+/// What each request needs and what is answered and forwarded.
+#[derive(Debug)]
+pub struct Policy {
+    /// The rules.
+    pub routes: RouteTable,
+    /// The `realm` of `WWW-Authenticate` (RFC 9110 section 11.5).
+    pub realm: String,
+    /// The shape of error bodies.
+    pub error_bodies: ErrorBodies,
+    /// Whether CORS preflights pass without identity.
+    pub forward_preflights: bool,
+    /// The headers that carry the caller's identity upstream.
+    pub identity_headers: IdentityHeaders,
+    /// Whether an accepted key is kept from the upstream.
+    pub hide_credentials: bool,
+}
+
+/// The headers that carry the caller's identity upstream: user id, key id and scopes, in this order, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityHeaders(pub [Box<str>; 3]);
+
+/// How many verdicts one VM keeps, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Active verdicts kept at most.
+    pub max_active: usize,
+    /// Inactive verdicts kept at most, apart from the active ones.
+    pub max_inactive: usize,
+    /// How long an active verdict may be used, in milliseconds since it was asked for.
+    pub active_ttl_ms: u64,
+    /// How long an inactive verdict may be used, in milliseconds since it was asked for.
+    pub inactive_ttl_ms: u64,
+}
+
+/// How much one VM lets wait for the key service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookupLimits {
+    /// Digests asked about at the same time.
+    pub max_digests: usize,
+    /// Requests that wait for an answer at the same time.
+    pub max_waiters: usize,
+}
+
+/// One thing wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `routes[3].path`.
+    pub path: String,
+    /// What.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// The documented table, written as a configuration writes `routes`: what applies where there are none.
+const DEFAULT_ROUTES: &str = include_str!("config/default_routes.json");

@@ -1,0 +1,224 @@
+//! From the JSON that Envoy passes to a validated [`Config`].
+
+use serde_json::Value;
+
+use super::fields::{Fields, Problems, kind};
+use super::{
+    CacheLimits, Config, DEFAULT_ROUTES, IdentityHeaders, KeyService, LookupLimits, Policy, Problem,
+};
+use crate::reply::ErrorBodies;
+use crate::route::{Conflict, Requirement, RouteTable, Rule, Template};
+
+/// A day, in milliseconds: longer than anything here should last.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl Config {
+    /// Reads a configuration from JSON, whether it was a `google.protobuf.Struct` or a `StringValue`.
+    ///
+    /// # Errors
+    /// Every problem there is, not the first alone.
+    pub fn read(json: &[u8]) -> Result<Config, Vec<Problem>> {
+        let value = serde_json::from_slice(json).map_err(|error| {
+            let message =
+                if json.is_empty() { "is empty".to_owned() } else { format!("is not JSON: {error}") };
+            vec![Problem { path: "configuration".to_owned(), message }]
+        })?;
+        let problems = Problems::default();
+        let mut fields = Fields::of(value, String::new(), &problems);
+        let key_service = key_service(&mut fields);
+        let routes = routes(&mut fields, &problems);
+        let realm = realm(&mut fields);
+        let error_bodies = match fields.take_choice("error_bodies", &["documented", "posthog"]) {
+            Some(1) => ErrorBodies::Posthog,
+            _ => ErrorBodies::Documented,
+        };
+        let forward_preflights =
+            fields.take_choice("cors_preflight", &["authenticate", "forward"]) == Some(1);
+        let identity_headers = identity_headers(&mut fields);
+        let hide_credentials = fields.take_bool("hide_credentials").unwrap_or(false);
+        let cache = cache(&mut fields);
+        let lookups = lookups(&mut fields);
+        fields.finish();
+        let policy =
+            Policy { routes, realm, error_bodies, forward_preflights, identity_headers, hide_credentials };
+        match problems.into_vec() {
+            problems if problems.is_empty() => Ok(Config { key_service, policy, cache, lookups }),
+            problems => Err(problems),
+        }
+    }
+}
+
+/// Replacing one of these would break the request, or the credential in it.
+const RESERVED_HEADERS: [&str; 14] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "origin",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn key_service(fields: &mut Fields<'_>) -> KeyService {
+    let mut fields = fields.take_fields("key_service");
+    let cluster = fields.take_string("cluster").unwrap_or_default();
+    if cluster.is_empty() {
+        fields.problem("cluster", "is required: the name of the Envoy cluster of the key service's edge API");
+    }
+    let authority = fields.take_string("authority").unwrap_or_else(|| cluster.clone());
+    if !authority.bytes().all(|b| b.is_ascii_graphic()) {
+        fields.problem("authority", "must be a host name");
+    }
+    let timeout_ms = fields.take_number("timeout_ms", 1..=60_000).unwrap_or(1_000) as u32;
+    let token_env = fields.take_string("token_env").unwrap_or_else(|| "EDGE_TOKEN".to_owned());
+    if token_env.is_empty() || token_env.contains(['=', '\0']) {
+        fields.problem("token_env", "must be the name of an environment variable");
+    }
+    fields.finish();
+    KeyService { cluster, authority, timeout_ms, token_env }
+}
+
+fn realm(fields: &mut Fields<'_>) -> String {
+    let realm = fields.take_string("realm").unwrap_or_else(|| "api".to_owned());
+    let quotable = |b: u8| (b == b' ' || b.is_ascii_graphic()) && b != b'"' && b != b'\\';
+    if !realm.bytes().all(quotable) {
+        fields.problem("realm", "must be printable ASCII without quotes and backslashes");
+    }
+    realm
+}
+
+fn identity_headers(fields: &mut Fields<'_>) -> IdentityHeaders {
+    let mut fields = fields.take_fields("identity_headers");
+    let mut names: [Box<str>; 3] = Default::default();
+    let defaults = [("user_id", "x-auth-user-id"), ("key_id", "x-auth-key-id"), ("scopes", "x-auth-scopes")];
+    for (at, (field, default)) in defaults.into_iter().enumerate() {
+        let name = fields.take_string(field).unwrap_or_else(|| default.to_owned()).to_ascii_lowercase();
+        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if name.is_empty() || !name.bytes().all(is_name) {
+            fields.problem(
+                field,
+                format!("must be a header name of letters, digits and hyphens, not {name:?}"),
+            );
+        } else if RESERVED_HEADERS.contains(&name.as_str()) {
+            fields.problem(field, format!("must not be {name:?}, which HTTP itself uses"));
+        } else if names.iter().any(|other| **other == *name) {
+            fields.problem(field, format!("{name:?} is taken by another identity header"));
+        }
+        names[at] = name.into();
+    }
+    fields.finish();
+    IdentityHeaders(names)
+}
+
+fn cache(fields: &mut Fields<'_>) -> CacheLimits {
+    let mut fields = fields.take_fields("cache");
+    let limits = CacheLimits {
+        max_active: fields.take_number("max_active", 1..=10_000_000).unwrap_or(100_000) as usize,
+        max_inactive: fields.take_number("max_inactive", 1..=10_000_000).unwrap_or(10_000) as usize,
+        active_ttl_ms: fields.take_number("active_ttl_ms", 0..=DAY_MS).unwrap_or(5_000),
+        inactive_ttl_ms: fields.take_number("inactive_ttl_ms", 0..=DAY_MS).unwrap_or(2_000),
+    };
+    fields.finish();
+    limits
+}
+
+fn lookups(fields: &mut Fields<'_>) -> LookupLimits {
+    let mut fields = fields.take_fields("lookups");
+    let limits = LookupLimits {
+        max_digests: fields.take_number("max_digests", 1..=1_000_000).unwrap_or(1_000) as usize,
+        max_waiters: fields.take_number("max_waiters", 1..=1_000_000).unwrap_or(10_000) as usize,
+    };
+    fields.finish();
+    limits
+}
+
+fn routes(fields: &mut Fields<'_>, problems: &Problems) -> RouteTable {
+    let mut table = RouteTable::default();
+    let list = fields.take_list("routes").unwrap_or_else(|| {
+        let shipped = serde_json::from_str(DEFAULT_ROUTES);
+        shipped.unwrap_or_else(|error| {
+            fields.problem("routes", format!("the shipped table is not JSON: {error}"));
+            Vec::new()
+        })
+    });
+    for (at, value) in list.into_iter().enumerate() {
+        let path = fields.path_of(&format!("routes[{at}]"));
+        let rule = rule(Fields::of(value, path.clone(), problems), problems);
+        if rule.is_some_and(|rule| table.add(rule) == Err(Conflict)) {
+            problems.add(path, "an earlier rule has the same path and method");
+        }
+    }
+    table
+}
+
+fn rule(mut fields: Fields<'_>, problems: &Problems) -> Option<Rule> {
+    let template = match fields.take_string("path") {
+        Some(path) => {
+            path.parse::<Template>().map_err(|error| fields.problem("path", format!("{path:?} {error}"))).ok()
+        }
+        None => {
+            fields.problem("path", "is required");
+            None
+        }
+    };
+    let methods = methods(&mut fields, problems);
+    let public = fields.take_bool("public").unwrap_or(false);
+    let requirement = match (public, fields.take_string("scope")) {
+        (true, None) => Some(Requirement::Public),
+        (false, Some(scope)) => requirement(&scope).or_else(|| {
+            fields.problem(
+                "scope",
+                format!("{scope:?} is no scope: write object, object:read, object:write or *"),
+            );
+            None
+        }),
+        _ => {
+            fields.problem("scope", "exactly one of scope and public: true is required");
+            None
+        }
+    };
+    fields.finish();
+    Some(Rule { template: template?, methods: methods?, requirement: requirement? })
+}
+
+/// `object` follows the method; `object:action` and `*` hold for every method.
+fn requirement(scope: &str) -> Option<Requirement> {
+    if let Ok(scope) = scope.parse() {
+        return Some(Requirement::Fixed(scope));
+    }
+    format!("{scope}:read").parse::<protocol::Scope>().ok().map(|_| Requirement::of_object(scope))
+}
+
+/// The outer `None` says that something was wrong, the inner one that the rule is about every method.
+fn methods(fields: &mut Fields<'_>, problems: &Problems) -> Option<Option<Vec<String>>> {
+    let Some(list) = fields.take_list("methods") else { return Some(None) };
+    if list.is_empty() {
+        fields.problem("methods", "must name a method, or be left out for all");
+    }
+    let mut methods = Vec::new();
+    for (at, value) in list.iter().enumerate() {
+        match value {
+            Value::String(method)
+                if !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') =>
+            {
+                methods.push(method.clone());
+            }
+            Value::String(method) => {
+                let path = fields.path_of(&format!("methods[{at}]"));
+                problems.add(path, format!("must be a method in upper case, not {method:?}"));
+            }
+            other => {
+                let path = fields.path_of(&format!("methods[{at}]"));
+                problems.add(path, format!("must be a string, not {}", kind(other)));
+            }
+        }
+    }
+    (!methods.is_empty() && methods.len() == list.len()).then_some(Some(methods))
+}

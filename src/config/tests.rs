@@ -1,0 +1,102 @@
+use super::*;
+
+fn problems(json: &str) -> Vec<String> {
+    Config::read(json.as_bytes()).unwrap_err().iter().map(Problem::to_string).collect()
+}
+
+const LEAST: &str = r#"{"key_service":{"cluster":"key_service"}}"#;
+
+#[test]
+fn only_the_cluster_is_required() {
+    let config = Config::read(LEAST.as_bytes()).unwrap();
+    assert_eq!(
+        config.key_service,
+        KeyService {
+            cluster: "key_service".into(),
+            authority: "key_service".into(),
+            timeout_ms: 1_000,
+            token_env: "EDGE_TOKEN".into()
+        }
+    );
+    let defaults = CacheLimits {
+        max_active: 100_000,
+        max_inactive: 10_000,
+        active_ttl_ms: 5_000,
+        inactive_ttl_ms: 2_000,
+    };
+    assert_eq!(config.cache, defaults);
+    assert_eq!(config.lookups, LookupLimits { max_digests: 1_000, max_waiters: 10_000 });
+    let names = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"].map(Box::from);
+    assert_eq!(config.policy.identity_headers, IdentityHeaders(names));
+    assert!(!config.policy.hide_credentials && !config.policy.forward_preflights);
+    assert_eq!(
+        problems("{}"),
+        ["key_service.cluster: is required: the name of the Envoy cluster of the key service's edge API"]
+    );
+}
+
+#[test]
+fn every_problem_is_reported_with_its_path() {
+    let json = r#"{
+        "key_service": {"cluster": 7, "timeout_ms": 0, "tokn_env": "X"},
+        "routes": [
+            {"path": "decide", "public": true},
+            {"path": "/a", "scope": "insight:admin"},
+            {"path": "/b", "scope": "insight", "public": true},
+            {"path": "/c"},
+            {"scope": "insight", "methods": ["get", 1]},
+            "x",
+            {"path": "/d/{id}", "public": true},
+            {"path": "/d/{name}/", "scope": "*"}
+        ],
+        "realm": "a\"b",
+        "error_bodies": "json",
+        "identity_headers": {"user_id": "x-a", "key_id": "X-A", "scopes": "content-length"},
+        "hide_credentials": "yes",
+        "cache": {"max_active": 1.5},
+        "lookups": {"max_waiters": -1},
+        "extra": null
+    }"#;
+    assert_eq!(
+        problems(json),
+        [
+            "key_service.cluster: must be a string, not a number",
+            "key_service.cluster: is required: the name of the Envoy cluster of the key service's edge API",
+            "key_service.timeout_ms: must be a whole number from 1 to 60000, not 0",
+            "key_service.tokn_env: unknown field; known here: cluster, authority, timeout_ms, token_env",
+            r#"routes[0].path: "decide" must begin with "/""#,
+            r#"routes[1].scope: "insight:admin" is no scope: write object, object:read, object:write or *"#,
+            "routes[2].scope: exactly one of scope and public: true is required",
+            "routes[3].scope: exactly one of scope and public: true is required",
+            "routes[4].path: is required",
+            r#"routes[4].methods[0]: must be a method in upper case, not "get""#,
+            "routes[4].methods[1]: must be a string, not a number",
+            "routes[5]: must be an object, not a string",
+            "routes[5].path: is required",
+            "routes[5].scope: exactly one of scope and public: true is required",
+            "routes[7]: an earlier rule has the same path and method",
+            "realm: must be printable ASCII without quotes and backslashes",
+            r#"error_bodies: must be documented or posthog, not "json""#,
+            r#"identity_headers.key_id: "x-a" is taken by another identity header"#,
+            r#"identity_headers.scopes: must not be "content-length", which HTTP itself uses"#,
+            "hide_credentials: must be true or false, not a string",
+            "cache.max_active: must be a whole number from 1 to 10000000, not 1.5",
+            "lookups.max_waiters: must be a whole number from 1 to 1000000, not -1",
+            "extra: unknown field; known here: key_service, routes, realm, error_bodies, cors_preflight, identity_headers, hide_credentials, cache, lookups",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_object_is_refused() {
+    assert_eq!(problems(""), ["configuration: is empty"]);
+    assert!(problems("{")[0].starts_with("configuration: is not JSON: "));
+    assert_eq!(problems("[]")[0], "configuration: must be an object, not a list");
+}
+
+#[test]
+fn numbers_may_be_written_as_doubles() {
+    let json = r#"{"key_service":{"cluster":"k","timeout_ms":2.5e3},"cache":{"max_active":1e+06}}"#;
+    let config = Config::read(json.as_bytes()).unwrap();
+    assert_eq!((config.key_service.timeout_ms, config.cache.max_active), (2_500, 1_000_000));
+}

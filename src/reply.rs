@@ -1,0 +1,153 @@
+//! Denials as HTTP responses: status, headers and body of each.
+
+use serde::Serialize;
+
+use crate::decision::Denial;
+
+/// The shape of error bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorBodies {
+    /// `{"detail":"…"}` alone, as documented.
+    Documented,
+    /// PostHog's own four fields around the same detail.
+    Posthog,
+}
+
+/// A response to send instead of forwarding.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status code.
+    pub status: u32,
+    /// Why, in one word, for access logs (`%RESPONSE_CODE_DETAILS%`).
+    pub reason: &'static str,
+    /// Header names and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// The JSON body.
+    pub body: Vec<u8>,
+}
+
+/// The fields of a body, in their order.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    code: &'a str,
+    detail: &'a str,
+    attr: Option<&'a str>,
+}
+
+/// The documented body.
+#[derive(Serialize)]
+struct Detail<'a> {
+    detail: &'a str,
+}
+
+const NOT_AUTHENTICATED: &str = "Authentication credentials were not provided.";
+const NOT_PERMITTED: &str = "You do not have permission to perform this action.";
+const UNAVAILABLE: &str = "The API key could not be checked right now. Please try again.";
+
+impl Reply {
+    /// The response to a denied request.
+    pub fn to(denial: &Denial, realm: &str, bodies: ErrorBodies) -> Self {
+        let detail = match denial {
+            Denial::Ambiguous(ambiguity) => ambiguity.to_string(),
+            Denial::Missing | Denial::Invalid => NOT_AUTHENTICATED.to_owned(),
+            Denial::Forbidden(_) => NOT_PERMITTED.to_owned(),
+            Denial::Unavailable => UNAVAILABLE.to_owned(),
+        };
+        // Status, reason, PostHog's type and code.
+        let (status, reason, kind, code) = match denial {
+            Denial::Ambiguous(_) => (400, "ambiguous_request", "invalid_request", "parse_error"),
+            Denial::Missing => (401, "key_missing", "authentication_error", "not_authenticated"),
+            Denial::Invalid => (401, "key_invalid", "authentication_error", "authentication_failed"),
+            Denial::Forbidden(_) => (403, "scope_missing", "authentication_error", "permission_denied"),
+            Denial::Unavailable => (503, "key_service_unavailable", "server_error", "service_unavailable"),
+        };
+        let mut headers = vec![("content-type", "application/json".to_owned())];
+        // RFC 6750 section 3: no error code where no credentials were presented.
+        let challenge = |error: String| ("www-authenticate", format!("Bearer realm=\"{realm}\"{error}"));
+        match denial {
+            Denial::Missing => headers.push(challenge(String::new())),
+            Denial::Invalid => headers.push(challenge(", error=\"invalid_token\"".to_owned())),
+            Denial::Forbidden(scope) => {
+                headers.push(challenge(format!(", error=\"insufficient_scope\", scope=\"{scope}\"")));
+            }
+            Denial::Unavailable => headers.push(("retry-after", "1".to_owned())),
+            Denial::Ambiguous(_) => {}
+        }
+        let body = match bodies {
+            ErrorBodies::Documented => serde_json::to_vec(&Detail { detail: &detail }),
+            ErrorBodies::Posthog => serde_json::to_vec(&Body { kind, code, detail: &detail, attr: None }),
+        };
+        // Strings alone cannot fail to serialise; an empty body would still carry the right status.
+        Reply { status, reason, headers, body: body.unwrap_or_default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Ambiguity;
+
+    fn print(denial: &Denial, bodies: ErrorBodies) -> String {
+        let reply = Reply::to(denial, "api", bodies);
+        let headers: Vec<String> =
+            reply.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let body = String::from_utf8(reply.body).unwrap();
+        format!("{} {} | {} | {body}", reply.status, reply.reason, headers.join(" | "))
+    }
+
+    /// All denials. A new one does not compile here until it has its line in the table.
+    fn all() -> Vec<Denial> {
+        let listed = vec![
+            Denial::Ambiguous(Ambiguity::DotSegment),
+            Denial::Missing,
+            Denial::Invalid,
+            Denial::Forbidden("insight:read".parse().unwrap()),
+            Denial::Unavailable,
+        ];
+        for denial in &listed {
+            match denial {
+                Denial::Ambiguous(_)
+                | Denial::Missing
+                | Denial::Invalid
+                | Denial::Forbidden(_)
+                | Denial::Unavailable => {}
+            }
+        }
+        listed
+    }
+
+    #[test]
+    fn the_whole_table_with_documented_bodies() {
+        let table: Vec<String> = all().iter().map(|denial| print(denial, ErrorBodies::Documented)).collect();
+        assert_eq!(
+            table,
+            [
+                r#"400 ambiguous_request | content-type: application/json | {"detail":"The request path has a dot segment."}"#,
+                r#"401 key_missing | content-type: application/json | www-authenticate: Bearer realm="api" | {"detail":"Authentication credentials were not provided."}"#,
+                r#"401 key_invalid | content-type: application/json | www-authenticate: Bearer realm="api", error="invalid_token" | {"detail":"Authentication credentials were not provided."}"#,
+                r#"403 scope_missing | content-type: application/json | www-authenticate: Bearer realm="api", error="insufficient_scope", scope="insight:read" | {"detail":"You do not have permission to perform this action."}"#,
+                r#"503 key_service_unavailable | content-type: application/json | retry-after: 1 | {"detail":"The API key could not be checked right now. Please try again."}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn the_whole_table_with_posthog_bodies() {
+        let table: Vec<String> = all()
+            .iter()
+            .map(|denial| String::from_utf8(Reply::to(denial, "api", ErrorBodies::Posthog).body).unwrap())
+            .collect();
+        assert_eq!(
+            table,
+            [
+                r#"{"type":"invalid_request","code":"parse_error","detail":"The request path has a dot segment.","attr":null}"#,
+                r#"{"type":"authentication_error","code":"not_authenticated","detail":"Authentication credentials were not provided.","attr":null}"#,
+                r#"{"type":"authentication_error","code":"authentication_failed","detail":"Authentication credentials were not provided.","attr":null}"#,
+                r#"{"type":"authentication_error","code":"permission_denied","detail":"You do not have permission to perform this action.","attr":null}"#,
+                r#"{"type":"server_error","code":"service_unavailable","detail":"The API key could not be checked right now. Please try again.","attr":null}"#,
+            ]
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! Reads from a request's header bytes what access depends on, and refuses what two hops could read differently.
+//!
+//! A gateway and the service behind it see the same bytes and may still understand another path, host or key: one
+//! decodes `%2e%2e`, the other does not; one takes the first of two `Authorization` headers, the other the last.
+//! Whoever can make them differ walks past every rule, so such a request is refused before any rule is looked at.
+
+use crate::credential;
+use crate::headers::HeaderPairs;
+
+/// One request's head, as far as access depends on it, borrowed from the header bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RequestHead<'a> {
+    /// The method, as sent.
+    pub method: &'a [u8],
+    /// The path before any `?`; checked, still percent-encoded.
+    pub path: &'a [u8],
+    /// What follows the `Bearer` scheme of the one `Authorization` header.
+    pub bearer_token: Option<&'a [u8]>,
+    /// Whether this is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`.
+    pub is_preflight: bool,
+    /// Names of headers the sender set that only this filter may set; to be removed.
+    pub forged: Vec<&'a str>,
+}
+
+/// What two hops could read differently in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguity {
+    /// The header block itself could not be read.
+    #[error("The request headers are malformed.")]
+    Headers,
+    /// No method, or more than one.
+    #[error("The request method is missing or repeated.")]
+    Method,
+    /// A header that makes some servers act on another method.
+    #[error("The request overrides its method.")]
+    MethodOverride,
+    /// No path, more than one, or one that does not begin with a slash.
+    #[error("The request path is missing, repeated or not absolute.")]
+    Path,
+    /// A header that makes some servers act on another path.
+    #[error("The request overrides its path.")]
+    PathOverride,
+    /// `//`, which some servers merge into one slash.
+    #[error("The request path has an empty segment.")]
+    EmptySegment,
+    /// `.` or `..`, which some servers resolve.
+    #[error("The request path has a dot segment.")]
+    DotSegment,
+    /// A raw `\`, `;`, `#`, space, control character or non-ASCII byte.
+    #[error("The request path has a character that must be percent-encoded.")]
+    PathCharacter,
+    /// A broken escape, or one of a character that needs none or that changes the path's structure.
+    #[error("The request path has a percent-encoding that is broken or not needed.")]
+    PathEncoding,
+    /// No host, more than one, or one that is not a plain `host[:port]`.
+    #[error("The request host is missing, repeated or malformed.")]
+    Authority,
+    /// More than one `Authorization` header, or a bearer token that is more than one word.
+    #[error("The Authorization header is repeated or malformed.")]
+    Credential,
+}
+
+impl<'a> RequestHead<'a> {
+    /// Reads a head from its headers, among which `own_headers` are those that only this filter may set (lower case,
+    /// with hyphens).
+    ///
+    /// # Errors
+    /// The first [`Ambiguity`] found.
+    pub fn read(headers: HeaderPairs<'a>, own_headers: &[Box<str>]) -> Result<Self, Ambiguity> {
+        let (mut method, mut path, mut authority, mut host, mut authorization) =
+            (None, None, None, None, None);
+        let (mut origin, mut requested_method) = (false, false);
+        let mut forged = Vec::new();
+        for pair in headers {
+            let (name, value) = pair.map_err(|_| Ambiguity::Headers)?;
+            match name {
+                b":method" => once(&mut method, value, Ambiguity::Method)?,
+                b":path" => once(&mut path, value, Ambiguity::Path)?,
+                b":authority" => once(&mut authority, value, Ambiguity::Authority)?,
+                b"host" => once(&mut host, value, Ambiguity::Authority)?,
+                b"authorization" => once(&mut authorization, value, Ambiguity::Credential)?,
+                b"origin" => origin = true,
+                b"access-control-request-method" => requested_method = true,
+                b"x-http-method-override" | b"x-http-method" | b"x-method-override" => {
+                    return Err(Ambiguity::MethodOverride);
+                }
+                b"x-original-url" | b"x-rewrite-url" => return Err(Ambiguity::PathOverride),
+                _ => {
+                    if own_headers.iter().any(|own| is_spelling_of(name, own.as_bytes())) {
+                        forged.push(std::str::from_utf8(name).map_err(|_| Ambiguity::Headers)?);
+                    }
+                }
+            }
+        }
+        let method = method.filter(|method| !method.is_empty()).ok_or(Ambiguity::Method)?;
+        let path = path_without_query(path.ok_or(Ambiguity::Path)?);
+        check_path(path)?;
+        check_authority(authority, host)?;
+        let bearer_token = match authorization {
+            Some(value) => credential::bearer_token(value)?,
+            None => None,
+        };
+        let is_preflight = method == b"OPTIONS" && origin && requested_method;
+        Ok(RequestHead { method, path, bearer_token, is_preflight, forged })
+    }
+}
+
+fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], repeated: Ambiguity) -> Result<(), Ambiguity> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(repeated),
+    }
+}
+
+/// Whether servers that ignore letter case, or read `_` as `-` (CGI's habit), take `name` for `own`.
+fn is_spelling_of(name: &[u8], own: &[u8]) -> bool {
+    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == own.len() && name.iter().zip(own).all(|(byte, own)| folded(byte) == *own)
+}
+
+fn path_without_query(path: &[u8]) -> &[u8] {
+    path.split(|&byte| byte == b'?').next().unwrap_or(path)
+}
+
+fn check_path(path: &[u8]) -> Result<(), Ambiguity> {
+    let rest = path.strip_prefix(b"/").ok_or(Ambiguity::Path)?;
+    let rest = rest.strip_suffix(b"/").unwrap_or(rest);
+    if path == b"/" {
+        return Ok(());
+    }
+    rest.split(|&byte| byte == b'/').try_for_each(check_segment)
+}
+
+fn check_segment(segment: &[u8]) -> Result<(), Ambiguity> {
+    match segment {
+        b"" => return Err(Ambiguity::EmptySegment),
+        b"." | b".." => return Err(Ambiguity::DotSegment),
+        _ => {}
+    }
+    let mut bytes = segment.iter();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let escape = hex_pair(bytes.next(), bytes.next()).ok_or(Ambiguity::PathEncoding)?;
+                let starts_another =
+                    escape == b'%' && hex_pair(bytes.clone().next(), bytes.clone().nth(1)).is_some();
+                if must_not_be_escaped(escape) || starts_another {
+                    return Err(Ambiguity::PathEncoding);
+                }
+            }
+            b'\\' | b';' | b'#' | b' ' | 0x7f.. | ..0x20 => return Err(Ambiguity::PathCharacter),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The byte that two hexadecimal digits stand for.
+pub(crate) fn hex_pair(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
+    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
+    Some((digit(high)? << 4 | digit(low)?) as u8)
+}
+
+/// Whether an escape of this byte means another path to a server that decodes it before it routes: unreserved
+/// characters need none (RFC 3986 section 2.3), separators change the structure, controls end strings.
+fn must_not_be_escaped(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~/\\".contains(&byte) || byte.is_ascii_control()
+}
+
+/// `host[:port]`, once; a `Host` beside the authority must say the same.
+fn check_authority(authority: Option<&[u8]>, host: Option<&[u8]>) -> Result<(), Ambiguity> {
+    let named = authority.or(host).ok_or(Ambiguity::Authority)?;
+    let same = host.is_none_or(|host| host == named);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+=".contains(byte);
+    if named.is_empty() || !same || !named.iter().all(plain) {
+        return Err(Ambiguity::Authority);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

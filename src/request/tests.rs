@@ -1,0 +1,148 @@
+use super::*;
+use crate::headers::serialise;
+
+/// Reads a head whose headers are these, beside whatever of method, path and authority they do not name.
+fn read(headers: &[(&str, &str)]) -> Result<String, Ambiguity> {
+    let mut all: Vec<(&str, &[u8])> = Vec::new();
+    for (name, value) in [(":method", "GET"), (":path", "/"), (":authority", "api.example.com")] {
+        if !headers.iter().any(|(given, _)| *given == name) {
+            all.push((name, value.as_bytes()));
+        }
+    }
+    all.extend(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
+    all.retain(|(_, value)| *value != b"(absent)");
+    let block = serialise(&all);
+    let own = ["x-auth-user-id".into(), "x-auth-key-id".into()];
+    let head = RequestHead::read(HeaderPairs::new(&block).unwrap(), &own)?;
+    let token = head.bearer_token.map(String::from_utf8_lossy);
+    let path = String::from_utf8_lossy(head.path);
+    Ok(format!("{path} {} {:?} {:?}", token.as_deref().unwrap_or("-"), head.is_preflight, head.forged))
+}
+
+fn path(path: &str) -> Result<String, Ambiguity> {
+    read(&[(":path", path)]).map(|head| head.split(' ').next().unwrap().to_owned())
+}
+
+#[test]
+fn the_query_is_no_part_of_the_path() {
+    assert_eq!(path("/api/insights/?a=/../%zz//;").unwrap(), "/api/insights/");
+    assert_eq!(path("/?").unwrap(), "/");
+    assert_eq!(path("/a?b?c").unwrap(), "/a");
+}
+
+#[test]
+fn ordinary_paths_pass() {
+    for ordinary in
+        ["/", "/decide", "/decide/", "/api/projects/7/insights/", "/a.b/..c/d..", "/a%20b/", "/x%40y"]
+    {
+        assert_eq!(path(ordinary).as_deref(), Ok(ordinary));
+    }
+    assert!(path("/caf%C3%A9/a:b@c!$&'()*+,=~_-").is_ok());
+    assert!(path("/100%25").is_ok() && path("/100%25/").is_ok() && path("/100%25x").is_ok());
+}
+
+#[test]
+fn paths_that_two_hops_could_read_differently_are_refused() {
+    use Ambiguity::*;
+    for (ambiguous, why) in [
+        ("", Path),
+        ("decide", Path),
+        ("*", Path),
+        ("http://elsewhere/decide", Path),
+        ("//decide", EmptySegment),
+        ("/decide//", EmptySegment),
+        ("//", EmptySegment),
+        ("/decide//x", EmptySegment),
+        ("/decide/.", DotSegment),
+        ("/decide/../api/projects/", DotSegment),
+        ("/..", DotSegment),
+        ("/./decide", DotSegment),
+        ("/decide/%2e%2e/api", PathEncoding),
+        ("/decide/.%2E/api", PathEncoding),
+        ("/decide%2fx", PathEncoding),
+        ("/decide%5Cx", PathEncoding),
+        ("/decide%00", PathEncoding),
+        ("/decide%0a", PathEncoding),
+        ("/decide%7f", PathEncoding),
+        ("/%64ecide", PathEncoding),
+        ("/decide%252e", PathEncoding),
+        ("/decide%", PathEncoding),
+        ("/decide%2", PathEncoding),
+        ("/decide%zz", PathEncoding),
+        ("/decide%+1", PathEncoding),
+        ("/decide\\..\\api", PathCharacter),
+        ("/api/insights;x=1/", PathCharacter),
+        ("/decide/..;/api/", PathCharacter),
+        ("/decide#x", PathCharacter),
+        ("/decide x", PathCharacter),
+        ("/decide\tx", PathCharacter),
+        ("/café", PathCharacter),
+        ("/decide\u{7f}", PathCharacter),
+    ] {
+        assert_eq!(path(ambiguous), Err(why), "{ambiguous:?}");
+    }
+}
+
+#[test]
+fn repeated_or_missing_pseudo_headers_are_refused() {
+    assert_eq!(read(&[(":path", "/a"), (":path", "/a")]), Err(Ambiguity::Path));
+    assert_eq!(read(&[(":path", "(absent)")]), Err(Ambiguity::Path));
+    assert_eq!(read(&[(":method", "GET"), (":method", "POST")]), Err(Ambiguity::Method));
+    assert_eq!(read(&[(":method", "")]), Err(Ambiguity::Method));
+    assert_eq!(read(&[(":method", "(absent)")]), Err(Ambiguity::Method));
+}
+
+#[test]
+fn the_authority_is_one_plain_host() {
+    for plain in ["localhost", "127.0.0.1:10000", "[::1]:80", "a_b.example", "EXAMPLE.com."] {
+        assert!(read(&[(":authority", plain)]).is_ok(), "{plain}");
+    }
+    for odd in ["", "user@host", "a,b", "a b", "a/b", "a\\b", "a?b", "a#b", "caf\u{e9}", "(absent)"] {
+        assert_eq!(read(&[(":authority", odd)]), Err(Ambiguity::Authority), "{odd}");
+    }
+    assert!(read(&[(":authority", "a"), ("host", "a")]).is_ok());
+    assert!(read(&[(":authority", "(absent)"), ("host", "a")]).is_ok());
+    assert_eq!(read(&[(":authority", "a"), ("host", "b")]), Err(Ambiguity::Authority));
+    assert_eq!(read(&[("host", "api.example.com"), ("host", "api.example.com")]), Err(Ambiguity::Authority));
+}
+
+#[test]
+fn headers_that_override_method_or_path_are_refused() {
+    for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+        assert_eq!(read(&[(name, "DELETE")]), Err(Ambiguity::MethodOverride));
+    }
+    for name in ["x-original-url", "x-rewrite-url"] {
+        assert_eq!(read(&[(name, "/admin")]), Err(Ambiguity::PathOverride));
+    }
+}
+
+#[test]
+fn duplicate_authorization_headers_are_refused() {
+    let twice = [("authorization", "Bearer phx_a"), ("authorization", "Bearer phx_a")];
+    assert_eq!(read(&twice), Err(Ambiguity::Credential));
+    // As Envoy joins them.
+    assert_eq!(read(&[("authorization", "Bearer phx_a,Bearer phx_b")]), Err(Ambiguity::Credential));
+}
+
+#[test]
+fn a_preflight_is_options_with_both_headers() {
+    let both = [("origin", "https://a"), ("access-control-request-method", "GET")];
+    assert_eq!(read(&[(":method", "OPTIONS"), both[0], both[1]]).unwrap(), "/ - true []");
+    assert_eq!(read(&[(":method", "OPTIONS"), both[0]]).unwrap(), "/ - false []");
+    assert_eq!(read(&[(":method", "OPTIONS"), both[1]]).unwrap(), "/ - false []");
+    assert_eq!(read(&[(":method", "GET"), both[0], both[1]]).unwrap(), "/ - false []");
+}
+
+#[test]
+fn forged_identity_headers_are_found_in_every_spelling() {
+    let forged =
+        [("X-Auth-User-Id", "1"), ("x_auth_user_id", "1"), ("x-auth_KEY-id", "1"), ("x-auth-user-id2", "1")];
+    assert_eq!(read(&forged).unwrap(), r#"/ - false ["X-Auth-User-Id", "x_auth_user_id", "x-auth_KEY-id"]"#);
+}
+
+#[test]
+fn a_malformed_block_is_refused() {
+    let block = serialise(&[(":method", b"GET")]);
+    let pairs = HeaderPairs::new(&block[..block.len() - 1]).unwrap();
+    assert_eq!(RequestHead::read(pairs, &[]), Err(Ambiguity::Headers));
+}

@@ -1,0 +1,211 @@
+//! Which access a route needs: the table of rules, and the most specific rule for a request.
+
+use std::borrow::Cow;
+
+use protocol::{Action, Scope};
+
+use crate::request::{RequestHead, hex_pair};
+
+mod template;
+#[cfg(test)]
+mod tests;
+
+use template::Segment;
+pub use template::{Template, TemplateError};
+
+/// What a route asks of its callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access<'t> {
+    /// Nothing.
+    Public,
+    /// A key that holds this scope.
+    Authenticated(&'t Scope),
+}
+
+/// What a rule says of the routes it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// No key is needed.
+    Public,
+    /// One scope for every method.
+    Fixed(Scope),
+    /// The object's `read` scope for GET, HEAD and OPTIONS, its `write` scope for every other method.
+    ByMethod {
+        /// For safe methods.
+        read: Scope,
+        /// For the others.
+        write: Scope,
+    },
+}
+
+impl Requirement {
+    /// The usual requirement of an object: `read` to see it, `write` to change it.
+    pub fn of_object(object: &str) -> Self {
+        let scope = |action| Scope::Object { object: object.into(), action };
+        Requirement::ByMethod { read: scope(Action::Read), write: scope(Action::Write) }
+    }
+
+    fn access(&self, method: &[u8]) -> Access<'_> {
+        match self {
+            Requirement::Public => Access::Public,
+            Requirement::Fixed(scope) => Access::Authenticated(scope),
+            Requirement::ByMethod { read, .. } if matches!(method, b"GET" | b"HEAD" | b"OPTIONS") => {
+                Access::Authenticated(read)
+            }
+            Requirement::ByMethod { write, .. } => Access::Authenticated(write),
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The paths it is about.
+    pub template: Template,
+    /// The methods it is about; `None` for all.
+    pub methods: Option<Vec<String>>,
+    /// What it asks.
+    pub requirement: Requirement,
+}
+
+/// Another rule already says something of the same paths and method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict;
+
+/// All rules, as a tree of path segments.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    root: Node,
+}
+
+/// What no rule names needs everything: deny by default.
+static UNNAMED: Scope = Scope::All;
+
+impl RouteTable {
+    /// Adds a rule; the order of rules never matters.
+    ///
+    /// # Errors
+    /// [`Conflict`] when an earlier rule has the same template and shares a method.
+    pub fn add(&mut self, rule: Rule) -> Result<(), Conflict> {
+        let mut node = &mut self.root;
+        for segment in &rule.template.segments {
+            node = match segment {
+                Segment::Literal(text) => node.literal_mut(text),
+                Segment::Parameter => node.parameter.get_or_insert_default(),
+            };
+        }
+        let leaf = if rule.template.has_rest { &mut node.rest } else { &mut node.exact };
+        leaf.get_or_insert_default().add(rule.methods, rule.requirement)
+    }
+
+    /// The access that a request needs.
+    ///
+    /// Rules are compared segment by segment from the left: a literal goes before a `{name}`, and both before a
+    /// `{*rest}`; a rule that ends exactly where the path ends goes before one whose rest is empty. The rule found is
+    /// the only one asked: if it does not list the method, the route counts as named by no rule.
+    pub fn classify(&self, head: &RequestHead<'_>) -> Access<'_> {
+        let path = head.path.strip_prefix(b"/").unwrap_or(head.path);
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let leaf = match path {
+            b"" => self.root.leaf(),
+            path => self.root.find(Some(path)),
+        };
+        let requirement = leaf.and_then(|leaf| leaf.requirement(head.method));
+        requirement.map_or(Access::Authenticated(&UNNAMED), |requirement| requirement.access(head.method))
+    }
+}
+
+/// What the rules say of paths that begin alike.
+#[derive(Debug, Default)]
+struct Node {
+    /// Sorted by text.
+    literals: Vec<(Box<str>, Node)>,
+    parameter: Option<Box<Node>>,
+    exact: Option<Leaf>,
+    rest: Option<Leaf>,
+}
+
+impl Node {
+    fn literal_mut(&mut self, text: &str) -> &mut Node {
+        let at = match self.literals.binary_search_by(|(literal, _)| literal.as_ref().cmp(text)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.literals.insert(at, (text.into(), Node::default()));
+                at
+            }
+        };
+        &mut self.literals[at].1
+    }
+
+    fn literal(&self, text: &[u8]) -> Option<&Node> {
+        let at = self.literals.binary_search_by(|(literal, _)| literal.as_bytes().cmp(text)).ok()?;
+        Some(&self.literals.get(at)?.1)
+    }
+
+    /// What is said of a path that ends here.
+    fn leaf(&self) -> Option<&Leaf> {
+        self.exact.as_ref().or(self.rest.as_ref())
+    }
+
+    /// Follows what is left of a path; each node is visited at most once.
+    fn find(&self, path: Option<&[u8]>) -> Option<&Leaf> {
+        let Some(path) = path else { return self.leaf() };
+        let mut parts = path.splitn(2, |&byte| byte == b'/');
+        let (segment, left) = (decoded(parts.next().unwrap_or_default()), parts.next());
+        let by_literal = self.literal(&segment).and_then(|node| node.find(left));
+        let by_parameter = || self.parameter.as_ref().and_then(|node| node.find(left));
+        by_literal.or_else(by_parameter).or(self.rest.as_ref())
+    }
+}
+
+/// A segment as the service behind will read it. Escapes that could change a path's structure were refused before.
+fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
+    if !segment.contains(&b'%') {
+        return Cow::Borrowed(segment);
+    }
+    let mut out = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some((&byte, after)) = rest.split_first() {
+        match (byte, hex_pair(after.first(), after.get(1))) {
+            (b'%', Some(escaped)) => {
+                out.push(escaped);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// What the rules of one template say, by method.
+#[derive(Debug, Default)]
+struct Leaf {
+    by_method: Vec<(String, Requirement)>,
+    other_methods: Option<Requirement>,
+}
+
+impl Leaf {
+    fn add(&mut self, methods: Option<Vec<String>>, requirement: Requirement) -> Result<(), Conflict> {
+        let Some(methods) = methods else {
+            return match self.other_methods.replace(requirement) {
+                None => Ok(()),
+                Some(_) => Err(Conflict),
+            };
+        };
+        for method in methods {
+            if self.by_method.iter().any(|(known, _)| *known == method) {
+                return Err(Conflict);
+            }
+            self.by_method.push((method, requirement.clone()));
+        }
+        Ok(())
+    }
+
+    fn requirement(&self, method: &[u8]) -> Option<&Requirement> {
+        let listed = self.by_method.iter().find(|(known, _)| known.as_bytes() == method);
+        listed.map(|(_, requirement)| requirement).or(self.other_methods.as_ref())
+    }
+}

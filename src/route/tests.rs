@@ -1,0 +1,154 @@
+use super::*;
+use crate::config::Config;
+
+fn table(rules: &[(&str, &str)]) -> RouteTable {
+    let mut table = RouteTable::default();
+    for (template, scope) in rules {
+        let requirement = match *scope {
+            "public" => Requirement::Public,
+            scope => Requirement::Fixed(scope.parse().unwrap()),
+        };
+        table.add(Rule { template: template.parse().unwrap(), methods: None, requirement }).unwrap();
+    }
+    table
+}
+
+fn classify(table: &RouteTable, method: &str, path: &str) -> String {
+    let (method, path) = (method.as_bytes(), path.as_bytes());
+    let head = RequestHead { method, path, bearer_token: None, is_preflight: false, forged: Vec::new() };
+    match table.classify(&head) {
+        Access::Public => "public".to_owned(),
+        Access::Authenticated(scope) => scope.to_string(),
+    }
+}
+
+fn shipped() -> RouteTable {
+    Config::read(br#"{"key_service":{"cluster":"k"}}"#).unwrap().policy.routes
+}
+
+#[test]
+fn the_shipped_table_is_the_documented_one() {
+    let table = shipped();
+    let get = |path: &str| classify(&table, "GET", path);
+    for path in ["/decide", "/decide/", "/capture/", "/batch", "/batch/"] {
+        assert_eq!(get(path), "public", "{path}");
+        assert_eq!(classify(&table, "POST", path), "public", "{path}");
+    }
+    for path in
+        ["/decidex", "/decide/x", "/", "/api", "/api/", "/api/projects/7/dashboards/", "/api/users/@me/"]
+    {
+        assert_eq!(get(path), "*", "{path}");
+    }
+    for (object, path) in [
+        ("insight", "insights"),
+        ("feature_flag", "feature_flags"),
+        ("person", "persons"),
+        ("cohort", "cohorts"),
+    ] {
+        for prefix in ["/api", "/api/projects/7"] {
+            for path in
+                [format!("{prefix}/{path}"), format!("{prefix}/{path}/"), format!("{prefix}/{path}/3/x/")]
+            {
+                assert_eq!(get(&path), format!("{object}:read"), "{path}");
+                assert_eq!(classify(&table, "POST", &path), format!("{object}:write"), "{path}");
+            }
+        }
+    }
+    assert_eq!(get("/api/projects/"), "project:read");
+    assert_eq!(get("/api/projects/7"), "project:read");
+    assert_eq!(classify(&table, "PATCH", "/api/projects/7/"), "project:write");
+    for method in ["GET", "POST"] {
+        assert_eq!(classify(&table, method, "/api/query/"), "query:read");
+        assert_eq!(classify(&table, method, "/api/projects/7/query/x"), "query:read");
+    }
+}
+
+#[test]
+fn read_is_enough_for_safe_methods_only() {
+    let table = shipped();
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        assert_eq!(classify(&table, method, "/api/insights/"), "insight:read");
+    }
+    for method in ["POST", "PUT", "PATCH", "DELETE", "get", "PROPFIND"] {
+        assert_eq!(classify(&table, method, "/api/insights/"), "insight:write");
+    }
+}
+
+#[test]
+fn the_most_specific_rule_wins_whatever_the_order() {
+    let mut rules = [
+        ("/a/{*rest}", "rest:read"),
+        ("/a/{id}", "parameter:read"),
+        ("/a/b", "literal:read"),
+        ("/a/{id}/c", "deep:read"),
+        ("/a/b/{*rest}", "literal_rest:read"),
+        ("/a", "exact:read"),
+    ];
+    for _ in 0..rules.len() {
+        rules.rotate_left(1);
+        let table = table(&rules);
+        for (path, scope) in [
+            ("/a", "exact:read"),
+            ("/a/", "exact:read"),
+            ("/a/b", "literal:read"),
+            ("/a/x", "parameter:read"),
+            ("/a/x/c", "deep:read"),
+            ("/a/x/d", "rest:read"),
+            ("/a/b/c", "literal_rest:read"),
+            ("/a/b/c/d", "literal_rest:read"),
+            ("/x", "*"),
+        ] {
+            assert_eq!(classify(&table, "GET", path), scope, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_dead_end_under_a_literal_falls_back_to_the_parameter() {
+    let table = table(&[("/a/b/c", "literal:read"), ("/a/{id}/d", "parameter:read")]);
+    assert_eq!(classify(&table, "GET", "/a/b/d"), "parameter:read");
+    assert_eq!(classify(&table, "GET", "/a/b/e"), "*");
+}
+
+#[test]
+fn a_rest_matches_nothing_too_and_a_parameter_does_not() {
+    let table = table(&[("/a/{*rest}", "public"), ("/b/{id}", "public"), ("/c/{id}/{*rest}", "public")]);
+    assert_eq!(classify(&table, "GET", "/a"), "public");
+    assert_eq!(classify(&table, "GET", "/b"), "*");
+    assert_eq!(classify(&table, "GET", "/b/"), "*");
+    assert_eq!(classify(&table, "GET", "/c/"), "*");
+    assert_eq!(classify(&table, "GET", "/c/1"), "public");
+}
+
+#[test]
+fn literals_are_compared_decoded() {
+    let table =
+        table(&[("/users/@me", "user:read"), ("/users/{id}", "user:write"), ("/caf\u{e9}", "public")]);
+    assert_eq!(classify(&table, "GET", "/users/%40me"), "user:read");
+    assert_eq!(classify(&table, "GET", "/users/%40You"), "user:write");
+    assert_eq!(classify(&table, "GET", "/caf%C3%A9/"), "public");
+}
+
+#[test]
+fn a_method_that_the_rule_does_not_list_needs_everything() {
+    let mut table = table(&[("/a/{*rest}", "rest:read")]);
+    let rule = |methods: &[&str], scope: &str| Rule {
+        template: "/a/b".parse().unwrap(),
+        methods: Some(methods.iter().map(|method| (*method).to_owned()).collect()),
+        requirement: Requirement::Fixed(scope.parse().unwrap()),
+    };
+    table.add(rule(&["GET", "HEAD"], "b:read")).unwrap();
+    table.add(rule(&["POST"], "b:write")).unwrap();
+    assert_eq!(classify(&table, "GET", "/a/b"), "b:read");
+    assert_eq!(classify(&table, "POST", "/a/b"), "b:write");
+    assert_eq!(classify(&table, "DELETE", "/a/b"), "*");
+    assert_eq!(table.add(rule(&["PUT", "POST"], "b:write")), Err(Conflict));
+}
+
+#[test]
+fn two_rules_for_the_same_paths_conflict() {
+    let mut table = table(&[("/a/{id}", "public")]);
+    let twin =
+        Rule { template: "/a/{other}/".parse().unwrap(), methods: None, requirement: Requirement::Public };
+    assert_eq!(table.add(twin), Err(Conflict));
+}
