@@ -1,0 +1,199 @@
+//! The host's functions as the filter needs them: bytes in, bytes out, and no answer that can stop the VM.
+
+use std::time::{Duration, Instant};
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, Status};
+
+use crate::clock::Millis;
+use crate::config::KeyService;
+use crate::headers::HeaderPairs;
+use crate::lookup::{CallId, StreamId};
+use crate::reply::Reply;
+use crate::request::Ambiguity;
+
+/// The host's number for success.
+const OK: u32 = 0;
+
+/// This VM's monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Clock(Instant::now())
+    }
+
+    pub(super) fn now(self) -> Millis {
+        Millis(self.0.elapsed().as_millis() as u64)
+    }
+}
+
+/// 128 random bits as hexadecimal digits.
+pub(super) fn random_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A header list of the current request, as one block of bytes.
+pub(super) struct HeaderBlock(Vec<u8>);
+
+impl HeaderBlock {
+    pub(super) fn of_request() -> Self {
+        HeaderBlock(header_map_bytes(MapType::HttpRequestHeaders as u32))
+    }
+
+    pub(super) fn pairs(&self) -> Result<HeaderPairs<'_>, Ambiguity> {
+        HeaderPairs::new(&self.0).map_err(|_| Ambiguity::Headers)
+    }
+}
+
+/// Removes a header of the current request.
+///
+/// The SDK stops the VM where the host refuses to change headers, so a forged one is never forwarded.
+pub(super) fn remove_header(name: &str) {
+    let removed = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+    debug_assert!(removed.is_ok());
+}
+
+/// Sets a header of the current request, in place of any that has its name.
+pub(super) fn set_header(name: &str, value: &str) {
+    let set = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
+    debug_assert!(set.is_ok());
+}
+
+/// Answers the current request.
+pub(super) fn send(reply: &Reply) {
+    let headers: Vec<(&str, &[u8])> =
+        reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    if send_local_response(reply.status, reply.reason, &headers, &reply.body) != OK {
+        log::error!("the host refused a reply of status {}", reply.status);
+    }
+}
+
+/// Lets the current request, which was held, go on.
+pub(super) fn resume() {
+    let resumed = hostcalls::resume_http_request();
+    debug_assert!(resumed.is_ok());
+}
+
+/// Makes a request the current one; false if it is gone.
+pub(super) fn switch_to(stream: StreamId) -> bool {
+    hostcalls::set_effective_context(stream.0).is_ok()
+}
+
+/// A queue that only this configuration in this VM knows: a byte in it calls `on_queue_ready` in the worker's next
+/// event-loop turn, in the root context, which no client can end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn(u32);
+
+impl Turn {
+    pub(super) fn register(name: &str) -> Result<Self, Status> {
+        hostcalls::register_shared_queue(name).map(Turn)
+    }
+
+    /// Asks for a turn.
+    pub(super) fn request(self) -> Result<(), Status> {
+        hostcalls::enqueue_shared_queue(self.0, Some(b"1"))
+    }
+
+    /// Takes back every request made so far.
+    pub(super) fn take(self) {
+        while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(self.0) {}
+    }
+}
+
+/// Posts JSON to the key service.
+pub(super) fn post(
+    service: &KeyService,
+    authorization: &str,
+    path: &str,
+    body: &[u8],
+) -> Result<CallId, Status> {
+    let headers = vec![
+        (":method", "POST"),
+        (":path", path),
+        (":authority", service.authority.as_str()),
+        ("authorization", authorization),
+        ("content-type", "application/json"),
+    ];
+    let timeout = Duration::from_millis(u64::from(service.timeout_ms));
+    hostcalls::dispatch_http_call(&service.cluster, headers, Some(body), vec![], timeout).map(CallId)
+}
+
+/// The status of the callout that has just ended; `None` if it brought nothing back.
+pub(super) fn call_status(headers: usize) -> Option<u16> {
+    if headers == 0 {
+        return None;
+    }
+    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok()??;
+    std::str::from_utf8(&status).ok()?.parse().ok()
+}
+
+/// The body of the callout that has just ended.
+pub(super) fn call_body(size: usize) -> Vec<u8> {
+    buffer(BufferType::HttpCallResponseBody, size)
+}
+
+/// The configuration of the plugin that is being configured.
+pub(super) fn configuration(size: usize) -> Vec<u8> {
+    buffer(BufferType::PluginConfiguration, size)
+}
+
+fn buffer(kind: BufferType, size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(kind, 0, size).ok().flatten().unwrap_or_default()
+}
+
+// The SDK copies each header into strings of its own and panics on a name that is not UTF-8, and its local responses
+// carry no reason. These two functions of the ABI (version 0.2.1) are therefore called directly.
+#[allow(unsafe_code)]
+mod raw {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub(super) fn proxy_get_header_map_pairs(map_type: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_send_local_response(
+            status_code: u32,
+            details: *const u8,
+            details_size: usize,
+            body: *const u8,
+            body_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            grpc_status: i32,
+        ) -> u32;
+    }
+}
+
+#[allow(unsafe_code)]
+fn header_map_bytes(map_type: u32) -> Vec<u8> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: both pointers are valid for a write. On success the host has had `proxy_on_memory_allocate` allocate
+    // exactly `size` bytes at `data`, as a boxed slice whose owner is now this function.
+    unsafe {
+        if raw::proxy_get_header_map_pairs(map_type, &mut data, &mut size) != OK || data.is_null() {
+            return Vec::new();
+        }
+        Vec::from_raw_parts(data, size, size)
+    }
+}
+
+#[allow(unsafe_code)]
+fn send_local_response(status: u32, details: &str, headers: &[(&str, &[u8])], body: &[u8]) -> u32 {
+    const NO_GRPC_STATUS: i32 = -1;
+    let block = crate::headers::serialise(headers);
+    let (details, details_size) = (details.as_ptr(), details.len());
+    // SAFETY: each pointer is valid for its size, and the host only reads during the call.
+    unsafe {
+        raw::proxy_send_local_response(
+            status,
+            details,
+            details_size,
+            body.as_ptr(),
+            body.len(),
+            block.as_ptr(),
+            block.len(),
+            NO_GRPC_STATUS,
+        )
+    }
+}

@@ -1,0 +1,62 @@
+//! The root context: one configuration in one VM. It outlives every request, so callouts are sent from here.
+
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use super::host;
+use super::http::Request;
+use super::vm::Vm;
+use crate::lookup::{CallId, StreamId};
+
+/// The root context, unconfigured at first.
+#[derive(Default)]
+pub(super) struct Root {
+    vm: Option<Rc<Vm>>,
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
+        if let Some(vm) = &self.vm {
+            vm.answered(CallId(call), host::call_status(headers), &host::call_body(body_size));
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        if self.vm.is_some() {
+            // Envoy gives another configuration a root context of its own; this is the same one again, and requests
+            // may be waiting under it.
+            return true;
+        }
+        match Vm::configure(&host::configuration(size)) {
+            Ok(vm) => {
+                self.vm = Some(Rc::new(vm));
+                true
+            }
+            Err(problems) => {
+                for problem in problems {
+                    log::error!("configuration refused: {problem}");
+                }
+                false
+            }
+        }
+    }
+
+    fn on_queue_ready(&mut self, _: u32) {
+        if let Some(vm) = &self.vm {
+            vm.take_turn();
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, stream: u32) -> Option<Box<dyn HttpContext>> {
+        let vm = Rc::clone(self.vm.as_ref()?);
+        Some(Box::new(Request::new(vm, StreamId(stream))))
+    }
+}
