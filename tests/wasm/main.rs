@@ -1,0 +1,324 @@
+//! The compiled module in a host of our own: what it asks of a proxy, what it costs, and that nothing stops it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that is surprised should stop"
+)]
+
+mod host;
+
+use host::{Host, Outcome};
+
+const CONFIGURATION: &str = r#"{"key_service":{"cluster":"key_service","timeout_ms":700}}"#;
+const VALID: &[u8] = b"Bearer phx_1234567890abcdef";
+const ACTIVE: &str =
+    r#"{"status":"active","key_id":"k1","user_id":"u1","scopes":["*"],"expires_in_ms":null}"#;
+
+fn start() -> Host {
+    Host::start(CONFIGURATION).unwrap_or_else(|log| panic!("{log:?}"))
+}
+
+fn verdicts(verdicts: &[&str]) -> String {
+    format!(r#"{{"log":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","))
+}
+
+/// A host whose edge knows the valid key.
+fn warm() -> Host {
+    let mut host = start();
+    let request = host.get("/api/projects/", &[("authorization", VALID)]);
+    host.turn();
+    let callout = host.take_callouts().remove(0);
+    host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
+    host.end(request);
+    host
+}
+
+fn forwarded(outcome: Outcome) -> Vec<(String, String)> {
+    match outcome {
+        Outcome::Forwarded(headers) => {
+            let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+            headers.into_iter().map(|(name, value)| (name, text(value))).collect()
+        }
+        other => panic!("not forwarded: {other:?}"),
+    }
+}
+
+fn status(outcome: Outcome) -> (u32, String) {
+    match outcome {
+        Outcome::Replied { status, details, .. } => (status, details),
+        other => panic!("not answered: {other:?}"),
+    }
+}
+
+fn values<'h>(headers: &'h [(String, String)], name: &str) -> Vec<&'h str> {
+    headers.iter().filter(|(header, _)| header == name).map(|(_, value)| value.as_str()).collect()
+}
+
+#[test]
+fn an_unknown_key_is_asked_about_once_and_its_request_goes_on_with_identity() {
+    let mut host = start();
+    let request = host.get("/api/projects/", &[("authorization", VALID)]);
+    assert_eq!(host.outcome(request), Outcome::Held);
+    assert_eq!(host.take_callouts(), [], "not before the root context has its turn");
+    host.turn();
+    let callouts = host.take_callouts();
+    let [callout] = callouts.as_slice() else { panic!("{callouts:?}") };
+    assert_eq!((callout.cluster.as_str(), callout.timeout_ms), ("key_service", 700));
+    let header = |name: &str| {
+        let found = callout.headers.iter().find(|(header, _)| header == name).unwrap();
+        String::from_utf8(found.1.clone()).unwrap()
+    };
+    assert_eq!(header(":method"), "POST");
+    assert_eq!(header(":path"), "/edge/v1/verify");
+    assert_eq!(header(":authority"), "key_service");
+    assert_eq!(header("authorization"), "Bearer edge-token-of-the-tests");
+    let digest = protocol::KeyDigest::of_value("phx_1234567890abcdef").to_hex();
+    assert!(callout.body.contains(&format!(r#""digests":["{digest}"]"#)), "{}", callout.body);
+    assert!(!callout.body.contains("phx_"), "the key itself is never sent");
+
+    host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
+    let headers = forwarded(host.outcome(request));
+    assert_eq!(values(&headers, "x-auth-user-id"), ["u1"]);
+    assert_eq!(values(&headers, "x-auth-key-id"), ["k1"]);
+    assert_eq!(values(&headers, "x-auth-scopes"), ["*"]);
+    assert_eq!(values(&headers, "authorization"), ["Bearer phx_1234567890abcdef"]);
+}
+
+#[test]
+fn concurrent_requests_share_a_callout_and_one_that_leaves_takes_nobody_along() {
+    let mut host = start();
+    let requests: Vec<u32> =
+        (0..200).map(|_| host.get("/api/projects/", &[("authorization", VALID)])).collect();
+    let other = host.get("/api/projects/", &[("authorization", b"Bearer phx_other")]);
+    host.turn();
+    host.turn();
+    let callouts = host.take_callouts();
+    assert_eq!(callouts.len(), 1, "both keys in one callout");
+    host.end(requests[0]);
+    host.end(requests[77]);
+    host.answer(callouts[0].id, "200", &verdicts(&[ACTIVE, r#"{"status":"inactive"}"#]));
+    for request in requests.into_iter().filter(|request| ![2, 79].contains(request)) {
+        assert_eq!(values(&forwarded(host.outcome(request)), "x-auth-user-id"), ["u1"]);
+    }
+    assert_eq!(status(host.outcome(other)), (401, "key_invalid".into()));
+}
+
+#[test]
+fn forged_identity_never_gets_through() {
+    let forged: &[(&str, &[u8])] = &[
+        ("x-auth-user-id", b"root"),
+        ("X_Auth_Key_Id", b"root"),
+        ("x-auth-scopes", b"*"),
+        ("authorization", VALID),
+    ];
+    let identity = |headers: &[(String, String)]| -> Vec<(String, String)> {
+        let is_own = |name: &str| name.to_ascii_lowercase().replace('_', "-").starts_with("x-auth-");
+        headers.iter().filter(|(name, _)| is_own(name)).cloned().collect()
+    };
+    let mut host = start();
+    let public = host.get("/decide/", forged);
+    assert_eq!(identity(&forwarded(host.outcome(public))), []);
+    let held = host.get("/api/projects/", forged);
+    host.turn();
+    let callout = host.take_callouts().remove(0);
+    host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
+    let own = [("x-auth-user-id", "u1"), ("x-auth-key-id", "k1"), ("x-auth-scopes", "*")];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(identity(&forwarded(host.outcome(held))), own);
+    let cached = host.get("/api/projects/", forged);
+    assert_eq!(identity(&forwarded(host.outcome(cached))), own);
+}
+
+#[test]
+fn denials_carry_the_documented_body_and_challenge() {
+    let mut host = start();
+    let request = host.get("/api/projects/", &[]);
+    let Outcome::Replied { status, details, headers, body } = host.outcome(request) else { panic!() };
+    assert_eq!((status, details.as_str()), (401, "key_missing"));
+    assert_eq!(body, r#"{"detail":"Authentication credentials were not provided."}"#);
+    let headers: Vec<(String, String)> =
+        headers.into_iter().map(|(name, value)| (name, String::from_utf8(value).unwrap())).collect();
+    assert_eq!(values(&headers, "content-type"), ["application/json"]);
+    assert_eq!(values(&headers, "www-authenticate"), [r#"Bearer realm="api""#]);
+}
+
+#[test]
+fn no_answer_of_any_kind_is_503_and_the_next_request_asks_again() {
+    let good = verdicts(&[ACTIVE]);
+    let answers =
+        [None, Some(("503", "upstream connect error")), Some(("200", "{")), Some(("401", good.as_str()))];
+    let mut host = start();
+    for answer in answers {
+        let request = host.get("/api/projects/", &[("authorization", VALID)]);
+        host.turn();
+        let callout = host.take_callouts().remove(0);
+        match answer {
+            None => host.fail(callout.id),
+            Some((status, body)) => host.answer(callout.id, status, body),
+        }
+        assert_eq!(status(host.outcome(request)), (503, "key_service_unavailable".into()));
+    }
+    assert_eq!(host.take_log().len(), 1, "an outage is logged once");
+    let request = host.get("/api/projects/", &[("authorization", VALID)]);
+    host.turn();
+    let callout = host.take_callouts().remove(0);
+    host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
+    forwarded(host.outcome(request));
+    assert_eq!(host.take_log(), ["cluster key_service: the key service answers again"]);
+}
+
+#[test]
+fn an_unknown_cluster_is_503_at_once() {
+    let mut host = start();
+    host.limit_clusters(&["another"]);
+    let requests = [
+        host.get("/api/projects/", &[("authorization", VALID)]),
+        host.get("/api/projects/", &[("authorization", VALID)]),
+    ];
+    host.turn();
+    for request in requests {
+        assert_eq!(status(host.outcome(request)), (503, "key_service_unavailable".into()));
+    }
+}
+
+#[test]
+fn nothing_a_client_sends_stops_the_vm() {
+    let mut host = warm();
+    let bytes: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        vec![0xff, 0xfe, 0x00],
+        b"Bearer \xff\xfe".to_vec(),
+        b"Bearer phx_\xc3\x28".to_vec(),
+        vec![b'%'; 3],
+        vec![b'a'; 100_000],
+        [b"Bearer phx_".as_slice(), &vec![b'a'; 100_000]].concat(),
+        b"/%ff%fe".to_vec(),
+        b"/%".to_vec(),
+    ];
+    for name in [
+        ":method",
+        ":path",
+        ":authority",
+        "authorization",
+        "host",
+        "origin",
+        "x-auth-user-id",
+        "x_auth_key_id",
+    ] {
+        for value in &bytes {
+            let request = host.request(&[
+                (":method", b"GET"),
+                (":path", b"/api/projects/"),
+                (":authority", b"a"),
+                ("authorization", VALID),
+                (name, value),
+            ]);
+            host.outcome(request);
+            let mut headers: Vec<(&str, &[u8])> = vec![
+                (":method", b"GET"),
+                (":path", b"/api/projects/"),
+                (":authority", b"a"),
+                ("authorization", VALID),
+            ];
+            headers.retain(|(header, _)| *header != name);
+            headers.push((name, value));
+            let request = host.request(&headers);
+            host.outcome(request);
+            host.turn();
+            for callout in host.take_callouts() {
+                host.fail(callout.id);
+            }
+            host.end(request);
+        }
+    }
+    host.request(&[]);
+    let request = host.get("/api/projects/", &[("authorization", VALID)]);
+    forwarded(host.outcome(request));
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_every_problem_in_the_log() {
+    let log = Host::start(r#"{"key_service":{"cluster":""},"realms":"x"}"#).err().unwrap();
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(log[0].starts_with("configuration refused: key_service.cluster: is required"), "{log:?}");
+    assert!(log[1].starts_with("configuration refused: realms: unknown field"), "{log:?}");
+    let log = Host::start_with_environment(CONFIGURATION, &["OTHER=1"]).err().unwrap();
+    assert!(log[0].contains("the environment variable EDGE_TOKEN holds no token"), "{log:?}");
+}
+
+#[test]
+fn credentials_can_be_hidden_from_the_upstream() {
+    let mut host = Host::start(r#"{"key_service":{"cluster":"k"},"hide_credentials":true}"#)
+        .unwrap_or_else(|log| panic!("{log:?}"));
+    let request = host.get("/api/projects/", &[("authorization", VALID)]);
+    host.turn();
+    let callout = host.take_callouts().remove(0);
+    host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
+    for request in [request, host.get("/api/projects/", &[("authorization", VALID)])] {
+        assert_eq!(values(&forwarded(host.outcome(request)), "authorization"), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn time_passes_for_the_cache() {
+    let mut host = warm();
+    host.pass(4_999);
+    let request = host.get("/api/projects/", &[("authorization", VALID)]);
+    forwarded(host.outcome(request));
+    host.pass(1);
+    let request = host.get("/api/projects/", &[("authorization", VALID)]);
+    assert_eq!(host.outcome(request), Outcome::Held);
+}
+
+/// Host calls are what a request costs most: about 0.8 µs each in Envoy.
+#[test]
+fn a_request_costs_no_more_host_calls_than_it_needs() {
+    let mut host = warm();
+    let calls = |host: &mut Host, path: &str, headers: &[(&str, &[u8])]| -> Vec<(&'static str, u64)> {
+        host.cost(|host| {
+            host.get(path, headers);
+        })
+        .0
+        .into_iter()
+        .collect()
+    };
+    let read_all = ("get_header_map_pairs", 1);
+    assert_eq!(calls(&mut host, "/decide/", &[]), [("clock", 1), read_all]);
+    assert_eq!(calls(&mut host, "/api/projects/", &[]), [("clock", 1), read_all, ("send_local_response", 1)]);
+    let cached = calls(&mut host, "/api/projects/", &[("authorization", VALID)]);
+    assert_eq!(cached, [("clock", 1), read_all, ("replace_header", 3)]);
+    let unknown = calls(&mut host, "/api/projects/", &[("authorization", b"Bearer phx_unknown")]);
+    assert_eq!(unknown, [("clock", 1), ("enqueue", 1), read_all]);
+}
+
+/// Fuel is about one unit an instruction, and the same on every machine. What is allowed here is a tenth more than was
+/// measured, so that a change that makes requests dearer is noticed; lower it when one makes them cheaper.
+#[test]
+fn a_request_costs_no_more_instructions_than_measured() {
+    let mut host = warm();
+    let own: &[(&str, &[u8])] = &[
+        ("user-agent", b"curl/8.5.0"),
+        ("accept", b"*/*"),
+        ("x-forwarded-proto", b"http"),
+        ("x-request-id", b"7a5b0d5e-9d0c-4bd5-8d0e-0d1f8f1f6f5a"),
+    ];
+    let with_key = [own, &[("authorization", VALID)]].concat();
+    let mut fuel = |path: &str, headers: &[(&str, &[u8])]| {
+        let whole_life = |host: &mut Host| {
+            let request = host.get(path, headers);
+            host.end(request);
+        };
+        host.cost(whole_life);
+        host.cost(whole_life).1
+    };
+    for (what, fuel, measured) in [
+        ("public", fuel("/decide/", own), 19_200),
+        ("denied", fuel("/api/projects/7/insights/", own), 73_000),
+        ("cached", fuel("/api/projects/7/insights/", &with_key), 39_100),
+    ] {
+        assert!(fuel <= measured * 11 / 10, "{what}: {fuel} units of fuel, {measured} when measured last");
+        assert!(fuel >= measured / 2, "{what}: {fuel} units of fuel: did it do its work?");
+    }
+}
