@@ -1,0 +1,105 @@
+//! How often somebody may try to log in: to one account, and from one address.
+
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use protocol::KeyDigest;
+
+/// Tries for one account, at once and then a minute, whoever makes them.
+const TRIES_PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// Tries from one address, at once and then a minute, for whatever accounts.
+const TRIES_PER_ADDRESS: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+/// Beyond this many accounts or addresses, those that have all their tries again are forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// The tries made lately.
+#[derive(Debug)]
+pub(super) struct LoginLimits {
+    accounts: DefaultKeyedRateLimiter<KeyDigest>,
+    addresses: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+/// No further try now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wait {
+    /// Seconds until the next one, at least 1.
+    pub(super) seconds: u64,
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        LoginLimits {
+            accounts: RateLimiter::keyed(Quota::per_minute(TRIES_PER_ACCOUNT)),
+            addresses: RateLimiter::keyed(Quota::per_minute(TRIES_PER_ADDRESS)),
+        }
+    }
+}
+
+impl LoginLimits {
+    /// Counts a try from `peer` to log in as `email`, which need not exist.
+    pub(super) fn admit(&self, peer: IpAddr, email: &str) -> Result<(), Wait> {
+        count(&self.addresses, &network(peer))?;
+        count(&self.accounts, &KeyDigest::of_value(&email.trim().to_lowercase()))
+    }
+}
+
+fn count<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), Wait> {
+    if limiter.len() > REMEMBERED {
+        limiter.retain_recent();
+    }
+    limiter.check_key(key).map_err(|refused| {
+        let wait = refused.wait_time_from(DefaultClock::default().now());
+        Wait { seconds: wait.as_secs() + 1 }
+    })
+}
+
+/// Who has one IPv6 address has the whole /64 (RFC 4291, section 2.5.4).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn an_account_has_ten_tries_whoever_makes_them_and_however_it_is_written() {
+        let limits = LoginLimits::default();
+        for n in 0..10 {
+            assert_eq!(limits.admit(address(n), "demo@example.com"), Ok(()));
+        }
+        let wait = limits.admit(address(10), " Demo@EXAMPLE.com").unwrap_err();
+        assert!((1..=7).contains(&wait.seconds), "{wait:?}");
+        assert_eq!(limits.admit(address(10), "other@example.com"), Ok(()));
+    }
+
+    #[test]
+    fn an_address_has_sixty_tries_for_whatever_accounts() {
+        let limits = LoginLimits::default();
+        for n in 0..60 {
+            assert_eq!(limits.admit(address(1), &format!("user{n}@example.com")), Ok(()));
+        }
+        assert!(limits.admit(address(1), "another@example.com").is_err());
+        assert_eq!(limits.admit(address(2), "another@example.com"), Ok(()));
+    }
+
+    #[test]
+    fn ipv6_addresses_of_one_network_count_as_one() {
+        let ip = |text: &str| network(text.parse().unwrap());
+        assert_eq!(ip("2001:db8::1"), ip("2001:db8::ffff:1"));
+        assert_ne!(ip("2001:db8::1"), ip("2001:db8:0:1::1"));
+        assert_eq!(ip("::ffff:192.0.2.1"), ip("192.0.2.1"));
+    }
+}

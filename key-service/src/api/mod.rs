@@ -1,0 +1,89 @@
+//! The public listener: accounts' sessions, and their personal API keys, in the shapes of PostHog's API.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use tower_http::csrf::{CsrfLayer, ProtectionError};
+use tower_sessions::SessionManagerLayer;
+
+use crate::http::error::{ApiError, complete_errors};
+use crate::http::request_log::log_requests;
+use crate::passwords::Passwords;
+use crate::store::Database;
+use crate::store::sessions::Sessions;
+
+mod login;
+mod login_limits;
+mod personal_api_keys;
+mod public_url;
+mod session;
+mod users;
+
+use login_limits::LoginLimits;
+pub use public_url::{InvalidPublicUrl, PublicUrl};
+
+/// The most bytes of a request's body.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct ApiState {
+    database: Database,
+    passwords: Passwords,
+    limits: Arc<LoginLimits>,
+}
+
+/// The routes of the public listener.
+pub fn router(database: Database, public_url: Option<PublicUrl>) -> Router {
+    let sessions = SessionManagerLayer::new(Sessions(database.clone()))
+        .with_name(session::COOKIE)
+        .with_expiry(session::IDLE_EXPIRY);
+    let mut same_origin = CsrfLayer::new();
+    if let Some(url) = &public_url {
+        same_origin = url.trust(same_origin);
+    }
+    let same_origin = same_origin.with_rejection_response(|_: ProtectionError| {
+        ApiError::permission_denied("Requests from other origins are not allowed.").into_response()
+    });
+
+    let mut router = Router::new();
+    let routes: [(&str, MethodRouter<ApiState>); 6] = [
+        ("/api/login", post(login::log_in)),
+        ("/api/logout", post(login::log_out)),
+        ("/api/users/@me", get(users::me)),
+        ("/api/personal_api_keys", get(personal_api_keys::list).post(personal_api_keys::create)),
+        (
+            "/api/personal_api_keys/{id}",
+            get(personal_api_keys::show).patch(personal_api_keys::update).delete(personal_api_keys::delete),
+        ),
+        ("/api/personal_api_keys/{id}/roll", post(personal_api_keys::roll)),
+    ];
+    for (path, methods) in routes {
+        router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
+    }
+    router
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(sessions)
+        .layer(from_fn_with_state(public_url.map(Arc::new), public_url::relax_cookies_on_loopback))
+        .layer(same_origin)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(complete_errors))
+        .layer(map_response(keep_out_of_caches))
+        .layer(from_fn(log_requests))
+        .with_state(ApiState {
+            database,
+            passwords: Passwords::default(),
+            limits: Arc::new(LoginLimits::default()),
+        })
+}
+
+/// An answer can hold a key's value, and always depends on who is logged in.
+async fn keep_out_of_caches(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,148 @@
+//! Who is logged in: a browser session from its beginning to its end.
+
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
+use serde::{Deserialize, Serialize};
+use time::Duration;
+use tower_sessions::{Expiry, Session};
+
+use super::ApiState;
+use crate::accounts::{self, User};
+use crate::clock::Timestamp;
+use crate::http::error::ApiError;
+use crate::store::Database;
+
+/// The session cookie's name.
+pub(super) const COOKIE: &str = "session";
+
+/// A session that nobody uses for this long ends.
+pub(super) const IDLE_EXPIRY: Expiry = Expiry::OnInactivity(Duration::days(14));
+
+/// A session ends this long after the login, used or not.
+const LIFETIME_S: u32 = 30 * 24 * 60 * 60;
+
+/// A session in use is written again this often, and so its idle time begins anew.
+const RENEWAL_S: u32 = 24 * 60 * 60;
+
+/// The one entry of a session's data.
+const LOGIN: &str = "login";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Login {
+    user_id: String,
+    /// The user's epoch at the time of the login; a later one ends the session.
+    epoch: i64,
+    /// In milliseconds since 1970-01-01 UTC, like `renewed_at`.
+    began_at: i64,
+    renewed_at: i64,
+}
+
+impl Login {
+    fn has_ended(&self, user: &User, now: Timestamp) -> bool {
+        let end = Timestamp::from_unix_ms(self.began_at).plus_seconds(LIFETIME_S);
+        !user.is_active || user.session_epoch != self.epoch || end <= now
+    }
+
+    fn is_due_for_renewal(&self, now: Timestamp) -> bool {
+        Timestamp::from_unix_ms(self.renewed_at).plus_seconds(RENEWAL_S) <= now
+    }
+}
+
+/// Makes the session the user's, under a new id: one that was known before the login is worth nothing after it.
+pub(super) async fn begin(session: &Session, user: &User, now: Timestamp) -> Result<(), ApiError> {
+    let login = Login {
+        user_id: user.id.clone(),
+        epoch: user.session_epoch,
+        began_at: now.unix_ms(),
+        renewed_at: now.unix_ms(),
+    };
+    session.cycle_id().await?;
+    session.insert(LOGIN, login).await?;
+    Ok(())
+}
+
+/// Ends the session here and in the database.
+pub(super) async fn end(session: &Session) -> Result<(), ApiError> {
+    Ok(session.flush().await?)
+}
+
+/// The user whose session it is, if it still runs.
+async fn user(session: &Session, database: &Database, now: Timestamp) -> Result<Option<User>, ApiError> {
+    let Some(mut login) = session.get::<Login>(LOGIN).await? else { return Ok(None) };
+    let user = accounts::find(database, &login.user_id).await?;
+    let Some(user) = user.filter(|user| !login.has_ended(user, now)) else {
+        session.flush().await?;
+        return Ok(None);
+    };
+    if login.is_due_for_renewal(now) {
+        login.renewed_at = now.unix_ms();
+        session.insert(LOGIN, login).await?;
+    }
+    Ok(Some(user))
+}
+
+/// The logged-in user. A personal API key logs nobody in: it could make itself a stronger one.
+pub(super) struct CurrentUser(pub(super) User);
+
+impl FromRequestParts<ApiState> for CurrentUser {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let presented_a_key = parts.headers.contains_key(header::AUTHORIZATION);
+        let session = Session::from_request_parts(parts, state).await.map_err(|(status, _)| status)?;
+        match user(&session, &state.database, Timestamp::now()).await? {
+            Some(user) => Ok(CurrentUser(user)),
+            None if presented_a_key => Err(ApiError::authentication_failed(
+                "Personal API key found in request Authorization header is invalid.",
+            )),
+            None => Err(ApiError::not_authenticated()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ScopeSet;
+
+    use super::*;
+
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+    fn a_user() -> User {
+        User {
+            id: "u".into(),
+            email: "u@example.com".into(),
+            permissions: ScopeSet::default(),
+            is_admin: false,
+            is_active: true,
+            created_at: Timestamp::from_unix_ms(0),
+            password_hash: String::new(),
+            session_epoch: 3,
+        }
+    }
+
+    fn a_login() -> Login {
+        Login { user_id: "u".into(), epoch: 3, began_at: 0, renewed_at: 0 }
+    }
+
+    #[test]
+    fn a_session_ends_30_days_after_the_login_however_much_it_is_used() {
+        let login = Login { renewed_at: 29 * DAY_MS, ..a_login() };
+        assert!(!login.has_ended(&a_user(), Timestamp::from_unix_ms(30 * DAY_MS - 1)));
+        assert!(login.has_ended(&a_user(), Timestamp::from_unix_ms(30 * DAY_MS)));
+    }
+
+    #[test]
+    fn a_session_of_an_earlier_epoch_or_of_a_disabled_user_has_ended() {
+        let now = Timestamp::from_unix_ms(1);
+        assert!(a_login().has_ended(&User { session_epoch: 4, ..a_user() }, now));
+        assert!(a_login().has_ended(&User { is_active: false, ..a_user() }, now));
+    }
+
+    #[test]
+    fn a_session_in_use_is_renewed_once_a_day() {
+        assert!(!a_login().is_due_for_renewal(Timestamp::from_unix_ms(DAY_MS - 1)));
+        assert!(a_login().is_due_for_renewal(Timestamp::from_unix_ms(DAY_MS)));
+    }
+}

@@ -1,0 +1,74 @@
+//! `key-service serve`.
+
+use std::net::SocketAddr;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::CliError;
+use crate::api::PublicUrl;
+use crate::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
+use crate::server::{Listen, Server};
+use crate::store::Database;
+
+/// What is logged unless `RUST_LOG` says otherwise. The session library warns of every expired cookie.
+const DEFAULT_LOG: &str = "info,tower_sessions=error,tower_sessions_core=error";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Environment only:
+  EDGE_TOKEN           the token that edges authenticate with, 16 characters or more (required)
+  EDGE_TOKEN_PREVIOUS  a second token that is accepted while edges change over
+  RUST_LOG             what to log, such as info or debug")]
+pub(super) struct Args {
+    /// Where the public API listens
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Where the edge API listens; keep it away from the public
+    #[arg(long, env = "EDGE_LISTEN", default_value = "127.0.0.1:8081")]
+    edge_listen: SocketAddr,
+
+    /// The address under which browsers reach the public API, such as https://keys.example.com
+    #[arg(long, env = "PUBLIC_URL")]
+    public_url: Option<PublicUrl>,
+}
+
+pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> {
+    start_log()?;
+
+    let token = |variable| std::env::var(variable).ok();
+    let tokens =
+        EdgeTokens::new(token(TOKEN_VARIABLE).as_deref(), token(PREVIOUS_TOKEN_VARIABLE).as_deref())?;
+    let server = Server::bind(
+        Listen { setting: "--listen (LISTEN)", address: args.listen },
+        Listen { setting: "--edge-listen (EDGE_LISTEN)", address: args.edge_listen },
+    )
+    .await?;
+    let database = Database::open(database_url).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+
+    let (public, edge) = server.addresses()?;
+    tracing::info!(%public, %edge, "listening");
+    Ok(server.run(database, tokens, args.public_url, shutdown).await?)
+}
+
+/// Logs JSON lines to standard error.
+fn start_log() -> Result<(), CliError> {
+    let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = EnvFilter::try_new(filter.as_deref().unwrap_or(DEFAULT_LOG))?;
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+    Ok(())
+}

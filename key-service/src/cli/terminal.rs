@@ -1,0 +1,103 @@
+//! What the commands read from and write to the terminal or a script.
+
+use std::io::{self, BufRead, Write};
+
+use serde::Serialize;
+
+use super::CliError;
+
+/// Whether a terminal would obey a character instead of showing it, or turn the reading direction.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Shows a text that somebody else wrote: what could steer the terminal is escaped.
+pub(super) fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// JSON's own escapes leave out what steers a terminal beyond U+001F.
+fn harmless_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c > '\u{1f}' && steers(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Prints rows in columns as wide as their widest cell. The cells are made harmless.
+pub(super) fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned))
+        .chain(rows.iter().map(|row| row.each_ref().map(|cell| harmless(cell))))
+        .collect();
+    let mut out = io::stdout().lock();
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+            format!("{cell:width$}")
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Prints one line to standard output, for scripts.
+pub(super) fn print_line(line: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")
+}
+
+/// Prints a value as JSON.
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
+    let json = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    Ok(print_line(&harmless_json(&json))?)
+}
+
+/// Tells people something on standard error, out of the way of scripts.
+pub(super) fn tell(message: &str) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "{}", harmless(message))
+}
+
+/// Reads the first line of standard input, without its end.
+pub(super) fn read_line() -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Takes a new password from standard input, or asks for it twice without showing it.
+pub(super) fn read_new_password(from_stdin: bool) -> Result<String, CliError> {
+    if from_stdin {
+        return Ok(read_line()?);
+    }
+    let password = rpassword::prompt_password("Password: ").map_err(CliError::Prompt)?;
+    let again = rpassword::prompt_password("Again: ").map_err(CliError::Prompt)?;
+    if password == again { Ok(password) } else { Err(CliError::PasswordsDiffer) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_steer_a_terminal_is_escaped() {
+        assert_eq!(harmless("CI é 鍵"), "CI é 鍵");
+        assert_eq!(harmless("a\u{1b}[2Jb\r\n\u{9b}c"), r"a\u{1b}[2Jb\r\n\u{9b}c");
+        assert_eq!(harmless("a\u{202e}b"), r"a\u{202e}b");
+    }
+
+    #[test]
+    fn json_says_the_same_without_steering_a_terminal() {
+        let text = "a\u{9b}\u{7f}\u{1b}\u{202e}é";
+        let json = harmless_json(&serde_json::to_string(text).unwrap());
+        assert!(!json.chars().any(steers), "{json:?}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+}

@@ -1,0 +1,90 @@
+//! The edge listener: verdicts for edges, and the service's health for whoever runs it.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use protocol::{MAX_DIGESTS_PER_VERIFY, VERIFY_PATH, VerifyRequest, VerifyResponse};
+use serde_json::{Value, json};
+
+use crate::clock::Timestamp;
+use crate::edge_tokens::EdgeTokens;
+use crate::http::error::{ApiError, complete_errors};
+use crate::http::request_log::log_requests;
+use crate::store::Database;
+use crate::verdicts;
+
+/// The routes of the edge listener.
+pub fn router(database: Database, tokens: EdgeTokens) -> Router {
+    Router::new()
+        .route(VERIFY_PATH, post(verify))
+        .route_layer(from_fn_with_state(Arc::new(tokens), require_token))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .layer(from_fn(complete_errors))
+        .layer(from_fn(log_requests))
+        .with_state(database)
+}
+
+/// Lets a request in that carries an edge token (RFC 6750, section 2.1), before its body is read.
+async fn require_token(State(tokens): State<Arc<EdgeTokens>>, request: Request, next: Next) -> Response {
+    let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    if sent.is_some_and(|token| tokens.accept(token)) {
+        return next.run(request).await;
+    }
+    let mut response = match sent {
+        None => ApiError::not_authenticated(),
+        Some(_) => ApiError::authentication_failed("The edge token is wrong."),
+    }
+    .into_response();
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="edge""#));
+    response
+}
+
+/// The token of a `Bearer` credential; the scheme's letter case does not matter.
+fn bearer(credential: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = credential.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+async fn verify(State(database): State<Database>, body: Bytes) -> Result<Json<VerifyResponse>, ApiError> {
+    let request: VerifyRequest =
+        serde_json::from_slice(&body).map_err(|error| ApiError::parse_error(error.to_string()))?;
+    if request.digests.len() > MAX_DIGESTS_PER_VERIFY {
+        let detail = format!("digests: at most {MAX_DIGESTS_PER_VERIFY} at once.");
+        return Err(ApiError::invalid_input(detail));
+    }
+    Ok(Json(verdicts::verify(&database, &request.digests, Timestamp::now()).await?))
+}
+
+/// Whether the process answers.
+async fn healthz() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// Whether the process can do its work: whether the database answers.
+async fn readyz(State(database): State<Database>) -> Result<Json<Value>, ApiError> {
+    database.ping().await?;
+    Ok(Json(json!({"status": "ready"})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_credential_is_read_in_any_letter_case() {
+        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"bEARER  abc "), Some(&b"abc"[..]));
+        for credential in [&b"Basic abc"[..], b"Bearer", b"", b"Bearerabc"] {
+            assert_eq!(bearer(credential), None, "{credential:?}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The tokens that edges authenticate with: one, and while they are rotated a second.
+
+use protocol::KeyDigest;
+use subtle::{Choice, ConstantTimeEq};
+
+/// The fewest characters of an edge token.
+pub const MIN_TOKEN_CHARS: usize = 16;
+
+/// The environment variable of the token that edges send.
+pub const TOKEN_VARIABLE: &str = "EDGE_TOKEN";
+
+/// The environment variable of the token that edges may still send.
+pub const PREVIOUS_TOKEN_VARIABLE: &str = "EDGE_TOKEN_PREVIOUS";
+
+/// The accepted tokens, as SHA-256 digests.
+#[derive(Clone, Debug)]
+pub struct EdgeTokens(Vec<KeyDigest>);
+
+/// Why the tokens cannot be used. The texts name the variable, never the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The required variable is unset or empty.
+    #[error(
+        "{TOKEN_VARIABLE} is not set: the edge API needs a token of {MIN_TOKEN_CHARS} characters or more"
+    )]
+    Missing,
+    /// A token is easy to guess.
+    #[error("{0} is too short: a token has {MIN_TOKEN_CHARS} characters or more")]
+    Short(&'static str),
+    /// A token cannot be sent in a header as it is.
+    #[error("{0} may hold visible ASCII characters only, and no comma")]
+    Character(&'static str),
+}
+
+impl EdgeTokens {
+    /// The tokens of the two variables; an empty value counts as unset.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub fn new(current: Option<&str>, previous: Option<&str>) -> Result<Self, TokenError> {
+        let current = current.filter(|token| !token.is_empty()).ok_or(TokenError::Missing)?;
+        let previous = previous.filter(|token| !token.is_empty());
+        let named = [(TOKEN_VARIABLE, Some(current)), (PREVIOUS_TOKEN_VARIABLE, previous)];
+        let tokens = named.into_iter().filter_map(|(variable, token)| Some((variable, token?)));
+        tokens.map(|(variable, token)| digest(variable, token)).collect::<Result<_, _>>().map(EdgeTokens)
+    }
+
+    /// Whether `token` is one of them. How long the answer takes tells nothing of them: digests are compared, in
+    /// constant time, and all of them.
+    pub fn accept(&self, token: &[u8]) -> bool {
+        let Ok(token) = std::str::from_utf8(token) else { return false };
+        let sent = KeyDigest::of_value(token);
+        let equal = |known: &KeyDigest| known.as_bytes().ct_eq(sent.as_bytes());
+        self.0.iter().map(equal).fold(Choice::from(0), |any, one| any | one).into()
+    }
+}
+
+fn digest(variable: &'static str, token: &str) -> Result<KeyDigest, TokenError> {
+    if !token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+        return Err(TokenError::Character(variable));
+    }
+    if token.len() < MIN_TOKEN_CHARS {
+        return Err(TokenError::Short(variable));
+    }
+    Ok(KeyDigest::of_value(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_tokens_are_accepted_while_they_are_rotated() {
+        let tokens = EdgeTokens::new(Some("the-new-edge-token"), Some("the-old-edge-token")).unwrap();
+        assert!(tokens.accept(b"the-new-edge-token") && tokens.accept(b"the-old-edge-token"));
+        assert!(!tokens.accept(b"the-odd-edge-token") && !tokens.accept(b"") && !tokens.accept(b"\xff"));
+        let tokens = EdgeTokens::new(Some("the-new-edge-token"), Some("")).unwrap();
+        assert!(!tokens.accept(b"the-old-edge-token") && !tokens.accept(b""));
+    }
+
+    #[test]
+    fn tokens_that_cannot_be_used_are_refused_by_their_variable() {
+        let refused = |current, previous| EdgeTokens::new(current, previous).unwrap_err();
+        let good = Some("the-new-edge-token");
+        assert_eq!(refused(None, None), TokenError::Missing);
+        assert_eq!(refused(Some(""), good), TokenError::Missing);
+        assert_eq!(refused(Some("fifteen-letters"), None), TokenError::Short("EDGE_TOKEN"));
+        assert_eq!(refused(good, Some("short")), TokenError::Short("EDGE_TOKEN_PREVIOUS"));
+        assert_eq!(refused(Some("one-token,another-token"), None), TokenError::Character("EDGE_TOKEN"));
+        assert_eq!(refused(Some("a token with spaces"), None), TokenError::Character("EDGE_TOKEN"));
+    }
+}

@@ -1,0 +1,185 @@
+//! Every error body: `type`, `code`, `detail` and `attr`, as PostHog's API answers.
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::accounts::AccountError;
+use crate::invalid::Invalid;
+use crate::keys::KeyError;
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    retry_after_s: Option<u64>,
+    body: Body,
+}
+
+#[derive(Debug, Serialize)]
+struct Body {
+    r#type: &'static str,
+    code: &'static str,
+    detail: String,
+    attr: Option<&'static str>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, r#type: &'static str, code: &'static str, detail: impl Into<String>) -> Self {
+        ApiError {
+            status,
+            retry_after_s: None,
+            body: Body { r#type, code, detail: detail.into(), attr: None },
+        }
+    }
+
+    /// 401: nobody is logged in.
+    pub(crate) fn not_authenticated() -> Self {
+        let detail = "Authentication credentials were not provided.";
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "not_authenticated", detail)
+    }
+
+    /// 401: credentials were sent, and they are not good here.
+    pub(crate) fn authentication_failed(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "authentication_failed", detail)
+    }
+
+    /// 403.
+    pub(crate) fn permission_denied(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "authentication_error", "permission_denied", detail)
+    }
+
+    /// 404.
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "invalid_request", "not_found", "Not found.")
+    }
+
+    /// 400: the body is not JSON.
+    pub(crate) fn parse_error(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", "parse_error", detail)
+    }
+
+    /// 400: the request as a whole cannot be carried out.
+    pub(crate) fn invalid_input(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "validation_error", "invalid_input", detail)
+    }
+
+    /// 429, with the seconds to wait.
+    pub(crate) fn throttled(retry_after_s: u64) -> Self {
+        let detail = format!("Request was throttled. Expected available in {retry_after_s} seconds.");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled_error", "throttled", detail);
+        ApiError { retry_after_s: Some(retry_after_s), ..error }
+    }
+
+    /// 503: the database does not do its work. What it said is for the log alone.
+    pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %error, "the database failed");
+        let detail = "The key service is unavailable.";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "unavailable", detail);
+        ApiError { retry_after_s: Some(1), ..error }
+    }
+
+    /// 500. What went wrong is for the log alone.
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %error, "a request failed");
+        Self::of_status(StatusCode::INTERNAL_SERVER_ERROR, &Method::GET)
+    }
+
+    /// The body for a status that some library chose.
+    fn of_status(status: StatusCode, method: &Method) -> Self {
+        let invalid = |code, detail: &str| Self::new(status, "invalid_request", code, detail);
+        match status {
+            StatusCode::NOT_FOUND => Self::not_found(),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                invalid("method_not_allowed", &format!("Method \"{method}\" not allowed."))
+            }
+            StatusCode::REQUEST_TIMEOUT => invalid("request_timeout", "The request took too long."),
+            StatusCode::PAYLOAD_TOO_LARGE => invalid("request_too_large", "The request body is too large."),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                invalid("unsupported_media_type", "Unsupported media type in request. Send application/json.")
+            }
+            status if status.is_client_error() => invalid("invalid", "The request is malformed."),
+            _ => Self::new(status, "server_error", "error", "A server error occurred."),
+        }
+    }
+}
+
+impl From<StatusCode> for ApiError {
+    fn from(status: StatusCode) -> Self {
+        Self::of_status(status, &Method::GET)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        let mut error = Self::new(StatusCode::BAD_REQUEST, "validation_error", invalid.code, invalid.detail);
+        error.body.attr = Some(invalid.field);
+        error
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<tower_sessions::session::Error> for ApiError {
+    fn from(error: tower_sessions::session::Error) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::TooMany | KeyError::ValueTaken => Self::invalid_input(error.to_string()),
+            KeyError::NotFound => Self::not_found(),
+            KeyError::Randomness(error) => Self::internal(&error),
+            KeyError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Invalid(invalid) => invalid.into(),
+            AccountError::EmailTaken(_) => Invalid::input("email", error.to_string()).into(),
+            AccountError::NoSuchUser(_) => Self::not_found(),
+            AccountError::Password(error) => Self::internal(&error),
+            AccountError::Database(error) => error.into(),
+        }
+    }
+}
+
+/// Gives every error that a library answered by itself (no such route, no such method, a failed extractor) the
+/// body that the service's own errors have.
+pub(crate) async fn complete_errors(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let json = HeaderValue::from_static("application/json");
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || response.headers().get(header::CONTENT_TYPE) == Some(&json) {
+        return response;
+    }
+    let completed = ApiError::of_status(status, &method).into_response();
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    *response.body_mut() = completed.into_body();
+    response
+}

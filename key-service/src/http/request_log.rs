@@ -1,0 +1,59 @@
+//! The request log: one line a request, with an id that the answer carries too, and an end to endless ones.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use protocol::KEY_PREFIX;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::error::ApiError;
+
+/// The answer's header that carries the id under which the request is logged.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request that takes longer (a client that never ends its body, say) is given up.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Logs method, path, status and duration of a request. Nothing else of it, since headers, queries and bodies can
+/// hold secrets.
+pub(crate) async fn log_requests(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = Uuid::now_v7().to_string();
+    let span = tracing::info_span!(
+        "request",
+        id = %id,
+        method = %request.method(),
+        path = loggable(request.uri().path())
+    );
+    let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).instrument(span.clone());
+    let mut response =
+        answered.await.unwrap_or_else(|_| ApiError::from(StatusCode::REQUEST_TIMEOUT).into_response());
+
+    let status = response.status().as_u16();
+    let duration_ms = begun.elapsed().as_secs_f64() * 1000.0;
+    span.in_scope(|| tracing::info!(status, duration_ms, "answered"));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The path, unless somebody put a key into it.
+fn loggable(path: &str) -> &str {
+    if path.contains(KEY_PREFIX) { "(hidden: it holds a key)" } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_a_path_is_not_logged() {
+        assert_eq!(loggable("/api/personal_api_keys/7/"), "/api/personal_api_keys/7/");
+        assert!(!loggable("/api/personal_api_keys/phx_secret/").contains("secret"));
+    }
+}

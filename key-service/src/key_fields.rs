@@ -1,0 +1,153 @@
+//! What may stand in the fields of a key that its owner writes.
+
+use protocol::{InvalidScope, Scope, ScopeSet};
+
+use crate::clock::Timestamp;
+use crate::invalid::Invalid;
+
+/// The most characters of a label.
+pub const MAX_LABEL_CHARS: usize = 40;
+
+/// The longest time that a roll may leave the old value working: a week, in seconds.
+pub const MAX_GRACE_S: u32 = 604_800;
+
+/// The resources that PostHog's scopes name.
+const SCOPE_OBJECTS: [&str; 38] = [
+    "action",
+    "activity_log",
+    "annotation",
+    "batch_export",
+    "cohort",
+    "comment",
+    "dashboard",
+    "dataset",
+    "early_access_feature",
+    "endpoint",
+    "error_tracking",
+    "evaluation",
+    "event_definition",
+    "experiment",
+    "export",
+    "feature_flag",
+    "group",
+    "hog_function",
+    "insight",
+    "integration",
+    "llm_prompt",
+    "logs",
+    "notebook",
+    "organization",
+    "organization_member",
+    "person",
+    "plugin",
+    "project",
+    "property_definition",
+    "query",
+    "session_recording",
+    "sharing_configuration",
+    "subscription",
+    "survey",
+    "task",
+    "user",
+    "web_analytics",
+    "webhook",
+];
+
+/// A label: 1 to [`MAX_LABEL_CHARS`] characters, white space around them removed.
+///
+/// # Errors
+/// The field `label`, and what is wrong with it.
+pub fn label(text: &str) -> Result<String, Invalid> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Invalid::blank("label"));
+    }
+    if text.chars().count() > MAX_LABEL_CHARS {
+        return Err(Invalid::too_long("label", MAX_LABEL_CHARS));
+    }
+    if text.contains('\0') {
+        let detail = "Null characters are not allowed.".to_owned();
+        return Err(Invalid { field: "label", code: "null_characters_not_allowed", detail });
+    }
+    Ok(text.to_owned())
+}
+
+/// One scope or more, each of an object that exists.
+///
+/// # Errors
+/// The field `field`, and the first scope that is none.
+pub fn scopes<'a>(
+    field: &'static str,
+    texts: impl IntoIterator<Item = &'a str>,
+) -> Result<ScopeSet, Invalid> {
+    let mut scopes = Vec::new();
+    for text in texts {
+        let scope = text.parse::<Scope>().ok().filter(names_an_object);
+        scopes.push(scope.ok_or_else(|| Invalid::input(field, InvalidScope(text.to_owned()).to_string()))?);
+    }
+    if scopes.is_empty() {
+        let detail = "This list may not be empty.".to_owned();
+        return Err(Invalid { field, code: "empty", detail });
+    }
+    Ok(scopes.into_iter().collect())
+}
+
+fn names_an_object(scope: &Scope) -> bool {
+    scope.object().is_none_or(|name| SCOPE_OBJECTS.contains(&name))
+}
+
+/// A time that is still to come.
+///
+/// # Errors
+/// The field `expires_at`.
+pub fn expires_at(moment: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
+    if moment <= now {
+        return Err(Invalid::input("expires_at", "This time has passed already."));
+    }
+    Ok(moment)
+}
+
+/// Seconds that a roll leaves the old value working, 0 to [`MAX_GRACE_S`].
+///
+/// # Errors
+/// The field `grace_s`.
+pub fn grace_s(seconds: i64) -> Result<u32, Invalid> {
+    let out_of_range = || Invalid::input("grace_s", format!("Ensure this value is 0 to {MAX_GRACE_S}."));
+    u32::try_from(seconds).ok().filter(|&seconds| seconds <= MAX_GRACE_S).ok_or_else(out_of_range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_has_1_to_40_characters_after_trimming() {
+        assert_eq!(label("  CI  ").unwrap(), "CI");
+        assert_eq!(label(&"é".repeat(40)).unwrap().chars().count(), 40);
+        assert_eq!(label(&"é".repeat(41)).unwrap_err().code, "max_length");
+        assert_eq!(label(" \t ").unwrap_err().code, "blank");
+        assert_eq!(label("a\0b").unwrap_err().code, "null_characters_not_allowed");
+    }
+
+    #[test]
+    fn scopes_name_objects_that_exist() {
+        assert_eq!(scopes("scopes", ["insight:read", "webhook:write", "*"]).unwrap().iter().count(), 3);
+        let refused = |texts: &[&str]| scopes("scopes", texts.iter().copied()).unwrap_err();
+        assert_eq!(refused(&["insight:read", "unicorn:read"]).detail, "Invalid scope: unicorn:read");
+        assert_eq!(refused(&["insight:admin"]).detail, "Invalid scope: insight:admin");
+        assert_eq!(refused(&[]).code, "empty");
+    }
+
+    #[test]
+    fn a_grace_is_a_week_at_most() {
+        assert_eq!(grace_s(604_800), Ok(604_800));
+        assert!(grace_s(604_801).is_err() && grace_s(-1).is_err());
+    }
+
+    #[test]
+    fn an_expiry_is_in_the_future() {
+        let now = Timestamp::from_unix_ms(1_000);
+        assert!(expires_at(now, now).is_err());
+        assert!(expires_at(Timestamp::from_unix_ms(1_001), now).is_ok());
+    }
+}

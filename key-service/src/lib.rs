@@ -1,0 +1,25 @@
+//! The key service: keeps accounts and personal API keys, and tells edges what a key is worth.
+//!
+//! Where things are:
+//! - [`accounts`], [`keys`] and [`verdicts`] do the work, for the command line and for HTTP alike;
+//! - `store` holds all SQL, and [`changes`] the only way to write what can alter a verdict;
+//! - [`api`] is the public listener, [`edge_api`] the edges' one, [`server`] runs both;
+//! - [`cli`] is the command line.
+
+pub mod accounts;
+pub mod api;
+pub mod changes;
+pub mod cli;
+pub mod clock;
+pub mod edge_api;
+pub mod edge_tokens;
+mod http;
+pub mod invalid;
+pub mod key_fields;
+pub mod keys;
+pub mod passwords;
+pub mod server;
+mod store;
+pub mod verdicts;
+
+pub use store::{Database, OpenError};

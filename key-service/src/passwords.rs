@@ -1,0 +1,124 @@
+//! Passwords, kept as Argon2id hashes and checked without stopping the server.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
+
+use crate::invalid::Invalid;
+
+/// The fewest characters of a new password.
+pub const MIN_PASSWORD_CHARS: usize = 8;
+
+/// The most bytes of a new password.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// Hashes and checks passwords, as many at once as there are processors: each takes 19 MiB and tens of
+/// milliseconds.
+#[derive(Clone, Debug)]
+pub struct Passwords {
+    slots: Arc<Semaphore>,
+}
+
+/// A password could be neither hashed nor checked.
+#[derive(Debug, thiserror::Error)]
+#[error("hashing a password failed: {0}")]
+pub struct PasswordError(String);
+
+impl Default for Passwords {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Passwords { slots: Arc::new(Semaphore::new(processors)) }
+    }
+}
+
+/// Refuses a new password that is too short to be safe or too long to be one.
+///
+/// # Errors
+/// The field `password`, and what is wrong with it.
+pub fn check_new_password(password: &str) -> Result<(), Invalid> {
+    if password.chars().count() < MIN_PASSWORD_CHARS || password.len() > MAX_PASSWORD_BYTES {
+        let detail = format!(
+            "A password has {MIN_PASSWORD_CHARS} characters or more, {MAX_PASSWORD_BYTES} bytes at most."
+        );
+        return Err(Invalid::input("password", detail));
+    }
+    Ok(())
+}
+
+impl Passwords {
+    /// The Argon2id hash of a password with a new salt, as a PHC string.
+    ///
+    /// # Errors
+    /// The system gave no randomness or no memory.
+    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
+        self.run(move || hash(&password)).await
+    }
+
+    /// Whether `password` is the one that `stored` was made of. Without a stored hash the answer is no, after the
+    /// same work, so that the time taken does not tell whether an account exists.
+    ///
+    /// # Errors
+    /// The stored text is not a hash, or the system gave no memory.
+    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, PasswordError> {
+        self.run(move || match stored {
+            Some(stored) => verify(&password, &stored),
+            None => hash(&password).map(|_| false),
+        })
+        .await
+    }
+
+    /// The slot goes with the work: a client that hangs up frees neither early.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(failed)?;
+        let work = move || {
+            let _slot = slot;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(failed)?
+    }
+}
+
+fn hash(password: &str) -> Result<String, PasswordError> {
+    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(failed)?;
+    Ok(hash.to_string())
+}
+
+fn verify(password: &str, stored: &str) -> Result<bool, PasswordError> {
+    let stored = PasswordHash::new(stored).map_err(failed)?;
+    match Argon2::default().verify_password(password.as_bytes(), &stored) {
+        Ok(()) => Ok(true),
+        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> PasswordError {
+    PasswordError(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_right_password_matches_its_hash() {
+        let passwords = Passwords::default();
+        let stored = passwords.hash("correct horse".into()).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(passwords.verify("correct horse".into(), Some(stored.clone())).await.unwrap());
+        assert!(!passwords.verify("correct house".into(), Some(stored)).await.unwrap());
+        assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+    }
+
+    #[test]
+    fn a_new_password_that_is_too_short_or_too_long_is_refused() {
+        assert!(check_new_password("1234567").is_err());
+        assert!(check_new_password("12345678").is_ok());
+        assert!(check_new_password(&"x".repeat(MAX_PASSWORD_BYTES + 1)).is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! The SQL of accounts.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyExecutor, FromRow, Row};
+
+use super::{scopes, truth};
+use crate::accounts::User;
+use crate::changes::Change;
+
+impl<'r> FromRow<'r, AnyRow> for User {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        Ok(User {
+            id: row.try_get("id")?,
+            email: row.try_get("email")?,
+            permissions: scopes(row, "permissions")?,
+            is_admin: truth(row, "is_admin")?,
+            is_active: truth(row, "is_active")?,
+            created_at: row.try_get("created_at")?,
+            password_hash: row.try_get("password_hash")?,
+            session_epoch: row.try_get("session_epoch")?,
+        })
+    }
+}
+
+/// Adds a user; `false` if the e-mail address is taken. A user without keys alters no verdict.
+pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sqlx::Result<bool> {
+    let insert = "INSERT INTO users
+        (id, email, password_hash, permissions, is_admin, is_active, session_epoch, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (email) DO NOTHING";
+    let done = sqlx::query(insert)
+        .bind(&user.id)
+        .bind(&user.email)
+        .bind(&user.password_hash)
+        .bind(user.permissions.to_string())
+        .bind(i64::from(user.is_admin))
+        .bind(i64::from(user.is_active))
+        .bind(user.session_epoch)
+        .bind(user.created_at)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// All users, by e-mail address.
+pub(crate) async fn list(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<User>> {
+    sqlx::query_as("SELECT * FROM users ORDER BY email").fetch_all(connection).await
+}
+
+/// The user with that id.
+pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<User>> {
+    sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(id).fetch_optional(connection).await
+}
+
+/// The user with that e-mail address, in the form it is stored.
+pub(crate) async fn find_by_email(
+    connection: impl AnyExecutor<'_>,
+    email: &str,
+) -> sqlx::Result<Option<User>> {
+    sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email).fetch_optional(connection).await
+}
+
+/// Replaces a user's password and ends the user's sessions; `false` if there is no such user.
+pub(crate) async fn set_password(
+    connection: impl AnyExecutor<'_>,
+    email: &str,
+    password_hash: &str,
+) -> sqlx::Result<bool> {
+    let update = "UPDATE users SET password_hash = $1, session_epoch = session_epoch + 1 WHERE email = $2";
+    let done = sqlx::query(update).bind(password_hash).bind(email).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Lets a user and all of the user's keys in or out, and ends the user's sessions; `false` if there is no such
+/// user.
+pub(crate) async fn set_active(change: &mut Change, email: &str, is_active: bool) -> sqlx::Result<bool> {
+    let update = "UPDATE users SET is_active = $1, session_epoch = session_epoch + 1 WHERE email = $2";
+    let done =
+        sqlx::query(update).bind(i64::from(is_active)).bind(email).execute(change.connection()).await?;
+    Ok(done.rows_affected() == 1)
+}

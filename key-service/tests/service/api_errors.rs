@@ -1,0 +1,176 @@
+//! The public API's error bodies, each as documented.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Browser, Service, client, read};
+
+const KEYS: &str = "/api/personal_api_keys/";
+
+fn error(r#type: &str, code: &str, detail: &str, attr: Option<&str>) -> Value {
+    json!({"type": r#type, "code": code, "detail": detail, "attr": attr})
+}
+
+fn invalid(code: &str, detail: &str, attr: &str) -> Value {
+    error("validation_error", code, detail, Some(attr))
+}
+
+async fn assert_refused(demo: &Browser, body: Value, expected: Value) {
+    let (status, answer) = demo.post(KEYS, body.clone()).await;
+    assert_eq!((status.as_u16(), answer), (400, expected), "{body}");
+}
+
+#[tokio::test]
+async fn without_a_session_every_route_asks_for_one() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("a key", &["*"]).await;
+    let id = key["id"].as_str().unwrap();
+    let expected = error(
+        "authentication_error",
+        "not_authenticated",
+        "Authentication credentials were not provided.",
+        None,
+    );
+    let routes = [
+        (Method::GET, "/api/users/@me/".to_owned()),
+        (Method::GET, KEYS.to_owned()),
+        (Method::POST, KEYS.to_owned()),
+        (Method::GET, format!("{KEYS}{id}/")),
+        (Method::PATCH, format!("{KEYS}{id}/")),
+        (Method::DELETE, format!("{KEYS}{id}/")),
+        (Method::POST, format!("{KEYS}{id}/roll/")),
+    ];
+    for (method, path) in routes {
+        let url = format!("{}{path}", service.public);
+        let bare = client().request(method.clone(), &url);
+        assert_eq!(read(bare).await, (401.try_into().unwrap(), expected.clone()), "{method} {path}");
+        let forged = client().request(method, &url).header("cookie", "session=AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(read(forged).await.0, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_personal_api_key_cannot_manage_keys() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("a key", &["*"]).await;
+    let request =
+        client().get(format!("{}{KEYS}", service.public)).bearer_auth(key["value"].as_str().unwrap());
+    let detail = "Personal API key found in request Authorization header is invalid.";
+    let expected = error("authentication_error", "authentication_failed", detail, None);
+    assert_eq!(read(request).await, (401.try_into().unwrap(), expected));
+}
+
+#[tokio::test]
+async fn unknown_routes_and_methods_are_refused_in_the_documented_form() {
+    let (service, demo, _) = Service::with_users().await;
+    let not_found = error("invalid_request", "not_found", "Not found.", None);
+    for path in ["/", "/api/", "/api/personal_api_keys/x/", "/api/personal_api_keys/x/y/z", "/edge/v1/verify"]
+    {
+        assert_eq!(demo.get(path).await, (404.try_into().unwrap(), not_found.clone()), "{path}");
+    }
+    let put = demo.request(Method::PUT, KEYS).send().await.unwrap();
+    assert_eq!((put.status().as_u16(), put.headers()["allow"].to_str().unwrap()), (405, "GET,HEAD,POST"));
+    let expected = error("invalid_request", "method_not_allowed", "Method \"PUT\" not allowed.", None);
+    assert_eq!(put.json::<Value>().await.unwrap(), expected);
+    assert_eq!(demo.get("/api/login/").await.0, 405);
+    let bad_escape = client().delete(format!("{}{KEYS}%ff/", service.public));
+    assert_eq!(read(bad_escape.header("cookie", format!("session={}", demo.cookie))).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_refused() {
+    let (_service, demo, _) = Service::with_users().await;
+    let post = |content_type: &str, body: String| {
+        read(demo.request(Method::POST, KEYS).header("content-type", content_type).body(body))
+    };
+    let (status, body) = post("application/json", "{\"label\": ".into()).await;
+    assert_eq!(
+        (status.as_u16(), &body["type"], &body["code"]),
+        (400, &json!("invalid_request"), &json!("parse_error"))
+    );
+    let (status, body) = post("application/json; charset=utf-8", "[1]".into()).await;
+    assert_eq!((status.as_u16(), &body["code"], &body["attr"]), (400, &json!("invalid_input"), &Value::Null));
+    let (status, body) = post("text/plain", "{}".into()).await;
+    assert_eq!((status.as_u16(), &body["code"]), (415, &json!("unsupported_media_type")));
+    let (status, body) = post("application/json", format!("\"{}\"", "x".repeat(70_000))).await;
+    assert_eq!((status.as_u16(), &body["code"]), (413, &json!("request_too_large")));
+    let (status, body) = post("application/json", String::new()).await;
+    assert_eq!((status.as_u16(), &body["attr"]), (400, &json!("label")));
+}
+
+#[tokio::test]
+async fn bad_fields_of_a_new_key_are_named() {
+    let (_service, demo, _) = Service::with_users().await;
+    let required = |attr| invalid("required", "This field is required.", attr);
+    assert_refused(&demo, json!({"scopes": ["*"]}), required("label")).await;
+    assert_refused(&demo, json!({"scopes": "of no use"}), required("label")).await;
+    assert_refused(&demo, json!({"label": "a"}), required("scopes")).await;
+
+    let with_label = |label: Value| json!({"label": label, "scopes": ["*"]});
+    let blank = invalid("blank", "This field may not be blank.", "label");
+    assert_refused(&demo, with_label(json!("  ")), blank).await;
+    assert_refused(&demo, with_label(json!(null)), invalid("null", "This field may not be null.", "label"))
+        .await;
+    assert_refused(&demo, with_label(json!(7)), invalid("invalid_input", "Not a valid string.", "label"))
+        .await;
+    let long = invalid("max_length", "Ensure this field has no more than 40 characters.", "label");
+    assert_refused(&demo, with_label(json!("x".repeat(41))), long).await;
+
+    let with_scopes = |scopes: Value| json!({"label": "a", "scopes": scopes});
+    let unknown = invalid("invalid_input", "Invalid scope: unicorn:read", "scopes");
+    assert_refused(&demo, with_scopes(json!(["insight:read", "unicorn:read"])), unknown).await;
+    assert_refused(&demo, with_scopes(json!([])), invalid("empty", "This list may not be empty.", "scopes"))
+        .await;
+    let no_list = invalid("not_a_list", "Expected a list of items.", "scopes");
+    assert_refused(&demo, with_scopes(json!("*")), no_list).await;
+    assert_refused(&demo, with_scopes(json!(null)), invalid("null", "This field may not be null.", "scopes"))
+        .await;
+    assert_refused(&demo, with_scopes(json!([1])), invalid("invalid_input", "Not a valid string.", "scopes"))
+        .await;
+
+    let expiring = |at: Value| json!({"label": "a", "scopes": ["*"], "expires_at": at});
+    for at in [json!("tomorrow"), json!(7), json!("2020-01-01T00:00:00Z")] {
+        let (status, body) = demo.post(KEYS, expiring(at)).await;
+        assert_eq!((status.as_u16(), &body["attr"]), (400, &json!("expires_at")));
+    }
+    assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was made");
+}
+
+#[tokio::test]
+async fn bad_fields_of_a_change_or_a_roll_are_named() {
+    let (_service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("unchanged", &["*"]).await;
+    let path = format!("{KEYS}{}/", key["id"].as_str().unwrap());
+    for (field, value) in [("label", json!("")), ("scopes", json!([])), ("expires_at", json!("soon"))] {
+        let (status, body) = demo.patch(&path, json!({ field: value })).await;
+        assert_eq!((status.as_u16(), &body["attr"]), (400, &json!(field)));
+    }
+    for grace_s in [json!(-1), json!(604_801), json!("60"), json!(1.5), json!(null)] {
+        let (status, body) = demo.post(&format!("{path}roll/"), json!({"grace_s": grace_s})).await;
+        assert_eq!((status.as_u16(), &body["attr"]), (400, &json!("grace_s")), "{grace_s}");
+    }
+    let (_, after) = demo.get(&path).await;
+    assert_eq!((&after["label"], &after["mask_value"]), (&key["label"], &key["mask_value"]));
+}
+
+#[tokio::test]
+async fn write_requests_of_another_origin_are_refused() {
+    let (service, demo, _) = Service::with_users().await;
+    let post = |headers: &[(&str, &str)]| {
+        let mut request = demo.request(Method::POST, KEYS).json(&json!({"label": "a", "scopes": ["*"]}));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request)
+    };
+    let (status, body) = post(&[("origin", "https://evil.example")]).await;
+    assert_eq!((status.as_u16(), &body["code"]), (403, &json!("permission_denied")));
+    assert_eq!(post(&[("origin", "null")]).await.0, 403);
+    assert_eq!(post(&[("sec-fetch-site", "cross-site")]).await.0, 403);
+    assert_eq!(post(&[("sec-fetch-site", "same-site")]).await.0, 403);
+    assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was made");
+    assert_eq!(post(&[("origin", &service.public)]).await.0, 201);
+    assert_eq!(post(&[("origin", &service.public), ("sec-fetch-site", "same-origin")]).await.0, 201);
+    let get = demo.request(Method::GET, KEYS).header("origin", "https://evil.example");
+    assert_eq!(read(get).await.0, 200, "reading changes nothing");
+}

@@ -1,0 +1,140 @@
+//! The edge listener.
+
+use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, Verdict};
+use serde_json::{Value, json};
+
+use crate::support::{PREVIOUS_TOKEN, Service, Site, TOKEN, client, read, text};
+
+#[tokio::test]
+async fn verdicts_come_in_the_order_of_the_question_with_the_keys_identity() {
+    let (service, demo, other) = Service::with_users().await;
+    let (_, me) = demo.get("/api/users/@me/").await;
+    let first = demo.new_key("first", &["insight:read"]).await;
+    let second = other.new_key("second", &["*"]).await;
+    let [first_value, second_value] = [text(&first, "value"), text(&second, "value")];
+    let answer = service.verify(&[second_value, "phx_unknown", first_value, first_value]).await;
+    let [Verdict::Active(of_second), Verdict::Inactive, Verdict::Active(of_first), again] =
+        answer.verdicts.as_slice()
+    else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(of_second.key_id, text(&second, "id"));
+    assert_eq!((of_first.key_id.as_str(), of_first.user_id.as_str()), (text(&first, "id"), text(&me, "id")));
+    assert_eq!((of_first.scopes.to_string(), of_first.expires_in_ms), ("insight:read".to_owned(), None));
+    assert_eq!(again, &Verdict::Active(of_first.clone()));
+}
+
+#[tokio::test]
+async fn every_change_that_can_alter_a_verdict_raises_the_revision() {
+    let (service, demo, _) = Service::with_users().await;
+    let before = service.verify(&[]).await;
+    assert_eq!(before.verdicts, []);
+    let key = demo.new_key("counted", &["*"]).await;
+    let path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
+    demo.patch(&path, json!({"scopes": ["insight:read"]})).await;
+    demo.post(&format!("{path}roll/"), json!({})).await;
+    demo.delete(&path).await;
+    service.site.ok(&["user", "disable", "other@example.com"], "");
+    service.site.ok(&["user", "enable", "other@example.com"], "");
+    let after = service.verify(&[]).await;
+    assert_eq!((after.revision, after.log), (before.revision + 6, before.log));
+
+    assert_eq!(demo.delete(&path).await.0, 404);
+    assert_eq!(service.verify(&[]).await.revision, after.revision, "a change that failed left no trace");
+}
+
+#[tokio::test]
+async fn each_database_has_a_log_of_its_own() {
+    let [one, two] = [Site::empty().serve(), Site::empty().serve()];
+    assert_ne!(one.verify(&[]).await.log, two.verify(&[]).await.log);
+}
+
+#[tokio::test]
+async fn only_an_edge_token_opens_the_edge_api() {
+    let (service, demo, _) = Service::with_users().await;
+    let digest = KeyDigest::of_value("phx_x");
+    assert_eq!(service.ask(PREVIOUS_TOKEN, vec![digest]).send().await.unwrap().status(), 200);
+    for wrong in ["wrong-edge-token-of-the-tests", "", &TOKEN[1..], &demo.cookie] {
+        let response = service.ask(wrong, vec![digest]).send().await.unwrap();
+        assert_eq!(response.status(), 401, "{wrong:?}");
+        assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="edge""#);
+        assert!(response.json::<Value>().await.unwrap()["detail"].is_string());
+    }
+    let bare = client().post(format!("{}/edge/v1/verify", service.edge)).body("{}");
+    assert_eq!(read(bare).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_malformed_question_gets_a_detail() {
+    let (service, ..) = Service::with_users().await;
+    let post = |body: String| {
+        read(client().post(format!("{}/edge/v1/verify", service.edge)).bearer_auth(TOKEN).body(body))
+    };
+    let bodies = [
+        "",
+        "{",
+        "[]",
+        "{}",
+        r#"{"edge":"e"}"#,
+        r#"{"edge":"e","digests":["abc"]}"#,
+        r#"{"edge":1,"digests":[]}"#,
+    ];
+    for body in bodies {
+        let (status, answer) = post(body.to_owned()).await;
+        assert_eq!(status, 400, "{body}");
+        assert!(answer["detail"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_question_has_256_digests_at_most() {
+    let (service, ..) = Service::with_users().await;
+    let digests = |count| (0..count).map(|n| KeyDigest::of_value(&format!("phx_{n}"))).collect();
+    let most = service.ask(TOKEN, digests(MAX_DIGESTS_PER_VERIFY)).send().await.unwrap();
+    let answer: protocol::VerifyResponse = most.json().await.unwrap();
+    assert_eq!(answer.verdicts, vec![Verdict::Inactive; 256]);
+    let (status, answer) = read(service.ask(TOKEN, digests(MAX_DIGESTS_PER_VERIFY + 1))).await;
+    assert_eq!((status.as_u16(), text(&answer, "detail")), (400, "digests: at most 256 at once."));
+}
+
+#[tokio::test]
+async fn cleartext_http_2_works_too() {
+    let (service, ..) = Service::with_users().await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let question = json!({"edge": "e", "digests": []});
+    let request = client.post(format!("{}/edge/v1/verify", service.edge)).bearer_auth(TOKEN).json(&question);
+    let response = request.send().await.unwrap();
+    assert_eq!((response.status().as_u16(), response.version()), (200, reqwest::Version::HTTP_2));
+}
+
+#[tokio::test]
+async fn health_and_readiness_need_no_token_and_nothing_else_is_there() {
+    let (service, ..) = Service::with_users().await;
+    let get = |path: &str| read(client().get(format!("{}{path}", service.edge)));
+    assert_eq!(get("/healthz").await.0, 200);
+    assert_eq!(get("/readyz").await.0, 200);
+    assert_eq!(get("/api/personal_api_keys/").await.0, 404);
+    assert_eq!(get("/edge/v1/verify").await.0, 401);
+}
+
+#[tokio::test]
+async fn a_database_in_trouble_is_unavailable_and_never_an_inactive_key() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("a key", &["*"]).await;
+    // Another program takes a table away.
+    let url = format!("sqlite:{}", service.site.database().display());
+    let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
+    let pool = sqlx::SqlitePool::connect_with(options.foreign_keys(false)).await.unwrap();
+    sqlx::query("DROP TABLE users").execute(&pool).await.unwrap();
+
+    let digest = KeyDigest::of_value(text(&key, "value"));
+    let (status, answer) = read(service.ask(TOKEN, vec![digest])).await;
+    assert_eq!(status, 503);
+    assert_eq!(text(&answer, "detail"), "The key service is unavailable.");
+    assert_eq!(demo.get("/api/personal_api_keys/").await.0, 503);
+    assert!(service.log_text().contains("no such table"), "the log says what the answer does not");
+
+    sqlx::query("DROP TABLE revision_log").execute(&pool).await.unwrap();
+    assert_eq!(read(client().get(format!("{}/readyz", service.edge))).await.0, 503);
+    assert_eq!(read(client().get(format!("{}/healthz", service.edge))).await.0, 200);
+}

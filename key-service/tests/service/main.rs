@@ -1,0 +1,12 @@
+//! The real program on a temporary database, through its command line and over HTTP.
+
+// Here every function is a test's, the helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod api_errors;
+mod cli;
+mod edge;
+mod keys;
+mod sessions;
+mod startup;
+mod support;

@@ -1,0 +1,199 @@
+//! Logging in, and the ends that a session can come to.
+
+use serde_json::{Value, json};
+
+use crate::support::{Browser, DEMO, OTHER, PASSWORD, Service, Site, client, read, session_cookie};
+
+const ME: &str = "/api/users/@me/";
+
+#[tokio::test]
+async fn a_login_answers_with_the_user_and_a_cookie_that_scripts_cannot_read() {
+    let (service, demo, _) = Service::with_users().await;
+    let response = service.log_in(" Demo@Example.com ", PASSWORD).await;
+    assert_eq!(response.status(), 200);
+    let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+    for attribute in ["; HttpOnly", "; SameSite=Strict", "; Path=/", "; Max-Age=1209600"] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    assert!(!cookie.contains("Secure"), "plain HTTP to one's own machine: {cookie}");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+
+    let cookie = session_cookie(&response).unwrap();
+    let user: Value = response.json().await.unwrap();
+    assert_eq!(
+        (&user["email"], &user["permissions"], &user["is_active"]),
+        (&json!(DEMO), &json!(["*"]), &json!(true))
+    );
+    assert!(user.get("password_hash").is_none());
+    let browser = Browser { base: service.public.clone(), cookie: cookie.clone() };
+    assert_eq!(browser.get(ME).await.1, user);
+    assert_eq!(demo.get(ME).await.1, user, "an earlier session goes on");
+
+    let stored = service.site.stored();
+    for secret in [cookie.as_str(), PASSWORD] {
+        assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()));
+        assert!(!service.log_text().contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn elsewhere_than_on_loopback_the_cookie_is_secure() {
+    let (service, ..) = Service::with_users().await;
+    let body = json!({"email": DEMO, "password": PASSWORD});
+    let login = client().post(format!("{}/api/login/", service.public)).json(&body);
+    let response = login.header("host", "keys.example.com").send().await.unwrap();
+    assert!(response.headers()["set-cookie"].to_str().unwrap().contains("; Secure"));
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_refused_alike_whatever_is_wrong() {
+    let (service, ..) = Service::with_users().await;
+    service.site.ok(&["user", "disable", OTHER], "");
+    let expected = json!({
+        "type": "authentication_error",
+        "code": "authentication_failed",
+        "detail": "Invalid email or password.",
+        "attr": null
+    });
+    for (email, password) in
+        [(DEMO, "wrong"), ("nobody@example.com", PASSWORD), (OTHER, PASSWORD), ("x", "y")]
+    {
+        let response = service.log_in(email, password).await;
+        assert_eq!(response.status(), 401, "{email}");
+        assert!(session_cookie(&response).is_none());
+        assert_eq!(response.json::<Value>().await.unwrap(), expected, "{email}");
+    }
+    for (body, attr, code) in [
+        (json!({"password": "x"}), "email", "required"),
+        (json!({"email": DEMO}), "password", "required"),
+        (json!({"email": DEMO, "password": ""}), "password", "blank"),
+        (json!({"email": 7, "password": "x"}), "email", "invalid_input"),
+    ] {
+        let (status, answer) =
+            read(client().post(format!("{}/api/login/", service.public)).json(&body)).await;
+        assert_eq!((status.as_u16(), &answer["attr"], &answer["code"]), (400, &json!(attr), &json!(code)));
+    }
+}
+
+#[tokio::test]
+async fn a_logout_ends_that_session_and_no_other() {
+    let (service, demo, other) = Service::with_users().await;
+    let out = demo.request(reqwest::Method::POST, "/api/logout/").send().await.unwrap();
+    assert_eq!(out.status(), 204);
+    assert_eq!(session_cookie(&out).as_deref(), Some(""), "the cookie is taken back");
+    assert_eq!(demo.get(ME).await.0, 401, "the id is worth nothing any more");
+    assert_eq!(other.get(ME).await.0, 200);
+    let again = client().post(format!("{}/api/logout/", service.public)).send().await.unwrap();
+    assert_eq!(again.status(), 204, "without a session there is nothing to end");
+}
+
+#[tokio::test]
+async fn a_new_password_ends_the_users_sessions() {
+    let (service, demo, other) = Service::with_users().await;
+    let key = demo.new_key("goes on", &["*"]).await;
+    service.site.ok(&["user", "passwd", DEMO, "--password-stdin"], "another-password\n");
+    assert_eq!(demo.get(ME).await.0, 401);
+    assert_eq!(other.get(ME).await.0, 200);
+    assert!(service.scopes(key["value"].as_str().unwrap()).await.is_some(), "keys are no sessions");
+    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 401);
+    assert_eq!(service.log_in(DEMO, "another-password").await.status(), 200);
+}
+
+#[tokio::test]
+async fn disabling_a_user_ends_sessions_and_keys_and_enabling_brings_back_the_keys_alone() {
+    let (service, demo, other) = Service::with_users().await;
+    let key = demo.new_key("of a disabled user", &["insight:read"]).await;
+    let value = key["value"].as_str().unwrap();
+    let others = other.new_key("of another user", &["insight:read"]).await;
+    service.site.ok(&["user", "disable", DEMO], "");
+    assert_eq!(service.scopes(value).await, None);
+    assert!(service.scopes(others["value"].as_str().unwrap()).await.is_some());
+    service.site.ok(&["user", "enable", DEMO], "");
+    assert_eq!(service.scopes(value).await.as_deref(), Some("insight:read"));
+    assert_eq!(demo.get(ME).await.0, 401, "a session that the disabling ended stays so");
+}
+
+#[tokio::test]
+async fn sessions_survive_a_restart() {
+    let (mut service, demo, _) = Service::with_users().await;
+    assert_eq!(service.stop(), Some(0));
+    let site = Site::empty();
+    std::fs::copy(service.site.database(), site.database()).unwrap();
+    let again = site.serve();
+    let browser = Browser { base: again.public.clone(), cookie: demo.cookie };
+    assert_eq!(browser.get(ME).await.0, 200);
+}
+
+#[tokio::test]
+async fn too_many_logins_to_one_account_have_to_wait() {
+    let (service, ..) = Service::with_users().await;
+    let mut tries = 0;
+    let refused = loop {
+        // Without the cost of a password: the try counts before it is looked at.
+        let response = service.log_in("nobody@example.com", "wrong").await;
+        if response.status() != 401 {
+            break response;
+        }
+        tries += 1;
+        assert!(tries < 20);
+    };
+    assert!(tries >= 10, "{tries}");
+    assert_eq!(refused.status(), 429);
+    let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=7).contains(&seconds), "{seconds}");
+    let expected = json!({
+        "type": "throttled_error",
+        "code": "throttled",
+        "detail": format!("Request was throttled. Expected available in {seconds} seconds."),
+        "attr": null
+    });
+    assert_eq!(refused.json::<Value>().await.unwrap(), expected);
+    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 200, "other accounts are not affected");
+}
+
+#[tokio::test]
+async fn a_session_that_was_idle_for_too_long_has_ended() {
+    let (service, demo, _) = Service::with_users().await;
+    assert_eq!(demo.get(ME).await.0, 200);
+    service.alter("UPDATE sessions SET expires_at = expires_at - 1209600000").await;
+    assert_eq!(demo.get(ME).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_session_ends_30_days_after_the_login() {
+    let (service, demo, _) = Service::with_users().await;
+    service
+        .alter(
+            "UPDATE sessions SET data =
+            json_set(data, '$.login.began_at', json_extract(data, '$.login.began_at') - 2592000000)",
+        )
+        .await;
+    assert_eq!(demo.get(ME).await.0, 401);
+}
+
+#[tokio::test]
+async fn the_idle_time_of_a_session_in_use_begins_anew_each_day() {
+    let (service, demo, _) = Service::with_users().await;
+    let me = || demo.request(reqwest::Method::GET, ME).send();
+    assert_eq!(session_cookie(&me().await.unwrap()), None, "it is fresh");
+    service
+        .alter(
+            "UPDATE sessions SET expires_at = expires_at - 172800000, data =
+            json_set(data, '$.login.renewed_at', json_extract(data, '$.login.renewed_at') - 172800000)",
+        )
+        .await;
+    assert_eq!(session_cookie(&me().await.unwrap()).as_deref(), Some(demo.cookie.as_str()));
+    service.alter("UPDATE sessions SET expires_at = expires_at - 1123200000").await;
+    assert_eq!(demo.get(ME).await.0, 200, "13 days after its renewal it still runs");
+}
+
+#[tokio::test]
+async fn a_login_makes_an_earlier_session_id_worthless() {
+    let (service, demo, _) = Service::with_users().await;
+    let body = json!({"email": DEMO, "password": PASSWORD});
+    let again = demo.request(reqwest::Method::POST, "/api/login/").json(&body).send().await.unwrap();
+    let renewed = Browser { base: service.public.clone(), cookie: session_cookie(&again).unwrap() };
+    assert_ne!(renewed.cookie, demo.cookie);
+    assert_eq!(renewed.get(ME).await.0, 200);
+    assert_eq!(demo.get(ME).await.0, 401);
+}

@@ -1,0 +1,159 @@
+//! Starts that have to fail, and say why; and the end.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{DEMO, PASSWORD, Service, Site, TOKEN, client};
+
+/// The one line of a `serve` that cannot start.
+fn refused(site: &Site, args: &[&str], set: impl FnOnce(&mut Command) -> &mut Command) -> String {
+    let free = ["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"];
+    let args = [&free[..], args].concat();
+    let mut command = site.command(&args);
+    let output = set(command.env("EDGE_TOKEN", TOKEN)).output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn assert_one_line(said: &str, parts: &[&str]) {
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in parts {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+}
+
+#[test]
+fn a_missing_or_weak_edge_token_is_named_and_not_shown() {
+    let site = Site::empty();
+    let said = refused(&site, &[], |command| command.env_remove("EDGE_TOKEN"));
+    assert_one_line(&said, &["EDGE_TOKEN is not set"]);
+    let said = refused(&site, &[], |command| command.env("EDGE_TOKEN_PREVIOUS", "hunter2"));
+    assert_one_line(&said, &["EDGE_TOKEN_PREVIOUS is too short"]);
+    assert!(!said.contains("hunter2"));
+}
+
+#[test]
+fn an_occupied_port_is_named_with_its_setting() {
+    let site = Site::empty();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let serve = |args: &[&str]| {
+        let output = site.command(args).env("EDGE_TOKEN", TOKEN).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = serve(&["serve", "--listen", &address, "--edge-listen", "127.0.0.1:0"]);
+    assert_one_line(&said, &["--listen (LISTEN)", &address, "in use"]);
+    let said = serve(&["serve", "--listen", "127.0.0.1:0", "--edge-listen", &address]);
+    assert_one_line(&said, &["--edge-listen (EDGE_LISTEN)", &address, "in use"]);
+    assert!(!site.database().exists(), "the database was left alone");
+}
+
+#[test]
+fn a_bad_database_is_named_with_its_setting() {
+    let site = Site::empty();
+    let with_url = |url: &str| refused(&site, &["--database-url", url], |command| command);
+    let setting = "--database-url (DATABASE_URL)";
+    let no_folder = site.dir.path().join("nowhere/keys.db");
+    assert_one_line(&with_url(&format!("sqlite:{}", no_folder.display())), &[setting, "nowhere/keys.db"]);
+    let no_database = site.dir.path().join("notes.txt");
+    std::fs::write(&no_database, "not a database, but long enough to be looked at as one").unwrap();
+    assert_one_line(
+        &with_url(&format!("sqlite:{}", no_database.display())),
+        &[setting, "notes.txt", "not a database"],
+    );
+    assert_one_line(&with_url(&format!("sqlite:{}", site.dir.path().display())), &[setting]);
+    assert_one_line(&with_url("sqlite::memory:"), &[setting, "memory"]);
+    let said = with_url("mysql://root:hunter2@localhost/keys");
+    assert_one_line(&said, &[setting, "not a SQLite URL"]);
+    assert!(!said.contains("hunter2"));
+}
+
+#[test]
+fn other_bad_settings_are_named() {
+    let site = Site::empty();
+    assert!(
+        refused(&site, &["--public-url", "keys.example.com"], |command| command).contains("--public-url")
+    );
+    assert!(refused(&site, &[], |command| command.env("PUBLIC_URL", "ftp://x")).contains("--public-url"));
+    assert!(refused(&site, &[], |command| command.env("RUST_LOG", "key_service=loud")).contains("RUST_LOG"));
+    let output = site.command(&["serve", "--listen", "8080"]).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--listen"));
+}
+
+#[tokio::test]
+async fn public_url_decides_the_origin_and_the_cookie() {
+    let (mut service, ..) = Service::with_users().await;
+    service.stop();
+    let site = Site::empty();
+    std::fs::copy(service.site.database(), site.database()).unwrap();
+    let service = site.serve_with(|command| command.env("PUBLIC_URL", "https://keys.example.com/"));
+    let body = json!({"email": DEMO, "password": PASSWORD});
+    let login = |origin: &str| {
+        client().post(format!("{}/api/login/", service.public)).header("origin", origin).json(&body).send()
+    };
+    assert_eq!(login("https://evil.example").await.unwrap().status(), 403);
+    let response = login("https://keys.example.com").await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(response.headers()["set-cookie"].to_str().unwrap().contains("; Secure"));
+}
+
+#[tokio::test]
+async fn even_the_finest_log_holds_no_secret() {
+    let (mut before, demo, _) = Service::with_users().await;
+    before.stop();
+    let site = Site::empty();
+    std::fs::copy(before.site.database(), site.database()).unwrap();
+    let service = site.serve_with(|command| command.env("RUST_LOG", "trace"));
+    let demo = crate::support::Browser { base: service.public.clone(), ..demo };
+    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 200);
+    let key = demo.new_key("secret", &["*"]).await;
+    let value = key["value"].as_str().unwrap();
+    demo.get(&format!("/api/personal_api_keys/{value}/")).await;
+    assert!(service.scopes(value).await.is_some());
+    let log = service.log_text();
+    assert!(log.contains("/api/personal_api_keys/"), "requests are logged");
+    for secret in [value, TOKEN, PASSWORD, &demo.cookie] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_request_in_progress_is_finished_before_the_end() {
+    let mut service = Site::with_users().serve();
+    let body = json!({"email": DEMO, "password": PASSWORD}).to_string();
+    let mut stream = TcpStream::connect(service.public.strip_prefix("http://").unwrap()).unwrap();
+    write!(
+        stream,
+        "POST /api/login/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .unwrap();
+    // The service asks for the body only when it is at work on the request.
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    service.signal("-TERM");
+    while !service.log_text().contains("shutting down") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert_eq!(service.wait(), Some(0));
+    assert!(TcpStream::connect(service.public.strip_prefix("http://").unwrap()).is_err(), "it is gone");
+}
+
+#[test]
+fn an_interrupt_ends_it_too() {
+    let mut service = Site::empty().serve();
+    service.signal("-INT");
+    assert_eq!(service.wait(), Some(0));
+}
