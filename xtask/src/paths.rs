@@ -1,0 +1,43 @@
+//! Where the workspace is, and what the build leaves where.
+
+use std::env;
+use std::path::PathBuf;
+
+/// Names, in the environment of the tests, the Envoy that they run.
+pub const ENVOY_VARIABLE: &str = "ENVOY";
+
+/// Names, in the environment of the tests, the Wasm module that they load.
+pub const WASM_VARIABLE: &str = "EDGE_KEY_AUTH_WASM";
+
+/// The folder that holds the workspace's `Cargo.toml`.
+pub fn workspace() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.pop();
+    root
+}
+
+/// Cargo's target folder: `CARGO_TARGET_DIR`, or `target` in the workspace.
+pub fn target() -> PathBuf {
+    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// The Wasm module that Envoy loads: what [`WASM_VARIABLE`] names, or what [`crate::build::wasm`] writes.
+pub fn wasm() -> PathBuf {
+    env::var_os(WASM_VARIABLE).map_or_else(built_wasm, PathBuf::from)
+}
+
+/// What [`crate::build::wasm`] writes.
+pub(crate) fn built_wasm() -> PathBuf {
+    target().join("edge_key_auth.wasm")
+}
+
+/// The key service as [`crate::build::key_service`] builds it.
+pub fn key_service() -> PathBuf {
+    target().join("release/key-service")
+}
+
+/// The first file of this name in the folders of `PATH`.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH")?;
+    env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+}

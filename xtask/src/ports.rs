@@ -1,0 +1,146 @@
+//! The addresses of a stack: the demo's fixed ones, or free ones for a test.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
+use std::process;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use anyhow::{Result, bail};
+use listeners::Protocol;
+
+/// Where the parts of a stack listen, all on loopback.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// The key service's public listener: API and page.
+    pub public: SocketAddr,
+    /// The key service's edge listener.
+    pub edge: SocketAddr,
+    /// The echo upstream.
+    pub echo: SocketAddr,
+    /// Each Envoy's.
+    pub envoys: Vec<EnvoyAddresses>,
+}
+
+/// Where one Envoy listens.
+#[derive(Clone, Copy, Debug)]
+pub struct EnvoyAddresses {
+    /// Its listener, for clients.
+    pub listener: SocketAddr,
+    /// Its admin interface.
+    pub admin: SocketAddr,
+}
+
+impl Addresses {
+    /// The demo's addresses, each port shifted by `offset`.
+    pub fn demo(offset: u16) -> Self {
+        let at = |port| loopback(port + offset);
+        let envoy = EnvoyAddresses { listener: at(10000), admin: at(9901) };
+        Addresses { public: at(8080), edge: at(8081), echo: at(8082), envoys: vec![envoy] }
+    }
+
+    /// Free addresses for a stack of `envoys` Envoys.
+    ///
+    /// # Errors
+    /// No free port is left.
+    pub fn free(envoys: usize) -> Result<Self> {
+        let envoys = (0..envoys).map(|_| Ok(EnvoyAddresses { listener: free()?, admin: free()? }));
+        Ok(Addresses {
+            public: free()?,
+            edge: free()?,
+            echo: free()?,
+            envoys: envoys.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Checks that nobody listens on any of them.
+    ///
+    /// # Errors
+    /// Names every port that is taken, what it was wanted for, and the process that has it.
+    pub fn require_free(&self) -> Result<()> {
+        let service = [
+            ("key service", self.public),
+            ("key service's edge API", self.edge),
+            ("echo upstream", self.echo),
+        ];
+        let envoys = self.envoys.iter();
+        let envoys = envoys.flat_map(|envoy| [("Envoy", envoy.listener), ("Envoy's admin", envoy.admin)]);
+        let taken: Vec<String> = service
+            .into_iter()
+            .chain(envoys)
+            .filter_map(|(part, address)| {
+                let error = TcpListener::bind(address).err()?;
+                let holder = holder(address.port());
+                Some(format!("  {address} ({part}): {}", holder.unwrap_or_else(|| error.to_string())))
+            })
+            .collect();
+        if !taken.is_empty() {
+            bail!("these ports are taken; stop what uses them:\n{}", taken.join("\n"));
+        }
+        Ok(())
+    }
+}
+
+/// The process that listens on a port, where the system lets us see it.
+fn holder(port: u16) -> Option<String> {
+    let process = listeners::get_process_by_port(port, Protocol::TCP).ok()?;
+    Some(format!("used by {} (pid {})", process.name, process.pid))
+}
+
+/// Below the ports that systems give to outgoing connections, so that none of those takes one meanwhile.
+const FREE_PORTS: Range<u16> = 20000..30000;
+
+/// A port of our own choosing that nobody uses; it is not given out again soon, so that a server can be stopped
+/// and started on it.
+fn free() -> Result<SocketAddr> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let count = FREE_PORTS.end - FREE_PORTS.start;
+    // Test binaries that run side by side begin at places far apart.
+    let first = process::id().wrapping_mul(617) % u32::from(count);
+    for _ in 0..count {
+        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let address = loopback(FREE_PORTS.start + ((first + step) % u32::from(count)) as u16);
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("no port of {}..{} is free", FREE_PORTS.start, FREE_PORTS.end)
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_has_the_documented_ports() {
+        let demo = Addresses::demo(0);
+        let ports = [demo.public, demo.edge, demo.echo, demo.envoys[0].listener, demo.envoys[0].admin];
+        assert_eq!(
+            ports.map(|address| address.to_string()).join(" "),
+            "127.0.0.1:8080 127.0.0.1:8081 127.0.0.1:8082 127.0.0.1:10000 127.0.0.1:9901"
+        );
+        assert_eq!(Addresses::demo(50_000).envoys[0].listener.port(), 60_000);
+    }
+
+    #[test]
+    fn a_taken_port_is_reported_with_its_holder() {
+        let addresses = Addresses::free(2).unwrap();
+        addresses.require_free().unwrap();
+        let taken = addresses.envoys[1].admin;
+        let _listener = TcpListener::bind(taken).unwrap();
+        let error = addresses.require_free().unwrap_err().to_string();
+        assert!(error.contains(&format!("{taken} (Envoy's admin)")), "{error}");
+        assert!(error.contains(&format!("(pid {})", process::id())), "{error}");
+        assert_eq!(error.lines().count(), 2, "{error}");
+    }
+
+    #[test]
+    fn free_ports_are_not_given_out_twice() {
+        let (one, other) = (Addresses::free(1).unwrap(), Addresses::free(1).unwrap());
+        let ports = |a: &Addresses| [a.public, a.edge, a.echo, a.envoys[0].listener, a.envoys[0].admin];
+        assert!(ports(&one).iter().all(|port| !ports(&other).contains(port)));
+    }
+}

@@ -1,0 +1,261 @@
+//! Child processes: steps that run to their end, and servers that are started, paused and stopped.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::interrupt;
+use crate::spawn::spawn;
+
+/// How long a server may take until it answers.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a server may take to end by itself once it is asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a state is looked at while waiting for it.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How many lines of a log an error shows.
+const TAIL_LINES: usize = 20;
+
+/// Runs a program to its end, its output going where ours goes.
+///
+/// # Errors
+/// It cannot be started, or it ends with a status other than 0.
+pub fn step(what: &str, command: Command) -> Result<()> {
+    println!("==> {what}");
+    let status = spawn(command, Signal::TERM)?.wait()?;
+    if !status.success() {
+        bail!("{what} failed ({status})");
+    }
+    Ok(())
+}
+
+/// A server: what to run, where its output goes, and how to tell that it answers.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    program: PathBuf,
+    args: Vec<OsString>,
+    env: Vec<(String, String)>,
+    log: PathBuf,
+    ready_url: String,
+    child: Mutex<Option<Child>>,
+}
+
+impl Process {
+    /// A server that is not running yet. It answers once a GET of `ready_url` gets status 200; what it prints
+    /// is appended to `log`.
+    pub fn new(
+        name: &str,
+        program: &Path,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+        env: &[(String, String)],
+        log: PathBuf,
+        ready_url: String,
+    ) -> Self {
+        Process {
+            name: name.to_owned(),
+            program: program.to_owned(),
+            args: args.into_iter().map(Into::into).collect(),
+            env: env.to_vec(),
+            log,
+            ready_url,
+            child: Mutex::new(None),
+        }
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Starts it and waits until it answers. The same call starts it again after [`stop`](Self::stop) or
+    /// [`kill`](Self::kill).
+    ///
+    /// # Errors
+    /// It cannot be started, ends instead of answering (the error shows the end of its log), or does not
+    /// answer in 30 s.
+    pub fn start(&self) -> Result<()> {
+        self.spawn()?;
+        let began = Instant::now();
+        while !answers(&self.ready_url) {
+            if interrupt::requested() {
+                bail!("interrupted");
+            }
+            if let Some(status) = self.exited()? {
+                bail!("{}", self.obituary(status));
+            }
+            if began.elapsed() > START_LIMIT {
+                bail!(
+                    "{} does not answer at {} after {} s. {}",
+                    self.name,
+                    self.ready_url,
+                    START_LIMIT.as_secs(),
+                    self.log_tail()
+                );
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Starts it without waiting for it to answer.
+    ///
+    /// # Errors
+    /// It runs already, or cannot be started.
+    pub fn spawn(&self) -> Result<()> {
+        let mut slot = self.child();
+        if let Some(child) = slot.as_mut()
+            && child.try_wait()?.is_none()
+        {
+            bail!("{} is running already", self.name);
+        }
+        let log = File::options().create(true).append(true).open(&self.log);
+        let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).envs(self.env.iter().cloned());
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // A group of its own: Ctrl-C on the terminal reaches us alone, and we stop the servers in order.
+        command.process_group(0);
+        *slot = Some(spawn(command, Signal::KILL)?);
+        Ok(())
+    }
+
+    /// Asks it to end (SIGTERM), waits 10 s for that, then kills it. Does nothing if it is not running.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn stop(&self) -> Result<()> {
+        let mut slot = self.child();
+        let Some(mut child) = slot.take() else { return Ok(()) };
+        if child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        kill_process(pid(&child), Signal::TERM)?;
+        // A paused process sees the SIGTERM only once it continues.
+        kill_process(pid(&child), Signal::CONT)?;
+        let began = Instant::now();
+        while child.try_wait()?.is_none() {
+            if began.elapsed() > STOP_LIMIT {
+                child.kill()?;
+                child.wait()?;
+                break;
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Ends it at once (SIGKILL).
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn kill(&self) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        if let Some(mut child) = self.child().take() {
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Makes it stand still (SIGSTOP) until [`resume`](Self::resume).
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a paused one go on (SIGCONT).
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// How it ended, if it was started and has ended by itself.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn exited(&self) -> Result<Option<ExitStatus>> {
+        match self.child().as_mut() {
+            Some(child) => Ok(child.try_wait()?),
+            None => Ok(None),
+        }
+    }
+
+    /// All it has printed, over all its starts.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn log(&self) -> Result<String> {
+        let bytes =
+            fs::read(&self.log).with_context(|| format!("cannot read the log {}", self.log.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// One line on how it ended, and the end of its log.
+    pub fn obituary(&self, status: ExitStatus) -> String {
+        format!("{} ended by itself ({status}). {}", self.name, self.log_tail())
+    }
+
+    fn log_tail(&self) -> String {
+        match self.log() {
+            Ok(log) => format!("The end of its log, {}:\n{}", self.log.display(), last_lines(&log)),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let mut slot = self.child();
+        if let Some(child) = slot.as_mut()
+            && child.try_wait()?.is_none()
+        {
+            return Ok(kill_process(pid(child), signal)?);
+        }
+        bail!("{} is not running", self.name)
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            eprintln!("{} could not be stopped: {error:#}", self.name);
+        }
+    }
+}
+
+/// The end of a log, or of what a failed program printed.
+pub(crate) fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+/// Whether a GET of `url` gets status 200.
+fn answers(url: &str) -> bool {
+    let agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(1))).build().new_agent();
+    agent.get(url).call().is_ok_and(|response| response.status() == 200)
+}
+
+#[cfg(test)]
+mod tests;

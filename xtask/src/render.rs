@@ -1,0 +1,169 @@
+//! Makes a stack's Envoy configuration out of `envoy/envoy.yaml`, the file that people copy.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::paths;
+
+/// The places that depend on where things run, marked `[1]` to `[5]` in the file: what each is, and its text
+/// there. Each text occurs exactly once, and the rest of the file is used as it is.
+const PLACES: [(&str, &str); 5] = [
+    ("[1] Envoy's admin address", "address: 0.0.0.0, port_value: 9901"),
+    ("[2] Envoy's listener", "address: 0.0.0.0, port_value: 10000"),
+    ("[3] the Wasm module", "filename: /etc/envoy/edge_key_auth.wasm"),
+    ("[4] the key service's edge listener", "address: key-service, port_value: 8081"),
+    ("[5] the upstream", "address: echo, port_value: 8082"),
+];
+
+/// The filter's settings as the file has them, for tests that change them.
+const SETTINGS: &str = r#"{ "key_service": { "cluster": "key_service" } }"#;
+
+/// What takes the place of [`PLACES`].
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// Envoy's admin address.
+    pub admin: SocketAddr,
+    /// Where Envoy listens for clients.
+    pub listener: SocketAddr,
+    /// The Wasm module's file.
+    pub wasm: &'a Path,
+    /// The key service's edge listener.
+    pub edge: SocketAddr,
+    /// The upstream.
+    pub upstream: SocketAddr,
+}
+
+/// The text of `envoy/envoy.yaml`.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn template() -> Result<String> {
+    let path = paths::workspace().join("envoy/envoy.yaml");
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The template with a setup in its places, and the filter's settings changed as `patch` says: an RFC 7396
+/// merge patch, `{}` for none.
+///
+/// # Errors
+/// Names the place that the template does not have exactly once.
+pub fn render(template: &str, setup: Setup<'_>, patch: &Value) -> Result<String> {
+    let address = |address: SocketAddr| format!("address: {}, port_value: {}", address.ip(), address.port());
+    let replacements = [
+        address(setup.admin),
+        address(setup.listener),
+        // JSON's quotes are YAML's too: a path may hold blanks, commas and braces.
+        format!("filename: {}", json!(setup.wasm)),
+        address(setup.edge),
+        address(setup.upstream),
+    ];
+    let mut rendered = template.to_owned();
+    for ((what, text), replacement) in PLACES.into_iter().zip(replacements) {
+        require_once(template, what, text)?;
+        rendered = rendered.replace(text, &replacement);
+    }
+    if patch.as_object().is_none_or(|changes| !changes.is_empty()) {
+        require_once(template, "the filter's settings", SETTINGS)?;
+        let mut settings = serde_json::from_str(SETTINGS)?;
+        merge(&mut settings, patch);
+        rendered = rendered.replace(SETTINGS, &settings.to_string());
+    }
+    Ok(rendered)
+}
+
+fn require_once(template: &str, what: &str, text: &str) -> Result<()> {
+    match template.matches(text).count() {
+        1 => Ok(()),
+        found => bail!("envoy/envoy.yaml has {what}, written `{}`, {found} times, not once", text.trim()),
+    }
+}
+
+/// Applies a JSON merge patch (RFC 7396 section 2).
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(changes) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    if let Value::Object(fields) = target {
+        for (name, change) in changes {
+            if change.is_null() {
+                fields.remove(name);
+            } else {
+                merge(fields.entry(name).or_insert(Value::Null), change);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup() -> Setup<'static> {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Setup {
+            admin: at(1),
+            listener: at(2),
+            wasm: Path::new("/a b/{c}.wasm"),
+            edge: at(3),
+            upstream: at(4),
+        }
+    }
+
+    #[test]
+    fn only_the_marked_lines_of_the_shipped_file_change() {
+        let template = template().unwrap();
+        let rendered = render(&template, setup(), &json!({})).unwrap();
+        let changed: Vec<&str> = template
+            .lines()
+            .zip(rendered.lines())
+            .filter(|(before, after)| before != after)
+            .map(|(_, after)| after.trim())
+            .collect();
+        assert_eq!(
+            changed,
+            [
+                "socket_address: { address: 127.0.0.1, port_value: 1 }",
+                "socket_address: { address: 127.0.0.1, port_value: 2 }",
+                r#"local: { filename: "/a b/{c}.wasm" }"#,
+                "socket_address: { address: 127.0.0.1, port_value: 3 }",
+                "socket_address: { address: 127.0.0.1, port_value: 4 }",
+            ]
+        );
+        assert_eq!(template.lines().count(), rendered.lines().count());
+    }
+
+    #[test]
+    fn a_place_that_is_missing_or_repeated_is_named() {
+        let template = template().unwrap();
+        for (what, text) in PLACES {
+            for broken in [template.replace(text, "address: other"), format!("{template}# {text}\n")] {
+                let error = render(&broken, setup(), &json!({})).unwrap_err().to_string();
+                assert!(error.contains(what) && error.contains(text), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_patch_changes_the_filters_settings_alone() {
+        let patch = json!({ "key_service": { "timeout_ms": 300 }, "hide_credentials": true });
+        let rendered = render(&template().unwrap(), setup(), &patch).unwrap();
+        let line = rendered.lines().find(|line| line.contains("hide_credentials")).unwrap();
+        let settings: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            settings,
+            json!({
+                "key_service": { "cluster": "key_service", "timeout_ms": 300 }, "hide_credentials": true
+            })
+        );
+        let removed = render(&template().unwrap(), setup(), &json!({ "key_service": null })).unwrap();
+        assert!(removed.contains(" {}\n") && !removed.contains(r#""key_service""#), "{removed}");
+    }
+}

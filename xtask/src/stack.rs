@@ -1,0 +1,161 @@
+//! A whole running stack: Envoys with the filter, the key service, and the echo upstream. The demo is one on
+//! fixed ports; each integration test starts its own on free ones.
+
+mod envoy;
+mod key_service;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub use self::envoy::Envoy;
+pub use self::key_service::KeyService;
+use crate::echo::Echo;
+use crate::paths;
+use crate::ports::Addresses;
+use crate::process::Process;
+
+/// What a stack is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many Envoys share the key service.
+    pub envoys: usize,
+    /// Each Envoy's worker threads (`--concurrency`).
+    pub workers: u32,
+    /// Changes to the filter's settings, as a merge patch (RFC 7396).
+    pub filter: Value,
+    /// Added to the environment of the key service, and of its commands.
+    pub key_service_env: Vec<(String, String)>,
+    /// Added to the environment of the Envoys.
+    pub envoy_env: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    /// One Envoy with two workers, everything as shipped.
+    fn default() -> Self {
+        Options {
+            envoys: 1,
+            workers: 2,
+            filter: json!({}),
+            key_service_env: Vec::new(),
+            envoy_env: Vec::new(),
+        }
+    }
+}
+
+/// A running stack, seeded with the demo's user and keys. Everything stops when it is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    // Dropped in this order: clients of the others first.
+    envoys: Vec<Envoy>,
+    key_service: KeyService,
+    echo: Echo,
+    folder: Option<TempDir>,
+}
+
+impl Stack {
+    /// Starts a stack on free ports and in a temporary folder, which stays when the test fails. The Envoy is
+    /// the one that the variable `ENVOY` names; `cargo xtask test` sets it.
+    ///
+    /// # Errors
+    /// `ENVOY` is not set, something has not been built, or a part does not start; then with the end of its
+    /// log.
+    pub fn temporary(options: &Options) -> Result<Self> {
+        let envoy = env::var_os(paths::ENVOY_VARIABLE)
+            .with_context(|| format!("{} is not set; run `cargo xtask test`", paths::ENVOY_VARIABLE))?;
+        let folder = TempDir::with_prefix("edge-key-auth-")?;
+        let addresses = Addresses::free(options.envoys)?;
+        let mut stack = Stack::start(Path::new(&envoy), folder.path(), &addresses, options)?;
+        stack.folder = Some(folder);
+        Ok(stack)
+    }
+
+    /// Starts a stack: its database, logs and rendered configurations are in `folder`, which exists. Where the
+    /// folder has a database already, its accounts and keys are kept.
+    ///
+    /// # Errors
+    /// A port is taken, something has not been built, or a part does not start; then with the end of its log.
+    pub fn start(envoy: &Path, folder: &Path, addresses: &Addresses, options: &Options) -> Result<Self> {
+        addresses.require_free()?;
+        let token = random_token()?;
+        let echo = Echo::start(addresses.echo)?;
+        let key_service = KeyService::new(folder, addresses, &token, &options.key_service_env)?;
+        key_service.seed()?;
+        key_service.process().start()?;
+        let mut stack = Stack { envoys: Vec::new(), key_service, echo, folder: None };
+        for (index, at) in addresses.envoys.iter().enumerate() {
+            let name = if index == 0 { "envoy".to_owned() } else { format!("envoy-{}", index + 1) };
+            stack.envoys.push(Envoy::new(&name, envoy, folder, *at, addresses, &token, options)?);
+        }
+        for envoy in &stack.envoys {
+            envoy.process().start()?;
+        }
+        Ok(stack)
+    }
+
+    /// The Envoys, in the order of their addresses.
+    pub fn envoys(&self) -> &[Envoy] {
+        &self.envoys
+    }
+
+    /// The key service.
+    pub fn key_service(&self) -> &KeyService {
+        &self.key_service
+    }
+
+    /// The upstream.
+    pub fn echo(&self) -> &Echo {
+        &self.echo
+    }
+
+    /// A URL at the first Envoy; `path` begins with a slash.
+    pub fn url(&self, path: &str) -> String {
+        self.envoys[0].url(path)
+    }
+
+    /// What has ended by itself: one line on it and the end of its log.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub(crate) fn casualty(&self) -> Result<Option<String>> {
+        for process in self.processes() {
+            if let Some(status) = process.exited()? {
+                return Ok(Some(process.obituary(status)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        let envoys = self.envoys.iter().map(Envoy::process);
+        envoys.chain([self.key_service.process()])
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
+            eprintln!("the stack's logs and database are kept in {}", folder.keep().display());
+        }
+    }
+}
+
+fn built(path: PathBuf) -> Result<PathBuf> {
+    if !path.is_file() {
+        bail!("{} is missing; run `cargo xtask build`", path.display());
+    }
+    Ok(path)
+}
+
+/// A new edge token for each stack: 64 hexadecimal digits.
+fn random_token() -> Result<String> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
