@@ -1,0 +1,19 @@
+#!/bin/sh
+# Makes the demo's user and keys. What is there already stays as it is.
+# Environment: DATABASE_URL, the key service's database; KEY_SERVICE, its program (default: key-service).
+set -eu
+
+: "${KEY_SERVICE:=key-service}"
+user=demo@example.com
+
+printf '%s' 'demo-password' |
+  "$KEY_SERVICE" user add "$user" --password-stdin --permissions '*' --if-absent >/dev/null
+
+# The key of the public documentation's examples.
+printf '%s' 'phx_1234567890abcdef' |
+  "$KEY_SERVICE" key create --user "$user" --label 'Documentation' --scopes '*' \
+    --value-stdin --if-absent >/dev/null
+
+printf '%s' 'phx_demo_insights_only' |
+  "$KEY_SERVICE" key create --user "$user" --label 'Insights only' --scopes 'insight:read' \
+    --value-stdin --if-absent >/dev/null
