@@ -7,6 +7,7 @@ use crate::route::RouteTable;
 
 mod fields;
 mod read;
+mod structs;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::fields::{Fields, Problems, kind};
+use super::structs::struct_to_json;
 use super::{
     CacheLimits, Config, DEFAULT_ROUTES, IdentityHeaders, KeyService, LookupLimits, Policy, Problem,
 };
@@ -13,16 +14,18 @@ use crate::route::{Conflict, Requirement, RouteTable, Rule, Template};
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Config {
-    /// Reads a configuration from JSON, whether it was a `google.protobuf.Struct` or a `StringValue`.
+    /// Reads a configuration from JSON text or from a serialised `google.protobuf.Struct`.
     ///
     /// # Errors
     /// Every problem there is, not the first alone.
-    pub fn read(json: &[u8]) -> Result<Config, Vec<Problem>> {
-        let value = serde_json::from_slice(json).map_err(|error| {
-            let message =
-                if json.is_empty() { "is empty".to_owned() } else { format!("is not JSON: {error}") };
-            vec![Problem { path: "configuration".to_owned(), message }]
-        })?;
+    pub fn read(bytes: &[u8]) -> Result<Config, Vec<Problem>> {
+        let value = match (serde_json::from_slice(bytes), struct_to_json(bytes)) {
+            (Ok(value), _) | (Err(_), Some(value)) => value,
+            (Err(error), None) => {
+                let message = format!("is neither JSON ({error}) nor a google.protobuf.Struct");
+                return Err(vec![Problem { path: "configuration".to_owned(), message }]);
+            }
+        };
         let problems = Problems::default();
         let mut fields = Fields::of(value, String::new(), &problems);
         let key_service = key_service(&mut fields);

@@ -156,7 +156,8 @@ mod tests {
         let patch = json!({ "key_service": { "timeout_ms": 300 }, "hide_credentials": true });
         let rendered = render(&template().unwrap(), setup(), &patch).unwrap();
         let line = rendered.lines().find(|line| line.contains("hide_credentials")).unwrap();
-        let settings: Value = serde_json::from_str(line).unwrap();
+        let settings = line.trim().strip_prefix("value: ").unwrap();
+        let settings: Value = serde_json::from_str(settings).unwrap();
         assert_eq!(
             settings,
             json!({

@@ -1,0 +1,85 @@
+//! What the filter can be configured to do, as Envoy passes it on.
+
+use serde_json::json;
+
+use crate::client::{get, send};
+use xtask::stack::{Options, Stack};
+
+use crate::{DOCUMENTED, INSIGHTS_ONLY, stack, stack_with};
+
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
+fn settings_reach_the_filter() {
+    let stack = stack_with(json!({
+        "routes": [
+            {"path": "/open/{*rest}", "public": true},
+            {"path": "/things/{id}", "methods": ["GET"], "scope": "insight:read"},
+        ],
+        "realm": "things",
+        "error_bodies": "posthog",
+        "cors_preflight": "forward",
+        "identity_headers": {"user_id": "X-Caller"},
+        "hide_credentials": true,
+        "cache": {"max_active": 1_000_000},
+    }));
+    let edge = stack.envoys()[0].address();
+    assert_eq!(send(edge, "GET", "/open/a/b", &[], b"").status, 200);
+    assert_eq!(send(edge, "GET", "/decide/", &[], b"").status, 401, "the shipped table is replaced");
+    let response = get(edge, "/things/1", INSIGHTS_ONLY);
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.upstream_header("x-caller").len(), 1);
+    assert_eq!(response.upstream_header("x-auth-key-id").len(), 1);
+    assert_eq!(response.upstream_header("authorization"), Vec::<String>::new());
+    assert_eq!(get(edge, "/things/1/2", INSIGHTS_ONLY).status, 403);
+    assert_eq!(get(edge, "/things/1/2", DOCUMENTED).status, 200);
+
+    let response = send(edge, "GET", "/things/1", &[], b"");
+    assert_eq!(response.header("www-authenticate"), [r#"Bearer realm="things""#]);
+    assert_eq!(
+        response.text(),
+        r#"{"type":"authentication_error","code":"not_authenticated","detail":"Authentication credentials were not provided.","attr":null}"#
+    );
+    assert_eq!(get(edge, "/things/1", "phx_wrong").json()["code"], "authentication_failed");
+    assert_eq!(get(edge, "/things/1/2", INSIGHTS_ONLY).json()["code"], "permission_denied");
+
+    let preflight = [("origin", "https://app.example.com"), ("access-control-request-method", "GET")];
+    let response = send(edge, "OPTIONS", "/things/1", &preflight, b"");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.upstream_header("x-caller"), Vec::<String>::new());
+    assert_eq!(send(edge, "OPTIONS", "/things/1", &[], b"").status, 401);
+}
+
+/// `envoy/envoy.yaml`, and so every other test here, has a `google.protobuf.Struct`.
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
+fn a_string_value_of_json_does_as_well_as_a_struct() {
+    let stack = stack();
+    let envoy = &stack.envoys()[0];
+    envoy.process().stop().unwrap();
+    let rendered = std::fs::read_to_string(envoy.config()).unwrap();
+    let as_text = rendered.replace("google.protobuf.Struct", "google.protobuf.StringValue").replace(
+        r#"value: { "key_service": { "cluster": "key_service" } }"#,
+        r#"value: '{"key_service":{"cluster":"key_service"},"realm":"text"}'"#,
+    );
+    assert_ne!(as_text, rendered);
+    std::fs::write(envoy.config(), as_text).unwrap();
+    envoy.process().start().unwrap();
+    assert_eq!(get(envoy.address(), "/api/projects/", DOCUMENTED).status, 200);
+    let response = send(envoy.address(), "GET", "/api/projects/", &[], b"");
+    assert_eq!(response.header("www-authenticate"), [r#"Bearer realm="text""#]);
+}
+
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
+fn a_bad_configuration_stops_envoy_with_every_problem_in_its_log() {
+    let filter = json!({"key_service": {"cluster": ""}, "realms": "x", "cache": {"max_active": 0}});
+    let error =
+        Stack::temporary(&Options { filter, ..Options::default() }).err().expect("it started").to_string();
+    for problem in [
+        "configuration refused: key_service.cluster: is required",
+        "configuration refused: realms: unknown field",
+        "configuration refused: cache.max_active: must be a whole number from 1 to 10000000, not 0",
+    ] {
+        assert!(error.contains(problem), "{error}");
+    }
+}

@@ -1,0 +1,37 @@
+//! The filter in a real Envoy, with a real key service and upstream, asked over real sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that is surprised should stop"
+)]
+
+mod account;
+mod client;
+mod configuration;
+mod keys;
+mod lookups;
+mod outage;
+mod requests;
+
+use serde_json::{Value, json};
+use xtask::stack::{Options, Stack};
+
+/// The key of the public documentation's examples: it may do everything.
+const DOCUMENTED: &str = "phx_1234567890abcdef";
+/// A key that may read insights.
+const INSIGHTS_ONLY: &str = "phx_demo_insights_only";
+
+const NOT_AUTHENTICATED: &str = r#"{"detail":"Authentication credentials were not provided."}"#;
+const NOT_PERMITTED: &str = r#"{"detail":"You do not have permission to perform this action."}"#;
+
+/// A stack as shipped.
+fn stack() -> Stack {
+    stack_with(json!({}))
+}
+
+/// A stack whose filter's settings are changed by a merge patch.
+fn stack_with(filter: Value) -> Stack {
+    Stack::temporary(&Options { filter, ..Options::default() }).unwrap_or_else(|error| panic!("{error:#}"))
+}
