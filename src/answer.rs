@@ -28,7 +28,7 @@ pub enum NoAnswer {
     #[error("the key service refused the edge token")]
     Refused,
     /// Another status than 200.
-    #[error("the answer had status {0}")]
+    #[error("status {0} (Envoy's own where it cannot connect)")]
     Status(u16),
     /// A body that is not what was asked for.
     #[error("the answer is malformed: {0}")]

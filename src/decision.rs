@@ -32,6 +32,8 @@ pub enum Denial {
     Forbidden(Scope),
     /// Nobody can say now whether its key is good.
     Unavailable,
+    /// Too many requests wait already to hear whether their keys are good.
+    Overloaded,
 }
 
 /// Whether a key of this verdict is enough where `required` is asked for.

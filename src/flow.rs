@@ -82,7 +82,7 @@ impl Edge {
                 let waiter = Waiter { stream, required: required.clone() };
                 match self.lookups.join(digest, waiter) {
                     Ok(()) => Step::Wait(digest),
-                    Err(Full) => self.deny(Denial::Unavailable),
+                    Err(Full) => self.deny(Denial::Overloaded),
                 }
             }
         }

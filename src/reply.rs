@@ -53,7 +53,7 @@ impl Reply {
             Denial::Ambiguous(ambiguity) => ambiguity.to_string(),
             Denial::Missing | Denial::Invalid => NOT_AUTHENTICATED.to_owned(),
             Denial::Forbidden(_) => NOT_PERMITTED.to_owned(),
-            Denial::Unavailable => UNAVAILABLE.to_owned(),
+            Denial::Unavailable | Denial::Overloaded => UNAVAILABLE.to_owned(),
         };
         // Status, reason, PostHog's type and code.
         let (status, reason, kind, code) = match denial {
@@ -62,8 +62,11 @@ impl Reply {
             Denial::Invalid => (401, "key_invalid", "authentication_error", "authentication_failed"),
             Denial::Forbidden(_) => (403, "scope_missing", "authentication_error", "permission_denied"),
             Denial::Unavailable => (503, "key_service_unavailable", "server_error", "service_unavailable"),
+            Denial::Overloaded => (503, "lookups_full", "server_error", "service_unavailable"),
         };
-        let mut headers = vec![("content-type", "application/json".to_owned())];
+        // What is denied now may be allowed the next moment: no cache on the way keeps it.
+        let mut headers =
+            vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
         // RFC 6750 section 3: no error code where no credentials were presented.
         let challenge = |error: String| ("www-authenticate", format!("Bearer realm=\"{realm}\"{error}"));
         match denial {
@@ -72,7 +75,7 @@ impl Reply {
             Denial::Forbidden(scope) => {
                 headers.push(challenge(format!(", error=\"insufficient_scope\", scope=\"{scope}\"")));
             }
-            Denial::Unavailable => headers.push(("retry-after", "1".to_owned())),
+            Denial::Unavailable | Denial::Overloaded => headers.push(("retry-after", "1".to_owned())),
             Denial::Ambiguous(_) => {}
         }
         let body = match bodies {
@@ -97,24 +100,25 @@ mod tests {
         format!("{} {} | {} | {body}", reply.status, reply.reason, headers.join(" | "))
     }
 
-    /// All denials. A new one does not compile here until it has its line in the table.
+    /// All denials. A new one does not compile here until it is given a place in the list.
     fn all() -> Vec<Denial> {
+        let place = |denial: &Denial| match denial {
+            Denial::Ambiguous(_) => 0,
+            Denial::Missing => 1,
+            Denial::Invalid => 2,
+            Denial::Forbidden(_) => 3,
+            Denial::Unavailable => 4,
+            Denial::Overloaded => 5,
+        };
         let listed = vec![
             Denial::Ambiguous(Ambiguity::DotSegment),
             Denial::Missing,
             Denial::Invalid,
             Denial::Forbidden("insight:read".parse().unwrap()),
             Denial::Unavailable,
+            Denial::Overloaded,
         ];
-        for denial in &listed {
-            match denial {
-                Denial::Ambiguous(_)
-                | Denial::Missing
-                | Denial::Invalid
-                | Denial::Forbidden(_)
-                | Denial::Unavailable => {}
-            }
-        }
+        listed.iter().enumerate().for_each(|(at, denial)| assert_eq!(place(denial), at));
         listed
     }
 
@@ -124,11 +128,12 @@ mod tests {
         assert_eq!(
             table,
             [
-                r#"400 ambiguous_request | content-type: application/json | {"detail":"The request path has a dot segment."}"#,
-                r#"401 key_missing | content-type: application/json | www-authenticate: Bearer realm="api" | {"detail":"Authentication credentials were not provided."}"#,
-                r#"401 key_invalid | content-type: application/json | www-authenticate: Bearer realm="api", error="invalid_token" | {"detail":"Authentication credentials were not provided."}"#,
-                r#"403 scope_missing | content-type: application/json | www-authenticate: Bearer realm="api", error="insufficient_scope", scope="insight:read" | {"detail":"You do not have permission to perform this action."}"#,
-                r#"503 key_service_unavailable | content-type: application/json | retry-after: 1 | {"detail":"The API key could not be checked right now. Please try again."}"#,
+                r#"400 ambiguous_request | content-type: application/json | cache-control: no-store | {"detail":"The request path has a dot segment."}"#,
+                r#"401 key_missing | content-type: application/json | cache-control: no-store | www-authenticate: Bearer realm="api" | {"detail":"Authentication credentials were not provided."}"#,
+                r#"401 key_invalid | content-type: application/json | cache-control: no-store | www-authenticate: Bearer realm="api", error="invalid_token" | {"detail":"Authentication credentials were not provided."}"#,
+                r#"403 scope_missing | content-type: application/json | cache-control: no-store | www-authenticate: Bearer realm="api", error="insufficient_scope", scope="insight:read" | {"detail":"You do not have permission to perform this action."}"#,
+                r#"503 key_service_unavailable | content-type: application/json | cache-control: no-store | retry-after: 1 | {"detail":"The API key could not be checked right now. Please try again."}"#,
+                r#"503 lookups_full | content-type: application/json | cache-control: no-store | retry-after: 1 | {"detail":"The API key could not be checked right now. Please try again."}"#,
             ]
         );
     }
@@ -146,6 +151,7 @@ mod tests {
                 r#"{"type":"authentication_error","code":"not_authenticated","detail":"Authentication credentials were not provided.","attr":null}"#,
                 r#"{"type":"authentication_error","code":"authentication_failed","detail":"Authentication credentials were not provided.","attr":null}"#,
                 r#"{"type":"authentication_error","code":"permission_denied","detail":"You do not have permission to perform this action.","attr":null}"#,
+                r#"{"type":"server_error","code":"service_unavailable","detail":"The API key could not be checked right now. Please try again.","attr":null}"#,
                 r#"{"type":"server_error","code":"service_unavailable","detail":"The API key could not be checked right now. Please try again.","attr":null}"#,
             ]
         );

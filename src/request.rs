@@ -81,11 +81,10 @@ impl<'a> RequestHead<'a> {
                 b"authorization" => once(&mut authorization, value, Ambiguity::Credential)?,
                 b"origin" => origin = true,
                 b"access-control-request-method" => requested_method = true,
-                b"x-http-method-override" | b"x-http-method" | b"x-method-override" => {
-                    return Err(Ambiguity::MethodOverride);
-                }
-                b"x-original-url" | b"x-rewrite-url" => return Err(Ambiguity::PathOverride),
                 _ => {
+                    if let Some(ambiguity) = overridden(name) {
+                        return Err(ambiguity);
+                    }
                     if own_headers.iter().any(|own| is_spelling_of(name, own.as_bytes())) {
                         forged.push(std::str::from_utf8(name).map_err(|_| Ambiguity::Headers)?);
                     }
@@ -105,6 +104,25 @@ impl<'a> RequestHead<'a> {
     }
 }
 
+/// What a header overrides for some servers, if anything: the method or the path of the request line.
+fn overridden(name: &[u8]) -> Option<Ambiguity> {
+    // By length first, since nearly every header is none of these.
+    let (methods, paths): (&[&[u8]], &[&[u8]]) = match name.len() {
+        13 => (&[b"x-http-method"], &[b"x-rewrite-url"]),
+        14 => (&[], &[b"x-original-url", b"x-original-uri"]),
+        15 => (&[], &[b"x-forwarded-uri"]),
+        17 => (&[b"x-method-override", b"x-original-method"], &[]),
+        22 => (&[b"x-http-method-override"], &[]),
+        _ => return None,
+    };
+    let is_one_of = |owns: &[&[u8]]| owns.iter().any(|own| is_spelling_of(name, own));
+    match (is_one_of(methods), is_one_of(paths)) {
+        (true, _) => Some(Ambiguity::MethodOverride),
+        (_, true) => Some(Ambiguity::PathOverride),
+        _ => None,
+    }
+}
+
 fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], repeated: Ambiguity) -> Result<(), Ambiguity> {
     match slot.replace(value) {
         None => Ok(()),
@@ -114,8 +132,11 @@ fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], repeated: Ambiguity) -
 
 /// Whether servers that ignore letter case, or read `_` as `-` (CGI's habit), take `name` for `own`.
 fn is_spelling_of(name: &[u8], own: &[u8]) -> bool {
+    if name.len() != own.len() {
+        return false;
+    }
     let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == own.len() && name.iter().zip(own).all(|(byte, own)| folded(byte) == *own)
+    name.iter().zip(own).all(|(byte, own)| folded(byte) == *own)
 }
 
 fn path_without_query(path: &[u8]) -> &[u8] {
@@ -137,6 +158,7 @@ fn check_segment(segment: &[u8]) -> Result<(), Ambiguity> {
         b"." | b".." => return Err(Ambiguity::DotSegment),
         _ => {}
     }
+    let mut decoded = Vec::new();
     let mut bytes = segment.iter();
     while let Some(&byte) = bytes.next() {
         match byte {
@@ -147,10 +169,17 @@ fn check_segment(segment: &[u8]) -> Result<(), Ambiguity> {
                 if must_not_be_escaped(escape) || starts_another {
                     return Err(Ambiguity::PathEncoding);
                 }
+                decoded.push(escape);
             }
             b'\\' | b';' | b'#' | b' ' | 0x7f.. | ..0x20 => return Err(Ambiguity::PathCharacter),
+            // Between escapes, so that what they spell is not taken for one character.
+            _ if !decoded.is_empty() => decoded.push(byte),
             _ => {}
         }
+    }
+    // What is not UTF-8, an overlong "." or "/" for one, is read in different ways.
+    if std::str::from_utf8(&decoded).is_err() {
+        return Err(Ambiguity::PathEncoding);
     }
     Ok(())
 }
@@ -164,18 +193,30 @@ pub(crate) fn hex_pair(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
 /// Whether an escape of this byte means another path to a server that decodes it before it routes: unreserved
 /// characters need none (RFC 3986 section 2.3), separators change the structure, controls end strings.
 fn must_not_be_escaped(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~/\\".contains(&byte) || byte.is_ascii_control()
+    byte.is_ascii_alphanumeric() || b"-._~/\\;?#".contains(&byte) || byte.is_ascii_control()
 }
 
 /// `host[:port]`, once; a `Host` beside the authority must say the same.
 fn check_authority(authority: Option<&[u8]>, host: Option<&[u8]>) -> Result<(), Ambiguity> {
     let named = authority.or(host).ok_or(Ambiguity::Authority)?;
     let same = host.is_none_or(|host| host == named);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+=".contains(byte);
-    if named.is_empty() || !same || !named.iter().all(plain) {
-        return Err(Ambiguity::Authority);
+    let (name, port) = match named.iter().rposition(|&byte| byte == b':') {
+        // The colons within brackets are an IPv6 address's.
+        Some(at) if named.last() != Some(&b']') => (&named[..at], &named[at + 1..]),
+        _ => (named, &b""[..]),
+    };
+    let is_plain = match name.strip_prefix(b"[").map(|rest| rest.strip_suffix(b"]")) {
+        Some(address) => address.is_some_and(is_ipv6),
+        None => !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b)),
+    };
+    match same && is_plain && port.iter().all(u8::is_ascii_digit) {
+        true => Ok(()),
+        false => Err(Ambiguity::Authority),
     }
-    Ok(())
+}
+
+fn is_ipv6(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]

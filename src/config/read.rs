@@ -52,7 +52,7 @@ impl Config {
 }
 
 /// Replacing one of these would break the request, or the credential in it.
-const RESERVED_HEADERS: [&str; 14] = [
+const RESERVED_HEADERS: [&str; 20] = [
     "accept",
     "authorization",
     "connection",
@@ -67,6 +67,12 @@ const RESERVED_HEADERS: [&str; 14] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-uri",
+    "x-original-url",
+    "x-request-id",
 ];
 
 fn key_service(fields: &mut Fields<'_>) -> KeyService {
@@ -135,7 +141,7 @@ fn cache(fields: &mut Fields<'_>) -> CacheLimits {
 fn lookups(fields: &mut Fields<'_>) -> LookupLimits {
     let mut fields = fields.take_fields("lookups");
     let limits = LookupLimits {
-        max_digests: fields.take_number("max_digests", 1..=1_000_000).unwrap_or(1_000) as usize,
+        max_digests: fields.take_number("max_digests", 1..=1_000_000).unwrap_or(2_000) as usize,
         max_waiters: fields.take_number("max_waiters", 1..=1_000_000).unwrap_or(10_000) as usize,
     };
     fields.finish();

@@ -25,7 +25,7 @@ fn only_the_cluster_is_required() {
         inactive_ttl_ms: 2_000,
     };
     assert_eq!(config.cache, defaults);
-    assert_eq!(config.lookups, LookupLimits { max_digests: 1_000, max_waiters: 10_000 });
+    assert_eq!(config.lookups, LookupLimits { max_digests: 2_000, max_waiters: 10_000 });
     let names = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"].map(Box::from);
     assert_eq!(config.policy.identity_headers, IdentityHeaders(names));
     assert!(!config.policy.hide_credentials && !config.policy.forward_preflights);

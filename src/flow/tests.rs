@@ -179,9 +179,9 @@ fn what_exceeds_the_bounds_is_unavailable_and_known_keys_are_not_concerned() {
     talk.ask();
     talk.answer(0, Some(200), &[&active("*")]);
     assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
-    assert_eq!(talk.get("/api/insights/", "phx_c"), "503 key_service_unavailable");
+    assert_eq!(talk.get("/api/insights/", "phx_c"), "503 lookups_full");
     assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
-    assert_eq!(talk.get("/api/insights/", "phx_b"), "503 key_service_unavailable");
+    assert_eq!(talk.get("/api/insights/", "phx_b"), "503 lookups_full");
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
 }
 

@@ -90,14 +90,18 @@ impl Vm {
     pub(super) fn take_turn(&self) {
         self.turn.take();
         self.turn_is_coming.set(false);
+        // Whoever cannot be asked for is answered last: that leaves another context than the root one current.
+        let mut steps = Vec::new();
         loop {
             let question = self.edge.borrow_mut().next_question();
-            let Some(digests) = question else { return };
-            self.ask(digests);
+            let Some(digests) = question else { break };
+            steps.extend(self.ask(digests));
         }
+        self.carry_out(steps);
     }
 
-    fn ask(&self, digests: Vec<KeyDigest>) {
+    /// Sends a question; what is to be done with those who wait for it if it cannot be sent.
+    fn ask(&self, digests: Vec<KeyDigest>) -> Vec<(StreamId, Step)> {
         let asked_at = self.clock.now();
         let request = VerifyRequest { edge: self.id.clone(), digests };
         let call = serde_json::to_vec(&request).ok().and_then(|body| {
@@ -105,11 +109,13 @@ impl Vm {
             sent.inspect_err(|status| log::debug!("callout not sent: {status:?}")).ok()
         });
         match call {
-            Some(id) => self.edge.borrow_mut().asked(id, request.digests, asked_at),
+            Some(id) => {
+                self.edge.borrow_mut().asked(id, request.digests, asked_at);
+                Vec::new()
+            }
             None => {
                 self.note(Err(NoAnswer::NotSent));
-                let steps = self.edge.borrow_mut().not_asked(&request.digests);
-                self.carry_out(steps);
+                self.edge.borrow_mut().not_asked(&request.digests)
             }
         }
     }

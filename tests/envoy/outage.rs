@@ -1,6 +1,5 @@
 //! The key service cannot be had.
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -23,12 +22,10 @@ fn assert_unavailable(response: &Response) {
 fn unknown_keys_get_503_until_the_service_is_back_and_nothing_else_is_concerned() {
     let stack = stack_with(json!({
         "key_service": {"timeout_ms": 500},
-        "cache": {"active_ttl_ms": 60_000, "inactive_ttl_ms": 0},
+        "cache": {"active_ttl_ms": 0, "inactive_ttl_ms": 0},
     }));
     let edge = stack.envoys()[0].address();
     let service = stack.key_service().process();
-    let is_up = || assert_eq!(get(edge, "/api/insights/", DOCUMENTED).status, 200);
-
     for stop in [0, 1, 2] {
         match stop {
             0 => service.pause().unwrap(),
@@ -48,15 +45,7 @@ fn unknown_keys_get_503_until_the_service_is_back_and_nothing_else_is_concerned(
             0 => service.resume().unwrap(),
             _ => service.start().unwrap(),
         }
-        // Envoy notices a new connection can be made within its own back-off; each request asks anew.
-        let began = Instant::now();
-        loop {
-            match get(edge, "/api/insights/", &format!("phx_unknown_{stop}_again")).status {
-                401 => break,
-                503 if began.elapsed() < Duration::from_secs(5) => sleep(Duration::from_millis(50)),
-                other => panic!("{other} after {:?}", began.elapsed()),
-            }
-        }
-        is_up();
+        let first = get(edge, "/api/insights/", DOCUMENTED);
+        assert_eq!(first.status, 200, "the first request after it is back: {}", first.text());
     }
 }

@@ -146,6 +146,10 @@ fn requests_that_two_hops_could_read_differently_never_reach_the_upstream() {
             "The request overrides its method",
         ),
         (&[("X-Original-URL", "/api/projects/"), ("authorization", &key)], "The request overrides its path"),
+        (
+            &[("X_HTTP_Method_Override", "DELETE"), ("authorization", &key)],
+            "The request overrides its method",
+        ),
     ] {
         for path in ["/api/projects/", "/decide/"] {
             let response = send(edge, "GET", path, headers, b"");
@@ -158,6 +162,7 @@ fn requests_that_two_hops_could_read_differently_never_reach_the_upstream() {
     for raw in [
         "GET /decide/ HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
         "GET /decide/ HTTP/1.1\r\nhost: a@b\r\n\r\n",
+        "GET /decide/ HTTP/1.1\r\nhost: a:1:2\r\n\r\n",
         "GET /decide/ HTTP/1.1\r\nhost: \r\n\r\n",
         "GET /decide/\u{e9} HTTP/1.1\r\nhost: a\r\n\r\n",
         "GET /decide/#x HTTP/1.1\r\nhost: a\r\n\r\n",

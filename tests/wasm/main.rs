@@ -184,6 +184,19 @@ fn an_unknown_cluster_is_503_at_once() {
 }
 
 #[test]
+fn callouts_are_sent_from_the_root_context_also_after_some_that_could_not_be() {
+    let mut host = start();
+    host.limit_clusters(&["another"]);
+    let key = |n: u32| format!("Bearer phx_unknown_{n}").into_bytes();
+    let requests: Vec<u32> =
+        (0..600).map(|n| host.get("/api/projects/", &[("authorization", &key(n))])).collect();
+    host.turn();
+    for request in requests {
+        assert_eq!(status(host.outcome(request)), (503, "key_service_unavailable".into()));
+    }
+}
+
+#[test]
 fn nothing_a_client_sends_stops_the_vm() {
     let mut host = warm();
     let bytes: Vec<Vec<u8>> = vec![
@@ -314,7 +327,7 @@ fn a_request_costs_no_more_instructions_than_measured() {
         host.cost(whole_life).1
     };
     for (what, fuel, measured) in [
-        ("public", fuel("/decide/", own), 19_200),
+        ("public", fuel("/decide/", own), 17_900),
         ("denied", fuel("/api/projects/7/insights/", own), 73_000),
         ("cached", fuel("/api/projects/7/insights/", &with_key), 39_100),
     ] {

@@ -113,9 +113,9 @@ edge-key-auth is ready. The upstream echoes what it is sent:
   curl -X GET '{projects}' -H 'Authorization: Bearer {INSIGHTS_KEY}'    # 403
   curl -X POST '{capture}' -d '{{"event":"a public route"}}'    # 200, no key needed
 
-  curl -c cookies -H 'content-type: application/json' {service}/api/login/ \
+  curl -c {folder}/cookies -H 'content-type: application/json' {service}/api/login/ \
     -d '{{"email":"demo@example.com","password":"demo-password"}}'
-  curl -b cookies {service}/api/personal_api_keys/
+  curl -b {folder}/cookies {service}/api/personal_api_keys/
 
   hey -z 10s -c 50 -H 'Authorization: Bearer {KEY}' {projects}
 

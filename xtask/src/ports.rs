@@ -11,7 +11,7 @@ use listeners::Protocol;
 /// Where the parts of a stack listen, all on loopback.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// The key service's public listener: API and page.
+    /// The key service's public listener: API.
     pub public: SocketAddr,
     /// The key service's edge listener.
     pub edge: SocketAddr,
