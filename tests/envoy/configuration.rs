@@ -74,7 +74,7 @@ fn a_string_value_of_json_does_as_well_as_a_struct() {
 fn a_bad_configuration_stops_envoy_with_every_problem_in_its_log() {
     let filter = json!({"key_service": {"cluster": ""}, "realms": "x", "cache": {"max_active": 0}});
     let error =
-        Stack::temporary(&Options { filter, ..Options::default() }).err().expect("it started").to_string();
+        Stack::temporary(&Options { filter, ..Options::default() }).expect_err("it started").to_string();
     for problem in [
         "configuration refused: key_service.cluster: is required",
         "configuration refused: realms: unknown field",
