@@ -1,5 +1,7 @@
 //! The edge API: the JSON that an edge (one filter VM) and the key service exchange.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{KeyDigest, ScopeSet};
@@ -53,6 +55,92 @@ pub struct ActiveVerdict {
     pub expires_in_ms: Option<u64>,
 }
 
+/// The path of the sync operation on the key service's edge listener; the method is POST.
+pub const SYNC_PATH: &str = "/edge/v1/sync";
+
+/// The most digests that one answer lists as changed; more of them make a reset.
+pub const MAX_CHANGED_PER_SYNC: usize = 1_000;
+
+/// The most keys whose use one sync request reports.
+pub const MAX_USED_PER_SYNC: usize = 256;
+
+/// What an edge asks again and again: its subscription, the renewal of its lease, its acknowledgement of changes, and
+/// its usage report in one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRequest {
+    /// The asking edge's own random id.
+    pub edge: String,
+    /// The history that the cursor belongs to; `None` at first.
+    pub log: Option<String>,
+    /// The revision up to which the edge has applied all changes: its acknowledgement. `None` at first.
+    pub cursor: Option<u64>,
+    /// How long the answer may be held back while there is nothing new, in milliseconds.
+    pub wait_ms: u64,
+    /// When keys were last used, by key id, in seconds since 1970-01-01 UTC; at most [`MAX_USED_PER_SYNC`].
+    #[serde(default)]
+    pub used: BTreeMap<String, u64>,
+}
+
+/// The answer to a [`SyncRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenSyncResponse", into = "WrittenSyncResponse")]
+pub struct SyncResponse {
+    /// Names the history that the revision belongs to.
+    pub log: String,
+    /// The revision that the edge has reached once it has applied the news.
+    pub revision: u64,
+    /// How long the edge may use its cache, in milliseconds from the moment it sent the request.
+    pub lease_ms: u64,
+    /// What to forget.
+    pub news: News,
+}
+
+/// What an edge must forget before it moves its cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// What it knows of these keys.
+    Changed(Vec<KeyDigest>),
+    /// Everything: the changes since its cursor cannot be told.
+    Reset,
+}
+
+/// A [`SyncResponse`] as JSON has it: either `changed` or `"reset":true`.
+#[derive(Serialize, Deserialize)]
+struct WrittenSyncResponse {
+    log: String,
+    revision: u64,
+    lease_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed: Option<Vec<KeyDigest>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reset: Option<bool>,
+}
+
+impl TryFrom<WrittenSyncResponse> for SyncResponse {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenSyncResponse) -> Result<Self, Self::Error> {
+        let WrittenSyncResponse { log, revision, lease_ms, changed, reset } = written;
+        let news = match (changed, reset) {
+            (Some(changed), None | Some(false)) => News::Changed(changed),
+            (None, Some(true)) => News::Reset,
+            _ => return Err("exactly one of changed and reset is required"),
+        };
+        Ok(SyncResponse { log, revision, lease_ms, news })
+    }
+}
+
+impl From<SyncResponse> for WrittenSyncResponse {
+    fn from(response: SyncResponse) -> Self {
+        let SyncResponse { log, revision, lease_ms, news } = response;
+        let (changed, reset) = match news {
+            News::Changed(changed) => (Some(changed), None),
+            News::Reset => (None, Some(true)),
+        };
+        WrittenSyncResponse { log, revision, lease_ms, changed, reset }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +174,37 @@ mod tests {
         let json = serde_json::to_string(&request).unwrap();
         assert!(json.starts_with(r#"{"edge":"e1","digests":[""#), "{json}");
         assert_eq!(serde_json::from_str::<VerifyRequest>(&json).unwrap(), request);
+    }
+
+    #[test]
+    fn a_sync_has_the_documented_json() {
+        let request = SyncRequest {
+            edge: "e1".into(),
+            log: None,
+            cursor: None,
+            wait_ms: 2_000,
+            used: BTreeMap::from([("k1".into(), 7)]),
+        };
+        let json = r#"{"edge":"e1","log":null,"cursor":null,"wait_ms":2000,"used":{"k1":7}}"#;
+        assert_eq!(serde_json::to_string(&request).unwrap(), json);
+        assert_eq!(serde_json::from_str::<SyncRequest>(json).unwrap(), request);
+        let response = |news| SyncResponse { log: "l".into(), revision: 3, lease_ms: 6_000, news };
+        for (news, json) in [
+            (News::Changed(vec![]), r#"{"log":"l","revision":3,"lease_ms":6000,"changed":[]}"#),
+            (News::Reset, r#"{"log":"l","revision":3,"lease_ms":6000,"reset":true}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&response(news.clone())).unwrap(), json);
+            assert_eq!(serde_json::from_str::<SyncResponse>(json).unwrap(), response(news));
+        }
+    }
+
+    #[test]
+    fn a_sync_response_that_is_neither_news_nor_reset_is_none() {
+        for news in
+            [r#""changed":[],"reset":true"#, r#""reset":false"#, r#""changed":["ab"]"#, r#""changed":null"#]
+        {
+            let json = format!(r#"{{"log":"l","revision":3,"lease_ms":6000,{news}}}"#);
+            assert!(serde_json::from_str::<SyncResponse>(&json).is_err(), "{json}");
+        }
     }
 }

@@ -5,10 +5,12 @@
 
 mod edge_api;
 mod key;
+pub mod rules;
 mod scope;
 
 pub use edge_api::{
-    ActiveVerdict, MAX_DIGESTS_PER_VERIFY, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse,
+    ActiveVerdict, MAX_CHANGED_PER_SYNC, MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, News, SYNC_PATH,
+    SyncRequest, SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse,
 };
 pub use key::{ApiKey, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES};
 pub use scope::{Action, InvalidScope, Scope, ScopeSet};
