@@ -2,13 +2,25 @@
 
 use std::rc::Rc;
 
-use protocol::{ActiveVerdict, VerifyResponse};
+use protocol::{ActiveVerdict, SyncResponse, VerifyResponse};
+use serde::de::DeserializeOwned;
 
 use crate::cache::{Holder, Verdict};
 
+/// The answer to a verify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The history that the revision belongs to.
+    pub log: String,
+    /// The revision whose state the verdicts describe.
+    pub revision: u64,
+    /// One a digest, in the order of the question.
+    pub verdicts: Vec<KeyAnswer>,
+}
+
 /// The verdict of one digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct KeyAnswer {
     /// What the key service says.
     pub verdict: Verdict,
     /// Milliseconds from the question until the key expires by itself.
@@ -33,34 +45,47 @@ pub enum NoAnswer {
     /// A body that is not what was asked for.
     #[error("the answer is malformed: {0}")]
     Malformed(String),
+    /// An answer that contradicts an earlier one of the same history.
+    #[error("the answer contradicts an earlier one: has the database lost changes?")]
+    Contradiction,
 }
 
-/// Reads the answer to a question about `asked` digests; a `status` of `None` means that nothing came back.
+/// Reads the answer to a verify about `asked` digests; a `status` of `None` means that nothing came back.
 ///
 /// # Errors
 /// [`NoAnswer`] for anything but as many well-formed verdicts as were asked for.
-pub fn read(status: Option<u16>, body: &[u8], asked: usize) -> Result<Vec<Answer>, NoAnswer> {
-    match status {
-        None => return Err(NoAnswer::Timeout),
-        Some(200) => {}
-        Some(401 | 403) => return Err(NoAnswer::Refused),
-        Some(other) => return Err(NoAnswer::Status(other)),
+pub fn verified(status: Option<u16>, body: &[u8], asked: usize) -> Result<Verified, NoAnswer> {
+    let VerifyResponse { log, revision, verdicts } = read(status, body)?;
+    if verdicts.len() != asked {
+        return Err(NoAnswer::Malformed(format!("{} verdicts for {asked} digests", verdicts.len())));
     }
-    let malformed = |what: String| NoAnswer::Malformed(what);
-    let response: VerifyResponse =
-        serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
-    if response.verdicts.len() != asked {
-        return Err(malformed(format!("{} verdicts for {asked} digests", response.verdicts.len())));
-    }
-    response.verdicts.into_iter().map(answer).collect()
+    let verdicts = verdicts.into_iter().map(key_answer).collect::<Result<_, _>>()?;
+    Ok(Verified { log, revision, verdicts })
 }
 
-fn answer(verdict: protocol::Verdict) -> Result<Answer, NoAnswer> {
+/// Reads the answer to a sync; a `status` of `None` means that nothing came back.
+///
+/// # Errors
+/// [`NoAnswer`] for anything but a well-formed answer.
+pub fn synced(status: Option<u16>, body: &[u8]) -> Result<SyncResponse, NoAnswer> {
+    read(status, body)
+}
+
+fn read<T: DeserializeOwned>(status: Option<u16>, body: &[u8]) -> Result<T, NoAnswer> {
+    match status {
+        None => Err(NoAnswer::Timeout),
+        Some(200) => serde_json::from_slice(body).map_err(|error| NoAnswer::Malformed(error.to_string())),
+        Some(401 | 403) => Err(NoAnswer::Refused),
+        Some(other) => Err(NoAnswer::Status(other)),
+    }
+}
+
+fn key_answer(verdict: protocol::Verdict) -> Result<KeyAnswer, NoAnswer> {
     match verdict {
-        protocol::Verdict::Inactive => Ok(Answer { verdict: Verdict::Inactive, expires_in_ms: None }),
+        protocol::Verdict::Inactive => Ok(KeyAnswer { verdict: Verdict::Inactive, expires_in_ms: None }),
         protocol::Verdict::Active(active) => {
             let expires_in_ms = active.expires_in_ms;
-            Ok(Answer { verdict: Verdict::Active(Rc::new(holder(active)?)), expires_in_ms })
+            Ok(KeyAnswer { verdict: Verdict::Active(Rc::new(holder(active)?)), expires_in_ms })
         }
     }
 }
@@ -72,9 +97,7 @@ fn holder(active: ActiveVerdict) -> Result<Holder, NoAnswer> {
             return Err(NoAnswer::Malformed(format!("{field} is no header value")));
         }
     }
-    let scopes_text = active.scopes.to_string().into();
-    let (user_id, key_id) = (active.user_id.into(), active.key_id.into());
-    Ok(Holder { user_id, key_id, scopes: active.scopes, scopes_text })
+    Ok(Holder::new(active.user_id.into(), active.key_id.into(), active.scopes))
 }
 
 #[cfg(test)]
@@ -89,8 +112,9 @@ mod tests {
 
     #[test]
     fn verdicts_come_in_the_order_of_the_question() {
-        let answers = read(Some(200), &body(&format!(r#"{{"status":"inactive"}},{ACTIVE}"#)), 2).unwrap();
-        assert_eq!(answers[0], Answer { verdict: Verdict::Inactive, expires_in_ms: None });
+        let answers =
+            verified(Some(200), &body(&format!(r#"{{"status":"inactive"}},{ACTIVE}"#)), 2).unwrap().verdicts;
+        assert_eq!(answers[0], KeyAnswer { verdict: Verdict::Inactive, expires_in_ms: None });
         let Verdict::Active(holder) = &answers[1].verdict else { panic!("{answers:?}") };
         assert_eq!(
             (&*holder.user_id, &*holder.key_id, &*holder.scopes_text),
@@ -102,10 +126,10 @@ mod tests {
     #[test]
     fn anything_else_is_no_answer() {
         let good = body(ACTIVE);
-        assert_eq!(read(None, b"", 1), Err(NoAnswer::Timeout));
-        assert_eq!(read(Some(503), &good, 1), Err(NoAnswer::Status(503)));
-        assert_eq!(read(Some(204), &good, 1), Err(NoAnswer::Status(204)));
-        assert_eq!(read(Some(401), &good, 1), Err(NoAnswer::Refused));
+        assert_eq!(verified(None, b"", 1), Err(NoAnswer::Timeout));
+        assert_eq!(verified(Some(503), &good, 1), Err(NoAnswer::Status(503)));
+        assert_eq!(verified(Some(204), &good, 1), Err(NoAnswer::Status(204)));
+        assert_eq!(verified(Some(401), &good, 1), Err(NoAnswer::Refused));
         for (body, asked) in [
             (good.clone(), 2),
             (good[..good.len() - 1].to_vec(), 1),
@@ -118,7 +142,7 @@ mod tests {
             (body(&ACTIVE.replace("\"u\"", "\"\"")), 1),
         ] {
             let text = String::from_utf8_lossy(&body).into_owned();
-            assert!(matches!(read(Some(200), &body, asked), Err(NoAnswer::Malformed(_))), "{text}");
+            assert!(matches!(verified(Some(200), &body, asked), Err(NoAnswer::Malformed(_))), "{text}");
         }
     }
 }

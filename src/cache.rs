@@ -3,13 +3,14 @@
 //! Wrong keys are free to invent, so a flood of them must not push out right ones: each kind has a region of its own,
 //! and each region drops what was used longest ago.
 
+use std::cell::Cell;
 use std::hash::RandomState;
 use std::rc::Rc;
 
 use lru::LruCache;
 use protocol::{KeyDigest, ScopeSet};
 
-use crate::clock::Millis;
+use crate::clock::{Deadline, Moment};
 use crate::config::CacheLimits;
 
 /// The holder of an active key, ready to be written into headers.
@@ -23,6 +24,16 @@ pub struct Holder {
     pub scopes: ScopeSet,
     /// The scopes as a header writes them, separated by spaces.
     pub scopes_text: Box<str>,
+    /// When the key's use was last reported, in seconds since 1970-01-01 UTC.
+    pub(crate) reported_at: Cell<Option<u64>>,
+}
+
+impl Holder {
+    /// The holder of a key whose use was not reported yet.
+    pub fn new(user_id: Box<str>, key_id: Box<str>, scopes: ScopeSet) -> Self {
+        let scopes_text = scopes.to_string().into();
+        Holder { user_id, key_id, scopes, scopes_text, reported_at: Cell::new(None) }
+    }
 }
 
 /// What is known of a key.
@@ -38,8 +49,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct VerdictCache {
     limits: CacheLimits,
-    active: LruCache<KeyDigest, (Rc<Holder>, Millis), RandomState>,
-    inactive: LruCache<KeyDigest, Millis, RandomState>,
+    active: LruCache<KeyDigest, (Rc<Holder>, Deadline), RandomState>,
+    inactive: LruCache<KeyDigest, Deadline, RandomState>,
 }
 
 impl VerdictCache {
@@ -51,49 +62,70 @@ impl VerdictCache {
         VerdictCache { limits, active, inactive }
     }
 
-    /// What is remembered of a key and may still be used.
-    pub fn get(&mut self, digest: &KeyDigest, now: Millis) -> Option<Verdict> {
+    /// What is remembered of a key and has not come to its end.
+    pub fn get(&mut self, digest: &KeyDigest, now: Moment) -> Option<Verdict> {
         if let Some((holder, end)) = self.active.get(digest) {
-            if now < *end {
+            if !end.has_come(now) {
                 return Some(Verdict::Active(Rc::clone(holder)));
             }
             self.active.pop(digest);
         }
         let end = *self.inactive.get(digest)?;
-        if now < end {
+        if !end.has_come(now) {
             return Some(Verdict::Inactive);
         }
         self.inactive.pop(digest);
         None
     }
 
-    /// Remembers a verdict that was asked for at `asked_at`, in place of whatever was known of the key.
+    /// Remembers a verdict that was asked for at `asked_at`, in place of whatever was known of the key. Returns how
+    /// many others had to be forgotten to make room.
     ///
     /// `expires_in_ms` is the life the key had left when it was asked about.
     pub fn insert(
         &mut self,
         digest: KeyDigest,
         verdict: &Verdict,
-        asked_at: Millis,
+        asked_at: Moment,
         expires_in_ms: Option<u64>,
-    ) {
+    ) -> u64 {
+        self.forget(&digest);
         match verdict {
             Verdict::Active(holder) => {
-                self.inactive.pop(&digest);
                 let life = self.limits.active_ttl_ms.min(expires_in_ms.unwrap_or(u64::MAX));
                 self.active.put(digest, (Rc::clone(holder), asked_at.plus(life)));
-                while self.active.len() > self.limits.max_active {
-                    self.active.pop_lru();
-                }
             }
             Verdict::Inactive => {
-                self.active.pop(&digest);
                 self.inactive.put(digest, asked_at.plus(self.limits.inactive_ttl_ms));
-                while self.inactive.len() > self.limits.max_inactive {
-                    self.inactive.pop_lru();
-                }
             }
         }
+        let mut evicted = 0;
+        while self.active.len() > self.limits.max_active {
+            self.active.pop_lru();
+            evicted += 1;
+        }
+        while self.inactive.len() > self.limits.max_inactive {
+            self.inactive.pop_lru();
+            evicted += 1;
+        }
+        evicted
+    }
+
+    /// Forgets a key.
+    pub fn forget(&mut self, digest: &KeyDigest) {
+        self.active.pop(digest);
+        self.inactive.pop(digest);
+    }
+
+    /// Forgets every key.
+    pub fn clear(&mut self) {
+        self.active.clear();
+        self.inactive.clear();
+    }
+
+    /// How many active and how many inactive verdicts are remembered.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.active.len(), self.inactive.len())
     }
 }
 
@@ -103,16 +135,18 @@ mod tests {
 
     const LIMITS: CacheLimits =
         CacheLimits { max_active: 3, max_inactive: 2, active_ttl_ms: 5_000, inactive_ttl_ms: 2_000 };
-    const START: Millis = Millis(1_000);
+    const START: Moment = Moment { monotonic: 1_000, wall: 50_000 };
+
+    fn after(milliseconds: u64) -> Moment {
+        Moment { monotonic: START.monotonic + milliseconds, wall: START.wall + milliseconds }
+    }
 
     fn key(n: u32) -> KeyDigest {
         KeyDigest::of_value(&n.to_string())
     }
 
     fn active() -> Verdict {
-        let scopes_text = "*".into();
-        let scopes = ScopeSet::parse(["*"]).unwrap();
-        Verdict::Active(Rc::new(Holder { user_id: "u".into(), key_id: "k".into(), scopes, scopes_text }))
+        Verdict::Active(Rc::new(Holder::new("u".into(), "k".into(), ScopeSet::parse(["*"]).unwrap())))
     }
 
     #[test]
@@ -120,33 +154,34 @@ mod tests {
         let mut cache = VerdictCache::new(LIMITS);
         cache.insert(key(1), &active(), START, None);
         cache.insert(key(2), &Verdict::Inactive, START, None);
-        assert_eq!(cache.get(&key(1), START.plus(4_999)), Some(active()));
-        assert_eq!(cache.get(&key(1), START.plus(5_000)), None);
-        assert_eq!(cache.get(&key(2), START.plus(1_999)), Some(Verdict::Inactive));
-        assert_eq!(cache.get(&key(2), START.plus(2_000)), None);
+        assert_eq!(cache.get(&key(1), after(4_999)), Some(active()));
+        assert_eq!(cache.get(&key(1), after(5_000)), None);
+        assert_eq!(cache.get(&key(2), after(1_999)), Some(Verdict::Inactive));
+        assert_eq!(cache.get(&key(2), after(2_000)), None);
     }
 
     #[test]
     fn a_key_is_not_remembered_past_its_own_expiry() {
         let mut cache = VerdictCache::new(LIMITS);
         cache.insert(key(1), &active(), START, Some(10));
-        assert_eq!(cache.get(&key(1), START.plus(9)), Some(active()));
-        assert_eq!(cache.get(&key(1), START.plus(10)), None);
+        assert_eq!(cache.get(&key(1), after(9)), Some(active()));
+        assert_eq!(cache.get(&key(1), after(10)), None);
     }
 
     #[test]
     fn a_flood_of_wrong_keys_evicts_no_right_one() {
         let mut cache = VerdictCache::new(LIMITS);
-        (0..3).for_each(|n| cache.insert(key(n), &active(), START, None));
-        (3..1_000).for_each(|n| cache.insert(key(n), &Verdict::Inactive, START, None));
+        (0..3).for_each(|n| assert_eq!(cache.insert(key(n), &active(), START, None), 0));
+        let evicted: u64 = (3..1_000).map(|n| cache.insert(key(n), &Verdict::Inactive, START, None)).sum();
+        assert_eq!(evicted, 995);
         assert!((0..3).all(|n| cache.get(&key(n), START) == Some(active())));
-        assert_eq!((cache.active.len(), cache.inactive.len()), (3, 2));
+        assert_eq!(cache.sizes(), (3, 2));
     }
 
     #[test]
     fn the_verdict_used_longest_ago_is_evicted_first() {
         let mut cache = VerdictCache::new(LIMITS);
-        (0..3).for_each(|n| cache.insert(key(n), &active(), START, None));
+        (0..3).for_each(|n| assert_eq!(cache.insert(key(n), &active(), START, None), 0));
         cache.get(&key(0), START);
         cache.insert(key(3), &active(), START, None);
         assert_eq!(cache.get(&key(1), START), None);
@@ -159,8 +194,8 @@ mod tests {
         cache.insert(key(1), &active(), START, None);
         cache.insert(key(1), &Verdict::Inactive, START, None);
         assert_eq!(cache.get(&key(1), START), Some(Verdict::Inactive));
-        assert_eq!(cache.get(&key(1), START.plus(3_000)), None);
+        assert_eq!(cache.get(&key(1), after(3_000)), None);
         cache.insert(key(1), &active(), START, None);
-        assert_eq!(cache.get(&key(1), START.plus(3_000)), Some(active()));
+        assert_eq!(cache.get(&key(1), after(3_000)), Some(active()));
     }
 }

@@ -1,12 +1,61 @@
-//! Time as the pure modules see it: a number that somebody else read from a clock.
+//! Time as the pure modules see it: numbers that somebody else read from clocks.
 
-/// Milliseconds of a monotonic clock, since a moment of its own choosing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Millis(pub u64);
+/// One reading of both clocks, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The monotonic clock, since a moment of its own choosing. It never jumps, and may stand still while the machine is
+    /// suspended.
+    pub monotonic: u64,
+    /// The wall clock, since 1970-01-01 UTC. It runs on while the machine is suspended, and may be set to anything.
+    pub wall: u64,
+}
 
-impl Millis {
-    /// The moment this many milliseconds later.
-    pub fn plus(self, milliseconds: u64) -> Self {
-        Millis(self.0.saturating_add(milliseconds))
+/// An end that has come as soon as either clock says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    monotonic: u64,
+    wall: u64,
+}
+
+impl Moment {
+    /// The end of a span that begins now.
+    pub fn plus(self, milliseconds: u64) -> Deadline {
+        Deadline {
+            monotonic: self.monotonic.saturating_add(milliseconds),
+            wall: self.wall.saturating_add(milliseconds),
+        }
+    }
+}
+
+impl Deadline {
+    /// Whether it has come.
+    pub fn has_come(self, now: Moment) -> bool {
+        now.monotonic >= self.monotonic || now.wall >= self.wall
+    }
+
+    /// Whether it has come by the monotonic clock alone, which a suspended machine stops.
+    pub fn has_come_by_monotonic_clock(self, now: Moment) -> bool {
+        now.monotonic >= self.monotonic
+    }
+
+    /// The end that many milliseconds later.
+    pub fn plus(self, milliseconds: u64) -> Deadline {
+        Moment { monotonic: self.monotonic, wall: self.wall }.plus(milliseconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_has_come_when_either_clock_says_so() {
+        let start = Moment { monotonic: 10, wall: 1_000 };
+        let end = start.plus(5);
+        let at = |monotonic, wall| end.has_come(Moment { monotonic, wall });
+        assert!(!at(14, 1_004));
+        assert!(at(15, 1_004), "the wall clock was set back");
+        assert!(at(11, 1_005), "the machine was suspended");
+        assert!(!at(14, 900));
     }
 }

@@ -52,6 +52,11 @@ pub struct Policy {
     pub identity_headers: IdentityHeaders,
     /// Whether an accepted key is kept from the upstream.
     pub hide_credentials: bool,
+    /// How long the key service may hold back a sync that has nothing new, in milliseconds.
+    pub sync_wait_ms: u64,
+    /// How long after its lease an active verdict may be used while the key service does not answer, in milliseconds;
+    /// `None` for not at all.
+    pub serve_stale_ms: Option<u64>,
 }
 
 /// The headers that carry the caller's identity upstream: user id, key id and scopes, in this order, in lower case.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use protocol::Scope;
 
 use crate::cache::{Holder, Verdict};
+use crate::metrics::Counter;
 use crate::request::Ambiguity;
 
 /// Evidence that a key was found good for what its request needs. Only [`decide`] makes one, and forwarding an
@@ -14,7 +15,7 @@ pub struct Grant(Rc<Holder>);
 
 impl Grant {
     /// On whose behalf the request is made.
-    pub fn holder(&self) -> &Holder {
+    pub fn holder(&self) -> &Rc<Holder> {
         &self.0
     }
 }
@@ -36,6 +37,20 @@ pub enum Denial {
     Overloaded,
 }
 
+impl Denial {
+    /// What counts it.
+    pub fn counter(&self) -> Counter {
+        match self {
+            Denial::Ambiguous(_) => Counter::Ambiguous,
+            Denial::Missing => Counter::Missing,
+            Denial::Invalid => Counter::Invalid,
+            Denial::Forbidden(_) => Counter::Forbidden,
+            Denial::Unavailable => Counter::Unavailable,
+            Denial::Overloaded => Counter::Overloaded,
+        }
+    }
+}
+
 /// Whether a key of this verdict is enough where `required` is asked for.
 ///
 /// # Errors
@@ -55,8 +70,7 @@ mod tests {
 
     fn active(scopes: &str) -> Verdict {
         let set = ScopeSet::parse(scopes.split_whitespace()).unwrap();
-        let scopes_text = scopes.into();
-        Verdict::Active(Rc::new(Holder { user_id: "u".into(), key_id: "k".into(), scopes: set, scopes_text }))
+        Verdict::Active(Rc::new(Holder::new("u".into(), "k".into(), set)))
     }
 
     #[test]

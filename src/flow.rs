@@ -2,18 +2,22 @@
 //!
 //! Nothing here touches a host or a clock: each function takes what happened and returns what is to be done.
 
-use protocol::KeyDigest;
+use protocol::rules::{Rule, holds};
+use protocol::{KeyDigest, News, Scope, SyncRequest, SyncResponse};
 
-use crate::answer::{Answer, NoAnswer};
+use crate::answer::{KeyAnswer, NoAnswer, Verified};
 use crate::cache::{Verdict, VerdictCache};
-use crate::clock::Millis;
+use crate::clock::Moment;
 use crate::config::{CacheLimits, LookupLimits, Policy};
 use crate::credential::Credential;
 use crate::decision::{Denial, Grant, decide};
+use crate::lease::Lease;
 use crate::lookup::{Call, CallId, Full, Lookups, StreamId, Waiter};
+use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
 use crate::request::{Ambiguity, RequestHead};
 use crate::route::Access;
+use crate::usage::Usage;
 
 #[cfg(test)]
 mod tests;
@@ -34,15 +38,32 @@ pub enum Step {
 /// The state of one edge: one filter configuration in one VM.
 #[derive(Debug)]
 pub struct Edge {
+    id: String,
     policy: Policy,
     cache: VerdictCache,
     lookups: Lookups,
+    lease: Lease,
+    usage: Usage,
+    metrics: Metrics,
+    held_a_lease: bool,
+    /// News that a broken rule has not applied yet.
+    unapplied: Option<News>,
 }
 
 impl Edge {
-    /// An edge that knows no key yet.
-    pub fn new(policy: Policy, cache: CacheLimits, lookups: LookupLimits) -> Self {
-        Edge { policy, cache: VerdictCache::new(cache), lookups: Lookups::new(lookups) }
+    /// An edge that knows no key yet, by the random name it goes by.
+    pub fn new(id: String, seed: u64, policy: Policy, cache: CacheLimits, lookups: LookupLimits) -> Self {
+        Edge {
+            id,
+            policy,
+            cache: VerdictCache::new(cache),
+            lookups: Lookups::new(lookups),
+            lease: Lease::new(seed),
+            usage: Usage::default(),
+            metrics: Metrics::default(),
+            held_a_lease: false,
+            unapplied: None,
+        }
     }
 
     /// What the edge was configured to do.
@@ -50,22 +71,27 @@ impl Edge {
         &self.policy
     }
 
+    /// The name this edge goes by at the key service.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// A request arrives.
     pub fn arrive(
         &mut self,
         head: Result<&RequestHead<'_>, Ambiguity>,
         stream: StreamId,
-        now: Millis,
+        now: Moment,
     ) -> Step {
         let head = match head {
             Ok(head) => head,
             Err(ambiguity) => return self.deny(Denial::Ambiguous(ambiguity)),
         };
         if head.is_preflight && self.policy.forward_preflights {
-            return Step::ForwardPublic;
+            return self.forward_public();
         }
         let required = match self.policy.routes.classify(head) {
-            Access::Public => return Step::ForwardPublic,
+            Access::Public => return self.forward_public(),
             Access::Authenticated(scope) => scope,
         };
         let digest = match Credential::of(head.bearer_token) {
@@ -73,17 +99,32 @@ impl Edge {
             Credential::Impossible => return self.deny(Denial::Invalid),
             Credential::Key(digest) => digest,
         };
-        match self.cache.get(&digest, now) {
+        let may_use_cache = self.lease.is_held(now) || !holds(Rule::LeaseCheck);
+        match self.cache.get(&digest, now).filter(|_| may_use_cache) {
             Some(verdict) => {
                 let decision = decide(verdict, required);
-                self.conclude(decision)
+                self.metrics.count(Counter::CacheHits);
+                self.metrics.lease_used(self.lease.age_ms(now).unwrap_or_default());
+                self.conclude(decision, now)
             }
             None => {
-                let waiter = Waiter { stream, required: required.clone() };
-                match self.lookups.join(digest, waiter) {
-                    Ok(()) => Step::Wait(digest),
-                    Err(Full) => self.deny(Denial::Overloaded),
+                let required = required.clone();
+                self.metrics.count(Counter::CacheMisses);
+                self.wait(digest, required, stream)
+            }
+        }
+    }
+
+    fn wait(&mut self, digest: KeyDigest, required: Scope, stream: StreamId) -> Step {
+        let flights = self.lookups.in_flight();
+        match self.lookups.join(digest, Waiter::new(stream, required)) {
+            Err(Full) => self.deny(Denial::Overloaded),
+            Ok(()) => {
+                self.lease.subscribe();
+                if self.lookups.in_flight() == flights {
+                    self.metrics.count(Counter::Joined);
                 }
+                Step::Wait(digest)
             }
         }
     }
@@ -101,63 +142,188 @@ impl Edge {
 
     /// The next question to send, if there is one.
     pub fn next_question(&mut self) -> Option<Vec<KeyDigest>> {
-        self.lookups.next_batch()
+        let digests = self.lookups.next_batch()?;
+        self.metrics.add(Counter::Lookups, digests.len() as u64);
+        Some(digests)
     }
 
     /// A question was sent.
-    pub fn asked(&mut self, id: CallId, digests: Vec<KeyDigest>, now: Millis) {
+    pub fn asked(&mut self, id: CallId, digests: Vec<KeyDigest>, now: Moment) {
         self.lookups.sent(id, Call { digests, asked_at: now });
     }
 
-    /// A question could not be sent: those who wait for it hear so at once.
-    pub fn not_asked(&mut self, digests: &[KeyDigest]) -> Vec<(StreamId, Step)> {
-        digests.iter().flat_map(|digest| self.land(digest, None)).collect()
+    /// A question brought no answer, or could not be sent: everyone who waits for it hears so.
+    pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Vec<(StreamId, Step)> {
+        self.metrics.count(Counter::CalloutsFailed);
+        let mut steps = Vec::new();
+        for digest in digests {
+            for waiter in self.lookups.land(digest, true) {
+                let stale = self.stale_verdict(digest, now);
+                let decision =
+                    stale.ok_or(Denial::Unavailable).and_then(|verdict| decide(verdict, &waiter.required));
+                steps.push((waiter.stream, self.conclude(decision, now)));
+            }
+        }
+        steps
+    }
+
+    /// What may be used in place of an answer, as far as the configuration allows: an active verdict, for a while after
+    /// its lease has ended.
+    fn stale_verdict(&mut self, digest: &KeyDigest, now: Moment) -> Option<Verdict> {
+        let serve_stale_ms = self.policy.serve_stale_ms?;
+        if !self.lease.ended_within(serve_stale_ms, now) {
+            return None;
+        }
+        let verdict = self.cache.get(digest, now).filter(|verdict| *verdict != Verdict::Inactive)?;
+        self.metrics.count(Counter::Stale);
+        Some(verdict)
     }
 
     /// A question has ended. `read` is given how many digests it asked about, and reads the answer.
     ///
-    /// Returns what is to be done with everyone who waited, and why there was no answer if there was none.
+    /// Returns what is to be done with those who are served, and why there was no answer if there was none. Others may
+    /// have to be asked for again: see [`Edge::next_question`].
     pub fn answered(
         &mut self,
         id: CallId,
-        read: impl FnOnce(usize) -> Result<Vec<Answer>, NoAnswer>,
+        read: impl FnOnce(usize) -> Result<Verified, NoAnswer>,
+        now: Moment,
     ) -> (Vec<(StreamId, Step)>, Result<(), NoAnswer>) {
         let Some(Call { digests, asked_at }) = self.lookups.ended(id) else { return (Vec::new(), Ok(())) };
-        match read(digests.len()) {
-            Err(no_answer) => (self.not_asked(&digests), Err(no_answer)),
-            Ok(answers) => {
-                let mut steps = Vec::new();
-                for (digest, Answer { verdict, expires_in_ms }) in digests.iter().zip(answers) {
-                    self.cache.insert(*digest, &verdict, asked_at, expires_in_ms);
-                    steps.extend(self.land(digest, Some(verdict)));
+        self.metrics.sample(Histogram::VerifyMs, now.monotonic.saturating_sub(asked_at.monotonic));
+        let answer = match read(digests.len()) {
+            Ok(answer) => answer,
+            Err(no_answer) => return (self.not_answered(&digests, now), Err(no_answer)),
+        };
+        if let Some(position) = self.lease.position().filter(|position| *position.log == *answer.log) {
+            self.metrics.sample(Histogram::CursorLag, answer.revision.saturating_sub(position.cursor));
+        }
+        let is_vouched_for = self.lease.vouches_for(&answer.log, answer.revision, now);
+        let serves_everyone = is_vouched_for || !holds(Rule::Join);
+        let mut steps = Vec::new();
+        for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
+            if verdict == Verdict::Inactive {
+                self.cache.forget(digest);
+            }
+            if is_vouched_for {
+                let evicted = self.cache.insert(*digest, &verdict, asked_at, expires_in_ms);
+                self.metrics.add(Counter::Evictions, evicted);
+            }
+            for waiter in self.lookups.land(digest, serves_everyone) {
+                let decision = decide(verdict.clone(), &waiter.required);
+                steps.push((waiter.stream, self.conclude(decision, now)));
+            }
+        }
+        (steps, Ok(()))
+    }
+
+    /// Whether a question waits to be sent.
+    pub fn has_questions(&self) -> bool {
+        self.lookups.has_questions()
+    }
+
+    /// How many milliseconds until a sync is due; `None` while none is.
+    pub fn sync_due_in_ms(&self, now: Moment) -> Option<u64> {
+        self.lease.due_in_ms(now)
+    }
+
+    /// The sync to send, if one is due now; it counts as sent.
+    pub fn next_sync(&mut self, now: Moment) -> Option<SyncRequest> {
+        if self.lease.due_in_ms(now) != Some(0) {
+            return None;
+        }
+        self.lease.sent(now);
+        let position = self.lease.position();
+        Some(SyncRequest {
+            edge: self.id.clone(),
+            log: position.map(|position| position.log.to_string()),
+            cursor: position.map(|position| position.cursor),
+            // Without a lease every request is a callout, so there is nothing to wait for.
+            wait_ms: if self.lease.is_held(now) { self.policy.sync_wait_ms } else { 0 },
+            used: self.usage.report(),
+        })
+    }
+
+    /// The outstanding sync has ended.
+    ///
+    /// # Errors
+    /// Why it brought nothing.
+    pub fn synced(&mut self, answer: Result<SyncResponse, NoAnswer>, now: Moment) -> Result<(), NoAnswer> {
+        let outcome = answer.inspect_err(|_| self.lease.failed(now)).and_then(|answer| {
+            let asked_from_nothing = self.lease.position().is_none();
+            self.lease.answered(&answer, now).map_err(|_| NoAnswer::Contradiction)?;
+            let news = if asked_from_nothing { News::Reset } else { answer.news };
+            match holds(Rule::ApplyBeforeAcknowledge) {
+                true => self.apply(news),
+                false => {
+                    let late = self.unapplied.replace(news);
+                    late.into_iter().for_each(|news| self.apply(news));
                 }
-                (steps, Ok(()))
+            }
+            Ok(())
+        });
+        self.usage.reported(outcome.is_ok());
+        if outcome.is_err() {
+            self.metrics.count(Counter::CalloutsFailed);
+        }
+        self.note_lease(now);
+        outcome
+    }
+
+    fn apply(&mut self, news: News) {
+        match news {
+            News::Changed(digests) => digests.iter().for_each(|digest| self.cache.forget(digest)),
+            News::Reset => {
+                self.metrics.count(Counter::Resets);
+                self.cache.clear();
             }
         }
     }
 
-    /// Ends a flight: decides for everyone who waited for it. Without a verdict nothing is known of the key.
-    fn land(&mut self, digest: &KeyDigest, verdict: Option<Verdict>) -> Vec<(StreamId, Step)> {
-        let waiters = self.lookups.land(digest);
-        let decided = waiters.into_iter().map(|waiter| {
-            let decision = match &verdict {
-                Some(verdict) => decide(verdict.clone(), &waiter.required),
-                None => Err(Denial::Unavailable),
-            };
-            (waiter.stream, self.conclude(decision))
-        });
-        decided.collect()
+    fn note_lease(&mut self, now: Moment) {
+        let holds_one = self.lease.is_held(now);
+        match (std::mem::replace(&mut self.held_a_lease, holds_one), holds_one) {
+            (false, true) => self.metrics.count(Counter::LeasesGained),
+            (true, false) => self.metrics.count(Counter::LeasesLost),
+            _ => {}
+        }
     }
 
-    fn conclude(&self, decision: Result<Grant, Denial>) -> Step {
+    /// The numbers to tell the host, as they are now.
+    pub fn metrics(&mut self, now: Moment) -> &mut Metrics {
+        self.note_lease(now);
+        let (active, inactive) = self.remembered();
+        self.metrics.set(Gauge::CacheActive, active);
+        self.metrics.set(Gauge::CacheInactive, inactive);
+        self.metrics.set(Gauge::Waiting, self.lookups.waiting());
+        self.metrics.set(Gauge::Leases, usize::from(self.held_a_lease));
+        &mut self.metrics
+    }
+
+    /// How many active and how many inactive verdicts are remembered.
+    pub fn remembered(&self) -> (usize, usize) {
+        self.cache.sizes()
+    }
+
+    fn forward_public(&mut self) -> Step {
+        self.metrics.count(Counter::Public);
+        Step::ForwardPublic
+    }
+
+    fn conclude(&mut self, decision: Result<Grant, Denial>, now: Moment) -> Step {
         match decision {
-            Ok(grant) => Step::Forward(grant),
+            Ok(grant) => {
+                self.metrics.count(Counter::Forwarded);
+                self.usage.note(grant.holder(), now);
+                Step::Forward(grant)
+            }
             Err(denial) => self.deny(denial),
         }
     }
 
     /// The one exit of every denial.
-    fn deny(&self, denial: Denial) -> Step {
+    fn deny(&mut self, denial: Denial) -> Step {
+        self.metrics.count(denial.counter());
         Step::Reply(Reply::to(&denial, &self.policy.realm, self.policy.error_bodies))
     }
 }

@@ -6,7 +6,7 @@
 //!    because two hops could read it differently.
 //! 2. [`route`]: the most specific rule says which [`route::Access`] the route needs. A public one is forwarded.
 //! 3. [`credential`]: the `Authorization` header becomes the digest of a key.
-//! 4. [`cache`]: what is remembered of the key decides at once, or else
+//! 4. [`cache`]: what is remembered of the key decides at once while the [`lease`] says it may, or else
 //! 5. [`lookup`]: the request joins the one outstanding question about the key, whose [`answer`] wakes it.
 //! 6. [`decision`]: the key's verdict and the route's access make a [`decision::Grant`] or a [`decision::Denial`].
 //! 7. [`reply`]: a denial becomes the documented response.
@@ -24,9 +24,12 @@ pub mod credential;
 pub mod decision;
 pub mod flow;
 pub mod headers;
+pub mod lease;
 pub mod lookup;
+pub mod metrics;
 #[cfg(target_arch = "wasm32")]
 mod proxy;
 pub mod reply;
 pub mod request;
 pub mod route;
+pub mod usage;

@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 
 use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, Scope};
 
-use crate::clock::Millis;
+use crate::clock::Moment;
 use crate::config::LookupLimits;
 
 /// A request's id, as the host numbers its contexts.
@@ -26,6 +26,15 @@ pub struct Waiter {
     pub stream: StreamId,
     /// What the request's route needs.
     pub required: Scope,
+    /// Whether the question was sent after the request had arrived.
+    was_asked_for: bool,
+}
+
+impl Waiter {
+    /// A request that has just arrived.
+    pub fn new(stream: StreamId, required: Scope) -> Self {
+        Waiter { stream, required, was_asked_for: false }
+    }
 }
 
 /// Too much waits already.
@@ -38,7 +47,7 @@ pub struct Call {
     /// The digests, in the order of the question.
     pub digests: Vec<KeyDigest>,
     /// When it was sent.
-    pub asked_at: Millis,
+    pub asked_at: Moment,
 }
 
 /// All flights of one VM.
@@ -95,10 +104,15 @@ impl Lookups {
         }
     }
 
-    /// Takes the next callout's worth of queued digests.
+    /// Takes the next callout's worth of queued digests. Whoever waits for them now has been asked for.
     pub fn next_batch(&mut self) -> Option<Vec<KeyDigest>> {
         let size = self.queued.len().min(MAX_DIGESTS_PER_VERIFY);
-        (size > 0).then(|| self.queued.drain(..size).collect())
+        let batch: Vec<KeyDigest> = self.queued.drain(..size).collect();
+        for digest in &batch {
+            let waiters = self.flights.get_mut(digest).into_iter().flatten();
+            waiters.for_each(|waiter| waiter.was_asked_for = true);
+        }
+        (size > 0).then_some(batch)
     }
 
     /// Remembers that a batch was sent.
@@ -111,11 +125,33 @@ impl Lookups {
         self.calls.remove(&id)
     }
 
-    /// Ends a digest's flight and hands over everyone who waited for it.
-    pub fn land(&mut self, digest: &KeyDigest) -> Vec<Waiter> {
+    /// Ends a digest's flight and hands over those whom its answer serves: everyone, or those alone who waited when the
+    /// question was sent. The others are queued for another one. So nobody is asked for more than once.
+    pub fn land(&mut self, digest: &KeyDigest, serves_everyone: bool) -> Vec<Waiter> {
         let waiters = self.flights.remove(digest).unwrap_or_default();
-        self.waiting -= waiters.len();
-        waiters
+        let (served, late): (Vec<Waiter>, Vec<Waiter>) =
+            waiters.into_iter().partition(|waiter| serves_everyone || waiter.was_asked_for);
+        self.waiting -= served.len();
+        if !late.is_empty() {
+            self.flights.insert(*digest, late);
+            self.queued.push(*digest);
+        }
+        served
+    }
+
+    /// Whether a question waits to be sent.
+    pub fn has_questions(&self) -> bool {
+        !self.queued.is_empty()
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// How many digests are asked about, or about to be.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
     }
 }
 
@@ -132,7 +168,7 @@ mod tests {
     }
 
     fn waiter(stream: u32) -> Waiter {
-        Waiter { stream: StreamId(stream), required: Scope::All }
+        Waiter::new(StreamId(stream), Scope::All)
     }
 
     #[test]
@@ -143,7 +179,7 @@ mod tests {
         assert_eq!(lookups.next_batch(), None);
         lookups.join(key(1), waiter(3)).unwrap();
         assert_eq!(lookups.next_batch(), None, "it is in flight already");
-        let streams: Vec<u32> = lookups.land(&key(1)).iter().map(|waiter| waiter.stream.0).collect();
+        let streams: Vec<u32> = lookups.land(&key(1), true).iter().map(|waiter| waiter.stream.0).collect();
         assert_eq!(streams, [0, 1, 2, 3]);
         lookups.join(key(1), waiter(4)).unwrap();
         assert_eq!(lookups.next_batch(), Some(vec![key(1)]), "a new flight after the landing");
@@ -166,7 +202,7 @@ mod tests {
         lookups.join(key(2), waiter(4)).unwrap();
         lookups.join(key(2), waiter(5)).unwrap();
         assert_eq!(lookups.join(key(2), waiter(6)), Err(Full));
-        lookups.land(&key(2));
+        lookups.land(&key(2), true);
         lookups.join(key(3), waiter(7)).unwrap();
     }
 
@@ -177,7 +213,7 @@ mod tests {
         lookups.leave(&key(1), StreamId(1));
         lookups.leave(&key(1), StreamId(1));
         lookups.join(key(1), waiter(3)).unwrap();
-        let streams: Vec<u32> = lookups.land(&key(1)).iter().map(|waiter| waiter.stream.0).collect();
+        let streams: Vec<u32> = lookups.land(&key(1), true).iter().map(|waiter| waiter.stream.0).collect();
         assert_eq!(streams, [0, 2, 3]);
     }
 
@@ -195,6 +231,22 @@ mod tests {
             Err(Full),
             "it was sent: its place is free when it lands"
         );
-        assert_eq!(lookups.land(&key(2)), []);
+        assert_eq!(lookups.land(&key(2), true), []);
+    }
+
+    #[test]
+    fn whoever_came_after_the_question_is_asked_for_again_unless_everyone_is_served() {
+        let mut lookups = lookups(10, 10);
+        lookups.join(key(1), waiter(1)).unwrap();
+        lookups.next_batch();
+        lookups.join(key(1), waiter(2)).unwrap();
+        let streams = |waiters: Vec<Waiter>| waiters.iter().map(|waiter| waiter.stream.0).collect::<Vec<_>>();
+        assert_eq!(streams(lookups.land(&key(1), false)), [1]);
+        assert!(lookups.has_questions());
+        assert_eq!(lookups.next_batch(), Some(vec![key(1)]));
+        lookups.join(key(1), waiter(3)).unwrap();
+        assert_eq!(streams(lookups.land(&key(1), true)), [2, 3]);
+        assert!(!lookups.has_questions());
+        assert_eq!((lookups.waiting(), lookups.in_flight()), (0, 0));
     }
 }

@@ -39,11 +39,21 @@ impl Config {
             fields.take_choice("cors_preflight", &["authenticate", "forward"]) == Some(1);
         let identity_headers = identity_headers(&mut fields);
         let hide_credentials = fields.take_bool("hide_credentials").unwrap_or(false);
+        let sync_wait_ms = sync_wait_ms(&mut fields);
+        let serve_stale_ms = serve_stale_ms(&mut fields);
         let cache = cache(&mut fields);
         let lookups = lookups(&mut fields);
         fields.finish();
-        let policy =
-            Policy { routes, realm, error_bodies, forward_preflights, identity_headers, hide_credentials };
+        let policy = Policy {
+            routes,
+            realm,
+            error_bodies,
+            forward_preflights,
+            identity_headers,
+            hide_credentials,
+            sync_wait_ms,
+            serve_stale_ms,
+        };
         match problems.into_vec() {
             problems if problems.is_empty() => Ok(Config { key_service, policy, cache, lookups }),
             problems => Err(problems),
@@ -126,12 +136,26 @@ fn identity_headers(fields: &mut Fields<'_>) -> IdentityHeaders {
     IdentityHeaders(names)
 }
 
+fn sync_wait_ms(fields: &mut Fields<'_>) -> u64 {
+    let mut fields = fields.take_fields("sync");
+    let wait_ms = fields.take_number("wait_ms", 0..=60_000).unwrap_or(2_000);
+    fields.finish();
+    wait_ms
+}
+
+fn serve_stale_ms(fields: &mut Fields<'_>) -> Option<u64> {
+    let mut fields = fields.take_fields("on_unavailable");
+    let seconds = fields.take_number("serve_stale_s", 0..=DAY_MS / 1_000);
+    fields.finish();
+    seconds.map(|seconds| seconds * 1_000)
+}
+
 fn cache(fields: &mut Fields<'_>) -> CacheLimits {
     let mut fields = fields.take_fields("cache");
     let limits = CacheLimits {
         max_active: fields.take_number("max_active", 1..=10_000_000).unwrap_or(100_000) as usize,
         max_inactive: fields.take_number("max_inactive", 1..=10_000_000).unwrap_or(10_000) as usize,
-        active_ttl_ms: fields.take_number("active_ttl_ms", 0..=DAY_MS).unwrap_or(5_000),
+        active_ttl_ms: fields.take_number("active_ttl_ms", 0..=DAY_MS).unwrap_or(600_000),
         inactive_ttl_ms: fields.take_number("inactive_ttl_ms", 0..=DAY_MS).unwrap_or(2_000),
     };
     fields.finish();

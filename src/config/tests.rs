@@ -21,7 +21,7 @@ fn only_the_cluster_is_required() {
     let defaults = CacheLimits {
         max_active: 100_000,
         max_inactive: 10_000,
-        active_ttl_ms: 5_000,
+        active_ttl_ms: 600_000,
         inactive_ttl_ms: 2_000,
     };
     assert_eq!(config.cache, defaults);
@@ -82,7 +82,7 @@ fn every_problem_is_reported_with_its_path() {
             "hide_credentials: must be true or false, not a string",
             "cache.max_active: must be a whole number from 1 to 10000000, not 1.5",
             "lookups.max_waiters: must be a whole number from 1 to 1000000, not -1",
-            "extra: unknown field; known here: key_service, routes, realm, error_bodies, cors_preflight, identity_headers, hide_credentials, cache, lookups",
+            "extra: unknown field; known here: key_service, routes, realm, error_bodies, cors_preflight, identity_headers, hide_credentials, sync, on_unavailable, cache, lookups",
         ]
     );
 }

@@ -5,13 +5,13 @@ use crate::answer;
 use crate::config::Config;
 use crate::headers::{HeaderPairs, serialise};
 
-const T0: Millis = Millis(100);
+const T0: u64 = 100;
 const VALID: &str = "phx_1234567890abcdef";
 
 /// An edge, and requests and answers for it, told as a conversation.
 struct Talk {
     edge: Edge,
-    now: Millis,
+    now: u64,
     streams: Cell<u32>,
     calls: Cell<u32>,
 }
@@ -19,7 +19,7 @@ struct Talk {
 fn talk(settings: &str) -> Talk {
     let json = format!(r#"{{"key_service":{{"cluster":"k"}}{settings}}}"#);
     let config = Config::read(json.as_bytes()).unwrap();
-    let edge = Edge::new(config.policy, config.cache, config.lookups);
+    let edge = Edge::new("e1".into(), 7, config.policy, config.cache, config.lookups);
     Talk { edge, now: T0, streams: Cell::new(0), calls: Cell::new(0) }
 }
 
@@ -31,7 +31,19 @@ impl Talk {
         let block = serialise(&headers);
         let head = RequestHead::read(HeaderPairs::new(&block).unwrap(), &self.edge.policy.identity_headers.0);
         let stream = StreamId(self.streams.replace(self.streams.get() + 1));
-        print(&self.edge.arrive(head.as_ref().map_err(|error| *error), stream, self.now))
+        print(&self.edge.arrive(head.as_ref().map_err(|error| *error), stream, self.moment()))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { monotonic: self.now, wall: self.now + 1_000_000 }
+    }
+
+    /// A sync is sent, and answered at once.
+    fn sync(&mut self, revision: u64, news: News) -> SyncRequest {
+        let request = self.edge.next_sync(self.moment()).expect("no sync is due");
+        let answer = SyncResponse { log: "l".into(), revision, lease_ms: 6_000, news };
+        self.edge.synced(Ok(answer), self.moment()).unwrap();
+        request
     }
 
     fn get(&mut self, path: &str, key: &str) -> String {
@@ -42,14 +54,17 @@ impl Talk {
     fn ask(&mut self) -> Option<usize> {
         let digests = self.edge.next_question()?;
         let asked = digests.len();
-        self.edge.asked(CallId(self.calls.replace(self.calls.get() + 1)), digests, self.now);
+        self.edge.asked(CallId(self.calls.replace(self.calls.get() + 1)), digests, self.moment());
         Some(asked)
     }
 
     fn answer(&mut self, call: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
         let body = format!(r#"{{"log":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","));
-        let (steps, _) =
-            self.edge.answered(CallId(call), |asked| answer::read(status, body.as_bytes(), asked));
+        let (steps, _) = self.edge.answered(
+            CallId(call),
+            |asked| answer::verified(status, body.as_bytes(), asked),
+            self.moment(),
+        );
         steps.iter().map(|(stream, step)| (stream.0, print(step))).collect()
     }
 }
@@ -101,29 +116,208 @@ fn an_answer_decides_for_each_waiter_by_its_own_route() {
     assert_eq!(steps, (0..).zip(expected.map(str::to_owned)).collect::<Vec<_>>());
 }
 
-#[test]
-fn a_known_key_is_answered_from_memory_until_its_time_since_the_question_is_over() {
-    let mut talk = talk("");
+/// An edge that holds a lease for 6 s and has a known key in its cache.
+fn warm(settings: &str) -> Talk {
+    let mut talk = talk(settings);
     talk.get("/api/insights/", VALID);
     talk.ask();
-    talk.now = T0.plus(900);
     talk.answer(0, Some(200), &[&active("*")]);
-    talk.now = T0.plus(4_999);
+    talk.sync(1, News::Reset);
+    talk.get("/api/insights/", VALID);
+    talk.ask();
+    talk.answer(1, Some(200), &[&active("*")]);
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
-    talk.now = T0.plus(5_000);
+    talk
+}
+
+#[test]
+fn an_edge_subscribes_with_its_first_lookup() {
+    let mut talk = talk("");
+    talk.request("GET", "/decide/", &[]);
+    talk.request("GET", "/api/insights/", &[]);
+    assert_eq!(talk.edge.sync_due_in_ms(talk.moment()), None);
+    talk.get("/api/insights/", VALID);
+    assert_eq!(talk.edge.sync_due_in_ms(talk.moment()), Some(0));
+    let request = talk.edge.next_sync(talk.moment()).unwrap();
+    assert_eq!((request.log, request.cursor, request.wait_ms), (None, None, 0));
+    assert_eq!(talk.edge.next_sync(talk.moment()), None, "one is outstanding at a time");
+}
+
+#[test]
+fn nothing_is_remembered_without_a_lease() {
+    let mut talk = talk("");
+    for call in 0..2 {
+        assert_eq!(talk.get("/api/insights/", VALID), "wait");
+        talk.ask();
+        talk.answer(call, Some(200), &[&active("*")]);
+    }
+}
+
+#[test]
+fn a_known_key_is_answered_from_memory_while_the_lease_is_held() {
+    let mut talk = warm("");
+    talk.now = T0 + 5_999;
+    assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
+    talk.now = T0 + 6_000;
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
-    assert_eq!(talk.ask(), Some(1));
+    assert_eq!(talk.sync(1, News::Changed(vec![])).cursor, Some(1));
+    assert_eq!(talk.get("/api/insights/", VALID), "for u1 *", "with the lease the memory is back");
+}
+
+#[test]
+fn a_lease_runs_from_when_it_was_asked_for() {
+    let mut talk = warm("");
+    talk.now = T0 + 5_000;
+    talk.edge.next_sync(talk.moment()).unwrap();
+    talk.now = T0 + 7_000;
+    let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 6_000, news: News::Changed(vec![]) };
+    talk.edge.synced(Ok(answer), talk.moment()).unwrap();
+    talk.now = T0 + 10_999;
+    assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
+    talk.now = T0 + 11_000;
+    assert_eq!(talk.get("/api/insights/", VALID), "wait");
+}
+
+#[test]
+fn a_verdict_is_remembered_for_its_own_time_at_most() {
+    let mut talk = warm(r#","cache":{"active_ttl_ms":4000}"#);
+    talk.now = T0 + 3_999;
+    assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
+    talk.now = T0 + 4_000;
+    assert_eq!(talk.get("/api/insights/", VALID), "wait");
 }
 
 #[test]
 fn a_wrong_key_is_remembered_for_a_shorter_time() {
-    let mut talk = talk("");
-    assert_eq!(talk.get("/api/insights/", VALID), "wait");
+    let mut talk = warm("");
+    assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
     talk.ask();
-    assert_eq!(talk.answer(0, Some(200), &[INACTIVE]), [(0, "401 key_invalid".to_owned())]);
-    assert_eq!(talk.get("/api/insights/", VALID), "401 key_invalid");
-    talk.now = T0.plus(2_000);
+    assert_eq!(talk.answer(2, Some(200), &[INACTIVE])[0].1, "401 key_invalid");
+    assert_eq!(talk.get("/api/insights/", "phx_b"), "401 key_invalid");
+    talk.now = T0 + 2_000;
+    assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
+}
+
+#[test]
+fn news_make_forget_before_the_cursor_that_acknowledges_them_moves() {
+    let mut talk = warm("");
+    talk.sync(2, News::Changed(vec![KeyDigest::of_value(VALID)]));
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
+    assert_eq!(talk.sync(2, News::Changed(vec![])).cursor, Some(2));
+
+    let mut talk = warm("");
+    talk.sync(2, News::Changed(vec![KeyDigest::of_value("phx_another")]));
+    assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
+    talk.sync(9, News::Reset);
+    assert_eq!(talk.get("/api/insights/", VALID), "wait");
+}
+
+#[test]
+fn an_answer_older_than_the_cursor_is_not_remembered() {
+    let mut talk = warm("");
+    talk.get("/api/insights/", "phx_b");
+    talk.ask();
+    talk.sync(2, News::Changed(vec![KeyDigest::of_value("phx_b")]));
+    talk.now += 100;
+    assert_eq!(
+        talk.answer(2, Some(200), &[&active("*")])[0].1,
+        "for u1 *",
+        "it was asked after the request came"
+    );
+    assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
+}
+
+#[test]
+fn who_came_after_the_question_is_served_only_if_the_lease_vouches_for_the_answer() {
+    let mut talk = warm("");
+    talk.get("/api/insights/", "phx_b");
+    talk.ask();
+    assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
+    assert_eq!(talk.answer(2, Some(200), &[&active("*")]).len(), 2, "revision and cursor are 1");
+
+    talk.get("/api/insights/", "phx_c");
+    talk.ask();
+    talk.sync(2, News::Changed(vec![]));
+    assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
+    assert_eq!(talk.answer(3, Some(200), &[&active("*")]).len(), 1);
+    assert!(talk.edge.has_questions());
+    assert_eq!(talk.ask(), Some(1));
+    assert_eq!(talk.answer(4, Some(200), &[&active("*")]).len(), 1);
+    assert!(!talk.edge.has_questions());
+}
+
+#[test]
+fn an_inactive_answer_removes_an_active_verdict_even_without_a_lease() {
+    let mut talk = warm("");
+    talk.now = T0 + 6_000;
+    talk.get("/api/insights/", VALID);
+    talk.ask();
+    talk.answer(2, Some(200), &[INACTIVE]);
+    talk.sync(1, News::Changed(vec![]));
+    assert_eq!(talk.get("/api/insights/", VALID), "wait");
+}
+
+#[test]
+fn answers_that_contradict_the_history_are_none() {
+    let answer =
+        |log: &str, revision, news| SyncResponse { log: log.into(), revision, lease_ms: 6_000, news };
+    for contradiction in [
+        answer("l", 0, News::Changed(vec![])),
+        answer("l", 0, News::Reset),
+        answer("another", 5, News::Changed(vec![])),
+    ] {
+        let mut talk = warm("");
+        talk.now = T0 + 3_000;
+        talk.edge.next_sync(talk.moment()).unwrap();
+        assert_eq!(talk.edge.synced(Ok(contradiction), talk.moment()), Err(NoAnswer::Contradiction));
+        assert_eq!(talk.get("/api/insights/", VALID), "for u1 *", "the old lease runs on");
+        talk.now = T0 + 6_000;
+        assert_eq!(talk.get("/api/insights/", VALID), "wait");
+    }
+    let mut talk = warm("");
+    talk.edge.next_sync(talk.moment()).unwrap();
+    talk.edge.synced(Ok(answer("another", 0, News::Reset)), talk.moment()).unwrap();
+    assert_eq!(talk.get("/api/insights/", VALID), "wait", "another history, told as a reset");
+}
+
+#[test]
+fn after_a_quiet_answer_comes_a_short_pause_and_after_failures_a_growing_one() {
+    let mut talk = warm("");
+    assert_eq!(talk.edge.sync_due_in_ms(talk.moment()), Some(0), "after news at once");
+    talk.sync(1, News::Changed(vec![]));
+    let pause = talk.edge.sync_due_in_ms(talk.moment()).unwrap();
+    assert!((50..=100).contains(&pause), "{pause}");
+    let mut longest = 0;
+    for _ in 0..100 {
+        talk.now += talk.edge.sync_due_in_ms(talk.moment()).unwrap();
+        talk.edge.next_sync(talk.moment()).unwrap();
+        assert_eq!(talk.edge.synced(Err(NoAnswer::Timeout), talk.moment()), Err(NoAnswer::Timeout));
+        longest = longest.max(talk.edge.sync_due_in_ms(talk.moment()).unwrap());
+    }
+    assert!((3_000..=5_000).contains(&longest), "{longest}");
+}
+
+#[test]
+fn a_stale_verdict_is_used_as_long_as_configured_and_only_while_nobody_answers() {
+    let stale = |settings: &str, after_ms| {
+        let mut talk = warm(settings);
+        talk.now = T0 + 6_000 + after_ms;
+        assert_eq!(talk.get("/api/insights/", VALID), "wait");
+        talk.ask();
+        talk.answer(2, None, &[])[0].1.clone()
+    };
+    let allowed = r#","on_unavailable":{"serve_stale_s":30}"#;
+    assert_eq!(stale("", 0), "503 key_service_unavailable");
+    assert_eq!(stale(allowed, 0), "for u1 *");
+    assert_eq!(stale(allowed, 29_999), "for u1 *");
+    assert_eq!(stale(allowed, 30_000), "503 key_service_unavailable");
+}
+
+#[test]
+fn use_is_reported_with_the_next_sync() {
+    let mut talk = warm("");
+    let used = talk.sync(1, News::Changed(vec![])).used;
+    assert_eq!(used.into_iter().collect::<Vec<_>>(), [("k1".to_owned(), (T0 + 1_000_000) / 1_000)]);
 }
 
 #[test]
@@ -146,7 +340,7 @@ fn a_question_that_cannot_be_sent_is_unavailable() {
     let mut talk = talk("");
     talk.get("/api/insights/", VALID);
     let digests = talk.edge.next_question().unwrap();
-    let steps = talk.edge.not_asked(&digests);
+    let steps = talk.edge.not_answered(&digests, talk.moment());
     assert_eq!(steps.len(), 1);
     assert_eq!(print(&steps[0].1), "503 key_service_unavailable");
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
@@ -174,10 +368,7 @@ fn one_who_left_is_not_answered_and_the_others_are() {
 
 #[test]
 fn what_exceeds_the_bounds_is_unavailable_and_known_keys_are_not_concerned() {
-    let mut talk = talk(r#","lookups":{"max_digests":1,"max_waiters":2}"#);
-    talk.get("/api/insights/", VALID);
-    talk.ask();
-    talk.answer(0, Some(200), &[&active("*")]);
+    let mut talk = warm(r#","lookups":{"max_digests":1,"max_waiters":2}"#);
     assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
     assert_eq!(talk.get("/api/insights/", "phx_c"), "503 lookups_full");
     assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");

@@ -1,21 +1,29 @@
 //! The host's functions as the filter needs them: bytes in, bytes out, and no answer that can stop the VM.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, Status};
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
-use crate::clock::Millis;
+use crate::clock::Moment;
 use crate::config::KeyService;
 use crate::headers::HeaderPairs;
 use crate::lookup::{CallId, StreamId};
+use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
 use crate::request::Ambiguity;
 
 /// The host's number for success.
 const OK: u32 = 0;
 
-/// This VM's monotonic clock.
+/// Filter state that access logs can show as `%FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)%`: whose key was accepted.
+pub(super) const KEY_ID: &str = "edge_key_auth.key_id";
+
+/// Filter state that access logs can show as `%FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)%`: why a request was
+/// refused.
+const REASON: &str = "edge_key_auth.reason";
+
+/// This VM's clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock(Instant);
 
@@ -24,8 +32,9 @@ impl Clock {
         Clock(Instant::now())
     }
 
-    pub(super) fn now(self) -> Millis {
-        Millis(self.0.elapsed().as_millis() as u64)
+    pub(super) fn now(self) -> Moment {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Moment { monotonic: self.0.elapsed().as_millis() as u64, wall: wall.as_millis() as u64 }
     }
 }
 
@@ -34,6 +43,56 @@ pub(super) fn random_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// 64 random bits.
+pub(super) fn random_number() -> Result<u64, getrandom::Error> {
+    getrandom::u64()
+}
+
+/// The metrics, as the host numbers them.
+#[derive(Debug)]
+pub(super) struct Meters {
+    counters: Vec<u32>,
+    gauges: Vec<u32>,
+    histograms: Vec<u32>,
+}
+
+impl Meters {
+    pub(super) fn define() -> Self {
+        let define = |kind, name| hostcalls::define_metric(kind, name).unwrap_or_default();
+        Meters {
+            counters: Counter::ALL.iter().map(|metric| define(MetricType::Counter, metric.name())).collect(),
+            gauges: Gauge::ALL.iter().map(|metric| define(MetricType::Gauge, metric.name())).collect(),
+            histograms: Histogram::ALL
+                .iter()
+                .map(|metric| define(MetricType::Histogram, metric.name()))
+                .collect(),
+        }
+    }
+
+    /// Tells the host everything new. Gauges are told as changes, since all VMs of an Envoy share them.
+    pub(super) fn tell(&self, metrics: &mut Metrics) {
+        let add = |ids: &[u32], at: usize, change: i64| {
+            let told = ids.get(at).map(|&id| hostcalls::increment_metric(id, change));
+            debug_assert!(matches!(told, Some(Ok(()))));
+        };
+        let record = |at: usize, value: u64| {
+            let told = self.histograms.get(at).map(|&id| hostcalls::record_metric(id, value));
+            debug_assert!(matches!(told, Some(Ok(()))));
+        };
+        metrics.drain(
+            |counter, count| add(&self.counters, counter as usize, count as i64),
+            |gauge, change| add(&self.gauges, gauge as usize, change),
+            |histogram, value| record(histogram as usize, value),
+        );
+    }
+}
+
+/// Has the host call `on_tick` this often.
+pub(super) fn tick_every(milliseconds: u64) {
+    let set = hostcalls::set_tick_period(Duration::from_millis(milliseconds));
+    debug_assert!(set.is_ok());
 }
 
 /// A header list of the current request, as one block of bytes.
@@ -46,6 +105,14 @@ impl HeaderBlock {
 
     pub(super) fn pairs(&self) -> Result<HeaderPairs<'_>, Ambiguity> {
         HeaderPairs::new(&self.0).map_err(|_| Ambiguity::Headers)
+    }
+}
+
+#[cfg(feature = "provoke-panic")]
+impl HeaderBlock {
+    /// Whether a header of this name is among them.
+    pub(super) fn names(&self, name: &[u8]) -> bool {
+        self.pairs().is_ok_and(|mut pairs| pairs.any(|pair| pair.is_ok_and(|(header, _)| header == name)))
     }
 }
 
@@ -67,8 +134,17 @@ pub(super) fn set_header(name: &str, value: &str) {
 pub(super) fn send(reply: &Reply) {
     let headers: Vec<(&str, &[u8])> =
         reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    note_for_access_log(REASON, reply.reason);
     if send_local_response(reply.status, reply.reason, &headers, &reply.body) != OK {
         log::error!("the host refused a reply of status {}", reply.status);
+    }
+}
+
+/// Leaves a word about the current request for access logs.
+pub(super) fn note_for_access_log(name: &str, value: &str) {
+    let status = set_property(name, value);
+    if status != OK {
+        log::debug!("the host keeps no filter state: {status}");
     }
 }
 
@@ -110,6 +186,7 @@ pub(super) fn post(
     authorization: &str,
     path: &str,
     body: &[u8],
+    timeout_ms: u64,
 ) -> Result<CallId, Status> {
     let headers = vec![
         (":method", "POST"),
@@ -118,7 +195,7 @@ pub(super) fn post(
         ("authorization", authorization),
         ("content-type", "application/json"),
     ];
-    let timeout = Duration::from_millis(u64::from(service.timeout_ms));
+    let timeout = Duration::from_millis(timeout_ms);
     hostcalls::dispatch_http_call(&service.cluster, headers, Some(body), vec![], timeout).map(CallId)
 }
 
@@ -146,12 +223,18 @@ fn buffer(kind: BufferType, size: usize) -> Vec<u8> {
 }
 
 // The SDK copies each header into strings of its own and panics on a name that is not UTF-8, and its local responses
-// carry no reason. These two functions of the ABI (version 0.2.1) are therefore called directly.
+// carry no reason; setting a property, it panics where the host refuses. These functions of the ABI (version 0.2.1) are therefore called directly.
 #[allow(unsafe_code)]
 mod raw {
     #[link(wasm_import_module = "env")]
     unsafe extern "C" {
         pub(super) fn proxy_get_header_map_pairs(map_type: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_set_property(
+            path: *const u8,
+            path_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         pub(super) fn proxy_send_local_response(
             status_code: u32,
             details: *const u8,
@@ -196,4 +279,10 @@ fn send_local_response(status: u32, details: &str, headers: &[(&str, &[u8])], bo
             NO_GRPC_STATUS,
         )
     }
+}
+
+#[allow(unsafe_code)]
+fn set_property(name: &str, value: &str) -> u32 {
+    // SAFETY: each pointer is valid for its size, and the host only reads during the call.
+    unsafe { raw::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) }
 }

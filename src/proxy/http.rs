@@ -31,6 +31,8 @@ impl Context for Request {}
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let block = host::HeaderBlock::of_request();
+        #[cfg(feature = "provoke-panic")]
+        assert!(!block.names(b"x-provoke-panic"), "provoked");
         let head = block.pairs().and_then(|pairs| RequestHead::read(pairs, self.vm.identity_headers()));
         let step = self.vm.arrive(head.as_ref().map_err(|error| *error), self.stream);
         if let Ok(head) = &head {

@@ -19,7 +19,7 @@ pub(super) struct Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
         if let Some(vm) = &self.vm {
-            vm.answered(CallId(call), host::call_status(headers), &host::call_body(body_size));
+            vm.call_ended(CallId(call), host::call_status(headers), &host::call_body(body_size));
         }
     }
 }
@@ -48,6 +48,12 @@ impl RootContext for Root {
     fn on_queue_ready(&mut self, _: u32) {
         if let Some(vm) = &self.vm {
             vm.take_turn();
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(vm) = &self.vm {
+            vm.tick();
         }
     }
 

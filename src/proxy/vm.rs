@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 
-use protocol::{KeyDigest, VERIFY_PATH, VerifyRequest};
+use protocol::{KeyDigest, SYNC_PATH, VERIFY_PATH, VerifyRequest};
+use serde::Serialize;
 
-use super::host::{self, Clock, Turn};
+use super::host::{self, Clock, Meters, Turn};
 use crate::answer::{self, NoAnswer};
 use crate::config::{Config, IdentityHeaders, KeyService, Problem};
 use crate::decision::Grant;
@@ -12,24 +13,32 @@ use crate::flow::{Edge, Step};
 use crate::lookup::{CallId, StreamId};
 use crate::request::{Ambiguity, RequestHead};
 
+/// How often the host is told the metrics when nothing else happens, in milliseconds.
+const TELL_EVERY_MS: u64 = 1_000;
+
 /// One configuration in one VM.
 pub(super) struct Vm {
-    /// The name this edge goes by.
-    id: String,
     /// The edge token, as an `Authorization` value.
     authorization: String,
     key_service: KeyService,
     identity_headers: IdentityHeaders,
     clock: Clock,
+    meters: Meters,
     turn: Turn,
     turn_is_coming: Cell<bool>,
+    /// The outstanding sync.
+    sync: Cell<Option<CallId>>,
+    /// The period of the host's ticks, in milliseconds.
+    tick_ms: Cell<u64>,
+    /// When the host was last told the metrics, by the monotonic clock.
+    told_at: Cell<u64>,
     /// Whether the last callout was answered: an outage has many callouts, and only changes are worth a log line.
     service_answers: Cell<bool>,
     edge: RefCell<Edge>,
 }
 
 impl Vm {
-    /// Takes up a configuration, as JSON.
+    /// Takes up a configuration, as Envoy passes it.
     pub(super) fn configure(json: &[u8]) -> Result<Self, Vec<Problem>> {
         let Config { key_service, policy, cache, lookups } = Config::read(json)?;
         let problem = |path: &str, message: String| vec![Problem { path: path.to_owned(), message }];
@@ -42,21 +51,27 @@ impl Vm {
             );
             return Err(problem("key_service.token_env", message));
         }
-        let id =
-            host::random_id().map_err(|error| problem("configuration", format!("no randomness: {error}")))?;
+        let no_randomness = |error| problem("configuration", format!("no randomness: {error}"));
+        let id = host::random_id().map_err(no_randomness)?;
+        let seed = host::random_number().map_err(no_randomness)?;
         let turn = Turn::register(&id)
             .map_err(|status| problem("configuration", format!("the host registers no queue: {status:?}")))?;
-        Ok(Vm {
-            id,
+        let vm = Vm {
             authorization: format!("Bearer {token}"),
             key_service,
             identity_headers: policy.identity_headers.clone(),
             clock: Clock::start(),
+            meters: Meters::define(),
             turn,
             turn_is_coming: Cell::new(false),
+            sync: Cell::new(None),
+            tick_ms: Cell::new(0),
+            told_at: Cell::new(0),
             service_answers: Cell::new(true),
-            edge: RefCell::new(Edge::new(policy, cache, lookups)),
-        })
+            edge: RefCell::new(Edge::new(id, seed, policy, cache, lookups)),
+        };
+        vm.schedule();
+        Ok(vm)
     }
 
     /// The headers that only this filter may set.
@@ -86,46 +101,96 @@ impl Vm {
         self.edge.borrow_mut().leave(digest, stream);
     }
 
-    /// The turn has come: sends everything that requests wait for, in as few callouts as hold it.
+    /// The turn that a waiting request asked for has come.
     pub(super) fn take_turn(&self) {
         self.turn.take();
         self.turn_is_coming.set(false);
-        // Whoever cannot be asked for is answered last: that leaves another context than the root one current.
-        let mut steps = Vec::new();
+        self.go_on(Vec::new());
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&self) {
+        self.go_on(Vec::new());
+    }
+
+    /// A callout has ended.
+    pub(super) fn call_ended(&self, id: CallId, status: Option<u16>, body: &[u8]) {
+        if self.sync.get() == Some(id) {
+            self.sync.set(None);
+            let outcome = self.edge.borrow_mut().synced(answer::synced(status, body), self.clock.now());
+            self.note(outcome);
+            self.go_on(Vec::new());
+        } else {
+            let read = |asked| answer::verified(status, body, asked);
+            let (steps, outcome) = self.edge.borrow_mut().answered(id, read, self.clock.now());
+            self.note(outcome);
+            self.go_on(steps);
+        }
+    }
+
+    /// Sends everything that is to be sent now: what requests wait for, in as few callouts as hold it, and the sync. Then
+    /// does what was decided for requests that were held: that leaves another context than the root one current, and
+    /// callouts must be sent from the root context.
+    fn go_on(&self, mut steps: Vec<(StreamId, Step)>) {
         loop {
             let question = self.edge.borrow_mut().next_question();
             let Some(digests) = question else { break };
             steps.extend(self.ask(digests));
         }
+        let sync = self.edge.borrow_mut().next_sync(self.clock.now());
+        if let Some(request) = sync {
+            match self.post(SYNC_PATH, &request, request.wait_ms) {
+                Ok(id) => self.sync.set(Some(id)),
+                Err(no_answer) => {
+                    let outcome = self.edge.borrow_mut().synced(Err(no_answer), self.clock.now());
+                    self.note(outcome);
+                }
+            }
+        }
+        self.schedule();
         self.carry_out(steps);
     }
 
     /// Sends a question; what is to be done with those who wait for it if it cannot be sent.
     fn ask(&self, digests: Vec<KeyDigest>) -> Vec<(StreamId, Step)> {
         let asked_at = self.clock.now();
-        let request = VerifyRequest { edge: self.id.clone(), digests };
-        let call = serde_json::to_vec(&request).ok().and_then(|body| {
-            let sent = host::post(&self.key_service, &self.authorization, VERIFY_PATH, &body);
-            sent.inspect_err(|status| log::debug!("callout not sent: {status:?}")).ok()
-        });
-        match call {
-            Some(id) => {
+        let request = VerifyRequest { edge: self.edge.borrow().id().to_owned(), digests };
+        match self.post(VERIFY_PATH, &request, 0) {
+            Ok(id) => {
                 self.edge.borrow_mut().asked(id, request.digests, asked_at);
                 Vec::new()
             }
-            None => {
-                self.note(Err(NoAnswer::NotSent));
-                self.edge.borrow_mut().not_asked(&request.digests)
+            Err(no_answer) => {
+                self.note(Err(no_answer));
+                self.edge.borrow_mut().not_answered(&request.digests, asked_at)
             }
         }
     }
 
-    /// A callout has ended.
-    pub(super) fn answered(&self, id: CallId, status: Option<u16>, body: &[u8]) {
-        let read = |asked| answer::read(status, body, asked);
-        let (steps, outcome) = self.edge.borrow_mut().answered(id, read);
-        self.note(outcome);
-        self.carry_out(steps);
+    /// Posts to the key service, which may hold its answer back for `wait_ms`.
+    fn post(&self, path: &str, request: &impl Serialize, wait_ms: u64) -> Result<CallId, NoAnswer> {
+        let body = serde_json::to_vec(request).map_err(|_| NoAnswer::NotSent)?;
+        let timeout_ms = u64::from(self.key_service.timeout_ms).saturating_add(wait_ms);
+        let sent = host::post(&self.key_service, &self.authorization, path, &body, timeout_ms);
+        sent.map_err(|status| {
+            log::debug!("callout not sent: {status:?}");
+            NoAnswer::NotSent
+        })
+    }
+
+    /// Tells the host the metrics if it is time, and has it call again when something is due.
+    fn schedule(&self) {
+        let now = self.clock.now();
+        let mut edge = self.edge.borrow_mut();
+        // A tick may come a little early.
+        if now.monotonic.saturating_sub(self.told_at.get()) >= TELL_EVERY_MS / 2 {
+            self.told_at.set(now.monotonic);
+            self.meters.tell(edge.metrics(now));
+        }
+        let tick_ms = edge.sync_due_in_ms(now).unwrap_or(TELL_EVERY_MS).clamp(1, TELL_EVERY_MS);
+        if self.tick_ms.replace(tick_ms) != tick_ms {
+            host::tick_every(tick_ms);
+        }
     }
 
     fn note(&self, outcome: Result<(), NoAnswer>) {
@@ -162,6 +227,7 @@ impl Vm {
         for (name, value) in self.identity_headers.0.iter().zip(values) {
             host::set_header(name, value);
         }
+        host::note_for_access_log(host::KEY_ID, &holder.key_id);
         if self.edge.borrow().policy().hide_credentials {
             host::remove_header("authorization");
         }

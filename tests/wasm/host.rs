@@ -62,6 +62,10 @@ struct State {
     sent: u32,
     answer: (Headers, Vec<u8>),
     log: Vec<String>,
+    tick_ms: u32,
+    metrics: Vec<(String, i64)>,
+    /// What access logs can show, by request and name.
+    filter_state: HashMap<(u32, String), String>,
     host_calls: BTreeMap<&'static str, u64>,
 }
 
@@ -195,6 +199,29 @@ impl Host {
         self.state().clusters = Some(clusters.iter().map(|&cluster| cluster.to_owned()).collect());
     }
 
+    /// How often the module wants to be called when nothing happens, in milliseconds.
+    pub(crate) fn tick_ms(&mut self) -> u32 {
+        self.state().tick_ms
+    }
+
+    /// The host's timer runs out.
+    pub(crate) fn tick(&mut self) {
+        self.state().effective = ROOT;
+        self.call("proxy_on_tick", &[ROOT]);
+    }
+
+    /// What a metric has been told in all: the sum of its changes, or of its samples.
+    pub(crate) fn metric(&mut self, name: &str) -> i64 {
+        let name = format!("edge_key_auth_{name}");
+        let found = self.state().metrics.iter().find(|(known, _)| *known == name);
+        found.unwrap_or_else(|| panic!("no metric is called {name}")).1
+    }
+
+    /// What access logs can show of a request under this name.
+    pub(crate) fn filter_state(&mut self, request: u32, name: &str) -> Option<String> {
+        self.state().filter_state.get(&(request, name.to_owned())).cloned()
+    }
+
     pub(crate) fn take_log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.state().log)
     }
@@ -206,6 +233,11 @@ impl Host {
         action(self);
         let fuel = before - self.store.get_fuel().unwrap();
         (std::mem::take(&mut self.state().host_calls), fuel)
+    }
+
+    /// How large the module's memory is, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.instance.get_memory(&self.store, "memory").unwrap().data_size(&self.store)
     }
 
     fn state(&mut self) -> &mut State {
@@ -354,6 +386,17 @@ fn serve_requests(linker: &mut Linker<State>) -> Result<(), wasmi::errors::Linke
         OK
     };
     linker.func_wrap("env", "proxy_send_local_response", send)?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_property",
+        |mut vm: Vm<'_>, name: i32, name_size: i32, value: i32, value_size: i32| {
+            count(&mut vm, "set_property");
+            let (name, value) = (read_text(&vm, name, name_size), read_text(&vm, value, value_size));
+            let request = vm.data().effective;
+            vm.data_mut().filter_state.insert((request, name), value);
+            OK
+        },
+    )?;
     linker.func_wrap("env", "proxy_set_effective_context", |mut vm: Vm<'_>, context: i32| {
         count(&mut vm, "set_effective_context");
         let context = context as u32;
@@ -461,6 +504,29 @@ fn serve_system(linker: &mut Linker<State>) -> Result<(), wasmi::errors::LinkerE
         vm.data_mut().log.push(message);
         OK
     })?;
+    linker.func_wrap("env", "proxy_set_tick_period_milliseconds", |mut vm: Vm<'_>, period: i32| {
+        count(&mut vm, "set_tick_period");
+        vm.data_mut().tick_ms = period as u32;
+        OK
+    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_define_metric",
+        |mut vm: Vm<'_>, _kind: i32, name: i32, size: i32, id: i32| {
+            let name = read_text(&vm, name, size);
+            vm.data_mut().metrics.push((name, 0));
+            let number = vm.data().metrics.len() as u32 - 1;
+            write_number(&mut vm, id, number);
+            OK
+        },
+    )?;
+    let tell = |mut vm: Vm<'_>, id: i32, value: i64| {
+        count(&mut vm, "tell_metric");
+        vm.data_mut().metrics[id as usize].1 += value;
+        OK
+    };
+    linker.func_wrap("env", "proxy_increment_metric", tell)?;
+    linker.func_wrap("env", "proxy_record_metric", tell)?;
     let wasi = "wasi_snapshot_preview1";
     linker.func_wrap(wasi, "clock_time_get", |mut vm: Vm<'_>, _clock: i32, _precision: i64, time: i32| {
         count(&mut vm, "clock");

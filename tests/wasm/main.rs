@@ -9,7 +9,7 @@
 
 mod host;
 
-use host::{Host, Outcome};
+use host::{Callout, Host, Outcome};
 
 const CONFIGURATION: &str = r#"{"key_service":{"cluster":"key_service","timeout_ms":700}}"#;
 const VALID: &[u8] = b"Bearer phx_1234567890abcdef";
@@ -24,13 +24,38 @@ fn verdicts(verdicts: &[&str]) -> String {
     format!(r#"{{"log":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","))
 }
 
-/// A host whose edge knows the valid key.
+/// What a sync is answered: `news` is `"reset":true` or `"changed":[…]`.
+fn sync(revision: u64, news: &str) -> String {
+    format!(r#"{{"log":"l","revision":{revision},"lease_ms":6000,{news}}}"#)
+}
+
+/// The verifies and the syncs among the callouts sent since this was last asked.
+fn callouts(host: &mut Host) -> (Vec<Callout>, Vec<Callout>) {
+    let is_verify =
+        |callout: &Callout| callout.headers.contains(&(":path".to_owned(), b"/edge/v1/verify".to_vec()));
+    host.take_callouts().into_iter().partition(is_verify)
+}
+
+/// The one verify sent since callouts were last asked for.
+fn verify(host: &mut Host) -> Callout {
+    let (mut verifies, _) = callouts(host);
+    assert_eq!(verifies.len(), 1, "{verifies:?}");
+    verifies.remove(0)
+}
+
+/// Gives the edge what it has just asked for the first time: a lease, and the verdict that the valid key is good.
+fn give_lease_and_verdict(host: &mut Host) {
+    host.turn();
+    let (verifies, syncs) = callouts(host);
+    host.answer(syncs[0].id, "200", &sync(1, r#""reset":true"#));
+    host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE]));
+}
+
+/// A host whose edge holds a lease, and knows the valid key.
 fn warm() -> Host {
     let mut host = start();
     let request = host.get("/api/projects/", &[("authorization", VALID)]);
-    host.turn();
-    let callout = host.take_callouts().remove(0);
-    host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
+    give_lease_and_verdict(&mut host);
     host.end(request);
     host
 }
@@ -63,8 +88,7 @@ fn an_unknown_key_is_asked_about_once_and_its_request_goes_on_with_identity() {
     assert_eq!(host.outcome(request), Outcome::Held);
     assert_eq!(host.take_callouts(), [], "not before the root context has its turn");
     host.turn();
-    let callouts = host.take_callouts();
-    let [callout] = callouts.as_slice() else { panic!("{callouts:?}") };
+    let callout = verify(&mut host);
     assert_eq!((callout.cluster.as_str(), callout.timeout_ms), ("key_service", 700));
     let header = |name: &str| {
         let found = callout.headers.iter().find(|(header, _)| header == name).unwrap();
@@ -94,11 +118,11 @@ fn concurrent_requests_share_a_callout_and_one_that_leaves_takes_nobody_along() 
     let other = host.get("/api/projects/", &[("authorization", b"Bearer phx_other")]);
     host.turn();
     host.turn();
-    let callouts = host.take_callouts();
-    assert_eq!(callouts.len(), 1, "both keys in one callout");
+    let (verifies, syncs) = callouts(&mut host);
+    assert_eq!((verifies.len(), syncs.len()), (1, 1), "both keys in one callout");
     host.end(requests[0]);
     host.end(requests[77]);
-    host.answer(callouts[0].id, "200", &verdicts(&[ACTIVE, r#"{"status":"inactive"}"#]));
+    host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE, r#"{"status":"inactive"}"#]));
     for request in requests.into_iter().filter(|request| ![2, 79].contains(request)) {
         assert_eq!(values(&forwarded(host.outcome(request)), "x-auth-user-id"), ["u1"]);
     }
@@ -121,9 +145,7 @@ fn forged_identity_never_gets_through() {
     let public = host.get("/decide/", forged);
     assert_eq!(identity(&forwarded(host.outcome(public))), []);
     let held = host.get("/api/projects/", forged);
-    host.turn();
-    let callout = host.take_callouts().remove(0);
-    host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
+    give_lease_and_verdict(&mut host);
     let own = [("x-auth-user-id", "u1"), ("x-auth-key-id", "k1"), ("x-auth-scopes", "*")];
     let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(identity(&forwarded(host.outcome(held))), own);
@@ -153,7 +175,7 @@ fn no_answer_of_any_kind_is_503_and_the_next_request_asks_again() {
     for answer in answers {
         let request = host.get("/api/projects/", &[("authorization", VALID)]);
         host.turn();
-        let callout = host.take_callouts().remove(0);
+        let callout = verify(&mut host);
         match answer {
             None => host.fail(callout.id),
             Some((status, body)) => host.answer(callout.id, status, body),
@@ -163,7 +185,7 @@ fn no_answer_of_any_kind_is_503_and_the_next_request_asks_again() {
     assert_eq!(host.take_log().len(), 1, "an outage is logged once");
     let request = host.get("/api/projects/", &[("authorization", VALID)]);
     host.turn();
-    let callout = host.take_callouts().remove(0);
+    let callout = verify(&mut host);
     host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
     forwarded(host.outcome(request));
     assert_eq!(host.take_log(), ["cluster key_service: the key service answers again"]);
@@ -266,23 +288,97 @@ fn credentials_can_be_hidden_from_the_upstream() {
     let mut host = Host::start(r#"{"key_service":{"cluster":"k"},"hide_credentials":true}"#)
         .unwrap_or_else(|log| panic!("{log:?}"));
     let request = host.get("/api/projects/", &[("authorization", VALID)]);
-    host.turn();
-    let callout = host.take_callouts().remove(0);
-    host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
+    give_lease_and_verdict(&mut host);
     for request in [request, host.get("/api/projects/", &[("authorization", VALID)])] {
         assert_eq!(values(&forwarded(host.outcome(request)), "authorization"), Vec::<&str>::new());
     }
 }
 
 #[test]
-fn time_passes_for_the_cache() {
-    let mut host = warm();
-    host.pass(4_999);
+fn the_first_lookup_subscribes_and_the_lease_lets_the_memory_be_used() {
+    let mut host = start();
+    host.get("/decide/", &[]);
+    host.turn();
+    host.tick();
+    assert_eq!(host.take_callouts(), [], "no lookup, no subscription");
+    host.get("/api/projects/", &[("authorization", VALID)]);
+    host.turn();
+    let (verifies, syncs) = callouts(&mut host);
+    assert!(syncs[0].body.contains(r#""log":null,"cursor":null,"wait_ms":0"#), "{}", syncs[0].body);
+    assert_eq!(syncs[0].timeout_ms, 700);
+    host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE]));
+    let request = host.get("/api/projects/", &[("authorization", VALID)]);
+    assert_eq!(host.outcome(request), Outcome::Held, "without a lease nothing is remembered");
+    host.turn();
+    host.answer(syncs[0].id, "200", &sync(1, r#""reset":true"#));
+    let (verifies, syncs) = callouts(&mut host);
+    assert!(syncs[0].body.contains(r#""log":"l","cursor":1,"wait_ms":2000"#), "{}", syncs[0].body);
+    assert_eq!(syncs[0].timeout_ms, 2_700);
+    host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE]));
+
+    host.pass(5_999);
     let request = host.get("/api/projects/", &[("authorization", VALID)]);
     forwarded(host.outcome(request));
     host.pass(1);
     let request = host.get("/api/projects/", &[("authorization", VALID)]);
+    assert_eq!(host.outcome(request), Outcome::Held, "the lease has run out");
+}
+
+#[test]
+fn a_changed_key_is_forgotten_and_the_next_sync_acknowledges_it() {
+    let mut host = warm();
+    let (_, syncs) = callouts(&mut host);
+    let digest = protocol::KeyDigest::of_value("phx_1234567890abcdef").to_hex();
+    host.answer(syncs[0].id, "200", &sync(2, &format!(r#""changed":["{digest}"]"#)));
+    let (_, syncs) = callouts(&mut host);
+    assert!(syncs[0].body.contains(r#""cursor":2"#), "at once: {}", syncs[0].body);
+    let request = host.get("/api/projects/", &[("authorization", VALID)]);
     assert_eq!(host.outcome(request), Outcome::Held);
+}
+
+#[test]
+fn a_failed_sync_is_tried_again_by_the_hosts_timer() {
+    let mut host = warm();
+    let (_, syncs) = callouts(&mut host);
+    host.fail(syncs[0].id);
+    for _ in 0..20 {
+        assert!((1..=1_000).contains(&host.tick_ms()));
+        let wait = u64::from(host.tick_ms());
+        host.pass(wait);
+        host.tick();
+        for sync in callouts(&mut host).1 {
+            host.fail(sync.id);
+        }
+    }
+    assert!(host.take_log().iter().any(|line| line.contains("no answer in time")));
+}
+
+#[test]
+fn metrics_are_told_about_once_a_second_and_the_access_log_learns_key_and_reason() {
+    let mut host = warm();
+    let accepted = host.get("/api/projects/", &[("authorization", VALID)]);
+    let denied = host.get("/api/projects/", &[]);
+    assert_eq!(host.filter_state(accepted, "edge_key_auth.key_id").as_deref(), Some("k1"));
+    assert_eq!(host.filter_state(denied, "edge_key_auth.reason").as_deref(), Some("key_missing"));
+    assert_eq!(host.metric("requests_forwarded"), 0);
+    host.pass(1_000);
+    host.tick();
+    for (name, value) in [
+        ("requests_forwarded", 2),
+        ("requests_denied_key_missing", 1),
+        ("cache_hits", 1),
+        ("cache_misses", 1),
+        ("cache_active", 1),
+        ("lookups", 1),
+        ("leases_gained", 1),
+        ("leases_held", 1),
+        ("resets", 1),
+    ] {
+        assert_eq!(host.metric(name), value, "{name}");
+    }
+    host.pass(6_000);
+    host.tick();
+    assert_eq!((host.metric("leases_lost"), host.metric("leases_held")), (1, 0));
 }
 
 /// Host calls are what a request costs most: about 0.8 µs each in Envoy.
@@ -298,12 +394,13 @@ fn a_request_costs_no_more_host_calls_than_it_needs() {
         .collect()
     };
     let read_all = ("get_header_map_pairs", 1);
-    assert_eq!(calls(&mut host, "/decide/", &[]), [("clock", 1), read_all]);
-    assert_eq!(calls(&mut host, "/api/projects/", &[]), [("clock", 1), read_all, ("send_local_response", 1)]);
+    let denied = [("clock", 2), read_all, ("send_local_response", 1), ("set_property", 1)];
+    assert_eq!(calls(&mut host, "/decide/", &[]), [("clock", 2), read_all]);
+    assert_eq!(calls(&mut host, "/api/projects/", &[]), denied);
     let cached = calls(&mut host, "/api/projects/", &[("authorization", VALID)]);
-    assert_eq!(cached, [("clock", 1), read_all, ("replace_header", 3)]);
+    assert_eq!(cached, [("clock", 2), read_all, ("replace_header", 3), ("set_property", 1)]);
     let unknown = calls(&mut host, "/api/projects/", &[("authorization", b"Bearer phx_unknown")]);
-    assert_eq!(unknown, [("clock", 1), ("enqueue", 1), read_all]);
+    assert_eq!(unknown, [("clock", 2), ("enqueue", 1), read_all]);
 }
 
 /// Fuel is about one unit an instruction, and the same on every machine. What is allowed here is a tenth more than was
@@ -334,4 +431,38 @@ fn a_request_costs_no_more_instructions_than_measured() {
         assert!(fuel <= measured * 11 / 10, "{what}: {fuel} units of fuel, {measured} when measured last");
         assert!(fuel >= measured / 2, "{what}: {fuel} units of fuel: did it do its work?");
     }
+}
+
+/// What `docs/configuration.md` says of a remembered key.
+#[test]
+fn a_remembered_key_takes_no_more_memory_than_stated() {
+    const KEYS: usize = 20_000;
+    const STATED_BYTES: usize = 500;
+    let mut host = warm();
+    host.take_callouts();
+    let active = |key: usize| {
+        format!(
+            r#"{{"status":"active","key_id":"01a2080f-4035-758f-a00a-{key:012}","user_id":"01a2080c-8f10-72cd-994a-cc603b313238","scopes":["insight:read","feature_flag:write"],"expires_in_ms":null}}"#
+        )
+    };
+    let before = host.memory_bytes();
+    for batch in 0..KEYS / 250 {
+        let keys: Vec<usize> = (0..250).map(|n| batch * 250 + n).collect();
+        let requests: Vec<u32> = keys
+            .iter()
+            .map(|key| {
+                host.get("/api/insights/", &[("authorization", format!("Bearer phx_{key}").as_bytes())])
+            })
+            .collect();
+        host.turn();
+        let callout = verify(&mut host);
+        let answers: Vec<String> = keys.iter().map(|&key| active(key)).collect();
+        host.answer(callout.id, "200", &verdicts(&answers.iter().map(String::as_str).collect::<Vec<_>>()));
+        requests.into_iter().for_each(|request| host.end(request));
+    }
+    let request = host.get("/api/insights/", &[("authorization", b"Bearer phx_7")]);
+    forwarded(host.outcome(request));
+    let each = (host.memory_bytes() - before) / KEYS;
+    println!("{each} bytes a key");
+    assert!((100..=STATED_BYTES).contains(&each), "{each} bytes a key");
 }

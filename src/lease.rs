@@ -1,0 +1,152 @@
+//! The edge's subscription to changes: may a cached verdict be used now?
+//!
+//! The key service answers a sync with what to forget and with a lease. While the lease is held, no revocation returns
+//! before this edge has acknowledged it or the lease has run out; so what is cached may be used. See
+//! `docs/revocation.md`.
+
+use protocol::rules::{Rule, holds};
+use protocol::{News, SyncResponse};
+
+use crate::clock::{Deadline, Moment};
+
+/// The first pause after a failure is at most this long, in milliseconds; it doubles with each failure in a row.
+const FIRST_BACKOFF_MS: u64 = 100;
+
+/// No pause after a failure is longer, in milliseconds.
+const LONGEST_BACKOFF_MS: u64 = 5_000;
+
+/// The pause after an answer that brought nothing new, in milliseconds, least and most.
+const PAUSE_MS: (u64, u64) = (50, 100);
+
+/// A place in a history of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The history.
+    pub log: Box<str>,
+    /// The revision up to which all its changes are applied.
+    pub cursor: u64,
+}
+
+/// An answer that contradicts what is known of its history counts as none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contradiction;
+
+/// The state of the subscription.
+#[derive(Debug)]
+pub struct Lease {
+    subscribed: bool,
+    position: Option<Position>,
+    /// When the lease was asked for, and when it ends.
+    held: Option<(Moment, Deadline)>,
+    outstanding: Option<Moment>,
+    /// When the next sync is due, by the monotonic clock.
+    next_sync: u64,
+    failures: u32,
+    random: u64,
+}
+
+impl Lease {
+    /// No subscription yet. The seed makes this edge's pauses differ from other edges'.
+    pub fn new(seed: u64) -> Self {
+        Lease {
+            subscribed: false,
+            position: None,
+            held: None,
+            outstanding: None,
+            next_sync: 0,
+            failures: 0,
+            random: seed,
+        }
+    }
+
+    /// Subscribes, for good.
+    pub fn subscribe(&mut self) {
+        self.subscribed = true;
+    }
+
+    /// Whether the cache may be used now.
+    pub fn is_held(&self, now: Moment) -> bool {
+        self.held.is_some_and(|(_, end)| match holds(Rule::WallClock) {
+            true => !end.has_come(now),
+            false => !end.has_come_by_monotonic_clock(now),
+        })
+    }
+
+    /// Whether the lease ended no longer than this ago.
+    pub fn ended_within(&self, milliseconds: u64, now: Moment) -> bool {
+        self.held.is_some_and(|(_, end)| !end.plus(milliseconds).has_come(now))
+    }
+
+    /// How long ago the lease that is held was asked for, in milliseconds.
+    pub fn age_ms(&self, now: Moment) -> Option<u64> {
+        self.held.map(|(since, _)| now.monotonic.saturating_sub(since.monotonic))
+    }
+
+    /// Whether an answer about keys that belongs to this place of this history contains every change that was ever
+    /// acknowledged, and none can have returned since without this edge's acknowledgement.
+    pub fn vouches_for(&self, log: &str, revision: u64, now: Moment) -> bool {
+        let reached = |position: &Position| *position.log == *log && revision >= position.cursor;
+        self.is_held(now) && (self.position.as_ref().is_some_and(reached) || !holds(Rule::Fence))
+    }
+
+    /// Where in the history this edge is; `None` before the first answer.
+    pub fn position(&self) -> Option<&Position> {
+        self.position.as_ref()
+    }
+
+    /// How many milliseconds until a sync is due; `None` while one is outstanding or none is wanted.
+    pub fn due_in_ms(&self, now: Moment) -> Option<u64> {
+        (self.subscribed && self.outstanding.is_none()).then(|| self.next_sync.saturating_sub(now.monotonic))
+    }
+
+    /// A sync is being sent.
+    pub fn sent(&mut self, now: Moment) {
+        self.outstanding = Some(now);
+    }
+
+    /// The outstanding sync was answered. The caller applies the answer's news to its cache before anything else.
+    ///
+    /// # Errors
+    /// [`Contradiction`]: nothing of the answer may be used.
+    pub fn answered(&mut self, answer: &SyncResponse, now: Moment) -> Result<(), Contradiction> {
+        let Some(sent_at) = self.outstanding else { return Ok(()) };
+        let known = self.position.as_ref().filter(|position| *position.log == *answer.log);
+        let follows = match answer.news {
+            News::Reset => true,
+            News::Changed(_) => known.is_some(),
+        };
+        if !follows || known.is_some_and(|position| answer.revision < position.cursor) {
+            self.failed(now);
+            return Err(Contradiction);
+        }
+        self.outstanding = None;
+        self.failures = 0;
+        let brought_progress =
+            known.is_none_or(|position| answer.revision > position.cursor) || answer.news == News::Reset;
+        self.position = Some(Position { log: answer.log.as_str().into(), cursor: answer.revision });
+        let since = if holds(Rule::LeaseFromSent) { sent_at } else { now };
+        self.held = Some((since, since.plus(answer.lease_ms)));
+        let pause = if brought_progress { 0 } else { self.random_between(PAUSE_MS.0, PAUSE_MS.1) };
+        self.next_sync = now.monotonic.saturating_add(pause);
+        Ok(())
+    }
+
+    /// The outstanding sync brought no answer. The lease that is held runs on to its end.
+    pub fn failed(&mut self, now: Moment) {
+        self.outstanding = None;
+        let longest = FIRST_BACKOFF_MS.saturating_mul(1 << self.failures.min(16)).min(LONGEST_BACKOFF_MS);
+        self.failures = self.failures.saturating_add(1);
+        // Full jitter: edges that failed together come back apart.
+        let pause = self.random_between(0, longest);
+        self.next_sync = now.monotonic.saturating_add(pause);
+    }
+
+    /// SplitMix64: even enough to spread edges over a second.
+    fn random_between(&mut self, least: u64, most: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        least + (z ^ (z >> 31)) % (most - least + 1)
+    }
+}
