@@ -4,9 +4,9 @@ use protocol::ScopeSet;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::changes::{Change, Committed};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
+use crate::leases::{Revocation, Touched, change};
 use crate::passwords::{PasswordError, Passwords, check_new_password};
 use crate::store::{Database, users};
 
@@ -104,9 +104,11 @@ pub async fn add(
         password_hash: passwords.hash(new.password).await?,
         session_epoch: 0,
     };
-    if !users::insert(database.pool(), &user).await? {
+    let mut write = database.begin_write().await?;
+    if !users::insert(write.connection(), &user).await? {
         return Err(AccountError::EmailTaken(user.email));
     }
+    write.commit().await?;
     Ok(user)
 }
 
@@ -168,17 +170,18 @@ pub async fn change_password(
     let email = find_by_email(database, email).await?.email;
     check_new_password(&password)?;
     let hash = passwords.hash(password).await?;
-    if !users::set_password(database.pool(), &email, &hash).await? {
+    let mut write = database.begin_write().await?;
+    if !users::set_password(write.connection(), &email, &hash).await? {
         return Err(AccountError::NoSuchUser(email));
     }
-    Ok(())
+    Ok(write.commit().await?)
 }
 
-/// Shuts a user out: no key of the user works, and the user's sessions end.
+/// Shuts a user out: no key of the user works anywhere once this returns, and the user's sessions end.
 ///
 /// # Errors
 /// A bad address, nobody's address, or a failure.
-pub async fn disable(database: &Database, email: &str) -> Result<Committed, AccountError> {
+pub async fn disable(database: &Database, email: &str) -> Result<Revocation, AccountError> {
     set_active(database, email, false).await
 }
 
@@ -186,17 +189,36 @@ pub async fn disable(database: &Database, email: &str) -> Result<Committed, Acco
 ///
 /// # Errors
 /// A bad address, nobody's address, or a failure.
-pub async fn enable(database: &Database, email: &str) -> Result<Committed, AccountError> {
+pub async fn enable(database: &Database, email: &str) -> Result<Revocation, AccountError> {
     set_active(database, email, true).await
 }
 
-async fn set_active(database: &Database, email: &str, is_active: bool) -> Result<Committed, AccountError> {
-    let email = normal_email(email)?;
-    let mut change = Change::begin(database).await?;
-    if !users::set_active(&mut change, &email, is_active).await? {
-        return Err(AccountError::NoSuchUser(email));
+async fn set_active(database: &Database, email: &str, is_active: bool) -> Result<Revocation, AccountError> {
+    let user = find_by_email(database, email).await?;
+    let ledger = database.ledger();
+    let mut begun = change::begin(&ledger, &Touched::User(user.id.clone())).await?;
+    if !users::set_active(begun.change(), &user.id, is_active).await? {
+        return Err(AccountError::NoSuchUser(user.email));
     }
-    Ok(change.commit().await?)
+    Ok(begun.commit().await?)
+}
+
+/// Replaces what a user's keys can do at most, everywhere once this returns.
+///
+/// # Errors
+/// A bad address, nobody's address, or a failure.
+pub async fn set_permissions(
+    database: &Database,
+    email: &str,
+    permissions: &ScopeSet,
+) -> Result<Revocation, AccountError> {
+    let user = find_by_email(database, email).await?;
+    let ledger = database.ledger();
+    let mut begun = change::begin(&ledger, &Touched::User(user.id.clone())).await?;
+    if !users::set_permissions(begun.change(), &user.id, permissions).await? {
+        return Err(AccountError::NoSuchUser(user.email));
+    }
+    Ok(begun.commit().await?)
 }
 
 #[cfg(test)]

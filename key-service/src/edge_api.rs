@@ -1,4 +1,4 @@
-//! The edge listener: verdicts for edges, and the service's health for whoever runs it.
+//! The edge listener: verdicts and leases for edges, and the service's health for whoever runs it.
 
 use std::sync::Arc;
 
@@ -9,26 +9,40 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use protocol::{MAX_DIGESTS_PER_VERIFY, VERIFY_PATH, VerifyRequest, VerifyResponse};
+use protocol::{
+    MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH,
+    VerifyRequest, VerifyResponse,
+};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::clock::Timestamp;
 use crate::edge_tokens::EdgeTokens;
 use crate::http::error::{ApiError, complete_errors};
-use crate::http::request_log::log_requests;
+use crate::http::request_log::{RequestLog, log_requests};
+use crate::leases::{self, Terms};
 use crate::store::Database;
-use crate::verdicts;
+
+/// The most characters of an id that an edge sends.
+const MAX_ID_CHARS: usize = 64;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Service {
+    database: Database,
+    terms: Terms,
+}
 
 /// The routes of the edge listener.
-pub fn router(database: Database, tokens: EdgeTokens) -> Router {
+pub fn router(database: Database, terms: Terms, tokens: EdgeTokens) -> Router {
     Router::new()
         .route(VERIFY_PATH, post(verify))
+        .route(SYNC_PATH, post(sync))
         .route_layer(from_fn_with_state(Arc::new(tokens), require_token))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .layer(from_fn(complete_errors))
-        .layer(from_fn(log_requests))
-        .with_state(database)
+        .layer(from_fn_with_state(RequestLog::new(terms, &[VERIFY_PATH, SYNC_PATH]), log_requests))
+        .with_state(Service { database, terms })
 }
 
 /// Lets a request in that carries an edge token (RFC 6750, section 2.1), before its body is read.
@@ -54,14 +68,39 @@ fn bearer(credential: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-async fn verify(State(database): State<Database>, body: Bytes) -> Result<Json<VerifyResponse>, ApiError> {
-    let request: VerifyRequest =
-        serde_json::from_slice(&body).map_err(|error| ApiError::parse_error(error.to_string()))?;
+async fn verify(State(service): State<Service>, body: Bytes) -> Result<Json<VerifyResponse>, ApiError> {
+    let request: VerifyRequest = parse(&body)?;
+    check_id("edge", &request.edge)?;
     if request.digests.len() > MAX_DIGESTS_PER_VERIFY {
         let detail = format!("digests: at most {MAX_DIGESTS_PER_VERIFY} at once.");
         return Err(ApiError::invalid_input(detail));
     }
-    Ok(Json(verdicts::verify(&database, &request.digests, Timestamp::now()).await?))
+    Ok(Json(leases::verify::answer(&service.database.ledger(), &request).await?))
+}
+
+async fn sync(State(service): State<Service>, body: Bytes) -> Result<Json<SyncResponse>, ApiError> {
+    let request: SyncRequest = parse(&body)?;
+    check_id("edge", &request.edge)?;
+    if let Some(log) = &request.log {
+        check_id("log", log)?;
+    }
+    if request.used.len() > MAX_USED_PER_SYNC {
+        return Err(ApiError::invalid_input(format!("used: at most {MAX_USED_PER_SYNC} at once.")));
+    }
+    request.used.keys().try_for_each(|key_id| check_id("used", key_id))?;
+    Ok(Json(leases::sync::answer(&service.database.ledger(), service.terms, &request).await?))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::parse_error(error.to_string()))
+}
+
+/// Ids come from programs; one of another form is a mistake, and could not be stored by every database.
+fn check_id(field: &str, id: &str) -> Result<(), ApiError> {
+    if (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(ApiError::invalid_input(format!("{field}: an id is 1 to {MAX_ID_CHARS} visible ASCII characters.")))
 }
 
 /// Whether the process answers.
@@ -70,8 +109,8 @@ async fn healthz() -> Json<Value> {
 }
 
 /// Whether the process can do its work: whether the database answers.
-async fn readyz(State(database): State<Database>) -> Result<Json<Value>, ApiError> {
-    database.ping().await?;
+async fn readyz(State(service): State<Service>) -> Result<Json<Value>, ApiError> {
+    service.database.ping().await?;
     Ok(Json(json!({"status": "ready"})))
 }
 

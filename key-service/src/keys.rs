@@ -3,12 +3,16 @@
 //! A key's value is returned once, by [`create`] or [`roll`]; only its digest and its mask are kept.
 
 use protocol::{ApiKey, KeyDigest, ScopeSet};
-use serde::Serialize;
+use sqlx::AnyConnection;
 use uuid::Uuid;
 
-use crate::changes::{Change, Committed};
 use crate::clock::Timestamp;
-use crate::store::{Database, keys as store};
+use crate::leases::{Revocation, Touched, change};
+use crate::store::{Database, DatabaseLedger, keys as store};
+
+mod view;
+
+pub use view::{ChangedKey, KeyView};
 
 /// The most keys that one user can have.
 pub const MAX_KEYS_PER_USER: usize = 10;
@@ -34,39 +38,6 @@ pub struct Key {
     pub last_rolled_at: Option<Timestamp>,
     /// From when on it is refused; `None` for never.
     pub expires_at: Option<Timestamp>,
-}
-
-/// The JSON form of a key.
-#[derive(Debug, Serialize)]
-pub struct KeyView<'a> {
-    id: &'a str,
-    label: &'a str,
-    value: Option<&'a str>,
-    mask_value: &'a str,
-    scopes: &'a ScopeSet,
-    created_at: Timestamp,
-    last_used_at: Option<Timestamp>,
-    last_rolled_at: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
-    user_id: &'a str,
-}
-
-impl Key {
-    /// The key's JSON form, with its value if it was given one just now.
-    pub fn view<'a>(&'a self, value: Option<&'a ApiKey>) -> KeyView<'a> {
-        KeyView {
-            id: &self.id,
-            label: &self.label,
-            value: value.map(ApiKey::reveal),
-            mask_value: &self.mask_value,
-            scopes: &self.scopes,
-            created_at: self.created_at,
-            last_used_at: self.last_used_at,
-            last_rolled_at: self.last_rolled_at,
-            expires_at: self.expires_at,
-            user_id: &self.user_id,
-        }
-    }
 }
 
 /// What a new key is made of; [`crate::key_fields`] checks the parts.
@@ -113,26 +84,82 @@ pub enum KeyError {
     Database(#[from] sqlx::Error),
 }
 
-/// A new value of 256 random bits.
-fn new_value() -> Result<ApiKey, getrandom::Error> {
-    let mut entropy = [0; 32];
-    getrandom::fill(&mut entropy)?;
-    Ok(ApiKey::from_entropy(entropy))
+/// A new value of 256 random bits: nobody has ever asked what it is worth.
+pub(crate) struct Generated(ApiKey);
+
+impl Generated {
+    fn new() -> Result<Self, getrandom::Error> {
+        let mut entropy = [0; 32];
+        getrandom::fill(&mut entropy)?;
+        Ok(Generated(ApiKey::from_entropy(entropy)))
+    }
+
+    pub(crate) fn digest(&self) -> KeyDigest {
+        self.0.digest()
+    }
 }
 
-/// Makes a key with a new value, or with one taken over from elsewhere, and returns both.
+/// Whose keys somebody may change.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'a> {
+    /// The user's with that id.
+    User(&'a str),
+    /// Everybody's: an operator's right.
+    Anyone,
+}
+
+impl Owner<'_> {
+    /// A key out of reach is as good as none.
+    fn reaches(self, key: &Key) -> bool {
+        match self {
+            Owner::User(id) => key.user_id == id,
+            Owner::Anyone => true,
+        }
+    }
+}
+
+/// Makes a key with a new value, and returns both.
 ///
 /// # Errors
-/// The user has too many keys, the value is taken, or a failure.
+/// The user has too many keys, or a failure.
 pub async fn create(
     database: &Database,
     user_id: &str,
     new: NewKey,
-    value: Option<ApiKey>,
     now: Timestamp,
 ) -> Result<(Key, ApiKey), KeyError> {
-    let value = value.map_or_else(new_value, Ok)?;
-    let key = Key {
+    let value = Generated::new()?;
+    let key = new_key(user_id, new, &value.0, now);
+    let mut write = database.begin_write().await?;
+    insert(write.connection(), &key).await?;
+    store::add_generated(write.connection(), &key.id, &value).await?;
+    write.commit().await?;
+    Ok((key, value.0))
+}
+
+/// Makes a key with a value from elsewhere. It may have been tried before, so edges are told.
+///
+/// # Errors
+/// The user has too many keys, the value is taken, or a failure.
+pub async fn take_over(
+    database: &Database,
+    user_id: &str,
+    new: NewKey,
+    value: &ApiKey,
+    now: Timestamp,
+) -> Result<(Key, Revocation), KeyError> {
+    let key = new_key(user_id, new, value, now);
+    let ledger = database.ledger();
+    let mut begun = change::begin(&ledger, &Touched::Value(value.digest())).await?;
+    insert(begun.change().connection(), &key).await?;
+    if !store::take_over(begun.change(), &key.id, value.digest()).await? {
+        return Err(KeyError::ValueTaken);
+    }
+    Ok((key, begun.commit().await?))
+}
+
+fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
+    Key {
         id: Uuid::now_v7().to_string(),
         user_id: user_id.to_owned(),
         label: new.label,
@@ -142,17 +169,15 @@ pub async fn create(
         last_used_at: None,
         last_rolled_at: None,
         expires_at: new.expires_at,
-    };
-    let mut change = Change::begin(database).await?;
-    if store::list(change.connection(), user_id).await?.len() >= MAX_KEYS_PER_USER {
+    }
+}
+
+/// Adds a key unless its user has enough.
+async fn insert(connection: &mut AnyConnection, key: &Key) -> Result<(), KeyError> {
+    if store::list(&mut *connection, &key.user_id).await?.len() >= MAX_KEYS_PER_USER {
         return Err(KeyError::TooMany);
     }
-    store::insert(&mut change, &key).await?;
-    if !store::add_digest(&mut change, &key.id, value.digest()).await? {
-        return Err(KeyError::ValueTaken);
-    }
-    change.commit().await?;
-    Ok((key, value))
+    Ok(store::insert(connection, key).await?)
 }
 
 /// A user's keys, newest first.
@@ -192,66 +217,97 @@ pub async fn find_by_digest(database: &Database, digest: KeyDigest) -> Result<Op
 /// # Errors
 /// The user has no such key, or the database failed.
 pub async fn get(database: &Database, user_id: &str, id: &str) -> Result<Key, KeyError> {
-    owned(store::find(database.pool(), id).await?, user_id)
+    let key = store::find(database.pool(), id).await?;
+    key.filter(|key| Owner::User(user_id).reaches(key)).ok_or(KeyError::NotFound)
 }
 
-/// Another user's key is as good as none.
-fn owned(key: Option<Key>, user_id: &str) -> Result<Key, KeyError> {
-    key.filter(|key| key.user_id == user_id).ok_or(KeyError::NotFound)
+/// A change of one key that has begun.
+type Begun<'l> = change::Begun<'l, DatabaseLedger>;
+
+/// Begins a change of a key. Where there is no such key, a change that may still be on its way to some edge has taken
+/// it away: the error comes when that is in force.
+async fn begin<'l>(
+    ledger: &'l DatabaseLedger,
+    owner: Owner<'_>,
+    id: &str,
+) -> Result<(Begun<'l>, Key), KeyError> {
+    let mut begun = change::begin(ledger, &Touched::Key(id.to_owned())).await?;
+    let key = store::find(begun.change().connection(), id).await?;
+    match key.filter(|key| owner.reaches(key)) {
+        Some(key) => Ok((begun, key)),
+        None => {
+            begun.already_so().await?;
+            Err(KeyError::NotFound)
+        }
+    }
 }
 
-/// Changes fields of a user's key.
+/// Changes fields of a user's key. New scopes or another expiry count everywhere once this returns; a label alone
+/// concerns no edge, and so there is no revocation.
 ///
 /// # Errors
 /// The user has no such key, or the database failed.
-pub async fn update(database: &Database, user_id: &str, id: &str, patch: KeyPatch) -> Result<Key, KeyError> {
-    let mut change = Change::begin(database).await?;
-    let mut key = owned(store::find(change.connection(), id).await?, user_id)?;
-    key.label = patch.label.unwrap_or(key.label);
-    key.scopes = patch.scopes.unwrap_or(key.scopes);
-    key.expires_at = patch.expires_at.unwrap_or(key.expires_at);
-    store::update(&mut change, &key).await?;
-    change.commit().await?;
-    Ok(key)
-}
-
-/// Gives a user's key a new value. The old one works `grace_s` seconds longer; without a grace it and every
-/// older one stop at once.
-///
-/// # Errors
-/// The user has no such key, or a failure.
-pub async fn roll(
+pub async fn update(
     database: &Database,
     user_id: &str,
     id: &str,
-    grace_s: u32,
-    now: Timestamp,
-) -> Result<(Key, ApiKey), KeyError> {
-    let value = new_value()?;
-    let mut change = Change::begin(database).await?;
-    let mut key = owned(store::find(change.connection(), id).await?, user_id)?;
-    if grace_s == 0 {
-        store::remove_digests(&mut change, id).await?;
-    } else {
-        store::retire_current_digest(&mut change, id, now.plus_seconds(grace_s), now).await?;
+    patch: KeyPatch,
+) -> Result<(Key, Option<Revocation>), KeyError> {
+    if patch.scopes.is_none() && patch.expires_at.is_none() {
+        if let Some(label) = &patch.label {
+            let mut write = database.begin_write().await?;
+            store::set_label(write.connection(), user_id, id, label).await?;
+            write.commit().await?;
+        }
+        match get(database, user_id, id).await {
+            // What has taken it away may still be on its way to some edge.
+            Err(KeyError::NotFound) => {}
+            found => return Ok((found?, None)),
+        }
     }
-    key.mask_value = value.mask();
-    key.last_rolled_at = Some(now);
-    store::update(&mut change, &key).await?;
-    if !store::add_digest(&mut change, id, value.digest()).await? {
-        return Err(KeyError::ValueTaken);
-    }
-    change.commit().await?;
-    Ok((key, value))
+    let ledger = database.ledger();
+    let (mut begun, mut key) = begin(&ledger, Owner::User(user_id), id).await?;
+    key.label = patch.label.unwrap_or(key.label);
+    key.scopes = patch.scopes.unwrap_or(key.scopes);
+    key.expires_at = patch.expires_at.unwrap_or(key.expires_at);
+    store::update(begun.change(), &key).await?;
+    Ok((key, Some(begun.commit().await?)))
 }
 
-/// Deletes a user's key with every value of it, for good.
+/// Gives a key a new value. The old one works `grace_s` seconds longer; without a grace it and every older one work
+/// nowhere once this returns.
 ///
 /// # Errors
-/// The user has no such key, or the database failed.
-pub async fn delete(database: &Database, user_id: &str, id: &str) -> Result<Committed, KeyError> {
-    let mut change = Change::begin(database).await?;
-    owned(store::find(change.connection(), id).await?, user_id)?;
-    store::delete(&mut change, id).await?;
-    Ok(change.commit().await?)
+/// There is no such key, or a failure.
+pub async fn roll(
+    database: &Database,
+    owner: Owner<'_>,
+    id: &str,
+    grace_s: u32,
+) -> Result<(Key, ApiKey, Revocation), KeyError> {
+    let value = Generated::new()?;
+    let ledger = database.ledger();
+    let (mut begun, mut key) = begin(&ledger, owner, id).await?;
+    let now = store::now(begun.change().connection()).await?;
+    if grace_s == 0 {
+        store::remove_digests(begun.change(), id).await?;
+    } else {
+        store::retire_current_digest(begun.change(), id, now.plus_seconds(grace_s), now).await?;
+    }
+    key.mask_value = value.0.mask();
+    key.last_rolled_at = Some(now);
+    store::update(begun.change(), &key).await?;
+    store::add_generated(begun.change().connection(), id, &value).await?;
+    Ok((key, value.0, begun.commit().await?))
+}
+
+/// Deletes a key with every value of it, for good: none works anywhere once this returns.
+///
+/// # Errors
+/// There is no such key, or the database failed.
+pub async fn delete(database: &Database, owner: Owner<'_>, id: &str) -> Result<(Key, Revocation), KeyError> {
+    let ledger = database.ledger();
+    let (mut begun, key) = begin(&ledger, owner, id).await?;
+    store::delete(begun.change(), id).await?;
+    Ok((key, begun.commit().await?))
 }

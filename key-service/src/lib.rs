@@ -2,13 +2,13 @@
 //!
 //! Where things are:
 //! - [`accounts`], [`keys`] and [`verdicts`] do the work, for the command line and for HTTP alike;
-//! - `store` holds all SQL, and [`changes`] the only way to write what can alter a verdict;
+//! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
+//! - `store` holds all SQL;
 //! - [`api`] is the public listener, [`edge_api`] the edges' one, [`server`] runs both;
 //! - [`cli`] is the command line.
 
 pub mod accounts;
 pub mod api;
-pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod edge_api;
@@ -17,6 +17,7 @@ mod http;
 pub mod invalid;
 pub mod key_fields;
 pub mod keys;
+pub mod leases;
 pub mod passwords;
 pub mod server;
 mod store;

@@ -2,20 +2,40 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::api::{self, PublicUrl};
 use crate::edge_api;
 use crate::edge_tokens::EdgeTokens;
-use crate::store::Database;
+use crate::leases::Terms;
+use crate::store::{Database, upkeep};
 
 /// Requests that are still in progress this long after the shutdown began are cut off: container engines kill
 /// what does not end within ten seconds.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Unless leases last so long that a change could wait longer. It waits for this much less.
+const SHUTDOWN_RESERVE: Duration = Duration::from_secs(1);
+
+/// A client that has not sent a request's headers by then is let go.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most open connections of the public listener: well below what a process may open, so that no number of idle
+/// clients keeps edges out.
+const MAX_PUBLIC_CONNECTIONS: usize = 512;
+
+/// How long nothing is accepted after that has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// An address that the service was told to listen on, and the names of its setting.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +60,9 @@ pub enum ServerError {
     /// A listener failed.
     #[error("serving failed: {0}")]
     Serve(#[from] std::io::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
 }
 
 /// Both listeners, bound.
@@ -58,28 +81,36 @@ impl Server {
         Ok(Server { public: bind(public).await?, edge: bind(edge).await? })
     }
 
-    /// The addresses taken, public first: they tell the port where the setting left it to the system.
-    ///
-    /// # Errors
-    /// The system does not say.
-    pub fn addresses(&self) -> Result<(SocketAddr, SocketAddr), ServerError> {
-        Ok((self.public.local_addr()?, self.edge.local_addr()?))
-    }
-
     /// Serves until `shutdown` completes, then finishes the requests in progress.
     ///
     /// # Errors
-    /// A listener failed.
+    /// A listener or the database failed.
     pub async fn run(
         self,
         database: Database,
         tokens: EdgeTokens,
+        terms: Terms,
         public_url: Option<PublicUrl>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
+        database.announce_leases(terms.lasts_ms()).await?;
+        // The addresses tell the port where the setting left it to the system.
+        let (public, edge) = (self.public.local_addr()?, self.edge.local_addr()?);
+        tracing::info!(%public, %edge, "listening");
+        let upkeep = tokio::spawn(upkeep::run(database.clone()));
         let (stop, stopping) = watch::channel(());
-        let public = serve(self.public, api::router(database.clone(), public_url), stopping.clone());
-        let edge = serve(self.edge, edge_api::router(database.clone(), tokens), stopping);
+        let public = serve(
+            self.public,
+            api::router(database.clone(), terms, public_url),
+            MAX_PUBLIC_CONNECTIONS,
+            stopping.clone(),
+        );
+        let edge = serve(
+            self.edge,
+            edge_api::router(database.clone(), terms, tokens),
+            Semaphore::MAX_PERMITS,
+            stopping,
+        );
         let serving = async { tokio::try_join!(public, edge) };
         tokio::pin!(serving);
 
@@ -90,12 +121,15 @@ impl Server {
             () = shutdown => {
                 tracing::info!("shutting down");
                 stop.send_replace(());
-                match tokio::time::timeout(SHUTDOWN_TIMEOUT, serving).await {
+                database.stop_holding();
+                let waits = Duration::from_millis(terms.lasts_ms()).saturating_add(SHUTDOWN_RESERVE);
+                match tokio::time::timeout(SHUTDOWN_TIMEOUT.max(waits), serving).await {
                     Ok(ended) => drop(ended?),
                     Err(_) => tracing::warn!("requests still in progress are cut off"),
                 }
             }
         }
+        upkeep.abort();
         database.close().await;
         Ok(())
     }
@@ -105,15 +139,49 @@ async fn bind(listen: Listen) -> Result<TcpListener, ServerError> {
     TcpListener::bind(listen.address).await.map_err(|source| ServerError::Bind { listen, source })
 }
 
+/// Accepts connections until `stopping`, then lets those that are open finish what they do.
 async fn serve(
     listener: TcpListener,
     router: Router,
+    most_connections: usize,
     mut stopping: watch::Receiver<()>,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let places = Arc::new(Semaphore::new(most_connections));
+    let connections = GracefulShutdown::new();
+    loop {
+        let accepted = async {
+            // Without a free place nobody is accepted; whoever waits is the system's to queue.
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accepted => accepted,
             // An error means that the sender is gone, which is a shutdown too.
-            let _ = stopping.changed().await;
-        })
-        .await
+            _ = stopping.changed() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Too many open files, mostly: there will be some again.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Answers are small and awaited: none waits for the peer to acknowledge the one before.
+        stream.set_nodelay(true)?;
+        let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "a connection broke");
+            }
+            drop(place);
+        });
+    }
+    connections.shutdown().await;
+    Ok(())
 }

@@ -1,26 +1,25 @@
 //! Verdicts: what the service says of the digests that an edge asks about.
 
 use protocol::{ActiveVerdict, KeyDigest, Verdict, VerifyResponse};
+use sqlx::AnyExecutor;
 
 use crate::clock::Timestamp;
-use crate::store::Database;
-use crate::store::verdicts::{StoredKey, read};
+use crate::store::verdicts::{StoredKey, snapshot};
 
-/// Answers for `digests`, in their order, from one snapshot begun now.
+/// What `digests` are worth, in their order, from one snapshot begun now.
 ///
 /// # Errors
 /// The database failed; nothing is known of any digest then.
-pub async fn verify(
-    database: &Database,
+pub(crate) async fn read(
+    connection: impl AnyExecutor<'_>,
     digests: &[KeyDigest],
-    now: Timestamp,
 ) -> sqlx::Result<VerifyResponse> {
-    let snapshot = read(database.pool(), digests).await?;
-    let verdict = |digest| snapshot.keys.get(digest).map_or(Verdict::Inactive, |key| verdict(key, now));
+    let snapshot = snapshot(connection, digests).await?;
+    let stored = |digest| snapshot.keys.get(digest);
+    let verdict = |digest| stored(digest).map_or(Verdict::Inactive, |key| verdict(key, snapshot.now));
     Ok(VerifyResponse {
         verdicts: digests.iter().map(verdict).collect(),
-        revision: u64::try_from(snapshot.revision)
-            .map_err(|error| sqlx::Error::ColumnDecode { index: "revision".into(), source: error.into() })?,
+        revision: snapshot.revision,
         log: snapshot.log_id,
     })
 }

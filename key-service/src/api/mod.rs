@@ -12,7 +12,8 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_sessions::SessionManagerLayer;
 
 use crate::http::error::{ApiError, complete_errors};
-use crate::http::request_log::log_requests;
+use crate::http::request_log::{RequestLog, log_requests};
+use crate::leases::Terms;
 use crate::passwords::Passwords;
 use crate::store::Database;
 use crate::store::sessions::Sessions;
@@ -39,7 +40,7 @@ struct ApiState {
 }
 
 /// The routes of the public listener.
-pub fn router(database: Database, public_url: Option<PublicUrl>) -> Router {
+pub fn router(database: Database, terms: Terms, public_url: Option<PublicUrl>) -> Router {
     let sessions = SessionManagerLayer::new(Sessions(database.clone()))
         .with_name(session::COOKIE)
         .with_expiry(session::IDLE_EXPIRY);
@@ -74,7 +75,7 @@ pub fn router(database: Database, public_url: Option<PublicUrl>) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(complete_errors))
         .layer(map_response(keep_out_of_caches))
-        .layer(from_fn(log_requests))
+        .layer(from_fn_with_state(RequestLog::new(terms, &[]), log_requests))
         .with_state(ApiState {
             database,
             passwords: Passwords::default(),

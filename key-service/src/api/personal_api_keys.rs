@@ -14,7 +14,7 @@ use crate::http::error::ApiError;
 use crate::http::fields::Fields;
 use crate::invalid::Invalid;
 use crate::key_fields;
-use crate::keys::{self, Key, KeyPatch, NewKey};
+use crate::keys::{self, KeyPatch, NewKey, Owner};
 
 /// `GET /api/personal_api_keys/`: the keys, newest first.
 pub(super) async fn list(
@@ -38,7 +38,7 @@ pub(super) async fn create(
         scopes: scopes(&fields)?.ok_or_else(|| Invalid::required("scopes"))?,
         expires_at: expires_at(&fields, now)?.flatten(),
     };
-    let (key, value) = keys::create(&state.database, &user.id, new, None, now).await?;
+    let (key, value) = keys::create(&state.database, &user.id, new, now).await?;
     Ok((StatusCode::CREATED, Json(key.view(Some(&value)))).into_response())
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let key = keys::get(&state.database, &user.id, &id).await?;
-    Ok(without_value(&key))
+    Ok(Json(key.view(None)).into_response())
 }
 
 /// `PATCH /api/personal_api_keys/{id}/`: label, scopes, expiry.
@@ -64,18 +64,18 @@ pub(super) async fn update(
         scopes: scopes(&fields)?,
         expires_at: expires_at(&fields, Timestamp::now())?,
     };
-    let key = keys::update(&state.database, &user.id, &id, patch).await?;
-    Ok(without_value(&key))
+    let (key, revocation) = keys::update(&state.database, &user.id, &id, patch).await?;
+    Ok(Json(key.changed(None, revocation)).into_response())
 }
 
-/// `DELETE /api/personal_api_keys/{id}/`: the key stops working, for good.
+/// `DELETE /api/personal_api_keys/{id}/`: the key has stopped working everywhere, for good.
 pub(super) async fn delete(
     CurrentUser(user): CurrentUser,
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    keys::delete(&state.database, &user.id, &id).await?;
-    Ok(Json(json!({ "id": id })))
+    let (key, revocation) = keys::delete(&state.database, Owner::User(&user.id), &id).await?;
+    Ok(Json(json!({ "id": key.id, "revocation": revocation })))
 }
 
 /// `POST /api/personal_api_keys/{id}/roll/`: a new value for the key.
@@ -86,12 +86,8 @@ pub(super) async fn roll(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let grace_s = fields.integer("grace_s")?.map_or(Ok(0), key_fields::grace_s)?;
-    let (key, value) = keys::roll(&state.database, &user.id, &id, grace_s, Timestamp::now()).await?;
-    Ok(Json(key.view(Some(&value))).into_response())
-}
-
-fn without_value(key: &Key) -> Response {
-    Json(key.view(None)).into_response()
+    let (key, value, revocation) = keys::roll(&state.database, Owner::User(&user.id), &id, grace_s).await?;
+    Ok(Json(key.changed(Some(&value), Some(revocation))).into_response())
 }
 
 fn label(fields: &Fields) -> Result<Option<String>, Invalid> {

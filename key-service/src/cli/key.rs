@@ -1,15 +1,16 @@
-//! `key-service key`: create, list, revoke.
+//! `key-service key`: create, list, revoke, roll.
 
 use std::collections::HashMap;
 
 use protocol::ApiKey;
 
 use super::CliError;
+use super::revocation::report;
 use super::terminal::{print_json, print_line, print_table, read_line, tell};
 use crate::accounts::{self, User};
 use crate::clock::Timestamp;
 use crate::key_fields;
-use crate::keys::{self, Key, KeyError, NewKey};
+use crate::keys::{self, Key, KeyError, NewKey, Owner};
 use crate::store::Database;
 
 #[derive(Debug, clap::Subcommand)]
@@ -25,10 +26,24 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Delete a key, for good
+    /// Delete a key, for good, and wait until no edge accepts it
     Revoke {
         /// The key's id, as `key list` shows it
         id: String,
+        /// Print the revocation as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a key a new value and print it, once; wait until no edge takes the old one for good
+    Roll {
+        /// The key's id, as `key list` shows it
+        id: String,
+        /// How long the old value works on, in seconds; 0 ends every older value too
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        grace_s: i64,
+        /// Print the whole key as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -58,12 +73,23 @@ pub(super) async fn run(command: Command, database: &Database) -> Result<(), Cli
     match command {
         Command::Create(args) => create(args, database).await,
         Command::List { user, json } => list(user.as_deref(), json, database).await,
-        Command::Revoke { id } => {
-            let key = keys::find(database, &id).await?;
-            keys::delete(database, &key.user_id, &id).await?;
-            Ok(tell(&format!("revoked {} ({})", key.label, key.mask_value))?)
+        Command::Revoke { id, json } => {
+            let (key, revocation) = keys::delete(database, Owner::Anyone, &id).await?;
+            report(&format!("revoked {} ({})", key.label, key.mask_value), &revocation, json)
         }
+        Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, database).await,
     }
+}
+
+async fn roll(id: &str, grace_s: i64, json: bool, database: &Database) -> Result<(), CliError> {
+    let grace_s = key_fields::grace_s(grace_s)?;
+    let (key, value, revocation) = keys::roll(database, Owner::Anyone, id, grace_s).await?;
+    let done = format!("rolled {}; this is the only time its new value is shown", key.label);
+    report(&done, &revocation, false)?;
+    if json {
+        return print_json(&key.changed(Some(&value), Some(revocation)));
+    }
+    Ok(print_line(value.reveal())?)
 }
 
 /// The scopes of an argument, separated by commas or spaces.
@@ -90,19 +116,18 @@ async fn create(args: CreateArgs, database: &Database) -> Result<(), CliError> {
         return if args.json { print_json(&key.view(None)) } else { Ok(()) };
     }
 
-    let is_taken_over = taken_over.is_some();
-    let (key, value) = keys::create(database, &user.id, new, taken_over, Timestamp::now()).await?;
-    let shown = (!is_taken_over).then_some(&value);
-    tell(&match shown {
-        Some(_) => {
-            format!("created {} for {}; this is the only time its value is shown", key.label, user.email)
-        }
-        None => format!("took over {} for {}", key.label, user.email),
-    })?;
-    if args.json {
-        return print_json(&key.view(shown));
+    let now = Timestamp::now();
+    if let Some(value) = taken_over {
+        let (key, revocation) = keys::take_over(database, &user.id, new, &value, now).await?;
+        report(&format!("took over {} for {}", key.label, user.email), &revocation, false)?;
+        return if args.json { print_json(&key.view(None)) } else { Ok(()) };
     }
-    Ok(shown.map_or(Ok(()), |value| print_line(value.reveal()))?)
+    let (key, value) = keys::create(database, &user.id, new, now).await?;
+    tell(&format!("created {} for {}; this is the only time its value is shown", key.label, user.email))?;
+    if args.json {
+        return print_json(&key.view(Some(&value)));
+    }
+    Ok(print_line(value.reveal())?)
 }
 
 /// The user's key that `--if-absent` would not make again.
@@ -144,9 +169,10 @@ async fn list(email: Option<&str>, json: bool, database: &Database) -> Result<()
                 key.mask_value,
                 scopes,
                 time(Some(key.created_at)),
+                time(key.last_used_at),
                 time(key.expires_at),
             ]
         })
         .collect();
-    Ok(print_table(["ID", "USER", "LABEL", "VALUE", "SCOPES", "CREATED", "EXPIRES"], &rows)?)
+    Ok(print_table(["ID", "USER", "LABEL", "VALUE", "SCOPES", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
 }

@@ -8,10 +8,12 @@ use crate::accounts::AccountError;
 use crate::edge_tokens::TokenError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
+use crate::leases::LeaseTooShort;
 use crate::server::ServerError;
 use crate::store::{Database, OpenError};
 
 mod key;
+mod revocation;
 mod serve;
 mod terminal;
 mod user;
@@ -58,6 +60,9 @@ enum CliError {
     /// The edge token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// Edges could not keep their leases.
+    #[error("--lease-ms (LEASE_MS): {0}")]
+    Terms(#[from] LeaseTooShort),
     /// The service cannot run.
     #[error(transparent)]
     Server(#[from] ServerError),

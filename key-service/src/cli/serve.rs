@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::CliError;
 use crate::api::PublicUrl;
 use crate::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
+use crate::leases::Terms;
 use crate::server::{Listen, Server};
 use crate::store::Database;
 
@@ -31,11 +32,29 @@ pub(super) struct Args {
     /// The address under which browsers reach the public API, such as https://keys.example.com
     #[arg(long, env = "PUBLIC_URL")]
     public_url: Option<PublicUrl>,
+
+    /// How long an edge's sync is held back while there is no news, in milliseconds
+    #[arg(long, env = "HOLD_MS", default_value_t = 2_000, value_parser = up_to_an_hour())]
+    hold_ms: u64,
+
+    /// How long an edge may answer from its memory without having synced, in milliseconds
+    #[arg(long, env = "LEASE_MS", default_value_t = 6_000, value_parser = up_to_an_hour())]
+    lease_ms: u64,
+
+    /// How much longer than a lease a revocation waits for an edge that is cut off, in milliseconds
+    #[arg(long, env = "LEASE_MARGIN_MS", default_value_t = 1_000, value_parser = up_to_an_hour())]
+    lease_margin_ms: u64,
+}
+
+fn up_to_an_hour() -> impl clap::builder::TypedValueParser<Value = u64> {
+    clap::value_parser!(u64).range(1..=3_600_000)
 }
 
 pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> {
     start_log()?;
 
+    let Args { hold_ms, lease_ms, lease_margin_ms: margin_ms, .. } = args;
+    let terms = Terms { hold_ms, lease_ms, margin_ms }.check()?;
     let token = |variable| std::env::var(variable).ok();
     let tokens =
         EdgeTokens::new(token(TOKEN_VARIABLE).as_deref(), token(PREVIOUS_TOKEN_VARIABLE).as_deref())?;
@@ -54,9 +73,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         }
     };
 
-    let (public, edge) = server.addresses()?;
-    tracing::info!(%public, %edge, "listening");
-    Ok(server.run(database, tokens, args.public_url, shutdown).await?)
+    Ok(server.run(database, tokens, terms, args.public_url, shutdown).await?)
 }
 
 /// Logs JSON lines to standard error.

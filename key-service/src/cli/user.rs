@@ -1,6 +1,7 @@
-//! `key-service user`: add, list, passwd, disable, enable.
+//! `key-service user`: add, list, passwd, disable, enable, permissions.
 
 use super::CliError;
+use super::revocation::report;
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
 use crate::accounts::{self, AccountError, NewUser};
 use crate::clock::Timestamp;
@@ -26,16 +27,26 @@ pub(super) enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Shut a user and all of the user's keys out
-    Disable {
-        /// The user's e-mail address
-        email: String,
-    },
+    /// Shut a user and all of the user's keys out, and wait until no edge accepts them
+    Disable(ChangeArgs),
     /// Let a disabled user and the user's keys in again
-    Enable {
-        /// The user's e-mail address
-        email: String,
+    Enable(ChangeArgs),
+    /// Replace what a user's keys can do at most, and wait until every edge knows
+    Permissions {
+        #[command(flatten)]
+        change: ChangeArgs,
+        /// The most that any key of the user can do: scopes separated by commas
+        scopes: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ChangeArgs {
+    /// The user's e-mail address
+    email: String,
+    /// Print the revocation as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,13 +77,19 @@ pub(super) async fn run(command: Command, database: &Database) -> Result<(), Cli
             accounts::change_password(database, &Passwords::default(), &email, password).await?;
             Ok(tell(&format!("changed the password of {email} and ended the user's sessions"))?)
         }
-        Command::Disable { email } => {
-            accounts::disable(database, &email).await?;
-            Ok(tell(&format!("disabled {email}: neither the user nor a key of the user is let in"))?)
+        Command::Disable(ChangeArgs { email, json }) => {
+            let revocation = accounts::disable(database, &email).await?;
+            let done = format!("disabled {email}: neither the user nor a key of the user is let in");
+            report(&done, &revocation, json)
         }
-        Command::Enable { email } => {
-            accounts::enable(database, &email).await?;
-            Ok(tell(&format!("enabled {email}"))?)
+        Command::Enable(ChangeArgs { email, json }) => {
+            let revocation = accounts::enable(database, &email).await?;
+            report(&format!("enabled {email}"), &revocation, json)
+        }
+        Command::Permissions { change: ChangeArgs { email, json }, scopes } => {
+            let permissions = key_fields::scopes("permissions", super::key::scope_texts(&scopes))?;
+            let revocation = accounts::set_permissions(database, &email, &permissions).await?;
+            report(&format!("{email} and the user's keys can do {permissions} at most"), &revocation, json)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,16 +11,34 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::error::ApiError;
+use crate::leases::Terms;
 
 /// The answer's header that carries the id under which the request is logged.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A request that takes longer (a client that never ends its body, say) is given up.
+/// A request that takes longer (a client that never ends its body, say) is given up. Waiting for leases comes on top.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a listener's requests are logged, and when they are given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestLog {
+    timeout: Duration,
+    at_debug: &'static [&'static str],
+}
+
+impl RequestLog {
+    /// For requests that may wait for leases under these terms. Those to the paths `at_debug` are too many to be told
+    /// of each.
+    pub(crate) fn new(terms: Terms, at_debug: &'static [&'static str]) -> Self {
+        let waits = Duration::from_millis(terms.lasts_ms());
+        RequestLog { timeout: REQUEST_TIMEOUT.saturating_add(waits), at_debug }
+    }
+}
 
 /// Logs method, path, status and duration of a request. Nothing else of it, since headers, queries and bodies can
 /// hold secrets.
-pub(crate) async fn log_requests(request: Request, next: Next) -> Response {
+pub(crate) async fn log_requests(State(log): State<RequestLog>, request: Request, next: Next) -> Response {
+    let at_debug = log.at_debug.contains(&request.uri().path());
     let begun = Instant::now();
     let id = Uuid::now_v7().to_string();
     let span = tracing::info_span!(
@@ -29,13 +47,16 @@ pub(crate) async fn log_requests(request: Request, next: Next) -> Response {
         method = %request.method(),
         path = loggable(request.uri().path())
     );
-    let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).instrument(span.clone());
+    let answered = tokio::time::timeout(log.timeout, next.run(request)).instrument(span.clone());
     let mut response =
         answered.await.unwrap_or_else(|_| ApiError::from(StatusCode::REQUEST_TIMEOUT).into_response());
 
     let status = response.status().as_u16();
     let duration_ms = begun.elapsed().as_secs_f64() * 1000.0;
-    span.in_scope(|| tracing::info!(status, duration_ms, "answered"));
+    span.in_scope(|| match at_debug {
+        true => tracing::debug!(status, duration_ms, "answered"),
+        false => tracing::info!(status, duration_ms, "answered"),
+    });
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -2,12 +2,11 @@
 
 use protocol::KeyDigest;
 use sqlx::any::AnyRow;
-use sqlx::{AnyExecutor, FromRow, Row};
+use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, FromRow, Row};
 
-use super::scopes;
-use crate::changes::Change;
+use super::{Change, NOW_MS, scopes};
 use crate::clock::Timestamp;
-use crate::keys::Key;
+use crate::keys::{Generated, Key};
 
 impl<'r> FromRow<'r, AnyRow> for Key {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
@@ -23,6 +22,12 @@ impl<'r> FromRow<'r, AnyRow> for Key {
             expires_at: row.try_get("expires_at")?,
         })
     }
+}
+
+/// The database's clock.
+pub(crate) async fn now(connection: impl AnyExecutor<'_>) -> sqlx::Result<Timestamp> {
+    // Safe: the text is always the same.
+    sqlx::query_scalar(AssertSqlSafe(format!("SELECT {NOW_MS}"))).fetch_one(connection).await
 }
 
 /// All keys, newest first.
@@ -52,8 +57,8 @@ pub(crate) async fn find_by_digest(
     sqlx::query_as(select).bind(digest.to_hex()).fetch_optional(connection).await
 }
 
-/// Adds a key; it works once [`add_digest`] gives it a value.
-pub(crate) async fn insert(change: &mut Change, key: &Key) -> sqlx::Result<()> {
+/// Adds a key, which alters no verdict while it has no value.
+pub(crate) async fn insert(connection: impl AnyExecutor<'_>, key: &Key) -> sqlx::Result<()> {
     let insert = "INSERT INTO api_keys
         (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -67,9 +72,21 @@ pub(crate) async fn insert(change: &mut Change, key: &Key) -> sqlx::Result<()> {
         .bind(key.last_used_at)
         .bind(key.last_rolled_at)
         .bind(key.expires_at)
-        .execute(change.connection())
+        .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Gives a user's key another label; `false` if the user has no such key.
+pub(crate) async fn set_label(
+    connection: impl AnyExecutor<'_>,
+    user_id: &str,
+    id: &str,
+    label: &str,
+) -> sqlx::Result<bool> {
+    let update = "UPDATE api_keys SET label = $1 WHERE id = $2 AND user_id = $3";
+    let done = sqlx::query(update).bind(label).bind(id).bind(user_id).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Writes a key's fields that can change.
@@ -95,11 +112,24 @@ pub(crate) async fn delete(change: &mut Change, id: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Makes the value with that digest the key's current one; `false` if some key has it already.
-pub(crate) async fn add_digest(change: &mut Change, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
+/// Makes a new value the key's current one. Nobody can have asked for it, so that alters no verdict.
+pub(crate) async fn add_generated(
+    connection: &mut AnyConnection,
+    key_id: &str,
+    value: &Generated,
+) -> sqlx::Result<()> {
+    if add_digest(connection, key_id, value.digest()).await? { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}
+
+/// Makes a value that comes from elsewhere the key's current one; `false` if some key has it already.
+pub(crate) async fn take_over(change: &mut Change, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
+    add_digest(change.connection(), key_id, digest).await
+}
+
+async fn add_digest(connection: &mut AnyConnection, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
     let insert = "INSERT INTO key_digests (digest, key_id, expires_at) VALUES ($1, $2, NULL)
         ON CONFLICT (digest) DO NOTHING";
-    let done = sqlx::query(insert).bind(digest.to_hex()).bind(key_id).execute(change.connection()).await?;
+    let done = sqlx::query(insert).bind(digest.to_hex()).bind(key_id).execute(connection).await?;
     Ok(done.rows_affected() == 1)
 }
 

@@ -5,21 +5,33 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::ScopeSet;
+use protocol::{KeyDigest, ScopeSet};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Row, Transaction};
+use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 pub(crate) mod keys;
-pub(crate) mod revision;
+mod leases;
+mod ledger;
+mod news;
+mod recorder;
+mod revision;
 pub(crate) mod sessions;
+pub(crate) mod upkeep;
 pub(crate) mod users;
 pub(crate) mod verdicts;
+mod write;
 
-/// How many connections a process keeps at most; SQLite lets one of them write at a time.
-const MAX_CONNECTIONS: u32 = 8;
+pub(crate) use ledger::{Change, DatabaseLedger};
+use news::News;
+use recorder::Recorder;
+use write::{BEGIN_WRITE, Turns, Write};
+
+/// How many connections a process keeps for reading at most.
+const MAX_READERS: u32 = 8;
 
 /// A request that cannot get a connection in this time fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,15 +44,28 @@ const SQLITE_PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;";
 
-/// On SQLite a transaction that reads first and writes later fails when another one wrote in between.
-const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+/// For what a power cut may undo: commits that do not wait for the disk. The end of a process undoes nothing.
+const RECORDER_PRAGMAS: &str = "PRAGMA synchronous = NORMAL;";
+
+/// The database's clock, in milliseconds since 1970-01-01 UTC. It stands still within a statement that returns no rows,
+/// and is read after the statement has its lock.
+const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+/// Names this run of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// The accounts and keys on disk.
+/// The accounts, the keys and the leases on disk.
 #[derive(Clone, Debug)]
 pub struct Database {
-    pool: AnyPool,
+    read_pool: AnyPool,
+    /// Of one connection, as the next: no write waits behind reads.
+    write_pool: AnyPool,
+    record_pool: AnyPool,
+    turns: Turns,
+    recorder: Arc<Recorder>,
+    news: Arc<News>,
 }
 
 /// Why a database could not be opened. The texts name the setting's flag and variable.
@@ -106,17 +131,16 @@ impl Database {
             .await
             .map_err(|source| OpenError::Migrate { path: path.clone(), source })?;
         revision::start_log(&mut *transaction).await.map_err(unusable)?;
+        leases::notice_boot(&mut transaction, boot_id().as_deref()).await.map_err(unusable)?;
         transaction.commit().await.map_err(unusable)?;
         connection.close().await.map_err(unusable)?;
 
-        let pool = AnyPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .after_connect(|connection, _| Box::pin(set_up(connection)))
-            .connect(url)
-            .await
-            .map_err(unusable)?;
-        Ok(Database { pool })
+        let read_pool = connections(MAX_READERS, "").connect(url).await.map_err(unusable)?;
+        let write_pool = connections(1, "").connect_lazy(url).map_err(unusable)?;
+        let record_pool = connections(1, RECORDER_PRAGMAS).connect_lazy(url).map_err(unusable)?;
+        let turns = Turns::default();
+        let recorder = Arc::new(Recorder::start(record_pool.clone(), turns.clone()));
+        Ok(Database { read_pool, write_pool, record_pool, turns, recorder, news: Arc::default() })
     }
 
     /// Whether the database answers now.
@@ -124,28 +148,73 @@ impl Database {
     /// # Errors
     /// What the database said instead.
     pub async fn ping(&self) -> sqlx::Result<()> {
-        revision::current(&self.pool).await.map(drop)
+        revision::current(&self.read_pool).await.map(drop)
     }
 
-    /// For single statements that cannot alter a verdict.
+    /// For reading.
     pub(crate) fn pool(&self) -> &AnyPool {
-        &self.pool
+        &self.read_pool
     }
 
-    /// Begins a transaction that may write, and makes it the only such one at once.
-    pub(crate) async fn begin_write(&self) -> sqlx::Result<Transaction<'static, Any>> {
-        self.pool.begin_with(BEGIN_WRITE).await
+    /// The database as the lease protocol uses it.
+    pub(crate) fn ledger(&self) -> DatabaseLedger {
+        DatabaseLedger::new(self.clone())
+    }
+
+    /// Begins a transaction that may write, and makes it the only such one at once. It must not alter a verdict: that
+    /// takes a change of the ledger.
+    pub(crate) async fn begin_write(&self) -> sqlx::Result<Write> {
+        Write::begin(&self.write_pool, &self.turns).await
+    }
+
+    /// Remembers for how long, margin included, this process is going to grant leases. To be called before the first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn announce_leases(&self, lasts_ms: u64) -> sqlx::Result<()> {
+        let mut write = self.begin_write().await?;
+        leases::announce(write.connection(), lasts_ms).await?;
+        write.commit().await
+    }
+
+    /// Has every held sync answered now, and holds none any more.
+    pub fn stop_holding(&self) {
+        self.news.close();
     }
 
     /// Waits until all connections are closed.
     pub async fn close(&self) {
-        self.pool.close().await;
+        for pool in [&self.record_pool, &self.write_pool, &self.read_pool] {
+            pool.close().await;
+        }
     }
+}
+
+/// `None` where the system does not tell.
+fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string(BOOT_ID).ok()?.trim().to_owned();
+    (!id.is_empty()).then_some(id)
 }
 
 async fn set_up(connection: &mut AnyConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(SQLITE_PRAGMAS).execute(connection).await?;
     Ok(())
+}
+
+/// A pool of connections that are set up, `more` for some of them.
+fn connections(most: u32, more: &'static str) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A file does not hang up.
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                set_up(connection).await?;
+                sqlx::raw_sql(more).execute(connection).await?;
+                Ok(())
+            })
+        })
 }
 
 /// Makes an empty file that its owner alone can read, unless there is a file already. SQLite gives its own
@@ -170,4 +239,25 @@ fn scopes(row: &AnyRow, column: &str) -> sqlx::Result<ScopeSet> {
 /// Reads a column of 0 and 1.
 fn truth(row: &AnyRow, column: &str) -> sqlx::Result<bool> {
     Ok(row.try_get::<i64, _>(column)? != 0)
+}
+
+/// Reads a column of a number that is never negative.
+fn as_u64(row: &AnyRow, column: &str) -> sqlx::Result<u64> {
+    u64::try_from(row.try_get::<i64, _>(column)?)
+        .map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() })
+}
+
+/// A digest as it is stored.
+fn digest(hex: String) -> sqlx::Result<KeyDigest> {
+    KeyDigest::try_from(hex)
+        .map_err(|error| sqlx::Error::ColumnDecode { index: "digest".to_owned(), source: error.into() })
+}
+
+/// The rows of a `VALUES` list: `($1, $2), ($3, $4)` for two rows of two columns.
+fn rows_of(columns: usize, rows: usize) -> String {
+    let row = |row: usize| {
+        let places: Vec<_> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
+        format!("({})", places.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,20 @@
-//! The revision: the counter that puts all changes of verdicts in one order.
+//! The SQL of the history: the revision that puts all changes of verdicts in one order, and what each changed.
 
-use sqlx::AnyExecutor;
+use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC};
+use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, Row};
 use uuid::Uuid;
+
+use super::{NOW_MS, as_u64, digest, rows_of};
+use crate::leases::{History, Position};
+
+/// How long a change is told of, in milliseconds.
+const KEPT_MS: i64 = 60 * 60 * 1000;
+
+/// How many changed digests are kept at most.
+const KEPT_ROWS: i64 = 100_000;
+
+/// How many rows one statement inserts: SQLite takes 32,766 parameters, PostgreSQL 65,535.
+const ROWS_PER_INSERT: usize = 1_000;
 
 /// Gives a new database its log id, which names the history that its revisions belong to.
 pub(crate) async fn start_log(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
@@ -11,13 +24,74 @@ pub(crate) async fn start_log(connection: impl AnyExecutor<'_>) -> sqlx::Result<
     Ok(())
 }
 
-/// Raises the revision and returns it. Until the transaction ends, nobody else can.
-pub(crate) async fn raise(connection: impl AnyExecutor<'_>) -> sqlx::Result<i64> {
-    let update = "UPDATE revision_log SET revision = revision + 1 RETURNING revision";
-    sqlx::query_scalar(update).fetch_one(connection).await
+/// Raises the revision and returns the place that makes. Until the transaction ends, nobody else can.
+pub(crate) async fn raise(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
+    let update = "UPDATE revision_log SET revision = revision + 1 RETURNING log_id, revision";
+    let row = sqlx::query(update).fetch_one(connection).await?;
+    Ok(Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? })
 }
 
 /// The revision of the latest change.
-pub(crate) async fn current(connection: impl AnyExecutor<'_>) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT revision FROM revision_log").fetch_one(connection).await
+pub(crate) async fn current(connection: impl AnyExecutor<'_>) -> sqlx::Result<u64> {
+    as_u64(&sqlx::query("SELECT revision FROM revision_log").fetch_one(connection).await?, "revision")
+}
+
+/// Writes down which digests' verdicts the present revision may have altered.
+pub(crate) async fn write_down(connection: &mut AnyConnection, changed: &[KeyDigest]) -> sqlx::Result<()> {
+    for changed in changed.chunks(ROWS_PER_INSERT) {
+        let insert = format!(
+            "WITH changed (digest) AS (VALUES {}) INSERT INTO changes (revision, digest, made_at)
+            SELECT DISTINCT l.revision, c.digest, {NOW_MS} FROM changed c CROSS JOIN revision_log l",
+            rows_of(1, changed.len())
+        );
+        // Safe: the text depends on the number of digests alone.
+        let mut query = sqlx::query(AssertSqlSafe(insert)).persistent(false);
+        for digest in changed {
+            query = query.bind(digest.to_hex());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// What changed since a place. A single statement sees a single snapshot, in every database and at every isolation
+/// level.
+pub(crate) async fn history(
+    connection: impl AnyExecutor<'_>,
+    since: Option<&Position>,
+) -> sqlx::Result<History> {
+    let select = format!(
+        "SELECT l.log_id, l.revision, l.pruned_to, c.digest FROM revision_log l LEFT JOIN
+        (SELECT DISTINCT digest FROM changes WHERE revision > $1 LIMIT {}) c ON 1 = 1",
+        MAX_CHANGED_PER_SYNC + 1
+    );
+    // A revision that the column cannot hold is beyond the present one anyway.
+    let cursor = since.and_then(|since| i64::try_from(since.revision).ok()).unwrap_or(i64::MAX);
+    // Safe: the text is always the same.
+    let rows = sqlx::query(AssertSqlSafe(select)).bind(cursor).fetch_all(connection).await?;
+    let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let position = Position { log: head.try_get("log_id")?, revision: as_u64(head, "revision")? };
+    let told = as_u64(head, "pruned_to")?..=position.revision;
+    let is_told = since.is_some_and(|since| since.log == position.log && told.contains(&since.revision));
+    if !is_told || rows.len() > MAX_CHANGED_PER_SYNC {
+        return Ok(History { position, changed: None });
+    }
+    let digests = rows.iter().filter_map(|row| row.try_get::<Option<String>, _>("digest").transpose());
+    let changed = digests.map(|hex| digest(hex?)).collect::<sqlx::Result<_>>()?;
+    Ok(History { position, changed: Some(changed) })
+}
+
+/// Forgets old changes, and moves the mark up to which they are forgotten. Both belong in one transaction.
+pub(crate) async fn prune(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    let update = format!(
+        "UPDATE revision_log SET pruned_to = COALESCE(
+            (SELECT MAX(revision) FROM changes WHERE made_at < {NOW_MS} - {KEPT_MS} OR revision <=
+                (SELECT revision FROM changes ORDER BY revision DESC LIMIT 1 OFFSET {KEPT_ROWS})),
+            pruned_to)"
+    );
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(update)).execute(&mut *connection).await?;
+    let delete = "DELETE FROM changes WHERE revision <= (SELECT pruned_to FROM revision_log)";
+    sqlx::query(delete).execute(connection).await?;
+    Ok(())
 }

@@ -19,31 +19,33 @@ pub(crate) struct Sessions(pub(crate) Database);
 #[async_trait]
 impl SessionStore for Sessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
+        let mut write = self.0.begin_write().await.map_err(backend)?;
         let delete = "DELETE FROM sessions WHERE expires_at <= $1";
-        sqlx::query(delete).bind(Timestamp::now()).execute(self.0.pool()).await.map_err(backend)?;
+        sqlx::query(delete).bind(Timestamp::now()).execute(write.connection()).await.map_err(backend)?;
 
         let insert = "INSERT INTO sessions (id_digest, data, expires_at) VALUES ($1, $2, $3)";
         sqlx::query(insert)
             .bind(id_digest(&record.id))
             .bind(encode(record)?)
             .bind(expiry(record))
-            .execute(self.0.pool())
+            .execute(write.connection())
             .await
             .map_err(backend)?;
-        Ok(())
+        write.commit().await.map_err(backend)
     }
 
     /// Updates only: a session that was ended meanwhile stays ended.
     async fn save(&self, record: &Record) -> Result<()> {
+        let mut write = self.0.begin_write().await.map_err(backend)?;
         let update = "UPDATE sessions SET data = $1, expires_at = $2 WHERE id_digest = $3";
         sqlx::query(update)
             .bind(encode(record)?)
             .bind(expiry(record))
             .bind(id_digest(&record.id))
-            .execute(self.0.pool())
+            .execute(write.connection())
             .await
             .map_err(backend)?;
-        Ok(())
+        write.commit().await.map_err(backend)
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
@@ -68,9 +70,10 @@ impl SessionStore for Sessions {
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
+        let mut write = self.0.begin_write().await.map_err(backend)?;
         let delete = "DELETE FROM sessions WHERE id_digest = $1";
-        sqlx::query(delete).bind(id_digest(id)).execute(self.0.pool()).await.map_err(backend)?;
-        Ok(())
+        sqlx::query(delete).bind(id_digest(id)).execute(write.connection()).await.map_err(backend)?;
+        write.commit().await.map_err(backend)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The SQL of accounts.
 
+use protocol::ScopeSet;
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, FromRow, Row};
 
-use super::{scopes, truth};
+use super::{Change, scopes, truth};
 use crate::accounts::User;
-use crate::changes::Change;
 
 impl<'r> FromRow<'r, AnyRow> for User {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
@@ -72,9 +72,20 @@ pub(crate) async fn set_password(
 
 /// Lets a user and all of the user's keys in or out, and ends the user's sessions; `false` if there is no such
 /// user.
-pub(crate) async fn set_active(change: &mut Change, email: &str, is_active: bool) -> sqlx::Result<bool> {
-    let update = "UPDATE users SET is_active = $1, session_epoch = session_epoch + 1 WHERE email = $2";
+pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> sqlx::Result<bool> {
+    let update = "UPDATE users SET is_active = $1, session_epoch = session_epoch + 1 WHERE id = $2";
+    let done = sqlx::query(update).bind(i64::from(is_active)).bind(id).execute(change.connection()).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Replaces what a user's keys can do at most; `false` if there is no such user.
+pub(crate) async fn set_permissions(
+    change: &mut Change,
+    id: &str,
+    permissions: &ScopeSet,
+) -> sqlx::Result<bool> {
+    let update = "UPDATE users SET permissions = $1 WHERE id = $2";
     let done =
-        sqlx::query(update).bind(i64::from(is_active)).bind(email).execute(change.connection()).await?;
+        sqlx::query(update).bind(permissions.to_string()).bind(id).execute(change.connection()).await?;
     Ok(done.rows_affected() == 1)
 }

@@ -6,7 +6,7 @@ use protocol::{KeyDigest, ScopeSet};
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, AssertSqlSafe, Row};
 
-use super::{scopes, truth};
+use super::{NOW_MS, as_u64, digest, scopes, truth};
 use crate::clock::Timestamp;
 
 /// What is stored of the key that a digest belongs to.
@@ -24,21 +24,25 @@ pub(crate) struct StoredKey {
 /// The state of one moment.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
+    pub(crate) now: Timestamp,
     pub(crate) log_id: String,
-    pub(crate) revision: i64,
+    pub(crate) revision: u64,
     pub(crate) keys: HashMap<KeyDigest, StoredKey>,
 }
 
 /// Reads the keys of `digests` together with the revision. A single statement sees a single snapshot, in every
 /// database and at every isolation level.
-pub(crate) async fn read(connection: impl AnyExecutor<'_>, digests: &[KeyDigest]) -> sqlx::Result<Snapshot> {
+pub(crate) async fn snapshot(
+    connection: impl AnyExecutor<'_>,
+    digests: &[KeyDigest],
+) -> sqlx::Result<Snapshot> {
     // Even a question about nothing gets the revision; PostgreSQL has no empty list.
     let mut places: Vec<String> = (1..=digests.len()).map(|n| format!("${n}")).collect();
     if places.is_empty() {
         places.push("NULL".to_owned());
     }
     let select = format!(
-        "SELECT l.log_id, l.revision, d.digest, d.expires_at AS digest_expires_at,
+        "SELECT {NOW_MS} AS now_ms, l.log_id, l.revision, d.digest, d.expires_at AS digest_expires_at,
             k.id AS key_id, k.scopes, k.expires_at AS key_expires_at,
             u.id AS user_id, u.is_active, u.permissions
         FROM revision_log l
@@ -55,21 +59,17 @@ pub(crate) async fn read(connection: impl AnyExecutor<'_>, digests: &[KeyDigest]
     let rows = query.fetch_all(connection).await?;
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let mut snapshot = Snapshot {
+        now: head.try_get("now_ms")?,
         log_id: head.try_get("log_id")?,
-        revision: head.try_get("revision")?,
+        revision: as_u64(head, "revision")?,
         keys: HashMap::new(),
     };
     for row in &rows {
         if let Some(hex) = row.try_get::<Option<String>, _>("digest")? {
-            snapshot.keys.insert(digest_of(hex)?, stored_key(row)?);
+            snapshot.keys.insert(digest(hex)?, stored_key(row)?);
         }
     }
     Ok(snapshot)
-}
-
-fn digest_of(hex: String) -> sqlx::Result<KeyDigest> {
-    KeyDigest::try_from(hex)
-        .map_err(|error| sqlx::Error::ColumnDecode { index: "digest".to_owned(), source: error.into() })
 }
 
 fn stored_key(row: &AnyRow) -> sqlx::Result<StoredKey> {

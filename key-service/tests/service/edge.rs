@@ -32,12 +32,14 @@ async fn every_change_that_can_alter_a_verdict_raises_the_revision() {
     let key = demo.new_key("counted", &["*"]).await;
     let path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
     demo.patch(&path, json!({"scopes": ["insight:read"]})).await;
+    demo.patch(&path, json!({"expires_at": null})).await;
     demo.post(&format!("{path}roll/"), json!({})).await;
     demo.delete(&path).await;
     service.site.ok(&["user", "disable", "other@example.com"], "");
     service.site.ok(&["user", "enable", "other@example.com"], "");
+    service.site.ok(&["user", "permissions", "other@example.com", "insight:read"], "");
     let after = service.verify(&[]).await;
-    assert_eq!((after.revision, after.log), (before.revision + 6, before.log));
+    assert_eq!((after.revision, after.log), (before.revision + 7, before.log));
 
     assert_eq!(demo.delete(&path).await.0, 404);
     assert_eq!(service.verify(&[]).await.revision, after.revision, "a change that failed left no trace");

@@ -5,8 +5,14 @@
 
 mod api_errors;
 mod cli;
+mod database;
 mod edge;
+mod history;
 mod keys;
+mod revocation;
+mod scripted_edge;
 mod sessions;
 mod startup;
 mod support;
+mod survival;
+mod sync;

@@ -157,3 +157,15 @@ fn an_interrupt_ends_it_too() {
     service.signal("-INT");
     assert_eq!(service.wait(), Some(0));
 }
+
+/// Clients that never finish a request hold connections, which are bounded; the edge listener has its own.
+#[test]
+fn a_client_that_sends_no_whole_head_is_let_go() {
+    let service = Site::empty().serve();
+    let address = service.public.trim_start_matches("http://").to_owned();
+    let mut idle = TcpStream::connect(address).unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: ").unwrap();
+    idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut said = Vec::new();
+    idle.read_to_end(&mut said).expect("the connection was still open after 20 s");
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use protocol::{KeyDigest, Verdict, VerifyRequest, VerifyResponse};
@@ -19,13 +19,14 @@ pub(crate) const DEMO: &str = "demo@example.com";
 pub(crate) const OTHER: &str = "other@example.com";
 
 /// A folder with a database, and the program's way to it.
+#[derive(Clone)]
 pub(crate) struct Site {
-    pub(crate) dir: TempDir,
+    pub(crate) dir: Arc<TempDir>,
 }
 
 impl Site {
     pub(crate) fn empty() -> Self {
-        Site { dir: tempfile::tempdir().unwrap() }
+        Site { dir: Arc::new(tempfile::tempdir().unwrap()) }
     }
 
     /// A site with the two users [`DEMO`] and [`OTHER`].
@@ -141,14 +142,30 @@ pub(crate) fn client() -> reqwest::Client {
 impl Service {
     /// A service on [`Site::with_users`], and the two users' browsers, logged in.
     pub(crate) async fn with_users() -> (Self, Browser, Browser) {
+        Self::with_users_and(|command| command).await
+    }
+
+    pub(crate) async fn with_users_and(
+        set: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> (Self, Browser, Browser) {
         // The making of the template blocks, on a runtime of its own.
         let site = tokio::task::spawn_blocking(Site::with_users).await.unwrap();
-        let service = site.serve();
-        let (_, sessions) = template();
-        let [demo, other] = sessions
-            .each_ref()
-            .map(|cookie| Browser { base: service.public.clone(), cookie: cookie.clone() });
+        let service = site.serve_with(set);
+        let [demo, other] = service.browsers();
         (service, demo, other)
+    }
+
+    /// The two users' browsers, logged in.
+    pub(crate) fn browsers(&self) -> [Browser; 2] {
+        let (_, sessions) = template();
+        sessions.each_ref().map(|cookie| Browser { base: self.public.clone(), cookie: cookie.clone() })
+    }
+
+    /// Kills the process and starts another on what it left behind.
+    pub(crate) fn restart(mut self, set: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        self.signal("-KILL");
+        self.wait();
+        self.site.clone().serve_with(set)
     }
 
     pub(crate) fn signal(&self, signal: &str) {
@@ -164,13 +181,6 @@ impl Service {
     pub(crate) fn stop(&mut self) -> Option<i32> {
         self.signal("-TERM");
         self.wait()
-    }
-
-    /// Changes rows behind the service's back, as the passing of time would.
-    pub(crate) async fn alter(&self, update: &'static str) {
-        let url = format!("sqlite:{}", self.site.database().display());
-        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-        assert_ne!(sqlx::query(update).execute(&pool).await.unwrap().rows_affected(), 0);
     }
 
     pub(crate) fn log_text(&self) -> String {

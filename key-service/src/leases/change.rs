@@ -1,0 +1,59 @@
+//! Makes a change that can alter a verdict: under the revision lock, written into the history, in force everywhere when
+//! it returns.
+
+use protocol::KeyDigest;
+use protocol::rules::{Rule, holds};
+
+use super::settle::settle;
+use super::{Change, Ledger, Revocation, Touched};
+
+/// A change that has begun, and what it touches.
+#[derive(Debug)]
+pub struct Begun<'l, L: Ledger> {
+    ledger: &'l L,
+    change: L::Change<'l>,
+    touched: Vec<KeyDigest>,
+}
+
+/// Takes the revision lock, then reads what the change touches: so nothing can be added to it in between.
+///
+/// # Errors
+/// The database failed.
+pub async fn begin<'l, L: Ledger>(ledger: &'l L, touched: &Touched) -> Result<Begun<'l, L>, L::Error> {
+    let mut change = ledger.begin().await?;
+    let digests = change.digests(touched).await?;
+    if !holds(Rule::LockFirst) {
+        change.abandon().await?;
+        change = ledger.begin().await?;
+    }
+    Ok(Begun { ledger, change, touched: digests })
+}
+
+impl<'l, L: Ledger> Begun<'l, L> {
+    /// Where the change's own statements run.
+    pub fn change(&mut self) -> &mut L::Change<'l> {
+        &mut self.change
+    }
+
+    /// Commits, and waits until no edge answers from what it knew before.
+    ///
+    /// # Errors
+    /// The database failed. Whether the change is in force is then unknown; making it again tells.
+    pub async fn commit(self) -> Result<Revocation, L::Error> {
+        let position = self.change.commit(&self.touched).await?;
+        settle(self.ledger, &position).await
+    }
+
+    /// Ends without a trace because what was to be changed is so already, and waits until whatever made it so is in
+    /// force everywhere, as if it had just been done.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn already_so(self) -> Result<(), L::Error> {
+        let position = self.change.abandon().await?;
+        if holds(Rule::RepeatedDeleteWaits) {
+            settle(self.ledger, &position).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! Waits until a change is in force at every edge.
+
+use std::time::Duration;
+
+use protocol::rules::{Rule, holds};
+
+use super::{Lease, Ledger, Position, Revocation};
+
+/// How long acknowledgements that another process received can go unnoticed.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Waits until every edge that held a lease at this moment has acknowledged the place, or has lost that lease. Leases
+/// granted from now on know of the change already, so the wait always ends: after one lease and its margin.
+///
+/// # Errors
+/// The database failed; the change itself is committed.
+pub async fn settle<L: Ledger>(ledger: &L, position: &Position) -> Result<Revocation, L::Error> {
+    let began_ms = ledger.monotonic_ms();
+    let mut reading = ledger.leases().await?;
+    let still_runs = |lease: &Lease, now_ms| lease.ends_at_ms > now_ms;
+    let now_ms = reading.now_ms;
+    let mut waits_for: Vec<Lease> =
+        reading.leases.iter().filter(|lease| still_runs(lease, now_ms)).cloned().collect();
+    let mut revocation = Revocation {
+        revision: position.revision,
+        edges: waits_for.len(),
+        acknowledged: 0,
+        expired: 0,
+        elapsed_ms: 0,
+    };
+    loop {
+        let now_ms = reading.now_ms;
+        if !holds(Rule::FrozenWaitSet) {
+            waits_for = reading.leases.iter().filter(|lease| still_runs(lease, now_ms)).cloned().collect();
+        }
+        waits_for.retain(|lease| {
+            let known = reading.leases.iter().find(|known| known.edge == lease.edge);
+            if known.is_some_and(|known| known.acknowledged >= position.revision) {
+                revocation.acknowledged += 1;
+                return false;
+            }
+            let runs = still_runs(lease, now_ms);
+            revocation.expired += usize::from(!runs);
+            runs
+        });
+        let first_end = waits_for.iter().map(|lease| lease.ends_at_ms).min();
+        let forgotten = (reading.forgotten_until_ms > now_ms).then_some(reading.forgotten_until_ms);
+        let Some(next_end) = first_end.into_iter().chain(forgotten).min() else { break };
+        let left = Duration::from_millis(u64::try_from(next_end - now_ms).unwrap_or_default());
+        ledger.acknowledgements(left.min(POLL)).await;
+        reading = ledger.leases().await?;
+    }
+    revocation.elapsed_ms = ledger.monotonic_ms().saturating_sub(began_ms);
+    Ok(revocation)
+}

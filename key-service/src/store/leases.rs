@@ -1,0 +1,143 @@
+//! The SQL of leases, and of what edges report with them.
+//!
+//! All times are the database's, read inside the statement that compares or stores them.
+
+use std::collections::BTreeMap;
+
+use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, Row};
+
+use super::{NOW_MS, as_u64, rows_of};
+use crate::leases::{Lease, Leases, Registration};
+
+/// A key's last use is written again only this much later, in milliseconds.
+const USE_INTERVAL_MS: i64 = 60 * 60 * 1000;
+
+/// How long a lease is kept after its end, in milliseconds.
+const KEPT_MS: i64 = 60 * 1000;
+
+/// How many rows one statement writes: SQLite takes 32,766 parameters, PostgreSQL 65,535.
+pub(super) const MAX_ROWS: usize = 1_000;
+
+/// Remembers edges: the highest revision of this log that each ever acknowledged, and when its lease ends; an end
+/// never moves backwards. An edge may stand among them more than once.
+pub(super) async fn record(
+    connection: &mut AnyConnection,
+    registrations: &[Registration],
+) -> sqlx::Result<()> {
+    let upsert = format!(
+        "WITH sync (edge, log_id, acknowledged, lasts_ms) AS (VALUES {})
+        INSERT INTO edge_leases (edge, log_id, acknowledged, ends_at)
+        SELECT s.edge, l.log_id,
+            MAX(CASE WHEN s.log_id = l.log_id AND s.acknowledged <= l.revision THEN s.acknowledged ELSE 0 END),
+            {NOW_MS} + MAX(s.lasts_ms)
+        FROM sync s CROSS JOIN revision_log l GROUP BY s.edge, l.log_id
+        ON CONFLICT (edge) DO UPDATE SET
+            acknowledged = CASE
+                WHEN edge_leases.log_id = excluded.log_id AND edge_leases.acknowledged > excluded.acknowledged
+                THEN edge_leases.acknowledged ELSE excluded.acknowledged END,
+            log_id = excluded.log_id,
+            ends_at = CASE WHEN edge_leases.ends_at > excluded.ends_at
+                THEN edge_leases.ends_at ELSE excluded.ends_at END",
+        rows_of(4, registrations.len())
+    );
+    // Safe: the text depends on the number of edges alone.
+    let mut query = sqlx::query(AssertSqlSafe(upsert)).persistent(false);
+    for registration in registrations {
+        // No log has the empty name, and no revision is beyond what the column holds.
+        let (log, revision) = registration
+            .acknowledged
+            .as_ref()
+            .and_then(|place| Some((place.log.as_str(), i64::try_from(place.revision).ok()?)))
+            .unwrap_or_default();
+        let lasts_ms = i64::try_from(registration.lasts_ms).unwrap_or(i64::MAX / 2);
+        query = query.bind(&registration.edge).bind(log).bind(revision).bind(lasts_ms);
+    }
+    query.execute(connection).await?;
+    Ok(())
+}
+
+/// Writes down when keys were last used, by key id, in milliseconds since 1970-01-01 UTC: never backwards, never in
+/// the future, and hourly at most.
+pub(super) async fn write_uses(
+    connection: &mut AnyConnection,
+    used: &BTreeMap<String, i64>,
+) -> sqlx::Result<()> {
+    let used: Vec<_> = used.iter().collect();
+    for used in used.chunks(MAX_ROWS) {
+        let update = format!(
+            "WITH used (key_id, used_at) AS (VALUES {})
+            UPDATE api_keys SET last_used_at = u.used_at
+            FROM (SELECT key_id, CASE WHEN used_at > {NOW_MS} THEN {NOW_MS} ELSE used_at END AS used_at FROM used) u
+            WHERE api_keys.id = u.key_id
+                AND (api_keys.last_used_at IS NULL OR api_keys.last_used_at <= u.used_at - {USE_INTERVAL_MS})",
+            rows_of(2, used.len())
+        );
+        // Safe: the text depends on the number of keys alone.
+        let mut query = sqlx::query(AssertSqlSafe(update)).persistent(false);
+        for (key_id, at) in used {
+            query = query.bind(key_id.as_str()).bind(**at);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// All leases, and the time. A single statement sees a single snapshot.
+pub(super) async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<Leases> {
+    let select = format!(
+        "SELECT {NOW_MS} AS now_ms, l.forgotten_until, e.edge, e.ends_at,
+            CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE 0 END AS acknowledged
+        FROM revision_log l LEFT JOIN edge_leases e ON 1 = 1"
+    );
+    // Safe: the text is always the same.
+    let rows = sqlx::query(AssertSqlSafe(select)).fetch_all(connection).await?;
+    // SQLite reads its clock for each row. The first reading is the earliest: it ends no lease too soon.
+    let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let mut read = Leases {
+        now_ms: head.try_get("now_ms")?,
+        forgotten_until_ms: head.try_get("forgotten_until")?,
+        leases: Vec::with_capacity(rows.len()),
+    };
+    for row in &rows {
+        if let Some(edge) = row.try_get::<Option<String>, _>("edge")? {
+            let acknowledged = as_u64(row, "acknowledged")?;
+            read.leases.push(Lease { edge, acknowledged, ends_at_ms: row.try_get("ends_at")? });
+        }
+    }
+    Ok(read)
+}
+
+/// Forgets leases that ended a while ago.
+pub(super) async fn remove_ended(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+    let delete = format!("DELETE FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS}");
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(delete)).execute(connection).await?;
+    Ok(())
+}
+
+/// Notices that the machine was started anew since leases were last recorded, which need not have survived that: until
+/// the last of them would have ended, every change has to wait. Without a boot id, every start may be such a one.
+pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> sqlx::Result<()> {
+    let update = format!(
+        "UPDATE revision_log SET boot_id = $1, forgotten_until =
+            CASE WHEN forgotten_until > {NOW_MS} + longest_lease_ms
+                THEN forgotten_until ELSE {NOW_MS} + longest_lease_ms END
+        WHERE boot_id IS NULL OR boot_id <> $2"
+    );
+    // Safe: the text is always the same. A boot id is never empty.
+    let query = sqlx::query(AssertSqlSafe(update)).bind(boot_id).bind(boot_id.unwrap_or_default());
+    let noticed = query.execute(&mut *connection).await?.rows_affected() > 0;
+    if noticed && boot_id.is_some() {
+        // Those leases are accounted for.
+        sqlx::query("UPDATE revision_log SET longest_lease_ms = 0").execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Remembers for how long, margin included, leases are going to be granted.
+pub(super) async fn announce(connection: impl AnyExecutor<'_>, lasts_ms: u64) -> sqlx::Result<()> {
+    let update = "UPDATE revision_log SET longest_lease_ms = $1 WHERE longest_lease_ms < $2";
+    let lasts_ms = i64::try_from(lasts_ms).unwrap_or(i64::MAX / 2);
+    sqlx::query(update).bind(lasts_ms).bind(lasts_ms).execute(connection).await?;
+    Ok(())
+}

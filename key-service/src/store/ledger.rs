@@ -1,0 +1,121 @@
+//! The database as the lease protocol uses it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::{KeyDigest, VerifyResponse};
+use sqlx::AnyConnection;
+use tokio::sync::watch;
+
+use super::write::Write;
+use super::{Database, digest, leases, revision};
+use crate::leases::{History, Leases, Ledger, Position, Registration, Touched};
+use crate::verdicts;
+
+/// The database as one sync, one question or one change uses it.
+#[derive(Debug)]
+pub(crate) struct DatabaseLedger {
+    database: Database,
+    /// Has seen what was recorded before the last reading of the leases: nothing recorded since goes unheard.
+    recorded: Mutex<watch::Receiver<()>>,
+    began: Instant,
+}
+
+impl DatabaseLedger {
+    pub(super) fn new(database: Database) -> Self {
+        let recorded = Mutex::new(database.recorder.recorded());
+        DatabaseLedger { database, recorded, began: Instant::now() }
+    }
+}
+
+impl Ledger for DatabaseLedger {
+    type Error = sqlx::Error;
+    type Change<'l> = Change;
+
+    async fn begin(&self) -> sqlx::Result<Change> {
+        let mut write = self.database.begin_write().await?;
+        let position = revision::raise(write.connection()).await?;
+        Ok(Change { database: self.database.clone(), write, position })
+    }
+
+    async fn record(&self, registration: Registration) -> sqlx::Result<()> {
+        self.database.recorder.record(registration).await
+    }
+
+    async fn history(&self, since: Option<&Position>) -> sqlx::Result<History> {
+        revision::history(self.database.pool(), since).await
+    }
+
+    async fn leases(&self) -> sqlx::Result<Leases> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).mark_unchanged();
+        leases::read(self.database.pool()).await
+    }
+
+    async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {
+        verdicts::read(self.database.pool(), digests).await
+    }
+
+    async fn news(&self, beyond: &Position, at_most: Duration) {
+        self.database.news.beyond(beyond.revision, at_most, self.database.pool()).await;
+    }
+
+    async fn acknowledgements(&self, at_most: Duration) {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        tokio::select! {
+            // Without a recorder, nothing is recorded any more.
+            Ok(()) = recorded.changed() => {}
+            () = tokio::time::sleep(at_most) => {}
+        }
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A change that has begun: the revision is raised, and no other change can begin until this one ends. Dropped before
+/// it is committed, it leaves no trace.
+///
+/// The store's functions that can alter a verdict ask for a `Change`, so none of them can run outside one.
+#[derive(Debug)]
+pub(crate) struct Change {
+    database: Database,
+    write: Write,
+    position: Position,
+}
+
+impl Change {
+    /// Where the change's statements run.
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        self.write.connection()
+    }
+}
+
+impl crate::leases::Change for Change {
+    type Error = sqlx::Error;
+
+    async fn digests(&mut self, touched: &Touched) -> sqlx::Result<Vec<KeyDigest>> {
+        let (select, id) = match touched {
+            Touched::Value(digest) => return Ok(vec![*digest]),
+            Touched::Key(id) => ("SELECT digest FROM key_digests WHERE key_id = $1", id),
+            Touched::User(id) => (
+                "SELECT d.digest FROM api_keys k JOIN key_digests d ON d.key_id = k.id WHERE k.user_id = $1",
+                id,
+            ),
+        };
+        let found: Vec<String> = sqlx::query_scalar(select).bind(id).fetch_all(self.connection()).await?;
+        found.into_iter().map(digest).collect()
+    }
+
+    async fn commit(mut self, changed: &[KeyDigest]) -> sqlx::Result<Position> {
+        revision::write_down(self.connection(), changed).await?;
+        self.write.commit().await?;
+        self.database.news.tell(self.position.revision);
+        Ok(self.position)
+    }
+
+    async fn abandon(self) -> sqlx::Result<Position> {
+        self.write.rollback().await?;
+        Ok(Position { revision: self.position.revision.saturating_sub(1), ..self.position })
+    }
+}

@@ -1,0 +1,127 @@
+//! What is told of the past, and of keys' use.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use protocol::{MAX_CHANGED_PER_SYNC, News};
+use serde_json::{Value, json};
+
+use crate::scripted_edge::{Edge, path, short_terms};
+use crate::support::{Browser, Service, text};
+
+async fn a_change(demo: &Browser) {
+    let key = demo.new_key("deleted", &["*"]).await;
+    assert_eq!(demo.delete(&path(&key)).await.0, 200);
+}
+
+/// What `news` tells: how many digests, or `None` for a reset.
+fn told(news: &News) -> Option<usize> {
+    match news {
+        News::Changed(changed) => Some(changed.len()),
+        News::Reset => None,
+    }
+}
+
+#[tokio::test]
+async fn an_edge_far_behind_is_told_up_to_a_thousand_changes_and_then_to_reset() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    a_change(&demo).await;
+    // Another 999 digests of that revision, the first of them once more in another one.
+    service
+        .alter(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 999)
+            INSERT INTO changes SELECT revision, printf('%064x', n), made_at FROM n, (SELECT * FROM changes)",
+        )
+        .await;
+    let behind = edge.request.clone();
+    assert_eq!(told(&edge.sync(0).await.news), Some(MAX_CHANGED_PER_SYNC));
+    service
+        .alter("INSERT INTO changes SELECT revision, printf('%064x', 1000), made_at FROM changes LIMIT 1")
+        .await;
+    edge.request = behind;
+    assert_eq!(told(&edge.sync(0).await.news), None);
+}
+
+#[tokio::test]
+async fn changes_are_told_of_for_an_hour() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    let behind = edge.request.clone();
+    a_change(&demo).await;
+    edge.sync(0).await;
+    let at_the_old_change = edge.request.clone();
+    service.alter("UPDATE changes SET made_at = made_at - 3600000").await;
+    a_change(&demo).await;
+
+    let service = service.restart(short_terms);
+    service.until("SELECT COUNT(*) = 1 FROM changes").await;
+    let mut edge = Edge::new(&service, "e");
+    for (request, expected) in [(behind, None), (at_the_old_change, Some(1))] {
+        edge.request = request;
+        assert_eq!(told(&edge.sync(0).await.news), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_changed_digests_are_kept_at_most() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let edge = Edge::subscribed(&service, "e").await;
+    for _ in 0..2 {
+        a_change(&demo).await;
+    }
+    service
+        .alter(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 99999)
+            INSERT INTO changes SELECT revision, printf('%064x', n), made_at FROM n,
+                (SELECT * FROM changes ORDER BY revision DESC LIMIT 1)",
+        )
+        .await;
+    assert_eq!(service.number("SELECT COUNT(*) FROM changes").await, 100_001);
+    let service = service.restart(short_terms);
+    service.until("SELECT COUNT(*) = 100000 FROM changes").await;
+    let mut again = Edge::new(&service, "e");
+    again.request = edge.request;
+    assert_eq!(told(&again.sync(0).await.news), None, "the first change is forgotten");
+}
+
+#[tokio::test]
+async fn leases_that_ended_a_while_ago_are_forgotten() {
+    let (service, ..) = Service::with_users_and(short_terms).await;
+    Edge::subscribed(&service, "old").await;
+    service.alter("UPDATE edge_leases SET ends_at = ends_at - 70000").await;
+    Edge::subscribed(&service, "new").await;
+    let service = service.restart(short_terms);
+    service.until("SELECT COUNT(*) = 1 FROM edge_leases WHERE edge = 'new'").await;
+    service.until("SELECT COUNT(*) = 0 FROM edge_leases WHERE edge = 'old'").await;
+}
+
+/// Reports a use, and returns what the key then shows, in seconds since 1970-01-01 UTC.
+async fn shown_after(edge: &mut Edge, demo: &Browser, key: &Value, at_s: u64) -> Option<u64> {
+    edge.request.used = [(text(key, "id").to_owned(), at_s)].into();
+    edge.sync(0).await;
+    let (_, shown) = demo.get(&path(key)).await;
+    let at = shown["last_used_at"].as_str()?;
+    let at = time::OffsetDateTime::parse(at, &time::format_description::well_known::Rfc3339).unwrap();
+    Some(u64::try_from(at.unix_timestamp()).unwrap())
+}
+
+#[tokio::test]
+async fn a_keys_last_use_is_written_hourly_and_never_backwards_or_ahead() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("used", &["*"]).await;
+    let unused = demo.new_key("unused", &["*"]).await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let first = now - 10_000;
+    assert_eq!(shown_after(&mut edge, &demo, &key, first).await, Some(first));
+    assert_eq!(shown_after(&mut edge, &demo, &key, first + 3_599).await, Some(first), "too soon");
+    assert_eq!(shown_after(&mut edge, &demo, &key, first - 7_200).await, Some(first), "never backwards");
+    assert_eq!(shown_after(&mut edge, &demo, &key, first + 3_600).await, Some(first + 3_600));
+    let latest = shown_after(&mut edge, &demo, &key, u64::MAX).await.unwrap();
+    assert!((now..now + 60).contains(&latest), "never in the future: {latest} at {now}");
+    assert_eq!(demo.get(&path(&unused)).await.1["last_used_at"], Value::Null);
+    let (_, rolled) = demo.post(&format!("{}roll/", path(&unused)), json!({})).await;
+    assert_eq!(rolled["last_used_at"], Value::Null);
+    let table = service.site.ok(&["key", "list"], "");
+    assert!(table.contains("LAST USED"), "{table}");
+}

@@ -1,0 +1,125 @@
+//! An edge that does what a test tells it to.
+
+use std::collections::{BTreeMap, HashSet};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use protocol::{KeyDigest, News, SyncRequest, SyncResponse};
+use reqwest::RequestBuilder;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::support::{Browser, Service, TOKEN, client, text};
+
+/// How long a lease and its margin last under [`short_terms`].
+pub(crate) const LASTS: Duration = Duration::from_millis(2_700);
+
+/// A wait that the service cannot have cut short, although clocks are read at different moments.
+pub(crate) const ALMOST: Duration = Duration::from_millis(2_650);
+
+/// What happens without waiting for a lease; generous, since tests run side by side.
+pub(crate) const SOON: Duration = Duration::from_millis(1_500);
+
+/// The shortest leases that the service offers, more or less.
+pub(crate) fn short_terms(command: &mut Command) -> &mut Command {
+    command.env("HOLD_MS", "200").env("LEASE_MS", "2400").env("LEASE_MARGIN_MS", "300")
+}
+
+pub(crate) struct Edge {
+    client: reqwest::Client,
+    url: String,
+    pub(crate) request: SyncRequest,
+}
+
+impl Edge {
+    pub(crate) fn new(service: &Service, id: &str) -> Self {
+        Edge {
+            client: client(),
+            url: format!("{}/edge/v1/sync", service.edge),
+            request: SyncRequest {
+                edge: id.to_owned(),
+                log: None,
+                cursor: None,
+                wait_ms: 0,
+                used: BTreeMap::new(),
+            },
+        }
+    }
+
+    /// An edge that has a lease and knows everything.
+    pub(crate) async fn subscribed(service: &Service, id: &str) -> Self {
+        let mut edge = Edge::new(service, id);
+        assert_eq!(edge.sync(0).await.news, News::Reset);
+        edge
+    }
+
+    /// The next request, not sent yet.
+    pub(crate) fn asks(&self, wait_ms: u64) -> RequestBuilder {
+        let request = SyncRequest { wait_ms, ..self.request.clone() };
+        self.client.post(&self.url).bearer_auth(TOKEN).json(&request)
+    }
+
+    /// Syncs, and moves the cursor: the next request acknowledges what this answer told.
+    pub(crate) async fn sync(&mut self, wait_ms: u64) -> SyncResponse {
+        let response = self.asks(wait_ms).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let response: SyncResponse = response.json().await.unwrap();
+        (self.request.log, self.request.cursor) = (Some(response.log.clone()), Some(response.revision));
+        response
+    }
+
+    /// Syncs again and again, as an edge does.
+    pub(crate) fn run(mut self) -> RunningEdge {
+        let told = Arc::new(Mutex::new(HashSet::new()));
+        let tells = told.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let response = self.sync(60_000).await;
+                if let News::Changed(changed) = response.news {
+                    tells.lock().unwrap().extend(changed);
+                }
+            }
+        });
+        RunningEdge { told, task }
+    }
+}
+
+/// An edge that syncs until it is dropped.
+pub(crate) struct RunningEdge {
+    told: Arc<Mutex<HashSet<KeyDigest>>>,
+    task: JoinHandle<()>,
+}
+
+impl RunningEdge {
+    /// Whether the edge was told that the verdict on a value has changed.
+    pub(crate) fn was_told_of(&self, value: &str) -> bool {
+        assert!(!self.task.is_finished());
+        self.told.lock().unwrap().contains(&KeyDigest::of_value(value))
+    }
+}
+
+impl Drop for RunningEdge {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The path of a key.
+pub(crate) fn path(key: &Value) -> String {
+    format!("/api/personal_api_keys/{}/", text(key, "id"))
+}
+
+/// Deletes a key in the background; the answer and the moment it came.
+pub(crate) fn delete_later(browser: &Browser, key: &Value) -> JoinHandle<(u16, Value, Instant)> {
+    let (browser, path) = (browser.clone(), path(key));
+    tokio::spawn(async move {
+        let (status, body) = browser.delete(&path).await;
+        (status.as_u16(), body, Instant::now())
+    })
+}
+
+/// `edges`, `acknowledged` and `expired` of an answer's revocation.
+pub(crate) fn outcome(answer: &Value) -> [u64; 3] {
+    ["edges", "acknowledged", "expired"].map(|field| answer["revocation"][field].as_u64().unwrap())
+}

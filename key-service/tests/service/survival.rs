@@ -1,0 +1,139 @@
+//! What the promise survives: the end of the process, of the machine, and bad settings.
+
+use std::time::{Duration, Instant};
+
+use crate::scripted_edge::{ALMOST, Edge, LASTS, SOON, delete_later, outcome, path, short_terms};
+use crate::support::{Service, Site, TOKEN, text};
+
+#[tokio::test]
+async fn a_killed_and_restarted_service_waits_for_the_leases_granted_before() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let key = demo.new_key("deleted", &["*"]).await;
+    let granted_at = Instant::now();
+    let mut edge = Edge::subscribed(&service, "e").await;
+
+    let service = service.restart(short_terms);
+    let [demo, _] = service.browsers();
+    let (status, answer, returned_at) = delete_later(&demo, &key).await.unwrap();
+    assert_eq!((status, outcome(&answer)), (200, [1, 0, 1]));
+    let waited = returned_at - granted_at;
+    assert!(waited >= ALMOST && waited < LASTS + SOON, "{waited:?}");
+
+    let (cursor, mut same_edge) = (edge.request.clone(), Edge::new(&service, "e"));
+    same_edge.request = cursor;
+    edge = same_edge;
+    let told = edge.sync(0).await;
+    assert!(
+        matches!(told.news, protocol::News::Changed(changed) if changed.len() == 1),
+        "its cursor counts on"
+    );
+}
+
+#[tokio::test]
+async fn after_a_restart_of_the_machine_a_change_waits_for_the_leases_that_may_be_forgotten() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let [key, next] = [demo.new_key("deleted", &["*"]).await, demo.new_key("deleted next", &["*"]).await];
+    // A power cut took the leases with it, and the machine has started since.
+    service.alter("UPDATE revision_log SET boot_id = 'another', longest_lease_ms = 2700").await;
+    let restarted_at = Instant::now();
+    let service = service.restart(short_terms);
+    let [demo, _] = service.browsers();
+    let (_, answer, returned_at) = delete_later(&demo, &key).await.unwrap();
+    assert_eq!(outcome(&answer), [0, 0, 0]);
+    let waited = returned_at - restarted_at;
+    assert!(waited >= ALMOST && waited < LASTS + SOON, "{waited:?}");
+
+    let service = service.restart(short_terms);
+    let [demo, _] = service.browsers();
+    let begun = Instant::now();
+    assert_eq!(demo.delete(&path(&next)).await.0, 200);
+    assert!(begun.elapsed() < SOON, "one start after the machine's is enough");
+}
+
+#[tokio::test]
+async fn a_command_before_the_service_waits_for_forgotten_leases_too() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let key = demo.new_key("revoked", &["*"]).await;
+    service.alter("UPDATE revision_log SET boot_id = 'another', longest_lease_ms = 1200").await;
+    let site = service.site.clone();
+    drop(service);
+    let begun = Instant::now();
+    let id = text(&key, "id").to_owned();
+    tokio::task::spawn_blocking(move || site.ok(&["key", "revoke", &id], "")).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(1_200), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn the_longest_lease_ever_granted_is_known_before_it_is_granted() {
+    let longest = "SELECT longest_lease_ms FROM revision_log";
+    let service = Site::empty().serve_with(short_terms);
+    assert_eq!(service.number(longest).await, 2_700);
+    let service = service.restart(|command| command);
+    assert_eq!(service.number(longest).await, 7_000);
+    let service = service.restart(short_terms);
+    assert_eq!(service.number(longest).await, 7_000, "some may still run");
+    service.alter("UPDATE revision_log SET boot_id = 'another'").await;
+    let service = service.restart(short_terms);
+    assert_eq!(service.number(longest).await, 2_700);
+    let waits = "SELECT forgotten_until - CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
+    assert!((4_000..=7_000).contains(&service.number(waits).await), "the old ones are waited for");
+}
+
+#[tokio::test]
+async fn a_shorter_lease_granted_later_does_not_end_a_longer_one() {
+    let service = Site::empty().serve();
+    let edge = Edge::subscribed(&service, "e").await;
+    let ends_at = service.number("SELECT ends_at FROM edge_leases").await;
+    let service = service.restart(short_terms);
+    let mut again = Edge::new(&service, "e");
+    again.request = edge.request;
+    assert_eq!(again.sync(0).await.lease_ms, 2_400);
+    assert_eq!(service.number("SELECT ends_at FROM edge_leases").await, ends_at);
+}
+
+#[tokio::test]
+async fn without_an_edge_nothing_waits() {
+    let (_service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("deleted", &["*"]).await;
+    let begun = Instant::now();
+    let (_, answer) = demo.delete(&path(&key)).await;
+    assert_eq!(outcome(&answer), [0, 0, 0]);
+    assert!(begun.elapsed() < SOON);
+}
+
+#[tokio::test]
+async fn a_terminated_service_finishes_a_delete_that_waits() {
+    let (mut service, demo, _) = Service::with_users_and(short_terms).await;
+    let key = demo.new_key("deleted", &["*"]).await;
+    let granted_at = Instant::now();
+    Edge::subscribed(&service, "e").await;
+    let deleting = delete_later(&demo, &key);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    service.signal("-TERM");
+    let (status, answer, returned_at) = deleting.await.unwrap();
+    assert_eq!((status, outcome(&answer)), (200, [1, 0, 1]));
+    assert!(returned_at - granted_at >= ALMOST);
+    assert_eq!(tokio::task::spawn_blocking(move || service.wait()).await.unwrap(), Some(0));
+}
+
+#[test]
+fn terms_under_which_no_edge_could_keep_a_lease_are_refused_by_name() {
+    let site = Site::empty();
+    // A start that nothing else keeps from succeeding would go on for ever.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = |args: &[&str]| {
+        let args = [&["serve", "--listen", &address, "--edge-listen", "127.0.0.1:0"], args].concat();
+        let output = site.command(&args).env("EDGE_TOKEN", TOKEN).output().unwrap();
+        assert!(!output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let too_short = said(&["--lease-ms", "5999"]);
+    assert!(too_short.contains("--lease-ms (LEASE_MS)") && too_short.contains("6000 ms"), "{too_short}");
+    assert!(said(&["--hold-ms", "3000"]).contains("8000 ms"));
+    for flag in ["--hold-ms", "--lease-ms", "--lease-margin-ms"] {
+        for value in ["0", "3600001", "soon"] {
+            assert!(said(&[flag, value]).contains(flag), "{flag} {value}");
+        }
+    }
+}

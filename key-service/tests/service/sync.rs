@@ -1,0 +1,178 @@
+//! The subscription: what an edge is told, and when.
+
+use std::time::{Duration, Instant};
+
+use protocol::{KeyDigest, MAX_USED_PER_SYNC, News};
+use serde_json::{Value, json};
+
+use crate::scripted_edge::{Edge, SOON, delete_later, path, short_terms};
+use crate::support::{Service, Site, TOKEN, client, read, text};
+
+fn changed(values: &[&str]) -> News {
+    News::Changed(values.iter().map(|value| KeyDigest::of_value(value)).collect())
+}
+
+#[tokio::test]
+async fn a_sync_without_a_cursor_is_answered_with_a_reset_at_once() {
+    let service = Site::empty().serve();
+    let mut edge = Edge::new(&service, "e");
+    let begun = Instant::now();
+    let first = edge.sync(2_000).await;
+    assert!(begun.elapsed() < SOON);
+    assert_eq!((first.news, first.revision, first.lease_ms), (News::Reset, 0, 6_000));
+    assert_eq!(first.log, service.verify(&[]).await.log);
+    assert_eq!(edge.sync(0).await.news, changed(&[]));
+}
+
+#[tokio::test]
+async fn a_cursor_that_says_nothing_of_this_history_gets_a_reset_at_once() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("deleted", &["*"]).await;
+    demo.delete(&path(&key)).await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    let good = edge.request.clone();
+    for (log, cursor) in [
+        (None, good.cursor),
+        (good.log.clone(), None),
+        (Some("another".to_owned()), good.cursor),
+        (good.log.clone(), Some(2)),
+        (good.log.clone(), Some(u64::MAX)),
+    ] {
+        (edge.request.log, edge.request.cursor) = (log, cursor);
+        let begun = Instant::now();
+        assert_eq!(edge.sync(2_000).await.news, News::Reset, "{cursor:?}");
+        assert!(begun.elapsed() < SOON);
+    }
+}
+
+#[tokio::test]
+async fn a_held_sync_is_answered_as_soon_as_a_key_is_deleted() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("deleted", &["*"]).await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    let deleting = delete_later(&demo, &key);
+    let begun = Instant::now();
+    assert_eq!(edge.sync(2_000).await.news, changed(&[text(&key, "value")]));
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    edge.sync(0).await;
+    assert_eq!(deleting.await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn a_sync_without_news_is_held_as_long_as_the_edge_and_the_terms_allow() {
+    let (service, ..) = Service::with_users_and(short_terms).await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    for (wait_ms, held_ms) in [(0, 0), (100, 100), (60_000, 200)] {
+        let begun = Instant::now();
+        let answer = edge.sync(wait_ms).await;
+        assert_eq!((answer.news, answer.lease_ms), (changed(&[]), 2_400));
+        let held = begun.elapsed();
+        assert!(held >= Duration::from_millis(held_ms) && held < SOON, "{wait_ms}: {held:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_made_by_another_process_ends_the_hold_within_100_ms() {
+    let (service, demo, _) = Service::with_users().await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    for _ in 0..5 {
+        let key = demo.new_key("deleted elsewhere", &["*"]).await;
+        let (site, id) = (service.site.clone(), text(&key, "id").to_owned());
+        let holding = tokio::spawn(async move {
+            let answer = edge.sync(2_000).await;
+            (edge, answer, std::time::SystemTime::now())
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let revoke = tokio::task::spawn_blocking(move || site.json(&["key", "revoke", &id, "--json"]));
+        let (held, answer, answered_at) = holding.await.unwrap();
+        edge = held;
+        assert_eq!(answer.news, changed(&[text(&key, "value")]));
+        let made_at = service.number("SELECT MAX(made_at) FROM changes").await;
+        let since_1970 = answered_at.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let late_ms = i64::try_from(since_1970.as_millis()).unwrap() - made_at;
+        assert!(late_ms < 100, "{late_ms} ms");
+        edge.sync(0).await;
+        let revocation = revoke.await.unwrap();
+        assert_eq!((&revocation["edges"], &revocation["acknowledged"]), (&json!(1), &json!(1)));
+    }
+}
+
+#[tokio::test]
+async fn what_alters_no_verdict_disturbs_no_edge() {
+    let (service, demo, _) = Service::with_users().await;
+    let before = service.verify(&[]).await.revision;
+    let key = demo.new_key("first", &["*"]).await;
+    let (status, patched) = demo.patch(&path(&key), json!({"label": "second"})).await;
+    assert_eq!((status.as_u16(), &patched["revocation"]), (200, &Value::Null));
+    assert_eq!(patched["label"], "second");
+    assert_eq!(service.verify(&[]).await.revision, before);
+}
+
+#[tokio::test]
+async fn a_terminated_service_answers_held_syncs_at_once() {
+    let (mut service, ..) = Service::with_users().await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    let holding = tokio::spawn(async move {
+        let answer = edge.sync(2_000).await;
+        (answer, Instant::now())
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begun = Instant::now();
+    service.signal("-TERM");
+    let (answer, answered_at) = holding.await.unwrap();
+    assert_eq!(answer.news, changed(&[]));
+    assert!(answered_at - begun < Duration::from_millis(500), "{:?}", answered_at - begun);
+    assert_eq!(tokio::task::spawn_blocking(move || service.wait()).await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn a_malformed_sync_gets_a_detail_and_no_lease() {
+    let (service, ..) = Service::with_users().await;
+    let post = |body: Value| {
+        read(client().post(format!("{}/edge/v1/sync", service.edge)).bearer_auth(TOKEN).json(&body))
+    };
+    let good = json!({"edge": "e", "log": null, "cursor": null, "wait_ms": 0, "used": {}});
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    let uses = |count: usize| (0..count).map(|n| (format!("k{n}"), json!(n))).collect::<Value>();
+    let refused = [
+        with("edge", json!("")),
+        with("edge", json!("e".repeat(65))),
+        with("edge", json!("two words")),
+        with("edge", json!("é")),
+        with("edge", json!(7)),
+        with("log", json!("a\0b")),
+        with("cursor", json!(-1)),
+        with("wait_ms", json!(null)),
+        with("used", uses(MAX_USED_PER_SYNC + 1)),
+        with("used", json!({"": 1})),
+        with("used", json!({"k": "yesterday"})),
+        json!([]),
+    ];
+    for body in refused {
+        let (status, answer) = post(body.clone()).await;
+        assert_eq!(status, 400, "{body}");
+        assert!(answer["detail"].is_string());
+    }
+    assert_eq!(service.number("SELECT COUNT(*) FROM edge_leases").await, 0);
+    assert_eq!(post(with("edge", json!("!".repeat(64)))).await.0, 200);
+    assert_eq!(post(with("used", uses(MAX_USED_PER_SYNC))).await.0, 200);
+    let bare = client().post(format!("{}/edge/v1/sync", service.edge)).json(&good);
+    assert_eq!(read(bare).await.0, 401);
+    let question = json!({"edge": "two words", "digests": []});
+    let verify = client().post(format!("{}/edge/v1/verify", service.edge)).bearer_auth(TOKEN);
+    assert_eq!(read(verify.json(&question)).await.0, 400);
+}
+
+#[tokio::test]
+async fn frequent_requests_of_edges_are_not_logged() {
+    let (service, ..) = Service::with_users().await;
+    Edge::subscribed(&service, "e").await;
+    service.verify(&[]).await;
+    assert_eq!(read(client().get(format!("{}/healthz", service.edge))).await.0, 200);
+    let log = service.log_text();
+    assert!(log.contains("/healthz") && !log.contains("/edge/v1/"), "{log}");
+}
