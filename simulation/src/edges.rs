@@ -1,0 +1,262 @@
+//! The filter's `Edge` with clocks of its own, and the callouts that a proxy makes for it.
+
+use std::collections::BTreeMap;
+
+use edge_key_auth::clock::Moment;
+use edge_key_auth::config::Config;
+use edge_key_auth::flow::{Edge, Step};
+use edge_key_auth::lookup::{CallId, StreamId};
+use edge_key_auth::request::RequestHead;
+use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
+
+use crate::database::{Worth, clock_rate};
+use crate::oracle::Outcome;
+use crate::profile::MS;
+
+/// How long a proxy waits for an answer, beyond what the question allows, in milliseconds.
+const TIMEOUT_MS: u64 = 1_000;
+
+/// A small cache and few waiters, so that the bounds are met.
+const MAX_ACTIVE: usize = 6;
+const MAX_INACTIVE: usize = 2;
+const MAX_WAITERS: usize = 40;
+
+fn configuration() -> Vec<u8> {
+    format!(
+        r#"{{"key_service":{{"cluster":"k"}},"cache":{{"max_active":{MAX_ACTIVE},"max_inactive":{MAX_INACTIVE}}},
+            "lookups":{{"max_digests":8,"max_waiters":{MAX_WAITERS}}}}}"#
+    )
+    .into_bytes()
+}
+
+/// A question on its way.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// A verify.
+    Verify(VerifyRequest),
+    /// A sync.
+    Sync(SyncRequest),
+}
+
+/// Its answer.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// To a verify.
+    Verify(VerifyResponse),
+    /// To a sync.
+    Sync(SyncResponse),
+}
+
+/// A question to be sent.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Its number at this edge.
+    pub id: u32,
+    /// What is asked.
+    pub question: Question,
+    /// How long the proxy waits, in microseconds.
+    pub timeout: u64,
+}
+
+/// Both clocks of an edge.
+#[derive(Clone, Debug)]
+struct Clocks {
+    monotonic_rate: f64,
+    wall_rate: f64,
+    wall_offset_ms: i64,
+    /// How long the machine has been suspended, in microseconds of true time.
+    suspended: u64,
+}
+
+/// One edge, and what its proxy does for it.
+pub struct Node {
+    edge: Edge,
+    clocks: Clocks,
+    /// Which start of this edge it is: answers to an earlier one are nobody's.
+    pub generation: u64,
+    /// It does nothing until then; its clocks run on, or the monotonic one stands still.
+    pub stands_still_until: Option<(u64, bool)>,
+    waiting: BTreeMap<u32, (KeyDigest, u64)>,
+    outstanding: BTreeMap<u32, bool>,
+    next_stream: u32,
+    next_call: u32,
+}
+
+/// A request that was decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided {
+    /// The key it had.
+    pub digest: KeyDigest,
+    /// When it had come.
+    pub arrived: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl Node {
+    /// An edge that has just started.
+    pub fn start(number: usize, generation: u64, random: &mut fastrand::Rng, drift: u32) -> Option<Self> {
+        let config = Config::read(&configuration()).ok()?;
+        let id = format!("edge-{number}-{generation}");
+        let seed = random.u64(..);
+        Some(Node {
+            edge: Edge::new(id, seed, config.policy, config.cache, config.lookups),
+            clocks: Clocks {
+                monotonic_rate: clock_rate(random, drift),
+                wall_rate: clock_rate(random, drift),
+                wall_offset_ms: random.i64(-100_000..100_000),
+                suspended: 0,
+            },
+            generation,
+            stands_still_until: None,
+            waiting: BTreeMap::new(),
+            outstanding: BTreeMap::new(),
+            next_stream: 0,
+            next_call: 0,
+        })
+    }
+
+    /// What the edge's clocks say.
+    fn moment(&self, now: u64) -> Moment {
+        let Clocks { monotonic_rate, wall_rate, wall_offset_ms, suspended } = self.clocks;
+        let monotonic = (now - suspended) as f64 * monotonic_rate / MS as f64;
+        let wall = now as f64 * wall_rate / MS as f64;
+        Moment {
+            monotonic: monotonic as u64,
+            wall: (1_700_000_000_000 + wall_offset_ms + wall as i64) as u64,
+        }
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn set_wall_clock(&mut self, by_ms: i64) {
+        self.clocks.wall_offset_ms += by_ms;
+    }
+
+    /// The machine was suspended for so long: its monotonic clock stood still.
+    pub fn was_suspended(&mut self, microseconds: u64) {
+        self.clocks.suspended += microseconds;
+    }
+
+    /// A request comes; what becomes of it at once, if anything does.
+    pub fn arrive(&mut self, value: &str, arrived: u64, now: u64) -> Option<Decided> {
+        let moment = self.moment(now);
+        let head = RequestHead {
+            method: b"GET",
+            path: b"/api/insights/",
+            bearer_token: Some(value.as_bytes()),
+            is_preflight: false,
+            forged: Vec::new(),
+        };
+        self.next_stream += 1;
+        let digest = KeyDigest::of_value(value);
+        let step = self.edge.arrive(Ok(&head), StreamId(self.next_stream), moment);
+        match outcome(&step) {
+            Some(outcome) => Some(Decided { digest, arrived, outcome }),
+            None => {
+                self.waiting.insert(self.next_stream, (digest, arrived));
+                None
+            }
+        }
+    }
+
+    /// A client that waits goes away.
+    pub fn leave_one(&mut self, random: &mut fastrand::Rng) {
+        let at = random.usize(..self.waiting.len().max(1));
+        if let Some((&stream, &(digest, _))) = self.waiting.iter().nth(at) {
+            self.waiting.remove(&stream);
+            self.edge.leave(&digest, StreamId(stream));
+        }
+    }
+
+    /// A callout ends, with an answer or without; whose requests are decided by it.
+    ///
+    /// # Errors
+    /// A request was decided that did not wait.
+    pub fn ended(&mut self, call: u32, reply: Option<Reply>, now: u64) -> Result<Vec<Decided>, String> {
+        use edge_key_auth::answer::{NoAnswer, synced, verified};
+        let Some(is_sync) = self.outstanding.remove(&call) else { return Ok(Vec::new()) };
+        let moment = self.moment(now);
+        // Through the same JSON as in production, which the edge reads with its own eyes.
+        let body = match &reply {
+            None => None,
+            Some(Reply::Verify(response)) => serde_json::to_vec(response).ok(),
+            Some(Reply::Sync(response)) => serde_json::to_vec(response).ok(),
+        };
+        let status = body.is_some().then_some(200);
+        let body = body.unwrap_or_default();
+        if is_sync {
+            match self.edge.synced(synced(status, &body), moment) {
+                Ok(()) | Err(NoAnswer::Timeout) => return Ok(Vec::new()),
+                Err(other) => return Err(format!("a sync was answered, and yet: {other}")),
+            }
+        }
+        let (steps, outcome) =
+            self.edge.answered(CallId(call), |asked| verified(status, &body, asked), moment);
+        match outcome {
+            Ok(()) | Err(NoAnswer::Timeout) => self.decided(steps),
+            Err(other) => Err(format!("a verify was answered, and yet: {other}")),
+        }
+    }
+
+    fn decided(&mut self, steps: Vec<(StreamId, Step)>) -> Result<Vec<Decided>, String> {
+        let mut decided = Vec::new();
+        for (StreamId(stream), step) in steps {
+            let (digest, arrived) =
+                self.waiting.remove(&stream).ok_or_else(|| format!("request {stream} was answered twice"))?;
+            let outcome = outcome(&step).ok_or_else(|| format!("request {stream} was told to wait again"))?;
+            decided.push(Decided { digest, arrived, outcome });
+        }
+        Ok(decided)
+    }
+
+    /// What the proxy is to send now, and when it is to look again, in microseconds.
+    pub fn pump(&mut self, now: u64) -> (Vec<Call>, Option<u64>) {
+        let moment = self.moment(now);
+        let mut calls = Vec::new();
+        while let Some(digests) = self.edge.next_question() {
+            self.next_call += 1;
+            let request = VerifyRequest { edge: self.edge.id().to_owned(), digests: digests.clone() };
+            self.edge.asked(CallId(self.next_call), digests, moment);
+            self.outstanding.insert(self.next_call, false);
+            calls.push(Call {
+                id: self.next_call,
+                question: Question::Verify(request),
+                timeout: TIMEOUT_MS * MS,
+            });
+        }
+        if let Some(request) = self.edge.next_sync(moment) {
+            self.next_call += 1;
+            self.outstanding.insert(self.next_call, true);
+            let timeout = (TIMEOUT_MS + request.wait_ms) * MS;
+            calls.push(Call { id: self.next_call, question: Question::Sync(request), timeout });
+        }
+        (calls, self.edge.sync_due_in_ms(moment).map(|due| (due + 1) * MS))
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether everything that is bounded is within its bounds.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn check_bounds(&self) -> Result<(), String> {
+        let (active, inactive) = self.edge.remembered();
+        match self.waiting.len() {
+            waiting if active <= MAX_ACTIVE && inactive <= MAX_INACTIVE && waiting <= MAX_WAITERS => Ok(()),
+            waiting => Err(format!("an edge has {active} active, {inactive} inactive, {waiting} waiting")),
+        }
+    }
+}
+
+fn outcome(step: &Step) -> Option<Outcome> {
+    match step {
+        Step::Forward(_) | Step::ForwardPublic => Some(Outcome::Decided(Worth::Good)),
+        Step::Reply(reply) if reply.status == 401 => Some(Outcome::Decided(Worth::Nothing)),
+        Step::Reply(reply) if reply.status == 403 => Some(Outcome::Decided(Worth::Known)),
+        Step::Reply(_) => Some(Outcome::Unavailable),
+        Step::Wait(_) => None,
+    }
+}

@@ -1,0 +1,31 @@
+//! A deterministic simulation of edges and the key service: the production modules themselves, under a scheduler that
+//! delays, loses, repeats and reorders messages, stops and restarts everything, and bends clocks; and an oracle that
+//! checks the promise after every step.
+//!
+//! One seed is one history: [`run`] with the same seed always does the same. `docs/revocation.md` tells what was found.
+//!
+//! - [`profile`]: which faults a seed has. Uniform randomness misses rare interleavings; each seed stresses something.
+//! - [`kernel`]: time, events, and the tasks of the service.
+//! - [`database`]: a model of the database, with the service's `Ledger` on it.
+//! - [`edges`]: the filter's `Edge` with clocks and callouts of its own.
+//! - [`oracle`]: what may happen to a request, and what may not.
+//! - [`world`]: all of it together.
+
+pub mod database;
+pub mod edges;
+pub mod kernel;
+pub mod oracle;
+pub mod profile;
+pub mod world;
+
+pub use oracle::Violation;
+pub use profile::Profile;
+pub use world::{Summary, World};
+
+/// Runs one seed.
+///
+/// # Errors
+/// What went wrong, and when.
+pub fn run(seed: u64) -> Result<Summary, Violation> {
+    World::new(Profile::of_seed(seed)).run()
+}
