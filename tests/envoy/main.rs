@@ -10,10 +10,13 @@
 mod account;
 mod client;
 mod configuration;
+mod cutoff;
 mod keys;
+mod load;
 mod lookups;
 mod outage;
 mod requests;
+mod revocation;
 
 use serde_json::{Value, json};
 use xtask::stack::{Options, Stack};

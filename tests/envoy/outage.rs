@@ -1,8 +1,10 @@
 //! The key service cannot be had.
 
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use xtask::stack::{Options, Stack};
 
 use crate::client::{Response, get, send};
 use crate::{DOCUMENTED, stack_with};
@@ -48,4 +50,33 @@ fn unknown_keys_get_503_until_the_service_is_back_and_nothing_else_is_concerned(
         let first = get(edge, "/api/insights/", DOCUMENTED);
         assert_eq!(first.status, 200, "the first request after it is back: {}", first.text());
     }
+}
+
+/// One worker, so that it is the one whose VM stops.
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
+fn a_panic_costs_its_vm_what_it_knew_and_nothing_else() {
+    let wasm = Some(xtask::paths::panicking_wasm());
+    let options = Options { workers: 1, wasm, ..Options::default() };
+    let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
+    let envoy = &stack.envoys()[0];
+    let edge = envoy.address();
+    for _ in 0..20 {
+        assert_eq!(get(edge, "/api/insights/", DOCUMENTED).status, 200);
+    }
+    sleep(Duration::from_millis(200));
+    let asked = envoy.stats("cluster.key_service.upstream_rq_total").unwrap();
+    let key = format!("Bearer {DOCUMENTED}");
+    let provoked =
+        send(edge, "GET", "/api/insights/", &[("authorization", &key), ("x-provoke-panic", "1")], b"");
+    assert!(provoked.status >= 500, "{}", provoked.status);
+    let began = Instant::now();
+    while get(edge, "/api/insights/", DOCUMENTED).status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(10), "not served again");
+        sleep(Duration::from_millis(50));
+    }
+    assert_eq!(send(edge, "GET", "/decide/", &[], b"").status, 200);
+    assert_eq!(get(edge, "/api/insights/", "phx_wrong").status, 401);
+    let again = envoy.stats("cluster.key_service.upstream_rq_total").unwrap();
+    assert!(again.values().sum::<u64>() > asked.values().sum::<u64>(), "the new VM asked afresh");
 }

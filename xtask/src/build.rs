@@ -1,7 +1,7 @@
 //! `cargo xtask build`: the Wasm module and the key service, as they are deployed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -27,16 +27,28 @@ pub fn all() -> Result<()> {
 /// # Errors
 /// The Wasm target is missing and cannot be added, the build fails, or the module lacks an export.
 pub fn wasm() -> Result<()> {
+    module("building the Wasm module", &[], &paths::built_wasm())
+}
+
+/// Builds a module for the tests alone that panics when a request asks for it.
+///
+/// # Errors
+/// As [`wasm`].
+pub fn panicking_wasm() -> Result<()> {
+    let features = ["--features", "provoke-panic"];
+    module("building the Wasm module that panics, for the tests", &features, &paths::panicking_wasm())
+}
+
+fn module(what: &str, features: &[&str], target: &Path) -> Result<()> {
     require_wasm_target()?;
     let mut build = cargo("build");
-    build.args(["--profile", "wasm", "--target", WASM_TARGET, "--package", "edge-key-auth"]);
-    step("building the Wasm module", build)?;
+    build.args(["--profile", "wasm", "--target", WASM_TARGET, "--package", "edge-key-auth"]).args(features);
+    step(what, build)?;
 
     let built = paths::target().join(WASM_TARGET).join("wasm/edge_key_auth.wasm");
     let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let trimmed = trim(&bytes).with_context(|| format!("cannot trim {}", built.display()))?;
-    let target = paths::built_wasm();
-    fs::write(&target, &trimmed).with_context(|| format!("cannot write {}", target.display()))?;
+    fs::write(target, &trimmed).with_context(|| format!("cannot write {}", target.display()))?;
     println!("==> {}: {} bytes, trimmed from {}", target.display(), trimmed.len(), bytes.len());
     Ok(())
 }

@@ -31,6 +31,11 @@ pub(crate) fn built_wasm() -> PathBuf {
     target().join("edge_key_auth.wasm")
 }
 
+/// What [`crate::build::panicking_wasm`] writes.
+pub fn panicking_wasm() -> PathBuf {
+    target().join("edge_key_auth_panicking.wasm")
+}
+
 /// The key service as [`crate::build::key_service`] builds it.
 pub fn key_service() -> PathBuf {
     target().join("release/key-service")

@@ -28,6 +28,8 @@ pub struct Options {
     pub workers: u32,
     /// Changes to the filter's settings, as a merge patch (RFC 7396).
     pub filter: Value,
+    /// The Wasm module; `None` for the one that is built to be deployed.
+    pub wasm: Option<PathBuf>,
     /// Added to the environment of the key service, and of its commands.
     pub key_service_env: Vec<(String, String)>,
     /// Added to the environment of the Envoys.
@@ -41,6 +43,7 @@ impl Default for Options {
             envoys: 1,
             workers: 2,
             filter: json!({}),
+            wasm: None,
             key_service_env: Vec::new(),
             envoy_env: Vec::new(),
         }

@@ -15,6 +15,7 @@ use crate::{build, envoy, paths};
 /// A build or a test fails; or, where the variable `CI` is set, tests would be skipped.
 pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]) -> Result<()> {
     build::all()?;
+    build::panicking_wasm()?;
     let mut tests = build::cargo("test");
     tests.arg("--workspace").env(paths::WASM_VARIABLE, paths::built_wasm());
     tests.args(cargo_args);

@@ -31,7 +31,7 @@ impl Envoy {
         token: &str,
         options: &Options,
     ) -> Result<Self> {
-        let wasm = built(paths::wasm())?;
+        let wasm = built(options.wasm.clone().unwrap_or_else(paths::wasm))?;
         let setup = Setup {
             admin: at.admin,
             listener: at.listener,

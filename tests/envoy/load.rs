@@ -1,0 +1,78 @@
+//! Clients that never pause: what each of their requests began and ended with.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::client::{Connection, request};
+
+/// When a request began, and its status.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) begun: Instant,
+    pub(crate) status: u16,
+}
+
+/// Connections to every worker of some Envoys, kept from one round to the next.
+pub(crate) struct Clients(Vec<Connection>);
+
+/// Clients at work.
+pub(crate) struct Load<'scope> {
+    stop: &'scope AtomicBool,
+    threads: Vec<ScopedJoinHandle<'scope, Vec<Seen>>>,
+}
+
+/// What a load shares with its clients.
+#[derive(Default)]
+pub(crate) struct Shared {
+    stop: AtomicBool,
+    warm: AtomicUsize,
+}
+
+impl Clients {
+    /// So many connections to each address: the kernel spreads them over the workers.
+    pub(crate) fn connect(addresses: &[SocketAddr], each: usize) -> Self {
+        Clients(
+            addresses.iter().flat_map(|&address| (0..each).map(move |_| Connection::open(address))).collect(),
+        )
+    }
+
+    /// Lets every connection send this key as fast as it can, and returns once each has been served once.
+    pub(crate) fn start<'scope, 'env>(
+        &'env mut self,
+        scope: &'scope Scope<'scope, 'env>,
+        shared: &'scope Shared,
+        key: &str,
+    ) -> Load<'scope> {
+        let count = self.0.len();
+        let mut threads = Vec::new();
+        for connection in &mut self.0 {
+            let bytes = request("GET", "/api/insights/", &[("authorization", &format!("Bearer {key}"))], b"");
+            threads.push(scope.spawn(move || {
+                let mut seen = Vec::new();
+                while !shared.stop.load(Ordering::Relaxed) {
+                    let begun = Instant::now();
+                    let status = connection.send(&bytes).receive().status;
+                    seen.push(Seen { begun, status });
+                    if seen.len() == 1 {
+                        shared.warm.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                seen
+            }));
+        }
+        while shared.warm.load(Ordering::Relaxed) < count {
+            thread::sleep(Duration::from_micros(200));
+        }
+        Load { stop: &shared.stop, threads }
+    }
+}
+
+impl Load<'_> {
+    /// Stops; everything that was seen.
+    pub(crate) fn stop(self) -> Vec<Seen> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    }
+}
