@@ -110,15 +110,18 @@ impl Edge {
             None => {
                 let required = required.clone();
                 self.metrics.count(Counter::CacheMisses);
-                self.wait(digest, required, stream)
+                self.wait(digest, required, stream, now)
             }
         }
     }
 
-    fn wait(&mut self, digest: KeyDigest, required: Scope, stream: StreamId) -> Step {
+    fn wait(&mut self, digest: KeyDigest, required: Scope, stream: StreamId, now: Moment) -> Step {
         let flights = self.lookups.in_flight();
-        match self.lookups.join(digest, Waiter::new(stream, required)) {
-            Err(Full) => self.deny(Denial::Overloaded),
+        match self.lookups.join(digest, Waiter::new(stream, required.clone())) {
+            Err(Full) => {
+                let decision = self.without_answer(&digest, &required, Denial::Overloaded, now);
+                self.conclude(decision, now)
+            }
             Ok(()) => {
                 self.lease.subscribe();
                 if self.lookups.in_flight() == flights {
@@ -158,13 +161,22 @@ impl Edge {
         let mut steps = Vec::new();
         for digest in digests {
             for waiter in self.lookups.land(digest, true) {
-                let stale = self.stale_verdict(digest, now);
-                let decision =
-                    stale.ok_or(Denial::Unavailable).and_then(|verdict| decide(verdict, &waiter.required));
+                let decision = self.without_answer(digest, &waiter.required, Denial::Unavailable, now);
                 steps.push((waiter.stream, self.conclude(decision, now)));
             }
         }
         steps
+    }
+
+    /// What is decided without an answer: the denial, unless an older verdict may be used.
+    fn without_answer(
+        &mut self,
+        digest: &KeyDigest,
+        required: &Scope,
+        denial: Denial,
+        now: Moment,
+    ) -> Result<Grant, Denial> {
+        self.stale_verdict(digest, now).ok_or(denial).and_then(|verdict| decide(verdict, required))
     }
 
     /// What may be used in place of an answer, as far as the configuration allows: an active verdict, for a while after
@@ -249,6 +261,8 @@ impl Edge {
     /// # Errors
     /// Why it brought nothing.
     pub fn synced(&mut self, answer: Result<SyncResponse, NoAnswer>, now: Moment) -> Result<(), NoAnswer> {
+        // A lease that ended before this answer was lost, however soon the next one comes.
+        self.note_lease(now);
         let outcome = answer.inspect_err(|_| self.lease.failed(now)).and_then(|answer| {
             let asked_from_nothing = self.lease.position().is_none();
             self.lease.answered(&answer, now).map_err(|_| NoAnswer::Contradiction)?;

@@ -116,7 +116,9 @@ impl Lease {
             News::Changed(_) => known.is_some(),
         };
         if !follows || known.is_some_and(|position| answer.revision < position.cursor) {
+            // What was known may belong to a history that never was: begin from nothing.
             self.failed(now);
+            (self.position, self.held) = (None, None);
             return Err(Contradiction);
         }
         self.outstanding = None;

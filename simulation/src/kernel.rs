@@ -18,7 +18,7 @@ pub struct TaskId(pub u64);
 /// A step of a transaction, or of waiting for one, that happens later.
 type Work = Box<dyn FnOnce(&mut State, u64) -> Done + Send>;
 
-/// What came of a [`Work`].
+/// What came of a step of a transaction.
 pub enum Done {
     /// The task that waits for it goes on.
     Ready,

@@ -16,6 +16,9 @@ use crate::profile::{MS, Profile};
 /// then some.
 const REST: u64 = 10_000 * MS;
 
+/// How long the requests may take that are sent to every edge when all is well again.
+const LAST_REQUESTS: u64 = 3_000 * MS;
+
 /// No change is begun while more than these are under way: a slow database would never come to rest.
 const MOST_CHANGES: usize = 8;
 
@@ -45,7 +48,7 @@ pub enum Happening {
     /// A question or answer to an edge travels no more.
     Reconnect(usize),
     /// An edge goes on after it stood still.
-    Continues(usize),
+    Continues(usize, u64),
 }
 
 /// What a task of the service has made.
@@ -59,7 +62,6 @@ enum Made {
     },
     /// `covers` is when the last change was committed that is in force with this one.
     Change {
-        digests: Vec<KeyDigest>,
         covers: u64,
         revocation: Option<Revocation>,
         told: Option<KeyDigest>,
@@ -107,6 +109,7 @@ pub struct World {
     tasks: Tasks<Made>,
     service_is_up: bool,
     rests: bool,
+    asks_last: bool,
     oracle: Oracle,
     /// All values there ever were, the key each belongs or belonged to, and its digest.
     values: Vec<(String, String, KeyDigest)>,
@@ -143,6 +146,7 @@ impl World {
             tasks: Tasks::default(),
             service_is_up: true,
             rests: false,
+            asks_last: false,
             oracle: Oracle::default(),
             values: Vec::new(),
             known: Vec::new(),
@@ -182,6 +186,8 @@ impl World {
         let worth = kernel.database.worth(&digest);
         drop(kernel);
         self.oracle.committed(digest, worth, now);
+        // Its value is told once it is in force: from now on it is not nothing.
+        self.oracle.returned(&[digest], now, now);
     }
 
     /// Runs until its time is over and everything has come to rest.
@@ -220,8 +226,11 @@ impl World {
             if now > duration && !self.rests {
                 self.come_to_rest();
             }
-            if now > at_rest {
+            if now > at_rest + LAST_REQUESTS {
                 break;
+            }
+            if now > at_rest && !self.asks_last {
+                self.ask_last();
             }
             match event {
                 Event::Poll(task) => self.poll(task)?,
@@ -246,6 +255,22 @@ impl World {
         let mut kernel = self.kernel();
         kernel.profile.losses = Default::default();
         kernel.profile.outage_gap = None;
+        // Answers come in time from now on.
+        kernel.profile.verify_delay = 50..40 * MS;
+        kernel.profile.sync_delay = 50..40 * MS;
+        kernel.profile.database_delay = 20..5 * MS;
+    }
+
+    /// When everything is well again, every edge must know of every value what it is worth.
+    fn ask_last(&mut self) {
+        self.asks_last = true;
+        let now = self.kernel().now;
+        for edge in 0..self.nodes.len() {
+            // As many as an edge may look up at once.
+            for at in self.known.iter().rev().take(7).copied().collect::<Vec<_>>() {
+                self.happen_after(0, Happening::Arrives(edge, at, now));
+            }
+        }
     }
 
     fn happen(&mut self, happening: Happening) -> Checked {
@@ -278,8 +303,10 @@ impl World {
                 self.cut_off.remove(&edge);
                 Ok(())
             }
-            Happening::Continues(edge) => {
-                if self.nodes[edge].stands_still_until.take().is_some() {
+            Happening::Continues(edge, generation) => {
+                if self.nodes[edge].generation == generation
+                    && self.nodes[edge].stands_still_until.take().is_some()
+                {
                     self.pump(edge, true);
                 }
                 Ok(())
@@ -337,7 +364,7 @@ impl World {
             match outcome {
                 Outcome::Unavailable => {
                     self.summary.unavailable += 1;
-                    if self.calm {
+                    if self.calm || self.asks_last {
                         return Err("a request was not served though nothing had failed".to_owned());
                     }
                 }
@@ -392,17 +419,6 @@ impl World {
             7..=8 => (Touched::Key(id.clone()), Effect::Scope(id, truth)),
             _ => (Touched::User(user.to_string()), Effect::Enable(user, truth)),
         };
-        // What its return will be about: every value that the key or the user has, or ever had.
-        let digests: Vec<KeyDigest> = match &touched {
-            Touched::Key(id) => {
-                self.values.iter().filter(|(_, key, _)| key == id).map(|value| value.2).collect()
-            }
-            Touched::Value(digest) => vec![*digest],
-            Touched::User(_) => {
-                let kernel = self.kernel();
-                kernel.database.keys.values().filter(|key| key.user == user).map(|key| key.digest).collect()
-            }
-        };
         let told = match &effect {
             Effect::Roll(_, digest) => Some(*digest),
             _ => None,
@@ -420,12 +436,12 @@ impl World {
                 begun.change().effect = Some(effect);
                 let Ok(revocation) = begun.commit().await;
                 let covers = ledger.0.lock().database.committed_at(revocation.revision);
-                Made::Change { digests, covers, revocation: Some(revocation), told }
+                Made::Change { covers, revocation: Some(revocation), told }
             } else {
                 // It holds the lock, so whatever made it so was committed before.
                 let covers = ledger.0.lock().now;
                 let Ok(()) = begun.already_so().await;
-                Made::Change { digests, covers, revocation: None, told: None }
+                Made::Change { covers, revocation: None, told: None }
             }
         });
         self.changing.insert(task, began);
@@ -447,19 +463,15 @@ impl World {
         }
     }
 
-    fn changed(
-        &mut self,
-        task: TaskId,
-        digests: &[KeyDigest],
-        covers: u64,
-        revocation: Option<Revocation>,
-    ) -> Checked {
+    fn changed(&mut self, task: TaskId, covers: u64, revocation: Option<Revocation>) -> Checked {
         self.changing.remove(&task);
         let (now, slowest) = {
             let kernel = self.kernel();
             (kernel.now, kernel.profile.database_delay.end)
         };
-        self.oracle.returned(digests, covers, now);
+        // Whoever has acknowledged a revision has applied every one up to it.
+        let all: Vec<KeyDigest> = self.values.iter().map(|value| value.2).collect();
+        self.oracle.returned(&all, covers, now);
         self.summary.changes += 1;
         let Some(revocation) = revocation else { return Ok(()) };
         self.summary.acknowledged += u64::from(revocation.acknowledged > 0);
@@ -478,10 +490,10 @@ impl World {
     fn poll(&mut self, task: TaskId) -> Checked {
         let Some(made) = self.tasks.poll(task, &self.shared) else { return Ok(()) };
         match made {
-            Made::Change { digests, covers, revocation, told } => {
+            Made::Change { covers, revocation, told } => {
                 let is_told = |value: &&(String, String, KeyDigest)| Some(value.2) == told;
                 self.known.extend(self.values.iter().position(|value| is_told(&value)));
-                self.changed(task, &digests, covers, revocation)
+                self.changed(task, covers, revocation)
             }
             Made::Answer { edge, generation, call, reply, is_duplicate } => {
                 if !is_duplicate {
@@ -627,7 +639,8 @@ impl World {
                 if is_suspended {
                     self.nodes[edge].was_suspended(lasts);
                 }
-                self.happen_after(lasts, Happening::Continues(edge));
+                let generation = self.nodes[edge].generation;
+                self.happen_after(lasts, Happening::Continues(edge, generation));
             }
             4 => {
                 let generation = self.nodes[edge].generation + 1;

@@ -270,9 +270,11 @@ fn answers_that_contradict_the_history_are_none() {
         talk.now = T0 + 3_000;
         talk.edge.next_sync(talk.moment()).unwrap();
         assert_eq!(talk.edge.synced(Ok(contradiction), talk.moment()), Err(NoAnswer::Contradiction));
-        assert_eq!(talk.get("/api/insights/", VALID), "for u1 *", "the old lease runs on");
-        talk.now = T0 + 6_000;
-        assert_eq!(talk.get("/api/insights/", VALID), "wait");
+        assert_eq!(talk.get("/api/insights/", VALID), "wait", "nothing that was known counts");
+        talk.now += 100;
+        let request = talk.sync(0, News::Reset);
+        assert_eq!((request.log, request.cursor), (None, None));
+        assert_eq!(talk.get("/api/insights/", VALID), "wait", "the memory is empty");
     }
     let mut talk = warm("");
     talk.edge.next_sync(talk.moment()).unwrap();
@@ -307,6 +309,11 @@ fn a_stale_verdict_is_used_as_long_as_configured_and_only_while_nobody_answers()
         talk.answer(2, None, &[])[0].1.clone()
     };
     let allowed = r#","on_unavailable":{"serve_stale_s":30}"#;
+    let full = r#","on_unavailable":{"serve_stale_s":30},"lookups":{"max_waiters":1}"#;
+    let mut talk = warm(full);
+    talk.now = T0 + 6_000;
+    assert_eq!(talk.get("/api/insights/", VALID), "wait");
+    assert_eq!(talk.get("/api/insights/", VALID), "for u1 *", "when no more can wait, at once");
     assert_eq!(stale("", 0), "503 key_service_unavailable");
     assert_eq!(stale(allowed, 0), "for u1 *");
     assert_eq!(stale(allowed, 29_999), "for u1 *");

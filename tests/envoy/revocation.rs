@@ -49,7 +49,7 @@ fn around(seen: &[Seen], moment: Instant) -> (usize, Vec<u16>) {
 /// Rounds of create, use at full speed everywhere, and delete. Prints how long the deletes took.
 fn rounds(stack: &Stack, count: usize, delete: impl Fn(&Account, &str) -> Option<Value>) {
     let account = Account::demo(stack.key_service());
-    let mut clients = Clients::connect(&addresses(stack), 4);
+    let mut clients = Clients::connect(&addresses(stack), 8);
     let (mut accepted, mut refused, mut took) = (0, 0, Vec::new());
     let questions = counted(stack, QUESTIONS);
     for round in 0..count {

@@ -22,7 +22,7 @@ const PLACES: [(&str, &str); 5] = [
 /// The filter's settings as the file has them, for tests that change them.
 const SETTINGS: &str = r#"{ "key_service": { "cluster": "key_service" } }"#;
 
-/// What takes the place of [`PLACES`].
+/// What takes the place of the marked places of the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup<'a> {
     /// Envoy's admin address.

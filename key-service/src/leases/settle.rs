@@ -1,5 +1,6 @@
 //! Waits until a change is in force at every edge.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use protocol::rules::{Rule, holds};
@@ -19,6 +20,7 @@ pub async fn settle<L: Ledger>(ledger: &L, position: &Position) -> Result<Revoca
     let mut reading = ledger.leases().await?;
     let still_runs = |lease: &Lease, now_ms| lease.ends_at_ms > now_ms;
     let now_ms = reading.now_ms;
+    let forgotten_until_ms = reading.forgotten_until_ms;
     let mut waits_for: Vec<Lease> =
         reading.leases.iter().filter(|lease| still_runs(lease, now_ms)).cloned().collect();
     let mut revocation = Revocation {
@@ -33,9 +35,10 @@ pub async fn settle<L: Ledger>(ledger: &L, position: &Position) -> Result<Revoca
         if !holds(Rule::FrozenWaitSet) {
             waits_for = reading.leases.iter().filter(|lease| still_runs(lease, now_ms)).cloned().collect();
         }
+        let acknowledged: HashMap<&str, u64> =
+            reading.leases.iter().map(|lease| (lease.edge.as_str(), lease.acknowledged)).collect();
         waits_for.retain(|lease| {
-            let known = reading.leases.iter().find(|known| known.edge == lease.edge);
-            if known.is_some_and(|known| known.acknowledged >= position.revision) {
+            if acknowledged.get(lease.edge.as_str()).is_some_and(|revision| *revision >= position.revision) {
                 revocation.acknowledged += 1;
                 return false;
             }
@@ -44,7 +47,7 @@ pub async fn settle<L: Ledger>(ledger: &L, position: &Position) -> Result<Revoca
             runs
         });
         let first_end = waits_for.iter().map(|lease| lease.ends_at_ms).min();
-        let forgotten = (reading.forgotten_until_ms > now_ms).then_some(reading.forgotten_until_ms);
+        let forgotten = (forgotten_until_ms > now_ms).then_some(forgotten_until_ms);
         let Some(next_end) = first_end.into_iter().chain(forgotten).min() else { break };
         let left = Duration::from_millis(u64::try_from(next_end - now_ms).unwrap_or_default());
         ledger.acknowledgements(left.min(POLL)).await;

@@ -126,11 +126,7 @@ pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<
     );
     // Safe: the text is always the same. A boot id is never empty.
     let query = sqlx::query(AssertSqlSafe(update)).bind(boot_id).bind(boot_id.unwrap_or_default());
-    let noticed = query.execute(&mut *connection).await?.rows_affected() > 0;
-    if noticed && boot_id.is_some() {
-        // Those leases are accounted for.
-        sqlx::query("UPDATE revision_log SET longest_lease_ms = 0").execute(connection).await?;
-    }
+    query.execute(connection).await?;
     Ok(())
 }
 
