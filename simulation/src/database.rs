@@ -115,6 +115,11 @@ impl State {
         }
     }
 
+    /// Whether a change is under way, so that nobody else can write.
+    pub fn is_locked(&self) -> bool {
+        self.locked
+    }
+
     /// When a revision was committed.
     pub fn committed_at(&self, revision: u64) -> u64 {
         self.commit_times.get(&revision).copied().unwrap_or_default()

@@ -385,8 +385,12 @@ impl World {
         let gap = self.kernel().profile.change_gap.clone();
         let gap = self.kernel().span(gap);
         self.happen_after(gap, Happening::Change);
-        let keys = self.kernel().database.keys.len();
-        if keys < KEYS {
+        let (keys, is_locked) = {
+            let database = &self.kernel().database;
+            (database.keys.len(), database.is_locked())
+        };
+        // Creating a key writes too, so it waits for a change that has begun: a user who is being disabled gets none.
+        if keys < KEYS && !is_locked {
             let user = self.kernel().random.usize(..USERS);
             self.create_key(user);
         }
