@@ -1,0 +1,86 @@
+//! What happens between edges and the service: delays and losses.
+
+use super::{Checked, CutOff, Happening, World};
+use crate::edges::{Question, Reply};
+use crate::profile::MS;
+
+impl World {
+    /// Whether something of this kind, on its way to or from this edge, is lost.
+    pub(super) fn is_lost(&self, edge: usize, is_sync: bool, thousandths: u32) -> bool {
+        let by_cut = match self.cut_off.get(&edge) {
+            Some(CutOff::Everything) => true,
+            Some(CutOff::Syncs) => is_sync,
+            None => false,
+        };
+        by_cut || self.kernel().random.u32(..1_000) < thousandths
+    }
+
+    pub(super) fn delay(&self, is_sync: bool) -> u64 {
+        let mut kernel = self.kernel();
+        let range =
+            if is_sync { kernel.profile.sync_delay.clone() } else { kernel.profile.verify_delay.clone() };
+        kernel.span(range)
+    }
+
+    /// Sends what an edge's proxy has to send; `is_timer` says that its timer has run out.
+    pub(super) fn pump(&mut self, edge: usize, is_timer: bool) {
+        let now = self.kernel().now;
+        let generation = self.nodes[edge].generation;
+        let (calls, due) = self.nodes[edge].pump(now);
+        for call in calls {
+            let losses = self.kernel().profile.losses;
+            let is_sync = matches!(call.question, Question::Sync(_));
+            self.happen_after(call.timeout, Happening::Answered(edge, generation, call.id, None));
+            let thousandths = if is_sync { losses.sync_requests } else { losses.verify_requests };
+            if self.is_lost(edge, is_sync, thousandths) {
+                continue;
+            }
+            if self.kernel().random.u32(..1_000) < losses.duplicates {
+                let delay = self.delay(is_sync) * 3;
+                self.happen_after(delay, Happening::Asked(edge, generation, call.clone(), true));
+            }
+            let delay = self.delay(is_sync);
+            self.happen_after(delay, Happening::Asked(edge, generation, call, false));
+        }
+        if let Some(due) = due
+            && (is_timer || due <= MS)
+        {
+            self.happen_after(due, Happening::Pump(edge, generation));
+        }
+    }
+
+    pub(super) fn send_back(&mut self, edge: usize, generation: u64, call: u32, reply: Option<Reply>) {
+        let losses = self.kernel().profile.losses;
+        let is_sync = matches!(reply, Some(Reply::Sync(_)));
+        let thousandths = if is_sync { losses.sync_answers } else { losses.verify_answers };
+        if reply.is_some() && self.is_lost(edge, is_sync, thousandths) {
+            return;
+        }
+        let delay = self.delay(is_sync);
+        self.happen_after(delay, Happening::Answered(edge, generation, call, reply));
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        edge: usize,
+        generation: u64,
+        call: u32,
+        reply: Option<Reply>,
+    ) -> Checked {
+        if self.nodes[edge].generation != generation {
+            return Ok(());
+        }
+        if self.waits_for(edge, Happening::Answered(edge, generation, call, reply.clone())) {
+            return Ok(());
+        }
+        let now = self.kernel().now;
+        let decided = self.nodes[edge].ended(call, reply, now)?;
+        self.judge(decided)?;
+        self.pump(edge, true);
+        Ok(())
+    }
+
+    pub(super) fn stands_still(&self, edge: usize) -> bool {
+        self.nodes[edge].stands_still_until.is_some()
+    }
+}
