@@ -19,7 +19,7 @@ pub(crate) struct Clients(Vec<Connection>);
 
 /// Clients at work.
 pub(crate) struct Load<'scope> {
-    stop: &'scope AtomicBool,
+    shared: &'scope Shared,
     threads: Vec<ScopedJoinHandle<'scope, Vec<Seen>>>,
 }
 
@@ -28,6 +28,7 @@ pub(crate) struct Load<'scope> {
 pub(crate) struct Shared {
     stop: AtomicBool,
     warm: AtomicUsize,
+    answered: AtomicUsize,
 }
 
 impl Clients {
@@ -55,6 +56,7 @@ impl Clients {
                     let begun = Instant::now();
                     let status = connection.send(&bytes).receive().status;
                     seen.push(Seen { begun, status });
+                    shared.answered.fetch_add(1, Ordering::Relaxed);
                     if seen.len() == 1 {
                         shared.warm.fetch_add(1, Ordering::Relaxed);
                     }
@@ -65,14 +67,24 @@ impl Clients {
         while shared.warm.load(Ordering::Relaxed) < count {
             thread::sleep(Duration::from_micros(200));
         }
-        Load { stop: &shared.stop, threads }
+        Load { shared, threads }
     }
 }
 
 impl Load<'_> {
+    /// Waits until requests that begin after this moment have been answered, on a busy machine too.
+    pub(crate) fn go_on(&self) {
+        let enough = self.shared.answered.load(Ordering::Relaxed) + 3 * self.threads.len();
+        let began = Instant::now();
+        while self.shared.answered.load(Ordering::Relaxed) < enough {
+            assert!(began.elapsed() < Duration::from_secs(20), "the load has come to a standstill");
+            thread::sleep(Duration::from_micros(500));
+        }
+    }
+
     /// Stops; everything that was seen.
     pub(crate) fn stop(self) -> Vec<Seen> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     }
 }

@@ -57,7 +57,7 @@ fn rounds(stack: &Stack, count: usize, delete: impl Fn(&Account, &str) -> Option
         let shared = Shared::default();
         let (seen, returned) = scope(|scope| {
             let load = clients.start(scope, &shared, &value);
-            sleep(Duration::from_millis(5));
+            load.go_on();
             let began = Instant::now();
             let revocation = delete(&account, &id);
             let returned = Instant::now();
@@ -65,7 +65,7 @@ fn rounds(stack: &Stack, count: usize, delete: impl Fn(&Account, &str) -> Option
             if let Some(revocation) = revocation {
                 assert_eq!(revocation["expired"], 0, "{revocation}");
             }
-            sleep(Duration::from_millis(5));
+            load.go_on();
             (load.stop(), returned)
         });
         let (before, after) = around(&seen, returned);
@@ -105,7 +105,7 @@ fn no_key_is_accepted_after_its_delete_has_returned() {
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn the_command_line_keeps_the_same_promise() {
     let stack = two_envoys(&[]);
-    rounds(&stack, 40, |_, id| {
+    rounds(&stack, 300, |_, id| {
         stack.key_service().run(&["key", "revoke", id], "").unwrap_or_else(|error| panic!("{error:#}"));
         None
     });
