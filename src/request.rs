@@ -4,6 +4,8 @@
 //! decodes `%2e%2e`, the other does not; one takes the first of two `Authorization` headers, the other the last.
 //! Whoever can make them differ walks past every rule, so such a request is refused before any rule is looked at.
 
+use std::borrow::Cow;
+
 use crate::credential;
 use crate::headers::HeaderPairs;
 
@@ -158,7 +160,6 @@ fn check_segment(segment: &[u8]) -> Result<(), Ambiguity> {
         b"." | b".." => return Err(Ambiguity::DotSegment),
         _ => {}
     }
-    let mut decoded = Vec::new();
     let mut bytes = segment.iter();
     while let Some(&byte) = bytes.next() {
         match byte {
@@ -169,23 +170,42 @@ fn check_segment(segment: &[u8]) -> Result<(), Ambiguity> {
                 if must_not_be_escaped(escape) || starts_another {
                     return Err(Ambiguity::PathEncoding);
                 }
-                decoded.push(escape);
             }
             b'\\' | b';' | b'#' | b' ' | 0x7f.. | ..0x20 => return Err(Ambiguity::PathCharacter),
-            // Between escapes, so that what they spell is not taken for one character.
-            _ if !decoded.is_empty() => decoded.push(byte),
             _ => {}
         }
     }
     // What is not UTF-8, an overlong "." or "/" for one, is read in different ways.
-    if std::str::from_utf8(&decoded).is_err() {
+    if std::str::from_utf8(&decoded(segment)).is_err() {
         return Err(Ambiguity::PathEncoding);
     }
     Ok(())
 }
 
+/// A path's segment as a server behind will read it.
+pub(crate) fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
+    if !segment.contains(&b'%') {
+        return Cow::Borrowed(segment);
+    }
+    let mut out = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some((&byte, after)) = rest.split_first() {
+        match (byte, hex_pair(after.first(), after.get(1))) {
+            (b'%', Some(escaped)) => {
+                out.push(escaped);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// The byte that two hexadecimal digits stand for.
-pub(crate) fn hex_pair(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
+fn hex_pair(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
     Some((digit(high)? << 4 | digit(low)?) as u8)
 }

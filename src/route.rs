@@ -1,10 +1,8 @@
 //! Which access a route needs: the table of rules, and the most specific rule for a request.
 
-use std::borrow::Cow;
-
 use protocol::{Action, Scope};
 
-use crate::request::{RequestHead, hex_pair};
+use crate::request::{RequestHead, decoded};
 
 mod template;
 #[cfg(test)]
@@ -156,28 +154,6 @@ impl Node {
         let by_parameter = || self.parameter.as_ref().and_then(|node| node.find(left));
         by_literal.or_else(by_parameter).or(self.rest.as_ref())
     }
-}
-
-/// A segment as the service behind will read it. Escapes that could change a path's structure were refused before.
-fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
-    if !segment.contains(&b'%') {
-        return Cow::Borrowed(segment);
-    }
-    let mut out = Vec::with_capacity(segment.len());
-    let mut rest = segment;
-    while let Some((&byte, after)) = rest.split_first() {
-        match (byte, hex_pair(after.first(), after.get(1))) {
-            (b'%', Some(escaped)) => {
-                out.push(escaped);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    Cow::Owned(out)
 }
 
 /// What the rules of one template say, by method.

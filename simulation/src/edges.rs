@@ -74,8 +74,8 @@ pub struct Node {
     clocks: Clocks,
     /// Which start of this edge it is: answers to an earlier one are nobody's.
     pub generation: u64,
-    /// It does nothing until then; its clocks run on, or the monotonic one stands still.
-    pub stands_still_until: Option<(u64, bool)>,
+    /// It does nothing until then.
+    pub stands_still_until: Option<u64>,
     waiting: BTreeMap<u32, (KeyDigest, u64)>,
     outstanding: BTreeMap<u32, bool>,
     next_stream: u32,

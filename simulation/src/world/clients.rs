@@ -47,7 +47,7 @@ impl World {
 
     /// Whether an edge stands still; then this happens when it goes on.
     pub(super) fn waits_for(&self, edge: usize, happening: Happening) -> bool {
-        let Some((until, _)) = self.nodes[edge].stands_still_until else { return false };
+        let Some(until) = self.nodes[edge].stands_still_until else { return false };
         let left = until.saturating_sub(self.kernel().now) + 1;
         self.happen_after(left, happening);
         true

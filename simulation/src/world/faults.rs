@@ -32,7 +32,7 @@ impl World {
             }
             2 | 3 if !self.stands_still(edge) => {
                 let is_suspended = kind == 3;
-                self.nodes[edge].stands_still_until = Some((now + lasts, is_suspended));
+                self.nodes[edge].stands_still_until = Some(now + lasts);
                 if is_suspended {
                     self.nodes[edge].was_suspended(lasts);
                 }
