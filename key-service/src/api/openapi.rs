@@ -51,8 +51,10 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 /// A body without required fields may be left out.
 fn require_body(operation: &mut Operation, schemas: &BTreeMap<String, RefOr<Schema>>) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
-    let named = body.content.values().find_map(|content| match &content.schema {
-        Some(RefOr::Ref(reference)) => schemas.get(reference.ref_location.rsplit('/').next()?),
+    let named = body.content.values().find_map(|content| match content {
+        RefOr::T(Content { schema: Some(RefOr::Ref(reference)), .. }) => {
+            schemas.get(reference.ref_location.rsplit('/').next()?)
+        }
         _ => None,
     });
     let is_optional = matches!(named, Some(RefOr::T(Schema::Object(object))) if object.required.is_empty());
