@@ -213,6 +213,12 @@ fn connections(most: u32, more: &'static str) -> AnyPoolOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A file does not hang up.
         .test_before_acquire(false)
+        // Where a commit fails, for want of space say, SQLite ends the transaction and sqlx does not notice: every
+        // later one on that connection would fail.
+        .before_acquire(|connection, _| {
+            let is_free = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_free) })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 set_up(connection).await?;
