@@ -6,6 +6,7 @@
 //! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, [`edge_api`] the edges' one, [`server`] runs both;
+//! - `metrics` tells how it does;
 //! - [`cli`] is the command line.
 
 pub mod accounts;
@@ -24,6 +25,7 @@ pub mod leaks;
 pub mod leases;
 pub mod links;
 pub mod management_tokens;
+mod metrics;
 pub mod paging;
 pub mod passwords;
 pub mod server;
@@ -31,4 +33,5 @@ pub mod settling;
 mod store;
 pub mod verdicts;
 
+pub use http::client_address::{InvalidTrustedProxies, TrustedProxies};
 pub use store::{Database, OpenError};

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::api::{self, PublicUrl};
 use crate::edge_api;
 use crate::edge_tokens::EdgeTokens;
+use crate::http::client_address::TrustedProxies;
 use crate::leases::Terms;
 use crate::store::{Database, upkeep};
 
@@ -55,6 +56,8 @@ pub struct Settings {
     pub tokens: EdgeTokens,
     /// The address under which browsers reach the public listener.
     pub public_url: Option<PublicUrl>,
+    /// Whose word counts for where a request came from.
+    pub trusted_proxies: TrustedProxies,
     /// How long entries of the audit log are kept; without it for good.
     pub audit_kept: Option<Duration>,
 }
@@ -116,7 +119,7 @@ impl Server {
         settings: Settings,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let Settings { terms, tokens, public_url, audit_kept } = settings;
+        let Settings { tokens, terms, public_url, trusted_proxies, audit_kept } = settings;
         database.announce_leases(terms.lasts_ms()).await?;
         // The addresses tell the port where the setting left it to the system.
         let (public, edge) = (self.public.local_addr()?, self.edge.local_addr()?);
@@ -125,7 +128,7 @@ impl Server {
         let (stop, stopping) = watch::channel(());
         let public = serve(
             self.public,
-            api::router(database.clone(), terms, public_url),
+            api::router(database.clone(), terms, public_url, trusted_proxies),
             MAX_PUBLIC_CONNECTIONS,
             stopping.clone(),
         );

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::CliError;
 use super::terminal::print_line;
+use crate::TrustedProxies;
 use crate::api::PublicUrl;
 use crate::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
 use crate::leases::Terms;
@@ -35,6 +36,10 @@ pub(super) struct Args {
     /// The address under which browsers reach the public API, such as https://keys.example.com
     #[arg(long, env = "PUBLIC_URL")]
     public_url: Option<PublicUrl>,
+
+    /// The proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
+    trusted_proxies: TrustedProxies,
 
     /// How many days the audit log reaches back; 0 keeps it for good
     #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(..=36_500))]
@@ -64,9 +69,17 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
 
     let Args { hold_ms, lease_ms, lease_margin_ms: margin_ms, .. } = args;
     let terms = Terms { hold_ms, lease_ms, margin_ms }.check()?;
-    let token = |variable| std::env::var(variable).ok();
-    let tokens =
-        EdgeTokens::new(token(TOKEN_VARIABLE).as_deref(), token(PREVIOUS_TOKEN_VARIABLE).as_deref())?;
+    let secret = |variable| std::env::var(variable).ok();
+    let settings = Settings {
+        tokens: EdgeTokens::new(
+            secret(TOKEN_VARIABLE).as_deref(),
+            secret(PREVIOUS_TOKEN_VARIABLE).as_deref(),
+        )?,
+        terms,
+        public_url: args.public_url,
+        trusted_proxies: args.trusted_proxies,
+        audit_kept: (args.audit_retention_days > 0).then(|| DAY.saturating_mul(args.audit_retention_days)),
+    };
     let server = Server::bind(
         Listen { setting: "--listen (LISTEN)", address: args.listen },
         Listen { setting: "--edge-listen (EDGE_LISTEN)", address: args.edge_listen },
@@ -84,14 +97,12 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
 
     if let Some(link) = links::create_first(&database).await? {
         let base =
-            args.public_url.as_ref().map_or_else(|| server.public_base(), |url| Ok(url.to_string()))?;
+            settings.public_url.as_ref().map_or_else(|| server.public_base(), |url| Ok(url.to_string()))?;
         print_line(&format!(
             "There is no user yet. The first admin begins here, once:\n\n  {base}{}\n",
             link.path()
         ))?;
     }
-    let audit_kept = (args.audit_retention_days > 0).then(|| DAY.saturating_mul(args.audit_retention_days));
-    let settings = Settings { terms, tokens, public_url: args.public_url, audit_kept };
     Ok(server.run(database, settings, shutdown).await?)
 }
 

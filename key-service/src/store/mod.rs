@@ -24,6 +24,7 @@ mod news;
 mod recorder;
 mod revision;
 pub(crate) mod sessions;
+pub(crate) mod state;
 pub(crate) mod upkeep;
 pub(crate) mod users;
 pub(crate) mod verdicts;
@@ -148,17 +149,17 @@ impl Database {
         Ok(Database { read_pool, write_pool, record_pool, turns, recorder, news: Arc::default() })
     }
 
+    /// For reading.
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.read_pool
+    }
+
     /// Whether the database answers now.
     ///
     /// # Errors
     /// What the database said instead.
     pub async fn ping(&self) -> sqlx::Result<()> {
         revision::current(&self.read_pool).await.map(drop)
-    }
-
-    /// For reading.
-    pub(crate) fn pool(&self) -> &AnyPool {
-        &self.read_pool
     }
 
     /// The database as the lease protocol uses it.

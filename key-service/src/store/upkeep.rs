@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Database, audit, leases, links, revision};
+use crate::metrics::METRICS;
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -13,6 +14,7 @@ pub(crate) async fn run(database: Database, audit_kept: Option<Duration>) {
     loop {
         interval.tick().await;
         if let Err(error) = forget_the_old(&database, audit_kept).await {
+            METRICS.database_failed();
             tracing::warn!(%error, "what is out of date could not be removed");
         }
     }
