@@ -23,6 +23,7 @@ use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
 use crate::leases::{self, Terms};
 use crate::metrics::{self, METRICS};
+use crate::readiness::{Readiness, Report};
 use crate::store::{Database, state};
 
 /// The most characters of an id that an edge sends.
@@ -38,10 +39,11 @@ const METRICS_PATH: &str = "/metrics";
 struct Service {
     database: Database,
     terms: Terms,
+    readiness: Readiness,
 }
 
 /// The routes of the edge listener.
-pub(crate) fn router(database: Database, terms: Terms, tokens: EdgeTokens) -> Router {
+pub(crate) fn router(database: Database, terms: Terms, tokens: EdgeTokens, readiness: Readiness) -> Router {
     let log = RequestLog {
         listener: "edge",
         at_debug: &[VERIFY_PATH, SYNC_PATH, HEALTH, READINESS, METRICS_PATH],
@@ -58,7 +60,7 @@ pub(crate) fn router(database: Database, terms: Terms, tokens: EdgeTokens) -> Ro
         .route(METRICS_PATH, get(show_metrics))
         .layer(from_fn(complete_errors))
         .layer(from_fn_with_state(log, log_requests))
-        .with_state(Service { database, terms })
+        .with_state(Service { database, terms, readiness })
 }
 
 /// Lets a request in that carries an edge token (RFC 6750, section 2.1), before its body is read.
@@ -122,10 +124,9 @@ async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// Whether the process can do its work: whether the database answers.
-async fn readyz(State(service): State<Service>) -> Result<Json<Value>, ApiError> {
-    service.database.ping().await?;
-    Ok(Json(json!({"status": "ready"})))
+/// Whether the process can do its work.
+async fn readyz(State(service): State<Service>) -> Report {
+    service.readiness.report().await
 }
 
 /// Metrics for Prometheus. Where the database fails, those that it would tell are left out.

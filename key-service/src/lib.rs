@@ -6,7 +6,7 @@
 //! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, [`edge_api`] the edges' one, [`server`] runs both;
-//! - `metrics` tells how it does;
+//! - `metrics` and `readiness` tell how it does;
 //! - [`cli`] is the command line.
 
 pub mod accounts;
@@ -28,6 +28,7 @@ pub mod management_tokens;
 mod metrics;
 pub mod paging;
 pub mod passwords;
+mod readiness;
 pub mod server;
 pub mod settling;
 mod store;

@@ -41,6 +41,10 @@ pub(super) struct Args {
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     trusted_proxies: TrustedProxies,
 
+    /// How long requests are still taken after the signal to end, while /readyz says no already, in milliseconds
+    #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
+    shutdown_delay_ms: u64,
+
     /// How many days the audit log reaches back; 0 keeps it for good
     #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(..=36_500))]
     audit_retention_days: u32,
@@ -79,6 +83,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         public_url: args.public_url,
         trusted_proxies: args.trusted_proxies,
         audit_kept: (args.audit_retention_days > 0).then(|| DAY.saturating_mul(args.audit_retention_days)),
+        shutdown_delay: Duration::from_millis(args.shutdown_delay_ms),
     };
     let server = Server::bind(
         Listen { setting: "--listen (LISTEN)", address: args.listen },
@@ -88,7 +93,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
     let database = Database::open(database_url).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async move {
+    let told_to_end = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -103,7 +108,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
             link.path()
         ))?;
     }
-    Ok(server.run(database, settings, shutdown).await?)
+    Ok(server.run(database, settings, told_to_end).await?)
 }
 
 /// Logs JSON lines to standard error.
@@ -114,6 +119,8 @@ fn start_log() -> Result<(), CliError> {
         .json()
         .flatten_event(true)
         .with_current_span(false)
+        // Where a line cannot be written, neither can the news of that; and trying to would end the task.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_env_filter(filter)
         .init();

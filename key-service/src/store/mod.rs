@@ -15,6 +15,7 @@ use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 pub(crate) mod audit;
 mod filter;
+mod health;
 pub(crate) mod keys;
 mod leases;
 mod ledger;
@@ -152,14 +153,6 @@ impl Database {
     /// For reading.
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.read_pool
-    }
-
-    /// Whether the database answers now.
-    ///
-    /// # Errors
-    /// What the database said instead.
-    pub async fn ping(&self) -> sqlx::Result<()> {
-        revision::current(&self.read_pool).await.map(drop)
     }
 
     /// The database as the lease protocol uses it.

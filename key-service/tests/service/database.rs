@@ -20,6 +20,11 @@ impl Service {
         sqlx::query(statement).execute(&self.sqlite().await).await.unwrap();
     }
 
+    /// Keeps everybody else from writing until it is dropped.
+    pub(crate) async fn lock(&self) -> sqlx::Transaction<'static, sqlx::Sqlite> {
+        self.sqlite().await.begin_with("BEGIN IMMEDIATE").await.unwrap()
+    }
+
     /// What the database answers to a question for a number.
     pub(crate) async fn number(&self, question: &'static str) -> i64 {
         sqlx::query_scalar(question).fetch_one(&self.sqlite().await).await.unwrap()
