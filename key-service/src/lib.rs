@@ -6,7 +6,7 @@
 //! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, [`edge_api`] the edges' one, [`server`] runs both;
-//! - `metrics` and `readiness` tell how it does;
+//! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
 //! - [`cli`] is the command line.
 
 pub mod accounts;
@@ -33,6 +33,7 @@ pub mod server;
 pub mod settling;
 mod store;
 pub mod verdicts;
+pub mod webhooks;
 
 pub use http::client_address::{InvalidTrustedProxies, TrustedProxies};
 pub use store::{Database, OpenError};

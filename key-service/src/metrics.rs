@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     revocation_edges: Family<Outcome, Counter>,
     sign_ins: Family<Outcome, Counter>,
     database_errors: Counter,
+    webhook_attempts: Family<Outcome, Counter>,
 }
 
 /// Where a request went.
@@ -76,6 +77,17 @@ pub(crate) enum SignIn {
     Throttled,
 }
 
+/// How an attempt to deliver to the webhook ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WebhookAttempt {
+    /// The receiver took it.
+    Delivered,
+    /// It will be tried again.
+    Failed,
+    /// It was the last one.
+    GivenUp,
+}
+
 impl Metrics {
     fn new() -> Self {
         let mut metrics = Metrics {
@@ -89,6 +101,7 @@ impl Metrics {
             revocation_edges: outcomes(&["acknowledged", "expired"]),
             sign_ins: outcomes(&["succeeded", "refused", "throttled"]),
             database_errors: Counter::default(),
+            webhook_attempts: outcomes(&["delivered", "failed", "given_up"]),
         };
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let of_process = &mut metrics.registry;
@@ -115,6 +128,8 @@ impl Metrics {
         of_service.register("revocation_edges", help, metrics.revocation_edges.clone());
         of_service.register("sign_ins", "Attempts to sign in", metrics.sign_ins.clone());
         of_service.register("database_errors", "Failures of the database", metrics.database_errors.clone());
+        let help = "Attempts to deliver to the webhook";
+        of_service.register("webhook_attempts", help, metrics.webhook_attempts.clone());
         metrics
     }
 
@@ -187,6 +202,16 @@ impl Metrics {
     pub(crate) fn database_failed(&self) {
         self.database_errors.inc();
     }
+
+    /// A delivery to the webhook was tried.
+    pub(crate) fn webhook_attempt(&self, attempt: WebhookAttempt) {
+        let outcome = match attempt {
+            WebhookAttempt::Delivered => "delivered",
+            WebhookAttempt::Failed => "failed",
+            WebhookAttempt::GivenUp => "given_up",
+        };
+        self.webhook_attempts.get_or_create(&Outcome { outcome }).inc();
+    }
 }
 
 /// What all names begin with, but for those that every process has.
@@ -222,6 +247,11 @@ fn of_database(state: &State) -> Registry {
         ("revision", "Changes made that can alter a verdict", state.revision),
         ("leases_held", "Edges that hold a lease", state.leases_held),
         ("lease_lag_revisions", "How far the last of the edges that hold a lease is behind", state.lag),
+        (
+            "webhook_deliveries_pending",
+            "Messages still to be delivered to the webhook",
+            state.webhooks_pending,
+        ),
     ] {
         registry.register(name, help, ConstGauge::new(value));
     }

@@ -21,6 +21,7 @@ use crate::http::client_address::TrustedProxies;
 use crate::leases::Terms;
 use crate::readiness::Readiness;
 use crate::store::{Database, upkeep};
+use crate::webhooks::{self, Endpoint};
 
 /// Requests that are still in progress this long after the shutdown began are cut off: container engines kill
 /// what does not end within ten seconds.
@@ -63,6 +64,8 @@ pub struct Settings {
     pub audit_kept: Option<Duration>,
     /// How long the service goes on after it was told to end, so that load balancers notice that it is not ready.
     pub shutdown_delay: Duration,
+    /// Where to tell what happened.
+    pub webhook: Option<Endpoint>,
 }
 
 /// Why the service could not run, or not run on.
@@ -123,13 +126,17 @@ impl Server {
         settings: Settings,
         mut told_to_end: impl AsyncFnMut(),
     ) -> Result<(), ServerError> {
-        let Settings { tokens, terms, public_url, trusted_proxies, audit_kept, shutdown_delay } = settings;
+        let Settings { tokens, terms, public_url, trusted_proxies, audit_kept, shutdown_delay, webhook } =
+            settings;
         database.announce_leases(terms.lasts_ms()).await?;
         // The addresses tell the port where the setting left it to the system.
         let (public, edge) = (self.public.local_addr()?, self.edge.local_addr()?);
         tracing::info!(%public, %edge, "listening");
         let mut background = JoinSet::new();
         background.spawn(upkeep::run(database.clone(), audit_kept));
+        if let Some(endpoint) = webhook {
+            background.spawn(webhooks::delivery::run(database.clone(), endpoint));
+        }
         let readiness = Readiness::new(database.clone());
         let (stop, stopping) = watch::channel(());
         let public = serve(

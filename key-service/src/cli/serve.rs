@@ -15,6 +15,7 @@ use crate::leases::Terms;
 use crate::links;
 use crate::server::{Listen, Server, Settings};
 use crate::store::Database;
+use crate::webhooks::{Endpoint, SECRET_VARIABLE, URL_VARIABLE};
 
 /// What is logged unless `RUST_LOG` says otherwise. The session library warns of every expired cookie.
 const DEFAULT_LOG: &str = "info,tower_sessions=error,tower_sessions_core=error";
@@ -23,6 +24,8 @@ const DEFAULT_LOG: &str = "info,tower_sessions=error,tower_sessions_core=error";
 #[command(after_help = "Environment only:
   EDGE_TOKEN           the token that edges authenticate with, 16 characters or more (required)
   EDGE_TOKEN_PREVIOUS  a second token that is accepted while edges change over
+  LEAK_WEBHOOK_URL     where to report leaked keys; goes with the next
+  LEAK_WEBHOOK_SECRET  what those reports are signed with: whsec_ and the Base64 of 24 to 64 random bytes
   RUST_LOG             what to log, such as info or debug")]
 pub(super) struct Args {
     /// Where the public API listens
@@ -84,6 +87,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         trusted_proxies: args.trusted_proxies,
         audit_kept: (args.audit_retention_days > 0).then(|| DAY.saturating_mul(args.audit_retention_days)),
         shutdown_delay: Duration::from_millis(args.shutdown_delay_ms),
+        webhook: Endpoint::new(secret(URL_VARIABLE).as_deref(), secret(SECRET_VARIABLE).as_deref())?,
     };
     let server = Server::bind(
         Listen { setting: "--listen (LISTEN)", address: args.listen },

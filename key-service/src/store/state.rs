@@ -13,13 +13,16 @@ pub(crate) struct State {
     pub(crate) leases_held: i64,
     /// How many changes the last of them has not acknowledged.
     pub(crate) lag: i64,
+    /// How many messages are still to be delivered to the webhook.
+    pub(crate) webhooks_pending: i64,
 }
 
 /// Reads it, as of one moment.
 pub(crate) async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<State> {
     let select = format!(
         "SELECT l.revision, COUNT(e.edge) AS leases_held,
-            COALESCE(MAX(l.revision - CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE 0 END), 0) AS lag
+            COALESCE(MAX(l.revision - CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE 0 END), 0) AS lag,
+            (SELECT COUNT(*) FROM webhook_deliveries) AS webhooks_pending
         FROM revision_log l LEFT JOIN edge_leases e ON e.ends_at > {NOW_MS} GROUP BY l.revision"
     );
     // Safe: the text is always the same.
@@ -28,6 +31,7 @@ pub(crate) async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<State
         revision: row.try_get("revision")?,
         leases_held: row.try_get("leases_held")?,
         lag: row.try_get("lag")?,
+        webhooks_pending: row.try_get("webhooks_pending")?,
     };
     // Without an edge, the outer join's empty row counts as one that has acknowledged nothing.
     if state.leases_held == 0 {

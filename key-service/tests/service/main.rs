@@ -27,3 +27,5 @@ mod startup;
 mod support;
 mod survival;
 mod sync;
+mod webhook_receiver;
+mod webhooks;

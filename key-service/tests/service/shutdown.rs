@@ -55,3 +55,15 @@ async fn a_second_signal_ends_it_at_once() {
     assert!(std::fs::read_to_string(log).unwrap().contains("told to end once more"));
     drop(site);
 }
+
+#[tokio::test]
+async fn a_hanging_webhook_does_not_hold_up_the_end() {
+    let receiver = crate::webhook_receiver::Receiver::start(&[]).await;
+    let service = Site::empty().serve_with(receiver.settings());
+    crate::webhook_receiver::enqueue(&service).await;
+    receiver.next().await;
+    let told = Instant::now();
+    service.signal("-TERM");
+    assert_eq!(end_of(service).await, Some(0));
+    assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
+}
