@@ -30,8 +30,8 @@ use crate::store::{Database, state};
 const MAX_ID_CHARS: usize = 64;
 
 /// Where the service tells how it does, to anybody who reaches the listener.
-const HEALTH: &str = "/healthz";
-const READINESS: &str = "/readyz";
+const HEALTH_PATH: &str = "/healthz";
+const READINESS_PATH: &str = "/readyz";
 const METRICS_PATH: &str = "/metrics";
 
 /// What the handlers share.
@@ -46,7 +46,7 @@ struct Service {
 pub(crate) fn router(database: Database, terms: Terms, tokens: EdgeTokens, readiness: Readiness) -> Router {
     let log = RequestLog {
         listener: "edge",
-        at_debug: &[VERIFY_PATH, SYNC_PATH, HEALTH, READINESS, METRICS_PATH],
+        at_debug: &[VERIFY_PATH, SYNC_PATH, HEALTH_PATH, READINESS_PATH, METRICS_PATH],
         // Nothing here depends on where a request came from.
         proxies: TrustedProxies::default(),
         terms,
@@ -55,8 +55,8 @@ pub(crate) fn router(database: Database, terms: Terms, tokens: EdgeTokens, readi
         .route(VERIFY_PATH, post(verify))
         .route(SYNC_PATH, post(sync))
         .route_layer(from_fn_with_state(Arc::new(tokens), require_token))
-        .route(HEALTH, get(healthz))
-        .route(READINESS, get(readyz))
+        .route(HEALTH_PATH, get(healthz))
+        .route(READINESS_PATH, get(readyz))
         .route(METRICS_PATH, get(show_metrics))
         .layer(from_fn(complete_errors))
         .layer(from_fn_with_state(log, log_requests))
