@@ -3,6 +3,7 @@
 //! Where things are:
 //! - [`accounts`], [`keys`] and [`verdicts`] do the work, for the command line and for HTTP alike;
 //! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
+//! - [`scan`] finds keys where they should not be;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, [`edge_api`] the edges' one, [`server`] runs both;
 //! - [`cli`] is the command line.
@@ -19,6 +20,7 @@ pub mod key_fields;
 pub mod keys;
 pub mod leases;
 pub mod passwords;
+pub mod scan;
 pub mod server;
 mod store;
 pub mod verdicts;

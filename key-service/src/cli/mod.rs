@@ -13,7 +13,9 @@ use crate::server::ServerError;
 use crate::store::{Database, OpenError};
 
 mod key;
+mod progress;
 mod revocation;
+mod scan;
 mod serve;
 mod terminal;
 mod user;
@@ -45,7 +47,33 @@ enum Command {
     User(user::Command),
     /// Manage personal API keys
     #[command(subcommand)]
-    Key(key::Command),
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    #[command(flatten)]
+    Stored(key::Command),
+    /// Find generated keys in files or standard input, by their format alone
+    Scan(scan::Args),
+}
+
+/// How a command that was carried out ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All is as it should be.
+    Done,
+    /// It was done, and somebody should look at what it says: exit code 3.
+    NeedsALook,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => ExitCode::SUCCESS,
+            Outcome::NeedsALook => ExitCode::from(3),
+        }
+    }
 }
 
 /// Why a command failed, in one line.
@@ -84,6 +112,9 @@ enum CliError {
     /// The two passwords typed differ.
     #[error("the two passwords differ")]
     PasswordsDiffer,
+    /// Some of the files to scan could not be read.
+    #[error("{0} of the files could not be read")]
+    Unread(usize),
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -93,7 +124,7 @@ impl Cli {
     /// Runs the command. What keeps it from being carried out is told in one line on standard error.
     pub async fn run(self) -> ExitCode {
         match self.carry_out().await {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(outcome) => outcome.into(),
             Err(error) => {
                 // Without a standard error, the exit code has to do.
                 let _ = terminal::tell(&format!("key-service: {error}"));
@@ -102,11 +133,15 @@ impl Cli {
         }
     }
 
-    async fn carry_out(self) -> Result<(), CliError> {
+    async fn carry_out(self) -> Result<Outcome, CliError> {
         match self.command {
-            Command::Serve(args) => serve::run(args, &self.database_url).await,
-            Command::User(command) => user::run(command, &Database::open(&self.database_url).await?).await,
-            Command::Key(command) => key::run(command, &Database::open(&self.database_url).await?).await,
+            Command::Key(KeyCommand::Scan(args)) => return scan::run(args),
+            Command::Serve(args) => serve::run(args, &self.database_url).await?,
+            Command::User(command) => user::run(command, &Database::open(&self.database_url).await?).await?,
+            Command::Key(KeyCommand::Stored(command)) => {
+                key::run(command, &Database::open(&self.database_url).await?).await?
+            }
         }
+        Ok(Outcome::Done)
     }
 }

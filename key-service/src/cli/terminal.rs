@@ -60,6 +60,12 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     Ok(print_line(&harmless_json(&json))?)
 }
 
+/// Prints a value as JSON on a single line.
+pub(super) fn print_json_line(value: &impl Serialize) -> Result<(), CliError> {
+    let json = serde_json::to_string(value).map_err(io::Error::other)?;
+    Ok(print_line(&harmless_json(&json))?)
+}
+
 /// Tells people something on standard error, out of the way of scripts.
 pub(super) fn tell(message: &str) -> io::Result<()> {
     writeln!(io::stderr().lock(), "{}", harmless(message))

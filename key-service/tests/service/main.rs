@@ -10,6 +10,7 @@ mod edge;
 mod history;
 mod keys;
 mod revocation;
+mod scan;
 mod scripted_edge;
 mod sessions;
 mod startup;
