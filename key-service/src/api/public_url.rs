@@ -1,5 +1,6 @@
 //! Where browsers reach the service: the origin it trusts, and whether its cookies may travel unencrypted.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,6 +24,12 @@ pub struct PublicUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write http:// or https://, a host and if need be a port, nothing else")]
 pub struct InvalidPublicUrl;
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)
+    }
+}
 
 impl FromStr for PublicUrl {
     type Err = InvalidPublicUrl;
