@@ -97,7 +97,7 @@ pub enum AccountError {
 }
 
 /// The form in which an e-mail address is stored and compared.
-fn normal_email(email: &str) -> Result<String, Invalid> {
+pub(crate) fn normal_email(email: &str) -> Result<String, Invalid> {
     let email = email.trim().to_lowercase();
     let (name, domain) = email.split_once('@').unwrap_or_default();
     let odd = |c: char| c.is_whitespace() || c.is_control();

@@ -31,6 +31,7 @@ pub mod scan;
 pub mod server;
 pub mod settling;
 mod store;
+pub mod transfer;
 pub mod verdicts;
 
 pub use store::{Database, OpenError};

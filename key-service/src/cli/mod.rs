@@ -1,5 +1,6 @@
 //! The command line: `serve`, and the management of users and keys on the same database.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -12,8 +13,13 @@ use crate::leases::LeaseTooShort;
 use crate::links::LinkError;
 use crate::server::ServerError;
 use crate::store::{Database, OpenError};
+use crate::transfer::export::ExportError;
+use crate::transfer::import::ImportError;
 
+mod export;
+mod import;
 mod key;
+mod private_file;
 mod progress;
 mod revocation;
 mod scan;
@@ -49,6 +55,10 @@ enum Command {
     /// Manage personal API keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Take in keys from CSV or JSON lines, by the digests of their values
+    Import(import::Args),
+    /// Write all keys into a file that import takes, without their values
+    Export(export::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -122,6 +132,28 @@ enum CliError {
     /// Some of the files to scan could not be read.
     #[error("{0} of the files could not be read")]
     Unread(usize),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] private_file::FileError),
+    /// An import ended before its last line.
+    #[error("{}: {source}; what went in before is in", path.display())]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What ended it.
+        source: ImportError,
+    },
+    /// The keys could not be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -141,13 +173,16 @@ impl Cli {
     }
 
     async fn carry_out(self) -> Result<Outcome, CliError> {
+        let url = &self.database_url;
         match self.command {
-            Command::Key(KeyCommand::Scan(args)) => return scan::run(args),
-            Command::Serve(args) => serve::run(args, &self.database_url).await?,
-            Command::User(command) => user::run(command, &Database::open(&self.database_url).await?).await?,
+            Command::Serve(args) => serve::run(args, url).await?,
+            Command::User(command) => user::run(command, url).await?,
             Command::Key(KeyCommand::Stored(command)) => {
-                key::run(command, &Database::open(&self.database_url).await?).await?
+                key::run(command, &Database::open_existing(url).await?).await?;
             }
+            Command::Key(KeyCommand::Scan(args)) => return scan::run(args),
+            Command::Import(args) => return import::run(args, url).await,
+            Command::Export(args) => export::run(args, &Database::open_existing(url).await?).await?,
         }
         Ok(Outcome::Done)
     }

@@ -68,7 +68,11 @@ pub(super) struct AddArgs {
     if_absent: bool,
 }
 
-pub(super) async fn run(command: Command, database: &Database) -> Result<(), CliError> {
+pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliError> {
+    let database = &match command {
+        Command::Add(_) => Database::open(database_url).await?,
+        _ => Database::open_existing(database_url).await?,
+    };
     let by = Actor::command_line();
     match command {
         Command::Add(args) => add(args, &by, database).await,

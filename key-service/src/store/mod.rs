@@ -24,6 +24,7 @@ mod news;
 mod recorder;
 mod revision;
 pub(crate) mod sessions;
+pub(crate) mod transfer;
 pub(crate) mod upkeep;
 pub(crate) mod users;
 pub(crate) mod verdicts;
@@ -82,6 +83,9 @@ pub enum OpenError {
     /// The URL names no file.
     #[error("--database-url (DATABASE_URL): a database in memory would forget its keys; name a file")]
     InMemory,
+    /// There is no file, and this command does not make one.
+    #[error("--database-url (DATABASE_URL): there is no database {}", .0.display())]
+    Missing(PathBuf),
     /// The file is missing and cannot be made.
     #[error("--database-url (DATABASE_URL): cannot create {}: {source}", path.display())]
     Create {
@@ -114,16 +118,25 @@ impl Database {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(url: &str) -> Result<Self, OpenError> {
-        if !url.starts_with("sqlite:") {
-            return Err(OpenError::Url);
-        }
-        let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
-        let path = options.get_filename().to_owned();
-        if url.contains(":memory:") || url.contains("mode=memory") || path.as_os_str().is_empty() {
-            return Err(OpenError::InMemory);
-        }
+        let path = file_of(url)?;
         create_private(&path).map_err(|source| OpenError::Create { path: path.clone(), source })?;
+        Self::open_file(url, path).await
+    }
 
+    /// The same, but without a file there is no database.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_existing(url: &str) -> Result<Self, OpenError> {
+        let path = file_of(url)?;
+        match path.try_exists() {
+            Ok(true) => Self::open_file(url, path).await,
+            Ok(false) => Err(OpenError::Missing(path)),
+            Err(source) => Err(OpenError::Use { path, source: source.into() }),
+        }
+    }
+
+    async fn open_file(url: &str, path: PathBuf) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let unusable = |source| OpenError::Use { path: path.clone(), source };
         // On a connection of its own: a pool would try again and again, and then say only that time ran out.
@@ -193,6 +206,19 @@ impl Database {
             pool.close().await;
         }
     }
+}
+
+/// The database file of a URL.
+fn file_of(url: &str) -> Result<PathBuf, OpenError> {
+    if !url.starts_with("sqlite:") {
+        return Err(OpenError::Url);
+    }
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
+    let path = options.get_filename().to_owned();
+    if url.contains(":memory:") || url.contains("mode=memory") || path.as_os_str().is_empty() {
+        return Err(OpenError::InMemory);
+    }
+    Ok(path)
 }
 
 /// `None` where the system does not tell.

@@ -17,3 +17,4 @@ mod startup;
 mod support;
 mod survival;
 mod sync;
+mod transfer;
