@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::CliError;
 use super::private_file::PrivateFile;
-use super::terminal::tell;
+use super::terminal::{counted, tell};
+use crate::audit::Actor;
 use crate::store::Database;
 use crate::transfer::{Format, export::export};
 
@@ -29,15 +30,16 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError> {
+    let by = Actor::command_line();
     let count = match &args.file {
         Some(path) => {
             let file = PrivateFile::begin(path, args.force)?;
-            let count = export(database, args.format, BufWriter::new(file.file())).await?;
+            let count = export(database, &by, args.format, BufWriter::new(file.file())).await?;
             file.finish()?;
             count
         }
-        None => export(database, args.format, BufWriter::new(io::stdout().lock())).await?,
+        None => export(database, &by, args.format, BufWriter::new(io::stdout().lock())).await?,
     };
-    let keys = if count == 1 { "key" } else { "keys" };
-    Ok(tell(&format!("exported {count} {keys}, each with the digest of its current value alone"))?)
+    let keys = counted(count, "key");
+    Ok(tell(&format!("exported {keys}, each with the digest of its current value alone"))?)
 }

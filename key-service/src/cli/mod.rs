@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::accounts::AccountError;
+use crate::backup::BackupError;
 use crate::edge_tokens::TokenError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
@@ -16,6 +17,7 @@ use crate::store::{Database, OpenError};
 use crate::transfer::export::ExportError;
 use crate::transfer::import::ImportError;
 
+mod backup;
 mod export;
 mod import;
 mod key;
@@ -59,6 +61,8 @@ enum Command {
     Import(import::Args),
     /// Write all keys into a file that import takes, without their values
     Export(export::Args),
+    /// Copy the database into a file to restore from, while the service runs
+    Backup(backup::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -154,6 +158,9 @@ enum CliError {
     /// The keys could not be exported.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// The database could not be backed up.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -182,6 +189,7 @@ impl Cli {
             }
             Command::Key(KeyCommand::Scan(args)) => return scan::run(args),
             Command::Import(args) => return import::run(args, url).await,
+            Command::Backup(args) => backup::run(args, &Database::open_existing(url).await?).await?,
             Command::Export(args) => export::run(args, &Database::open_existing(url).await?).await?,
         }
         Ok(Outcome::Done)

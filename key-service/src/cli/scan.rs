@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::terminal::{print_line, tell};
+use super::terminal::{counted, harmless, print_json_line, print_line, tell};
 use super::{CliError, Outcome, progress};
 use crate::scan::{Found, Scanner};
 
@@ -68,8 +68,7 @@ pub(super) fn run(args: Args) -> Result<Outcome, CliError> {
         }
         bar.finish_and_clear();
     }
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    tell(&format!("found {} in {}", count(keys, "key"), count(files.len(), "file")))?;
+    tell(&format!("found {} in {}", counted(keys, "key"), counted(files.len() as u64, "file")))?;
     match (unread, keys) {
         (0, 0) => Ok(Outcome::Done),
         (0, _) => Ok(Outcome::NeedsALook),
@@ -82,13 +81,7 @@ fn print(name: &str, found: &Found, json: bool) -> Result<(), CliError> {
     let mask_value = key.mask();
     if json {
         let digest = key.digest().to_hex();
-        return super::terminal::print_json_line(&Line {
-            file: name,
-            line: *line,
-            column: *column,
-            mask_value,
-            digest,
-        });
+        return print_json_line(&Line { file: name, line: *line, column: *column, mask_value, digest });
     }
-    Ok(print_line(&super::terminal::harmless(&format!("{name}:{line}:{column}: {mask_value}")))?)
+    Ok(print_line(&harmless(&format!("{name}:{line}:{column}: {mask_value}")))?)
 }

@@ -49,6 +49,11 @@ pub(super) fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]])
     Ok(())
 }
 
+/// A number of things: `1 key`, `2 keys`.
+pub(super) fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Prints one line to standard output, for scripts.
 pub(super) fn print_line(line: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")

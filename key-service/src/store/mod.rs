@@ -14,6 +14,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 mod filter;
 pub(crate) mod keys;
 mod leases;

@@ -7,9 +7,11 @@ use std::io::{self, Write};
 
 use protocol::{KeyDigest, ScopeSet};
 use serde::Serialize;
+use serde_json::json;
 
 use super::csv::CsvWriter;
 use super::{DIGEST_PREFIX, FIELDS, Format};
+use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::keys::Key;
 use crate::store::{Database, transfer as store};
@@ -41,7 +43,12 @@ pub enum ExportError {
 ///
 /// # Errors
 /// See [`ExportError`].
-pub async fn export(database: &Database, format: Format, output: impl Write) -> Result<u64, ExportError> {
+pub async fn export(
+    database: &Database,
+    by: &Actor,
+    format: Format,
+    output: impl Write,
+) -> Result<u64, ExportError> {
     let mut writer = match format {
         Format::Csv => Writer::Csv(Box::new(CsvWriter::new(output, &FIELDS)?)),
         Format::Jsonl => Writer::Jsonl(output),
@@ -59,6 +66,11 @@ pub async fn export(database: &Database, format: Format, output: impl Write) -> 
         }
     }
     writer.finish()?;
+    let detail = json!({ "keys": count });
+    let event = Event { action: Action::DatabaseExported, user_id: None, subject: None, detail: &detail };
+    let mut write = database.begin_write().await?;
+    audit::record(write.connection(), by, event).await?;
+    write.commit().await?;
     Ok(count)
 }
 

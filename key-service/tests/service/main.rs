@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api_errors;
+mod backup;
 mod cli;
 mod database;
 mod edge;

@@ -139,10 +139,8 @@ fn what_is_exported_is_imported_elsewhere_just_the_same() {
     let (site, elsewhere) = (Site::with_users(), Site::with_users());
     let labels = ["=1+1", "'=1", "'quoted'", "+a\"b\",c", "-two\nlines", "@x", "鍵 <b>\u{1b}[2J"];
     for label in labels {
-        site.ok(
-            &["key", "create", "--user", DEMO, "--label", label, "--scopes", "insight:read,query:read"],
-            "",
-        );
+        let label = format!("--label={label}");
+        site.ok(&["key", "create", "--user", DEMO, &label, "--scopes", "insight:read,query:read"], "");
     }
     let create = ["key", "create", "--user", OTHER, "--label", "rolled", "--scopes", "*", "--json"];
     let id = text(&site.json(&create), "id").to_owned();
