@@ -181,14 +181,6 @@ pub(crate) async fn insert(
     Ok(log(connection, by, Action::UserAdded, &user.id, &detail).await?)
 }
 
-/// All users, by e-mail address.
-///
-/// # Errors
-/// The database failed.
-pub async fn list(database: &Database) -> Result<Vec<User>, AccountError> {
-    Ok(users::list(database.pool()).await?)
-}
-
 /// Users whose address contains a text, by address.
 ///
 /// # Errors

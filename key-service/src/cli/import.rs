@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::key::scope_texts;
+use super::arguments::scope_texts;
 use super::private_file::PrivateFile;
 use super::terminal::{print_json, print_table, tell};
 use super::{CliError, Outcome, progress};

@@ -12,21 +12,25 @@ use crate::invalid::Invalid;
 use crate::keys::KeyError;
 use crate::leases::LeaseTooShort;
 use crate::links::LinkError;
+use crate::management_tokens;
 use crate::server::ServerError;
 use crate::store::{Database, OpenError};
 use crate::transfer::export::ExportError;
 use crate::transfer::import::ImportError;
 
+mod arguments;
 mod backup;
 mod export;
 mod import;
 mod key;
+mod oversight;
 mod private_file;
 mod progress;
 mod revocation;
 mod scan;
 mod serve;
 mod terminal;
+mod token;
 mod user;
 
 /// Keeps accounts and personal API keys, and tells edges what a key is worth.
@@ -57,6 +61,17 @@ enum Command {
     /// Manage personal API keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Manage what automation authenticates with
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Show who did what to which user, key or token, newest first
+    Audit(oversight::AuditArgs),
+    /// Show the edges that hold a lease now, and how far each has come
+    Edges {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Take in keys from CSV or JSON lines, by the digests of their values
     Import(import::Args),
     /// Write all keys into a file that import takes, without their values
@@ -117,8 +132,14 @@ enum CliError {
     Key(#[from] KeyError),
     /// The database failed while a change came into force.
     #[error("the database failed; the change is made, but not known to be in force everywhere: {0}")]
-    Settling(#[from] sqlx::Error),
-    /// The link for the first admin could not be made.
+    Settling(sqlx::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A management token could not be made or revoked.
+    #[error(transparent)]
+    ManagementToken(#[from] management_tokens::TokenError),
+    /// A one-time link could not be made.
     #[error(transparent)]
     Link(#[from] LinkError),
     /// The value of `--value-stdin` is no key.
@@ -188,6 +209,9 @@ impl Cli {
                 key::run(command, &Database::open_existing(url).await?).await?;
             }
             Command::Key(KeyCommand::Scan(args)) => return scan::run(args),
+            Command::Token(command) => token::run(command, &Database::open_existing(url).await?).await?,
+            Command::Audit(args) => oversight::audit(args, &Database::open_existing(url).await?).await?,
+            Command::Edges { json } => oversight::edges(json, &Database::open_existing(url).await?).await?,
             Command::Import(args) => return import::run(args, url).await,
             Command::Backup(args) => backup::run(args, &Database::open_existing(url).await?).await?,
             Command::Export(args) => export::run(args, &Database::open_existing(url).await?).await?,

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Write};
 use serde::Serialize;
 
 use super::CliError;
+use crate::clock::Timestamp;
 
 /// Whether a terminal would obey a character instead of showing it, or turn the reading direction.
 fn steers(c: char) -> bool {
@@ -47,6 +48,11 @@ pub(super) fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]])
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// A time in a table.
+pub(super) fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| at.to_string())
 }
 
 /// A number of things: `1 key`, `2 keys`.

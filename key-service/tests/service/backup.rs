@@ -62,9 +62,9 @@ async fn a_backup_of_a_running_service_holds_keys_and_no_sessions_links_or_lease
     assert_eq!(old_session.get("/api/users/@me/").await.0, 401);
 }
 
-#[tokio::test]
-async fn a_backup_replaces_no_file() {
-    let site = tokio::task::spawn_blocking(Site::with_users).await.unwrap();
+#[test]
+fn a_backup_replaces_no_file() {
+    let site = Site::with_users();
     fs::write(site.dir.path().join("backup.db"), "precious").unwrap();
     assert!(site.fails(&["backup", "backup.db"], "").contains("backup.db is there already"));
     assert_eq!(fs::read(site.dir.path().join("backup.db")).unwrap(), b"precious");

@@ -6,6 +6,7 @@
 mod api_errors;
 mod backup;
 mod cli;
+mod cli_management;
 mod database;
 mod edge;
 mod history;

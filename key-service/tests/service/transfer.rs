@@ -119,7 +119,7 @@ fn a_user_gets_ten_keys_at_most() {
 
 #[tokio::test]
 async fn users_are_added_if_asked_for_and_cannot_sign_in_yet() {
-    let service = Site::with_users().serve();
+    let (service, ..) = Service::with_users().await;
     let new = "new@example.com";
     let file = [HEAD, &line(new, "one", "phx_1"), &line("New@Example.com", "two", "phx_2")].concat();
     let create = ["--create-users", "--permissions", "insight:write"];
