@@ -5,8 +5,7 @@ use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 use uuid::Uuid;
 
 use super::filter::Filter;
-use super::leases::MAX_ROWS;
-use super::{NOW_MS, rows_of};
+use super::{NOW_MS, ROWS_AT_ONCE, rows_of};
 use crate::audit::{Actor, AuditSearch, Entry, Event};
 use crate::paging::Found;
 
@@ -40,7 +39,7 @@ pub(crate) async fn insert(
     by: &Actor,
     events: &[Event<'_>],
 ) -> sqlx::Result<()> {
-    for events in events.chunks(MAX_ROWS) {
+    for events in events.chunks(ROWS_AT_ONCE) {
         let next = 6 * events.len() + 1;
         let actor = (next..next + 5).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
         let insert = format!(
@@ -52,7 +51,7 @@ pub(crate) async fn insert(
             rows_of(6, events.len())
         );
         // Safe: the text depends on the number of entries alone.
-        let mut query = sqlx::query(AssertSqlSafe(insert)).persistent(events.len() == 1);
+        let mut query = sqlx::query(AssertSqlSafe(insert));
         for event in events {
             let (subject_id, subject_name) = event.subject.unzip();
             query = query

@@ -285,6 +285,10 @@ fn digest(hex: String) -> sqlx::Result<KeyDigest> {
         .map_err(|error| sqlx::Error::ColumnDecode { index: "digest".to_owned(), source: error.into() })
 }
 
+/// How many rows of several columns one statement inserts best: SQLite looks each parameter up by its name among all of
+/// the statement, so that many together take longer than few at a time.
+const ROWS_AT_ONCE: usize = 40;
+
 /// The rows of a `VALUES` list: `($1, $2), ($3, $4)` for two rows of two columns.
 fn rows_of(columns: usize, rows: usize) -> String {
     let row = |row: usize| {

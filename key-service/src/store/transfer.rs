@@ -6,7 +6,7 @@ use protocol::KeyDigest;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, FromRow, Row};
 
-use super::{digest, rows_of};
+use super::{ROWS_AT_ONCE, digest, rows_of};
 use crate::keys::Key;
 use crate::transfer::export::Exported;
 use crate::transfer::import::{Holder, Present};
@@ -67,37 +67,36 @@ pub(crate) async fn insert_keys(
     connection: &mut AnyConnection,
     keys: &[(Key, KeyDigest)],
 ) -> sqlx::Result<()> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let insert = format!(
-        "INSERT INTO api_keys
-            (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at)
-        VALUES {}",
-        rows_of(9, keys.len())
-    );
-    // Safe, as the next: the text depends on the number of rows alone.
-    let mut query = sqlx::query(AssertSqlSafe(insert)).persistent(false);
-    for (key, _) in keys {
-        query = query
-            .bind(&key.id)
-            .bind(&key.user_id)
-            .bind(&key.label)
-            .bind(&key.mask_value)
-            .bind(key.scopes.to_string())
-            .bind(key.created_at)
-            .bind(key.last_used_at)
-            .bind(key.last_rolled_at)
-            .bind(key.expires_at);
-    }
-    query.execute(&mut *connection).await?;
+    for keys in keys.chunks(ROWS_AT_ONCE) {
+        let insert = format!(
+            "INSERT INTO api_keys
+                (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at)
+            VALUES {}",
+            rows_of(9, keys.len())
+        );
+        // Safe, as the next: the text depends on the number of rows alone.
+        let mut query = sqlx::query(AssertSqlSafe(insert));
+        for (key, _) in keys {
+            query = query
+                .bind(&key.id)
+                .bind(&key.user_id)
+                .bind(&key.label)
+                .bind(&key.mask_value)
+                .bind(key.scopes.to_string())
+                .bind(key.created_at)
+                .bind(key.last_used_at)
+                .bind(key.last_rolled_at)
+                .bind(key.expires_at);
+        }
+        query.execute(&mut *connection).await?;
 
-    let insert = format!("INSERT INTO key_digests (digest, key_id) VALUES {}", rows_of(2, keys.len()));
-    let mut query = sqlx::query(AssertSqlSafe(insert)).persistent(false);
-    for (key, digest) in keys {
-        query = query.bind(digest.to_hex()).bind(&key.id);
+        let insert = format!("INSERT INTO key_digests (digest, key_id) VALUES {}", rows_of(2, keys.len()));
+        let mut query = sqlx::query(AssertSqlSafe(insert));
+        for (key, digest) in keys {
+            query = query.bind(digest.to_hex()).bind(&key.id);
+        }
+        query.execute(&mut *connection).await?;
     }
-    query.execute(connection).await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Takes keys in from a file, so that a running service and its edges do not notice.
 //!
 //! No revision is raised: no edge can hold an active verdict on a digest that is no key's, and an inactive one lives a
-//! few seconds. The lines go in by chunks, each in a transaction of its own; whoever else wants to write gets as much
+//! few seconds. The lines go in by chunks, each in a transaction of its own; whoever else wants to write gets half as much
 //! time in between. What was committed before an interruption is found unchanged by the next run.
 
 use std::collections::hash_map::Entry;
@@ -23,7 +23,7 @@ use crate::keys::{Key, MAX_KEYS_PER_USER};
 use crate::store::{Database, transfer as store};
 
 /// How many lines go into one transaction at most.
-pub const CHUNK_LINES: usize = 500;
+pub const CHUNK_LINES: usize = 1_000;
 
 /// How long others get to write after each chunk at least.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
@@ -156,7 +156,7 @@ impl<'a> Import<'a> {
             self.log(write.connection(), &additions.keys).await?;
             write.commit().await?;
             // SQLite has no queue for other processes: they look again, up to a tenth of a second later.
-            tokio::time::sleep(began.elapsed().max(LEAST_PAUSE)).await;
+            tokio::time::sleep((began.elapsed() / 2).max(LEAST_PAUSE)).await;
         }
         refused.sort_by_key(|refused| refused.line);
         summary.refused += refused.len() as u64;
