@@ -8,6 +8,7 @@
 //!   be;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, [`edge_api`] the edges' one, [`server`] runs both;
+//! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
 //! - [`cli`] is the command line.
 
 pub mod accounts;
@@ -27,13 +28,17 @@ pub mod leaks;
 pub mod leases;
 pub mod links;
 pub mod management_tokens;
+mod metrics;
 pub mod paging;
 pub mod passwords;
+mod readiness;
 pub mod scan;
 pub mod server;
 pub mod settling;
 mod store;
 pub mod transfer;
 pub mod verdicts;
+pub mod webhooks;
 
+pub use http::client_address::{InvalidTrustedProxies, TrustedProxies};
 pub use store::{Database, OpenError};

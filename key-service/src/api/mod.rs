@@ -13,6 +13,7 @@ use tower_sessions::SessionManagerLayer;
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
+use crate::http::client_address::TrustedProxies;
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
 use crate::leases::Terms;
@@ -48,7 +49,13 @@ struct ApiState {
 }
 
 /// The routes of the public listener.
-pub fn router(database: Database, terms: Terms, public_url: Option<PublicUrl>) -> Router {
+pub fn router(
+    database: Database,
+    terms: Terms,
+    public_url: Option<PublicUrl>,
+    proxies: TrustedProxies,
+) -> Router {
+    let log = RequestLog { listener: "public", at_debug: &[], proxies, terms };
     let sessions = SessionManagerLayer::new(Sessions(database.clone()))
         .with_name(session::COOKIE)
         .with_expiry(session::IDLE_EXPIRY);
@@ -82,7 +89,7 @@ pub fn router(database: Database, terms: Terms, public_url: Option<PublicUrl>) -
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(complete_errors))
         .layer(map_response(keep_out_of_caches))
-        .layer(from_fn_with_state(RequestLog::new(terms, &[]), log_requests))
+        .layer(from_fn_with_state(log, log_requests))
         .with_state(ApiState {
             database,
             passwords: Passwords::default(),

@@ -17,6 +17,7 @@ use crate::server::ServerError;
 use crate::store::{Database, OpenError};
 use crate::transfer::export::ExportError;
 use crate::transfer::import::ImportError;
+use crate::webhooks::EndpointError;
 
 mod arguments;
 mod backup;
@@ -118,6 +119,9 @@ enum CliError {
     /// The edge token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The webhook cannot be used.
+    #[error(transparent)]
+    Webhook(#[from] EndpointError),
     /// Edges could not keep their leases.
     #[error("--lease-ms (LEASE_MS): {0}")]
     Terms(#[from] LeaseTooShort),

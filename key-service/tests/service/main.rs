@@ -3,7 +3,9 @@
 // Here every function is a test's, the helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod administration;
 mod api_errors;
+mod audit_log;
 mod backup;
 mod cli;
 mod cli_management;
@@ -11,12 +13,23 @@ mod database;
 mod edge;
 mod history;
 mod keys;
+mod leaks;
+mod links;
+mod management_tokens;
+mod metrics;
+mod proxies;
+mod readiness;
+mod request_log;
 mod revocation;
 mod scan;
+mod scrape;
 mod scripted_edge;
 mod sessions;
+mod shutdown;
 mod startup;
 mod support;
 mod survival;
 mod sync;
 mod transfer;
+mod webhook_receiver;
+mod webhooks;

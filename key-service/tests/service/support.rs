@@ -17,6 +17,9 @@ pub(crate) const PREVIOUS_TOKEN: &str = "previous-edge-token-of-the-tests";
 pub(crate) const PASSWORD: &str = "demo-password";
 pub(crate) const DEMO: &str = "demo@example.com";
 pub(crate) const OTHER: &str = "other@example.com";
+pub(crate) const ADMIN: &str = "admin@example.com";
+
+const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"];
 
 /// A folder with a database, and the program's way to it.
 #[derive(Clone)]
@@ -97,8 +100,22 @@ impl Site {
     }
 
     pub(crate) fn serve_with(self, set: impl FnOnce(&mut Command) -> &mut Command) -> Service {
+        let command = self.command(&SERVE);
+        self.spawn(command, set)
+    }
+
+    /// Serves, started by a line of shell that finds the program and its arguments in `"$0" "$@"`.
+    pub(crate) fn serve_through(self, line: &str) -> Service {
+        let program = self.command(&SERVE);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]).arg(program.get_program()).args(program.get_args());
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.dir.path());
+        self.spawn(command, |command| command)
+    }
+
+    fn spawn(self, mut command: Command, set: impl FnOnce(&mut Command) -> &mut Command) -> Service {
         let log = self.dir.path().join("log");
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"]);
         command.env("EDGE_TOKEN", TOKEN).env("EDGE_TOKEN_PREVIOUS", PREVIOUS_TOKEN);
         set(&mut command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
         let mut child = command.spawn().unwrap();
@@ -161,6 +178,33 @@ impl Service {
         sessions.each_ref().map(|cookie| Browser { base: self.public.clone(), cookie: cookie.clone() })
     }
 
+    /// The browser of an admin, made and logged in now.
+    pub(crate) async fn admin(&self) -> Browser {
+        let add = ["user", "add", ADMIN, "--password-stdin", "--admin", "--permissions", "*"];
+        self.site.ok(&add, PASSWORD);
+        let cookie = session_cookie(&self.log_in(ADMIN, PASSWORD).await).unwrap();
+        Browser { base: self.public.clone(), cookie }
+    }
+
+    /// The id of the user with that address.
+    pub(crate) fn user_id(&self, email: &str) -> String {
+        let users = self.site.json(&["user", "list", "--json"]);
+        let user = users.as_array().unwrap().iter().find(|user| user["email"] == email).unwrap();
+        text(user, "id").to_owned()
+    }
+
+    /// Automation with a management token for the users of these ids, or for all.
+    pub(crate) async fn automation(&self, admin: &Browser, user_ids: Option<&[&str]>) -> Automation {
+        let body = serde_json::json!({"label": "terraform", "user_ids": user_ids});
+        let (status, token) = admin.post("/api/management_tokens/", body).await;
+        assert_eq!(status, 201, "{token}");
+        Automation {
+            base: self.public.clone(),
+            id: text(&token, "id").to_owned(),
+            token: text(&token, "value").to_owned(),
+        }
+    }
+
     /// Kills the process and starts another on what it left behind.
     pub(crate) fn restart(mut self, set: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         self.signal("-KILL");
@@ -171,6 +215,11 @@ impl Service {
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the end, and returns the exit code.
@@ -277,6 +326,21 @@ impl Browser {
         let (status, key) = self.post("/api/personal_api_keys/", body).await;
         assert_eq!(status, 201, "{key}");
         key
+    }
+}
+
+/// A program with a management token.
+#[derive(Clone)]
+pub(crate) struct Automation {
+    pub(crate) base: String,
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+impl Automation {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        let request = client().request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        read(if body.is_null() { request } else { request.json(&body) }).await
     }
 }
 
