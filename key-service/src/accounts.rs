@@ -100,7 +100,7 @@ pub enum AccountError {
 }
 
 /// The form in which an e-mail address is stored and compared.
-fn normal_email(email: &str) -> Result<String, Invalid> {
+pub(crate) fn normal_email(email: &str) -> Result<String, Invalid> {
     let email = email.trim().to_lowercase();
     let (name, domain) = email.split_once('@').unwrap_or_default();
     let odd = |c: char| c.is_whitespace() || c.is_control();
@@ -180,14 +180,6 @@ pub(crate) async fn insert(
     }
     let detail = json!({ "permissions": user.permissions, "is_admin": user.is_admin });
     Ok(log(connection, by, Action::UserAdded, &user.id, &detail).await?)
-}
-
-/// All users, by e-mail address.
-///
-/// # Errors
-/// The database failed.
-pub async fn list(database: &Database) -> Result<Vec<User>, AccountError> {
-    Ok(users::list(database.pool()).await?)
 }
 
 /// Users whose address contains a text, by address.

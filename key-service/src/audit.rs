@@ -174,7 +174,16 @@ pub struct Event<'a> {
 
 /// Writes an entry, with the database's time.
 pub(crate) async fn record(connection: &mut AnyConnection, by: &Actor, event: Event<'_>) -> sqlx::Result<()> {
-    store::insert(connection, by, event).await
+    store::insert(connection, by, &[event]).await
+}
+
+/// Writes many.
+pub(crate) async fn record_all(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    events: &[Event<'_>],
+) -> sqlx::Result<()> {
+    store::insert(connection, by, events).await
 }
 
 /// An entry of the log.

@@ -235,14 +235,6 @@ pub async fn list(database: &Database, user_id: &str) -> Result<Vec<Key>, KeyErr
     Ok(store::list(database.pool(), user_id).await?)
 }
 
-/// Every user's keys, newest first.
-///
-/// # Errors
-/// The database failed.
-pub async fn list_all(database: &Database) -> Result<Vec<Key>, KeyError> {
-    Ok(store::list_all(database.pool()).await?)
-}
-
 /// The key with that id, whoever's it is.
 ///
 /// # Errors

@@ -4,6 +4,8 @@
 //! - [`accounts`], [`keys`], [`links`], [`management_tokens`], [`leaks`], [`edges`] and [`verdicts`] do the work, for
 //!   the command line and for HTTP alike, and [`audit`] tells who did it;
 //! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
+//! - [`transfer`] imports and exports keys, [`backup`] copies the database, [`scan`] finds keys where they should not
+//!   be;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both;
 //! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
@@ -12,6 +14,7 @@
 pub mod accounts;
 pub mod api;
 pub mod audit;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod edge_api;
@@ -30,9 +33,11 @@ mod page;
 pub mod paging;
 pub mod passwords;
 mod readiness;
+pub mod scan;
 pub mod server;
 pub mod settling;
 mod store;
+pub mod transfer;
 pub mod verdicts;
 pub mod webhooks;
 

@@ -21,6 +21,9 @@ const SECRET_CHARS: usize = 44;
 /// A CRC-32 in base62, left-padded with `0`.
 const CHECKSUM_CHARS: usize = 6;
 
+/// How long a generated key is, prefix and checksum included. Others of that length exist.
+pub const GENERATED_KEY_BYTES: usize = KEY_PREFIX.len() + SECRET_CHARS + CHECKSUM_CHARS;
+
 /// A personal API key's value. It is a secret: `Debug` hides it, it has no `Display`, and it is never stored,
 /// cached or sent; its [`KeyDigest`] is.
 #[derive(Clone, PartialEq, Eq)]

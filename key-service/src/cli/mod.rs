@@ -1,23 +1,37 @@
 //! The command line: `serve`, and the management of users and keys on the same database.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::accounts::AccountError;
+use crate::backup::BackupError;
 use crate::edge_tokens::TokenError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
 use crate::leases::LeaseTooShort;
 use crate::links::LinkError;
+use crate::management_tokens;
 use crate::server::ServerError;
 use crate::store::{Database, OpenError};
+use crate::transfer::export::ExportError;
+use crate::transfer::import::ImportError;
 use crate::webhooks::EndpointError;
 
+mod arguments;
+mod backup;
+mod export;
+mod import;
 mod key;
+mod oversight;
+mod private_file;
+mod progress;
 mod revocation;
+mod scan;
 mod serve;
 mod terminal;
+mod token;
 mod user;
 
 /// Keeps accounts and personal API keys, and tells edges what a key is worth.
@@ -47,7 +61,50 @@ enum Command {
     User(user::Command),
     /// Manage personal API keys
     #[command(subcommand)]
-    Key(key::Command),
+    Key(KeyCommand),
+    /// Manage what automation authenticates with
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Show who did what to which user, key or token, newest first
+    Audit(oversight::AuditArgs),
+    /// Show the edges that hold a lease now, and how far each has come
+    Edges {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take in keys from CSV or JSON lines, by the digests of their values
+    Import(import::Args),
+    /// Write all keys into a file that import takes, without their values
+    Export(export::Args),
+    /// Copy the database into a file to restore from, while the service runs
+    Backup(backup::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    #[command(flatten)]
+    Stored(key::Command),
+    /// Find generated keys in files or standard input, by their format alone
+    Scan(scan::Args),
+}
+
+/// How a command that was carried out ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All is as it should be.
+    Done,
+    /// It was done, and somebody should look at what it says: exit code 3.
+    NeedsALook,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => ExitCode::SUCCESS,
+            Outcome::NeedsALook => ExitCode::from(3),
+        }
+    }
 }
 
 /// Why a command failed, in one line.
@@ -79,8 +136,14 @@ enum CliError {
     Key(#[from] KeyError),
     /// The database failed while a change came into force.
     #[error("the database failed; the change is made, but not known to be in force everywhere: {0}")]
-    Settling(#[from] sqlx::Error),
-    /// The link for the first admin could not be made.
+    Settling(sqlx::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A management token could not be made or revoked.
+    #[error(transparent)]
+    ManagementToken(#[from] management_tokens::TokenError),
+    /// A one-time link could not be made.
     #[error(transparent)]
     Link(#[from] LinkError),
     /// The value of `--value-stdin` is no key.
@@ -95,6 +158,34 @@ enum CliError {
     /// The two passwords typed differ.
     #[error("the two passwords differ")]
     PasswordsDiffer,
+    /// Some of the files to scan could not be read.
+    #[error("{0} of the files could not be read")]
+    Unread(usize),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] private_file::FileError),
+    /// An import ended before its last line.
+    #[error("{}: {source}; what went in before is in", path.display())]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What ended it.
+        source: ImportError,
+    },
+    /// The keys could not be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The database could not be backed up.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -104,7 +195,7 @@ impl Cli {
     /// Runs the command. What keeps it from being carried out is told in one line on standard error.
     pub async fn run(self) -> ExitCode {
         match self.carry_out().await {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(outcome) => outcome.into(),
             Err(error) => {
                 // Without a standard error, the exit code has to do.
                 let _ = terminal::tell(&format!("key-service: {error}"));
@@ -113,11 +204,22 @@ impl Cli {
         }
     }
 
-    async fn carry_out(self) -> Result<(), CliError> {
+    async fn carry_out(self) -> Result<Outcome, CliError> {
+        let url = &self.database_url;
         match self.command {
-            Command::Serve(args) => serve::run(args, &self.database_url).await,
-            Command::User(command) => user::run(command, &Database::open(&self.database_url).await?).await,
-            Command::Key(command) => key::run(command, &Database::open(&self.database_url).await?).await,
+            Command::Serve(args) => serve::run(args, url).await?,
+            Command::User(command) => user::run(command, url).await?,
+            Command::Key(KeyCommand::Stored(command)) => {
+                key::run(command, &Database::open_existing(url).await?).await?;
+            }
+            Command::Key(KeyCommand::Scan(args)) => return scan::run(args),
+            Command::Token(command) => token::run(command, &Database::open_existing(url).await?).await?,
+            Command::Audit(args) => oversight::audit(args, &Database::open_existing(url).await?).await?,
+            Command::Edges { json } => oversight::edges(json, &Database::open_existing(url).await?).await?,
+            Command::Import(args) => return import::run(args, url).await,
+            Command::Backup(args) => backup::run(args, &Database::open_existing(url).await?).await?,
+            Command::Export(args) => export::run(args, &Database::open_existing(url).await?).await?,
         }
+        Ok(Outcome::Done)
     }
 }

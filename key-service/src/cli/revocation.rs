@@ -5,11 +5,17 @@ use std::time::Duration;
 use super::CliError;
 use super::terminal::{print_json, tell};
 use crate::leases::Revocation;
+use crate::settling::Settling;
 
 /// Says on standard error what was done and since when it counts everywhere; as JSON on standard output too, if asked.
 pub(super) fn report(done: &str, revocation: &Revocation, json: bool) -> Result<(), CliError> {
     tell(&format!("{done}; {}", in_words(revocation)))?;
     if json { print_json(revocation) } else { Ok(()) }
+}
+
+/// Waits until a change is in force everywhere.
+pub(super) async fn settled(settling: Settling) -> Result<Revocation, CliError> {
+    settling.settled().await.map_err(CliError::Settling)
 }
 
 pub(super) fn in_words(revocation: &Revocation) -> String {

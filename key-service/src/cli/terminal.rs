@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Write};
 use serde::Serialize;
 
 use super::CliError;
+use crate::clock::Timestamp;
 
 /// Whether a terminal would obey a character instead of showing it, or turn the reading direction.
 fn steers(c: char) -> bool {
@@ -49,6 +50,16 @@ pub(super) fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]])
     Ok(())
 }
 
+/// A time in a table.
+pub(super) fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| at.to_string())
+}
+
+/// A number of things: `1 key`, `2 keys`.
+pub(super) fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Prints one line to standard output, for scripts.
 pub(super) fn print_line(line: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
@@ -57,6 +68,12 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
 /// Prints a value as JSON.
 pub(super) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     let json = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    Ok(print_line(&harmless_json(&json))?)
+}
+
+/// Prints a value as JSON on a single line.
+pub(super) fn print_json_line(value: &impl Serialize) -> Result<(), CliError> {
+    let json = serde_json::to_string(value).map_err(io::Error::other)?;
     Ok(print_line(&harmless_json(&json))?)
 }
 

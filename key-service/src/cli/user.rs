@@ -1,12 +1,17 @@
-//! `key-service user`: add, list, passwd, disable, enable, permissions.
+//! `key-service user`: add, list, link, passwd, disable, enable, permissions.
+
+use serde_json::json;
 
 use super::CliError;
-use super::revocation::report;
+use super::arguments::{pages, scope_texts};
+use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
 use crate::accounts::{self, AccountError, NewUser};
+use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::key_fields;
+use crate::links;
 use crate::passwords::Passwords;
 use crate::store::Database;
 
@@ -14,8 +19,22 @@ use crate::store::Database;
 pub(super) enum Command {
     /// Make an account and print its id
     Add(AddArgs),
-    /// Show all users
+    /// Show users, by e-mail address
     List {
+        /// Only users with this in their e-mail address
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a one-time link by which a user chooses a password; earlier ones of the user work no more
+    Link {
+        /// The user's e-mail address
+        email: String,
+        /// The address under which browsers reach the service
+        #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
+        public_url: PublicUrl,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -57,6 +76,9 @@ pub(super) struct AddArgs {
     /// Read the password from standard input instead of asking for it
     #[arg(long)]
     password_stdin: bool,
+    /// Make the account without a password: `user link` lets the user choose one
+    #[arg(long, conflicts_with = "password_stdin")]
+    without_password: bool,
     /// The most that any key of the user can do: scopes separated by commas
     #[arg(long, default_value = "*")]
     permissions: String,
@@ -68,11 +90,16 @@ pub(super) struct AddArgs {
     if_absent: bool,
 }
 
-pub(super) async fn run(command: Command, database: &Database) -> Result<(), CliError> {
+pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliError> {
+    let database = &match command {
+        Command::Add(_) => Database::open(database_url).await?,
+        _ => Database::open_existing(database_url).await?,
+    };
     let by = Actor::command_line();
     match command {
         Command::Add(args) => add(args, &by, database).await,
-        Command::List { json } => list(json, database).await,
+        Command::List { search, json } => list(search.as_deref(), json, database).await,
+        Command::Link { email, public_url, json } => link(&email, &public_url, json, &by, database).await,
         Command::Passwd { email, password_stdin } => {
             let user = accounts::find_by_email(database, &email).await?;
             let password = read_new_password(password_stdin)?;
@@ -83,25 +110,25 @@ pub(super) async fn run(command: Command, database: &Database) -> Result<(), Cli
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_active(database, &by, &user.id, false).await?;
             let done = format!("disabled {}: neither the user nor a key of the user is let in", user.email);
-            report(&done, &settling.settled().await?, json)
+            report(&done, &settled(settling).await?, json)
         }
         Command::Enable(ChangeArgs { email, json }) => {
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_active(database, &by, &user.id, true).await?;
-            report(&format!("enabled {}", user.email), &settling.settled().await?, json)
+            report(&format!("enabled {}", user.email), &settled(settling).await?, json)
         }
         Command::Permissions { change: ChangeArgs { email, json }, scopes } => {
-            let permissions = key_fields::scopes("permissions", super::key::scope_texts(&scopes))?;
+            let permissions = key_fields::scopes("permissions", scope_texts(&scopes))?;
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
             let done = format!("{} and the user's keys can do {permissions} at most", user.email);
-            report(&done, &settling.settled().await?, json)
+            report(&done, &settled(settling).await?, json)
         }
     }
 }
 
 async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
-    let permissions = key_fields::scopes("permissions", super::key::scope_texts(&args.permissions))?;
+    let permissions = key_fields::scopes("permissions", scope_texts(&args.permissions))?;
     if args.if_absent {
         match accounts::find_by_email(database, &args.email).await {
             Ok(user) => {
@@ -112,25 +139,61 @@ async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliEr
             Err(error) => return Err(error.into()),
         }
     }
-    let password = read_new_password(args.password_stdin)?;
-    let new = NewUser { email: args.email, password: Some(password), permissions, is_admin: args.admin };
+    let password = match args.without_password {
+        true => None,
+        false => Some(read_new_password(args.password_stdin)?),
+    };
+    let new = NewUser { email: args.email, password, permissions, is_admin: args.admin };
     let user = accounts::add(database, by, &Passwords::default(), new, Timestamp::now()).await?;
     tell(&format!("added {}", user.email))?;
     Ok(print_line(&user.id)?)
 }
 
-async fn list(json: bool, database: &Database) -> Result<(), CliError> {
-    let users = accounts::list(database).await?;
+async fn link(
+    email: &str,
+    public_url: &PublicUrl,
+    json: bool,
+    by: &Actor,
+    database: &Database,
+) -> Result<(), CliError> {
+    let user = accounts::find_by_email(database, email).await?;
+    let secret = links::create(database, by, &user.id).await?;
+    let url = format!("{public_url}{}", secret.path());
+    if json {
+        return print_json(&json!({ "url": url, "expires_in_s": links::LIFETIME_S }));
+    }
+    let days = links::LIFETIME_S / (24 * 60 * 60);
+    tell(&format!(
+        "whoever follows this link within {days} days chooses the password of {}, once",
+        user.email
+    ))?;
+    Ok(print_line(&url)?)
+}
+
+async fn list(search: Option<&str>, json: bool, database: &Database) -> Result<(), CliError> {
+    let users = pages(async |page| accounts::search(database, search, page).await).await?;
     if json {
         return print_json(&users);
     }
-    let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
     let rows: Vec<_> = users
         .into_iter()
         .map(|user| {
+            let state = match (user.is_active, user.has_password) {
+                (false, _) => "disabled",
+                (true, false) => "no password yet",
+                (true, true) => "active",
+            };
+            let is_admin = if user.is_admin { "yes" } else { "no" };
             let permissions = user.permissions.to_string();
-            [user.id, user.email, yes(user.is_active), yes(user.is_admin), permissions]
+            [
+                user.id,
+                user.email,
+                state.to_owned(),
+                is_admin.to_owned(),
+                permissions,
+                user.created_at.to_string(),
+            ]
         })
         .collect();
-    Ok(print_table(["ID", "EMAIL", "ACTIVE", "ADMIN", "PERMISSIONS"], &rows)?)
+    Ok(print_table(["ID", "EMAIL", "STATE", "ADMIN", "PERMISSIONS", "CREATED"], &rows)?)
 }

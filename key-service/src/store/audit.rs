@@ -4,8 +4,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 use uuid::Uuid;
 
-use super::NOW_MS;
 use super::filter::Filter;
+use super::{NOW_MS, ROWS_AT_ONCE, rows_of};
 use crate::audit::{Actor, AuditSearch, Entry, Event};
 use crate::paging::Found;
 
@@ -33,30 +33,44 @@ impl<'r> FromRow<'r, AnyRow> for Entry {
     }
 }
 
-/// Adds an entry.
-pub(crate) async fn insert(connection: &mut AnyConnection, by: &Actor, event: Event<'_>) -> sqlx::Result<()> {
-    let insert = format!(
-        "INSERT INTO audit_log (id, at, action, actor_kind, actor_id, actor_name, address, request_id,
-            user_id, user_email, subject_id, subject_name, detail)
-        VALUES ($1, {NOW_MS}, $2, $3, $4, $5, $6, $7, $8, (SELECT email FROM users WHERE id = $9), $10, $11, $12)"
-    );
-    let (subject_id, subject_name) = event.subject.unzip();
-    // Safe: the text is always the same.
-    sqlx::query(AssertSqlSafe(insert))
-        .bind(Uuid::now_v7().to_string())
-        .bind(event.action.as_str())
-        .bind(by.kind.as_str())
-        .bind(by.id.as_deref())
-        .bind(&by.name)
-        .bind(by.address.map(|address| address.to_string()))
-        .bind(by.request_id.as_deref())
-        .bind(event.user_id)
-        .bind(event.user_id)
-        .bind(subject_id)
-        .bind(subject_name)
-        .bind(event.detail.to_string())
-        .execute(connection)
-        .await?;
+/// Adds entries.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    events: &[Event<'_>],
+) -> sqlx::Result<()> {
+    for events in events.chunks(ROWS_AT_ONCE) {
+        let next = 6 * events.len() + 1;
+        let actor = (next..next + 5).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let insert = format!(
+            "WITH event (id, action, user_id, subject_id, subject_name, detail) AS (VALUES {})
+            INSERT INTO audit_log (id, at, action, actor_kind, actor_id, actor_name, address, request_id,
+                user_id, user_email, subject_id, subject_name, detail)
+            SELECT e.id, {NOW_MS}, e.action, {actor}, e.user_id, u.email, e.subject_id, e.subject_name, e.detail
+            FROM event e LEFT JOIN users u ON u.id = e.user_id",
+            rows_of(6, events.len())
+        );
+        // Safe: the text depends on the number of entries alone.
+        let mut query = sqlx::query(AssertSqlSafe(insert));
+        for event in events {
+            let (subject_id, subject_name) = event.subject.unzip();
+            query = query
+                .bind(Uuid::now_v7().to_string())
+                .bind(event.action.as_str())
+                .bind(event.user_id)
+                .bind(subject_id)
+                .bind(subject_name)
+                .bind(event.detail.to_string());
+        }
+        query
+            .bind(by.kind.as_str())
+            .bind(by.id.as_deref())
+            .bind(&by.name)
+            .bind(by.address.map(|address| address.to_string()))
+            .bind(by.request_id.as_deref())
+            .execute(&mut *connection)
+            .await?;
+    }
     Ok(())
 }
 

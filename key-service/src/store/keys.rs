@@ -39,11 +39,6 @@ pub(crate) async fn now(connection: impl AnyExecutor<'_>) -> sqlx::Result<Timest
     sqlx::query_scalar(AssertSqlSafe(format!("SELECT {NOW_MS}"))).fetch_one(connection).await
 }
 
-/// All keys, newest first.
-pub(crate) async fn list_all(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<Key>> {
-    sqlx::query_as("SELECT * FROM api_keys ORDER BY created_at DESC, id DESC").fetch_all(connection).await
-}
-
 /// A user's keys, newest first.
 pub(crate) async fn list(connection: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<Vec<Key>> {
     sqlx::query_as("SELECT * FROM api_keys WHERE user_id = $1 ORDER BY created_at DESC, id DESC")

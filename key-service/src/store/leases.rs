@@ -130,10 +130,18 @@ pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<
     Ok(())
 }
 
-/// Remembers for how long, margin included, leases are going to be granted.
+/// Remembers for how long, margin included, leases are going to be granted. While leases that may be forgotten are
+/// waited for, those may have been as long.
 pub(super) async fn announce(connection: impl AnyExecutor<'_>, lasts_ms: u64) -> sqlx::Result<()> {
-    let update = "UPDATE revision_log SET longest_lease_ms = $1 WHERE longest_lease_ms < $2";
+    let update = format!(
+        "UPDATE revision_log SET longest_lease_ms = $1, forgotten_until =
+            CASE WHEN forgotten_until > {NOW_MS} THEN forgotten_until - longest_lease_ms + $2
+            ELSE forgotten_until END
+        WHERE longest_lease_ms < $3"
+    );
     let lasts_ms = i64::try_from(lasts_ms).unwrap_or(i64::MAX / 2);
-    sqlx::query(update).bind(lasts_ms).bind(lasts_ms).execute(connection).await?;
+    // Safe: the text is always the same.
+    let query = sqlx::query(AssertSqlSafe(update)).bind(lasts_ms).bind(lasts_ms).bind(lasts_ms);
+    query.execute(connection).await?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 mod filter;
 mod health;
 pub(crate) mod keys;
@@ -26,6 +27,7 @@ mod recorder;
 mod revision;
 pub(crate) mod sessions;
 pub(crate) mod state;
+pub(crate) mod transfer;
 pub(crate) mod upkeep;
 pub(crate) mod users;
 pub(crate) mod verdicts;
@@ -84,6 +86,9 @@ pub enum OpenError {
     /// The URL names no file.
     #[error("--database-url (DATABASE_URL): a database in memory would forget its keys; name a file")]
     InMemory,
+    /// There is no file, and this command does not make one.
+    #[error("--database-url (DATABASE_URL): there is no database {}", .0.display())]
+    Missing(PathBuf),
     /// The file is missing and cannot be made.
     #[error("--database-url (DATABASE_URL): cannot create {}: {source}", path.display())]
     Create {
@@ -116,16 +121,25 @@ impl Database {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(url: &str) -> Result<Self, OpenError> {
-        if !url.starts_with("sqlite:") {
-            return Err(OpenError::Url);
-        }
-        let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
-        let path = options.get_filename().to_owned();
-        if url.contains(":memory:") || url.contains("mode=memory") || path.as_os_str().is_empty() {
-            return Err(OpenError::InMemory);
-        }
+        let path = file_of(url)?;
         create_private(&path).map_err(|source| OpenError::Create { path: path.clone(), source })?;
+        Self::open_file(url, path).await
+    }
 
+    /// The same, but without a file there is no database.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_existing(url: &str) -> Result<Self, OpenError> {
+        let path = file_of(url)?;
+        match path.try_exists() {
+            Ok(true) => Self::open_file(url, path).await,
+            Ok(false) => Err(OpenError::Missing(path)),
+            Err(source) => Err(OpenError::Use { path, source: source.into() }),
+        }
+    }
+
+    async fn open_file(url: &str, path: PathBuf) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let unusable = |source| OpenError::Use { path: path.clone(), source };
         // On a connection of its own: a pool would try again and again, and then say only that time ran out.
@@ -187,6 +201,19 @@ impl Database {
             pool.close().await;
         }
     }
+}
+
+/// The database file of a URL.
+fn file_of(url: &str) -> Result<PathBuf, OpenError> {
+    if !url.starts_with("sqlite:") {
+        return Err(OpenError::Url);
+    }
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
+    let path = options.get_filename().to_owned();
+    if url.contains(":memory:") || url.contains("mode=memory") || path.as_os_str().is_empty() {
+        return Err(OpenError::InMemory);
+    }
+    Ok(path)
 }
 
 /// `None` where the system does not tell.
@@ -257,6 +284,10 @@ fn digest(hex: String) -> sqlx::Result<KeyDigest> {
     KeyDigest::try_from(hex)
         .map_err(|error| sqlx::Error::ColumnDecode { index: "digest".to_owned(), source: error.into() })
 }
+
+/// How many rows of several columns one statement inserts best: SQLite looks each parameter up by its name among all of
+/// the statement, so that many together take longer than few at a time.
+const ROWS_AT_ONCE: usize = 40;
 
 /// The rows of a `VALUES` list: `($1, $2), ($3, $4)` for two rows of two columns.
 fn rows_of(columns: usize, rows: usize) -> String {

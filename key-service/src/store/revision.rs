@@ -16,10 +16,11 @@ const KEPT_ROWS: i64 = 100_000;
 /// How many rows one statement inserts: SQLite takes 32,766 parameters, PostgreSQL 65,535.
 const ROWS_PER_INSERT: usize = 1_000;
 
-/// Gives a new database its log id, which names the history that its revisions belong to.
+/// Gives a database that has none its log id, which names the history that its revisions belong to: a new one, and one
+/// that was restored from a backup.
 pub(crate) async fn start_log(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let insert = "INSERT INTO revision_log (only_row, log_id, revision) VALUES (1, $1, 0)
-        ON CONFLICT (only_row) DO NOTHING";
+        ON CONFLICT (only_row) DO UPDATE SET log_id = excluded.log_id WHERE revision_log.log_id = ''";
     sqlx::query(insert).bind(Uuid::new_v4().to_string()).execute(connection).await?;
     Ok(())
 }

@@ -44,11 +44,6 @@ pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sql
     Ok(done.rows_affected() == 1)
 }
 
-/// All users, by e-mail address.
-pub(crate) async fn list(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<User>> {
-    sqlx::query_as("SELECT * FROM users ORDER BY email").fetch_all(connection).await
-}
-
 /// Users whose address contains a text, by address.
 pub(crate) async fn search(pool: &AnyPool, text: Option<&str>, page: Page) -> sqlx::Result<Found<User>> {
     let mut filter = Filter::default();

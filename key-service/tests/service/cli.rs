@@ -1,11 +1,16 @@
 //! The command line's users and keys.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use crate::support::{DEMO, OTHER, PASSWORD, Service, Site, text};
 
 const EXAMPLE: &str = "phx_1234567890abcdef";
+
+/// What makes a database, and nothing in it.
+const IMPORT_NOTHING: [&str; 2] = ["import", "-"];
+const NOTHING: &str = "email,label,secure_value,scopes\n";
 
 fn create<'a>(user: &'a str, label: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["key", "create", "--user", user, "--label", label, "--scopes", "insight:read,cohort:write"], more]
@@ -15,9 +20,25 @@ fn create<'a>(user: &'a str, label: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn a_database_is_its_owners_alone() {
     let site = Site::empty();
-    site.ok(&["user", "list"], "");
+    site.ok(&IMPORT_NOTHING, NOTHING);
     let mode = std::fs::metadata(site.database()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_command_that_only_reads_makes_no_database() {
+    let site = Site::empty();
+    let commands: [&[&str]; 5] = [
+        &["user", "list"],
+        &["key", "list"],
+        &["export"],
+        &["backup", "b.db"],
+        &["import", "-", "--dry-run"],
+    ];
+    for command in commands {
+        let said = site.fails(command, "");
+        assert!(said.contains("there is no database") && !site.database().exists(), "{command:?}: {said}");
+    }
 }
 
 #[test]
@@ -132,8 +153,11 @@ fn processes_that_start_together_on_a_new_database_take_turns() {
     let site = Site::empty();
     let children: Vec<_> = (0..8)
         .map(|_| {
-            let mut command = site.command(&["user", "list"]);
-            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+            let mut command = site.command(&IMPORT_NOTHING);
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(NOTHING.as_bytes()).unwrap();
+            child
         })
         .collect();
     for child in children {

@@ -1,0 +1,35 @@
+//! `key-service backup`.
+
+use std::path::PathBuf;
+
+use super::CliError;
+use super::private_file::PrivateFile;
+use super::terminal::{counted, print_json, tell};
+use crate::audit::Actor;
+use crate::backup;
+use crate::store::Database;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The service may run meanwhile. The file is a SQLite database, readable by its owner alone, without
+sessions, one-time links and leases. A key that is revoked after the backup works again in a service
+restored from it."
+)]
+pub(super) struct Args {
+    /// The file to write; there must be none
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Print what the backup holds as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError> {
+    let file = PrivateFile::begin(&args.file, false)?;
+    let backup = backup::make(database, &Actor::command_line(), file.path()).await?;
+    file.finish()?;
+    let (users, keys) = (counted(backup.users, "user"), counted(backup.keys, "key"));
+    tell(&format!("backed up {users} and {keys} into {}, and checked it", args.file.display()))?;
+    tell("keys that are revoked from now on work again in a service restored from it")?;
+    if args.json { print_json(&backup) } else { Ok(()) }
+}

@@ -1,0 +1,45 @@
+//! `key-service export`.
+
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
+
+use super::CliError;
+use super::private_file::PrivateFile;
+use super::terminal::{counted, tell};
+use crate::audit::Actor;
+use crate::store::Database;
+use crate::transfer::{Format, export::export};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The columns of CSV and the fields of JSON are email, label, secure_value, scopes, created_at,
+last_used_at, mask_value, last_rolled_at and expires_at. secure_value is sha256$ and the SHA-256
+of the key's current value; an old value that a roll left working is not exported.
+In CSV, a cell that a spreadsheet would take for a formula has a ' before it; import takes it away."
+)]
+pub(super) struct Args {
+    /// The file to write, readable by its owner alone; without it, standard output
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How the file is written
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    format: Format,
+    /// Replace the file if it is there
+    #[arg(long, requires = "file")]
+    force: bool,
+}
+
+pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError> {
+    let by = Actor::command_line();
+    let count = match &args.file {
+        Some(path) => {
+            let file = PrivateFile::begin(path, args.force)?;
+            let count = export(database, &by, args.format, BufWriter::new(file.file())).await?;
+            file.finish()?;
+            count
+        }
+        None => export(database, &by, args.format, BufWriter::new(io::stdout().lock())).await?,
+    };
+    let keys = counted(count, "key");
+    Ok(tell(&format!("exported {keys}, each with the digest of its current value alone"))?)
+}

@@ -1,0 +1,179 @@
+//! `key-service import`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read};
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::arguments::scope_texts;
+use super::private_file::PrivateFile;
+use super::terminal::{print_json, print_table, tell};
+use super::{CliError, Outcome, progress};
+use crate::audit::Actor;
+use crate::clock::Timestamp;
+use crate::key_fields;
+use crate::store::Database;
+use crate::transfer::csv::CsvWriter;
+use crate::transfer::import::{CHUNK_LINES, Import, ImportError, Options, Summary};
+use crate::transfer::read::Lines;
+use crate::transfer::{Format, Refused};
+
+/// How many refused lines are told at most, if there is no report.
+const MAX_TOLD: usize = 100;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A line needs email, label, secure_value (sha256$ and 64 hexadecimal digits) and scopes; it may have
+created_at, last_used_at, mask_value, last_rolled_at and expires_at. CSV names its columns in the
+first line. Importing the same file again changes nothing.
+Exit code 0: every line is in. 3: some were refused; the others are in. 1: it failed."
+)]
+pub(super) struct Args {
+    /// The file to read; - for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// How the file is written
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    format: Format,
+    /// Only say what would become of the lines
+    #[arg(long)]
+    dry_run: bool,
+    /// Add users that are not there; they cannot sign in before they follow a one-time link
+    #[arg(long)]
+    create_users: bool,
+    /// The most that any key of an added user can do: scopes separated by commas
+    #[arg(long, value_name = "SCOPES", default_value = "*", requires = "create_users")]
+    permissions: String,
+    /// Write the refused lines' numbers, fields and reasons into this file, as CSV
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What an import came to, as JSON.
+#[derive(Serialize)]
+struct ImportView<'a> {
+    dry_run: bool,
+    #[serde(flatten)]
+    summary: Summary,
+    /// The first of them.
+    refused_lines: &'a [Refused],
+}
+
+/// Where refused lines are told.
+struct Told<'a> {
+    /// The first of them.
+    first: Vec<Refused>,
+    report: Option<CsvWriter<BufWriter<&'a File>>>,
+}
+
+impl<'a> Told<'a> {
+    fn new(report: Option<&'a File>) -> io::Result<Self> {
+        let begin = |file| CsvWriter::new(BufWriter::new(file), &["line", "field", "reason"]);
+        Ok(Told { first: Vec::new(), report: report.map(begin).transpose()? })
+    }
+
+    fn tell(&mut self, refused: Refused) -> io::Result<()> {
+        if let Some(report) = &mut self.report {
+            report.row(&[&refused.line.to_string(), refused.field, &refused.reason])?;
+        }
+        if self.first.len() < MAX_TOLD {
+            self.first.push(refused);
+        }
+        Ok(())
+    }
+
+    /// Ends the report, and returns the first refused lines.
+    fn finish(self) -> io::Result<Vec<Refused>> {
+        self.report.map(CsvWriter::finish).transpose()?;
+        Ok(self.first)
+    }
+}
+
+pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliError> {
+    let permissions = key_fields::scopes("permissions", scope_texts(&args.permissions))?;
+    let options = Options { dry_run: args.dry_run, create_users: args.create_users.then_some(permissions) };
+    let report = args.report.as_deref().map(|path| PrivateFile::begin(path, false)).transpose()?;
+    let mut told = Told::new(report.as_ref().map(PrivateFile::file))?;
+    let database = match args.dry_run {
+        true => Database::open_existing(database_url).await?,
+        false => Database::open(database_url).await?,
+    };
+    let by = Actor::command_line();
+    let mut import = Import::new(&database, &by, options);
+
+    let (input, bar) = open(&args.file)?;
+    let done = take_in(&mut import, input, args.format, &bar, &mut told).await;
+    bar.finish_and_clear();
+    let refused_lines = told.finish()?;
+    report.map(PrivateFile::finish).transpose()?;
+
+    let summary = import.summary();
+    if args.report.is_none() {
+        tell_refused(&refused_lines, summary.refused)?;
+    }
+    if args.json {
+        print_json(&ImportView { dry_run: args.dry_run, summary, refused_lines: &refused_lines })?;
+    } else {
+        print_summary(args.dry_run, summary)?;
+    }
+    done.map_err(|source| CliError::Import { path: args.file, source })?;
+    Ok(if summary.refused == 0 { Outcome::Done } else { Outcome::NeedsALook })
+}
+
+/// What is read, and how far that has come.
+fn open(path: &Path) -> Result<(Box<dyn Read>, ProgressBar), CliError> {
+    if path == Path::new("-") {
+        let bar = progress::of_reading(None);
+        return Ok((Box::new(bar.wrap_read(io::stdin().lock())), bar));
+    }
+    let file = File::open(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    let bar = progress::of_reading(Some(&file));
+    Ok((Box::new(bar.wrap_read(file)), bar))
+}
+
+/// Takes all lines in, chunk by chunk.
+async fn take_in(
+    import: &mut Import<'_>,
+    input: impl Read,
+    format: Format,
+    bar: &ProgressBar,
+    told: &mut Told<'_>,
+) -> Result<(), ImportError> {
+    let mut lines = Lines::new(input, format, Timestamp::now())?;
+    loop {
+        let chunk = lines.by_ref().take(CHUNK_LINES).collect::<Result<Vec<_>, _>>()?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        for refused in import.take_in(chunk, Timestamp::now()).await? {
+            told.tell(refused).map_err(ImportError::Report)?;
+        }
+        let Summary { imported, unchanged, refused, .. } = import.summary();
+        bar.set_message(format!("{imported} imported, {unchanged} unchanged, {refused} refused"));
+    }
+}
+
+fn tell_refused(first: &[Refused], count: u64) -> io::Result<()> {
+    for Refused { line, field, reason } in first {
+        let separator = if field.is_empty() { "" } else { ": " };
+        tell(&format!("line {line}: {field}{separator}{reason}"))?;
+    }
+    match count - first.len() as u64 {
+        0 => Ok(()),
+        more => tell(&format!("and {more} more; --report FILE names them all")),
+    }
+}
+
+fn print_summary(dry_run: bool, summary: Summary) -> io::Result<()> {
+    if dry_run {
+        tell("a dry run: nothing was written")?;
+    }
+    let Summary { lines, imported, unchanged, refused, users_added } = summary;
+    let row = [lines, imported, unchanged, refused, users_added].map(|count| count.to_string());
+    print_table(["LINES", "IMPORTED", "UNCHANGED", "REFUSED", "USERS ADDED"], &[row])
+}

@@ -1,0 +1,95 @@
+//! `key-service key create`.
+
+use protocol::ApiKey;
+
+use crate::accounts::{self, User};
+use crate::audit::Actor;
+use crate::cli::CliError;
+use crate::cli::arguments::scope_texts;
+use crate::cli::revocation::{report, settled};
+use crate::cli::terminal::{print_json, print_line, read_line, tell};
+use crate::clock::Timestamp;
+use crate::key_fields;
+use crate::keys::{self, Key, KeyError, NewKey};
+use crate::store::Database;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The e-mail address of the user whose key it will be
+    #[arg(long, value_name = "EMAIL")]
+    user: String,
+    /// What the key is for, 1 to 40 characters
+    #[arg(long)]
+    label: String,
+    /// What the key may do: scopes separated by commas, such as insight:read,cohort:write
+    #[arg(long)]
+    scopes: String,
+    /// From when on the key is refused, such as 2030-01-31T12:00:00Z; never, without it
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    expires_at: Option<Timestamp>,
+    /// Take over an existing key's value from standard input; it is not printed
+    #[arg(long)]
+    value_stdin: bool,
+    /// Succeed and change nothing if the user has a key with this value (or had, and it was revoked) or, without
+    /// --value-stdin, this label
+    #[arg(long)]
+    if_absent: bool,
+    /// Print the whole key as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<(), CliError> {
+    let now = Timestamp::now();
+    let new = NewKey {
+        label: key_fields::label(&args.label)?,
+        scopes: key_fields::scopes("scopes", scope_texts(&args.scopes))?,
+        expires_at: args.expires_at.map(|moment| key_fields::expires_at(moment, now)).transpose()?,
+    };
+    let user = accounts::find_by_email(database, &args.user).await?;
+    let taken_over = if args.value_stdin {
+        Some(ApiKey::parse(read_line()?.trim().as_bytes()).map_err(CliError::Value)?)
+    } else {
+        None
+    };
+    if args.if_absent {
+        if let Some(key) = existing(database, &user, &new.label, taken_over.as_ref()).await? {
+            tell(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;
+            return if args.json { print_json(&key.view(None)) } else { Ok(()) };
+        }
+        if let Some(value) = &taken_over
+            && keys::is_revoked(database, value.digest()).await?
+        {
+            return Ok(tell("the value was revoked here; nothing changed")?);
+        }
+    }
+
+    if let Some(value) = taken_over {
+        let (key, settling) = keys::take_over(database, by, &user.id, new, &value, now).await?;
+        let done = format!("took over {} for {}", key.label, user.email);
+        report(&done, &settled(settling).await?, false)?;
+        return if args.json { print_json(&key.view(None)) } else { Ok(()) };
+    }
+    let (key, value) = keys::create(database, by, &user.id, new, now).await?;
+    tell(&format!("created {} for {}; this is the only time its value is shown", key.label, user.email))?;
+    if args.json {
+        return print_json(&key.view(Some(&value)));
+    }
+    Ok(print_line(value.reveal())?)
+}
+
+/// The user's key that `--if-absent` would not make again.
+async fn existing(
+    database: &Database,
+    user: &User,
+    label: &str,
+    value: Option<&ApiKey>,
+) -> Result<Option<Key>, KeyError> {
+    match value {
+        Some(value) => match keys::find_by_digest(database, value.digest()).await? {
+            Some(key) if key.user_id != user.id => Err(KeyError::ValueTaken),
+            key => Ok(key),
+        },
+        None => Ok(keys::list(database, &user.id).await?.into_iter().find(|key| key.label == label)),
+    }
+}

@@ -1,0 +1,57 @@
+//! `key-service key list`.
+
+use crate::accounts;
+use crate::cli::CliError;
+use crate::cli::arguments::{pages, state};
+use crate::cli::terminal::{print_json, print_table, time};
+use crate::clock::Timestamp;
+use crate::keys::{self, KeySearch, KeyState, OwnedKey, Owner};
+use crate::store::Database;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Only the keys of the user with this e-mail address
+    #[arg(long, value_name = "EMAIL")]
+    user: Option<String>,
+    /// Only keys with this in their label, their masked value, or their user's address
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Only keys that have exactly this scope
+    #[arg(long)]
+    scope: Option<String>,
+    /// Only keys in this state; old and unused are those of 90 days ago or earlier
+    #[arg(long, value_parser = state())]
+    state: Option<KeyState>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError> {
+    let user_id = match &args.user {
+        Some(email) => Some(accounts::find_by_email(database, email).await?.id),
+        None => None,
+    };
+    let search = KeySearch {
+        user_id,
+        text: args.search,
+        scope: args.scope,
+        state: args.state,
+        ..KeySearch::all(Owner::Anyone, Timestamp::now())
+    };
+    let keys =
+        pages(async |page| keys::search(database, &KeySearch { page, ..search.clone() }).await).await?;
+    if args.json {
+        return print_json(&keys.iter().map(OwnedKey::view).collect::<Vec<_>>());
+    }
+    let rows: Vec<_> = keys
+        .into_iter()
+        .map(|OwnedKey { key, user_email, .. }| {
+            let scopes = key.scopes.to_string();
+            let times = [Some(key.created_at), key.last_used_at, key.expires_at].map(time);
+            let [created, used, expires] = times;
+            [key.id, user_email, key.label, key.mask_value, scopes, created, used, expires]
+        })
+        .collect();
+    Ok(print_table(["ID", "USER", "LABEL", "VALUE", "SCOPES", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
+}

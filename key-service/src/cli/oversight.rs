@@ -1,0 +1,78 @@
+//! `key-service audit` and `key-service edges`.
+
+use super::CliError;
+use super::terminal::{print_json, print_table};
+use crate::accounts;
+use crate::audit::{self, AuditSearch, Entry};
+use crate::edges;
+use crate::paging::{MAX_LIMIT, Page};
+use crate::store::Database;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AuditArgs {
+    /// Only this action, such as key.deleted, or all whose name begins so, such as key.
+    #[arg(long)]
+    action: Option<String>,
+    /// Only what concerns the user with this e-mail address, or was done by that user
+    #[arg(long, value_name = "EMAIL")]
+    user: Option<String>,
+    /// Only what concerns the key or management token with this id
+    #[arg(long, value_name = "ID")]
+    subject: Option<String>,
+    /// How many entries at most
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LIMIT)))]
+    limit: u32,
+    /// How many newer entries to leave out
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    offset: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn audit(args: AuditArgs, database: &Database) -> Result<(), CliError> {
+    let user_id = match &args.user {
+        Some(email) => Some(accounts::find_by_email(database, email).await?.id),
+        None => None,
+    };
+    let page = Page { limit: args.limit, offset: args.offset };
+    let search = AuditSearch { action: args.action, user_id, subject_id: args.subject, page };
+    let entries = audit::search(database, &search).await?.rows;
+    if args.json {
+        return print_json(&entries);
+    }
+    let rows: Vec<_> = entries.into_iter().map(row).collect();
+    Ok(print_table(["AT", "BY", "FROM", "ACTION", "USER", "SUBJECT", "DETAIL"], &rows)?)
+}
+
+fn row(entry: Entry) -> [String; 7] {
+    let by = format!("{} {}", entry.actor_kind, entry.actor_name).trim_end().to_owned();
+    let subject = match (entry.subject_name, entry.subject_id) {
+        (Some(name), Some(id)) => format!("{name} ({id})"),
+        (name, id) => name.or(id).unwrap_or_default(),
+    };
+    let detail = if entry.detail.is_null() { String::new() } else { entry.detail.to_string() };
+    let [from, user] = [entry.address, entry.user_email].map(Option::unwrap_or_default);
+    [entry.at.to_string(), by, from, entry.action, user, subject, detail]
+}
+
+pub(super) async fn edges(json: bool, database: &Database) -> Result<(), CliError> {
+    let edges = edges::list(database).await?;
+    if json {
+        return print_json(&edges);
+    }
+    let rows: Vec<_> = edges
+        .edges
+        .into_iter()
+        .map(|edge| {
+            let behind = edges.revision.saturating_sub(edge.acknowledged);
+            [
+                edge.edge,
+                edge.acknowledged.to_string(),
+                behind.to_string(),
+                format!("{} ms", edge.lease_ends_in_ms),
+            ]
+        })
+        .collect();
+    Ok(print_table(["EDGE", "ACKNOWLEDGED", "BEHIND", "LEASE ENDS IN"], &rows)?)
+}

@@ -1,0 +1,62 @@
+//! Files that their owner alone can read, and that are there whole or not at all.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileError {
+    /// There is a file, and it was not said that it may go.
+    #[error("{} is there already; nothing was written", .0.display())]
+    Exists(PathBuf),
+    /// The system refuses.
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// A file on its way: it stands beside its place under another name, and goes if it does not get there.
+#[derive(Debug)]
+pub(super) struct PrivateFile {
+    file: NamedTempFile,
+    place: PathBuf,
+    replaces: bool,
+}
+
+impl PrivateFile {
+    /// Begins a file for that place, where none may be, unless it `replaces` it.
+    pub(super) fn begin(place: &Path, replaces: bool) -> Result<Self, FileError> {
+        if !replaces && place.symlink_metadata().is_ok() {
+            return Err(FileError::Exists(place.to_owned()));
+        }
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = Builder::new().prefix(".key-service-").tempfile_in(folder);
+        let write = |source| FileError::Write { path: place.to_owned(), source };
+        Ok(PrivateFile { file: file.map_err(write)?, place: place.to_owned(), replaces })
+    }
+
+    /// For writing.
+    pub(super) fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Where it stands for now.
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Puts it into its place, whole and on the disk.
+    pub(super) fn finish(self) -> Result<(), FileError> {
+        let PrivateFile { file, place, replaces } = self;
+        let placed = file.as_file().sync_all().and_then(|()| {
+            let placed = if replaces { file.persist(&place) } else { file.persist_noclobber(&place) };
+            placed.map(drop).map_err(io::Error::from)
+        });
+        placed.map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => FileError::Exists(place),
+            _ => FileError::Write { path: place, source },
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! `key-service token`: create, list, revoke.
+
+use super::CliError;
+use super::terminal::{print_json, print_line, print_table, tell, time};
+use crate::accounts;
+use crate::audit::Actor;
+use crate::clock::Timestamp;
+use crate::key_fields;
+use crate::management_tokens::{self, NewToken, Reach};
+use crate::store::Database;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Make a management token and print its value, once, on a line of its own
+    Create(CreateArgs),
+    /// Show management tokens, newest first, without their values
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a management token, at once and for good
+    Revoke {
+        /// The token's id, as `token list` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CreateArgs {
+    /// What the token is for, 1 to 40 characters
+    #[arg(long)]
+    label: String,
+    /// Limit it to the keys of the user with this e-mail address; may be repeated
+    #[arg(long = "user", value_name = "EMAIL")]
+    users: Vec<String>,
+    /// From when on the token is refused, such as 2030-01-31T12:00:00Z; never, without it
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    expires_at: Option<Timestamp>,
+    /// Print the whole token as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(command: Command, database: &Database) -> Result<(), CliError> {
+    let by = Actor::command_line();
+    match command {
+        Command::Create(args) => create(args, &by, database).await,
+        Command::List { json } => list(json, database).await,
+        Command::Revoke { id } => {
+            let token = management_tokens::revoke(database, &by, &id).await?;
+            Ok(tell(&format!("revoked {} ({}); it is refused from now on", token.label, token.mask_value))?)
+        }
+    }
+}
+
+async fn create(args: CreateArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
+    let now = Timestamp::now();
+    let mut user_ids = Vec::with_capacity(args.users.len());
+    for email in &args.users {
+        user_ids.push(accounts::find_by_email(database, email).await?.id);
+    }
+    let new = NewToken {
+        label: key_fields::label(&args.label)?,
+        reach: if user_ids.is_empty() { Reach::All } else { Reach::Users(user_ids) },
+        expires_at: args.expires_at.map(|moment| key_fields::expires_at(moment, now)).transpose()?,
+    };
+    let (token, value) = management_tokens::create(database, by, new, now).await?;
+    let reach = if token.user_ids.is_some() { "the users named" } else { "all users" };
+    tell(&format!("created {} for {reach}; this is the only time its value is shown", token.label))?;
+    if args.json {
+        return print_json(&token.with_value(&value));
+    }
+    Ok(print_line(value.reveal())?)
+}
+
+async fn list(json: bool, database: &Database) -> Result<(), CliError> {
+    let tokens = management_tokens::list(database).await?;
+    if json {
+        return print_json(&tokens);
+    }
+    let rows: Vec<_> = tokens
+        .into_iter()
+        .map(|token| {
+            let users = token.user_ids.map_or_else(|| "all".to_owned(), |ids| ids.len().to_string());
+            let times = [Some(token.created_at), token.last_used_at, token.expires_at].map(time);
+            let [created, used, expires] = times;
+            [token.id, token.label, token.mask_value, users, created, used, expires]
+        })
+        .collect();
+    Ok(print_table(["ID", "LABEL", "VALUE", "USERS", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
+}

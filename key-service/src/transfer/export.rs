@@ -1,0 +1,142 @@
+//! Writes all keys into a file that [`super::import`] takes in again.
+//!
+//! Of each key the file has the current value's digest alone: an old value that a roll left working for a while is not
+//! in it. Users' permissions and passwords are not in it either.
+
+use std::io::{self, Write};
+
+use protocol::{KeyDigest, ScopeSet};
+use serde::Serialize;
+use serde_json::json;
+
+use super::csv::CsvWriter;
+use super::{DIGEST_PREFIX, FIELDS, Format};
+use crate::audit::{self, Action, Actor, Event};
+use crate::clock::Timestamp;
+use crate::keys::Key;
+use crate::store::{Database, transfer as store};
+
+/// How many keys are read at once.
+const PAGE_KEYS: u16 = 1_000;
+
+/// A key, whose it is, and what stands for its current value.
+#[derive(Debug)]
+pub(crate) struct Exported {
+    pub(crate) key: Key,
+    pub(crate) email: String,
+    pub(crate) digest: KeyDigest,
+}
+
+/// Why an export failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Writing failed.
+    #[error("cannot write the keys: {0}")]
+    Write(#[from] io::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Writes all keys, a page at a time, and returns how many there were. A key that is made or deleted meanwhile may be
+/// among them or not.
+///
+/// # Errors
+/// See [`ExportError`].
+pub async fn export(
+    database: &Database,
+    by: &Actor,
+    format: Format,
+    output: impl Write,
+) -> Result<u64, ExportError> {
+    let mut writer = match format {
+        Format::Csv => Writer::Csv(Box::new(CsvWriter::new(output, &FIELDS)?)),
+        Format::Jsonl => Writer::Jsonl(output),
+    };
+    let (mut last, mut count) = (String::new(), 0);
+    loop {
+        let page = store::export(database.pool(), &last, PAGE_KEYS.into()).await?;
+        for exported in &page {
+            writer.line(&Fields::new(exported))?;
+        }
+        count += page.len() as u64;
+        match page.last() {
+            Some(exported) => last.clone_from(&exported.key.id),
+            None => break,
+        }
+    }
+    writer.finish()?;
+    let detail = json!({ "keys": count });
+    let event = Event { action: Action::DatabaseExported, user_id: None, subject: None, detail: &detail };
+    let mut write = database.begin_write().await?;
+    audit::record(write.connection(), by, event).await?;
+    write.commit().await?;
+    Ok(count)
+}
+
+/// A line, with the fields of [`FIELDS`] in their order.
+#[derive(Serialize)]
+struct Fields<'a> {
+    email: &'a str,
+    label: &'a str,
+    secure_value: String,
+    scopes: &'a ScopeSet,
+    created_at: Timestamp,
+    last_used_at: Option<Timestamp>,
+    mask_value: &'a str,
+    last_rolled_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(Exported { key, email, digest }: &'a Exported) -> Self {
+        Fields {
+            email,
+            label: &key.label,
+            secure_value: format!("{DIGEST_PREFIX}{}", digest.to_hex()),
+            scopes: &key.scopes,
+            created_at: key.created_at,
+            last_used_at: key.last_used_at,
+            mask_value: &key.mask_value,
+            last_rolled_at: key.last_rolled_at,
+            expires_at: key.expires_at,
+        }
+    }
+}
+
+enum Writer<W: Write> {
+    Csv(Box<CsvWriter<W>>),
+    Jsonl(W),
+}
+
+impl<W: Write> Writer<W> {
+    fn line(&mut self, fields: &Fields<'_>) -> io::Result<()> {
+        match self {
+            Writer::Csv(writer) => {
+                let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+                writer.row(&[
+                    fields.email,
+                    fields.label,
+                    &fields.secure_value,
+                    &fields.scopes.to_string(),
+                    &fields.created_at.to_string(),
+                    &time(fields.last_used_at),
+                    fields.mask_value,
+                    &time(fields.last_rolled_at),
+                    &time(fields.expires_at),
+                ])
+            }
+            Writer::Jsonl(output) => {
+                serde_json::to_writer(&mut *output, fields)?;
+                output.write_all(b"\n")
+            }
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Writer::Csv(writer) => writer.finish(),
+            Writer::Jsonl(mut output) => output.flush(),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Takes keys in from a file, so that a running service and its edges do not notice.
+//!
+//! No revision is raised: no edge can hold an active verdict on a digest that is no key's, and an inactive one lives a
+//! few seconds. The lines go in by chunks, each in a transaction of its own; whoever else wants to write gets half as much
+//! time in between. What was committed before an interruption is found unchanged by the next run.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use protocol::{KeyDigest, ScopeSet};
+use serde::Serialize;
+use serde_json::json;
+use sqlx::AnyConnection;
+use uuid::Uuid;
+
+use super::line::{Line, Refused};
+use super::read::ReadError;
+use crate::accounts::{self, AccountError, User};
+use crate::audit::{self, Action, Actor, Event};
+use crate::clock::Timestamp;
+use crate::keys::{Key, MAX_KEYS_PER_USER};
+use crate::store::{Database, transfer as store};
+
+/// How many lines go into one transaction at most.
+pub const CHUNK_LINES: usize = 1_000;
+
+/// How long others get to write after each chunk at least.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
+
+/// What became of the lines so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// How many lines there were.
+    pub lines: u64,
+    /// How many of them became keys.
+    pub imported: u64,
+    /// How many have been their users' keys already.
+    pub unchanged: u64,
+    /// How many were refused.
+    pub refused: u64,
+    /// How many users were added.
+    pub users_added: u64,
+}
+
+/// How to take keys in.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Only say what would become of the lines.
+    pub dry_run: bool,
+    /// Add users that are not there, with these permissions and without a password.
+    pub create_users: Option<ScopeSet>,
+}
+
+/// Why an import ended before the last line. What went in before is in.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A user could not be added, or the database failed.
+    #[error(transparent)]
+    Write(#[from] AccountError),
+    /// The refused lines could not be written down.
+    #[error("cannot write the report: {0}")]
+    Report(std::io::Error),
+}
+
+impl From<sqlx::Error> for ImportError {
+    fn from(error: sqlx::Error) -> Self {
+        ImportError::Write(error.into())
+    }
+}
+
+/// An import that goes on.
+#[derive(Debug)]
+pub struct Import<'a> {
+    database: &'a Database,
+    by: &'a Actor,
+    options: Options,
+    summary: Summary,
+    /// The digests of the file so far.
+    seen: HashSet<KeyDigest>,
+    /// How many keys each user would have got, by address, in a dry run. Its users are there, or would have been added.
+    promised: HashMap<String, usize>,
+}
+
+/// What the database holds that a chunk depends on.
+#[derive(Debug, Default)]
+pub(crate) struct Present {
+    /// The users, by address.
+    pub(crate) users: HashMap<String, Holder>,
+    /// The address of the user whose key has the value now.
+    pub(crate) owners: HashMap<KeyDigest, String>,
+    /// Values that were a key's.
+    pub(crate) revoked: HashSet<KeyDigest>,
+}
+
+/// A user who holds keys.
+#[derive(Debug, Default)]
+pub(crate) struct Holder {
+    pub(crate) id: String,
+    pub(crate) keys: usize,
+}
+
+/// What a chunk writes.
+#[derive(Debug, Default)]
+struct Additions {
+    users: Vec<User>,
+    keys: Vec<(Key, KeyDigest)>,
+}
+
+impl<'a> Import<'a> {
+    /// Begins one.
+    pub fn new(database: &'a Database, by: &'a Actor, options: Options) -> Self {
+        let (summary, seen, promised) = Default::default();
+        Import { database, by, options, summary, seen, promised }
+    }
+
+    /// What became of the lines so far.
+    pub fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    /// Takes in up to [`CHUNK_LINES`] lines, all that can be or, if the database fails, none. Returns those that were
+    /// refused, in their order.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn take_in(
+        &mut self,
+        lines: Vec<Result<Line, Refused>>,
+        now: Timestamp,
+    ) -> Result<Vec<Refused>, ImportError> {
+        let mut summary = self.summary;
+        summary.lines += lines.len() as u64;
+        let mut refused = Vec::new();
+        let mut good = Vec::with_capacity(lines.len());
+        for line in lines {
+            match line {
+                Ok(line) => good.push(line),
+                Err(line) => refused.push(line),
+            }
+        }
+        if self.options.dry_run {
+            let mut connection = self.database.pool().acquire().await?;
+            self.sort(&mut connection, good, now, &mut summary, &mut refused).await?;
+        } else {
+            let mut write = self.database.begin_write().await?;
+            let began = Instant::now();
+            let additions = self.sort(write.connection(), good, now, &mut summary, &mut refused).await?;
+            for user in &additions.users {
+                accounts::insert(write.connection(), self.by, user).await?;
+            }
+            store::insert_keys(write.connection(), &additions.keys).await?;
+            self.log(write.connection(), &additions.keys).await?;
+            write.commit().await?;
+            // SQLite has no queue for other processes: they look again, up to a tenth of a second later.
+            tokio::time::sleep((began.elapsed() / 2).max(LEAST_PAUSE)).await;
+        }
+        refused.sort_by_key(|refused| refused.line);
+        summary.refused += refused.len() as u64;
+        self.summary = summary;
+        Ok(refused)
+    }
+
+    async fn log(&self, connection: &mut AnyConnection, keys: &[(Key, KeyDigest)]) -> sqlx::Result<()> {
+        let details: Vec<_> = keys.iter().map(|(key, _)| json!({ "scopes": key.scopes })).collect();
+        let events: Vec<_> = keys
+            .iter()
+            .zip(&details)
+            .map(|((key, _), detail)| Event {
+                action: Action::KeyImported,
+                user_id: Some(key.user_id.as_str()),
+                subject: Some((key.id.as_str(), key.label.as_str())),
+                detail,
+            })
+            .collect();
+        audit::record_all(connection, self.by, &events).await
+    }
+
+    /// Decides what becomes of each line.
+    async fn sort(
+        &mut self,
+        connection: &mut AnyConnection,
+        lines: Vec<Line>,
+        now: Timestamp,
+        summary: &mut Summary,
+        refused: &mut Vec<Refused>,
+    ) -> sqlx::Result<Additions> {
+        let emails: HashSet<&str> = lines.iter().map(|line| line.email.as_str()).collect();
+        let digests: Vec<_> = lines.iter().map(|line| line.digest).collect();
+        let mut present = store::present(connection, &emails, &digests).await?;
+        for (email, promised) in emails.iter().filter_map(|email| self.promised.get_key_value(*email)) {
+            present.users.entry(email.clone()).or_default().keys += promised;
+        }
+        let mut additions = Additions::default();
+        for line in lines {
+            let users_before = additions.users.len();
+            let number = line.number;
+            match self.place(line, now, &mut present, &mut additions) {
+                Ok(true) => summary.imported += 1,
+                Ok(false) => summary.unchanged += 1,
+                Err((field, reason)) => refused.push(Refused::new(number, field, reason)),
+            }
+            summary.users_added += (additions.users.len() - users_before) as u64;
+        }
+        Ok(additions)
+    }
+
+    /// Adds what a line stands for; `false` if it is there already. Or which field is at fault, and why.
+    fn place(
+        &mut self,
+        line: Line,
+        now: Timestamp,
+        present: &mut Present,
+        additions: &mut Additions,
+    ) -> Result<bool, (&'static str, String)> {
+        if self.seen.contains(&line.digest) {
+            return Err(("secure_value", "the same value stands in a line before".to_owned()));
+        }
+        if present.revoked.contains(&line.digest) {
+            return Err(("secure_value", "this value was revoked here, and never works again".to_owned()));
+        }
+        match present.owners.get(&line.digest) {
+            Some(email) if *email == line.email => {
+                self.seen.insert(line.digest);
+                return Ok(false);
+            }
+            Some(_) => return Err(("secure_value", "this is the value of another user's key".to_owned())),
+            None => {}
+        }
+        let user = match present.users.entry(line.email.clone()) {
+            Entry::Occupied(user) => user.into_mut(),
+            Entry::Vacant(vacant) => {
+                let Some(permissions) = &self.options.create_users else {
+                    return Err(("email", "there is no user with this address".to_owned()));
+                };
+                let user = new_user(line.email.clone(), permissions.clone(), now);
+                let held = vacant.insert(Holder { id: user.id.clone(), keys: 0 });
+                additions.users.push(user);
+                held
+            }
+        };
+        if user.keys >= MAX_KEYS_PER_USER {
+            return Err((
+                "email",
+                format!("the user has {MAX_KEYS_PER_USER} keys already, and that is the most"),
+            ));
+        }
+        user.keys += 1;
+        if self.options.dry_run {
+            *self.promised.entry(line.email.clone()).or_default() += 1;
+        }
+        self.seen.insert(line.digest);
+        additions.keys.push((new_key(&user.id, &line), line.digest));
+        Ok(true)
+    }
+}
+
+/// A user who has to follow a one-time link before signing in.
+fn new_user(email: String, permissions: ScopeSet, now: Timestamp) -> User {
+    User {
+        id: Uuid::now_v7().to_string(),
+        email,
+        permissions,
+        is_admin: false,
+        is_active: true,
+        created_at: now,
+        has_password: false,
+        password_hash: String::new(),
+        session_epoch: 0,
+    }
+}
+
+fn new_key(user_id: &str, line: &Line) -> Key {
+    Key {
+        id: Uuid::now_v7().to_string(),
+        user_id: user_id.to_owned(),
+        label: line.label.clone(),
+        mask_value: line.mask_value.clone(),
+        scopes: line.scopes.clone(),
+        created_at: line.created_at,
+        last_used_at: line.last_used_at,
+        last_rolled_at: line.last_rolled_at,
+        expires_at: line.expires_at,
+    }
+}

@@ -1,0 +1,212 @@
+//! One line of a file: what was written, checked field by field.
+
+use protocol::{KEY_PREFIX, KeyDigest, ScopeSet};
+
+use super::{DIGEST_PREFIX, FIELDS};
+use crate::accounts::normal_email;
+use crate::clock::Timestamp;
+use crate::invalid::Invalid;
+use crate::key_fields;
+
+/// The mask of a value of which nothing is known but the digest.
+const UNKNOWN_MASK: &str = "********";
+
+/// A line as it was written, nothing of it checked: the fields that are there and not empty, as [`FIELDS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) number: u64,
+    pub(super) fields: [Option<String>; FIELDS.len()],
+}
+
+/// A line that can be taken in, as far as the line alone tells.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub(crate) number: u64,
+    pub(crate) email: String,
+    pub(crate) digest: KeyDigest,
+    pub(crate) label: String,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) mask_value: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) last_used_at: Option<Timestamp>,
+    pub(crate) last_rolled_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+/// A line that is not taken in, and why. Nothing of a value is in it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Refused {
+    /// The line's number, from 1; that of its first line where a label has several.
+    pub line: u64,
+    /// The field that is at fault; empty if it is the line as a whole.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Refused {
+    pub(crate) fn new(line: u64, field: &'static str, reason: impl Into<String>) -> Self {
+        Refused { line, field, reason: reason.into() }
+    }
+}
+
+/// Checks what can be checked without the database. A key without a time of its making was made `now`.
+pub(super) fn check(written: Written, now: Timestamp) -> Result<Line, Refused> {
+    let number = written.number;
+    checked(written, now).map_err(|Invalid { field, detail, .. }| {
+        // Columns that were mixed up can put a value anywhere, and an error must not repeat it.
+        let shows_value = detail.contains(KEY_PREFIX);
+        Refused::new(number, field, if shows_value { "a key's value stands here".to_owned() } else { detail })
+    })
+}
+
+fn checked(written: Written, now: Timestamp) -> Result<Line, Invalid> {
+    let [
+        email,
+        label,
+        secure_value,
+        scopes,
+        created_at,
+        last_used_at,
+        mask_value,
+        last_rolled_at,
+        expires_at,
+    ] = written.fields;
+    let required = |field, text: Option<String>| text.ok_or_else(|| Invalid::required(field));
+    let time = |field, text: Option<String>| {
+        let parse =
+            |text: String| Timestamp::parse(&text).map_err(|error| Invalid::input(field, error.to_string()));
+        text.map(parse).transpose()
+    };
+    Ok(Line {
+        number: written.number,
+        email: normal_email(&required("email", email)?)?,
+        label: key_fields::label(&required("label", label)?)?,
+        digest: digest(&required("secure_value", secure_value)?)?,
+        scopes: read_scopes(&required("scopes", scopes)?)?,
+        created_at: time("created_at", created_at)?.unwrap_or(now),
+        last_used_at: time("last_used_at", last_used_at)?,
+        mask_value: mask_value.map_or_else(|| Ok(UNKNOWN_MASK.to_owned()), mask)?,
+        last_rolled_at: time("last_rolled_at", last_rolled_at)?,
+        expires_at: time("expires_at", expires_at)?,
+    })
+}
+
+fn digest(secure_value: &str) -> Result<KeyDigest, Invalid> {
+    let invalid = |detail| Err(Invalid::input("secure_value", detail));
+    match secure_value.strip_prefix(DIGEST_PREFIX).map(str::parse) {
+        Some(Ok(digest)) => Ok(digest),
+        _ if secure_value.starts_with("pbkdf2_sha256$") => {
+            invalid("a pbkdf2_sha256 hash cannot be imported: only the key's owner can replace the key")
+        }
+        _ if secure_value.contains(KEY_PREFIX) => invalid(
+            "this is a key's value; write sha256$ and the SHA-256 of the value in 64 hexadecimal digits",
+        ),
+        _ => invalid("not sha256$ and 64 hexadecimal digits"),
+    }
+}
+
+/// Scopes separated by spaces or commas, or a JSON list of them.
+fn read_scopes(text: &str) -> Result<ScopeSet, Invalid> {
+    if text.starts_with('[') {
+        let list: Vec<String> =
+            serde_json::from_str(text).map_err(|_| Invalid::input("scopes", "not a JSON list of texts"))?;
+        return key_fields::scopes("scopes", list.iter().map(String::as_str));
+    }
+    key_fields::scopes("scopes", text.split([',', ' ']).filter(|text| !text.is_empty()))
+}
+
+/// A mask as [`protocol::ApiKey::mask`] makes them: whatever is longer could give the value away.
+fn mask(text: String) -> Result<String, Invalid> {
+    let is_part = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_mask = text.split_once("...").is_some_and(|(first, last)| is_part(first) && is_part(last));
+    if is_mask || text == UNKNOWN_MASK {
+        return Ok(text);
+    }
+    Err(Invalid::input("mask_value", "not a mask: four characters, ..., and four characters"))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_000);
+
+    pub(in crate::transfer) fn written(fields: &[&str]) -> Written {
+        let mut written = Written { number: 7, ..Written::default() };
+        for (place, text) in written.fields.iter_mut().zip(fields) {
+            *place = Some((*text).to_owned()).filter(|text| !text.is_empty());
+        }
+        written
+    }
+
+    fn secure_value() -> String {
+        format!("sha256${}", KeyDigest::of_value("phx_a").to_hex())
+    }
+
+    fn reason(place: usize, text: &str) -> (u64, &'static str, String) {
+        let secure_value = secure_value();
+        let mut fields = ["demo@example.com", "CI", &secure_value, "*", "", "", "", "", ""];
+        fields[place] = text;
+        let Refused { line, field, reason } = check(written(&fields), NOW).unwrap_err();
+        (line, field, reason)
+    }
+
+    #[test]
+    fn the_six_fields_of_posthog_make_a_key() {
+        let times = ["2025-01-31T12:00:00Z", "2026-01-31T12:00:00+01:00"];
+        let secure_value = secure_value();
+        let fields =
+            [" Demo@Example.com ", "CI", &secure_value, "insight:read, cohort:write", times[0], times[1]];
+        let line = check(written(&fields), NOW).unwrap();
+        assert_eq!((line.number, line.email.as_str(), line.label.as_str()), (7, "demo@example.com", "CI"));
+        assert_eq!(line.digest, KeyDigest::of_value("phx_a"));
+        assert_eq!(line.scopes.to_string(), "insight:read cohort:write");
+        assert_eq!(line.created_at.to_string(), times[0]);
+        assert_eq!(line.last_used_at.unwrap().to_string(), "2026-01-31T11:00:00Z");
+        assert_eq!((line.mask_value.as_str(), line.expires_at), ("********", None));
+    }
+
+    #[test]
+    fn scopes_are_written_in_three_ways() {
+        for text in
+            ["insight:read cohort:write", "insight:read,cohort:write", r#"["insight:read","cohort:write"]"#]
+        {
+            assert_eq!(read_scopes(text).unwrap().to_string(), "insight:read cohort:write");
+        }
+    }
+
+    #[test]
+    fn a_key_is_made_now_unless_the_file_says_when() {
+        let line = check(written(&["a@b.c", "CI", &secure_value(), "*"]), NOW).unwrap();
+        assert_eq!(line.created_at, NOW);
+    }
+
+    #[test]
+    fn what_cannot_be_taken_in_is_named_by_its_field() {
+        assert_eq!(reason(0, "nobody"), (7, "email", "Enter a valid email address.".into()));
+        assert_eq!(reason(1, &"x".repeat(41)).1, "label");
+        assert_eq!(reason(2, "").2, "This field is required.");
+        assert!(reason(2, "pbkdf2_sha256$260000$temp$abc").2.contains("cannot be imported"));
+        assert_eq!(reason(2, "sha256$abc").2, "not sha256$ and 64 hexadecimal digits");
+        assert_eq!(reason(3, "insight:look"), (7, "scopes", "Invalid scope: insight:look".into()));
+        assert_eq!(reason(3, "[1]").2, "not a JSON list of texts");
+        for (place, field) in
+            [(4, "created_at"), (5, "last_used_at"), (7, "last_rolled_at"), (8, "expires_at")]
+        {
+            assert_eq!(reason(place, "31.1.2025").1, field);
+        }
+        assert_eq!(reason(6, "phx_abcdefghijk").1, "mask_value");
+    }
+
+    #[test]
+    fn a_refusal_never_repeats_a_value() {
+        for place in 0..FIELDS.len() {
+            let value = "phx_1234567890abcdef";
+            if place != 1 {
+                let (_, _, reason) = reason(place, value);
+                assert!(!reason.contains("123"), "{reason}");
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Reads files of keys, a line at a time.
+
+use std::io::{self, Read};
+
+use super::csv::CsvReader;
+use super::json_lines::JsonReader;
+use super::line::{Line, Refused, check};
+use super::{FIELDS, Format};
+use crate::clock::Timestamp;
+
+/// The longest line, in bytes; give or take a buffer.
+pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// Why a file cannot be read, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A column has a name that no field has. It is not repeated: without a first line of names it may be a value.
+    #[error("line 1: column {0} has the name of no field; the fields are {fields}", fields = FIELDS.join(","))]
+    Unknown(usize),
+    /// A column is missing.
+    #[error("line 1: the column {0} is missing; the first line names the columns")]
+    Missing(&'static str),
+    /// Two columns have the same name.
+    #[error("line 1: the column {0} is there twice")]
+    Repeated(&'static str),
+    /// Reading failed, or a line is too long to be one.
+    #[error("line {line}: {source}")]
+    Io {
+        /// The line's number, from 1.
+        line: u64,
+        /// What failed.
+        source: io::Error,
+    },
+}
+
+/// Where a field stands in [`FIELDS`].
+pub(super) fn field_index(name: &str) -> Option<usize> {
+    FIELDS.iter().position(|field| *field == name)
+}
+
+/// Refuses columns that leave a field out.
+pub(super) fn require_fields(required: &[&'static str], columns: &[usize]) -> Result<(), ReadError> {
+    let missing = required.iter().enumerate().find(|(index, _)| !columns.contains(index));
+    missing.map_or(Ok(()), |(_, field)| Err(ReadError::Missing(field)))
+}
+
+enum Source<R> {
+    Csv(CsvReader<R>),
+    Jsonl(JsonReader<R>),
+}
+
+/// The lines of a file, checked one by one.
+pub struct Lines<R> {
+    source: Source<R>,
+    now: Timestamp,
+}
+
+impl<R: Read> Lines<R> {
+    /// Begins to read. A key without a time of its making was made `now`.
+    ///
+    /// # Errors
+    /// The first line of CSV does not name the columns, or reading fails.
+    pub fn new(input: R, format: Format, now: Timestamp) -> Result<Self, ReadError> {
+        let source = match format {
+            Format::Csv => Source::Csv(CsvReader::new(input)?),
+            Format::Jsonl => Source::Jsonl(JsonReader::new(input)),
+        };
+        Ok(Lines { source, now })
+    }
+}
+
+impl<R: Read> Iterator for Lines<R> {
+    type Item = Result<Result<Line, Refused>, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let written = match &mut self.source {
+            Source::Csv(reader) => reader.next(),
+            Source::Jsonl(reader) => reader.next(),
+        };
+        let line = |written: Result<_, _>| written.and_then(|written| check(written, self.now));
+        Some(written.transpose()?.map(line))
+    }
+}

@@ -1,0 +1,118 @@
+//! `backup`, and what is restored from one.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use protocol::News;
+
+use crate::scripted_edge::{Edge, SOON, delete_later, short_terms};
+use crate::support::{Browser, DEMO, PASSWORD, Service, Site, session_cookie, text};
+
+/// A new site on a copy of a backup of this one.
+fn restored(site: &Site) -> Site {
+    let elsewhere = Site::empty();
+    fs::copy(site.dir.path().join("backup.db"), elsewhere.database()).unwrap();
+    elsewhere
+}
+
+async fn backed_up(site: &Site) -> String {
+    let site = site.clone();
+    let back_up = move || {
+        let output = site.run(&["backup", "backup.db"], "");
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    tokio::task::spawn_blocking(back_up).await.unwrap()
+}
+
+/// Nobody's session is in a backup.
+async fn log_in(service: &Service) -> Browser {
+    let response = service.log_in(DEMO, PASSWORD).await;
+    Browser { base: service.public.clone(), cookie: session_cookie(&response).unwrap() }
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_service_holds_keys_and_no_sessions_links_or_leases() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("kept", &["*"]).await;
+    Edge::subscribed(&service, "the-edge-of-before").await;
+    let session = "SELECT COUNT(*) FROM sessions";
+    let digest = protocol::KeyDigest::of_value(&demo.cookie).to_hex();
+    let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(service.number(session).await > 0 && holds(&service.site.stored(), &digest));
+
+    let said = backed_up(&service.site).await;
+    assert!(said.contains("2 users and 1 key ") && said.contains("work again"), "{said}");
+    let file = service.site.dir.path().join("backup.db");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let bytes = fs::read(&file).unwrap();
+    assert!(holds(&bytes, &protocol::KeyDigest::of_value(text(&key, "value")).to_hex()));
+    assert!(!holds(&bytes, &digest) && !holds(&bytes, "the-edge-of-before"));
+    let files: Vec<_> =
+        fs::read_dir(service.site.dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert!(!files.iter().any(|name| name.to_str().unwrap().contains("key-service")), "{files:?}");
+    let logged = "SELECT COUNT(*) FROM audit_log WHERE action = 'database.backed_up'";
+    assert_eq!(service.number(logged).await, 1);
+
+    let restored = restored(&service.site).serve();
+    assert_eq!(restored.scopes(text(&key, "value")).await.as_deref(), Some("*"));
+    assert_eq!(restored.number(session).await, 0);
+    let old_session = Browser { base: restored.public.clone(), cookie: demo.cookie };
+    assert_eq!(old_session.get("/api/users/@me/").await.0, 401);
+}
+
+#[test]
+fn a_backup_replaces_no_file() {
+    let site = Site::with_users();
+    fs::write(site.dir.path().join("backup.db"), "precious").unwrap();
+    assert!(site.fails(&["backup", "backup.db"], "").contains("backup.db is there already"));
+    assert_eq!(fs::read(site.dir.path().join("backup.db")).unwrap(), b"precious");
+}
+
+#[tokio::test]
+async fn every_restore_begins_a_history_of_its_own_and_waits_for_the_leases_of_before() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let key = demo.new_key("deleted after the restore", &["*"]).await;
+    let edge = Edge::subscribed(&service, "e").await;
+    let log = edge.request.log.clone().unwrap();
+    backed_up(&service.site).await;
+    let mut logs = vec![log];
+
+    for _ in 0..2 {
+        let began = Instant::now();
+        let restored = restored(&service.site).serve_with(short_terms);
+        let demo = log_in(&restored).await;
+        let deleting = delete_later(&demo, &key);
+
+        let mut same_edge = Edge::new(&restored, "e");
+        same_edge.request = edge.request.clone();
+        let answer = same_edge.sync(0).await;
+        assert_eq!(answer.news, News::Reset, "what the edge knew counts no more");
+        assert!(!logs.contains(&answer.log), "{logs:?}");
+        logs.push(answer.log);
+
+        let (status, _, returned_at) = deleting.await.unwrap();
+        assert_eq!(status, 200);
+        // The copy takes the usual length, 7 s, for possible.
+        let waited = returned_at - began;
+        assert!(
+            waited >= Duration::from_millis(6_900) && waited < Duration::from_secs(7) + SOON,
+            "{waited:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_restored_service_with_longer_leases_waits_for_those() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let key = demo.new_key("deleted", &["*"]).await;
+    backed_up(&service.site).await;
+    let began = Instant::now();
+    let restored = restored(&service.site).serve_with(|command| command.env("LEASE_MS", "8000"));
+    let demo = log_in(&restored).await;
+    let (status, _, returned_at) = delete_later(&demo, &key).await.unwrap();
+    assert_eq!(status, 200);
+    let waited = returned_at - began;
+    assert!(waited >= Duration::from_millis(8_900) && waited < Duration::from_secs(9) + SOON, "{waited:?}");
+}

@@ -1,0 +1,169 @@
+//! What the command line manages beside the making of users and keys.
+
+use serde_json::{Value, json};
+
+use crate::scripted_edge::Edge;
+use crate::support::{DEMO, OTHER, Service, Site, client, text};
+
+fn new_key(site: &Site, user: &str, label: &str, more: &[&str]) -> Value {
+    let create = ["key", "create", "--user", user, "--label", label, "--scopes", "insight:read", "--json"];
+    site.json(&[&create, more].concat())
+}
+
+fn labels(site: &Site, filter: &[&str]) -> Vec<String> {
+    let keys = site.json(&[&["key", "list", "--json"], filter].concat());
+    keys.as_array().unwrap().iter().map(|key| text(key, "label").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_changed_key_is_worth_the_new_scopes_when_the_command_returns() {
+    let (service, ..) = Service::with_users().await;
+    let key = new_key(&service.site, DEMO, "before", &[]);
+    let id = text(&key, "id");
+    let update = |more: &[&str]| service.site.json(&[&["key", "update", id, "--json"], more].concat());
+    let changed =
+        update(&["--label", "after", "--scopes", "cohort:write", "--expires-at", "2100-01-01T00:00:00Z"]);
+    assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("cohort:write"));
+    let fields = ["label", "expires_at"].map(|field| text(&changed, field));
+    assert_eq!(fields, ["after", "2100-01-01T00:00:00Z"]);
+    assert!(changed["revocation"]["revision"].is_u64());
+    assert!(update(&["--label", "again"])["revocation"].is_null(), "a label concerns no edge");
+    assert!(update(&["--no-expiry"])["expires_at"].is_null());
+
+    let past = ["key", "update", id, "--expires-at", "2020-01-01T00:00:00Z"];
+    assert!(service.site.fails(&past, "").contains("expires_at: This time has passed"));
+    for usage in [&["key", "update", id][..], &["key", "update", id, "--expires-at", "tomorrow"]] {
+        assert_eq!(service.site.run(usage, "").status.code(), Some(2), "{usage:?}");
+    }
+    assert!(
+        service.site.fails(&["key", "update", "nobody", "--label", "x"], "").contains("there is no such key")
+    );
+}
+
+#[test]
+fn keys_are_made_with_an_expiry_and_found_by_what_they_are() {
+    let site = Site::with_users();
+    new_key(&site, DEMO, "nightly build", &["--expires-at", "2100-01-01T00:00:00Z"]);
+    new_key(&site, OTHER, "Dashboard", &[]);
+    assert_eq!(labels(&site, &[]), ["Dashboard", "nightly build"]);
+    assert_eq!(labels(&site, &["--search", "NIGHTLY"]), ["nightly build"]);
+    assert_eq!(labels(&site, &["--search", "other@"]), ["Dashboard"]);
+    assert_eq!(labels(&site, &["--user", DEMO]), ["nightly build"]);
+    assert_eq!(labels(&site, &["--scope", "cohort:read"]), Vec::<String>::new());
+    assert_eq!(labels(&site, &["--state", "never_used"]).len(), 2);
+    assert_eq!(labels(&site, &["--state", "old"]).len(), 0);
+    site.ok(&["user", "disable", OTHER], "");
+    assert_eq!(labels(&site, &["--state", "disabled"]), ["Dashboard"]);
+    let table = site.ok(&["key", "list", "--search", "build"], "");
+    assert!(table.contains("2100-01-01T00:00:00Z") && !table.contains("Dashboard"), "{table}");
+    assert_eq!(site.run(&["key", "list", "--state", "odd"], "").status.code(), Some(2));
+}
+
+#[test]
+fn more_keys_than_a_page_are_all_listed() {
+    let site = Site::with_users();
+    let lines: Vec<_> = (0..1_001)
+        .map(|n| {
+            let digest = protocol::KeyDigest::of_value(&format!("phx_{n}")).to_hex();
+            format!("user-{}@example.com,key {n},sha256${digest},*\n", n / 10)
+        })
+        .collect();
+    let file = format!("email,label,secure_value,scopes\n{}", lines.concat());
+    site.ok(&["import", "-", "--create-users"], &file);
+    let mut found = labels(&site, &[]);
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 1_001);
+    assert_eq!(site.json(&["user", "list", "--json"]).as_array().unwrap().len(), 103);
+}
+
+#[test]
+fn a_user_without_a_password_gets_a_link() {
+    let site = Site::with_users();
+    site.ok(&["user", "add", "new@example.com", "--without-password"], "");
+    let table = site.ok(&["user", "list", "--search", "new@"], "");
+    assert!(table.contains("no password yet") && !table.contains(DEMO), "{table}");
+    site.ok(&["user", "disable", OTHER], "");
+    let states = site.ok(&["user", "list"], "");
+    assert!(states.contains("disabled") && states.contains("active"), "{states}");
+
+    let url = site.ok(&["user", "link", "new@example.com", "--public-url", "https://keys.example.com"], "");
+    let secret = url.trim().strip_prefix("https://keys.example.com/link/").unwrap();
+    assert!(secret.len() > 40 && !site.stored().windows(secret.len()).any(|part| part == secret.as_bytes()));
+    let link = site.json(&["user", "link", "new@example.com", "--json"]);
+    assert!(text(&link, "url").starts_with("http://127.0.0.1:8080/link/"));
+    assert_eq!(link["expires_in_s"], 259_200);
+    assert!(site.fails(&["user", "link", "nobody@example.com"], "").contains("there is no user"));
+}
+
+#[tokio::test]
+async fn a_management_token_works_until_it_is_revoked() {
+    let (service, ..) = Service::with_users().await;
+    let site = &service.site;
+    let value = site.ok(&["token", "create", "--label", "terraform"], "");
+    let limited = site.json(&["token", "create", "--label", "ci", "--user", DEMO, "--json"]);
+    assert_eq!(limited["user_ids"].as_array().unwrap().len(), 1);
+    let users = async |value: &str| {
+        let request = client().get(format!("{}/api/users/", service.public)).bearer_auth(value);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(users(value.trim()).await, 200);
+    assert_eq!(users(text(&limited, "value")).await, 403);
+
+    let table = site.ok(&["token", "list"], "");
+    assert!(table.contains("terraform") && !table.contains(value.trim()), "{table}");
+    let tokens = site.json(&["token", "list", "--json"]);
+    let terraform = tokens.as_array().unwrap().iter().find(|token| token["label"] == "terraform").unwrap();
+    site.ok(&["token", "revoke", text(terraform, "id")], "");
+    assert_eq!(users(value.trim()).await, 401);
+    assert!(site.fails(&["token", "revoke", text(terraform, "id")], "").contains("no such management token"));
+    assert!(site.fails(&["token", "create", "--label", " "], "").contains("label:"));
+}
+
+#[test]
+fn the_audit_log_tells_who_did_what() {
+    let site = Site::with_users();
+    let key = new_key(&site, DEMO, "a\u{1b}[2J", &[]);
+    new_key(&site, OTHER, "another", &[]);
+    site.ok(&["key", "revoke", text(&key, "id")], "");
+    let actions = |filter: &[&str]| {
+        let entries = site.json(&[&["audit", "--json"], filter].concat());
+        let entries = entries.as_array().unwrap().iter();
+        entries.map(|entry| text(entry, "action").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(actions(&["--subject", text(&key, "id")]), ["key.deleted", "key.created"]);
+    assert_eq!(actions(&["--action", "key.", "--user", OTHER]), ["key.created"]);
+    assert_eq!(actions(&["--action", "key.", "--limit", "1"]), ["key.deleted"]);
+    assert_eq!(actions(&["--action", "key.", "--limit", "1", "--offset", "1"]), ["key.created"]);
+    let table = site.ok(&["audit"], "");
+    assert!(table.contains("command_line") && table.contains(DEMO) && !table.contains('\u{1b}'), "{table}");
+}
+
+#[tokio::test]
+async fn the_edges_that_hold_a_lease_are_shown_without_their_whole_ids() {
+    let (service, ..) = Service::with_users().await;
+    assert_eq!(service.site.json(&["edges", "--json"])["edges"], json!([]));
+    Edge::subscribed(&service, "0123456789abcdef").await;
+    let table = service.site.ok(&["edges"], "");
+    assert!(table.contains("01234567…") && !table.contains("012345678"), "{table}");
+    assert_eq!(service.site.json(&["edges", "--json"])["edges"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn leaked_values_are_ended_and_not_repeated() {
+    let service = Service::with_users().await.0;
+    let (site, key) = (&service.site, new_key(&service.site, DEMO, "leaked", &[]));
+    let value = text(&key, "value");
+    let leaked = ["key", "leaked", "--source", "a public gist"];
+    let output = site.run(&leaked, &format!("\n{value}\nphx_never_a_key\n"));
+    assert!(output.status.success());
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(said.contains("1 of 2 values worked until now") && said.contains(text(&key, "id")), "{said}");
+    assert!(!said.contains(value) && !said.contains("never_a_key"), "{said}");
+    assert_eq!(service.scopes(value).await, None);
+
+    let again: Value = serde_json::from_str(&site.ok(&[&leaked, &["--json"][..]].concat(), value)).unwrap();
+    assert_eq!((&again["results"][0]["live"], &again["revocations"]), (&json!(false), &json!([])));
+    assert!(site.fails(&leaked, "").contains("values: This list may not be empty."));
+    assert!(site.fails(&["key", "leaked", "--source", " "], value).contains("source:"));
+}

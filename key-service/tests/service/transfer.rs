@@ -1,0 +1,260 @@
+//! `import` and `export`.
+
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use protocol::{KeyDigest, News};
+
+use crate::scripted_edge::{Edge, outcome, path, short_terms};
+use crate::support::{DEMO, OTHER, Service, Site, text};
+
+const HEAD: &str = "email,label,secure_value,scopes,created_at,last_used_at\n";
+
+fn secure_value(value: &str) -> String {
+    format!("sha256${}", KeyDigest::of_value(value).to_hex())
+}
+
+/// A line for a value.
+fn line(email: &str, label: &str, value: &str) -> String {
+    let created_at = "2025-01-31T12:00:00Z";
+    format!("{email},{label},{},insight:read,{created_at},2026-01-31T12:00:00Z\n", secure_value(value))
+}
+
+/// Runs an import, and returns its exit code and its JSON.
+fn import(site: &Site, args: &[&str], file: &str) -> (i32, serde_json::Value) {
+    let output = site.run(&[&["import", "-", "--json"], args].concat(), file);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    (output.status.code().unwrap(), json)
+}
+
+/// `lines`, `imported`, `unchanged`, `refused` and `users_added`.
+fn counts(json: &serde_json::Value) -> [u64; 5] {
+    ["lines", "imported", "unchanged", "refused", "users_added"].map(|name| json[name].as_u64().unwrap())
+}
+
+fn refused_lines(json: &serde_json::Value) -> Vec<(u64, &str)> {
+    let refused = json["refused_lines"].as_array().unwrap();
+    refused.iter().map(|refused| (refused["line"].as_u64().unwrap(), text(refused, "field"))).collect()
+}
+
+#[tokio::test]
+async fn an_imported_key_works_with_its_old_value_and_keeps_what_the_file_says() {
+    let (service, demo, _) = Service::with_users().await;
+    let (code, json) = import(&service.site, &[], &[HEAD, &line(DEMO, "CI", "phx_imported")].concat());
+    assert_eq!((code, counts(&json)), (0, [1, 1, 0, 0, 0]));
+    assert_eq!(service.scopes("phx_imported").await.as_deref(), Some("insight:read"));
+    let (_, keys) = demo.get("/api/personal_api_keys/").await;
+    let fields = ["label", "mask_value", "created_at", "last_used_at"].map(|field| text(&keys[0], field));
+    assert_eq!(fields, ["CI", "********", "2025-01-31T12:00:00Z", "2026-01-31T12:00:00Z"]);
+    let logged = "SELECT COUNT(*) FROM audit_log
+        WHERE action = 'key.imported' AND actor_kind = 'command_line' AND user_email = 'demo@example.com'
+        AND subject_name = 'CI' AND subject_id = (SELECT id FROM api_keys)";
+    assert_eq!(service.number(logged).await, 1);
+}
+
+#[test]
+fn bad_lines_are_named_and_the_good_ones_go_in() {
+    let site = Site::with_users();
+    let of_other = site.json(&["key", "create", "--user", OTHER, "--label", "x", "--scopes", "*", "--json"]);
+    let revoked = site.json(&["key", "create", "--user", DEMO, "--label", "x", "--scopes", "*", "--json"]);
+    site.ok(&["key", "revoke", text(&revoked, "id")], "");
+    let mut file = HEAD.to_owned();
+    file += &line(DEMO, "good", "phx_2");
+    file += &line("stranger@example.com", "no such user", "phx_3");
+    file += &line(DEMO, &"x".repeat(41), "phx_4");
+    writeln!(file, "{DEMO},an old hash,pbkdf2_sha256$260000$x$y,*,,").unwrap();
+    writeln!(file, "{DEMO},a value,phx_a_secret_value,*,,").unwrap();
+    file += &line(DEMO, "again", "phx_2");
+    file += &line(DEMO, "somebody else's", text(&of_other, "value"));
+    file += &line(DEMO, "revoked", text(&revoked, "value"));
+    file += "too,few\n";
+    file += &line(DEMO, "two", "phx_11").replace("insight:read", "insight:look");
+    file += &line(DEMO, "good too", "phx_12").replace("insight:read", "*");
+
+    let (code, json) = import(&site, &["--dry-run"], &file);
+    let expected = [11, 2, 0, 9, 0];
+    assert_eq!((code, counts(&json)), (3, expected));
+    assert!(site.json(&["key", "list", "--user", DEMO, "--json"]).as_array().unwrap().is_empty());
+
+    let (code, real) = import(&site, &[], &file);
+    assert_eq!((code, counts(&real)), (3, expected));
+    assert_eq!(refused_lines(&real), refused_lines(&json), "the dry run told the truth");
+    let places = [
+        (3, "email"),
+        (4, "label"),
+        (5, "secure_value"),
+        (6, "secure_value"),
+        (7, "secure_value"),
+        (8, "secure_value"),
+        (9, "secure_value"),
+        (10, ""),
+        (11, "scopes"),
+    ];
+    assert_eq!(refused_lines(&real), places);
+    assert_eq!(site.json(&["key", "list", "--user", DEMO, "--json"]).as_array().unwrap().len(), 2);
+
+    let output = site.run(&["import", "-", "--report", "refused.csv"], &file);
+    let said = [output.stdout, output.stderr].concat();
+    let report = fs::read_to_string(site.dir.path().join("refused.csv")).unwrap();
+    let told = String::from_utf8(said).unwrap() + &report;
+    assert_eq!(report.lines().count(), 10);
+    assert!(report.contains("\"3\",\"email\",\"there is no user with this address\""), "{report}");
+    assert!(!told.contains("a_secret_value") && !told.contains(text(&revoked, "value")), "{told}");
+}
+
+#[test]
+fn a_user_gets_ten_keys_at_most() {
+    let site = Site::with_users();
+    let lines: Vec<_> = (0..12).map(|n| line(DEMO, &format!("key {n}"), &format!("phx_{n}"))).collect();
+    // What is between them puts the last two lines into another transaction.
+    let file = [HEAD, &lines[..10].concat(), &"no key\n".repeat(1_000), &lines[10..].concat()].concat();
+    for (dry_run, already) in [(&["--dry-run"][..], 0), (&[], 0), (&[], 10)] {
+        let (code, json) = import(&site, dry_run, &file);
+        assert_eq!((code, counts(&json)), (3, [1_012, 10 - already, already, 1_002, 0]), "{dry_run:?}");
+        assert_eq!(refused_lines(&json).len(), 100, "the first are told");
+    }
+}
+
+#[tokio::test]
+async fn users_are_added_if_asked_for_and_cannot_sign_in_yet() {
+    let (service, ..) = Service::with_users().await;
+    let new = "new@example.com";
+    let file = [HEAD, &line(new, "one", "phx_1"), &line("New@Example.com", "two", "phx_2")].concat();
+    let create = ["--create-users", "--permissions", "insight:write"];
+    for (args, added) in [(&["--dry-run"][..], 1), (&[], 1), (&[], 0)] {
+        let (code, json) = import(&service.site, &[&create, args].concat(), &file);
+        let imported = if added == 1 { 2 } else { 0 };
+        assert_eq!((code, counts(&json)), (0, [2, imported, 2 - imported, 0, added]), "{args:?}");
+    }
+    assert_eq!(service.scopes("phx_2").await.as_deref(), Some("insight:read"), "insight:write is the limit");
+    for password in ["", "password"] {
+        assert_ne!(service.log_in(new, password).await.status(), 200);
+    }
+}
+
+#[test]
+fn what_is_exported_is_imported_elsewhere_just_the_same() {
+    let (site, elsewhere) = (Site::with_users(), Site::with_users());
+    let labels = ["=1+1", "'=1", "'quoted'", "+a\"b\",c", "-two\nlines", "@x", "鍵 <b>\u{1b}[2J"];
+    for label in labels {
+        let label = format!("--label={label}");
+        site.ok(&["key", "create", "--user", DEMO, &label, "--scopes", "insight:read,query:read"], "");
+    }
+    let create = ["key", "create", "--user", OTHER, "--label", "rolled", "--scopes", "*", "--json"];
+    let id = text(&site.json(&create), "id").to_owned();
+    site.ok(&["key", "roll", &id, "--grace-s", "60"], "");
+
+    let mut keys = site.json(&["key", "list", "--json"]);
+    for format in ["csv", "jsonl"] {
+        let file = site.ok(&["export", "--format", format], "");
+        assert_eq!(site.ok(&["export", "--format", format], ""), file);
+        let cells = ["\"=", "\"+", "\"-", "\"@"];
+        assert!(format == "jsonl" || !cells.iter().any(|cell| file.contains(cell)), "{file}");
+        let (code, json) = import(&elsewhere, &["--format", format], &file);
+        let imported = if format == "csv" { 8 } else { 0 };
+        assert_eq!((code, counts(&json)), (0, [8, imported, 8 - imported, 0, 0]), "{format}");
+        assert_eq!(elsewhere.ok(&["export", "--format", format], "").len(), file.len());
+    }
+    let mut back = elsewhere.json(&["key", "list", "--json"]);
+    for keys in [&mut keys, &mut back] {
+        let keys = keys.as_array_mut().unwrap();
+        keys.sort_by_key(|key| text(key, "label").to_owned());
+        for key in keys {
+            // Ids are the database's own.
+            key["id"].take();
+            key["user_id"].take();
+        }
+    }
+    assert_eq!(back, keys);
+}
+
+#[test]
+fn an_exported_file_is_its_owners_alone_and_replaces_none_unasked() {
+    let site = Site::with_users();
+    let file = site.dir.path().join("keys.csv");
+    site.ok(&["export", "keys.csv"], "");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(&file, "precious").unwrap();
+    assert!(site.fails(&["export", "keys.csv"], "").contains("keys.csv is there already"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    site.ok(&["export", "keys.csv", "--force"], "");
+    assert!(fs::read_to_string(&file).unwrap().starts_with("\"email\",\"label\","));
+    assert!(site.fails(&["export", "no/such/folder.csv"], "").contains("cannot write no/such/folder.csv"));
+}
+
+#[test]
+fn a_file_that_is_none_is_refused_as_a_whole() {
+    let site = Site::with_users();
+    let fails = |args: &[&str], input: &str| {
+        let output = site.run(&[&["import"], args].concat(), input);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(fails(&["missing.csv"], "").contains("cannot read missing.csv: No such file"));
+    let without_head = fails(&["-"], &line(DEMO, "CI", "phx_1234567890abcdef"));
+    assert!(without_head.contains("-: line 1: column 1 has the name of no field"), "{without_head}");
+    assert!(fails(&["-"], "email,label,scopes\n").contains("the column secure_value is missing"));
+    assert!(
+        fails(&["-", "--create-users", "--permissions", "all"], "").contains("permissions: Invalid scope")
+    );
+    fs::write(site.dir.path().join("report"), "").unwrap();
+    assert!(fails(&["-", "--report", "report"], HEAD).contains("report is there already"));
+}
+
+/// The issue's figure is 100,000 rows; that many take a debug build too long.
+const ROWS: usize = 20_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edges_do_not_notice_a_large_import() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let mut file = HEAD.to_owned();
+    for row in 0..ROWS {
+        let email = format!("user-{}@example.com", row / 10);
+        file += &match row % (ROWS / 10) {
+            7 => line("nobody", "bad", &format!("phx_{row}")),
+            _ => line(&email, &format!("key {row}"), &format!("phx_{row}")),
+        };
+    }
+    let deleted = demo.new_key("deleted meanwhile", &["*"]).await;
+    let revision = service.number("SELECT revision FROM revision_log").await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+
+    let site = service.site.clone();
+    let import_all = move || {
+        let begun = Instant::now();
+        let first = import(&site, &["--create-users"], &file);
+        let took = begun.elapsed();
+        (first, took, import(&site, &["--create-users"], &file))
+    };
+    let importing = tokio::task::spawn_blocking(import_all);
+    let (mut syncs, mut slowest) = (0, Duration::ZERO);
+    while !importing.is_finished() {
+        let begun = Instant::now();
+        let response = edge.sync(200).await;
+        slowest = slowest.max(begun.elapsed());
+        assert_eq!(response.news, News::Changed(vec![]), "nothing for an edge to forget");
+        syncs += 1;
+    }
+    let (first, took, second) = importing.await.unwrap();
+    let rows = ROWS as u64;
+    assert_eq!((first.0, counts(&first.1)), (3, [rows, rows - 10, 0, 10, rows / 10]));
+    let every_tenth: Vec<_> = (0..10).map(|n| (n * rows / 10 + 9, "email")).collect();
+    assert_eq!(refused_lines(&first.1), every_tenth);
+    assert_eq!(
+        (second.0, counts(&second.1)),
+        (3, [rows, 0, rows - 10, 10, 0]),
+        "a second run changes nothing"
+    );
+    println!("{rows} rows in {took:?}; {syncs} syncs meanwhile, the slowest took {slowest:?}");
+    assert!(slowest < Duration::from_millis(2_400), "the lease was renewed before it ran out: {slowest:?}");
+    assert_eq!(service.number("SELECT revision FROM revision_log").await, revision);
+
+    let running = edge.run();
+    let (status, answer) = demo.delete(&path(&deleted)).await;
+    assert_eq!((status.as_u16(), outcome(&answer)), (200, [1, 1, 0]), "the edge kept its lease");
+    assert!(running.was_told_of(text(&deleted, "value")));
+    assert_eq!(service.scopes("phx_8").await.as_deref(), Some("insight:read"));
+}
