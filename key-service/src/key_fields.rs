@@ -12,7 +12,7 @@ pub const MAX_LABEL_CHARS: usize = 40;
 pub const MAX_GRACE_S: u32 = 604_800;
 
 /// The resources that PostHog's scopes name.
-const SCOPE_OBJECTS: [&str; 38] = [
+pub const SCOPE_OBJECTS: [&str; 38] = [
     "action",
     "activity_log",
     "annotation",

@@ -4,7 +4,7 @@
 //! - [`accounts`], [`keys`] and [`verdicts`] do the work, for the command line and for HTTP alike;
 //! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
 //! - `store` holds all SQL;
-//! - [`api`] is the public listener, [`edge_api`] the edges' one, [`server`] runs both;
+//! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both;
 //! - [`cli`] is the command line.
 
 pub mod accounts;
@@ -18,6 +18,7 @@ pub mod invalid;
 pub mod key_fields;
 pub mod keys;
 pub mod leases;
+mod page;
 pub mod passwords;
 pub mod server;
 mod store;

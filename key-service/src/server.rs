@@ -91,6 +91,7 @@ impl Server {
         tokens: EdgeTokens,
         terms: Terms,
         public_url: Option<PublicUrl>,
+        api_url: Option<PublicUrl>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
         database.announce_leases(terms.lasts_ms()).await?;
@@ -101,7 +102,7 @@ impl Server {
         let (stop, stopping) = watch::channel(());
         let public = serve(
             self.public,
-            api::router(database.clone(), terms, public_url),
+            api::router(database.clone(), terms, public_url, api_url),
             MAX_PUBLIC_CONNECTIONS,
             stopping.clone(),
         );

@@ -19,16 +19,16 @@ const REMEMBERED: usize = 10_000;
 
 /// The tries made lately.
 #[derive(Debug)]
-pub(super) struct LoginLimits {
+pub(crate) struct LoginLimits {
     accounts: DefaultKeyedRateLimiter<KeyDigest>,
     addresses: DefaultKeyedRateLimiter<IpAddr>,
 }
 
 /// No further try now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wait {
+pub(crate) struct Wait {
     /// Seconds until the next one, at least 1.
-    pub(super) seconds: u64,
+    pub(crate) seconds: u64,
 }
 
 impl Default for LoginLimits {
@@ -42,7 +42,7 @@ impl Default for LoginLimits {
 
 impl LoginLimits {
     /// Counts a try from `peer` to log in as `email`, which need not exist.
-    pub(super) fn admit(&self, peer: IpAddr, email: &str) -> Result<(), Wait> {
+    pub(crate) fn admit(&self, peer: IpAddr, email: &str) -> Result<(), Wait> {
         count(&self.addresses, &network(peer))?;
         count(&self.accounts, &KeyDigest::of_value(&email.trim().to_lowercase()))
     }

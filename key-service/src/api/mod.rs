@@ -1,4 +1,5 @@
-//! The public listener: accounts' sessions, and their personal API keys, in the shapes of PostHog's API.
+//! The public listener: accounts' sessions, and their personal API keys, in the shapes of PostHog's API. Beside it is
+//! the page.
 
 use std::sync::Arc;
 
@@ -7,13 +8,14 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_sessions::SessionManagerLayer;
 
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
 use crate::leases::Terms;
+use crate::page::{self, PageState};
 use crate::passwords::Passwords;
 use crate::store::Database;
 use crate::store::sessions::Sessions;
@@ -22,10 +24,10 @@ mod login;
 mod login_limits;
 mod personal_api_keys;
 mod public_url;
-mod session;
+pub(crate) mod session;
 mod users;
 
-use login_limits::LoginLimits;
+pub(crate) use login_limits::LoginLimits;
 pub use public_url::{InvalidPublicUrl, PublicUrl};
 
 /// The most bytes of a request's body.
@@ -40,7 +42,12 @@ struct ApiState {
 }
 
 /// The routes of the public listener.
-pub fn router(database: Database, terms: Terms, public_url: Option<PublicUrl>) -> Router {
+pub fn router(
+    database: Database,
+    terms: Terms,
+    public_url: Option<PublicUrl>,
+    api_url: Option<PublicUrl>,
+) -> Router {
     let sessions = SessionManagerLayer::new(Sessions(database.clone()))
         .with_name(session::COOKIE)
         .with_expiry(session::IDLE_EXPIRY);
@@ -48,9 +55,20 @@ pub fn router(database: Database, terms: Terms, public_url: Option<PublicUrl>) -
     if let Some(url) = &public_url {
         same_origin = url.trust(same_origin);
     }
+    let (passwords, limits) = (Passwords::default(), Arc::new(LoginLimits::default()));
+    let page = page::router(
+        PageState {
+            database: database.clone(),
+            passwords: passwords.clone(),
+            limits: limits.clone(),
+            api_url,
+        },
+        same_origin.clone(),
+    );
     let same_origin = same_origin.with_rejection_response(|_: ProtectionError| {
         ApiError::permission_denied("Requests from other origins are not allowed.").into_response()
     });
+    let not_found = || async { StatusCode::NOT_FOUND };
 
     let mut router = Router::new();
     let routes: [(&str, MethodRouter<ApiState>); 6] = [
@@ -68,23 +86,22 @@ pub fn router(database: Database, terms: Terms, public_url: Option<PublicUrl>) -
         router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
     }
     router
-        .fallback(|| async { StatusCode::NOT_FOUND })
+        .route("/api/", any(not_found))
+        .route("/api/{*rest}", any(not_found))
+        .layer(same_origin)
+        .layer(from_fn(complete_errors))
+        .fallback_service(page)
         .layer(sessions)
         .layer(from_fn_with_state(public_url.map(Arc::new), public_url::relax_cookies_on_loopback))
-        .layer(same_origin)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn(complete_errors))
         .layer(map_response(keep_out_of_caches))
         .layer(from_fn_with_state(RequestLog::new(terms, &[]), log_requests))
-        .with_state(ApiState {
-            database,
-            passwords: Passwords::default(),
-            limits: Arc::new(LoginLimits::default()),
-        })
+        .with_state(ApiState { database, passwords, limits })
 }
 
-/// An answer can hold a key's value, and always depends on who is logged in.
+/// An answer can hold a key's value, and depends on who is logged in, unless it says otherwise.
 async fn keep_out_of_caches(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -54,6 +54,11 @@ impl FromStr for PublicUrl {
 }
 
 impl PublicUrl {
+    /// As a browser writes it: scheme, host, and the port unless it is the usual one.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// Lets write requests from this origin through, whatever the `Host` they carry.
     pub(super) fn trust(&self, layer: CsrfLayer) -> CsrfLayer {
         // Parsing has shown already that the layer takes it.

@@ -50,7 +50,7 @@ impl Login {
 }
 
 /// Makes the session the user's, under a new id: one that was known before the login is worth nothing after it.
-pub(super) async fn begin(session: &Session, user: &User, now: Timestamp) -> Result<(), ApiError> {
+pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Result<(), ApiError> {
     let login = Login {
         user_id: user.id.clone(),
         epoch: user.session_epoch,
@@ -63,12 +63,16 @@ pub(super) async fn begin(session: &Session, user: &User, now: Timestamp) -> Res
 }
 
 /// Ends the session here and in the database.
-pub(super) async fn end(session: &Session) -> Result<(), ApiError> {
+pub(crate) async fn end(session: &Session) -> Result<(), ApiError> {
     Ok(session.flush().await?)
 }
 
 /// The user whose session it is, if it still runs.
-async fn user(session: &Session, database: &Database, now: Timestamp) -> Result<Option<User>, ApiError> {
+pub(crate) async fn user(
+    session: &Session,
+    database: &Database,
+    now: Timestamp,
+) -> Result<Option<User>, ApiError> {
     let Some(mut login) = session.get::<Login>(LOGIN).await? else { return Ok(None) };
     let user = accounts::find(database, &login.user_id).await?;
     let Some(user) = user.filter(|user| !login.has_ended(user, now)) else {

@@ -33,6 +33,10 @@ pub(super) struct Args {
     #[arg(long, env = "PUBLIC_URL")]
     public_url: Option<PublicUrl>,
 
+    /// The address of the API that the keys are for, such as https://api.example.com; the page shows it
+    #[arg(long, env = "API_URL")]
+    api_url: Option<PublicUrl>,
+
     /// How long an edge's sync is held back while there is no news, in milliseconds
     #[arg(long, env = "HOLD_MS", default_value_t = 2_000, value_parser = up_to_an_hour())]
     hold_ms: u64,
@@ -73,7 +77,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         }
     };
 
-    Ok(server.run(database, tokens, terms, args.public_url, shutdown).await?)
+    Ok(server.run(database, tokens, terms, args.public_url, args.api_url, shutdown).await?)
 }
 
 /// Logs JSON lines to standard error.

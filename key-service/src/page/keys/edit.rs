@@ -1,0 +1,75 @@
+//! Changing a key's label, scopes and expiry.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::KeyRow;
+use super::key_form::KeyForm;
+use crate::accounts::User;
+use crate::clock::Timestamp;
+use crate::keys::{self, Key, KeyPatch};
+use crate::page::PageState;
+use crate::page::error::PageError;
+use crate::page::form::Form;
+use crate::page::frame::{Frame, Page, Place};
+use crate::page::outcome::{Effect, OutcomePage};
+use crate::page::visitor::Visitor;
+
+#[derive(Template)]
+#[template(path = "keys/edit.html")]
+struct EditPage {
+    frame: Frame,
+    row: KeyRow,
+    form: KeyForm,
+}
+
+impl EditPage {
+    fn new(user: User, key: Key, now: Timestamp, form: KeyForm) -> Page<Self> {
+        let frame = Frame::of(user, Place::Keys, "Edit key");
+        Page(EditPage { frame, row: KeyRow::new(key, now), form })
+    }
+}
+
+/// `GET /account/keys/{id}`.
+pub(super) async fn show(
+    Visitor(user): Visitor,
+    State(state): State<PageState>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let key = keys::get(&state.database, &user.id, &id).await?;
+    let form = KeyForm::of(&user, &key, now);
+    Ok(EditPage::new(user, key, now, form).into_response())
+}
+
+/// `POST /account/keys/{id}`: saves what differs.
+pub(super) async fn submit(
+    Visitor(user): Visitor,
+    State(state): State<PageState>,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let key = keys::get(&state.database, &user.id, &id).await?;
+    let entered = match KeyForm::of(&user, &key, now).sent(&form, now) {
+        Ok((_, entered)) => entered,
+        Err(form) => {
+            return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, *form)).into_response());
+        }
+    };
+    let patch = KeyPatch {
+        label: Some(entered.label).filter(|label| *label != key.label),
+        scopes: Some(entered.scopes).filter(|scopes| *scopes != key.scopes),
+        expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
+    };
+    let (key, revocation) = keys::update(&state.database, &user.id, &id, patch).await?;
+    let page = OutcomePage {
+        frame: Frame::of(user, Place::Keys, "Key saved"),
+        name: key.label,
+        mask: Some(key.mask_value),
+        back: (super::ADDRESS, "Back to your keys"),
+    };
+    page.after(revocation, Effect::InForce)
+}

@@ -1,0 +1,128 @@
+//! Signing in and out.
+
+use std::net::SocketAddr;
+
+use askama::Template;
+use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use tower_sessions::Session;
+
+use super::error::PageError;
+use super::form::{Form, Problems};
+use super::frame::{Frame, Page};
+use super::visitor::MaybeVisitor;
+use super::{PageState, keys};
+use crate::accounts;
+use crate::api::session;
+use crate::clock::Timestamp;
+use crate::invalid::Invalid;
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    frame: Frame,
+    problems: Problems,
+    email: String,
+    next: String,
+}
+
+impl SignInPage {
+    fn new(email: &str, next: &str, problems: Problems) -> Page<Self> {
+        let frame = Frame::outside("Sign in");
+        Page(SignInPage { frame, problems, email: email.to_owned(), next: next.to_owned() })
+    }
+}
+
+/// The address that asks somebody to sign in, and then leads to `next`.
+pub(super) fn address(next: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+    format!("/sign-in?{query}")
+}
+
+/// `next` if it is a path of this site, else the start. Browsers read `//` and `/\` as another host, and drop control
+/// characters before they look.
+fn on_this_site(next: &str) -> &str {
+    let is_path = next.starts_with('/') && !next.starts_with("//");
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_path && is_plain { next } else { keys::ADDRESS }
+}
+
+/// `GET /sign-in`; `next` is where to go from there.
+pub(super) async fn show(MaybeVisitor(user): MaybeVisitor, RawQuery(query): RawQuery) -> Response {
+    let query = Form::parse(query.unwrap_or_default().as_bytes());
+    let next = on_this_site(query.text("next"));
+    if user.is_some() {
+        return Redirect::to(next).into_response();
+    }
+    SignInPage::new("", next, Problems::default()).into_response()
+}
+
+/// `POST /sign-in`.
+pub(super) async fn submit(
+    State(state): State<PageState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    session: Session,
+    form: Form,
+) -> Result<Response, PageError> {
+    let (email, password) = (form.text("email"), form.text("password"));
+    let next = on_this_site(form.text("next"));
+    let mut problems = Problems::default();
+    for (field, text) in [("email", email), ("password", password)] {
+        if text.is_empty() {
+            problems.add(Invalid::blank(field));
+        }
+    }
+    if !problems.is_empty() {
+        return Ok((StatusCode::BAD_REQUEST, SignInPage::new(email, next, problems)).into_response());
+    }
+    if let Err(wait) = state.limits.admit(peer.ip(), email) {
+        let seconds =
+            if wait.seconds == 1 { "1 second".to_owned() } else { format!("{} seconds", wait.seconds) };
+        problems.add_whole(format!("There were too many tries. Wait {seconds}, then try again."));
+        let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
+        let page = SignInPage::new(email, next, problems);
+        return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
+    }
+    let user = accounts::authenticate(&state.database, &state.passwords, email, password.to_owned()).await?;
+    let Some(user) = user else {
+        problems.add_whole("The email or the password is wrong.");
+        return Ok((StatusCode::UNAUTHORIZED, SignInPage::new(email, next, problems)).into_response());
+    };
+    session::begin(&session, &user, Timestamp::now()).await?;
+    Ok(Redirect::to(next).into_response())
+}
+
+/// `POST /sign-out`.
+pub(super) async fn sign_out(session: Session) -> Result<Redirect, PageError> {
+    session::end(&session).await?;
+    Ok(Redirect::to("/sign-in"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_leads_nowhere_but_to_this_site() {
+        assert_eq!(on_this_site("/account/keys/new?x=1"), "/account/keys/new?x=1");
+        for elsewhere in [
+            "",
+            "account",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "\\\\evil.example",
+            "javascript:alert(1)",
+            "/a\r\nset-cookie: x=1",
+        ] {
+            assert_eq!(on_this_site(elsewhere), keys::ADDRESS, "{elsewhere:?}");
+        }
+    }
+
+    #[test]
+    fn where_to_go_next_is_encoded() {
+        assert_eq!(address("/a?b=c&d"), "/sign-in?next=%2Fa%3Fb%3Dc%26d");
+    }
+}
