@@ -1,5 +1,6 @@
 //! A Chromium of the test's own, driven through chromedriver by blocking calls.
 
+use std::cell::RefCell;
 use std::fs;
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::error::WebDriverResult;
-use thirtyfour::{Capabilities, WebDriver};
+use thirtyfour::{Capabilities, TypingData, WebDriver};
 use tokio::runtime::{Builder, Runtime};
 use xtask::{paths, ports, process::Process};
 
@@ -46,6 +47,8 @@ pub(crate) struct Browser {
     _chromedriver: Process,
     _home: TempDir,
     viewport: Viewport,
+    /// What DevTools has told so far.
+    pub(crate) events: RefCell<Vec<Value>>,
 }
 
 impl Browser {
@@ -68,7 +71,14 @@ impl Browser {
         let wanted = capabilities(&tool(paths::CHROMIUM_VARIABLE), &home);
         let driver = runtime.block_on(WebDriver::new(format!("http://{address}"), wanted));
         let driver = driver.unwrap_or_else(|error| panic!("{error}\n{}", chromedriver.log().unwrap()));
-        let browser = Browser { driver, runtime, _chromedriver: chromedriver, _home: home, viewport };
+        let browser = Browser {
+            driver,
+            runtime,
+            _chromedriver: chromedriver,
+            _home: home,
+            viewport,
+            events: RefCell::default(),
+        };
         browser.set_height(viewport.height);
         browser.cdp("Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
         browser.set_scheme(SCHEMES[0]);
@@ -90,6 +100,23 @@ impl Browser {
     #[track_caller]
     pub(crate) fn cdp(&self, method: &str, params: Value) -> Value {
         self.run(self.driver.cdp().send_raw(method, params))
+    }
+
+    /// The value of an expression, once it has settled; whatever the page's content security policy forbids.
+    #[track_caller]
+    pub(crate) fn evaluate(&self, expression: &str) -> Value {
+        let params = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
+        let mut answer = self.cdp("Runtime.evaluate", params);
+        assert!(answer["exceptionDetails"].is_null(), "{}", answer["exceptionDetails"]);
+        answer["result"]["value"].take()
+    }
+
+    /// What was copied last.
+    #[track_caller]
+    pub(crate) fn clipboard(&self) -> String {
+        let permissions = json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]});
+        self.cdp("Browser.grantPermissions", permissions);
+        self.evaluate("navigator.clipboard.readText()").as_str().unwrap().to_owned()
     }
 
     /// Runs the body of a function in the page.
@@ -156,10 +183,30 @@ impl Browser {
         });
     }
 
+    /// Presses a key, or several, wherever the focus is.
+    #[track_caller]
+    pub(crate) fn press(&self, keys: impl Into<TypingData>) {
+        self.run(self.driver.action_chain().send_keys(keys).perform());
+    }
+
     /// The path of the address that is shown.
     #[track_caller]
     pub(crate) fn path(&self) -> String {
         self.run(self.driver.current_url()).path().to_owned()
+    }
+
+    /// The innermost elements that reach past the viewport's right edge, if the page can be scrolled sideways.
+    #[track_caller]
+    pub(crate) fn overflow(&self) -> Vec<String> {
+        let width = self.viewport.width;
+        let found = self.script(&format!(
+            "if (document.documentElement.scrollWidth <= {width}) return [];
+            const wide = [...document.body.querySelectorAll('*')].filter(
+                (element) => element.getBoundingClientRect().right > {width});
+            return wide.filter((element) => !wide.some((other) => other !== element && element.contains(other)))
+                .map((element) => element.outerHTML.slice(0, 120)).concat('the document')"
+        ));
+        serde_json::from_value(found).unwrap()
     }
 
     /// Saves a picture of the whole page, however long, as `<width>-<name>.png`.
@@ -234,7 +281,6 @@ fn capabilities(chromium: &Path, home: &TempDir) -> Capabilities {
         "browserName": "chrome",
         // We wait ourselves: a page that is still being sent is one of the things to see.
         "pageLoadStrategy": "none",
-        "unhandledPromptBehavior": {"beforeUnload": "ignore", "default": "ignore"},
         "goog:chromeOptions": {"binary": chromium, "args": args},
         "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
     });

@@ -28,11 +28,6 @@ impl Browser {
         self.element(&found.unwrap_or_else(|| panic!("no single control {name:?} among {:?}", names())))
     }
 
-    /// Whether a control of this name is there now.
-    pub(crate) fn has_control(&self, name: &str) -> bool {
-        self.controls().iter().any(|(_, is)| is == name)
-    }
-
     /// Clicks a control that leads nowhere else.
     #[track_caller]
     pub(crate) fn click(&self, name: &str) {
@@ -67,6 +62,17 @@ impl Browser {
     pub(crate) fn value(&self, id: &str) -> String {
         let field = self.run(self.driver.find(By::Id(id.to_owned())));
         self.run(field.value()).unwrap()
+    }
+
+    /// The name of the control that has the focus.
+    pub(crate) fn focused(&self) -> String {
+        let tree = self.cdp("Accessibility.getFullAXTree", json!({}));
+        let focused = tree["nodes"].as_array().unwrap().iter().find(|node| {
+            let mut properties = node["properties"].as_array().into_iter().flatten();
+            node["role"]["value"] != "RootWebArea"
+                && properties.any(|of| of["name"] == "focused" && of["value"]["value"] == true)
+        });
+        focused.map(|node| node["name"]["value"].as_str().unwrap_or_default()).unwrap_or_default().to_owned()
     }
 
     /// Each control: a handle, and its name.

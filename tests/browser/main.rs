@@ -1,4 +1,4 @@
-//! The page in a real browser, with the key service behind it and an Envoy that believes in its keys.
+//! The page in a real browser, with the key service behind it and an Envoy that goes by its keys.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +10,11 @@
 mod axe;
 mod driver;
 mod elements;
+mod site;
 mod traffic;
 
-mod trial;
+mod keyboard;
+mod labels;
+mod life_of_a_key;
+mod pages;
+mod shown_once;
