@@ -2,13 +2,18 @@
 
 use protocol::ScopeSet;
 use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::AnyConnection;
 use uuid::Uuid;
 
+use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::leases::{Revocation, Touched, change};
+use crate::paging::{Found, Page};
 use crate::passwords::{PasswordError, Passwords, check_new_password};
-use crate::store::{Database, users};
+use crate::settling::Settling;
+use crate::store::{Change, Database, users};
 
 /// The most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const MAX_EMAIL_CHARS: usize = 254;
@@ -28,7 +33,9 @@ pub struct User {
     pub is_active: bool,
     /// When the account was made.
     pub created_at: Timestamp,
-    /// A PHC string.
+    /// Whether the user has chosen a password, and so can sign in.
+    pub has_password: bool,
+    /// A PHC string; empty without a password.
     #[serde(skip)]
     pub(crate) password_hash: String,
     /// A session that began under another epoch is over.
@@ -36,12 +43,27 @@ pub struct User {
     pub(crate) session_epoch: i64,
 }
 
+impl User {
+    /// The user's JSON form, with how a change of it came into force.
+    pub fn changed(&self, revocation: Revocation) -> ChangedUser<'_> {
+        ChangedUser { user: self, revocation }
+    }
+}
+
+/// The JSON form of a user that was changed.
+#[derive(Debug, Serialize)]
+pub struct ChangedUser<'a> {
+    #[serde(flatten)]
+    user: &'a User,
+    revocation: Revocation,
+}
+
 /// What a new account is made of. It has no `Debug`, since it holds a password.
 pub struct NewUser {
     /// The address to log in with; its letter case does not matter.
     pub email: String,
-    /// The password to log in with.
-    pub password: String,
+    /// The password to log in with; without one, the user chooses it by a one-time link ([`crate::links`]).
+    pub password: Option<String>,
     /// The most that any key of the user can do.
     pub permissions: ScopeSet,
     /// Whether the user may manage other users.
@@ -60,6 +82,12 @@ pub enum AccountError {
     /// Nobody has that address.
     #[error("email: there is no user with this address: {0}")]
     NoSuchUser(String),
+    /// Nobody has that id.
+    #[error("there is no such user")]
+    NotFound,
+    /// The password that a user sent as the present one is another.
+    #[error("current_password: this is not your present password")]
+    WrongPassword,
     /// Argon2 failed.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -82,34 +110,73 @@ fn normal_email(email: &str) -> Result<String, Invalid> {
     Ok(email)
 }
 
+/// Writes into the audit log what was done to an account.
+pub(crate) async fn log(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    action: Action,
+    user_id: &str,
+    detail: &Value,
+) -> sqlx::Result<()> {
+    audit::record(connection, by, Event { action, user_id: Some(user_id), subject: None, detail }).await
+}
+
 /// Makes an account.
 ///
 /// # Errors
 /// A bad or taken address, a bad password, or a failure; see [`AccountError`].
 pub async fn add(
     database: &Database,
+    by: &Actor,
+    passwords: &Passwords,
+    new: NewUser,
+    now: Timestamp,
+) -> Result<User, AccountError> {
+    let user = prepare(passwords, new, now).await?;
+    let mut write = database.begin_write().await?;
+    insert(write.connection(), by, &user).await?;
+    write.commit().await?;
+    Ok(user)
+}
+
+/// An account that can be made: all that is slow is done.
+pub(crate) async fn prepare(
     passwords: &Passwords,
     new: NewUser,
     now: Timestamp,
 ) -> Result<User, AccountError> {
     let email = normal_email(&new.email)?;
-    check_new_password(&new.password)?;
-    let user = User {
+    let password_hash = match new.password {
+        Some(password) => {
+            check_new_password(&password)?;
+            passwords.hash(password).await?
+        }
+        None => String::new(),
+    };
+    Ok(User {
         id: Uuid::now_v7().to_string(),
         email,
         permissions: new.permissions,
         is_admin: new.is_admin,
         is_active: true,
         created_at: now,
-        password_hash: passwords.hash(new.password).await?,
+        has_password: !password_hash.is_empty(),
+        password_hash,
         session_epoch: 0,
-    };
-    let mut write = database.begin_write().await?;
-    if !users::insert(write.connection(), &user).await? {
-        return Err(AccountError::EmailTaken(user.email));
+    })
+}
+
+/// Makes a prepared account.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    user: &User,
+) -> Result<(), AccountError> {
+    if !users::insert(&mut *connection, user).await? {
+        return Err(AccountError::EmailTaken(user.email.clone()));
     }
-    write.commit().await?;
-    Ok(user)
+    let detail = json!({ "permissions": user.permissions, "is_admin": user.is_admin });
+    Ok(log(connection, by, Action::UserAdded, &user.id, &detail).await?)
 }
 
 /// All users, by e-mail address.
@@ -118,6 +185,18 @@ pub async fn add(
 /// The database failed.
 pub async fn list(database: &Database) -> Result<Vec<User>, AccountError> {
     Ok(users::list(database.pool()).await?)
+}
+
+/// Users whose address contains a text, by address.
+///
+/// # Errors
+/// The database failed.
+pub async fn search(
+    database: &Database,
+    text: Option<&str>,
+    page: Page,
+) -> Result<Found<User>, AccountError> {
+    Ok(users::search(database.pool(), text, page).await?)
 }
 
 /// The user with that id, if there is one.
@@ -138,12 +217,13 @@ pub async fn find_by_email(database: &Database, email: &str) -> Result<User, Acc
 }
 
 /// The active user whose address and password these are. Every other case is `None`, after the same work, so
-/// that neither answer nor time tells which it was.
+/// that neither answer nor time tells which it was. `by` is whoever tries.
 ///
 /// # Errors
 /// Argon2 or the database failed.
 pub async fn authenticate(
     database: &Database,
+    by: &Actor,
     passwords: &Passwords,
     email: &str,
     password: String,
@@ -152,73 +232,162 @@ pub async fn authenticate(
         Ok(email) => users::find_by_email(database.pool(), &email).await?,
         Err(_) => None,
     };
-    let stored = user.as_ref().map(|user| user.password_hash.clone());
+    let stored = user.as_ref().map(|user| user.password_hash.clone()).filter(|hash| !hash.is_empty());
     let matches = passwords.verify(password, stored).await?;
-    Ok(user.filter(|user| matches && user.is_active))
+    let user_id = user.as_ref().map(|user| user.id.clone());
+    let let_in = user.filter(|user| matches && user.is_active);
+    let (by, action) = match &let_in {
+        Some(user) => (by.clone().as_user(user), Action::UserSignedIn),
+        None => (by.clone(), Action::UserSignInRefused),
+    };
+    let event = Event { action, user_id: user_id.as_deref(), subject: None, detail: &Value::Null };
+    let mut write = database.begin_write().await?;
+    audit::record(write.connection(), &by, event).await?;
+    write.commit().await?;
+    Ok(let_in)
+}
+
+/// Writes down that a user ended a session.
+///
+/// # Errors
+/// The database failed.
+pub async fn signed_out(database: &Database, by: &Actor) -> Result<(), AccountError> {
+    let event = Event {
+        action: Action::UserSignedOut,
+        user_id: by.id.as_deref(),
+        subject: None,
+        detail: &Value::Null,
+    };
+    let mut write = database.begin_write().await?;
+    audit::record(write.connection(), by, event).await?;
+    Ok(write.commit().await?)
 }
 
 /// Gives a user a new password and ends the user's sessions.
 ///
 /// # Errors
-/// A bad address or password, nobody's address, or a failure.
-pub async fn change_password(
+/// A bad password, no such user, or a failure.
+pub async fn set_password(
     database: &Database,
+    by: &Actor,
     passwords: &Passwords,
-    email: &str,
+    user_id: &str,
     password: String,
 ) -> Result<(), AccountError> {
-    let email = find_by_email(database, email).await?.email;
     check_new_password(&password)?;
     let hash = passwords.hash(password).await?;
     let mut write = database.begin_write().await?;
-    if !users::set_password(write.connection(), &email, &hash).await? {
-        return Err(AccountError::NoSuchUser(email));
-    }
+    replace_password(write.connection(), by, user_id, &hash).await?;
     Ok(write.commit().await?)
 }
 
-/// Shuts a user out: no key of the user works anywhere once this returns, and the user's sessions end.
-///
-/// # Errors
-/// A bad address, nobody's address, or a failure.
-pub async fn disable(database: &Database, email: &str) -> Result<Revocation, AccountError> {
-    set_active(database, email, false).await
-}
-
-/// Lets a disabled user in again: the user's keys work again, and the user can log in.
-///
-/// # Errors
-/// A bad address, nobody's address, or a failure.
-pub async fn enable(database: &Database, email: &str) -> Result<Revocation, AccountError> {
-    set_active(database, email, true).await
-}
-
-async fn set_active(database: &Database, email: &str, is_active: bool) -> Result<Revocation, AccountError> {
-    let user = find_by_email(database, email).await?;
-    let ledger = database.ledger();
-    let mut begun = change::begin(&ledger, &Touched::User(user.id.clone())).await?;
-    if !users::set_active(begun.change(), &user.id, is_active).await? {
-        return Err(AccountError::NoSuchUser(user.email));
+/// Stores a new password's hash and ends the user's sessions.
+pub(crate) async fn replace_password(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    user_id: &str,
+    hash: &str,
+) -> Result<(), AccountError> {
+    if !users::set_password(&mut *connection, user_id, hash).await? {
+        return Err(AccountError::NotFound);
     }
-    Ok(begun.commit().await?)
+    Ok(log(connection, by, Action::UserPasswordChanged, user_id, &Value::Null).await?)
 }
 
-/// Replaces what a user's keys can do at most, everywhere once this returns.
+/// The same, by the user, who has to know the present password. Returns the user as changed: a session that begins anew
+/// goes on.
 ///
 /// # Errors
-/// A bad address, nobody's address, or a failure.
+/// The present password is another, a bad new one, or a failure.
+pub async fn change_password(
+    database: &Database,
+    by: &Actor,
+    passwords: &Passwords,
+    user: &User,
+    current: String,
+    new: String,
+) -> Result<User, AccountError> {
+    check_new_password(&new)?;
+    if !passwords.verify(current, Some(user.password_hash.clone())).await? {
+        return Err(AccountError::WrongPassword);
+    }
+    set_password(database, by, passwords, &user.id, new).await?;
+    find(database, &user.id).await?.ok_or(AccountError::NotFound)
+}
+
+/// Lets a user and every key of the user in, or shuts them out and ends the user's sessions. It is so everywhere once
+/// this has settled.
+///
+/// # Errors
+/// No such user, or a failure.
+pub async fn set_active(
+    database: &Database,
+    by: &Actor,
+    user_id: &str,
+    is_active: bool,
+) -> Result<Settling, AccountError> {
+    let patch = UserPatch { permissions: None, is_active: Some(is_active) };
+    update(database, by, user_id, &patch).await.map(|(_, settling)| settling)
+}
+
+/// Replaces what a user's keys can do at most, everywhere once this has settled.
+///
+/// # Errors
+/// No such user, or a failure.
 pub async fn set_permissions(
     database: &Database,
-    email: &str,
+    by: &Actor,
+    user_id: &str,
     permissions: &ScopeSet,
-) -> Result<Revocation, AccountError> {
-    let user = find_by_email(database, email).await?;
+) -> Result<Settling, AccountError> {
+    let patch = UserPatch { permissions: Some(permissions.clone()), is_active: None };
+    update(database, by, user_id, &patch).await.map(|(_, settling)| settling)
+}
+
+/// What to change of a user; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserPatch {
+    /// The most that any key of the user can do.
+    pub permissions: Option<ScopeSet>,
+    /// Whether the user, and any key of the user, is let in at all.
+    pub is_active: Option<bool>,
+}
+
+/// Changes a user, and what all keys of the user are worth, everywhere once this has settled.
+///
+/// # Errors
+/// No such user, or a failure.
+pub async fn update(
+    database: &Database,
+    by: &Actor,
+    user_id: &str,
+    patch: &UserPatch,
+) -> Result<(User, Settling), AccountError> {
     let ledger = database.ledger();
-    let mut begun = change::begin(&ledger, &Touched::User(user.id.clone())).await?;
-    if !users::set_permissions(begun.change(), &user.id, permissions).await? {
-        return Err(AccountError::NoSuchUser(user.email));
+    let mut begun = change::begin(&ledger, &Touched::User(user_id.to_owned())).await?;
+    let change = begun.change();
+    let before = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    if let Some(permissions) = &patch.permissions {
+        set_permissions_within(change, by, &before, permissions).await?;
     }
-    Ok(begun.commit().await?)
+    if let Some(is_active) = patch.is_active {
+        users::set_active(change, user_id, is_active).await?;
+        let action = if is_active { Action::UserEnabled } else { Action::UserDisabled };
+        log(change.connection(), by, action, user_id, &Value::Null).await?;
+    }
+    let after = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    Ok((after, Settling::new(database, begun.commit().await?)))
+}
+
+async fn set_permissions_within(
+    change: &mut Change,
+    by: &Actor,
+    before: &User,
+    permissions: &ScopeSet,
+) -> sqlx::Result<()> {
+    users::set_permissions(change, &before.id, permissions).await?;
+    let detail = json!({ "permissions": [before.permissions, permissions] });
+    log(change.connection(), by, Action::UserPermissionsChanged, &before.id, &detail).await
 }
 
 #[cfg(test)]

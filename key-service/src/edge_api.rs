@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::edge_tokens::EdgeTokens;
+use crate::http::bearer::bearer;
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
 use crate::leases::{self, Terms};
@@ -60,12 +61,6 @@ async fn require_token(State(tokens): State<Arc<EdgeTokens>>, request: Request, 
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="edge""#));
     response
-}
-
-/// The token of a `Bearer` credential; the scheme's letter case does not matter.
-fn bearer(credential: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = credential.split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
 async fn verify(State(service): State<Service>, body: Bytes) -> Result<Json<VerifyResponse>, ApiError> {
@@ -112,18 +107,4 @@ async fn healthz() -> Json<Value> {
 async fn readyz(State(service): State<Service>) -> Result<Json<Value>, ApiError> {
     service.database.ping().await?;
     Ok(Json(json!({"status": "ready"})))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bearer_credential_is_read_in_any_letter_case() {
-        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
-        assert_eq!(bearer(b"bEARER  abc "), Some(&b"abc"[..]));
-        for credential in [&b"Basic abc"[..], b"Bearer", b"", b"Bearerabc"] {
-            assert_eq!(bearer(credential), None, "{credential:?}");
-        }
-    }
 }

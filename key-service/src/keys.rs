@@ -3,19 +3,28 @@
 //! A key's value is returned once, by [`create`] or [`roll`]; only its digest and its mask are kept.
 
 use protocol::{ApiKey, KeyDigest, ScopeSet};
+use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
+use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
-use crate::leases::{Revocation, Touched, change};
+use crate::leases::{Touched, change};
+use crate::settling::Settling;
 use crate::store::{Database, DatabaseLedger, keys as store};
 
+mod search;
 mod view;
 
-pub use view::{ChangedKey, KeyView};
+pub(crate) use search::LONG_MS;
+pub use search::{KeySearch, KeyState, LONG_DAYS, OwnedKey, search};
+pub use view::{ChangedKey, KeyView, OwnedKeyView};
 
 /// The most keys that one user can have.
 pub const MAX_KEYS_PER_USER: usize = 10;
+
+/// The most old values of one key that rolls can leave working at a time.
+pub const MAX_OLD_VALUES: usize = 5;
 
 /// A key as it is kept: everything but its value.
 #[derive(Clone, Debug)]
@@ -76,6 +85,14 @@ pub enum KeyError {
     /// The value that was to be taken over is some key's already.
     #[error("the value belongs to a key already")]
     ValueTaken,
+    /// The value that was to be taken over was a key's, and was revoked.
+    #[error("the value was revoked here; a revoked value never works again")]
+    ValueRevoked,
+    /// The key has [`MAX_OLD_VALUES`] old values that still work.
+    #[error(
+        "{MAX_OLD_VALUES} old values of this key still work. Roll it without a grace period, which ends them, or wait."
+    )]
+    TooManyOldValues,
     /// The system gave no randomness.
     #[error("no randomness for a new key: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -104,6 +121,8 @@ impl Generated {
 pub enum Owner<'a> {
     /// The user's with that id.
     User(&'a str),
+    /// Those of the users with these ids.
+    Users(&'a [String]),
     /// Everybody's: an operator's right.
     Anyone,
 }
@@ -113,9 +132,23 @@ impl Owner<'_> {
     fn reaches(self, key: &Key) -> bool {
         match self {
             Owner::User(id) => key.user_id == id,
+            Owner::Users(ids) => ids.contains(&key.user_id),
             Owner::Anyone => true,
         }
     }
+}
+
+/// Writes into the audit log what was done to a key.
+async fn log(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    action: Action,
+    key: &Key,
+    detail: Value,
+) -> sqlx::Result<()> {
+    let subject = Some((key.id.as_str(), key.label.as_str()));
+    audit::record(connection, by, Event { action, user_id: Some(&key.user_id), subject, detail: &detail })
+        .await
 }
 
 /// Makes a key with a new value, and returns both.
@@ -124,6 +157,7 @@ impl Owner<'_> {
 /// The user has too many keys, or a failure.
 pub async fn create(
     database: &Database,
+    by: &Actor,
     user_id: &str,
     new: NewKey,
     now: Timestamp,
@@ -133,6 +167,7 @@ pub async fn create(
     let mut write = database.begin_write().await?;
     insert(write.connection(), &key).await?;
     store::add_generated(write.connection(), &key.id, &value).await?;
+    log(write.connection(), by, Action::KeyCreated, &key, json!({ "scopes": key.scopes })).await?;
     write.commit().await?;
     Ok((key, value.0))
 }
@@ -140,22 +175,28 @@ pub async fn create(
 /// Makes a key with a value from elsewhere. It may have been tried before, so edges are told.
 ///
 /// # Errors
-/// The user has too many keys, the value is taken, or a failure.
+/// The user has too many keys, the value is taken or was revoked, or a failure.
 pub async fn take_over(
     database: &Database,
+    by: &Actor,
     user_id: &str,
     new: NewKey,
     value: &ApiKey,
     now: Timestamp,
-) -> Result<(Key, Revocation), KeyError> {
+) -> Result<(Key, Settling), KeyError> {
     let key = new_key(user_id, new, value, now);
     let ledger = database.ledger();
     let mut begun = change::begin(&ledger, &Touched::Value(value.digest())).await?;
-    insert(begun.change().connection(), &key).await?;
+    let connection = begun.change().connection();
+    if store::is_revoked(&mut *connection, value.digest()).await? {
+        return Err(KeyError::ValueRevoked);
+    }
+    insert(&mut *connection, &key).await?;
+    log(connection, by, Action::KeyTakenOver, &key, json!({ "scopes": key.scopes })).await?;
     if !store::take_over(begun.change(), &key.id, value.digest()).await? {
         return Err(KeyError::ValueTaken);
     }
-    Ok((key, begun.commit().await?))
+    Ok((key, Settling::new(database, begun.commit().await?)))
 }
 
 fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
@@ -212,13 +253,21 @@ pub async fn find_by_digest(database: &Database, digest: KeyDigest) -> Result<Op
     Ok(store::find_by_digest(database.pool(), digest).await?)
 }
 
-/// A user's key.
+/// Whether a value was a key's and was revoked: it never works again.
 ///
 /// # Errors
-/// The user has no such key, or the database failed.
-pub async fn get(database: &Database, user_id: &str, id: &str) -> Result<Key, KeyError> {
+/// The database failed.
+pub async fn is_revoked(database: &Database, digest: KeyDigest) -> Result<bool, KeyError> {
+    Ok(store::is_revoked(database.pool(), digest).await?)
+}
+
+/// A key within reach.
+///
+/// # Errors
+/// There is no such key, or the database failed.
+pub async fn get(database: &Database, owner: Owner<'_>, id: &str) -> Result<Key, KeyError> {
     let key = store::find(database.pool(), id).await?;
-    key.filter(|key| Owner::User(user_id).reaches(key)).ok_or(KeyError::NotFound)
+    key.filter(|key| owner.reaches(key)).ok_or(KeyError::NotFound)
 }
 
 /// A change of one key that has begun.
@@ -242,49 +291,83 @@ async fn begin<'l>(
     }
 }
 
-/// Changes fields of a user's key. New scopes or another expiry count everywhere once this returns; a label alone
-/// concerns no edge, and so there is no revocation.
+/// Changes fields of a key. New scopes or another expiry count everywhere once this has settled; a label alone concerns
+/// no edge, and so there is nothing to settle.
 ///
 /// # Errors
-/// The user has no such key, or the database failed.
+/// There is no such key, or the database failed.
 pub async fn update(
     database: &Database,
-    user_id: &str,
+    by: &Actor,
+    owner: Owner<'_>,
     id: &str,
     patch: KeyPatch,
-) -> Result<(Key, Option<Revocation>), KeyError> {
+) -> Result<(Key, Option<Settling>), KeyError> {
     if patch.scopes.is_none() && patch.expires_at.is_none() {
-        if let Some(label) = &patch.label {
-            let mut write = database.begin_write().await?;
-            store::set_label(write.connection(), user_id, id, label).await?;
-            write.commit().await?;
-        }
-        match get(database, user_id, id).await {
+        match relabel(database, by, owner, id, patch.label.as_deref()).await {
             // What has taken it away may still be on its way to some edge.
             Err(KeyError::NotFound) => {}
-            found => return Ok((found?, None)),
+            relabelled => return Ok((relabelled?, None)),
         }
     }
     let ledger = database.ledger();
-    let (mut begun, mut key) = begin(&ledger, Owner::User(user_id), id).await?;
+    let (mut begun, mut key) = begin(&ledger, owner, id).await?;
+    let changes = changes(&key, &patch);
     key.label = patch.label.unwrap_or(key.label);
     key.scopes = patch.scopes.unwrap_or(key.scopes);
     key.expires_at = patch.expires_at.unwrap_or(key.expires_at);
     store::update(begun.change(), &key).await?;
-    Ok((key, Some(begun.commit().await?)))
+    log(begun.change().connection(), by, Action::KeyUpdated, &key, changes).await?;
+    Ok((key, Some(Settling::new(database, begun.commit().await?))))
+}
+
+async fn relabel(
+    database: &Database,
+    by: &Actor,
+    owner: Owner<'_>,
+    id: &str,
+    label: Option<&str>,
+) -> Result<Key, KeyError> {
+    let mut write = database.begin_write().await?;
+    let key = store::find(write.connection(), id).await?;
+    let mut key = key.filter(|key| owner.reaches(key)).ok_or(KeyError::NotFound)?;
+    if let Some(label) = label.filter(|label| *label != key.label) {
+        let detail = json!({ "label": [key.label, label] });
+        key.label = label.to_owned();
+        store::set_label(write.connection(), id, label).await?;
+        log(write.connection(), by, Action::KeyUpdated, &key, detail).await?;
+    }
+    write.commit().await?;
+    Ok(key)
+}
+
+/// What a patch changes, from what to what.
+fn changes(key: &Key, patch: &KeyPatch) -> Value {
+    let mut changes = serde_json::Map::new();
+    if let Some(label) = patch.label.as_ref().filter(|label| **label != key.label) {
+        changes.insert("label".to_owned(), json!([key.label, label]));
+    }
+    if let Some(scopes) = &patch.scopes {
+        changes.insert("scopes".to_owned(), json!([key.scopes, scopes]));
+    }
+    if let Some(expires_at) = &patch.expires_at {
+        changes.insert("expires_at".to_owned(), json!([key.expires_at, expires_at]));
+    }
+    changes.into()
 }
 
 /// Gives a key a new value. The old one works `grace_s` seconds longer; without a grace it and every older one work
-/// nowhere once this returns.
+/// nowhere once this has settled.
 ///
 /// # Errors
-/// There is no such key, or a failure.
+/// There is no such key, too many of its old values still work, or a failure.
 pub async fn roll(
     database: &Database,
+    by: &Actor,
     owner: Owner<'_>,
     id: &str,
     grace_s: u32,
-) -> Result<(Key, ApiKey, Revocation), KeyError> {
+) -> Result<(Key, ApiKey, Settling), KeyError> {
     let value = Generated::new()?;
     let ledger = database.ledger();
     let (mut begun, mut key) = begin(&ledger, owner, id).await?;
@@ -292,22 +375,33 @@ pub async fn roll(
     if grace_s == 0 {
         store::remove_digests(begun.change(), id).await?;
     } else {
-        store::retire_current_digest(begun.change(), id, now.plus_seconds(grace_s), now).await?;
+        let old = store::retire_current_digest(begun.change(), id, now.plus_seconds(grace_s), now).await?;
+        if old > MAX_OLD_VALUES {
+            return Err(KeyError::TooManyOldValues);
+        }
     }
     key.mask_value = value.0.mask();
     key.last_rolled_at = Some(now);
     store::update(begun.change(), &key).await?;
-    store::add_generated(begun.change().connection(), id, &value).await?;
-    Ok((key, value.0, begun.commit().await?))
+    let connection = begun.change().connection();
+    store::add_generated(&mut *connection, id, &value).await?;
+    log(connection, by, Action::KeyRolled, &key, json!({ "grace_s": grace_s })).await?;
+    Ok((key, value.0, Settling::new(database, begun.commit().await?)))
 }
 
-/// Deletes a key with every value of it, for good: none works anywhere once this returns.
+/// Deletes a key with every value of it, for good: none works anywhere once this has settled.
 ///
 /// # Errors
 /// There is no such key, or the database failed.
-pub async fn delete(database: &Database, owner: Owner<'_>, id: &str) -> Result<(Key, Revocation), KeyError> {
+pub async fn delete(
+    database: &Database,
+    by: &Actor,
+    owner: Owner<'_>,
+    id: &str,
+) -> Result<(Key, Settling), KeyError> {
     let ledger = database.ledger();
     let (mut begun, key) = begin(&ledger, owner, id).await?;
     store::delete(begun.change(), id).await?;
-    Ok((key, begun.commit().await?))
+    log(begun.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
+    Ok((key, Settling::new(database, begun.commit().await?)))
 }

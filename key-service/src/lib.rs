@@ -1,7 +1,8 @@
 //! The key service: keeps accounts and personal API keys, and tells edges what a key is worth.
 //!
 //! Where things are:
-//! - [`accounts`], [`keys`] and [`verdicts`] do the work, for the command line and for HTTP alike;
+//! - [`accounts`], [`keys`], [`links`], [`management_tokens`], [`leaks`], [`edges`] and [`verdicts`] do the work, for
+//!   the command line and for HTTP alike, and [`audit`] tells who did it;
 //! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both;
@@ -9,18 +10,25 @@
 
 pub mod accounts;
 pub mod api;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod edge_api;
 pub mod edge_tokens;
+pub mod edges;
 mod http;
 pub mod invalid;
 pub mod key_fields;
 pub mod keys;
+pub mod leaks;
 pub mod leases;
+pub mod links;
+pub mod management_tokens;
 mod page;
+pub mod paging;
 pub mod passwords;
 pub mod server;
+pub mod settling;
 mod store;
 pub mod verdicts;
 

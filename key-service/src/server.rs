@@ -1,7 +1,7 @@
 //! The running service: both listeners, from bind to graceful shutdown.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,21 @@ pub struct Listen {
     pub address: SocketAddr,
 }
 
+/// How the service runs.
+#[derive(Debug)]
+pub struct Settings {
+    /// How long edges are told they may rely on their memory.
+    pub terms: Terms,
+    /// What edges authenticate with.
+    pub tokens: EdgeTokens,
+    /// The address under which browsers reach the public listener.
+    pub public_url: Option<PublicUrl>,
+    /// The address of the API that the keys are for, as the page shows it.
+    pub api_url: Option<PublicUrl>,
+    /// How long entries of the audit log are kept; without it for good.
+    pub audit_kept: Option<Duration>,
+}
+
 /// Why the service could not run, or not run on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -81,6 +96,18 @@ impl Server {
         Ok(Server { public: bind(public).await?, edge: bind(edge).await? })
     }
 
+    /// The address of the public listener, as the machine itself can reach it.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn public_base(&self) -> Result<String, ServerError> {
+        let mut address = self.public.local_addr()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        Ok(format!("http://{address}"))
+    }
+
     /// Serves until `shutdown` completes, then finishes the requests in progress.
     ///
     /// # Errors
@@ -88,17 +115,15 @@ impl Server {
     pub async fn run(
         self,
         database: Database,
-        tokens: EdgeTokens,
-        terms: Terms,
-        public_url: Option<PublicUrl>,
-        api_url: Option<PublicUrl>,
+        settings: Settings,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
+        let Settings { terms, tokens, public_url, api_url, audit_kept } = settings;
         database.announce_leases(terms.lasts_ms()).await?;
         // The addresses tell the port where the setting left it to the system.
         let (public, edge) = (self.public.local_addr()?, self.edge.local_addr()?);
         tracing::info!(%public, %edge, "listening");
-        let upkeep = tokio::spawn(upkeep::run(database.clone()));
+        let upkeep = tokio::spawn(upkeep::run(database.clone(), audit_kept));
         let (stop, stopping) = watch::channel(());
         let public = serve(
             self.public,

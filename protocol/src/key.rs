@@ -46,11 +46,7 @@ pub enum KeyError {
 impl ApiKey {
     /// Makes a new key of 256 random bits.
     pub fn from_entropy(entropy: [u8; 32]) -> Self {
-        let mut value = String::from(KEY_PREFIX);
-        push_base62::<SECRET_CHARS>(&mut value, entropy);
-        let checksum = crc32fast::hash(value.as_bytes());
-        push_base62::<CHECKSUM_CHARS>(&mut value, checksum.to_be_bytes());
-        ApiKey(value.into())
+        ApiKey(secret_from_entropy(KEY_PREFIX, entropy).into())
     }
 
     /// Reads a key as somebody sent or wrote it.
@@ -93,12 +89,26 @@ impl ApiKey {
     /// How the key is shown from then on: its first four characters, `...`, its last four; `********` where
     /// that would give away too much of a value shorter than 16.
     pub fn mask(&self) -> String {
-        let value = &self.0;
-        if value.len() < 16 {
-            return "********".to_owned();
-        }
-        format!("{}...{}", &value[..4], &value[value.len() - 4..])
+        mask(&self.0)
     }
+}
+
+/// How a secret in ASCII is shown: see [`ApiKey::mask`].
+pub fn mask(secret: &str) -> String {
+    match (secret.get(..4), secret.len().checked_sub(4).and_then(|end| secret.get(end..))) {
+        (Some(first), Some(last)) if secret.len() >= 16 => format!("{first}...{last}"),
+        _ => "********".to_owned(),
+    }
+}
+
+/// A secret of 256 random bits that can be told from others offline: the prefix, the bits in base62, and a checksum of
+/// both.
+pub fn secret_from_entropy(prefix: &str, entropy: [u8; 32]) -> String {
+    let mut value = prefix.to_owned();
+    push_base62::<SECRET_CHARS>(&mut value, entropy);
+    let checksum = crc32fast::hash(value.as_bytes());
+    push_base62::<CHECKSUM_CHARS>(&mut value, checksum.to_be_bytes());
+    value
 }
 
 impl fmt::Debug for ApiKey {

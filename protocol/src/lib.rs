@@ -12,5 +12,7 @@ pub use edge_api::{
     ActiveVerdict, MAX_CHANGED_PER_SYNC, MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, News, SYNC_PATH,
     SyncRequest, SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse,
 };
-pub use key::{ApiKey, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES};
+pub use key::{
+    ApiKey, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES, mask, secret_from_entropy,
+};
 pub use scope::{Action, InvalidScope, Scope, ScopeSet};

@@ -120,6 +120,11 @@ impl fmt::Display for Scope {
 pub struct ScopeSet(Vec<Scope>);
 
 impl ScopeSet {
+    /// Every scope: `*`.
+    pub fn all() -> Self {
+        ScopeSet(vec![Scope::All])
+    }
+
     /// Reads scopes from their texts, keeping their order and dropping repetitions.
     ///
     /// # Errors

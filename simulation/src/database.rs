@@ -156,6 +156,10 @@ impl State {
                 let of_user = self.keys.values().filter(|key| key.user.to_string() == *id);
                 of_user.map(|key| key.digest).collect()
             }
+            Touched::KeysWith(values) => {
+                let all = self.keys.values().map(|key| key.digest);
+                all.filter(|digest| values.contains(digest)).collect()
+            }
         }
     }
 

@@ -41,9 +41,16 @@ impl Default for LoginLimits {
 }
 
 impl LoginLimits {
-    /// Counts a try from `peer` to log in as `email`, which need not exist.
-    pub(crate) fn admit(&self, peer: IpAddr, email: &str) -> Result<(), Wait> {
-        count(&self.addresses, &network(peer))?;
+    /// Counts a try from `address` to log in as `email`, which need not exist.
+    pub(crate) fn admit(&self, address: Option<IpAddr>, email: &str) -> Result<(), Wait> {
+        if let Some(address) = address {
+            count(&self.addresses, &network(address))?;
+        }
+        self.admit_account(email)
+    }
+
+    /// Counts a try for one account alone.
+    pub(crate) fn admit_account(&self, email: &str) -> Result<(), Wait> {
         count(&self.accounts, &KeyDigest::of_value(&email.trim().to_lowercase()))
     }
 }
@@ -70,8 +77,8 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn address(last: u8) -> IpAddr {
-        [192, 0, 2, last].into()
+    fn address(last: u8) -> Option<IpAddr> {
+        Some([192, 0, 2, last].into())
     }
 
     #[test]

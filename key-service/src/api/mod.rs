@@ -8,7 +8,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_sessions::SessionManagerLayer;
 
@@ -20,14 +20,18 @@ use crate::passwords::Passwords;
 use crate::store::Database;
 use crate::store::sessions::Sessions;
 
+pub(crate) mod caller;
+mod leaked_keys;
 mod login;
-mod login_limits;
+pub(crate) mod login_limits;
+mod management_tokens;
+mod oversight;
 mod personal_api_keys;
-mod public_url;
+pub(crate) mod public_url;
 pub(crate) mod session;
 mod users;
 
-pub(crate) use login_limits::LoginLimits;
+use login_limits::LoginLimits;
 pub use public_url::{InvalidPublicUrl, PublicUrl};
 
 /// The most bytes of a request's body.
@@ -61,6 +65,7 @@ pub fn router(
             database: database.clone(),
             passwords: passwords.clone(),
             limits: limits.clone(),
+            public_url: public_url.clone(),
             api_url,
         },
         same_origin.clone(),
@@ -71,16 +76,25 @@ pub fn router(
     let not_found = || async { StatusCode::NOT_FOUND };
 
     let mut router = Router::new();
-    let routes: [(&str, MethodRouter<ApiState>); 6] = [
+    let routes: [(&str, MethodRouter<ApiState>); 15] = [
         ("/api/login", post(login::log_in)),
         ("/api/logout", post(login::log_out)),
-        ("/api/users/@me", get(users::me)),
+        ("/api/users", get(users::list).post(users::create)),
+        ("/api/users/@me", get(users::me).patch(users::change_me)),
+        ("/api/users/{id}", get(users::show).patch(users::update)),
+        ("/api/users/{id}/link", post(users::link)),
         ("/api/personal_api_keys", get(personal_api_keys::list).post(personal_api_keys::create)),
         (
             "/api/personal_api_keys/{id}",
             get(personal_api_keys::show).patch(personal_api_keys::update).delete(personal_api_keys::delete),
         ),
         ("/api/personal_api_keys/{id}/roll", post(personal_api_keys::roll)),
+        ("/api/keys", get(personal_api_keys::search)),
+        ("/api/management_tokens", get(management_tokens::list).post(management_tokens::create)),
+        ("/api/management_tokens/{id}", delete(management_tokens::revoke)),
+        ("/api/leaked_keys", post(leaked_keys::report)),
+        ("/api/audit_log", get(oversight::audit_log)),
+        ("/api/edges", get(oversight::edges)),
     ];
     for (path, methods) in routes {
         router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);

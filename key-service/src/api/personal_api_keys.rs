@@ -1,4 +1,4 @@
-//! The logged-in user's personal API keys.
+//! The caller's personal API keys, and those of other people that the caller manages or oversees.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -8,27 +8,52 @@ use protocol::ScopeSet;
 use serde_json::{Value, json};
 
 use super::ApiState;
-use super::session::CurrentUser;
+use super::caller::Caller;
 use crate::clock::Timestamp;
 use crate::http::error::ApiError;
 use crate::http::fields::Fields;
+use crate::http::params::Params;
 use crate::invalid::Invalid;
 use crate::key_fields;
-use crate::keys::{self, KeyPatch, NewKey, Owner};
+use crate::keys::{self, KeyPatch, KeySearch, KeyState, NewKey, OwnedKey};
+use crate::paging::Found;
 
-/// `GET /api/personal_api_keys/`: the keys, newest first.
+/// `GET /api/personal_api_keys/`: a user's keys, newest first.
 pub(super) async fn list(
-    CurrentUser(user): CurrentUser,
+    caller: Caller,
     State(state): State<ApiState>,
+    params: Params,
 ) -> Result<Response, ApiError> {
-    let keys = keys::list(&state.database, &user.id).await?;
+    let user_id = caller.user_id(params.text("user_id"))?;
+    let keys = keys::list(&state.database, user_id).await?;
     let views: Vec<_> = keys.iter().map(|key| key.view(None)).collect();
     Ok(Json(views).into_response())
 }
 
+/// `GET /api/keys/`: all keys that the caller may see, newest first.
+pub(super) async fn search(
+    caller: Caller,
+    State(state): State<ApiState>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let owned = |name| params.text(name).map(str::to_owned);
+    let search = KeySearch {
+        owner: caller.oversees(),
+        user_id: owned("user_id"),
+        text: owned("search"),
+        scope: owned("scope"),
+        state: params.one_of("state", &KeyState::ALL)?,
+        now: Timestamp::now(),
+        page: params.page()?,
+    };
+    let found = keys::search(&state.database, &search).await?;
+    let views = Found { count: found.count, rows: found.rows.iter().map(OwnedKey::view).collect() };
+    Ok(Json(params.view(search.page, views)).into_response())
+}
+
 /// `POST /api/personal_api_keys/`: a new key; the only answer, but for a roll's, that shows a value.
 pub(super) async fn create(
-    CurrentUser(user): CurrentUser,
+    caller: Caller,
     State(state): State<ApiState>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
@@ -36,25 +61,26 @@ pub(super) async fn create(
     let new = NewKey {
         label: label(&fields)?.ok_or_else(|| Invalid::required("label"))?,
         scopes: scopes(&fields)?.ok_or_else(|| Invalid::required("scopes"))?,
-        expires_at: expires_at(&fields, now)?.flatten(),
+        expires_at: fields.future("expires_at", now)?.flatten(),
     };
-    let (key, value) = keys::create(&state.database, &user.id, new, now).await?;
+    let user_id = caller.user_id(fields.text("user_id")?)?;
+    let (key, value) = keys::create(&state.database, &caller.by, user_id, new, now).await?;
     Ok((StatusCode::CREATED, Json(key.view(Some(&value)))).into_response())
 }
 
 /// `GET /api/personal_api_keys/{id}/`.
 pub(super) async fn show(
-    CurrentUser(user): CurrentUser,
+    caller: Caller,
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let key = keys::get(&state.database, &user.id, &id).await?;
+    let key = keys::get(&state.database, caller.oversees(), &id).await?;
     Ok(Json(key.view(None)).into_response())
 }
 
 /// `PATCH /api/personal_api_keys/{id}/`: label, scopes, expiry.
 pub(super) async fn update(
-    CurrentUser(user): CurrentUser,
+    caller: Caller,
     State(state): State<ApiState>,
     Path(id): Path<String>,
     fields: Fields,
@@ -62,31 +88,37 @@ pub(super) async fn update(
     let patch = KeyPatch {
         label: label(&fields)?,
         scopes: scopes(&fields)?,
-        expires_at: expires_at(&fields, Timestamp::now())?,
+        expires_at: fields.future("expires_at", Timestamp::now())?,
     };
-    let (key, revocation) = keys::update(&state.database, &user.id, &id, patch).await?;
+    let (key, settling) = keys::update(&state.database, &caller.by, caller.manages(), &id, patch).await?;
+    let revocation = match settling {
+        Some(settling) => Some(settling.settled().await?),
+        None => None,
+    };
     Ok(Json(key.changed(None, revocation)).into_response())
 }
 
 /// `DELETE /api/personal_api_keys/{id}/`: the key has stopped working everywhere, for good.
 pub(super) async fn delete(
-    CurrentUser(user): CurrentUser,
+    caller: Caller,
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let (key, revocation) = keys::delete(&state.database, Owner::User(&user.id), &id).await?;
-    Ok(Json(json!({ "id": key.id, "revocation": revocation })))
+    let (key, settling) = keys::delete(&state.database, &caller.by, caller.oversees(), &id).await?;
+    Ok(Json(json!({ "id": key.id, "revocation": settling.settled().await? })))
 }
 
 /// `POST /api/personal_api_keys/{id}/roll/`: a new value for the key.
 pub(super) async fn roll(
-    CurrentUser(user): CurrentUser,
+    caller: Caller,
     State(state): State<ApiState>,
     Path(id): Path<String>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let grace_s = fields.integer("grace_s")?.map_or(Ok(0), key_fields::grace_s)?;
-    let (key, value, revocation) = keys::roll(&state.database, Owner::User(&user.id), &id, grace_s).await?;
+    let (key, value, settling) =
+        keys::roll(&state.database, &caller.by, caller.manages(), &id, grace_s).await?;
+    let revocation = settling.settled().await?;
     Ok(Json(key.changed(Some(&value), Some(revocation))).into_response())
 }
 
@@ -96,12 +128,4 @@ fn label(fields: &Fields) -> Result<Option<String>, Invalid> {
 
 fn scopes(fields: &Fields) -> Result<Option<ScopeSet>, Invalid> {
     fields.texts("scopes")?.map(|texts| key_fields::scopes("scopes", texts)).transpose()
-}
-
-/// Absent, null (never), or a time to come.
-fn expires_at(fields: &Fields, now: Timestamp) -> Result<Option<Option<Timestamp>>, Invalid> {
-    match fields.moment("expires_at")? {
-        Some(Some(moment)) => Ok(Some(Some(key_fields::expires_at(moment, now)?))),
-        absent_or_null => Ok(absent_or_null),
-    }
 }

@@ -1,5 +1,6 @@
 //! Where browsers reach the service: the origin it trusts, and whether its cookies may travel unencrypted.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,6 +24,12 @@ pub struct PublicUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write http:// or https://, a host and if need be a port, nothing else")]
 pub struct InvalidPublicUrl;
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)
+    }
+}
 
 impl FromStr for PublicUrl {
     type Err = InvalidPublicUrl;
@@ -54,11 +61,6 @@ impl FromStr for PublicUrl {
 }
 
 impl PublicUrl {
-    /// As a browser writes it: scheme, host, and the port unless it is the usual one.
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
     /// Lets write requests from this origin through, whatever the `Host` they carry.
     pub(super) fn trust(&self, layer: CsrfLayer) -> CsrfLayer {
         // Parsing has shown already that the layer takes it.
@@ -88,6 +90,16 @@ pub(super) async fn relax_cookies_on_loopback(
         }
     }
     response
+}
+
+/// The service's address as the browser that sent a request knows it.
+pub(crate) fn base(public_url: Option<&PublicUrl>, headers: &HeaderMap) -> String {
+    if let Some(url) = public_url {
+        return url.to_string();
+    }
+    let authority = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let is_plain = requested_host(&Uri::default(), headers).is_some_and(is_loopback);
+    format!("{}://{authority}", if is_plain { "http" } else { "https" })
 }
 
 /// The host that a request was sent to, without the port.
@@ -131,6 +143,18 @@ mod tests {
             assert_eq!(origin(text), Err(InvalidPublicUrl), "{text:?}");
         }
         assert_eq!(origin("https://user@a.example"), Err(InvalidPublicUrl));
+    }
+
+    #[test]
+    fn without_a_setting_the_address_is_where_the_request_went() {
+        let told = |host: &'static str| {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            base(None, &headers)
+        };
+        assert_eq!(told("127.0.0.1:8080"), "http://127.0.0.1:8080");
+        assert_eq!(told("keys.example.com"), "https://keys.example.com");
+        let url = "https://keys.example.com".parse().ok();
+        assert_eq!(base(url.as_ref(), &HeaderMap::new()), "https://keys.example.com");
     }
 
     #[test]

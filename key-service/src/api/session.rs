@@ -1,14 +1,11 @@
 //! Who is logged in: a browser session from its beginning to its end.
 
-use axum::extract::FromRequestParts;
-use axum::http::header;
-use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use time::Duration;
 use tower_sessions::{Expiry, Session};
 
-use super::ApiState;
 use crate::accounts::{self, User};
+use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::http::error::ApiError;
 use crate::store::Database;
@@ -63,8 +60,13 @@ pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Res
 }
 
 /// Ends the session here and in the database.
-pub(crate) async fn end(session: &Session) -> Result<(), ApiError> {
-    Ok(session.flush().await?)
+pub(crate) async fn end(session: &Session, database: &Database, by: Actor) -> Result<(), ApiError> {
+    let user = user(session, database, Timestamp::now()).await?;
+    session.flush().await?;
+    if let Some(user) = user {
+        accounts::signed_out(database, &by.as_user(&user)).await?;
+    }
+    Ok(())
 }
 
 /// The user whose session it is, if it still runs.
@@ -86,25 +88,6 @@ pub(crate) async fn user(
     Ok(Some(user))
 }
 
-/// The logged-in user. A personal API key logs nobody in: it could make itself a stronger one.
-pub(super) struct CurrentUser(pub(super) User);
-
-impl FromRequestParts<ApiState> for CurrentUser {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let presented_a_key = parts.headers.contains_key(header::AUTHORIZATION);
-        let session = Session::from_request_parts(parts, state).await.map_err(|(status, _)| status)?;
-        match user(&session, &state.database, Timestamp::now()).await? {
-            Some(user) => Ok(CurrentUser(user)),
-            None if presented_a_key => Err(ApiError::authentication_failed(
-                "Personal API key found in request Authorization header is invalid.",
-            )),
-            None => Err(ApiError::not_authenticated()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use protocol::ScopeSet;
@@ -121,6 +104,7 @@ mod tests {
             is_admin: false,
             is_active: true,
             created_at: Timestamp::from_unix_ms(0),
+            has_password: false,
             password_hash: String::new(),
             session_epoch: 3,
         }

@@ -1,11 +1,114 @@
-//! Users, as they see themselves.
+//! Users: oneself, and for admins everybody.
 
 use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use protocol::ScopeSet;
+use serde_json::json;
+use tower_sessions::Session;
 
-use super::session::CurrentUser;
-use crate::accounts::User;
+use super::caller::{Admin, SignedIn};
+use super::{ApiState, session};
+use crate::accounts::{self, AccountError, NewUser, User, UserPatch};
+use crate::clock::Timestamp;
+use crate::http::error::ApiError;
+use crate::http::fields::Fields;
+use crate::http::params::Params;
+use crate::invalid::Invalid;
+use crate::{key_fields, links};
 
-/// `GET /api/users/@me/`: the logged-in user.
-pub(super) async fn me(CurrentUser(user): CurrentUser) -> Json<User> {
+/// `GET /api/users/@me/`: the signed-in user.
+pub(super) async fn me(SignedIn { user, .. }: SignedIn) -> Json<User> {
     Json(user)
+}
+
+/// `PATCH /api/users/@me/`: another password. All other sessions of the user end.
+pub(super) async fn change_me(
+    SignedIn { user, by }: SignedIn,
+    State(state): State<ApiState>,
+    session: Session,
+    fields: Fields,
+) -> Result<Json<User>, ApiError> {
+    let current = fields.filled("current_password")?.to_owned();
+    let new = fields.filled("password")?.to_owned();
+    state.limits.admit_account(&user.email).map_err(|wait| ApiError::throttled(wait.seconds))?;
+    let user = accounts::change_password(&state.database, &by, &state.passwords, &user, current, new).await?;
+    session::begin(&session, &user, Timestamp::now()).await?;
+    Ok(Json(user))
+}
+
+/// `GET /api/users/`: all users, by address.
+pub(super) async fn list(
+    _: Admin,
+    State(state): State<ApiState>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let page = params.page()?;
+    let found = accounts::search(&state.database, params.text("search"), page).await?;
+    Ok(Json(params.view(page, found)).into_response())
+}
+
+/// `GET /api/users/{id}/`.
+pub(super) async fn show(
+    _: Admin,
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Result<Json<User>, ApiError> {
+    let user = accounts::find(&state.database, &id).await?;
+    user.map(Json).ok_or_else(ApiError::not_found)
+}
+
+/// `POST /api/users/`: a new user, who needs a link if there is no password.
+pub(super) async fn create(
+    admin: Admin,
+    State(state): State<ApiState>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let new = NewUser {
+        email: fields.filled("email")?.to_owned(),
+        password: fields.text("password")?.map(str::to_owned),
+        permissions: permissions(&fields)?.ok_or_else(|| Invalid::required("permissions"))?,
+        is_admin: fields.truth("is_admin")?.unwrap_or(false),
+    };
+    if new.is_admin {
+        admin.in_person()?;
+    }
+    let user = accounts::add(&state.database, &admin.by, &state.passwords, new, Timestamp::now()).await?;
+    Ok((StatusCode::CREATED, Json(user)).into_response())
+}
+
+/// `PATCH /api/users/{id}/`: permissions, and whether the user is let in. It is so at every edge.
+pub(super) async fn update(
+    admin: Admin,
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let patch = UserPatch { permissions: permissions(&fields)?, is_active: fields.truth("is_active")? };
+    if patch.is_active == Some(false) && admin.user.as_ref().is_some_and(|admin| admin.id == id) {
+        return Err(Invalid::input("is_active", "You cannot disable yourself.").into());
+    }
+    let (user, settling) = accounts::update(&state.database, &admin.by, &id, &patch).await?;
+    let revocation = settling.settled().await?;
+    Ok(Json(user.changed(revocation)).into_response())
+}
+
+/// `POST /api/users/{id}/link/`: a one-time link by which the user chooses a password.
+pub(super) async fn link(
+    admin: Admin,
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let user = accounts::find(&state.database, &id).await?.ok_or(AccountError::NotFound)?;
+    if user.is_admin {
+        admin.in_person()?;
+    }
+    let secret = links::create(&state.database, &admin.by, &id).await?;
+    let answer = json!({ "path": secret.path(), "expires_in_s": links::LIFETIME_S });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+fn permissions(fields: &Fields) -> Result<Option<ScopeSet>, Invalid> {
+    fields.texts("permissions")?.map(|texts| key_fields::scopes("permissions", texts)).transpose()
 }

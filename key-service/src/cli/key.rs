@@ -8,6 +8,7 @@ use super::CliError;
 use super::revocation::report;
 use super::terminal::{print_json, print_line, print_table, read_line, tell};
 use crate::accounts::{self, User};
+use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::key_fields;
 use crate::keys::{self, Key, KeyError, NewKey, Owner};
@@ -61,7 +62,8 @@ pub(super) struct CreateArgs {
     /// Take over an existing key's value from standard input; it is not printed
     #[arg(long)]
     value_stdin: bool,
-    /// Succeed and change nothing if the user has a key with this value or, without --value-stdin, this label
+    /// Succeed and change nothing if the user has a key with this value (or had, and it was revoked) or, without
+    /// --value-stdin, this label
     #[arg(long)]
     if_absent: bool,
     /// Print the whole key as JSON
@@ -70,20 +72,23 @@ pub(super) struct CreateArgs {
 }
 
 pub(super) async fn run(command: Command, database: &Database) -> Result<(), CliError> {
+    let by = Actor::command_line();
     match command {
-        Command::Create(args) => create(args, database).await,
+        Command::Create(args) => create(args, &by, database).await,
         Command::List { user, json } => list(user.as_deref(), json, database).await,
         Command::Revoke { id, json } => {
-            let (key, revocation) = keys::delete(database, Owner::Anyone, &id).await?;
-            report(&format!("revoked {} ({})", key.label, key.mask_value), &revocation, json)
+            let (key, settling) = keys::delete(database, &by, Owner::Anyone, &id).await?;
+            let done = format!("revoked {} ({})", key.label, key.mask_value);
+            report(&done, &settling.settled().await?, json)
         }
-        Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, database).await,
+        Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, database).await,
     }
 }
 
-async fn roll(id: &str, grace_s: i64, json: bool, database: &Database) -> Result<(), CliError> {
+async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, database: &Database) -> Result<(), CliError> {
     let grace_s = key_fields::grace_s(grace_s)?;
-    let (key, value, revocation) = keys::roll(database, Owner::Anyone, id, grace_s).await?;
+    let (key, value, settling) = keys::roll(database, by, Owner::Anyone, id, grace_s).await?;
+    let revocation = settling.settled().await?;
     let done = format!("rolled {}; this is the only time its new value is shown", key.label);
     report(&done, &revocation, false)?;
     if json {
@@ -97,7 +102,7 @@ pub(super) fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
     argument.split([',', ' ']).filter(|text| !text.is_empty())
 }
 
-async fn create(args: CreateArgs, database: &Database) -> Result<(), CliError> {
+async fn create(args: CreateArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
     let new = NewKey {
         label: key_fields::label(&args.label)?,
         scopes: key_fields::scopes("scopes", scope_texts(&args.scopes))?,
@@ -109,20 +114,26 @@ async fn create(args: CreateArgs, database: &Database) -> Result<(), CliError> {
     } else {
         None
     };
-    if args.if_absent
-        && let Some(key) = existing(database, &user, &new.label, taken_over.as_ref()).await?
-    {
-        tell(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;
-        return if args.json { print_json(&key.view(None)) } else { Ok(()) };
+    if args.if_absent {
+        if let Some(key) = existing(database, &user, &new.label, taken_over.as_ref()).await? {
+            tell(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;
+            return if args.json { print_json(&key.view(None)) } else { Ok(()) };
+        }
+        if let Some(value) = &taken_over
+            && keys::is_revoked(database, value.digest()).await?
+        {
+            return Ok(tell("the value was revoked here; nothing changed")?);
+        }
     }
 
     let now = Timestamp::now();
     if let Some(value) = taken_over {
-        let (key, revocation) = keys::take_over(database, &user.id, new, &value, now).await?;
-        report(&format!("took over {} for {}", key.label, user.email), &revocation, false)?;
+        let (key, settling) = keys::take_over(database, by, &user.id, new, &value, now).await?;
+        let done = format!("took over {} for {}", key.label, user.email);
+        report(&done, &settling.settled().await?, false)?;
         return if args.json { print_json(&key.view(None)) } else { Ok(()) };
     }
-    let (key, value) = keys::create(database, &user.id, new, now).await?;
+    let (key, value) = keys::create(database, by, &user.id, new, now).await?;
     tell(&format!("created {} for {}; this is the only time its value is shown", key.label, user.email))?;
     if args.json {
         return print_json(&key.view(Some(&value)));

@@ -9,6 +9,7 @@ use crate::edge_tokens::TokenError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
 use crate::leases::LeaseTooShort;
+use crate::links::LinkError;
 use crate::server::ServerError;
 use crate::store::{Database, OpenError};
 
@@ -72,6 +73,12 @@ enum CliError {
     /// A key could not be made or changed.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The database failed while a change came into force.
+    #[error("the database failed; the change is made, but not known to be in force everywhere: {0}")]
+    Settling(#[from] sqlx::Error),
+    /// The link for the first admin could not be made.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// The value of `--value-stdin` is no key.
     #[error("--value-stdin: {0}")]
     Value(protocol::KeyError),

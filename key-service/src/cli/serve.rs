@@ -1,15 +1,18 @@
 //! `key-service serve`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::CliError;
+use super::terminal::print_line;
 use crate::api::PublicUrl;
 use crate::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
 use crate::leases::Terms;
-use crate::server::{Listen, Server};
+use crate::links;
+use crate::server::{Listen, Server, Settings};
 use crate::store::Database;
 
 /// What is logged unless `RUST_LOG` says otherwise. The session library warns of every expired cookie.
@@ -36,6 +39,9 @@ pub(super) struct Args {
     /// The address of the API that the keys are for, such as https://api.example.com; the page shows it
     #[arg(long, env = "API_URL")]
     api_url: Option<PublicUrl>,
+    /// How many days the audit log reaches back; 0 keeps it for good
+    #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(..=36_500))]
+    audit_retention_days: u32,
 
     /// How long an edge's sync is held back while there is no news, in milliseconds
     #[arg(long, env = "HOLD_MS", default_value_t = 2_000, value_parser = up_to_an_hour())]
@@ -49,6 +55,8 @@ pub(super) struct Args {
     #[arg(long, env = "LEASE_MARGIN_MS", default_value_t = 1_000, value_parser = up_to_an_hour())]
     lease_margin_ms: u64,
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn up_to_an_hour() -> impl clap::builder::TypedValueParser<Value = u64> {
     clap::value_parser!(u64).range(1..=3_600_000)
@@ -77,7 +85,17 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         }
     };
 
-    Ok(server.run(database, tokens, terms, args.public_url, args.api_url, shutdown).await?)
+    if let Some(link) = links::create_first(&database).await? {
+        let base =
+            args.public_url.as_ref().map_or_else(|| server.public_base(), |url| Ok(url.to_string()))?;
+        print_line(&format!(
+            "There is no user yet. The first admin begins here, once:\n\n  {base}{}\n",
+            link.path()
+        ))?;
+    }
+    let audit_kept = (args.audit_retention_days > 0).then(|| DAY.saturating_mul(args.audit_retention_days));
+    let settings = Settings { terms, tokens, public_url: args.public_url, api_url: args.api_url, audit_kept };
+    Ok(server.run(database, settings, shutdown).await?)
 }
 
 /// Logs JSON lines to standard error.

@@ -4,6 +4,7 @@ use super::CliError;
 use super::revocation::report;
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
 use crate::accounts::{self, AccountError, NewUser};
+use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::key_fields;
 use crate::passwords::Passwords;
@@ -68,33 +69,38 @@ pub(super) struct AddArgs {
 }
 
 pub(super) async fn run(command: Command, database: &Database) -> Result<(), CliError> {
+    let by = Actor::command_line();
     match command {
-        Command::Add(args) => add(args, database).await,
+        Command::Add(args) => add(args, &by, database).await,
         Command::List { json } => list(json, database).await,
         Command::Passwd { email, password_stdin } => {
-            let email = accounts::find_by_email(database, &email).await?.email;
+            let user = accounts::find_by_email(database, &email).await?;
             let password = read_new_password(password_stdin)?;
-            accounts::change_password(database, &Passwords::default(), &email, password).await?;
-            Ok(tell(&format!("changed the password of {email} and ended the user's sessions"))?)
+            accounts::set_password(database, &by, &Passwords::default(), &user.id, password).await?;
+            Ok(tell(&format!("changed the password of {} and ended the user's sessions", user.email))?)
         }
         Command::Disable(ChangeArgs { email, json }) => {
-            let revocation = accounts::disable(database, &email).await?;
-            let done = format!("disabled {email}: neither the user nor a key of the user is let in");
-            report(&done, &revocation, json)
+            let user = accounts::find_by_email(database, &email).await?;
+            let settling = accounts::set_active(database, &by, &user.id, false).await?;
+            let done = format!("disabled {}: neither the user nor a key of the user is let in", user.email);
+            report(&done, &settling.settled().await?, json)
         }
         Command::Enable(ChangeArgs { email, json }) => {
-            let revocation = accounts::enable(database, &email).await?;
-            report(&format!("enabled {email}"), &revocation, json)
+            let user = accounts::find_by_email(database, &email).await?;
+            let settling = accounts::set_active(database, &by, &user.id, true).await?;
+            report(&format!("enabled {}", user.email), &settling.settled().await?, json)
         }
         Command::Permissions { change: ChangeArgs { email, json }, scopes } => {
             let permissions = key_fields::scopes("permissions", super::key::scope_texts(&scopes))?;
-            let revocation = accounts::set_permissions(database, &email, &permissions).await?;
-            report(&format!("{email} and the user's keys can do {permissions} at most"), &revocation, json)
+            let user = accounts::find_by_email(database, &email).await?;
+            let settling = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
+            let done = format!("{} and the user's keys can do {permissions} at most", user.email);
+            report(&done, &settling.settled().await?, json)
         }
     }
 }
 
-async fn add(args: AddArgs, database: &Database) -> Result<(), CliError> {
+async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
     let permissions = key_fields::scopes("permissions", super::key::scope_texts(&args.permissions))?;
     if args.if_absent {
         match accounts::find_by_email(database, &args.email).await {
@@ -107,8 +113,8 @@ async fn add(args: AddArgs, database: &Database) -> Result<(), CliError> {
         }
     }
     let password = read_new_password(args.password_stdin)?;
-    let new = NewUser { email: args.email, password, permissions, is_admin: args.admin };
-    let user = accounts::add(database, &Passwords::default(), new, Timestamp::now()).await?;
+    let new = NewUser { email: args.email, password: Some(password), permissions, is_admin: args.admin };
+    let user = accounts::add(database, by, &Passwords::default(), new, Timestamp::now()).await?;
     tell(&format!("added {}", user.email))?;
     Ok(print_line(&user.id)?)
 }

@@ -10,6 +10,8 @@ use serde::Serialize;
 use crate::accounts::AccountError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
+use crate::links::LinkError;
+use crate::management_tokens::TokenError;
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -156,7 +158,10 @@ impl From<tower_sessions::session::Error> for ApiError {
 impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match error {
-            KeyError::TooMany | KeyError::ValueTaken => Self::invalid_input(error.to_string()),
+            KeyError::TooMany
+            | KeyError::TooManyOldValues
+            | KeyError::ValueTaken
+            | KeyError::ValueRevoked => Self::invalid_input(error.to_string()),
             KeyError::NotFound => Self::not_found(),
             KeyError::Randomness(error) => Self::internal(&error),
             KeyError::Database(error) => error.into(),
@@ -169,9 +174,34 @@ impl From<AccountError> for ApiError {
         match error {
             AccountError::Invalid(invalid) => invalid.into(),
             AccountError::EmailTaken(_) => Invalid::input("email", error.to_string()).into(),
-            AccountError::NoSuchUser(_) => Self::not_found(),
+            AccountError::NoSuchUser(_) | AccountError::NotFound => Self::not_found(),
+            AccountError::WrongPassword => {
+                Invalid::input("current_password", "This is not your present password.").into()
+            }
             AccountError::Password(error) => Self::internal(&error),
             AccountError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid(invalid) => invalid.into(),
+            TokenError::NotFound => Self::not_found(),
+            TokenError::Randomness(error) => Self::internal(&error),
+            TokenError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<LinkError> for ApiError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Account(error) => error.into(),
+            LinkError::NotFound => Self::not_found(),
+            LinkError::Randomness(error) => Self::internal(&error),
+            LinkError::Database(error) => error.into(),
         }
     }
 }

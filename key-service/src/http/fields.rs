@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
+use crate::key_fields;
 
 /// The fields that a request sent. Those that nobody asks for are ignored; an empty body has none.
 pub(crate) struct Fields(Map<String, Value>);
@@ -60,6 +61,30 @@ impl Fields {
         }
     }
 
+    /// A text that has to be there and not empty.
+    pub(crate) fn filled(&self, field: &'static str) -> Result<&str, Invalid> {
+        let text = self.text(field)?.ok_or_else(|| Invalid::required(field))?;
+        if text.is_empty() { Err(Invalid::blank(field)) } else { Ok(text) }
+    }
+
+    /// True or false, if the field was sent.
+    pub(crate) fn truth(&self, field: &'static str) -> Result<Option<bool>, Invalid> {
+        match self.0.get(field) {
+            None => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(*truth)),
+            Some(Value::Null) => Err(Invalid::null(field)),
+            Some(_) => Err(Invalid::input(field, "Must be a valid boolean.")),
+        }
+    }
+
+    /// A list of texts or null, if the field was sent.
+    pub(crate) fn texts_or_null(&self, field: &'static str) -> Result<Option<Option<Vec<&str>>>, Invalid> {
+        match self.0.get(field) {
+            Some(Value::Null) => Ok(Some(None)),
+            _ => Ok(self.texts(field)?.map(Some)),
+        }
+    }
+
     /// A list of texts, if the field was sent.
     pub(crate) fn texts(&self, field: &'static str) -> Result<Option<Vec<&str>>, Invalid> {
         let items = match self.0.get(field) {
@@ -100,6 +125,18 @@ impl Fields {
                 Ok(Some(Some(moment)))
             }
             Some(_) => Err(Invalid::input(field, "Not a valid string.")),
+        }
+    }
+
+    /// A time to come or null (never), if the field was sent.
+    pub(crate) fn future(
+        &self,
+        field: &'static str,
+        now: Timestamp,
+    ) -> Result<Option<Option<Timestamp>>, Invalid> {
+        match self.moment(field)? {
+            Some(Some(moment)) => Ok(Some(Some(key_fields::expires_at(moment, now)?))),
+            absent_or_null => Ok(absent_or_null),
         }
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use crate::leases::Terms;
+use crate::links::PATH_PREFIX as LINK_PREFIX;
 
 /// The answer's header that carries the id under which the request is logged.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,9 +64,13 @@ pub(crate) async fn log_requests(State(log): State<RequestLog>, request: Request
     response
 }
 
-/// The path, unless somebody put a key into it.
+/// The path, unless somebody put a key into it, or it is a one-time link.
 fn loggable(path: &str) -> &str {
-    if path.contains(KEY_PREFIX) { "(hidden: it holds a key)" } else { path }
+    match path {
+        path if path.contains(KEY_PREFIX) => "(hidden: it holds a key)",
+        path if path.starts_with(LINK_PREFIX) => "(hidden: a one-time link)",
+        path => path,
+    }
 }
 
 #[cfg(test)]
@@ -73,8 +78,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_in_a_path_is_not_logged() {
+    fn a_secret_in_a_path_is_not_logged() {
         assert_eq!(loggable("/api/personal_api_keys/7/"), "/api/personal_api_keys/7/");
         assert!(!loggable("/api/personal_api_keys/phx_secret/").contains("secret"));
+        assert!(!loggable("/link/secret").contains("secret"));
     }
 }

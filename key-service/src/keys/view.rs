@@ -3,7 +3,7 @@
 use protocol::{ApiKey, ScopeSet};
 use serde::Serialize;
 
-use super::Key;
+use super::{Key, OwnedKey};
 use crate::clock::Timestamp;
 use crate::leases::Revocation;
 
@@ -55,4 +55,24 @@ pub struct ChangedKey<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,
     revocation: Option<Revocation>,
+}
+
+/// The JSON form of a key among those of many users.
+#[derive(Debug, Serialize)]
+pub struct OwnedKeyView<'a> {
+    #[serde(flatten)]
+    key: KeyView<'a>,
+    user_email: &'a str,
+    user_is_active: bool,
+}
+
+impl OwnedKey {
+    /// The key's JSON form, with its owner.
+    pub fn view(&self) -> OwnedKeyView<'_> {
+        OwnedKeyView {
+            key: self.key.view(None),
+            user_email: &self.user_email,
+            user_is_active: self.user_is_active,
+        }
+    }
 }

@@ -1,11 +1,10 @@
-//! Makes a change that can alter a verdict: under the revision lock, written into the history, in force everywhere when
-//! it returns.
+//! Makes a change that can alter a verdict: under the revision lock, and written into the history.
 
 use protocol::KeyDigest;
 use protocol::rules::{Rule, holds};
 
 use super::settle::settle;
-use super::{Change, Ledger, Revocation, Touched};
+use super::{Change, Ledger, Position, Touched};
 
 /// A change that has begun, and what it touches.
 #[derive(Debug)]
@@ -35,13 +34,13 @@ impl<'l, L: Ledger> Begun<'l, L> {
         &mut self.change
     }
 
-    /// Commits, and waits until no edge answers from what it knew before.
+    /// Commits, and returns the place that this made. The change is in force everywhere when [`settle`] of that place
+    /// returns.
     ///
     /// # Errors
-    /// The database failed. Whether the change is in force is then unknown; making it again tells.
-    pub async fn commit(self) -> Result<Revocation, L::Error> {
-        let position = self.change.commit(&self.touched).await?;
-        settle(self.ledger, &position).await
+    /// The database failed. Whether the change is made is then unknown; making it again tells.
+    pub async fn commit(self) -> Result<Position, L::Error> {
+        self.change.commit(&self.touched).await
     }
 
     /// Ends without a trace because what was to be changed is so already, and waits until whatever made it so is in
@@ -52,7 +51,7 @@ impl<'l, L: Ledger> Begun<'l, L> {
     pub async fn already_so(self) -> Result<(), L::Error> {
         let position = self.change.abandon().await?;
         if holds(Rule::RepeatedDeleteWaits) {
-            settle(self.ledger, &position).await?;
+            settle(self.ledger, &position, |_| {}).await?;
         }
         Ok(())
     }

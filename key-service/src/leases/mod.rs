@@ -122,6 +122,8 @@ pub enum Touched {
     User(String),
     /// One value, whoever's it will be: somebody may have asked for it before.
     Value(KeyDigest),
+    /// Every value of each key that has one of these values.
+    KeysWith(Vec<KeyDigest>),
 }
 
 /// How a change came into force, told to whoever made it.
@@ -137,6 +139,30 @@ pub struct Revocation {
     pub expired: usize,
     /// How long that took after the commit, in milliseconds.
     pub elapsed_ms: u64,
+}
+
+/// How far a change has come on its way into force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many edges held a lease when it was committed.
+    pub edges: usize,
+    /// How many of them have acknowledged it.
+    pub acknowledged: usize,
+    /// How many lost their lease without having acknowledged it.
+    pub expired: usize,
+    /// The others.
+    pub waits_for: Vec<Waiting>,
+    /// For how long leases that were forgotten may still run, in milliseconds; `None` if there are none.
+    pub forgotten_for_ms: Option<u64>,
+}
+
+/// An edge that a change waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The edge's id; whoever knows it whole could acknowledge for it.
+    pub edge: String,
+    /// When its lease ends at the latest, in milliseconds from now.
+    pub ends_in_ms: u64,
 }
 
 /// The database as the lease protocol uses it. Each function but the last three is one transaction.

@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use protocol::rules::{Rule, holds};
 
-use super::{Lease, Ledger, Position, Revocation};
+use super::{Lease, Ledger, Position, Progress, Revocation, Waiting};
 
 /// How long acknowledgements that another process received can go unnoticed.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Waits until every edge that held a lease at this moment has acknowledged the place, or has lost that lease. Leases
-/// granted from now on know of the change already, so the wait always ends: after one lease and its margin.
+/// granted from now on know of the change already, so the wait always ends: after one lease and its margin. Tells
+/// `watcher` how far it has come, each time that it has to wait.
 ///
 /// # Errors
 /// The database failed; the change itself is committed.
-pub async fn settle<L: Ledger>(ledger: &L, position: &Position) -> Result<Revocation, L::Error> {
+pub async fn settle<L: Ledger>(
+    ledger: &L,
+    position: &Position,
+    mut watcher: impl FnMut(&Progress) + Send,
+) -> Result<Revocation, L::Error> {
     let began_ms = ledger.monotonic_ms();
     let mut reading = ledger.leases().await?;
     let still_runs = |lease: &Lease, now_ms| lease.ends_at_ms > now_ms;
@@ -49,7 +54,18 @@ pub async fn settle<L: Ledger>(ledger: &L, position: &Position) -> Result<Revoca
         let first_end = waits_for.iter().map(|lease| lease.ends_at_ms).min();
         let forgotten = (forgotten_until_ms > now_ms).then_some(forgotten_until_ms);
         let Some(next_end) = first_end.into_iter().chain(forgotten).min() else { break };
-        let left = Duration::from_millis(u64::try_from(next_end - now_ms).unwrap_or_default());
+        let until = |end_ms: i64| u64::try_from(end_ms - now_ms).unwrap_or_default();
+        watcher(&Progress {
+            edges: revocation.edges,
+            acknowledged: revocation.acknowledged,
+            expired: revocation.expired,
+            waits_for: waits_for
+                .iter()
+                .map(|lease| Waiting { edge: lease.edge.clone(), ends_in_ms: until(lease.ends_at_ms) })
+                .collect(),
+            forgotten_for_ms: forgotten.map(until),
+        });
+        let left = Duration::from_millis(until(next_end));
         ledger.acknowledgements(left.min(POLL)).await;
         reading = ledger.leases().await?;
     }

@@ -70,13 +70,9 @@ fn text_of(status: StatusCode) -> &'static str {
 }
 
 impl PageError {
-    fn of_status(status: StatusCode) -> Self {
+    /// An error about which nothing more is known.
+    pub(super) fn of_status(status: StatusCode) -> Self {
         PageError::Failed(Failure { status, retry_after_s: None, text: text_of(status) })
-    }
-
-    /// 404.
-    pub(super) fn not_found() -> Self {
-        Self::of_status(StatusCode::NOT_FOUND)
     }
 
     /// 500. What went wrong is for the log alone.

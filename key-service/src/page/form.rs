@@ -98,6 +98,7 @@ fn title(field: &'static str) -> &'static str {
         "scopes" => "Access",
         "expires_at" => "Expires",
         "grace_s" => "The old value",
+        "users" => "Users",
         other => other,
     }
 }

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 
+use super::admin;
 use super::assets::{ASSETS, Asset};
 use super::error::PageError;
 use crate::accounts::User;
@@ -14,6 +15,16 @@ pub(super) enum Place {
     Keys,
     /// One's own account.
     Account,
+    /// All users.
+    Users,
+    /// The keys of all users.
+    AllKeys,
+    /// The management tokens.
+    Tokens,
+    /// The audit log.
+    Audit,
+    /// The edges.
+    Edges,
     /// Nowhere in the navigation.
     Outside,
 }
@@ -50,6 +61,17 @@ impl Frame {
         self.links(&[
             (Place::Keys, super::keys::ADDRESS, "Personal API keys"),
             (Place::Account, "/account", "Account"),
+        ])
+    }
+
+    /// The links to the admins' pages.
+    pub(super) fn admin_links(&self) -> Vec<NavLink> {
+        self.links(&[
+            (Place::Users, admin::USERS, "Users"),
+            (Place::AllKeys, admin::KEYS, "All keys"),
+            (Place::Tokens, admin::TOKENS, "Management tokens"),
+            (Place::Audit, admin::AUDIT, "Audit log"),
+            (Place::Edges, admin::EDGES, "Edges"),
         ])
     }
 

@@ -1,9 +1,10 @@
 //! The page: what a person does in a browser, in plain HTML forms. A script only copies and warns.
 //!
-//! - [`sign_in`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
+//! - [`sign_in`], [`link`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
 //! - [`frame`] is what is around every page, [`error`] the pages that tell of errors;
 //! - [`visitor`] tells who is there, [`form`] reads what was sent;
-//! - [`picker`], [`moment`] and [`outcome`] are parts that several pages have.
+//! - [`value`] shows a secret once, [`outcome`] how a change comes into force; [`picker`], [`expiry`] and [`moment`]
+//!   are parts that several pages have.
 //!
 //! The HTML is in `key-service/templates`, style and script in `key-service/assets`.
 
@@ -17,20 +18,25 @@ use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 use tower_http::csrf::CsrfLayer;
 
-use crate::api::{LoginLimits, PublicUrl};
+use crate::api::PublicUrl;
+use crate::api::login_limits::LoginLimits;
 use crate::passwords::Passwords;
 use crate::store::Database;
 
 mod account;
+mod admin;
 mod assets;
 mod error;
+mod expiry;
 mod form;
 mod frame;
 mod keys;
+mod link;
 mod moment;
 mod outcome;
 mod picker;
 mod sign_in;
+mod value;
 mod visitor;
 
 /// What the handlers share.
@@ -42,6 +48,8 @@ pub(crate) struct PageState {
     pub(crate) passwords: Passwords,
     /// Counts the tries to sign in, those through the API too.
     pub(crate) limits: Arc<LoginLimits>,
+    /// Where browsers reach the service; `None` if nobody told.
+    pub(crate) public_url: Option<PublicUrl>,
     /// Where the API is that the keys are for; `None` if nobody told.
     pub(crate) api_url: Option<PublicUrl>,
 }
@@ -54,8 +62,10 @@ pub(crate) fn router(state: PageState, same_origin: CsrfLayer) -> Router {
         .route("/assets/{file}", get(assets::serve))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
-        .route("/account", get(account::show))
+        .route("/account", get(account::show).post(account::submit))
+        .route("/link/{secret}", get(link::show).post(link::submit))
         .merge(keys::routes())
+        .merge(admin::routes())
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(same_origin.with_rejection_response(error::other_origin))
         .layer(from_fn(error::complete_errors))

@@ -1,9 +1,7 @@
 //! Signing in and out.
 
-use std::net::SocketAddr;
-
 use askama::Template;
-use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use tower_sessions::Session;
@@ -11,9 +9,11 @@ use tower_sessions::Session;
 use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Page};
-use super::visitor::MaybeVisitor;
+use super::visitor::MaybeSignedIn;
 use super::{PageState, keys};
 use crate::accounts;
+use crate::api::caller::Visitor;
+use crate::api::login_limits::Wait;
 use crate::api::session;
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
@@ -49,7 +49,7 @@ fn on_this_site(next: &str) -> &str {
 }
 
 /// `GET /sign-in`; `next` is where to go from there.
-pub(super) async fn show(MaybeVisitor(user): MaybeVisitor, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn show(MaybeSignedIn(user): MaybeSignedIn, RawQuery(query): RawQuery) -> Response {
     let query = Form::parse(query.unwrap_or_default().as_bytes());
     let next = on_this_site(query.text("next"));
     if user.is_some() {
@@ -61,7 +61,7 @@ pub(super) async fn show(MaybeVisitor(user): MaybeVisitor, RawQuery(query): RawQ
 /// `POST /sign-in`.
 pub(super) async fn submit(
     State(state): State<PageState>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Visitor(by): Visitor,
     session: Session,
     form: Form,
 ) -> Result<Response, PageError> {
@@ -76,15 +76,14 @@ pub(super) async fn submit(
     if !problems.is_empty() {
         return Ok((StatusCode::BAD_REQUEST, SignInPage::new(email, next, problems)).into_response());
     }
-    if let Err(wait) = state.limits.admit(peer.ip(), email) {
-        let seconds =
-            if wait.seconds == 1 { "1 second".to_owned() } else { format!("{} seconds", wait.seconds) };
-        problems.add_whole(format!("There were too many tries. Wait {seconds}, then try again."));
+    if let Err(wait) = state.limits.admit(by.address, email) {
+        problems.add_whole(too_many_tries(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
         let page = SignInPage::new(email, next, problems);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
     }
-    let user = accounts::authenticate(&state.database, &state.passwords, email, password.to_owned()).await?;
+    let user =
+        accounts::authenticate(&state.database, &by, &state.passwords, email, password.to_owned()).await?;
     let Some(user) = user else {
         problems.add_whole("The email or the password is wrong.");
         return Ok((StatusCode::UNAUTHORIZED, SignInPage::new(email, next, problems)).into_response());
@@ -93,9 +92,19 @@ pub(super) async fn submit(
     Ok(Redirect::to(next).into_response())
 }
 
+/// What to say to somebody who tries too often.
+pub(super) fn too_many_tries(wait: Wait) -> String {
+    let seconds = if wait.seconds == 1 { "1 second".to_owned() } else { format!("{} seconds", wait.seconds) };
+    format!("There were too many tries. Wait {seconds}, then try again.")
+}
+
 /// `POST /sign-out`.
-pub(super) async fn sign_out(session: Session) -> Result<Redirect, PageError> {
-    session::end(&session).await?;
+pub(super) async fn sign_out(
+    State(state): State<PageState>,
+    Visitor(by): Visitor,
+    session: Session,
+) -> Result<Redirect, PageError> {
+    session::end(&session, &state.database, by).await?;
     Ok(Redirect::to("/sign-in"))
 }
 

@@ -1,49 +1,67 @@
 //! Who is there.
 
 use axum::extract::FromRequestParts;
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use tower_sessions::Session;
 
 use super::PageState;
 use super::error::PageError;
 use crate::accounts::User;
+use crate::api::caller::Visitor;
 use crate::api::session;
+use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::http::error::ApiError;
 
-/// The user who is signed in. Nobody else sees the page: they are sent to sign in first.
-pub(super) struct Visitor(pub(super) User);
+/// Somebody who is signed in. Others are sent to sign in first.
+pub(super) struct SignedIn {
+    pub(super) user: User,
+    pub(super) by: Actor,
+}
 
-impl FromRequestParts<PageState> for Visitor {
+impl FromRequestParts<PageState> for SignedIn {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, PageError> {
-        match signed_in(parts, state).await? {
-            Some(user) => Ok(Visitor(user)),
+        let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
+        let MaybeSignedIn(user) = MaybeSignedIn::from_request_parts(parts, state).await?;
+        match user {
+            Some(user) => Ok(SignedIn { by: visitor.as_user(&user), user }),
             None => Err(PageError::SignIn(wanted(parts))),
         }
     }
 }
 
-/// The user who is signed in, if anybody is.
-pub(super) struct MaybeVisitor(pub(super) Option<User>);
+/// An admin who is signed in. Other users see that they may not see more.
+pub(super) struct Admin {
+    pub(super) user: User,
+    pub(super) by: Actor,
+}
 
-impl FromRequestParts<PageState> for MaybeVisitor {
+impl FromRequestParts<PageState> for Admin {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, PageError> {
-        signed_in(parts, state).await.map(MaybeVisitor)
+        let SignedIn { user, by } = SignedIn::from_request_parts(parts, state).await?;
+        if user.is_admin { Ok(Admin { user, by }) } else { Err(PageError::of_status(StatusCode::FORBIDDEN)) }
     }
 }
 
-async fn signed_in(parts: &mut Parts, state: &PageState) -> Result<Option<User>, PageError> {
-    let session =
-        Session::from_request_parts(parts, state).await.map_err(|(status, _)| ApiError::from(status))?;
-    Ok(session::user(&session, &state.database, Timestamp::now()).await?)
+/// The user who is signed in, if anybody is.
+pub(super) struct MaybeSignedIn(pub(super) Option<User>);
+
+impl FromRequestParts<PageState> for MaybeSignedIn {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, PageError> {
+        let session =
+            Session::from_request_parts(parts, state).await.map_err(|(status, _)| ApiError::from(status))?;
+        Ok(MaybeSignedIn(session::user(&session, &state.database, Timestamp::now()).await?))
+    }
 }
 
-/// Where to go after signing in: the page that was asked for. What a form sent is gone, but every form's path shows
+/// Where to go after signing in: the page that was asked for. What a form sent is gone, but the path of every form shows
 /// that form.
 fn wanted(parts: &Parts) -> String {
     let whole = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());

@@ -2,11 +2,20 @@
 
 use protocol::KeyDigest;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, FromRow, Row};
+use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 
-use super::{Change, NOW_MS, scopes};
+use super::filter::Filter;
+use super::{Change, NOW_MS, digest, scopes, truth};
 use crate::clock::Timestamp;
-use crate::keys::{Generated, Key};
+use crate::keys::{Generated, Key, KeySearch, KeyState, LONG_MS, OwnedKey, Owner};
+use crate::paging::Found;
+
+impl<'r> FromRow<'r, AnyRow> for OwnedKey {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        let (user_email, user_is_active) = (row.try_get("email")?, truth(row, "is_active")?);
+        Ok(OwnedKey { key: Key::from_row(row)?, user_email, user_is_active })
+    }
+}
 
 impl<'r> FromRow<'r, AnyRow> for Key {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
@@ -77,16 +86,14 @@ pub(crate) async fn insert(connection: impl AnyExecutor<'_>, key: &Key) -> sqlx:
     Ok(())
 }
 
-/// Gives a user's key another label; `false` if the user has no such key.
-pub(crate) async fn set_label(
-    connection: impl AnyExecutor<'_>,
-    user_id: &str,
-    id: &str,
-    label: &str,
-) -> sqlx::Result<bool> {
-    let update = "UPDATE api_keys SET label = $1 WHERE id = $2 AND user_id = $3";
-    let done = sqlx::query(update).bind(label).bind(id).bind(user_id).execute(connection).await?;
-    Ok(done.rows_affected() == 1)
+/// Gives a key another label.
+pub(crate) async fn set_label(connection: impl AnyExecutor<'_>, id: &str, label: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE api_keys SET label = $1 WHERE id = $2")
+        .bind(label)
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Writes a key's fields that can change.
@@ -133,24 +140,125 @@ async fn add_digest(connection: &mut AnyConnection, key_id: &str, digest: KeyDig
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends every value of a key at once.
+/// Ends every value of a key at once, for good.
 pub(crate) async fn remove_digests(change: &mut Change, key_id: &str) -> sqlx::Result<()> {
-    let delete = "DELETE FROM key_digests WHERE key_id = $1";
-    sqlx::query(delete).bind(key_id).execute(change.connection()).await?;
-    Ok(())
+    remove_digests_where(change.connection(), "key_id = $1", key_id, None).await
+}
+
+/// Ends one value, for good.
+pub(crate) async fn remove_digest(change: &mut Change, digest: KeyDigest) -> sqlx::Result<()> {
+    remove_digests_where(change.connection(), "digest = $1", &digest.to_hex(), None).await
 }
 
 /// Lets a key's current value work until `end`, and drops the values whose time ran out before `now`. A value
-/// that an earlier roll left working keeps the end it was given.
+/// that an earlier roll left working keeps the end it was given. Returns how many old values work now.
 pub(crate) async fn retire_current_digest(
     change: &mut Change,
     key_id: &str,
     end: Timestamp,
     now: Timestamp,
-) -> sqlx::Result<()> {
-    let delete = "DELETE FROM key_digests WHERE key_id = $1 AND expires_at <= $2";
-    sqlx::query(delete).bind(key_id).bind(now).execute(change.connection()).await?;
+) -> sqlx::Result<usize> {
+    let connection = change.connection();
+    remove_digests_where(&mut *connection, "key_id = $1 AND expires_at <= $2", key_id, Some(now)).await?;
     let update = "UPDATE key_digests SET expires_at = $1 WHERE key_id = $2 AND expires_at IS NULL";
-    sqlx::query(update).bind(end).bind(key_id).execute(change.connection()).await?;
+    sqlx::query(update).bind(end).bind(key_id).execute(&mut *connection).await?;
+    let old: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM key_digests WHERE key_id = $1")
+        .bind(key_id)
+        .fetch_one(connection)
+        .await?;
+    Ok(usize::try_from(old).unwrap_or_default())
+}
+
+/// Removes digests, and remembers that they were a key's: the values never work again.
+async fn remove_digests_where(
+    connection: &mut AnyConnection,
+    condition: &'static str,
+    text: &str,
+    time: Option<Timestamp>,
+) -> sqlx::Result<()> {
+    let remember = format!(
+        "INSERT INTO revoked_digests (digest, revoked_at)
+        SELECT digest, {NOW_MS} FROM key_digests WHERE {condition} ON CONFLICT (digest) DO NOTHING"
+    );
+    for statement in [remember, format!("DELETE FROM key_digests WHERE {condition}")] {
+        // Safe: texts of this program alone.
+        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(text);
+        if let Some(time) = time {
+            query = query.bind(time);
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
+}
+
+/// The key that a value with that digest works for, as far as its own time goes, and whether it is the current one.
+pub(crate) async fn find_live(
+    connection: &mut AnyConnection,
+    digest: KeyDigest,
+) -> sqlx::Result<Option<(Key, bool)>> {
+    let select = format!(
+        "SELECT k.*, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
+        FROM key_digests d JOIN api_keys k ON k.id = d.key_id
+        WHERE d.digest = $1 AND (d.expires_at IS NULL OR d.expires_at > {NOW_MS})"
+    );
+    // Safe: the text is always the same.
+    let row = sqlx::query(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await?;
+    row.map(|row| Ok((Key::from_row(&row)?, truth(&row, "is_current")?))).transpose()
+}
+
+/// Whether a value with that digest was a key's and is no more.
+pub(crate) async fn is_revoked(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> sqlx::Result<bool> {
+    let select = "SELECT digest FROM revoked_digests WHERE digest = $1";
+    Ok(sqlx::query(select).bind(digest.to_hex()).fetch_optional(connection).await?.is_some())
+}
+
+/// Every digest of each key that has one of these.
+pub(super) async fn all_digests(
+    connection: &mut AnyConnection,
+    digests: &[KeyDigest],
+) -> sqlx::Result<Vec<KeyDigest>> {
+    let mut all = Vec::new();
+    for known in digests {
+        let select = "SELECT d.digest FROM key_digests k JOIN key_digests d ON d.key_id = k.key_id
+            WHERE k.digest = $1";
+        let found: Vec<String> =
+            sqlx::query_scalar(select).bind(known.to_hex()).fetch_all(&mut *connection).await?;
+        all.extend(found.into_iter().map(digest).collect::<sqlx::Result<Vec<_>>>()?);
+    }
+    Ok(all)
+}
+
+/// Keys with their owners, newest first.
+pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Result<Found<OwnedKey>> {
+    let mut filter = Filter::default();
+    match search.owner {
+        Owner::User(id) => filter.and("k.user_id = ?", [id.into()]),
+        Owner::Users(ids) => filter.and_one_of("k.user_id", ids),
+        Owner::Anyone => {}
+    }
+    if let Some(user_id) = &search.user_id {
+        filter.and("k.user_id = ?", [user_id.as_str().into()]);
+    }
+    if let Some(text) = &search.text {
+        filter.and_contains(&["k.label", "u.email", "k.mask_value"], text);
+    }
+    if let Some(scope) = &search.scope {
+        let padded = format!("% {} %", scope.replace('_', r"\_"));
+        filter.and(r"' ' || k.scopes || ' ' LIKE ? ESCAPE '\'", [padded.as_str().into()]);
+    }
+    let long_ago = search.now.unix_ms().saturating_sub(LONG_MS);
+    match search.state {
+        None => {}
+        Some(KeyState::Old) => {
+            filter.and("COALESCE(k.last_rolled_at, k.created_at) < ?", [long_ago.into()]);
+        }
+        Some(KeyState::Unused) => {
+            filter.and("COALESCE(k.last_used_at, k.created_at) < ?", [long_ago.into()]);
+        }
+        Some(KeyState::NeverUsed) => filter.and("k.last_used_at IS NULL", []),
+        Some(KeyState::Expired) => filter.and("k.expires_at <= ?", [search.now.unix_ms().into()]),
+        Some(KeyState::Disabled) => filter.and("u.is_active = 0", []),
+    }
+    let from = "api_keys k JOIN users u ON u.id = k.user_id";
+    filter.find(pool, "k.*, u.email, u.is_active", from, "k.created_at DESC, k.id DESC", search.page).await
 }

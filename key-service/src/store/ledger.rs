@@ -8,7 +8,7 @@ use sqlx::AnyConnection;
 use tokio::sync::watch;
 
 use super::write::Write;
-use super::{Database, digest, leases, revision};
+use super::{Database, digest, keys, leases, revision};
 use crate::leases::{History, Leases, Ledger, Position, Registration, Touched};
 use crate::verdicts;
 
@@ -102,6 +102,7 @@ impl crate::leases::Change for Change {
                 "SELECT d.digest FROM api_keys k JOIN key_digests d ON d.key_id = k.id WHERE k.user_id = $1",
                 id,
             ),
+            Touched::KeysWith(values) => return keys::all_digests(self.connection(), values).await,
         };
         let found: Vec<String> = sqlx::query_scalar(select).bind(id).fetch_all(self.connection()).await?;
         found.into_iter().map(digest).collect()

@@ -13,9 +13,13 @@ use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
+pub(crate) mod audit;
+mod filter;
 pub(crate) mod keys;
 mod leases;
 mod ledger;
+pub(crate) mod links;
+pub(crate) mod management_tokens;
 mod news;
 mod recorder;
 mod revision;
@@ -23,6 +27,7 @@ pub(crate) mod sessions;
 pub(crate) mod upkeep;
 pub(crate) mod users;
 pub(crate) mod verdicts;
+pub(crate) mod webhooks;
 mod write;
 
 pub(crate) use ledger::{Change, DatabaseLedger};

@@ -1,26 +1,31 @@
-//! What is done now and then while the service runs: old changes and ended leases are forgotten.
+//! What is done now and then while the service runs: old changes, audit entries, ended leases and links are forgotten.
 
 use std::time::Duration;
 
-use super::{Database, leases, revision};
+use super::{Database, audit, leases, links, revision};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Does it at once, and then again and again.
-pub(crate) async fn run(database: Database) {
+/// Does it at once, and then again and again. Audit entries are kept for `audit_kept`; without it for good.
+pub(crate) async fn run(database: Database, audit_kept: Option<Duration>) {
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
         interval.tick().await;
-        if let Err(error) = forget_the_old(&database).await {
-            tracing::warn!(%error, "old changes and ended leases could not be removed");
+        if let Err(error) = forget_the_old(&database, audit_kept).await {
+            tracing::warn!(%error, "what is out of date could not be removed");
         }
     }
 }
 
-async fn forget_the_old(database: &Database) -> sqlx::Result<()> {
+async fn forget_the_old(database: &Database, audit_kept: Option<Duration>) -> sqlx::Result<()> {
     let mut write = database.begin_write().await?;
     revision::prune(write.connection()).await?;
     leases::remove_ended(write.connection()).await?;
+    links::remove_ended(write.connection()).await?;
+    if let Some(kept) = audit_kept {
+        let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX / 2);
+        audit::prune(write.connection(), kept_ms).await?;
+    }
     write.commit().await
 }

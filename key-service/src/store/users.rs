@@ -2,10 +2,12 @@
 
 use protocol::ScopeSet;
 use sqlx::any::AnyRow;
-use sqlx::{AnyExecutor, FromRow, Row};
+use sqlx::{AnyExecutor, AnyPool, FromRow, Row};
 
+use super::filter::Filter;
 use super::{Change, scopes, truth};
 use crate::accounts::User;
+use crate::paging::{Found, Page};
 
 impl<'r> FromRow<'r, AnyRow> for User {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
@@ -16,6 +18,7 @@ impl<'r> FromRow<'r, AnyRow> for User {
             is_admin: truth(row, "is_admin")?,
             is_active: truth(row, "is_active")?,
             created_at: row.try_get("created_at")?,
+            has_password: !row.try_get::<String, _>("password_hash")?.is_empty(),
             password_hash: row.try_get("password_hash")?,
             session_epoch: row.try_get("session_epoch")?,
         })
@@ -46,6 +49,20 @@ pub(crate) async fn list(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<U
     sqlx::query_as("SELECT * FROM users ORDER BY email").fetch_all(connection).await
 }
 
+/// Users whose address contains a text, by address.
+pub(crate) async fn search(pool: &AnyPool, text: Option<&str>, page: Page) -> sqlx::Result<Found<User>> {
+    let mut filter = Filter::default();
+    if let Some(text) = text {
+        filter.and_contains(&["email"], text);
+    }
+    filter.find(pool, "*", "users", "email", page).await
+}
+
+/// Whether there is any user.
+pub(crate) async fn is_any(connection: impl AnyExecutor<'_>) -> sqlx::Result<bool> {
+    Ok(sqlx::query("SELECT id FROM users LIMIT 1").fetch_optional(connection).await?.is_some())
+}
+
 /// The user with that id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<User>> {
     sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(id).fetch_optional(connection).await
@@ -62,30 +79,28 @@ pub(crate) async fn find_by_email(
 /// Replaces a user's password and ends the user's sessions; `false` if there is no such user.
 pub(crate) async fn set_password(
     connection: impl AnyExecutor<'_>,
-    email: &str,
+    id: &str,
     password_hash: &str,
 ) -> sqlx::Result<bool> {
-    let update = "UPDATE users SET password_hash = $1, session_epoch = session_epoch + 1 WHERE email = $2";
-    let done = sqlx::query(update).bind(password_hash).bind(email).execute(connection).await?;
+    let update = "UPDATE users SET password_hash = $1, session_epoch = session_epoch + 1 WHERE id = $2";
+    let done = sqlx::query(update).bind(password_hash).bind(id).execute(connection).await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Lets a user and all of the user's keys in or out, and ends the user's sessions; `false` if there is no such
-/// user.
-pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> sqlx::Result<bool> {
+/// Lets a user and all of the user's keys in or out, and ends the user's sessions.
+pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> sqlx::Result<()> {
     let update = "UPDATE users SET is_active = $1, session_epoch = session_epoch + 1 WHERE id = $2";
-    let done = sqlx::query(update).bind(i64::from(is_active)).bind(id).execute(change.connection()).await?;
-    Ok(done.rows_affected() == 1)
+    sqlx::query(update).bind(i64::from(is_active)).bind(id).execute(change.connection()).await?;
+    Ok(())
 }
 
-/// Replaces what a user's keys can do at most; `false` if there is no such user.
+/// Replaces what a user's keys can do at most.
 pub(crate) async fn set_permissions(
     change: &mut Change,
     id: &str,
     permissions: &ScopeSet,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<()> {
     let update = "UPDATE users SET permissions = $1 WHERE id = $2";
-    let done =
-        sqlx::query(update).bind(permissions.to_string()).bind(id).execute(change.connection()).await?;
-    Ok(done.rows_affected() == 1)
+    sqlx::query(update).bind(permissions.to_string()).bind(id).execute(change.connection()).await?;
+    Ok(())
 }

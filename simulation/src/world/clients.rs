@@ -1,5 +1,6 @@
 //! What clients do: requests and changes, and what the oracle is told of them.
 
+use key_service::leases::settle::settle;
 use key_service::leases::{Revocation, Touched, change};
 use protocol::KeyDigest;
 
@@ -133,7 +134,8 @@ impl World {
             let is_there = key.is_none_or(|id| begun.change().has_key(&id));
             if is_there {
                 begun.change().effect = Some(effect);
-                let Ok(revocation) = begun.commit().await;
+                let Ok(position) = begun.commit().await;
+                let Ok(revocation) = settle(&ledger, &position, |_| {}).await;
                 let covers = ledger.0.lock().database.committed_at(revocation.revision);
                 Made::Change { covers, revocation: Some(revocation), told }
             } else {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::key_form::KeyForm;
-use super::value::ValuePage;
+use super::value;
 use crate::accounts::User;
 use crate::clock::Timestamp;
 use crate::keys::{self, KeyError, NewKey};
@@ -14,7 +14,7 @@ use crate::page::PageState;
 use crate::page::error::PageError;
 use crate::page::form::Form;
 use crate::page::frame::{Frame, Page, Place};
-use crate::page::visitor::Visitor;
+use crate::page::visitor::SignedIn;
 
 #[derive(Template)]
 #[template(path = "keys/create.html")]
@@ -30,14 +30,14 @@ impl CreatePage {
 }
 
 /// `GET /account/keys/new`.
-pub(super) async fn show(Visitor(user): Visitor) -> Response {
+pub(super) async fn show(SignedIn { user, .. }: SignedIn) -> Response {
     let form = KeyForm::blank(&user);
     CreatePage::new(user, form).into_response()
 }
 
 /// `POST /account/keys/new`: makes the key, and shows its value.
 pub(super) async fn submit(
-    Visitor(user): Visitor,
+    SignedIn { user, by }: SignedIn,
     State(state): State<PageState>,
     form: Form,
 ) -> Result<Response, PageError> {
@@ -48,10 +48,10 @@ pub(super) async fn submit(
     };
     let new =
         NewKey { label: entered.label, scopes: entered.scopes, expires_at: entered.expires_at.flatten() };
-    match keys::create(&state.database, &user.id, new, now).await {
-        Ok((key, value)) => {
+    match keys::create(&state.database, &by, &user.id, new, now).await {
+        Ok((key, new_value)) => {
             let frame = Frame::of(user, Place::Keys, "Store your new key");
-            let page = ValuePage::new(frame, &key, &value, state.api_url.as_ref());
+            let page = value::page(frame, &key, &new_value, state.api_url.as_ref());
             Ok((StatusCode::CREATED, Page(page)).into_response())
         }
         Err(error @ KeyError::TooMany) => {

@@ -9,13 +9,13 @@ use super::KeyRow;
 use super::key_form::KeyForm;
 use crate::accounts::User;
 use crate::clock::Timestamp;
-use crate::keys::{self, Key, KeyPatch};
+use crate::keys::{self, Key, KeyPatch, Owner};
 use crate::page::PageState;
 use crate::page::error::PageError;
 use crate::page::form::Form;
 use crate::page::frame::{Frame, Page, Place};
-use crate::page::outcome::{Effect, OutcomePage};
-use crate::page::visitor::Visitor;
+use crate::page::outcome::{self, Effect, OutcomePage};
+use crate::page::visitor::SignedIn;
 
 #[derive(Template)]
 #[template(path = "keys/edit.html")]
@@ -34,25 +34,25 @@ impl EditPage {
 
 /// `GET /account/keys/{id}`.
 pub(super) async fn show(
-    Visitor(user): Visitor,
+    SignedIn { user, .. }: SignedIn,
     State(state): State<PageState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let key = keys::get(&state.database, &user.id, &id).await?;
+    let key = keys::get(&state.database, Owner::User(&user.id), &id).await?;
     let form = KeyForm::of(&user, &key, now);
     Ok(EditPage::new(user, key, now, form).into_response())
 }
 
 /// `POST /account/keys/{id}`: saves what differs.
 pub(super) async fn submit(
-    Visitor(user): Visitor,
+    SignedIn { user, by }: SignedIn,
     State(state): State<PageState>,
     Path(id): Path<String>,
     form: Form,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let key = keys::get(&state.database, &user.id, &id).await?;
+    let key = keys::get(&state.database, Owner::User(&user.id), &id).await?;
     let entered = match KeyForm::of(&user, &key, now).sent(&form, now) {
         Ok((_, entered)) => entered,
         Err(form) => {
@@ -64,12 +64,16 @@ pub(super) async fn submit(
         scopes: Some(entered.scopes).filter(|scopes| *scopes != key.scopes),
         expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
     };
-    let (key, revocation) = keys::update(&state.database, &user.id, &id, patch).await?;
+    let owner = Owner::User(&user.id);
+    let (key, settling) = keys::update(&state.database, &by, owner, &id, patch).await?;
     let page = OutcomePage {
         frame: Frame::of(user, Place::Keys, "Key saved"),
         name: key.label,
         mask: Some(key.mask_value),
-        back: (super::ADDRESS, "Back to your keys"),
+        back: (super::ADDRESS.to_owned(), "Back to your keys"),
     };
-    page.after(revocation, Effect::InForce)
+    match settling {
+        Some(settling) => outcome::stream(&page, settling, Effect::InForce),
+        None => outcome::at_once(&page, "Saved. No edge had to be told."),
+    }
 }

@@ -2,12 +2,12 @@
 
 use protocol::ScopeSet;
 
-use super::expiry::Expiry;
 use crate::accounts::User;
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::key_fields;
 use crate::keys::Key;
+use crate::page::expiry::Expiry;
 use crate::page::form::{Form, Problems};
 use crate::page::moment::Moment;
 use crate::page::picker::Picker;

@@ -10,7 +10,7 @@ use crate::keys::{self, MAX_KEYS_PER_USER};
 use crate::page::PageState;
 use crate::page::error::PageError;
 use crate::page::frame::{Frame, Page, Place};
-use crate::page::visitor::Visitor;
+use crate::page::visitor::SignedIn;
 
 #[derive(Template)]
 #[template(path = "keys/list.html")]
@@ -32,7 +32,7 @@ impl ListPage {
 
 /// `GET /account/keys`.
 pub(super) async fn show(
-    Visitor(user): Visitor,
+    SignedIn { user, .. }: SignedIn,
     State(state): State<PageState>,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();

@@ -6,9 +6,8 @@ use axum::routing::get;
 use super::PageState;
 
 mod create;
-mod delete;
+pub(super) mod delete;
 mod edit;
-mod expiry;
 mod key_form;
 mod list;
 mod roll;

@@ -3,11 +3,8 @@
 use protocol::Scope;
 
 use crate::clock::Timestamp;
-use crate::keys::Key;
+use crate::keys::{Key, LONG_MS};
 use crate::page::moment::{DAY_MS, Moment};
-
-/// A value in use for longer than this should be rolled; a key not used for this long is perhaps no longer needed.
-const LONG_MS: i64 = 90 * DAY_MS;
 
 /// An expiry closer than this is pointed out.
 const SOON_MS: i64 = 14 * DAY_MS;
@@ -42,11 +39,6 @@ impl KeyRow {
         self.key.last_used_at.map(|at| self.moment(at))
     }
 
-    /// When it last got a new value.
-    pub(in crate::page) fn last_rolled(&self) -> Option<Moment> {
-        self.key.last_rolled_at.map(|at| self.moment(at))
-    }
-
     /// From when on it is refused.
     pub(in crate::page) fn expires(&self) -> Option<Moment> {
         self.key.expires_at.map(|at| self.moment(at))
@@ -64,12 +56,12 @@ impl KeyRow {
 
     /// Whether its value is so old that it should be rolled.
     pub(in crate::page) fn is_old(&self) -> bool {
-        !self.has_expired() && self.ms_since(self.value_made_at()) > LONG_MS
+        !self.has_expired() && self.ms_since(self.value_made_at()) >= LONG_MS
     }
 
     /// Whether it has been left unused for long.
     pub(in crate::page) fn is_unused(&self) -> bool {
-        self.ms_since(self.key.last_used_at.unwrap_or(self.key.created_at)) > LONG_MS
+        self.ms_since(self.key.last_used_at.unwrap_or(self.key.created_at)) >= LONG_MS
     }
 
     /// Whether it is refused because its time is over.
@@ -138,25 +130,25 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_old_when_it_has_been_in_use_for_more_than_90_days() {
-        assert!(!KeyRow::new(key(), at(90)).is_old());
-        let row = KeyRow::new(key(), at(91));
+    fn a_value_is_old_when_it_has_been_in_use_for_90_days() {
+        assert!(!KeyRow::new(key(), at(89)).is_old());
+        let row = KeyRow::new(key(), at(90));
         assert!(row.is_old());
-        assert_eq!(row.age(), "91 days");
+        assert_eq!(row.age(), "90 days");
         let rolled = Key { last_rolled_at: Some(at(60)), ..key() };
-        assert!(!KeyRow::new(rolled.clone(), at(150)).is_old());
-        assert!(KeyRow::new(rolled, at(151)).is_old());
+        assert!(!KeyRow::new(rolled.clone(), at(149)).is_old());
+        assert!(KeyRow::new(rolled, at(150)).is_old());
         let expired = Key { expires_at: Some(at(100)), ..key() };
         assert!(!KeyRow::new(expired, at(101)).is_old(), "an expired key needs no new value");
     }
 
     #[test]
     fn a_key_is_unused_when_90_days_have_gone_without_a_use() {
-        assert!(!KeyRow::new(key(), at(90)).is_unused());
-        assert!(KeyRow::new(key(), at(91)).is_unused());
+        assert!(!KeyRow::new(key(), at(89)).is_unused());
+        assert!(KeyRow::new(key(), at(90)).is_unused());
         let used = Key { last_used_at: Some(at(50)), ..key() };
-        assert!(!KeyRow::new(used.clone(), at(140)).is_unused());
-        assert!(KeyRow::new(used, at(141)).is_unused());
+        assert!(!KeyRow::new(used.clone(), at(139)).is_unused());
+        assert!(KeyRow::new(used, at(140)).is_unused());
     }
 
     #[test]

@@ -1,14 +1,11 @@
-//! A key's value: the one time that it is shown, with a command to try it.
+//! The page that shows a key's new value.
 
-use askama::Template;
 use protocol::{Action, ApiKey, Scope};
 
 use crate::api::PublicUrl;
 use crate::keys::Key;
 use crate::page::frame::Frame;
-
-/// Stands in the command where nobody told the API's address.
-const UNKNOWN_API: &str = "https://YOUR-API-HOST";
+use crate::page::value::{Command, ValuePage};
 
 /// What reads each object, the most telling first.
 const ROUTES: [(&str, &str); 5] = [
@@ -19,33 +16,24 @@ const ROUTES: [(&str, &str); 5] = [
     ("cohort", "/api/cohorts/"),
 ];
 
-/// Shows a value that was just made.
-#[derive(Template)]
-#[template(path = "keys/value.html")]
-pub(super) struct ValuePage {
-    frame: Frame,
-    label: String,
-    value: String,
-    command: String,
-    knows_api: bool,
-    /// What becomes of the value before this one, if there was one.
-    pub(super) old_value: Option<String>,
-}
-
-impl ValuePage {
-    /// For a key's new value.
-    pub(super) fn new(frame: Frame, key: &Key, value: &ApiKey, api_url: Option<&PublicUrl>) -> Self {
-        let api = api_url.map_or(UNKNOWN_API, PublicUrl::origin);
-        let command =
-            format!("curl -H \"Authorization: Bearer {}\" \"{api}{}\"", value.reveal(), route_for(key));
-        ValuePage {
-            frame,
-            label: key.label.clone(),
-            value: value.reveal().to_owned(),
-            command,
-            knows_api: api_url.is_some(),
-            old_value: None,
+/// The page of a key's value that was just made. Without `api_url` the reader has to put it in.
+pub(super) fn page(frame: Frame, key: &Key, value: &ApiKey, api_url: Option<&PublicUrl>) -> ValuePage {
+    let (api, hint) = match api_url {
+        Some(url) => (url.to_string(), ""),
+        None => {
+            ("https://YOUR-API-HOST".to_owned(), "Put the address of your API in the place of YOUR-API-HOST.")
         }
+    };
+    let address = format!("{api}{}", route_for(key));
+    ValuePage {
+        frame,
+        noun: "Key",
+        name: key.label.clone(),
+        value: value.reveal().to_owned(),
+        advice: "Copy it now, to where its program finds it: a secret store, never a repository.",
+        command: Some(Command::curl(value.reveal(), &address, hint)),
+        old_value: None,
+        back: super::ADDRESS.to_owned(),
     }
 }
 

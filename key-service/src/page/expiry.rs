@@ -1,4 +1,4 @@
-//! The choice of when a key expires.
+//! The choice of when a key or a token expires.
 
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
@@ -15,12 +15,12 @@ pub(super) struct Expiry {
     choice: String,
     /// The day for the choice of a date, as `<input type="date">` writes it.
     pub(super) date: String,
-    /// The expiry that the key has now.
+    /// The expiry that there is now.
     pub(super) current: Option<Moment>,
 }
 
 impl Expiry {
-    /// For a key that expires then.
+    /// For what expires then.
     pub(super) fn new(current: Option<Moment>) -> Self {
         let choice = if current.is_some() { "keep" } else { "never" };
         Expiry { choice: choice.to_owned(), date: String::new(), current }
@@ -49,7 +49,7 @@ impl Expiry {
             "30" => 30,
             "90" => 90,
             "365" => 365,
-            _ => return Err(Invalid::input("expires_at", "Choose when the key expires.")),
+            _ => return Err(Invalid::input("expires_at", "Choose one of the list.")),
         };
         Ok(Some(Some(now.plus_seconds(days * DAY_S))))
     }

@@ -1,0 +1,29 @@
+//! Reports of leaked values.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::ApiState;
+use super::caller::Admin;
+use crate::http::error::ApiError;
+use crate::http::fields::Fields;
+use crate::invalid::Invalid;
+use crate::leaks::{self, Report};
+
+/// `POST /api/leaked_keys/`: the values work nowhere any more; tells which did until now.
+pub(super) async fn report(
+    admin: Admin,
+    State(state): State<ApiState>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let values = fields.texts("values")?.ok_or_else(|| Invalid::required("values"))?;
+    let report = Report::new(values, fields.filled("source")?)?;
+    let (outcomes, settling) = leaks::report(&state.database, &admin.by, &report).await?;
+    let revocation = match settling {
+        Some(settling) => Some(settling.settled().await?),
+        None => None,
+    };
+    Ok(Json(json!({ "results": outcomes, "revocation": revocation })).into_response())
+}

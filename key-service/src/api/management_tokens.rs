@@ -1,0 +1,52 @@
+//! Management tokens, for admins in person.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::ApiState;
+use super::caller::Admin;
+use crate::clock::Timestamp;
+use crate::http::error::ApiError;
+use crate::http::fields::Fields;
+use crate::invalid::Invalid;
+use crate::key_fields;
+use crate::management_tokens::{self, NewToken, Reach};
+
+/// `GET /api/management_tokens/`: all tokens, newest first.
+pub(super) async fn list(admin: Admin, State(state): State<ApiState>) -> Result<Response, ApiError> {
+    admin.in_person()?;
+    Ok(Json(management_tokens::list(&state.database).await?).into_response())
+}
+
+/// `POST /api/management_tokens/`: a new token; the only answer that shows its value.
+pub(super) async fn create(
+    admin: Admin,
+    State(state): State<ApiState>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    admin.in_person()?;
+    let now = Timestamp::now();
+    let new = NewToken {
+        label: key_fields::label(fields.filled("label")?)?,
+        reach: match fields.texts_or_null("user_ids")?.ok_or_else(|| Invalid::required("user_ids"))? {
+            None => Reach::All,
+            Some(ids) => Reach::Users(ids.into_iter().map(str::to_owned).collect()),
+        },
+        expires_at: fields.future("expires_at", now)?.flatten(),
+    };
+    let (token, value) = management_tokens::create(&state.database, &admin.by, new, now).await?;
+    Ok((StatusCode::CREATED, Json(token.with_value(&value))).into_response())
+}
+
+/// `DELETE /api/management_tokens/{id}/`: the token is refused from now on.
+pub(super) async fn revoke(
+    admin: Admin,
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    admin.in_person()?;
+    management_tokens::revoke(&state.database, &admin.by, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

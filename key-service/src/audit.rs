@@ -1,0 +1,229 @@
+//! The audit log: who did what to which account, key or token, when, and from where.
+//!
+//! An entry is written in the transaction of what it tells, so that neither is there without the other.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::AnyConnection;
+
+use crate::accounts::User;
+use crate::clock::Timestamp;
+use crate::paging::{Found, Page};
+use crate::store::{Database, audit as store};
+
+/// Who does something, and from where.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// What kind of actor it is.
+    pub kind: ActorKind,
+    /// The user's or the management token's id.
+    pub id: Option<String>,
+    /// The user's address, the token's label, or the name of the command line's user.
+    pub name: String,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    /// Under which id the request is logged.
+    pub request_id: Option<String>,
+}
+
+/// The kinds of actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    /// Somebody with a session.
+    User,
+    /// Somebody who is not signed in, with a one-time link or wrong credentials.
+    Visitor,
+    /// Automation.
+    ManagementToken,
+    /// An operator at the command line.
+    CommandLine,
+    /// The service itself.
+    Service,
+}
+
+impl ActorKind {
+    /// As JSON and the database have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ActorKind::User => "user",
+            ActorKind::Visitor => "visitor",
+            ActorKind::ManagementToken => "management_token",
+            ActorKind::CommandLine => "command_line",
+            ActorKind::Service => "service",
+        }
+    }
+}
+
+impl Actor {
+    /// Whoever runs the program, under the name of the system's account.
+    pub fn command_line() -> Self {
+        let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+        Actor { kind: ActorKind::CommandLine, name: name.unwrap_or_default(), ..Actor::service() }
+    }
+
+    /// The service itself.
+    pub fn service() -> Self {
+        let kind = ActorKind::Service;
+        Actor { kind, id: None, name: String::new(), address: None, request_id: None }
+    }
+
+    /// The same request, now that it is known whose it is.
+    #[must_use]
+    pub fn as_user(self, user: &User) -> Self {
+        Actor { kind: ActorKind::User, id: Some(user.id.clone()), name: user.email.clone(), ..self }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Action {
+    KeyCreated,
+    KeyTakenOver,
+    KeyImported,
+    KeyUpdated,
+    KeyRolled,
+    KeyDeleted,
+    KeyLeaked,
+    UserAdded,
+    UserDisabled,
+    UserEnabled,
+    UserPermissionsChanged,
+    UserPasswordChanged,
+    UserSignedIn,
+    UserSignInRefused,
+    UserSignedOut,
+    LinkCreated,
+    LinkUsed,
+    TokenCreated,
+    TokenRevoked,
+    DatabaseExported,
+    DatabaseBackedUp,
+}
+
+impl Action {
+    /// All of them, for lists of choices.
+    pub const ALL: [Action; 21] = [
+        Action::KeyCreated,
+        Action::KeyTakenOver,
+        Action::KeyImported,
+        Action::KeyUpdated,
+        Action::KeyRolled,
+        Action::KeyDeleted,
+        Action::KeyLeaked,
+        Action::UserAdded,
+        Action::UserDisabled,
+        Action::UserEnabled,
+        Action::UserPermissionsChanged,
+        Action::UserPasswordChanged,
+        Action::UserSignedIn,
+        Action::UserSignInRefused,
+        Action::UserSignedOut,
+        Action::LinkCreated,
+        Action::LinkUsed,
+        Action::TokenCreated,
+        Action::TokenRevoked,
+        Action::DatabaseExported,
+        Action::DatabaseBackedUp,
+    ];
+
+    /// As JSON and the database have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::KeyCreated => "key.created",
+            Action::KeyTakenOver => "key.taken_over",
+            Action::KeyImported => "key.imported",
+            Action::KeyUpdated => "key.updated",
+            Action::KeyRolled => "key.rolled",
+            Action::KeyDeleted => "key.deleted",
+            Action::KeyLeaked => "key.leaked",
+            Action::UserAdded => "user.added",
+            Action::UserDisabled => "user.disabled",
+            Action::UserEnabled => "user.enabled",
+            Action::UserPermissionsChanged => "user.permissions_changed",
+            Action::UserPasswordChanged => "user.password_changed",
+            Action::UserSignedIn => "user.signed_in",
+            Action::UserSignInRefused => "user.sign_in_refused",
+            Action::UserSignedOut => "user.signed_out",
+            Action::LinkCreated => "link.created",
+            Action::LinkUsed => "link.used",
+            Action::TokenCreated => "token.created",
+            Action::TokenRevoked => "token.revoked",
+            Action::DatabaseExported => "database.exported",
+            Action::DatabaseBackedUp => "database.backed_up",
+        }
+    }
+}
+
+/// What is told of one thing done.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// What was done.
+    pub action: Action,
+    /// The id of the user concerned. The log keeps the address too.
+    pub user_id: Option<&'a str>,
+    /// Id and name of what was dealt with: a key and its label, a token and its label.
+    pub subject: Option<(&'a str, &'a str)>,
+    /// What changed: an object, or null. Never a secret.
+    pub detail: &'a Value,
+}
+
+/// Writes an entry, with the database's time.
+pub(crate) async fn record(connection: &mut AnyConnection, by: &Actor, event: Event<'_>) -> sqlx::Result<()> {
+    store::insert(connection, by, event).await
+}
+
+/// An entry of the log.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// Opaque, and in the order of time.
+    pub id: String,
+    /// When it was done.
+    pub at: Timestamp,
+    /// What was done: [`Action::as_str`].
+    pub action: String,
+    /// What kind of actor did it: [`ActorKind::as_str`].
+    pub actor_kind: String,
+    /// The acting user's or token's id.
+    pub actor_id: Option<String>,
+    /// The acting user's address, or the token's label, as it was then.
+    pub actor_name: String,
+    /// Where the request came from.
+    pub address: Option<String>,
+    /// Under which id the request is in the service's log.
+    pub request_id: Option<String>,
+    /// The user concerned.
+    pub user_id: Option<String>,
+    /// That user's address, as it was then.
+    pub user_email: Option<String>,
+    /// The key or token concerned.
+    pub subject_id: Option<String>,
+    /// Its label, as it was then.
+    pub subject_name: Option<String>,
+    /// What changed.
+    pub detail: Value,
+}
+
+/// Which entries are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct AuditSearch {
+    /// Only those of this action, or of all whose name begins so: `key.` for all that was done to keys.
+    pub action: Option<String>,
+    /// Only those that concern the user with this id, or were done by that user.
+    pub user_id: Option<String>,
+    /// Only those that concern this key or token, by its id.
+    pub subject_id: Option<String>,
+    /// Which part of them.
+    pub page: Page,
+}
+
+/// Entries, newest first.
+///
+/// # Errors
+/// The database failed.
+pub async fn search(database: &Database, search: &AuditSearch) -> sqlx::Result<Found<Entry>> {
+    store::search(database.pool(), search).await
+}

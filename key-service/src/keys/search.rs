@@ -1,0 +1,84 @@
+//! Keys of many users, found by what they are.
+
+use super::{Key, KeyError, Owner};
+use crate::clock::Timestamp;
+use crate::paging::{Found, Page};
+use crate::store::{Database, keys as store};
+
+/// After this many days a key is old, or unused.
+pub const LONG_DAYS: i64 = 90;
+
+/// The same in milliseconds.
+pub(crate) const LONG_MS: i64 = LONG_DAYS * 24 * 60 * 60 * 1000;
+
+/// What a key can need attention for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// Its value was made [`LONG_DAYS`] ago or earlier.
+    Old,
+    /// It was made [`LONG_DAYS`] ago or earlier, and not used since.
+    Unused,
+    /// It was never used.
+    NeverUsed,
+    /// Its time has run out.
+    Expired,
+    /// Its user is shut out.
+    Disabled,
+}
+
+impl KeyState {
+    /// All of them, under the names that the API and the command line have for them.
+    pub const ALL: [(&'static str, KeyState); 5] = [
+        ("old", KeyState::Old),
+        ("unused", KeyState::Unused),
+        ("never_used", KeyState::NeverUsed),
+        ("expired", KeyState::Expired),
+        ("disabled", KeyState::Disabled),
+    ];
+}
+
+/// Which keys are wanted.
+#[derive(Clone, Debug)]
+pub struct KeySearch<'a> {
+    /// Whose keys may be found at all.
+    pub owner: Owner<'a>,
+    /// Only those of the user with this id.
+    pub user_id: Option<String>,
+    /// Only those with this in their label, their masked value, or their user's address.
+    pub text: Option<String>,
+    /// Only those that have exactly this scope.
+    pub scope: Option<String>,
+    /// Only those in this state.
+    pub state: Option<KeyState>,
+    /// The time that states are reckoned from.
+    pub now: Timestamp,
+    /// Which part of them.
+    pub page: Page,
+}
+
+impl<'a> KeySearch<'a> {
+    /// All that are within reach.
+    pub fn all(owner: Owner<'a>, now: Timestamp) -> Self {
+        let page = Page::default();
+        KeySearch { owner, user_id: None, text: None, scope: None, state: None, now, page }
+    }
+}
+
+/// A key, and whose it is.
+#[derive(Clone, Debug)]
+pub struct OwnedKey {
+    /// The key.
+    pub key: Key,
+    /// Its user's address.
+    pub user_email: String,
+    /// Whether its user is let in at all.
+    pub user_is_active: bool,
+}
+
+/// Keys, newest first.
+///
+/// # Errors
+/// The database failed.
+pub async fn search(database: &Database, search: &KeySearch<'_>) -> Result<Found<OwnedKey>, KeyError> {
+    Ok(store::search(database.pool(), search).await?)
+}

@@ -1,0 +1,140 @@
+//! Leaked values: ended at once, wherever they turned up.
+
+use std::collections::BTreeMap;
+
+use protocol::{KeyDigest, mask};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::audit::{self, Action, Actor, Event};
+use crate::invalid::Invalid;
+use crate::keys::Key;
+use crate::leases::{Touched, change};
+use crate::settling::Settling;
+use crate::store::{Change, Database, keys as store, webhooks};
+
+/// The most values of one report.
+pub const MAX_VALUES: usize = 100;
+
+/// The most characters of a report's source.
+pub const MAX_SOURCE_CHARS: usize = 200;
+
+/// What a report did about one value.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// What the value is recognised by.
+    pub mask_value: String,
+    /// Whether it worked until now.
+    pub live: bool,
+    /// The key that it was a value of.
+    pub key_id: Option<String>,
+    /// Whose key it was.
+    pub user_id: Option<String>,
+}
+
+/// A report, checked.
+#[derive(Clone, Debug)]
+pub struct Report {
+    values: Vec<(KeyDigest, String)>,
+    source: String,
+}
+
+impl Report {
+    /// A report of values, of whatever shape, and of where they were found.
+    ///
+    /// # Errors
+    /// The field `values` or `source`.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>, source: &str) -> Result<Self, Invalid> {
+        let values: Vec<_> = values.into_iter().map(str::trim).collect();
+        let empty = "This list may not be empty.".to_owned();
+        match values.len() {
+            0 => return Err(Invalid { field: "values", code: "empty", detail: empty }),
+            n if n > MAX_VALUES => {
+                return Err(Invalid::input("values", format!("At most {MAX_VALUES} values at once.")));
+            }
+            _ => {}
+        }
+        let source = source.trim();
+        if source.is_empty() {
+            return Err(Invalid::blank("source"));
+        }
+        if source.chars().count() > MAX_SOURCE_CHARS {
+            return Err(Invalid::too_long("source", MAX_SOURCE_CHARS));
+        }
+        let known = |value: &str| (KeyDigest::of_value(value), mask_any(value));
+        Ok(Report { values: values.into_iter().map(known).collect(), source: source.to_owned() })
+    }
+}
+
+/// Whoever reports may send anything.
+fn mask_any(value: &str) -> String {
+    if value.is_ascii() { mask(value) } else { mask("") }
+}
+
+/// Ends the values that work, and tells the webhook. A key whose current value is among them is deleted; an old value
+/// that a roll left working ends alone. Without a live value there is nothing to settle.
+///
+/// # Errors
+/// The database failed.
+pub async fn report(
+    database: &Database,
+    by: &Actor,
+    report: &Report,
+) -> sqlx::Result<(Vec<Outcome>, Option<Settling>)> {
+    let ledger = database.ledger();
+    let digests: Vec<_> = report.values.iter().map(|(digest, _)| *digest).collect();
+    let mut begun = change::begin(&ledger, &Touched::KeysWith(digests.clone())).await?;
+    // What each value was, before any of them is ended.
+    let mut found = BTreeMap::new();
+    for digest in digests {
+        if let Some(value) = store::find_live(begun.change().connection(), digest).await? {
+            found.insert(digest, value);
+        }
+    }
+    for (digest, (key, is_current)) in &found {
+        end(begun.change(), by, *digest, key, *is_current, &report.source).await?;
+    }
+    let outcomes = report.values.iter().map(|(digest, mask_value)| {
+        let key = found.get(digest).map(|(key, _)| key);
+        Outcome {
+            mask_value: mask_value.clone(),
+            live: key.is_some(),
+            key_id: key.map(|key| key.id.clone()),
+            user_id: key.map(|key| key.user_id.clone()),
+        }
+    });
+    let outcomes = outcomes.collect();
+    if found.is_empty() {
+        // Somebody may just have ended them, and the report is answered when that is in force.
+        begun.already_so().await?;
+        return Ok((outcomes, None));
+    }
+    Ok((outcomes, Some(Settling::new(database, begun.commit().await?))))
+}
+
+async fn end(
+    change: &mut Change,
+    by: &Actor,
+    digest: KeyDigest,
+    key: &Key,
+    is_current: bool,
+    source: &str,
+) -> sqlx::Result<()> {
+    match is_current {
+        true => store::delete(change, &key.id).await?,
+        false => store::remove_digest(change, digest).await?,
+    }
+    let detail = json!({ "source": source, "key_deleted": is_current });
+    let subject = Some((key.id.as_str(), key.label.as_str()));
+    let event = Event { action: Action::KeyLeaked, user_id: Some(&key.user_id), subject, detail: &detail };
+    audit::record(change.connection(), by, event).await?;
+    let payload = json!({
+        "key_id": key.id,
+        "label": key.label,
+        "mask_value": key.mask_value,
+        "user_id": key.user_id,
+        "source": source,
+        "key_deleted": is_current,
+    });
+    webhooks::enqueue(change.connection(), Action::KeyLeaked.as_str(), &payload).await
+}

@@ -1,0 +1,163 @@
+//! One-time links: who follows one chooses a password. The first admin begins with one, and so does a user whom an
+//! admin adds or who has forgotten the password.
+
+use protocol::{KeyDigest, secret_from_entropy};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::accounts::{self, AccountError, NewUser, User};
+use crate::audit::{Action, Actor};
+use crate::clock::Timestamp;
+use crate::invalid::Invalid;
+use crate::passwords::{Passwords, check_new_password};
+use crate::store::{Database, links as store, users};
+
+/// How long a link works, in seconds: three days.
+pub const LIFETIME_S: u32 = 3 * 24 * 60 * 60;
+
+/// What the path of every link begins with; the secret is the rest.
+pub const PATH_PREFIX: &str = "/link/";
+
+/// A link's secret, which is all that has to be known to use it. It has no `Debug`.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The path of the page where the link leads.
+    pub fn path(&self) -> String {
+        format!("{PATH_PREFIX}{}", self.0)
+    }
+}
+
+/// What a link is for.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// There is no user yet: to make the first, an admin.
+    FirstAdmin,
+    /// To choose this user's password.
+    Password(Box<User>),
+}
+
+/// Why a link could not be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// It was used, its time has run out, or there never was one.
+    #[error("this link does not work any more")]
+    NotFound,
+    /// A field holds what it may not hold, or the account cannot be made or changed.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The system gave no randomness.
+    #[error("no randomness for a new link: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<Invalid> for LinkError {
+    fn from(invalid: Invalid) -> Self {
+        LinkError::Account(invalid.into())
+    }
+}
+
+/// Makes a link for a user. Earlier ones of the user end.
+///
+/// # Errors
+/// No such user, or a failure.
+pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Secret, LinkError> {
+    let mut write = database.begin_write().await?;
+    let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    let secret = new_secret()?;
+    store::replace(write.connection(), Some(user_id), digest(&secret.0), LIFETIME_S).await?;
+    accounts::log(write.connection(), by, Action::LinkCreated, &user.id, &Value::Null).await?;
+    write.commit().await?;
+    Ok(secret)
+}
+
+/// Makes a link for the first admin, if there is no user yet. An earlier one ends.
+///
+/// # Errors
+/// A failure.
+pub async fn create_first(database: &Database) -> Result<Option<Secret>, LinkError> {
+    let mut write = database.begin_write().await?;
+    if users::is_any(write.connection()).await? {
+        return Ok(None);
+    }
+    let secret = new_secret()?;
+    store::replace(write.connection(), None, digest(&secret.0), LIFETIME_S).await?;
+    write.commit().await?;
+    Ok(Some(secret))
+}
+
+fn new_secret() -> Result<Secret, getrandom::Error> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy)?;
+    Ok(Secret(secret_from_entropy("", entropy)))
+}
+
+fn digest(secret: &str) -> KeyDigest {
+    KeyDigest::of_value(secret)
+}
+
+/// What a link is for, without using it.
+///
+/// # Errors
+/// It does not work, or the database failed.
+pub async fn purpose(database: &Database, secret: &str) -> Result<Purpose, LinkError> {
+    match store::find(database.pool(), digest(secret)).await?.ok_or(LinkError::NotFound)? {
+        None => Ok(Purpose::FirstAdmin),
+        Some(user_id) => {
+            let user = users::find(database.pool(), &user_id).await?.ok_or(LinkError::NotFound)?;
+            Ok(Purpose::Password(Box::new(user)))
+        }
+    }
+}
+
+/// Uses a link up: makes the first admin, for which it takes an address, or gives its user a new password and ends the
+/// user's sessions. Returns the user. Bad input leaves the link as it was.
+///
+/// # Errors
+/// It does not work (any more), bad input, or a failure.
+pub async fn redeem(
+    database: &Database,
+    by: &Actor,
+    passwords: &Passwords,
+    secret: &str,
+    email: Option<String>,
+    password: String,
+    now: Timestamp,
+) -> Result<User, LinkError> {
+    check_new_password(&password)?;
+    let purpose = purpose(database, secret).await?;
+    // Slow, so done before the database is taken.
+    let (user, hash) = match purpose {
+        Purpose::Password(user) => (*user, passwords.hash(password).await?),
+        Purpose::FirstAdmin => {
+            let email = email.ok_or_else(|| Invalid::required("email"))?;
+            let permissions = protocol::ScopeSet::all();
+            let new = NewUser { email, password: Some(password), permissions, is_admin: true };
+            (accounts::prepare(passwords, new, now).await?, String::new())
+        }
+    };
+    let by = by.clone().as_user(&user);
+    let mut write = database.begin_write().await?;
+    // Of two who follow it at once, one finds it used.
+    let found = store::take(write.connection(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
+    match found {
+        Some(_) => accounts::replace_password(write.connection(), &by, &user.id, &hash).await?,
+        None if users::is_any(write.connection()).await? => return Err(LinkError::NotFound),
+        None => accounts::insert(write.connection(), &by, &user).await?,
+    }
+    accounts::log(write.connection(), &by, Action::LinkUsed, &user.id, &Value::Null).await?;
+    let user = users::find(write.connection(), &user.id).await?.ok_or(LinkError::NotFound)?;
+    write.commit().await?;
+    Ok(user)
+}
+
+impl From<crate::passwords::PasswordError> for LinkError {
+    fn from(error: crate::passwords::PasswordError) -> Self {
+        LinkError::Account(error.into())
+    }
+}

@@ -1,0 +1,212 @@
+//! Management tokens: what automation authenticates with, for the keys of all users or of some.
+
+use protocol::{KeyDigest, mask, secret_from_entropy};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::audit::{self, Action, Actor, ActorKind, Event};
+use crate::clock::Timestamp;
+use crate::invalid::Invalid;
+use crate::keys::Owner;
+use crate::store::{Database, management_tokens as store};
+
+/// What every management token begins with.
+pub const TOKEN_PREFIX: &str = "ekm_";
+
+/// Whose keys a token manages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of everybody, and the accounts too.
+    All,
+    /// Those of the users with these ids.
+    Users(Vec<String>),
+}
+
+impl Reach {
+    /// The keys that it reaches.
+    pub fn owner(&self) -> Owner<'_> {
+        match self {
+            Reach::All => Owner::Anyone,
+            Reach::Users(ids) => Owner::Users(ids),
+        }
+    }
+}
+
+/// A management token as it is kept: everything but its value.
+#[derive(Clone, Debug, Serialize)]
+pub struct ManagementToken {
+    /// Opaque and never reused.
+    pub id: String,
+    /// Somebody's own words for it.
+    pub label: String,
+    /// What it is recognised by.
+    pub mask_value: String,
+    /// The ids of the users whose keys it manages; `null` for all.
+    pub user_ids: Option<Vec<String>>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is refused; `null` for never.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the hour.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl ManagementToken {
+    /// Whose keys it manages.
+    pub fn reach(&self) -> Reach {
+        match &self.user_ids {
+            None => Reach::All,
+            Some(ids) => Reach::Users(ids.clone()),
+        }
+    }
+
+    /// The token as the audit log names it. `from` is the request.
+    #[must_use]
+    pub fn actor(&self, from: Actor) -> Actor {
+        Actor {
+            kind: ActorKind::ManagementToken,
+            id: Some(self.id.clone()),
+            name: self.label.clone(),
+            ..from
+        }
+    }
+}
+
+/// The JSON form of a token that was just made.
+#[derive(Serialize)]
+pub struct NewTokenView<'a> {
+    #[serde(flatten)]
+    token: &'a ManagementToken,
+    value: &'a str,
+}
+
+impl ManagementToken {
+    /// The token's JSON form, with the value that it was given just now.
+    pub fn with_value<'a>(&'a self, value: &'a TokenValue) -> NewTokenView<'a> {
+        NewTokenView { token: self, value: value.reveal() }
+    }
+}
+
+/// What a new token is made of.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// See [`crate::key_fields::label`].
+    pub label: String,
+    /// Whose keys it manages.
+    pub reach: Reach,
+    /// See [`crate::key_fields::expires_at`].
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why a token could not be made or revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// A field holds what it may not hold.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// There is no such token.
+    #[error("there is no such management token")]
+    NotFound,
+    /// The system gave no randomness.
+    #[error("no randomness for a new token: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// A token's value, to be shown once. It has no `Debug`.
+pub struct TokenValue(String);
+
+impl TokenValue {
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Makes a token, and returns its value too.
+///
+/// # Errors
+/// A user is named that does not exist, or a failure.
+pub async fn create(
+    database: &Database,
+    by: &Actor,
+    new: NewToken,
+    now: Timestamp,
+) -> Result<(ManagementToken, TokenValue), TokenError> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy)?;
+    let value = secret_from_entropy(TOKEN_PREFIX, entropy);
+    let token = ManagementToken {
+        id: Uuid::now_v7().to_string(),
+        label: new.label,
+        mask_value: mask(&value),
+        user_ids: match new.reach {
+            Reach::All => None,
+            Reach::Users(ids) => Some(ids),
+        },
+        created_at: now,
+        expires_at: new.expires_at,
+        last_used_at: None,
+    };
+    let mut write = database.begin_write().await?;
+    if let Some(stranger) = store::insert(write.connection(), &token, KeyDigest::of_value(&value)).await? {
+        return Err(Invalid::input("user_ids", format!("There is no user with this id: {stranger}")).into());
+    }
+    let detail = json!({ "user_ids": token.user_ids, "expires_at": token.expires_at });
+    let subject = Some((token.id.as_str(), token.label.as_str()));
+    let event = Event { action: Action::TokenCreated, user_id: None, subject, detail: &detail };
+    audit::record(write.connection(), by, event).await?;
+    write.commit().await?;
+    Ok((token, TokenValue(value)))
+}
+
+/// All tokens, newest first.
+///
+/// # Errors
+/// The database failed.
+pub async fn list(database: &Database) -> Result<Vec<ManagementToken>, TokenError> {
+    Ok(store::list(database.pool()).await?)
+}
+
+/// Ends a token, at once and for good.
+///
+/// # Errors
+/// There is none with that id, or the database failed.
+pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<ManagementToken, TokenError> {
+    let mut write = database.begin_write().await?;
+    let token = store::find(write.connection(), id).await?.ok_or(TokenError::NotFound)?;
+    store::delete(write.connection(), id).await?;
+    let subject = Some((token.id.as_str(), token.label.as_str()));
+    let event =
+        Event { action: Action::TokenRevoked, user_id: None, subject, detail: &serde_json::Value::Null };
+    audit::record(write.connection(), by, event).await?;
+    write.commit().await?;
+    Ok(token)
+}
+
+/// The token with that value, if it has not expired. Its use is written down once an hour.
+///
+/// # Errors
+/// The database failed.
+pub async fn authenticate(
+    database: &Database,
+    value: &str,
+    now: Timestamp,
+) -> Result<Option<ManagementToken>, TokenError> {
+    if !value.starts_with(TOKEN_PREFIX) {
+        return Ok(None);
+    }
+    let token = store::find_by_digest(database.pool(), KeyDigest::of_value(value)).await?;
+    let Some(token) = token.filter(|token| token.expires_at.is_none_or(|end| end > now)) else {
+        return Ok(None);
+    };
+    if token.last_used_at.is_none_or(|last| last.plus_seconds(60 * 60) <= now) {
+        let mut write = database.begin_write().await?;
+        store::set_last_used(write.connection(), &token.id, now).await?;
+        write.commit().await?;
+    }
+    Ok(Some(token))
+}

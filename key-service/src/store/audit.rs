@@ -1,0 +1,85 @@
+//! The SQL of the audit log.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
+use uuid::Uuid;
+
+use super::NOW_MS;
+use super::filter::Filter;
+use crate::audit::{Actor, AuditSearch, Entry, Event};
+use crate::paging::Found;
+
+impl<'r> FromRow<'r, AnyRow> for Entry {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        let detail: String = row.try_get("detail")?;
+        Ok(Entry {
+            id: row.try_get("id")?,
+            at: row.try_get("at")?,
+            action: row.try_get("action")?,
+            actor_kind: row.try_get("actor_kind")?,
+            actor_id: row.try_get("actor_id")?,
+            actor_name: row.try_get("actor_name")?,
+            address: row.try_get("address")?,
+            request_id: row.try_get("request_id")?,
+            user_id: row.try_get("user_id")?,
+            user_email: row.try_get("user_email")?,
+            subject_id: row.try_get("subject_id")?,
+            subject_name: row.try_get("subject_name")?,
+            detail: serde_json::from_str(&detail).map_err(|error| sqlx::Error::ColumnDecode {
+                index: "detail".to_owned(),
+                source: error.into(),
+            })?,
+        })
+    }
+}
+
+/// Adds an entry.
+pub(crate) async fn insert(connection: &mut AnyConnection, by: &Actor, event: Event<'_>) -> sqlx::Result<()> {
+    let insert = format!(
+        "INSERT INTO audit_log (id, at, action, actor_kind, actor_id, actor_name, address, request_id,
+            user_id, user_email, subject_id, subject_name, detail)
+        VALUES ($1, {NOW_MS}, $2, $3, $4, $5, $6, $7, $8, (SELECT email FROM users WHERE id = $9), $10, $11, $12)"
+    );
+    let (subject_id, subject_name) = event.subject.unzip();
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(insert))
+        .bind(Uuid::now_v7().to_string())
+        .bind(event.action.as_str())
+        .bind(by.kind.as_str())
+        .bind(by.id.as_deref())
+        .bind(&by.name)
+        .bind(by.address.map(|address| address.to_string()))
+        .bind(by.request_id.as_deref())
+        .bind(event.user_id)
+        .bind(event.user_id)
+        .bind(subject_id)
+        .bind(subject_name)
+        .bind(event.detail.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Entries, newest first.
+pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result<Found<Entry>> {
+    let mut filter = Filter::default();
+    if let Some(action) = &search.action {
+        let prefix = action.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_") + "%";
+        filter.and(r"action LIKE ? ESCAPE '\'", [prefix.as_str().into()]);
+    }
+    if let Some(user_id) = &search.user_id {
+        filter.and("user_id = ? OR actor_id = ?", [user_id.as_str().into(), user_id.as_str().into()]);
+    }
+    if let Some(subject_id) = &search.subject_id {
+        filter.and("subject_id = ?", [subject_id.as_str().into()]);
+    }
+    filter.find(pool, "*", "audit_log", "at DESC, id DESC", search.page).await
+}
+
+/// Forgets entries that are older than that many milliseconds.
+pub(crate) async fn prune(connection: impl AnyExecutor<'_>, kept_ms: i64) -> sqlx::Result<()> {
+    let delete = format!("DELETE FROM audit_log WHERE at < {NOW_MS} - $1");
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(delete)).bind(kept_ms).execute(connection).await?;
+    Ok(())
+}
