@@ -44,6 +44,14 @@ impl Browser {
         self.wait_for_page_after(&before);
     }
 
+    /// As [`follow`](Self::follow), but a page that is still being sent will do.
+    #[track_caller]
+    pub(crate) fn follow_unfinished(&self, name: &str) {
+        let before = self.document();
+        self.click(name);
+        self.wait_for_document_after(&before);
+    }
+
     /// Types into a field, instead of what is there.
     #[track_caller]
     pub(crate) fn fill(&self, name: &str, text: &str) {

@@ -13,8 +13,10 @@ mod elements;
 mod site;
 mod traffic;
 
+mod admin_pages;
 mod keyboard;
 mod labels;
 mod life_of_a_key;
-mod pages;
+mod member_pages;
 mod shown_once;
+mod waiting;

@@ -1,4 +1,4 @@
-//! Every page that the flows do not come by, and every form that was filled in wrongly.
+//! What the life of a key does not come by: the account, errors, and forms that are filled in wrongly.
 
 use crate::driver::{PHONE, Viewport, WIDE};
 use crate::site::{PASSWORD, Site};
@@ -31,7 +31,7 @@ fn every_page_is_accessible_and_fits(viewport: Viewport) {
     site.look("account");
     site.fill("Current password", PASSWORD);
     site.fill("New password", "short");
-    site.fill("Repeat the new password", "different");
+    site.fill("Repeat the password", "different");
     site.follow("Change password");
     site.look("account-errors");
 
@@ -43,4 +43,7 @@ fn every_page_is_accessible_and_fits(viewport: Viewport) {
 
     site.visit("/no-such-page");
     site.look("not-found");
+    site.visit("/admin/users");
+    site.look("not-for-members");
+    site.assert_nothing_from_elsewhere();
 }
