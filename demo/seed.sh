@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the demo's user and keys. What is there already stays as it is.
+# Makes the demo's user, an admin, and its keys. What is there already stays as it is.
 # Environment: DATABASE_URL, the key service's database; KEY_SERVICE, its program (default: key-service).
 set -eu
 
@@ -7,7 +7,7 @@ set -eu
 user=demo@example.com
 
 printf '%s' 'demo-password' |
-  "$KEY_SERVICE" user add "$user" --password-stdin --permissions '*' --if-absent >/dev/null
+  "$KEY_SERVICE" user add "$user" --password-stdin --permissions '*' --admin --if-absent >/dev/null
 
 # The key of the public documentation's examples.
 printf '%s' 'phx_1234567890abcdef' |

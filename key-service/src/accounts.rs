@@ -4,6 +4,7 @@ use protocol::ScopeSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Event};
@@ -19,13 +20,14 @@ use crate::store::{Change, Database, users};
 const MAX_EMAIL_CHARS: usize = 254;
 
 /// A user. Its JSON form leaves out what nobody needs to see.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct User {
     /// Opaque and never reused.
     pub id: String,
     /// In lower case; unique.
     pub email: String,
     /// The most that any key of the user can do.
+    #[schema(value_type = Vec<String>)]
     pub permissions: ScopeSet,
     /// Whether the user may manage other users.
     pub is_admin: bool,
@@ -51,7 +53,7 @@ impl User {
 }
 
 /// The JSON form of a user that was changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ChangedUser<'a> {
     #[serde(flatten)]
     user: &'a User,

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::AnyConnection;
+use utoipa::ToSchema;
 
 use crate::accounts::User;
 use crate::clock::Timestamp;
@@ -177,7 +178,7 @@ pub(crate) async fn record(connection: &mut AnyConnection, by: &Actor, event: Ev
 }
 
 /// An entry of the log.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Entry {
     /// Opaque, and in the order of time.
     pub id: String,
@@ -188,22 +189,30 @@ pub struct Entry {
     /// What kind of actor did it: [`ActorKind::as_str`].
     pub actor_kind: String,
     /// The acting user's or token's id.
+    #[schema(required)]
     pub actor_id: Option<String>,
     /// The acting user's address, or the token's label, as it was then.
     pub actor_name: String,
     /// Where the request came from.
+    #[schema(required)]
     pub address: Option<String>,
     /// Under which id the request is in the service's log.
+    #[schema(required)]
     pub request_id: Option<String>,
     /// The user concerned.
+    #[schema(required)]
     pub user_id: Option<String>,
     /// That user's address, as it was then.
+    #[schema(required)]
     pub user_email: Option<String>,
     /// The key or token concerned.
+    #[schema(required)]
     pub subject_id: Option<String>,
     /// Its label, as it was then.
+    #[schema(required)]
     pub subject_name: Option<String>,
     /// What changed.
+    #[schema(value_type = Option<Object>, required)]
     pub detail: Value,
 }
 

@@ -8,8 +8,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A moment, in milliseconds since 1970-01-01 UTC. Its text and JSON form is RFC 3339 in UTC, ending in `Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, utoipa::ToSchema)]
 #[sqlx(transparent)]
+#[schema(value_type = String, format = DateTime, examples("2099-01-31T12:00:00Z"))]
 pub struct Timestamp(i64);
 
 /// The text is not a moment of RFC 3339 (section 5.6).

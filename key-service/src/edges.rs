@@ -1,6 +1,7 @@
 //! The edges that hold a lease now, for whoever operates them.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::leases::Ledger;
 use crate::store::Database;
@@ -9,7 +10,7 @@ use crate::store::Database;
 const SHOWN_CHARS: usize = 8;
 
 /// The edges, and how far the history goes that they follow.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Edges {
     /// The revision of the latest change.
     pub revision: u64,
@@ -18,7 +19,7 @@ pub struct Edges {
 }
 
 /// One edge: a filter's VM, of which an Envoy has one a worker.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Edge {
     /// The beginning of its id.
     pub edge: String,

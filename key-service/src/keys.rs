@@ -11,7 +11,7 @@ use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::leases::{Touched, change};
 use crate::settling::Settling;
-use crate::store::{Database, DatabaseLedger, keys as store};
+use crate::store::{Database, DatabaseLedger, keys as store, users};
 
 mod search;
 mod view;
@@ -79,6 +79,9 @@ pub enum KeyError {
         "You can only have {MAX_KEYS_PER_USER} personal API keys. Remove an existing key before creating a new one."
     )]
     TooMany,
+    /// The user whose key it was to be does not exist.
+    #[error("user_id: there is no user with this id")]
+    NoSuchUser,
     /// The user has no such key.
     #[error("there is no such key")]
     NotFound,
@@ -213,8 +216,11 @@ fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
     }
 }
 
-/// Adds a key unless its user has enough.
+/// Adds a key unless its user has enough, or is nobody.
 async fn insert(connection: &mut AnyConnection, key: &Key) -> Result<(), KeyError> {
+    if users::find(&mut *connection, &key.user_id).await?.is_none() {
+        return Err(KeyError::NoSuchUser);
+    }
     if store::list(&mut *connection, &key.user_id).await?.len() >= MAX_KEYS_PER_USER {
         return Err(KeyError::TooMany);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use protocol::{KeyDigest, mask};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::audit::{self, Action, Actor, Event};
 use crate::invalid::Invalid;
@@ -20,15 +21,17 @@ pub const MAX_VALUES: usize = 100;
 pub const MAX_SOURCE_CHARS: usize = 200;
 
 /// What a report did about one value.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Outcome {
     /// What the value is recognised by.
     pub mask_value: String,
     /// Whether it worked until now.
     pub live: bool,
     /// The key that it was a value of.
+    #[schema(required)]
     pub key_id: Option<String>,
     /// Whose key it was.
+    #[schema(required)]
     pub user_id: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use protocol::{KeyDigest, mask, secret_from_entropy};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, ActorKind, Event};
@@ -34,7 +35,7 @@ impl Reach {
 }
 
 /// A management token as it is kept: everything but its value.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ManagementToken {
     /// Opaque and never reused.
     pub id: String,
@@ -43,12 +44,15 @@ pub struct ManagementToken {
     /// What it is recognised by.
     pub mask_value: String,
     /// The ids of the users whose keys it manages; `null` for all.
+    #[schema(required)]
     pub user_ids: Option<Vec<String>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on it is refused; `null` for never.
+    #[schema(required)]
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to the hour.
+    #[schema(required)]
     pub last_used_at: Option<Timestamp>,
 }
 
@@ -74,10 +78,12 @@ impl ManagementToken {
 }
 
 /// The JSON form of a token that was just made.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewManagementToken)]
 pub struct NewTokenView<'a> {
     #[serde(flatten)]
     token: &'a ManagementToken,
+    /// The token itself: shown this once.
     value: &'a str,
 }
 

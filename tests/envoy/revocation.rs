@@ -286,6 +286,36 @@ fn every_kind_of_change_is_in_force_when_it_returns() {
 
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
+fn a_permission_taken_away_turns_200_into_403_everywhere_when_the_patch_returns() {
+    let stack = two_envoys(&[]);
+    let admin = Account::demo(stack.key_service());
+    let new = json!({"email": "member@example.com", "password": "member-password", "permissions": ["insight:read"]});
+    let member = admin.call("POST", "/api/users/", &new).json();
+    let path = format!("/api/users/{}/", member["id"].as_str().unwrap());
+    let account = Account::sign_in(stack.key_service(), "member@example.com", "member-password");
+    let (_, value) = account.create_key("inherits", &["*"]);
+    let mut clients = Clients::connect(&addresses(&stack), 8);
+    for _ in 0..20 {
+        let shared = Shared::default();
+        let (seen, returned) = scope(|scope| {
+            let load = clients.start(scope, &shared, &value);
+            load.go_on();
+            let patched = admin.call("PATCH", &path, &json!({"permissions": ["cohort:read"]}));
+            let returned = Instant::now();
+            assert_eq!(patched.status, 200, "{}", patched.text());
+            assert!(patched.json()["revocation"]["acknowledged"].as_u64() > Some(0), "{}", patched.text());
+            load.go_on();
+            (load.stop(), returned)
+        });
+        let (before, after) = around(&seen, returned);
+        assert!(before > 0 && !after.is_empty());
+        assert!(after.iter().all(|status| *status == 403), "let in after the permission was gone: {after:?}");
+        assert_eq!(admin.call("PATCH", &path, &json!({"permissions": ["insight:read"]})).status, 200);
+    }
+}
+
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
 fn an_idle_edge_keeps_its_lease_and_asks_no_key_twice() {
     let stack = two_envoys(&SHORT_TERMS);
     let address = stack.envoys()[0].address();

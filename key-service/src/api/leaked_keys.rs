@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::ApiState;
+use super::bodies::{LeakAnswer, LeakReport};
 use super::caller::Admin;
 use crate::http::error::ApiError;
 use crate::http::fields::Fields;
@@ -13,6 +14,14 @@ use crate::invalid::Invalid;
 use crate::leaks::{self, Report};
 
 /// `POST /api/leaked_keys/`: the values work nowhere any more; tells which did until now.
+#[utoipa::path(
+    post,
+    path = "/api/leaked_keys/",
+    tag = "Personal API keys",
+    request_body = LeakReport,
+    responses((status = 200, description = "The values work nowhere any more.", body = LeakAnswer)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn report(
     admin: Admin,
     State(state): State<ApiState>,

@@ -5,14 +5,22 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use tower_sessions::Session;
 
+use super::bodies::Credentials;
 use super::caller::Visitor;
 use super::{ApiState, session};
 use crate::accounts::{self, User};
 use crate::clock::Timestamp;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Body};
 use crate::http::fields::Fields;
 
 /// `POST /api/login/`: begins a session and answers with the user.
+#[utoipa::path(
+    post,
+    path = "/api/login/",
+    tag = "Sessions",
+    request_body = Credentials,
+    responses((status = 200, description = "The session has begun; its cookie is set.", body = User), (status = 401, description = "The address or the password is wrong, or the user is disabled.", body = Body), (status = 429, description = "Too many tries. Retry-After says how many seconds to wait.", body = Body)),
+)]
 pub(super) async fn log_in(
     State(state): State<ApiState>,
     Visitor(by): Visitor,
@@ -31,6 +39,12 @@ pub(super) async fn log_in(
 }
 
 /// `POST /api/logout/`: ends the session, if there is one.
+#[utoipa::path(
+    post,
+    path = "/api/logout/",
+    tag = "Sessions",
+    responses((status = 204, description = "There is no session any more.")),
+)]
 pub(super) async fn log_out(
     State(state): State<ApiState>,
     Visitor(by): Visitor,

@@ -6,21 +6,37 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::ApiState;
+use super::bodies::NewToken as NewTokenBody;
 use super::caller::Admin;
 use crate::clock::Timestamp;
 use crate::http::error::ApiError;
 use crate::http::fields::Fields;
 use crate::invalid::Invalid;
 use crate::key_fields;
-use crate::management_tokens::{self, NewToken, Reach};
+use crate::management_tokens::{self, ManagementToken, NewToken, NewTokenView, Reach};
 
 /// `GET /api/management_tokens/`: all tokens, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/management_tokens/",
+    tag = "Management tokens",
+    responses((status = 200, description = "All tokens, newest first.", body = Vec<ManagementToken>)),
+    security(("session" = [])),
+)]
 pub(super) async fn list(admin: Admin, State(state): State<ApiState>) -> Result<Response, ApiError> {
     admin.in_person()?;
     Ok(Json(management_tokens::list(&state.database).await?).into_response())
 }
 
 /// `POST /api/management_tokens/`: a new token; the only answer that shows its value.
+#[utoipa::path(
+    post,
+    path = "/api/management_tokens/",
+    tag = "Management tokens",
+    request_body = NewTokenBody,
+    responses((status = 201, description = "The new token, with its value.", body = NewTokenView)),
+    security(("session" = [])),
+)]
 pub(super) async fn create(
     admin: Admin,
     State(state): State<ApiState>,
@@ -41,6 +57,14 @@ pub(super) async fn create(
 }
 
 /// `DELETE /api/management_tokens/{id}/`: the token is refused from now on.
+#[utoipa::path(
+    delete,
+    path = "/api/management_tokens/{id}/",
+    tag = "Management tokens",
+    params(("id" = String, Path, description = "The token's id.")),
+    responses((status = 204, description = "The token is refused from now on.")),
+    security(("session" = [])),
+)]
 pub(super) async fn revoke(
     admin: Admin,
     State(state): State<ApiState>,

@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, delete, get, post};
+use axum::routing::{any, get};
+use axum::{Json, Router};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_sessions::SessionManagerLayer;
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::routes;
 
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
@@ -20,11 +22,13 @@ use crate::passwords::Passwords;
 use crate::store::Database;
 use crate::store::sessions::Sessions;
 
+mod bodies;
 pub(crate) mod caller;
 mod leaked_keys;
 mod login;
 pub(crate) mod login_limits;
 mod management_tokens;
+mod openapi;
 mod oversight;
 mod personal_api_keys;
 pub(crate) mod public_url;
@@ -75,30 +79,20 @@ pub fn router(
     });
     let not_found = || async { StatusCode::NOT_FOUND };
 
+    let mut document = openapi::begin();
     let mut router = Router::new();
-    let routes: [(&str, MethodRouter<ApiState>); 15] = [
-        ("/api/login", post(login::log_in)),
-        ("/api/logout", post(login::log_out)),
-        ("/api/users", get(users::list).post(users::create)),
-        ("/api/users/@me", get(users::me).patch(users::change_me)),
-        ("/api/users/{id}", get(users::show).patch(users::update)),
-        ("/api/users/{id}/link", post(users::link)),
-        ("/api/personal_api_keys", get(personal_api_keys::list).post(personal_api_keys::create)),
-        (
-            "/api/personal_api_keys/{id}",
-            get(personal_api_keys::show).patch(personal_api_keys::update).delete(personal_api_keys::delete),
-        ),
-        ("/api/personal_api_keys/{id}/roll", post(personal_api_keys::roll)),
-        ("/api/keys", get(personal_api_keys::search)),
-        ("/api/management_tokens", get(management_tokens::list).post(management_tokens::create)),
-        ("/api/management_tokens/{id}", delete(management_tokens::revoke)),
-        ("/api/leaked_keys", post(leaked_keys::report)),
-        ("/api/audit_log", get(oversight::audit_log)),
-        ("/api/edges", get(oversight::edges)),
-    ];
-    for (path, methods) in routes {
-        router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
+    for (schemas, paths, methods) in operations() {
+        document.components.get_or_insert_default().schemas.extend(schemas);
+        for path in paths.paths.keys() {
+            // With and without the last slash.
+            let bare = path.trim_end_matches('/');
+            router = router.route(path, methods.clone()).route(bare, methods.clone());
+        }
+        document.paths.merge(paths);
     }
+    openapi::complete(&mut document);
+    let document = Arc::new(document);
+    router = router.route("/api/openapi.json", get(async move || Json(document).into_response()));
     router
         .route("/api/", any(not_found))
         .route("/api/{*rest}", any(not_found))
@@ -111,6 +105,27 @@ pub fn router(
         .layer(map_response(keep_out_of_caches))
         .layer(from_fn_with_state(RequestLog::new(terms, &[]), log_requests))
         .with_state(ApiState { database, passwords, limits })
+}
+
+/// Every operation of the API: what it is documented as, and its handler.
+fn operations() -> [UtoipaMethodRouter<ApiState>; 15] {
+    [
+        routes!(login::log_in),
+        routes!(login::log_out),
+        routes!(users::me, users::change_me),
+        routes!(users::list, users::create),
+        routes!(users::show, users::update),
+        routes!(users::link),
+        routes!(personal_api_keys::list, personal_api_keys::create),
+        routes!(personal_api_keys::show, personal_api_keys::update, personal_api_keys::delete),
+        routes!(personal_api_keys::roll),
+        routes!(personal_api_keys::search),
+        routes!(management_tokens::list, management_tokens::create),
+        routes!(management_tokens::revoke),
+        routes!(leaked_keys::report),
+        routes!(oversight::audit_log),
+        routes!(oversight::edges),
+    ]
 }
 
 /// An answer can hold a key's value, and depends on who is logged in, unless it says otherwise.

@@ -6,12 +6,20 @@ use axum::response::{IntoResponse, Response};
 
 use super::ApiState;
 use super::caller::Admin;
-use crate::audit::{self, AuditSearch};
+use crate::audit::{self, AuditSearch, Entry};
 use crate::edges::{self, Edges};
 use crate::http::error::ApiError;
-use crate::http::params::Params;
+use crate::http::params::{PageView, Paging, Params};
 
 /// `GET /api/audit_log/`: who did what, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/audit_log/",
+    tag = "Oversight",
+    params(Paging, ("action" = Option<String>, Query, description = "Only this action, or all that begin so, such as `key.`"), ("user_id" = Option<String>, Query, description = "Only what concerns this user, or was done by this user."), ("subject_id" = Option<String>, Query, description = "Only what concerns this key or token.")),
+    responses((status = 200, description = "Entries, newest first.", body = PageView<Entry>)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn audit_log(
     _: Admin,
     State(state): State<ApiState>,
@@ -29,6 +37,13 @@ pub(super) async fn audit_log(
 }
 
 /// `GET /api/edges/`: the edges that hold a lease.
+#[utoipa::path(
+    get,
+    path = "/api/edges/",
+    tag = "Oversight",
+    responses((status = 200, description = "The edges that hold a lease, the one that lags most first.", body = Edges)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn edges(_: Admin, State(state): State<ApiState>) -> Result<Json<Edges>, ApiError> {
     Ok(Json(edges::list(&state.database).await?))
 }

@@ -8,17 +8,26 @@ use protocol::ScopeSet;
 use serde_json::{Value, json};
 
 use super::ApiState;
+use super::bodies::{DeletedKey, KeyChanges, NewKey as NewKeyBody, Roll};
 use super::caller::Caller;
 use crate::clock::Timestamp;
 use crate::http::error::ApiError;
 use crate::http::fields::Fields;
-use crate::http::params::Params;
+use crate::http::params::{PageView, Paging, Params};
 use crate::invalid::Invalid;
 use crate::key_fields;
-use crate::keys::{self, KeyPatch, KeySearch, KeyState, NewKey, OwnedKey};
+use crate::keys::{self, ChangedKey, KeyPatch, KeySearch, KeyState, KeyView, NewKey, OwnedKey, OwnedKeyView};
 use crate::paging::Found;
 
 /// `GET /api/personal_api_keys/`: a user's keys, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/personal_api_keys/",
+    tag = "Personal API keys",
+    params(("user_id" = Option<String>, Query, description = "Whose keys: to be named with a management token, oneself in a session.")),
+    responses((status = 200, description = "The keys, newest first.", body = Vec<KeyView>)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn list(
     caller: Caller,
     State(state): State<ApiState>,
@@ -31,6 +40,14 @@ pub(super) async fn list(
 }
 
 /// `GET /api/keys/`: all keys that the caller may see, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/keys/",
+    tag = "Personal API keys",
+    params(Paging, ("search" = Option<String>, Query, description = "Only those with this in their label, their masked value or their owner's address."), ("user_id" = Option<String>, Query, description = "Only those of this user."), ("scope" = Option<String>, Query, description = "Only those with exactly this scope."), ("state" = inline(Option<KeyState>), Query, description = "Only those in this state.")),
+    responses((status = 200, description = "All keys that the caller may see, newest first.", body = PageView<OwnedKeyView>)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn search(
     caller: Caller,
     State(state): State<ApiState>,
@@ -52,6 +69,14 @@ pub(super) async fn search(
 }
 
 /// `POST /api/personal_api_keys/`: a new key; the only answer, but for a roll's, that shows a value.
+#[utoipa::path(
+    post,
+    path = "/api/personal_api_keys/",
+    tag = "Personal API keys",
+    request_body = NewKeyBody,
+    responses((status = 201, description = "The new key, with its value.", body = KeyView)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn create(
     caller: Caller,
     State(state): State<ApiState>,
@@ -69,6 +94,14 @@ pub(super) async fn create(
 }
 
 /// `GET /api/personal_api_keys/{id}/`.
+#[utoipa::path(
+    get,
+    path = "/api/personal_api_keys/{id}/",
+    tag = "Personal API keys",
+    params(("id" = String, Path, description = "The key's id.")),
+    responses((status = 200, description = "The key.", body = KeyView)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn show(
     caller: Caller,
     State(state): State<ApiState>,
@@ -79,6 +112,15 @@ pub(super) async fn show(
 }
 
 /// `PATCH /api/personal_api_keys/{id}/`: label, scopes, expiry.
+#[utoipa::path(
+    patch,
+    path = "/api/personal_api_keys/{id}/",
+    tag = "Personal API keys",
+    params(("id" = String, Path, description = "The key's id.")),
+    request_body = KeyChanges,
+    responses((status = 200, description = "The key as changed, at every edge.", body = ChangedKey)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn update(
     caller: Caller,
     State(state): State<ApiState>,
@@ -99,6 +141,14 @@ pub(super) async fn update(
 }
 
 /// `DELETE /api/personal_api_keys/{id}/`: the key has stopped working everywhere, for good.
+#[utoipa::path(
+    delete,
+    path = "/api/personal_api_keys/{id}/",
+    tag = "Personal API keys",
+    params(("id" = String, Path, description = "The key's id.")),
+    responses((status = 200, description = "The key is gone: no edge accepts it any more.", body = DeletedKey)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn delete(
     caller: Caller,
     State(state): State<ApiState>,
@@ -109,6 +159,15 @@ pub(super) async fn delete(
 }
 
 /// `POST /api/personal_api_keys/{id}/roll/`: a new value for the key.
+#[utoipa::path(
+    post,
+    path = "/api/personal_api_keys/{id}/roll/",
+    tag = "Personal API keys",
+    params(("id" = String, Path, description = "The key's id.")),
+    request_body = Roll,
+    responses((status = 200, description = "The key with its new value. Without a grace period no edge accepts an old one any more.", body = ChangedKey)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn roll(
     caller: Caller,
     State(state): State<ApiState>,

@@ -8,22 +8,38 @@ use protocol::ScopeSet;
 use serde_json::json;
 use tower_sessions::Session;
 
+use super::bodies::{Link, NewUser as NewUserBody, PasswordChange, UserChanges};
 use super::caller::{Admin, SignedIn};
 use super::{ApiState, session};
-use crate::accounts::{self, AccountError, NewUser, User, UserPatch};
+use crate::accounts::{self, AccountError, ChangedUser, NewUser, User, UserPatch};
 use crate::clock::Timestamp;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Body};
 use crate::http::fields::Fields;
-use crate::http::params::Params;
+use crate::http::params::{PageView, Paging, Params};
 use crate::invalid::Invalid;
 use crate::{key_fields, links};
 
 /// `GET /api/users/@me/`: the signed-in user.
+#[utoipa::path(
+    get,
+    path = "/api/users/@me/",
+    tag = "Users",
+    responses((status = 200, description = "The signed-in user.", body = User)),
+    security(("session" = [])),
+)]
 pub(super) async fn me(SignedIn { user, .. }: SignedIn) -> Json<User> {
     Json(user)
 }
 
 /// `PATCH /api/users/@me/`: another password. All other sessions of the user end.
+#[utoipa::path(
+    patch,
+    path = "/api/users/@me/",
+    tag = "Users",
+    request_body = PasswordChange,
+    responses((status = 200, description = "The password is changed, and every other session of the user has ended.", body = User), (status = 429, description = "Too many tries. Retry-After says how many seconds to wait.", body = Body)),
+    security(("session" = [])),
+)]
 pub(super) async fn change_me(
     SignedIn { user, by }: SignedIn,
     State(state): State<ApiState>,
@@ -39,6 +55,14 @@ pub(super) async fn change_me(
 }
 
 /// `GET /api/users/`: all users, by address.
+#[utoipa::path(
+    get,
+    path = "/api/users/",
+    tag = "Users",
+    params(Paging, ("search" = Option<String>, Query, description = "Only those with this in their address.")),
+    responses((status = 200, description = "Users, by address.", body = PageView<User>)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn list(
     _: Admin,
     State(state): State<ApiState>,
@@ -50,6 +74,14 @@ pub(super) async fn list(
 }
 
 /// `GET /api/users/{id}/`.
+#[utoipa::path(
+    get,
+    path = "/api/users/{id}/",
+    tag = "Users",
+    params(("id" = String, Path, description = "The user's id.")),
+    responses((status = 200, description = "The user.", body = User)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn show(
     _: Admin,
     State(state): State<ApiState>,
@@ -60,6 +92,14 @@ pub(super) async fn show(
 }
 
 /// `POST /api/users/`: a new user, who needs a link if there is no password.
+#[utoipa::path(
+    post,
+    path = "/api/users/",
+    tag = "Users",
+    request_body = NewUserBody,
+    responses((status = 201, description = "The new user.", body = User)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn create(
     admin: Admin,
     State(state): State<ApiState>,
@@ -79,6 +119,15 @@ pub(super) async fn create(
 }
 
 /// `PATCH /api/users/{id}/`: permissions, and whether the user is let in. It is so at every edge.
+#[utoipa::path(
+    patch,
+    path = "/api/users/{id}/",
+    tag = "Users",
+    params(("id" = String, Path, description = "The user's id.")),
+    request_body = UserChanges,
+    responses((status = 200, description = "The user as changed, at every edge.", body = ChangedUser)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn update(
     admin: Admin,
     State(state): State<ApiState>,
@@ -95,6 +144,14 @@ pub(super) async fn update(
 }
 
 /// `POST /api/users/{id}/link/`: a one-time link by which the user chooses a password.
+#[utoipa::path(
+    post,
+    path = "/api/users/{id}/link/",
+    tag = "Users",
+    params(("id" = String, Path, description = "The user's id.")),
+    responses((status = 201, description = "The link. Earlier ones of the user work no more.", body = Link)),
+    security(("session" = []), ("management_token" = [])),
+)]
 pub(super) async fn link(
     admin: Admin,
     State(state): State<ApiState>,

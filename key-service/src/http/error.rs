@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::accounts::AccountError;
 use crate::invalid::Invalid;
@@ -21,11 +22,18 @@ pub(crate) struct ApiError {
     body: Body,
 }
 
-#[derive(Debug, Serialize)]
-struct Body {
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct Body {
+    /// The kind of error.
     r#type: &'static str,
+    /// What is wrong, for programs.
     code: &'static str,
+    /// What is wrong, for people.
     detail: String,
+    /// The field that it is wrong with.
+    #[schema(required)]
     attr: Option<&'static str>,
 }
 
@@ -162,6 +170,7 @@ impl From<KeyError> for ApiError {
             | KeyError::TooManyOldValues
             | KeyError::ValueTaken
             | KeyError::ValueRevoked => Self::invalid_input(error.to_string()),
+            KeyError::NoSuchUser => Invalid::input("user_id", "There is no user with this id.").into(),
             KeyError::NotFound => Self::not_found(),
             KeyError::Randomness(error) => Self::internal(&error),
             KeyError::Database(error) => error.into(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use crate::invalid::Invalid;
@@ -30,12 +31,31 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 }
 
 /// A part of a list as JSON shows it, with the addresses of the parts before and after it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PageView<T> {
+    /// How many there are in all.
     count: u64,
+    /// Path and query of the part after this one.
+    #[schema(required)]
     next: Option<String>,
+    /// Path and query of the part before this one.
+    #[schema(required)]
     previous: Option<String>,
+    /// This part.
     results: Vec<T>,
+}
+
+/// Which part of a list is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "it describes what Params::page reads")]
+pub(crate) struct Paging {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// How many are left out before them.
+    #[param(maximum = 2147483647, default = 0)]
+    offset: Option<u32>,
 }
 
 impl Params {

@@ -1,5 +1,7 @@
 //! Keys of many users, found by what they are.
 
+use utoipa::ToSchema;
+
 use super::{Key, KeyError, Owner};
 use crate::clock::Timestamp;
 use crate::paging::{Found, Page};
@@ -12,7 +14,8 @@ pub const LONG_DAYS: i64 = 90;
 pub(crate) const LONG_MS: i64 = LONG_DAYS * 24 * 60 * 60 * 1000;
 
 /// What a key can need attention for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum KeyState {
     /// Its value was made [`LONG_DAYS`] ago or earlier.
     Old,

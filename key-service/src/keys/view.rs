@@ -2,23 +2,40 @@
 
 use protocol::{ApiKey, ScopeSet};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Key, OwnedKey};
 use crate::clock::Timestamp;
 use crate::leases::Revocation;
 
 /// The JSON form of a key.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PersonalApiKey)]
 pub struct KeyView<'a> {
+    /// Opaque and never reused.
     id: &'a str,
+    /// The owner's own words for it, 1 to 40 characters.
     label: &'a str,
+    /// The key itself: shown once, in the answer that made it, and null ever after.
+    #[schema(required)]
     value: Option<&'a str>,
+    /// The value's first and last four characters.
     mask_value: &'a str,
+    /// What the owner lets it do, before the limit of the owner's own permissions.
+    #[schema(value_type = Vec<String>, examples(json!(["insight:read"])))]
     scopes: &'a ScopeSet,
+    /// When it was made.
     created_at: Timestamp,
+    /// When it was last used, to the hour, as far as edges have told.
+    #[schema(required)]
     last_used_at: Option<Timestamp>,
+    /// When it last got a new value.
+    #[schema(required)]
     last_rolled_at: Option<Timestamp>,
+    /// From when on it is refused; null for never.
+    #[schema(required)]
     expires_at: Option<Timestamp>,
+    /// Whose key it is.
     user_id: &'a str,
 }
 
@@ -50,19 +67,25 @@ impl Key {
 }
 
 /// The JSON form of a key that was changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChangedPersonalApiKey)]
 pub struct ChangedKey<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,
+    /// How the change came into force; null where it concerns no edge.
+    #[schema(required)]
     revocation: Option<Revocation>,
 }
 
 /// The JSON form of a key among those of many users.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OwnedPersonalApiKey)]
 pub struct OwnedKeyView<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,
+    /// The owner's address.
     user_email: &'a str,
+    /// Whether the owner is let in at all.
     user_is_active: bool,
 }
 

@@ -127,7 +127,7 @@ pub enum Touched {
 }
 
 /// How a change came into force, told to whoever made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Revocation {
     /// The revision that the change made.
     pub revision: u64,

@@ -3,12 +3,17 @@
 // Here every function is a test's, the helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod administration;
 mod api_errors;
+mod audit_log;
 mod cli;
 mod database;
 mod edge;
 mod history;
 mod keys;
+mod leaks;
+mod links;
+mod management_tokens;
 mod revocation;
 mod scripted_edge;
 mod sessions;

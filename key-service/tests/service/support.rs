@@ -17,6 +17,7 @@ pub(crate) const PREVIOUS_TOKEN: &str = "previous-edge-token-of-the-tests";
 pub(crate) const PASSWORD: &str = "demo-password";
 pub(crate) const DEMO: &str = "demo@example.com";
 pub(crate) const OTHER: &str = "other@example.com";
+pub(crate) const ADMIN: &str = "admin@example.com";
 
 /// A folder with a database, and the program's way to it.
 #[derive(Clone)]
@@ -161,6 +162,33 @@ impl Service {
         sessions.each_ref().map(|cookie| Browser { base: self.public.clone(), cookie: cookie.clone() })
     }
 
+    /// The browser of an admin, made and logged in now.
+    pub(crate) async fn admin(&self) -> Browser {
+        let add = ["user", "add", ADMIN, "--password-stdin", "--admin", "--permissions", "*"];
+        self.site.ok(&add, PASSWORD);
+        let cookie = session_cookie(&self.log_in(ADMIN, PASSWORD).await).unwrap();
+        Browser { base: self.public.clone(), cookie }
+    }
+
+    /// The id of the user with that address.
+    pub(crate) fn user_id(&self, email: &str) -> String {
+        let users = self.site.json(&["user", "list", "--json"]);
+        let user = users.as_array().unwrap().iter().find(|user| user["email"] == email).unwrap();
+        text(user, "id").to_owned()
+    }
+
+    /// Automation with a management token for the users of these ids, or for all.
+    pub(crate) async fn automation(&self, admin: &Browser, user_ids: Option<&[&str]>) -> Automation {
+        let body = serde_json::json!({"label": "terraform", "user_ids": user_ids});
+        let (status, token) = admin.post("/api/management_tokens/", body).await;
+        assert_eq!(status, 201, "{token}");
+        Automation {
+            base: self.public.clone(),
+            id: text(&token, "id").to_owned(),
+            token: text(&token, "value").to_owned(),
+        }
+    }
+
     /// Kills the process and starts another on what it left behind.
     pub(crate) fn restart(mut self, set: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         self.signal("-KILL");
@@ -277,6 +305,21 @@ impl Browser {
         let (status, key) = self.post("/api/personal_api_keys/", body).await;
         assert_eq!(status, 201, "{key}");
         key
+    }
+}
+
+/// A program with a management token.
+#[derive(Clone)]
+pub(crate) struct Automation {
+    pub(crate) base: String,
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+impl Automation {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        let request = client().request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        read(if body.is_null() { request } else { request.json(&body) }).await
     }
 }
 

@@ -1,0 +1,91 @@
+//! Who did what, when, and from where.
+
+use serde_json::{Value, json};
+
+use crate::support::{DEMO, PASSWORD, Service, text};
+
+#[tokio::test]
+async fn every_step_of_a_keys_life_is_in_the_log() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    let key = demo.new_key("watched", &["insight:read"]).await;
+    let path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
+    demo.patch(&path, json!({"label": "renamed"})).await;
+    demo.patch(&path, json!({"scopes": ["*"], "expires_at": "2099-01-01T00:00:00Z"})).await;
+    demo.post(&format!("{path}roll/"), json!({"grace_s": 60})).await;
+    service.site.ok(&["key", "revoke", text(&key, "id")], "");
+
+    let (_, log) = admin.get(&format!("/api/audit_log/?subject_id={}", text(&key, "id"))).await;
+    let entries = log["results"].as_array().unwrap();
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            (text(entry, "action"), text(entry, "actor_kind"), text(entry, "subject_name"), &entry["detail"])
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("key.deleted", "command_line", "renamed", &Value::Null),
+            ("key.rolled", "user", "renamed", &json!({"grace_s": 60})),
+            (
+                "key.updated",
+                "user",
+                "renamed",
+                &json!({"scopes": [["insight:read"], ["*"]], "expires_at": [null, "2099-01-01T00:00:00Z"]})
+            ),
+            ("key.updated", "user", "renamed", &json!({"label": ["watched", "renamed"]})),
+            ("key.created", "user", "watched", &json!({"scopes": ["insight:read"]})),
+        ]
+    );
+    let made = entries.last().unwrap();
+    assert_eq!((&made["actor_name"], &made["user_email"]), (&json!(DEMO), &json!(DEMO)));
+    assert_eq!(made["address"], "127.0.0.1");
+    assert_eq!(entries[0]["address"], Value::Null);
+    assert!(!log.to_string().contains(text(&key, "value")));
+}
+
+#[tokio::test]
+async fn sign_ins_are_in_the_log_the_refused_ones_too() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    service.log_in(DEMO, PASSWORD).await;
+    service.log_in(DEMO, "wrong-password").await;
+    service.log_in("nobody@example.com", "wrong-password").await;
+    let path = format!("/api/audit_log/?user_id={}&action=user.sign", service.user_id(DEMO));
+    let (_, log) = admin.get(&path).await;
+    let actions: Vec<_> =
+        log["results"].as_array().unwrap().iter().map(|entry| text(entry, "action")).collect();
+    assert_eq!(actions[..2], ["user.sign_in_refused", "user.signed_in"], "{log}");
+    let (_, refused) = admin.get("/api/audit_log/?action=user.sign_in_refused").await;
+    assert_eq!(refused["count"], 2, "an address that nobody has is not kept: {refused}");
+    assert!(!refused.to_string().contains("nobody@"));
+}
+
+#[tokio::test]
+async fn what_failed_is_not_in_the_log() {
+    let (service, demo, other) = Service::with_users().await;
+    let admin = service.admin().await;
+    let key = demo.new_key("stays", &["*"]).await;
+    assert_eq!(other.delete(&format!("/api/personal_api_keys/{}/", text(&key, "id"))).await.0, 404);
+    let (_, log) = admin.get("/api/audit_log/?action=key.").await;
+    assert_eq!(log["count"], 1, "{log}");
+}
+
+#[tokio::test]
+async fn old_entries_are_forgotten_after_the_retention() {
+    let (service, demo, _) = Service::with_users().await;
+    demo.new_key("long ago", &["*"]).await;
+    service.alter("UPDATE audit_log SET at = at - 3 * 86400000 WHERE action = 'key.created'").await;
+    let service = service.restart(|command| command.env("AUDIT_RETENTION_DAYS", "4"));
+    let admin = service.admin().await;
+    let count = async || admin.get("/api/audit_log/?action=key.created").await.1["count"].as_u64().unwrap();
+    assert_eq!(count().await, 1, "it is 3 days old, and 4 are kept");
+    let cookie = admin.cookie.clone();
+    let service = service.restart(|command| command.env("AUDIT_RETENTION_DAYS", "2"));
+    let admin = crate::support::Browser { base: service.public.clone(), cookie };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while admin.get("/api/audit_log/?action=key.created").await.1["count"] != 0 {
+        assert!(std::time::Instant::now() < deadline, "it was not forgotten");
+    }
+}

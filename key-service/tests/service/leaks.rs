@@ -1,0 +1,86 @@
+//! Reports of leaked values.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::scripted_edge::{Edge, short_terms};
+use crate::support::{Service, text};
+
+#[tokio::test]
+async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
+    let (service, demo, other) = Service::with_users_and(short_terms).await;
+    let admin = service.admin().await;
+    let automation = service.automation(&admin, None).await;
+    let leaked = demo.new_key("leaked", &["*"]).await;
+    let rolled = other.new_key("rolled", &["insight:read"]).await;
+    let rolled_path = format!("/api/personal_api_keys/{}/roll/", text(&rolled, "id"));
+    let (_, renewed) = other.post(&rolled_path, json!({"grace_s": 600})).await;
+    let safe = demo.new_key("safe", &["*"]).await;
+    let edge = Edge::subscribed(&service, "edge").await;
+    let _running = edge.run();
+
+    let values =
+        json!([text(&leaked, "value"), "phx_unknown_but_long_enough", text(&rolled, "value"), "", "é…"]);
+    let report = json!({"values": values, "source": "github.com/example"});
+    let (status, answer) = automation.call(Method::POST, "/api/leaked_keys/", report.clone()).await;
+    assert_eq!(status, 200, "{answer}");
+    let live: Vec<_> = answer["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| result["live"].as_bool().unwrap())
+        .collect();
+    assert_eq!(live, [true, false, true, false, false]);
+    assert_eq!(answer["results"][0]["key_id"], leaked["id"]);
+    assert_eq!(answer["revocation"]["acknowledged"], 1, "{answer}");
+    assert!(!answer.to_string().contains(text(&leaked, "value")));
+
+    assert_eq!(service.scopes(text(&leaked, "value")).await, None);
+    assert_eq!(service.scopes(text(&rolled, "value")).await, None);
+    assert!(service.scopes(text(&renewed, "value")).await.is_some(), "the new value did not leak");
+    assert!(service.scopes(text(&safe, "value")).await.is_some());
+    let (_, again) = automation.call(Method::POST, "/api/leaked_keys/", report).await;
+    assert_eq!(again["results"][0]["live"], false);
+    assert_eq!(again["revocation"], json!(null));
+
+    let (_, log) = admin.get("/api/audit_log/?action=key.leaked").await;
+    assert_eq!(log["count"], 2, "{log}");
+    let entry = &log["results"].as_array().unwrap().iter().find(|e| e["subject_id"] == leaked["id"]).unwrap();
+    assert_eq!(entry["detail"], json!({"source": "github.com/example", "key_deleted": true}));
+    assert_eq!(
+        (&entry["actor_kind"], &entry["actor_name"]),
+        (&json!("management_token"), &json!("terraform"))
+    );
+}
+
+#[tokio::test]
+async fn a_report_says_what_is_wrong_with_it() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let many = vec!["phx_x"; 101];
+    for (body, attr) in [
+        (json!({"source": "x"}), "values"),
+        (json!({"values": [], "source": "x"}), "values"),
+        (json!({"values": many, "source": "x"}), "values"),
+        (json!({"values": [7], "source": "x"}), "values"),
+        (json!({"values": ["phx_x"]}), "source"),
+        (json!({"values": ["phx_x"], "source": " "}), "source"),
+    ] {
+        let (status, answer) = admin.post("/api/leaked_keys/", body.clone()).await;
+        assert_eq!((status.as_u16(), &answer["attr"]), (400, &json!(attr)), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_value_is_never_taken_over_again() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("deleted", &["*"]).await;
+    demo.delete(&format!("/api/personal_api_keys/{}/", text(&key, "id"))).await;
+    let take_over =
+        ["key", "create", "--user", "demo@example.com", "--label", "again", "--scopes", "*", "--value-stdin"];
+    let said = service.site.fails(&take_over, text(&key, "value"));
+    assert!(said.contains("revoked"), "{said}");
+    let if_absent = [&take_over[..], &["--if-absent"]].concat();
+    assert_eq!(service.site.ok(&if_absent, text(&key, "value")), "");
+    assert_eq!(service.scopes(text(&key, "value")).await, None);
+}

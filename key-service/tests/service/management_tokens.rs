@@ -1,0 +1,132 @@
+//! Automation: what a management token lets it do, and what not.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{DEMO, OTHER, Service, client, text};
+
+const KEYS: &str = "/api/personal_api_keys/";
+
+#[tokio::test]
+async fn a_token_for_one_user_manages_that_users_keys_alone() {
+    let (service, demo, other) = Service::with_users().await;
+    let admin = service.admin().await;
+    let (demo_id, other_id) = (service.user_id(DEMO), service.user_id(OTHER));
+    let automation = service.automation(&admin, Some(&[&demo_id])).await;
+    let foreign = other.new_key("of another", &["*"]).await;
+
+    let body = json!({"label": "by terraform", "scopes": ["insight:read"], "user_id": demo_id});
+    let (status, key) = automation.call(Method::POST, KEYS, body.clone()).await;
+    assert_eq!((status.as_u16(), &key["user_id"]), (201, &json!(demo_id)), "{key}");
+    let path = format!("{KEYS}{}/", text(&key, "id"));
+    assert!(service.scopes(text(&key, "value")).await.is_some());
+    assert_eq!(demo.get(KEYS).await.1.as_array().unwrap().len(), 1, "it is the user's own");
+    let (status, rolled) = automation.call(Method::POST, &format!("{path}roll/"), json!({})).await;
+    assert_eq!(status, 200, "{rolled}");
+    assert_eq!(automation.call(Method::PATCH, &path, json!({"label": "renamed"})).await.0, 200);
+    assert_eq!(automation.call(Method::GET, &path, Value::Null).await.1["label"], "renamed");
+    let (_, list) = automation.call(Method::GET, &format!("{KEYS}?user_id={demo_id}"), Value::Null).await;
+    assert_eq!(list.as_array().unwrap().len(), 1);
+    let (_, found) = automation.call(Method::GET, "/api/keys/", Value::Null).await;
+    assert_eq!(found["count"], 1, "{found}");
+    assert_eq!(automation.call(Method::DELETE, &path, Value::Null).await.0, 200);
+
+    let foreign = format!("{KEYS}{}/", text(&foreign, "id"));
+    for (method, path) in [
+        (Method::GET, foreign.clone()),
+        (Method::PATCH, foreign.clone()),
+        (Method::DELETE, foreign.clone()),
+        (Method::POST, format!("{foreign}roll/")),
+    ] {
+        assert_eq!(automation.call(method.clone(), &path, json!({})).await.0, 404, "{method} {path}");
+    }
+    for user_id in [&other_id, "nobody"] {
+        let (status, answer) = automation
+            .call(Method::POST, KEYS, json!({"label": "x", "scopes": ["*"], "user_id": user_id}))
+            .await;
+        assert_eq!((status.as_u16(), &answer["attr"]), (400, &json!("user_id")), "{answer}");
+    }
+    let (status, answer) = automation.call(Method::GET, KEYS, Value::Null).await;
+    assert_eq!(
+        (status.as_u16(), &answer["attr"], &answer["code"]),
+        (400, &json!("user_id"), &json!("required"))
+    );
+    for path in ["/api/users/", "/api/audit_log/", "/api/edges/"] {
+        assert_eq!(automation.call(Method::GET, path, Value::Null).await.0, 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_all_manages_accounts_but_makes_no_more_of_itself() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let automation = service.automation(&admin, None).await;
+    let new = json!({"email": "new@example.com", "permissions": ["*"]});
+    let (status, user) = automation.call(Method::POST, "/api/users/", new).await;
+    assert_eq!(status, 201, "{user}");
+    let path = format!("/api/users/{}/", text(&user, "id"));
+    assert_eq!(automation.call(Method::PATCH, &path, json!({"permissions": ["insight:read"]})).await.0, 200);
+    assert_eq!(automation.call(Method::POST, &format!("{path}link/"), Value::Null).await.0, 201);
+    for path in ["/api/users/", "/api/audit_log/", "/api/edges/"] {
+        assert_eq!(automation.call(Method::GET, path, Value::Null).await.0, 200, "{path}");
+    }
+    let key = json!({"label": "x", "scopes": ["*"], "user_id": "nobody"});
+    let (status, answer) = automation.call(Method::POST, KEYS, key).await;
+    assert_eq!((status.as_u16(), &answer["attr"]), (400, &json!("user_id")), "{answer}");
+
+    let an_admin = json!({"email": "root@example.com", "permissions": ["*"], "is_admin": true});
+    assert_eq!(automation.call(Method::POST, "/api/users/", an_admin).await.0, 403);
+    let of_admin = format!("/api/users/{}/link/", service.user_id(crate::support::ADMIN));
+    assert_eq!(automation.call(Method::POST, &of_admin, Value::Null).await.0, 403);
+    let token = json!({"label": "child", "user_ids": null});
+    assert_eq!(automation.call(Method::POST, "/api/management_tokens/", token).await.0, 403);
+    assert_eq!(automation.call(Method::GET, "/api/users/@me/", Value::Null).await.0, 401, "it is nobody");
+}
+
+#[tokio::test]
+async fn a_token_ends_when_it_is_revoked_or_expires_and_its_value_is_shown_once() {
+    let (mut service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let automation = service.automation(&admin, None).await;
+    let (_, tokens) = admin.get("/api/management_tokens/").await;
+    assert!(tokens[0].get("value").is_none() && tokens[0]["last_used_at"].is_null(), "{tokens}");
+    assert_eq!(automation.call(Method::GET, "/api/users/", Value::Null).await.0, 200);
+    let (_, tokens) = admin.get("/api/management_tokens/").await;
+    assert!(tokens[0]["last_used_at"].is_string(), "{tokens}");
+
+    let mistyped = client().get(format!("{}/api/users/", service.public)).bearer_auth("ekm_wrong");
+    assert_eq!(mistyped.send().await.unwrap().status(), 401);
+    let path = format!("/api/management_tokens/{}/", automation.id);
+    assert_eq!(admin.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
+    assert_eq!(automation.call(Method::GET, "/api/users/", Value::Null).await.0, 401);
+    assert_eq!(admin.delete(&path).await.0, 404);
+
+    let short = service.automation(&admin, None).await;
+    service.alter("UPDATE management_tokens SET expires_at = 1").await;
+    assert_eq!(short.call(Method::GET, "/api/users/", Value::Null).await.0, 401);
+
+    service.stop();
+    let stored = service.site.stored();
+    for secret in [&automation.token, &short.token] {
+        assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()));
+        assert!(!service.log_text().contains(secret.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_for_users_that_exist() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    for (body, attr) in [
+        (json!({"label": "x"}), "user_ids"),
+        (json!({"label": "x", "user_ids": ["nobody"]}), "user_ids"),
+        (json!({"label": "x", "user_ids": "all"}), "user_ids"),
+        (json!({"label": " ", "user_ids": null}), "label"),
+        (json!({"label": "x", "user_ids": null, "expires_at": "2020-01-01T00:00:00Z"}), "expires_at"),
+    ] {
+        let (status, answer) = admin.post("/api/management_tokens/", body.clone()).await;
+        assert_eq!((status.as_u16(), &answer["attr"]), (400, &json!(attr)), "{body}");
+    }
+    let none = service.automation(&admin, Some(&[])).await;
+    assert_eq!(none.call(Method::GET, "/api/keys/", Value::Null).await.1["count"], 0);
+}
