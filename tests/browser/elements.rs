@@ -5,33 +5,29 @@ use thirtyfour::{By, WebElement};
 
 use crate::driver::{Browser, wait};
 
-/// What can be operated, as the accessibility tree calls it.
-const CONTROLS: [&str; 9] =
-    ["link", "button", "textbox", "searchbox", "checkbox", "radio", "combobox", "Date", "DisclosureTriangle"];
+/// Roles of the accessibility tree: what a person writes in,
+const FIELDS: [&str; 2] = ["textbox", "searchbox"];
+/// and what a person presses.
+const BUTTONS: [&str; 5] = ["link", "button", "checkbox", "radio", "DisclosureTriangle"];
 
 impl Browser {
-    /// Waits for the one control with this name, or whose name goes on after it and a space, as in "Delete CI".
+    /// Waits for the one control of these roles with this name.
     #[track_caller]
-    pub(crate) fn control(&self, name: &str) -> WebElement {
+    fn control(&self, roles: &[&str], name: &str) -> WebElement {
         let mut seen = Vec::new();
         let found = wait(|| {
-            seen = self.controls();
-            let exactly: Vec<_> = seen.iter().filter(|(_, is)| is == name).collect();
-            let longer = format!("{name} ");
-            let about: Vec<_> = seen.iter().filter(|(_, is)| is.starts_with(&longer)).collect();
-            match (exactly.as_slice(), about.as_slice()) {
-                ([(node, _)], _) | ([], [(node, _)]) => Some(node.clone()),
-                _ => None,
-            }
+            seen = self.controls(roles);
+            let mut named = seen.iter().filter(|(_, is)| is == name);
+            named.next().filter(|_| named.next().is_none()).map(|(node, _)| node.clone())
         });
         let names = || seen.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>();
-        self.element(&found.unwrap_or_else(|| panic!("no single control {name:?} among {:?}", names())))
+        self.element(&found.unwrap_or_else(|| panic!("no single {name:?} among {:?}", names())))
     }
 
     /// Clicks a control that leads nowhere else.
     #[track_caller]
     pub(crate) fn click(&self, name: &str) {
-        let control = self.control(name);
+        let control = self.control(&BUTTONS, name);
         self.run(control.scroll_into_view());
         self.run(control.click());
     }
@@ -55,7 +51,7 @@ impl Browser {
     /// Types into a field, instead of what is there.
     #[track_caller]
     pub(crate) fn fill(&self, name: &str, text: &str) {
-        let field = self.control(name);
+        let field = self.control(&FIELDS, name);
         self.run(field.clear());
         self.run(field.send_keys(text));
     }
@@ -63,6 +59,11 @@ impl Browser {
     /// What a person can read.
     pub(crate) fn text(&self) -> String {
         self.script("return document.body.innerText").as_str().unwrap().to_owned()
+    }
+
+    /// The page's HTML, with what is not shown.
+    pub(crate) fn source(&self) -> String {
+        self.run(self.driver.source())
     }
 
     /// The value of the field with this id.
@@ -83,12 +84,12 @@ impl Browser {
         focused.map(|node| node["name"]["value"].as_str().unwrap_or_default()).unwrap_or_default().to_owned()
     }
 
-    /// Each control: a handle, and its name.
-    fn controls(&self) -> Vec<(Value, String)> {
+    /// Each control of these roles: a handle, and its name.
+    fn controls(&self, roles: &[&str]) -> Vec<(Value, String)> {
         let tree = self.cdp("Accessibility.getFullAXTree", json!({}));
         let nodes = tree["nodes"].as_array().unwrap();
         let shown = nodes.iter().filter(|node| node["ignored"] == false);
-        let controls = shown.filter(|node| CONTROLS.iter().any(|control| node["role"]["value"] == *control));
+        let controls = shown.filter(|node| roles.iter().any(|role| node["role"]["value"] == *role));
         controls
             .map(|node| {
                 let name = node["name"]["value"].as_str().unwrap_or_default().to_owned();

@@ -36,5 +36,5 @@ fn a_value_is_not_shown_again() {
     let value = site.create_key("Production");
     site.follow("I have stored it");
     site.back();
-    assert!(!site.run(site.driver.source()).contains(&value));
+    assert!(!site.source().contains(&value));
 }
