@@ -57,8 +57,8 @@ impl Moment {
 pub(super) fn span(ms: i64) -> Option<String> {
     let (count, unit) = match ms {
         ..MINUTE_MS => return None,
-        ..HOUR_MS => (ms / MINUTE_MS, "minute"),
-        ..DAY_MS => (ms / HOUR_MS, "hour"),
+        MINUTE_MS..HOUR_MS => (ms / MINUTE_MS, "minute"),
+        HOUR_MS..DAY_MS => (ms / HOUR_MS, "hour"),
         _ if ms < 120 * DAY_MS => (ms / DAY_MS, "day"),
         _ if ms < 730 * DAY_MS => (ms / (30 * DAY_MS), "month"),
         _ => (ms / (365 * DAY_MS), "year"),

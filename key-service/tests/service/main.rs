@@ -14,6 +14,7 @@ mod keys;
 mod leaks;
 mod links;
 mod management_tokens;
+mod page;
 mod revocation;
 mod scripted_edge;
 mod sessions;

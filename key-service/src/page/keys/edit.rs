@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use protocol::ScopeSet;
 
 use super::KeyRow;
 use super::key_form::KeyForm;
@@ -61,7 +62,7 @@ pub(super) async fn submit(
     };
     let patch = KeyPatch {
         label: Some(entered.label).filter(|label| *label != key.label),
-        scopes: Some(entered.scopes).filter(|scopes| *scopes != key.scopes),
+        scopes: Some(entered.scopes).filter(|scopes| !are_alike(scopes, &key.scopes)),
         expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
     };
     let owner = Owner::User(&user.id);
@@ -76,4 +77,9 @@ pub(super) async fn submit(
         Some(settling) => outcome::stream(&page, settling, Effect::InForce),
         None => outcome::at_once(&page, "Saved. No edge had to be told."),
     }
+}
+
+/// Whether both permit the same. The form knows neither their order nor what one scope says beside another.
+fn are_alike(some: &ScopeSet, others: &ScopeSet) -> bool {
+    some.iter().all(|scope| others.permits(scope)) && others.iter().all(|scope| some.permits(scope))
 }
