@@ -69,7 +69,7 @@ impl Frame {
         self.links(&[
             (Place::Users, admin::USERS, "Users"),
             (Place::AllKeys, admin::KEYS, "All keys"),
-            (Place::Tokens, admin::TOKENS, "Management tokens"),
+            (Place::Tokens, admin::TOKENS, "Tokens"),
             (Place::Audit, admin::AUDIT, "Audit log"),
             (Place::Edges, admin::EDGES, "Edges"),
         ])

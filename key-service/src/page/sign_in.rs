@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use tower_sessions::Session;
 
@@ -49,13 +49,24 @@ fn on_this_site(next: &str) -> &str {
 }
 
 /// `GET /sign-in`; `next` is where to go from there.
-pub(super) async fn show(MaybeSignedIn(user): MaybeSignedIn, RawQuery(query): RawQuery) -> Response {
+///
+/// Browsers keep a `SameSite=Strict` cookie back when a link of another site leads here, though not when the page then
+/// loads itself again: so it does, lest somebody who is signed in be asked to do so.
+pub(super) async fn show(
+    MaybeSignedIn(user): MaybeSignedIn,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let query = Form::parse(query.unwrap_or_default().as_bytes());
     let next = on_this_site(query.text("next"));
     if user.is_some() {
         return Redirect::to(next).into_response();
     }
-    SignInPage::new("", next, Problems::default()).into_response()
+    let page = SignInPage::new("", next, Problems::default());
+    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return ([(header::REFRESH, "0")], page).into_response();
+    }
+    page.into_response()
 }
 
 /// `POST /sign-in`.

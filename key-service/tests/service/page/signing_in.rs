@@ -1,5 +1,7 @@
 //! Signing in and out, one-time links and passwords.
 
+use reqwest::Method;
+
 use super::{Shown, Tab};
 use crate::support::{DEMO, PASSWORD, Service, Site, session_cookie};
 
@@ -112,4 +114,14 @@ async fn the_first_admin_begins_with_a_link() {
     assert_eq!(nobody.get(&path).await.status, 404);
     let secret = path.trim_start_matches("/link/");
     assert!(!service.log_text().contains(secret), "a link is not logged");
+}
+
+#[tokio::test]
+async fn who_comes_from_another_site_is_looked_at_again_with_the_cookie() {
+    let (service, ..) = Service::with_users().await;
+    let nobody = Tab::of_nobody(&service);
+    let from = |site| nobody.request(Method::GET, "/sign-in").header("sec-fetch-site", site).send();
+    assert_eq!(from("cross-site").await.unwrap().headers()["refresh"], "0");
+    let response = from("same-origin").await.unwrap();
+    assert!(response.headers().get("refresh").is_none(), "once, not for ever");
 }
