@@ -13,6 +13,8 @@ COPY --chown=10001 demo/http-ok.sh demo/seed.sh /usr/local/lib/edge-key-auth/
 
 FROM runtime AS key-service
 COPY --from=builder /build/target/release/key-service /usr/local/bin/key-service
+# Whom to trust where the webhook's address is https.
+COPY --from=builder /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # A new named volume takes this folder's owner.
 RUN mkdir /data && chown 10001 /data
 USER 10001

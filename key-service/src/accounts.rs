@@ -11,6 +11,7 @@ use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::leases::{Revocation, Touched, change};
+use crate::metrics::{METRICS, SignIn};
 use crate::paging::{Found, Page};
 use crate::passwords::{PasswordError, Passwords, check_new_password};
 use crate::settling::Settling;
@@ -246,6 +247,7 @@ pub async fn authenticate(
     let mut write = database.begin_write().await?;
     audit::record(write.connection(), &by, event).await?;
     write.commit().await?;
+    METRICS.sign_in(if let_in.is_some() { SignIn::Succeeded } else { SignIn::Refused });
     Ok(let_in)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,32 +18,49 @@ use serde_json::{Value, json};
 
 use crate::edge_tokens::EdgeTokens;
 use crate::http::bearer::bearer;
+use crate::http::client_address::TrustedProxies;
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
 use crate::leases::{self, Terms};
-use crate::store::Database;
+use crate::metrics::{self, METRICS};
+use crate::readiness::{Readiness, Report};
+use crate::store::{Database, state};
 
 /// The most characters of an id that an edge sends.
 const MAX_ID_CHARS: usize = 64;
+
+/// Where the service tells how it does, to anybody who reaches the listener.
+const HEALTH_PATH: &str = "/healthz";
+const READINESS_PATH: &str = "/readyz";
+const METRICS_PATH: &str = "/metrics";
 
 /// What the handlers share.
 #[derive(Clone)]
 struct Service {
     database: Database,
     terms: Terms,
+    readiness: Readiness,
 }
 
 /// The routes of the edge listener.
-pub fn router(database: Database, terms: Terms, tokens: EdgeTokens) -> Router {
+pub(crate) fn router(database: Database, terms: Terms, tokens: EdgeTokens, readiness: Readiness) -> Router {
+    let log = RequestLog {
+        listener: "edge",
+        at_debug: &[VERIFY_PATH, SYNC_PATH, HEALTH_PATH, READINESS_PATH, METRICS_PATH],
+        // Nothing here depends on where a request came from.
+        proxies: TrustedProxies::default(),
+        terms,
+    };
     Router::new()
         .route(VERIFY_PATH, post(verify))
         .route(SYNC_PATH, post(sync))
         .route_layer(from_fn_with_state(Arc::new(tokens), require_token))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+        .route(HEALTH_PATH, get(healthz))
+        .route(READINESS_PATH, get(readyz))
+        .route(METRICS_PATH, get(show_metrics))
         .layer(from_fn(complete_errors))
-        .layer(from_fn_with_state(RequestLog::new(terms, &[VERIFY_PATH, SYNC_PATH]), log_requests))
-        .with_state(Service { database, terms })
+        .layer(from_fn_with_state(log, log_requests))
+        .with_state(Service { database, terms, readiness })
 }
 
 /// Lets a request in that carries an edge token (RFC 6750, section 2.1), before its body is read.
@@ -70,7 +87,9 @@ async fn verify(State(service): State<Service>, body: Bytes) -> Result<Json<Veri
         let detail = format!("digests: at most {MAX_DIGESTS_PER_VERIFY} at once.");
         return Err(ApiError::invalid_input(detail));
     }
-    Ok(Json(leases::verify::answer(&service.database.ledger(), &request).await?))
+    let answer = leases::verify::answer(&service.database.ledger(), &request).await?;
+    METRICS.told_verdicts(&answer.verdicts);
+    Ok(Json(answer))
 }
 
 async fn sync(State(service): State<Service>, body: Bytes) -> Result<Json<SyncResponse>, ApiError> {
@@ -83,7 +102,9 @@ async fn sync(State(service): State<Service>, body: Bytes) -> Result<Json<SyncRe
         return Err(ApiError::invalid_input(format!("used: at most {MAX_USED_PER_SYNC} at once.")));
     }
     request.used.keys().try_for_each(|key_id| check_id("used", key_id))?;
-    Ok(Json(leases::sync::answer(&service.database.ledger(), service.terms, &request).await?))
+    let answer = leases::sync::answer(&service.database.ledger(), service.terms, &request).await?;
+    METRICS.synced(&answer.news);
+    Ok(Json(answer))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
@@ -103,8 +124,19 @@ async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// Whether the process can do its work: whether the database answers.
-async fn readyz(State(service): State<Service>) -> Result<Json<Value>, ApiError> {
-    service.database.ping().await?;
-    Ok(Json(json!({"status": "ready"})))
+/// Whether the process can do its work.
+async fn readyz(State(service): State<Service>) -> Report {
+    service.readiness.report().await
+}
+
+/// Metrics for Prometheus. Where the database fails, those that it would tell are left out.
+async fn show_metrics(State(service): State<Service>) -> Response {
+    let state = state::read(service.database.pool()).await.inspect_err(|error| {
+        METRICS.database_failed();
+        tracing::warn!(%error, "metrics of the database are left out");
+    });
+    match METRICS.encode(state.as_ref().ok()) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }

@@ -12,7 +12,8 @@ use crate::invalid::Invalid;
 use crate::keys::Key;
 use crate::leases::{Touched, change};
 use crate::settling::Settling;
-use crate::store::{Change, Database, keys as store, webhooks};
+use crate::store::{Change, Database, keys as store};
+use crate::webhooks;
 
 /// The most values of one report.
 pub const MAX_VALUES: usize = 100;

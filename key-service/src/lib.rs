@@ -6,6 +6,7 @@
 //! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both;
+//! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
 //! - [`cli`] is the command line.
 
 pub mod accounts;
@@ -24,12 +25,16 @@ pub mod leaks;
 pub mod leases;
 pub mod links;
 pub mod management_tokens;
+mod metrics;
 mod page;
 pub mod paging;
 pub mod passwords;
+mod readiness;
 pub mod server;
 pub mod settling;
 mod store;
 pub mod verdicts;
+pub mod webhooks;
 
+pub use http::client_address::{InvalidTrustedProxies, TrustedProxies};
 pub use store::{Database, OpenError};

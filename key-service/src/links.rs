@@ -15,9 +15,6 @@ use crate::store::{Database, links as store, users};
 /// How long a link works, in seconds: three days.
 pub const LIFETIME_S: u32 = 3 * 24 * 60 * 60;
 
-/// What the path of every link begins with; the secret is the rest.
-pub const PATH_PREFIX: &str = "/link/";
-
 /// A link's secret, which is all that has to be known to use it. It has no `Debug`.
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -26,7 +23,7 @@ pub struct Secret(String);
 impl Secret {
     /// The path of the page where the link leads.
     pub fn path(&self) -> String {
-        format!("{PATH_PREFIX}{}", self.0)
+        format!("/link/{}", self.0)
     }
 }
 

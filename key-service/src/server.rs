@@ -1,6 +1,5 @@
 //! The running service: both listeners, from bind to graceful shutdown.
 
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +12,16 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 use crate::api::{self, PublicUrl};
 use crate::edge_api;
 use crate::edge_tokens::EdgeTokens;
+use crate::http::client_address::TrustedProxies;
 use crate::leases::Terms;
+use crate::readiness::Readiness;
 use crate::store::{Database, upkeep};
+use crate::webhooks::{self, Endpoint};
 
 /// Requests that are still in progress this long after the shutdown began are cut off: container engines kill
 /// what does not end within ten seconds.
@@ -57,8 +60,14 @@ pub struct Settings {
     pub public_url: Option<PublicUrl>,
     /// The address of the API that the keys are for, as the page shows it.
     pub api_url: Option<PublicUrl>,
+    /// Whose word counts for where a request came from.
+    pub trusted_proxies: TrustedProxies,
     /// How long entries of the audit log are kept; without it for good.
     pub audit_kept: Option<Duration>,
+    /// How long the service goes on after it was told to end, so that load balancers notice that it is not ready.
+    pub shutdown_delay: Duration,
+    /// Where to tell what happened.
+    pub webhook: Option<Endpoint>,
 }
 
 /// Why the service could not run, or not run on.
@@ -108,7 +117,8 @@ impl Server {
         Ok(format!("http://{address}"))
     }
 
-    /// Serves until `shutdown` completes, then finishes the requests in progress.
+    /// Serves until `told_to_end` returns, then finishes the requests in progress; until it returns once more, which ends
+    /// the service at once.
     ///
     /// # Errors
     /// A listener or the database failed.
@@ -116,24 +126,38 @@ impl Server {
         self,
         database: Database,
         settings: Settings,
-        shutdown: impl Future<Output = ()>,
+        mut told_to_end: impl AsyncFnMut(),
     ) -> Result<(), ServerError> {
-        let Settings { terms, tokens, public_url, api_url, audit_kept } = settings;
+        let Settings {
+            tokens,
+            terms,
+            public_url,
+            api_url,
+            trusted_proxies,
+            audit_kept,
+            shutdown_delay,
+            webhook,
+        } = settings;
         database.announce_leases(terms.lasts_ms()).await?;
         // The addresses tell the port where the setting left it to the system.
         let (public, edge) = (self.public.local_addr()?, self.edge.local_addr()?);
         tracing::info!(%public, %edge, "listening");
-        let upkeep = tokio::spawn(upkeep::run(database.clone(), audit_kept));
+        let mut background = JoinSet::new();
+        background.spawn(upkeep::run(database.clone(), audit_kept));
+        if let Some(endpoint) = webhook {
+            background.spawn(webhooks::delivery::run(database.clone(), endpoint));
+        }
+        let readiness = Readiness::new(database.clone());
         let (stop, stopping) = watch::channel(());
         let public = serve(
             self.public,
-            api::router(database.clone(), terms, public_url, api_url),
+            api::router(database.clone(), terms, public_url, api_url, trusted_proxies),
             MAX_PUBLIC_CONNECTIONS,
             stopping.clone(),
         );
         let edge = serve(
             self.edge,
-            edge_api::router(database.clone(), terms, tokens),
+            edge_api::router(database.clone(), terms, tokens, readiness.clone()),
             Semaphore::MAX_PERMITS,
             stopping,
         );
@@ -141,21 +165,37 @@ impl Server {
         tokio::pin!(serving);
 
         tokio::select! {
-            ended = &mut serving => {
-                ended?;
-            }
-            () = shutdown => {
+            ended = &mut serving => drop(ended?),
+            () = told_to_end() => {
                 tracing::info!("shutting down");
-                stop.send_replace(());
-                database.stop_holding();
-                let waits = Duration::from_millis(terms.lasts_ms()).saturating_add(SHUTDOWN_RESERVE);
-                match tokio::time::timeout(SHUTDOWN_TIMEOUT.max(waits), serving).await {
-                    Ok(ended) => drop(ended?),
-                    Err(_) => tracing::warn!("requests still in progress are cut off"),
+                readiness.stop();
+                let finish = async {
+                    // New requests are still served, and syncs still held, while load balancers turn away.
+                    if let Ok(ended) = tokio::time::timeout(shutdown_delay, &mut serving).await {
+                        return ended.map(drop);
+                    }
+                    stop.send_replace(());
+                    database.stop_holding();
+                    let waits = Duration::from_millis(terms.lasts_ms()).saturating_add(SHUTDOWN_RESERVE);
+                    match tokio::time::timeout(SHUTDOWN_TIMEOUT.max(waits), &mut serving).await {
+                        Ok(ended) => ended.map(drop),
+                        Err(_) => {
+                            tracing::warn!("requests still in progress are cut off");
+                            Ok(())
+                        }
+                    }
+                };
+                tokio::select! {
+                    finished = finish => finished?,
+                    () = told_to_end() => {
+                        tracing::warn!("told to end once more: requests still in progress are cut off");
+                        // Closing the database could wait for one of them.
+                        return Ok(());
+                    }
                 }
             }
         }
-        upkeep.abort();
+        background.shutdown().await;
         database.close().await;
         Ok(())
     }

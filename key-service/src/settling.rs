@@ -2,6 +2,7 @@
 
 use crate::leases::settle::settle;
 use crate::leases::{Position, Progress, Revocation};
+use crate::metrics::METRICS;
 use crate::store::Database;
 
 /// A change that is committed. It is in force everywhere when [`Settling::settled`] returns, and not before.
@@ -30,6 +31,8 @@ impl Settling {
     /// # Errors
     /// As [`Settling::settled`].
     pub async fn watched(self, watcher: impl FnMut(&Progress) + Send) -> sqlx::Result<Revocation> {
-        settle(&self.database.ledger(), &self.position, watcher).await
+        let revocation = settle(&self.database.ledger(), &self.position, watcher).await?;
+        METRICS.revoked(&revocation);
+        Ok(revocation)
     }
 }

@@ -1,8 +1,6 @@
 //! Who calls the API, and what that lets them do.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use tower_sessions::Session;
@@ -12,7 +10,9 @@ use crate::accounts::User;
 use crate::audit::{Actor, ActorKind};
 use crate::clock::Timestamp;
 use crate::http::bearer::bearer;
+use crate::http::client_address::ClientAddress;
 use crate::http::error::ApiError;
+use crate::http::request_log::RequestId;
 use crate::invalid::Invalid;
 use crate::keys::Owner;
 use crate::management_tokens::{self, Reach, TOKEN_PREFIX};
@@ -23,10 +23,15 @@ pub(crate) struct Visitor(pub(crate) Actor);
 impl<S: Sync> FromRequestParts<S> for Visitor {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let address = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical());
-        Ok(Visitor(Actor { kind: ActorKind::Visitor, address, ..Actor::service() }))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let ClientAddress(address) = ClientAddress::from_request_parts(parts, state).await?;
+        let RequestId(request_id) = RequestId::from_request_parts(parts, state).await?;
+        Ok(Visitor(Actor {
+            kind: ActorKind::Visitor,
+            address: Some(address),
+            request_id: Some(request_id),
+            ..Actor::service()
+        }))
     }
 }
 

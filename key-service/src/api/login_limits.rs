@@ -8,6 +8,8 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use protocol::KeyDigest;
 
+use crate::metrics::{METRICS, SignIn};
+
 /// Tries for one account, at once and then a minute, whoever makes them.
 const TRIES_PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
@@ -43,10 +45,9 @@ impl Default for LoginLimits {
 impl LoginLimits {
     /// Counts a try from `address` to log in as `email`, which need not exist.
     pub(crate) fn admit(&self, address: Option<IpAddr>, email: &str) -> Result<(), Wait> {
-        if let Some(address) = address {
-            count(&self.addresses, &network(address))?;
-        }
-        self.admit_account(email)
+        let by_address = address.map_or(Ok(()), |address| count(&self.addresses, &network(address)));
+        let admitted = by_address.and_then(|()| self.admit_account(email));
+        admitted.inspect_err(|_| METRICS.sign_in(SignIn::Throttled))
     }
 
     /// Counts a try for one account alone.

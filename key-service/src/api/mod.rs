@@ -14,6 +14,7 @@ use tower_sessions::SessionManagerLayer;
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
+use crate::http::client_address::TrustedProxies;
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
 use crate::leases::Terms;
@@ -55,7 +56,9 @@ pub fn router(
     terms: Terms,
     public_url: Option<PublicUrl>,
     api_url: Option<PublicUrl>,
+    proxies: TrustedProxies,
 ) -> Router {
+    let log = RequestLog { listener: "public", at_debug: &[], proxies, terms };
     let sessions = SessionManagerLayer::new(Sessions(database.clone()))
         .with_name(session::COOKIE)
         .with_expiry(session::IDLE_EXPIRY);
@@ -98,13 +101,13 @@ pub fn router(
         .route("/api/{*rest}", any(not_found))
         .layer(same_origin)
         .layer(from_fn(complete_errors))
-        .fallback_service(page)
+        .with_state(ApiState { database, passwords, limits })
+        .merge(page)
         .layer(sessions)
         .layer(from_fn_with_state(public_url.map(Arc::new), public_url::relax_cookies_on_loopback))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(map_response(keep_out_of_caches))
-        .layer(from_fn_with_state(RequestLog::new(terms, &[]), log_requests))
-        .with_state(ApiState { database, passwords, limits })
+        .layer(from_fn_with_state(log, log_requests))
 }
 
 /// Every operation of the API: what it is documented as, and its handler.

@@ -12,6 +12,7 @@ use crate::leases::LeaseTooShort;
 use crate::links::LinkError;
 use crate::server::ServerError;
 use crate::store::{Database, OpenError};
+use crate::webhooks::EndpointError;
 
 mod key;
 mod revocation;
@@ -61,6 +62,9 @@ enum CliError {
     /// The edge token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The webhook cannot be used.
+    #[error(transparent)]
+    Webhook(#[from] EndpointError),
     /// Edges could not keep their leases.
     #[error("--lease-ms (LEASE_MS): {0}")]
     Terms(#[from] LeaseTooShort),

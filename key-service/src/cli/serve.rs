@@ -8,12 +8,14 @@ use tracing_subscriber::EnvFilter;
 
 use super::CliError;
 use super::terminal::print_line;
+use crate::TrustedProxies;
 use crate::api::PublicUrl;
 use crate::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
 use crate::leases::Terms;
 use crate::links;
 use crate::server::{Listen, Server, Settings};
 use crate::store::Database;
+use crate::webhooks::{Endpoint, SECRET_VARIABLE, URL_VARIABLE};
 
 /// What is logged unless `RUST_LOG` says otherwise. The session library warns of every expired cookie.
 const DEFAULT_LOG: &str = "info,tower_sessions=error,tower_sessions_core=error";
@@ -22,6 +24,8 @@ const DEFAULT_LOG: &str = "info,tower_sessions=error,tower_sessions_core=error";
 #[command(after_help = "Environment only:
   EDGE_TOKEN           the token that edges authenticate with, 16 characters or more (required)
   EDGE_TOKEN_PREVIOUS  a second token that is accepted while edges change over
+  LEAK_WEBHOOK_URL     where to report leaked keys; goes with the next
+  LEAK_WEBHOOK_SECRET  what those reports are signed with: whsec_ and the Base64 of 24 to 64 random bytes
   RUST_LOG             what to log, such as info or debug")]
 pub(super) struct Args {
     /// Where the public API listens
@@ -39,6 +43,15 @@ pub(super) struct Args {
     /// The address of the API that the keys are for, such as https://api.example.com; the page shows it
     #[arg(long, env = "API_URL")]
     api_url: Option<PublicUrl>,
+
+    /// The proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
+    trusted_proxies: TrustedProxies,
+
+    /// How long requests are still taken after the signal to end, while /readyz says no already, in milliseconds
+    #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
+    shutdown_delay_ms: u64,
+
     /// How many days the audit log reaches back; 0 keeps it for good
     #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(..=36_500))]
     audit_retention_days: u32,
@@ -67,9 +80,20 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
 
     let Args { hold_ms, lease_ms, lease_margin_ms: margin_ms, .. } = args;
     let terms = Terms { hold_ms, lease_ms, margin_ms }.check()?;
-    let token = |variable| std::env::var(variable).ok();
-    let tokens =
-        EdgeTokens::new(token(TOKEN_VARIABLE).as_deref(), token(PREVIOUS_TOKEN_VARIABLE).as_deref())?;
+    let secret = |variable| std::env::var(variable).ok();
+    let settings = Settings {
+        tokens: EdgeTokens::new(
+            secret(TOKEN_VARIABLE).as_deref(),
+            secret(PREVIOUS_TOKEN_VARIABLE).as_deref(),
+        )?,
+        terms,
+        public_url: args.public_url,
+        api_url: args.api_url,
+        trusted_proxies: args.trusted_proxies,
+        audit_kept: (args.audit_retention_days > 0).then(|| DAY.saturating_mul(args.audit_retention_days)),
+        shutdown_delay: Duration::from_millis(args.shutdown_delay_ms),
+        webhook: Endpoint::new(secret(URL_VARIABLE).as_deref(), secret(SECRET_VARIABLE).as_deref())?,
+    };
     let server = Server::bind(
         Listen { setting: "--listen (LISTEN)", address: args.listen },
         Listen { setting: "--edge-listen (EDGE_LISTEN)", address: args.edge_listen },
@@ -78,7 +102,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
     let database = Database::open(database_url).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async move {
+    let told_to_end = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -87,15 +111,13 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
 
     if let Some(link) = links::create_first(&database).await? {
         let base =
-            args.public_url.as_ref().map_or_else(|| server.public_base(), |url| Ok(url.to_string()))?;
+            settings.public_url.as_ref().map_or_else(|| server.public_base(), |url| Ok(url.to_string()))?;
         print_line(&format!(
             "There is no user yet. The first admin begins here, once:\n\n  {base}{}\n",
             link.path()
         ))?;
     }
-    let audit_kept = (args.audit_retention_days > 0).then(|| DAY.saturating_mul(args.audit_retention_days));
-    let settings = Settings { terms, tokens, public_url: args.public_url, api_url: args.api_url, audit_kept };
-    Ok(server.run(database, settings, shutdown).await?)
+    Ok(server.run(database, settings, told_to_end).await?)
 }
 
 /// Logs JSON lines to standard error.
@@ -106,6 +128,8 @@ fn start_log() -> Result<(), CliError> {
         .json()
         .flatten_event(true)
         .with_current_span(false)
+        // Where a line cannot be written, neither can the news of that; and trying to would end the task.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_env_filter(filter)
         .init();

@@ -13,6 +13,7 @@ use crate::invalid::Invalid;
 use crate::keys::KeyError;
 use crate::links::LinkError;
 use crate::management_tokens::TokenError;
+use crate::metrics::METRICS;
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -86,6 +87,7 @@ impl ApiError {
 
     /// 503: the database does not do its work. What it said is for the log alone.
     pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
+        METRICS.database_failed();
         tracing::error!(error = %error, "the database failed");
         let detail = "The key service is unavailable.";
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "unavailable", detail);

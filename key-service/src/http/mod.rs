@@ -1,6 +1,8 @@
-//! What both listeners' HTTP has in common: bearer tokens, error bodies, JSON bodies, query parameters, the request log.
+//! What both listeners' HTTP has in common: where requests come from, bearer tokens, error bodies, JSON bodies, query
+//! parameters, the request log.
 
 pub(crate) mod bearer;
+pub(crate) mod client_address;
 pub(crate) mod error;
 pub(crate) mod fields;
 pub(crate) mod params;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::write::Write;
 use super::{Database, digest, keys, leases, revision};
 use crate::leases::{History, Leases, Ledger, Position, Registration, Touched};
+use crate::metrics::METRICS;
 use crate::verdicts;
 
 /// The database as one sync, one question or one change uses it.
@@ -56,6 +57,7 @@ impl Ledger for DatabaseLedger {
     }
 
     async fn news(&self, beyond: &Position, at_most: Duration) {
+        let _holding = METRICS.holding();
         self.database.news.beyond(beyond.revision, at_most, self.database.pool()).await;
     }
 

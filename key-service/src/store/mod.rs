@@ -15,6 +15,7 @@ use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 pub(crate) mod audit;
 mod filter;
+mod health;
 pub(crate) mod keys;
 mod leases;
 mod ledger;
@@ -24,6 +25,7 @@ mod news;
 mod recorder;
 mod revision;
 pub(crate) mod sessions;
+pub(crate) mod state;
 pub(crate) mod upkeep;
 pub(crate) mod users;
 pub(crate) mod verdicts;
@@ -148,14 +150,6 @@ impl Database {
         Ok(Database { read_pool, write_pool, record_pool, turns, recorder, news: Arc::default() })
     }
 
-    /// Whether the database answers now.
-    ///
-    /// # Errors
-    /// What the database said instead.
-    pub async fn ping(&self) -> sqlx::Result<()> {
-        revision::current(&self.read_pool).await.map(drop)
-    }
-
     /// For reading.
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.read_pool
@@ -213,6 +207,12 @@ fn connections(most: u32, more: &'static str) -> AnyPoolOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A file does not hang up.
         .test_before_acquire(false)
+        // Where a commit fails, for want of space say, SQLite ends the transaction and sqlx does not notice: every
+        // later one on that connection would fail.
+        .before_acquire(|connection, _| {
+            let is_free = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_free) })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 set_up(connection).await?;

@@ -71,6 +71,7 @@ async fn write_groups(
             group.add(entry);
         }
         let outcome = group.write(&pool).await.map_err(Arc::new);
+        turn.note(outcome.is_ok());
         drop(turn);
         if outcome.is_ok() {
             recorded.send_replace(());

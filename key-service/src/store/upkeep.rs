@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Database, audit, leases, links, revision};
+use super::{Database, audit, leases, links, revision, webhooks};
+use crate::metrics::METRICS;
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long messages to the webhook are kept that nobody tries to deliver: those that are tried are given up before.
+const DELIVERABLE_FOR: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// Does it at once, and then again and again. Audit entries are kept for `audit_kept`; without it for good.
 pub(crate) async fn run(database: Database, audit_kept: Option<Duration>) {
@@ -13,6 +17,7 @@ pub(crate) async fn run(database: Database, audit_kept: Option<Duration>) {
     loop {
         interval.tick().await;
         if let Err(error) = forget_the_old(&database, audit_kept).await {
+            METRICS.database_failed();
             tracing::warn!(%error, "what is out of date could not be removed");
         }
     }
@@ -27,5 +32,10 @@ async fn forget_the_old(database: &Database, audit_kept: Option<Duration>) -> sq
         let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX / 2);
         audit::prune(write.connection(), kept_ms).await?;
     }
-    write.commit().await
+    let forgotten = webhooks::remove_older(write.connection(), DELIVERABLE_FOR).await?;
+    write.commit().await?;
+    if forgotten > 0 {
+        tracing::warn!(forgotten, "messages for the webhook were never delivered and are forgotten");
+    }
+    Ok(())
 }

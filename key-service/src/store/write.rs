@@ -1,6 +1,7 @@
 //! Transactions that may write: one at a time, first come, first served.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -8,20 +9,46 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// On SQLite a transaction that reads first and writes later fails when another one wrote in between.
 pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 
+/// For how long the outcome of a write tells whether writing works.
+const TELLS_FOR: Duration = Duration::from_secs(1);
+
 /// The right to write, of which a process has one. Whoever finds SQLite's own lock taken sleeps, up to a tenth of a
 /// second at a time, and has no place in a queue; so only other processes shall meet there.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turns(Arc<Mutex<()>>);
+pub(super) struct Turns {
+    right: Arc<Mutex<()>>,
+    /// When somebody last wrote, or could not.
+    last: Arc<std::sync::Mutex<Option<(Instant, bool)>>>,
+}
 
 /// The right to write, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
+    turns: Turns,
     _guard: OwnedMutexGuard<()>,
 }
 
 impl Turns {
     pub(super) async fn take(&self) -> Turn {
-        Turn { _guard: self.0.clone().lock_owned().await }
+        Turn { turns: self.clone(), _guard: self.right.clone().lock_owned().await }
+    }
+
+    /// Whether writing works, if that was seen just now.
+    pub(super) fn work(&self) -> Option<bool> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.filter(|(at, _)| at.elapsed() < TELLS_FOR).map(|(_, worked)| worked)
+    }
+
+    /// Remembers whether a write worked.
+    pub(super) fn note(&self, worked: bool) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), worked));
+    }
+}
+
+impl Turn {
+    /// Remembers whether the write of this turn worked.
+    pub(super) fn note(&self, worked: bool) {
+        self.turns.note(worked);
     }
 }
 
@@ -30,14 +57,16 @@ impl Turns {
 pub(crate) struct Write {
     // In this order: the transaction ends before the turn does.
     transaction: Transaction<'static, Any>,
-    _turn: Turn,
+    turn: Turn,
 }
 
 impl Write {
     /// Begins one, and makes it the only such one at once.
     pub(super) async fn begin(pool: &AnyPool, turns: &Turns) -> sqlx::Result<Self> {
         let turn = turns.take().await;
-        Ok(Write { transaction: pool.begin_with(BEGIN_WRITE).await?, _turn: turn })
+        let begun = pool.begin_with(BEGIN_WRITE).await;
+        let transaction = begun.inspect_err(|_| turn.note(false))?;
+        Ok(Write { transaction, turn })
     }
 
     /// Where its statements run.
@@ -46,7 +75,9 @@ impl Write {
     }
 
     pub(crate) async fn commit(self) -> sqlx::Result<()> {
-        self.transaction.commit().await
+        let done = self.transaction.commit().await;
+        self.turn.note(done.is_ok());
+        done
     }
 
     pub(crate) async fn rollback(self) -> sqlx::Result<()> {

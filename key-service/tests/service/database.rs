@@ -15,8 +15,23 @@ impl Service {
         assert_ne!(sqlx::query(update).execute(&self.sqlite().await).await.unwrap().rows_affected(), 0);
     }
 
+    /// Breaks the database: changes what no row tells.
+    pub(crate) async fn alter_tables(&self, statement: &'static str) {
+        sqlx::query(statement).execute(&self.sqlite().await).await.unwrap();
+    }
+
+    /// Keeps everybody else from writing until it is dropped.
+    pub(crate) async fn lock(&self) -> sqlx::Transaction<'static, sqlx::Sqlite> {
+        self.sqlite().await.begin_with("BEGIN IMMEDIATE").await.unwrap()
+    }
+
     /// What the database answers to a question for a number.
     pub(crate) async fn number(&self, question: &'static str) -> i64 {
+        sqlx::query_scalar(question).fetch_one(&self.sqlite().await).await.unwrap()
+    }
+
+    /// What the database answers to a question for a text.
+    pub(crate) async fn text(&self, question: &'static str) -> String {
         sqlx::query_scalar(question).fetch_one(&self.sqlite().await).await.unwrap()
     }
 

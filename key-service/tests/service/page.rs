@@ -186,9 +186,13 @@ async fn a_write_from_another_site_is_refused_with_a_page() {
 async fn errors_are_pages_for_people_and_json_for_programs() {
     let (service, demo, _) = Service::with_users().await;
     let tab = Tab::of(&demo);
-    for (path, status) in
-        [("/nowhere", 404), ("/account/keys/none", 404), ("/assets/x.css", 404), ("/sign-out", 405)]
-    {
+    for (path, status) in [
+        ("/nowhere", 404),
+        ("/edge/v1/verify", 404),
+        ("/account/keys/none", 404),
+        ("/assets/x.css", 404),
+        ("/sign-out", 405),
+    ] {
         let shown = tab.get(path).await;
         assert_eq!(shown.status, status, "{path}");
         assert!(shown.has(&format!("Error {status}")) && shown.has("<h1>"), "{path}");

@@ -19,6 +19,8 @@ pub(crate) const DEMO: &str = "demo@example.com";
 pub(crate) const OTHER: &str = "other@example.com";
 pub(crate) const ADMIN: &str = "admin@example.com";
 
+const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"];
+
 /// A folder with a database, and the program's way to it.
 #[derive(Clone)]
 pub(crate) struct Site {
@@ -98,8 +100,22 @@ impl Site {
     }
 
     pub(crate) fn serve_with(self, set: impl FnOnce(&mut Command) -> &mut Command) -> Service {
+        let command = self.command(&SERVE);
+        self.spawn(command, set)
+    }
+
+    /// Serves, started by a line of shell that finds the program and its arguments in `"$0" "$@"`.
+    pub(crate) fn serve_through(self, line: &str) -> Service {
+        let program = self.command(&SERVE);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]).arg(program.get_program()).args(program.get_args());
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.dir.path());
+        self.spawn(command, |command| command)
+    }
+
+    fn spawn(self, mut command: Command, set: impl FnOnce(&mut Command) -> &mut Command) -> Service {
         let log = self.dir.path().join("log");
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"]);
         command.env("EDGE_TOKEN", TOKEN).env("EDGE_TOKEN_PREVIOUS", PREVIOUS_TOKEN);
         let printed = fs::File::create(self.dir.path().join("printed")).unwrap();
         set(&mut command).stdin(Stdio::null()).stdout(printed).stderr(fs::File::create(&log).unwrap());
@@ -200,6 +216,11 @@ impl Service {
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the end, and returns the exit code.

@@ -168,11 +168,15 @@ async fn a_malformed_sync_gets_a_detail_and_no_lease() {
 }
 
 #[tokio::test]
-async fn frequent_requests_of_edges_are_not_logged() {
+async fn frequent_requests_are_not_logged() {
     let (service, ..) = Service::with_users().await;
     Edge::subscribed(&service, "e").await;
     service.verify(&[]).await;
-    assert_eq!(read(client().get(format!("{}/healthz", service.edge))).await.0, 200);
+    service.scrape().await;
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/else", 404)] {
+        assert_eq!(read(client().get(format!("{}{path}", service.edge))).await.0, status);
+    }
     let log = service.log_text();
-    assert!(log.contains("/healthz") && !log.contains("/edge/v1/"), "{log}");
+    assert_eq!(log.matches(r#""message":"answered""#).count(), 1, "{log}");
+    assert!(log.contains(r#""route":"(none)""#), "{log}");
 }

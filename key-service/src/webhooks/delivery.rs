@@ -1,0 +1,70 @@
+//! Delivers what is due, one message after the other, while the service runs.
+
+use std::time::Duration;
+
+use super::schedule::{MAX_ATTEMPTS, wait_before};
+use super::{Endpoint, store};
+use crate::clock::Timestamp;
+use crate::metrics::{METRICS, WebhookAttempt};
+use crate::store::Database;
+use crate::store::webhooks::Delivery;
+
+/// How often it is looked whether something is due.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Delivers again and again.
+pub(crate) async fn run(database: Database, endpoint: Endpoint) {
+    loop {
+        match deliver_one(&database, &endpoint).await {
+            Ok(true) => {}
+            Ok(false) => tokio::time::sleep(POLL).await,
+            Err(error) => {
+                METRICS.database_failed();
+                tracing::error!(%error, "what is to be delivered to the webhook could not be read or written");
+                tokio::time::sleep(POLL).await;
+            }
+        }
+    }
+}
+
+/// Tries to deliver what has been due longest; `false` if nothing is due.
+async fn deliver_one(database: &Database, endpoint: &Endpoint) -> sqlx::Result<bool> {
+    let Some(delivery) = store::take(database, |attempt| wait_before(attempt, random())).await? else {
+        return Ok(false);
+    };
+    let Delivery { id, kind, payload, attempts } = delivery;
+    let attempt = match endpoint.send(&id, payload, Timestamp::now()).await {
+        Ok(()) => {
+            tracing::info!(id, kind, attempts, "delivered to the webhook");
+            WebhookAttempt::Delivered
+        }
+        Err(error) if attempts >= MAX_ATTEMPTS => {
+            tracing::error!(id, kind, attempts, error = %chain(&error), "the webhook never took it; given up");
+            WebhookAttempt::GivenUp
+        }
+        Err(error) => {
+            tracing::warn!(id, kind, attempts, error = %chain(&error), "the webhook did not take it");
+            WebhookAttempt::Failed
+        }
+    };
+    METRICS.webhook_attempt(attempt);
+    if !matches!(attempt, WebhookAttempt::Failed) {
+        store::remove(database, &id).await?;
+    }
+    Ok(true)
+}
+
+/// Without randomness, all that failed together comes back together.
+fn random() -> u8 {
+    let mut byte = [0];
+    getrandom::fill(&mut byte).map_or(0, |()| byte[0])
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}

@@ -1,0 +1,189 @@
+//! Where messages go, and how one is sent there.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, Uri, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+use sha2::Sha256;
+use tokio::time::error::Elapsed;
+
+use crate::clock::Timestamp;
+
+/// The environment variable of the address. Such an address can be as good as a password.
+pub const URL_VARIABLE: &str = "LEAK_WEBHOOK_URL";
+
+/// The environment variable of the secret that messages are signed with.
+pub const SECRET_VARIABLE: &str = "LEAK_WEBHOOK_SECRET";
+
+/// What the text of a secret begins with.
+const SECRET_PREFIX: &str = "whsec_";
+
+/// How many bytes a secret has.
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// A receiver that has not answered by then has failed.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The operator's webhook.
+#[derive(Clone)]
+pub struct Endpoint {
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    url: Uri,
+    secret: Vec<u8>,
+}
+
+/// Why the settings of the webhook cannot be used. Its texts do not show them.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// The address is not one.
+    #[error("{URL_VARIABLE}: write https:// or http://, a host and a path; no user and password")]
+    Url,
+    /// There is only one of the two.
+    #[error("{0} is not set; the webhook takes both {URL_VARIABLE} and {SECRET_VARIABLE}")]
+    Missing(&'static str),
+    /// The secret has another form.
+    #[error(
+        "{SECRET_VARIABLE}: write {SECRET_PREFIX} and the Base64 of {} to {} random bytes",
+        SECRET_BYTES.start(),
+        SECRET_BYTES.end()
+    )]
+    Secret,
+    /// The system has no certificates of authorities.
+    #[error("{URL_VARIABLE}: cannot tell whom to trust: {0}")]
+    Authorities(#[from] std::io::Error),
+}
+
+/// Why a message was not taken. Its texts do not show the address.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("it answered {0}")]
+    Answer(StatusCode),
+    #[error("it did not answer within {} s", TIMEOUT.as_secs())]
+    Timeout(#[from] Elapsed),
+    #[error("the connection failed")]
+    Connection(#[from] legacy::Error),
+    #[error("the request cannot be made")]
+    Request(#[from] axum::http::Error),
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Reads the two settings; `None` if neither is there. An empty one is as good as none.
+    ///
+    /// # Errors
+    /// See [`EndpointError`].
+    pub fn new(url: Option<&str>, secret: Option<&str>) -> Result<Option<Self>, EndpointError> {
+        let filled = |text: Option<_>| text.filter(|text: &&str| !text.is_empty());
+        let (url, secret) = match (filled(url), filled(secret)) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => return Err(EndpointError::Missing(URL_VARIABLE)),
+            (Some(_), None) => return Err(EndpointError::Missing(SECRET_VARIABLE)),
+            (Some(url), Some(secret)) => (url, secret),
+        };
+        let url: Uri = url.parse().map_err(|_| EndpointError::Url)?;
+        let has_user = url.authority().is_none_or(|authority| authority.as_str().contains('@'));
+        let is_https = match url.scheme_str() {
+            Some("https") if !has_user => true,
+            Some("http") if !has_user => false,
+            _ => return Err(EndpointError::Url),
+        };
+        let secret = secret.strip_prefix(SECRET_PREFIX).and_then(|text| STANDARD.decode(text).ok());
+        let secret = secret.filter(|secret| SECRET_BYTES.contains(&secret.len()));
+        let secret = secret.ok_or(EndpointError::Secret)?;
+        let connector = HttpsConnectorBuilder::new();
+        let connector = match is_https {
+            true => connector.with_provider_and_native_roots(ring::default_provider())?,
+            // A system without certificates will do.
+            false => connector.with_tls_config(trusting_nobody()?),
+        };
+        let connector = connector.https_or_http().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Some(Endpoint { client, url, secret }))
+    }
+
+    /// Sends a message once. Any answer but a success, a redirect too, is a failure.
+    ///
+    /// # Errors
+    /// The receiver did not take it.
+    pub(super) async fn send(&self, id: &str, body: String, now: Timestamp) -> Result<(), SendError> {
+        let at_s = now.unix_ms() / 1_000;
+        let request = Request::post(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("key-service/", env!("CARGO_PKG_VERSION")))
+            .header("webhook-id", id)
+            .header("webhook-timestamp", at_s)
+            .header("webhook-signature", signature(&self.secret, id, at_s, &body))
+            .body(Body::from(body))?;
+        let status = tokio::time::timeout(TIMEOUT, self.client.request(request)).await??.status();
+        if status.is_success() { Ok(()) } else { Err(SendError::Answer(status)) }
+    }
+}
+
+fn trusting_nobody() -> std::io::Result<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(ring::default_provider().into());
+    let config = config.with_safe_default_protocol_versions().map_err(std::io::Error::other)?;
+    Ok(config.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+/// The signature of a message at one attempt, as <https://www.standardwebhooks.com> specifies it.
+fn signature(secret: &[u8], id: &str, at_s: i64, body: &str) -> String {
+    // HMAC takes keys of every length; the error is that of algorithms that do not.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
+    mac.update(format!("{id}.{at_s}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    /// The example of the specification's reference libraries.
+    #[test]
+    fn a_message_is_signed_as_others_sign_it() {
+        let secret = STANDARD.decode(&SECRET[6..]).unwrap();
+        let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+        let signed = signature(&secret, id, 1_614_265_330, r#"{"test": 2432232314}"#);
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_refused_by_name_and_not_shown() {
+        let refused = |url, secret| Endpoint::new(url, secret).unwrap_err().to_string();
+        let url = Some("https://hooks.example.com/hidden");
+        for (said, named) in [
+            (refused(url, None), SECRET_VARIABLE),
+            (refused(None, Some(SECRET)), URL_VARIABLE),
+            (refused(Some("hooks.example.com/hidden"), Some(SECRET)), URL_VARIABLE),
+            (refused(Some("file:///hidden"), Some(SECRET)), URL_VARIABLE),
+            (refused(url, Some("hidden")), SECRET_VARIABLE),
+            (refused(url, Some("whsec_aGlkZGVu")), SECRET_VARIABLE),
+            (refused(url, Some("whsec_hidden!")), SECRET_VARIABLE),
+        ] {
+            assert!(said.contains(named) && !said.contains("hidden"), "{said}");
+        }
+        assert!(Endpoint::new(None, Some("")).unwrap().is_none());
+    }
+
+    #[test]
+    fn nothing_of_an_endpoint_is_shown() {
+        let endpoint = Endpoint::new(Some("http://127.0.0.1/hidden"), Some(SECRET)).unwrap().unwrap();
+        assert_eq!(format!("{endpoint:?}"), "Endpoint { .. }");
+    }
+}

@@ -1,0 +1,67 @@
+//! Where a request came from: whose word counts for it.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::support::{Service, Site, client};
+
+/// Tries to log in, through proxies that wrote this.
+async fn try_from(service: &Service, forwarded_for: &[&str], email: &str) -> StatusCode {
+    let body = json!({"email": email, "password": "wrong"});
+    let mut request = client().post(format!("{}/api/login/", service.public)).json(&body);
+    for field in forwarded_for {
+        request = request.header("x-forwarded-for", *field);
+    }
+    request.send().await.unwrap().status()
+}
+
+/// Where such a try came from, as the audit log has it.
+async fn address(service: &Service, forwarded_for: &[&str]) -> String {
+    assert_eq!(try_from(service, forwarded_for, "somebody@example.com").await, 401);
+    service.text("SELECT address FROM audit_log ORDER BY id DESC LIMIT 1").await
+}
+
+fn behind_proxies() -> Service {
+    Site::empty().serve_with(|command| command.env("TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8,192.0.2.5"))
+}
+
+#[tokio::test]
+async fn an_untrusted_peers_header_is_ignored() {
+    let nobody = Site::empty().serve();
+    assert_eq!(address(&nobody, &["198.51.100.7"]).await, "127.0.0.1");
+    let others = Site::empty().serve_with(|command| command.env("TRUSTED_PROXIES", "10.0.0.0/8"));
+    assert_eq!(address(&others, &["198.51.100.7"]).await, "127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_tells_the_client_and_the_client_cannot_put_itself_elsewhere() {
+    let service = behind_proxies();
+    assert_eq!(address(&service, &["198.51.100.7"]).await, "198.51.100.7");
+    assert_eq!(address(&service, &["203.0.113.9, 198.51.100.7, 10.1.2.3"]).await, "198.51.100.7");
+    assert_eq!(address(&service, &["203.0.113.9", "198.51.100.7", "192.0.2.5"]).await, "198.51.100.7");
+    assert_eq!(address(&service, &["nonsense, 198.51.100.7"]).await, "198.51.100.7");
+    assert_eq!(address(&service, &["198.51.100.7, nonsense"]).await, "127.0.0.1", "malformed: the peer");
+    assert_eq!(address(&service, &[]).await, "127.0.0.1");
+}
+
+#[tokio::test]
+async fn two_clients_behind_one_trusted_proxy_have_limits_of_their_own() {
+    let service = behind_proxies();
+    let mut tries = 0;
+    // More come back each second while passwords are hashed.
+    while try_from(&service, &["198.51.100.1"], &format!("user{tries}@example.com")).await == 401 {
+        tries += 1;
+        assert!(tries < 600, "no limit");
+    }
+    assert!(tries >= 60, "{tries}");
+    assert_eq!(try_from(&service, &["198.51.100.2"], "another@example.com").await, 401);
+}
+
+#[test]
+fn what_is_no_proxy_is_refused_by_the_settings_name() {
+    let site = Site::empty();
+    let output = site.command(&["serve", "--trusted-proxies", "10.0.0.0/8,proxy.example"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("--trusted-proxies") && said.contains("proxy.example"), "{said}");
+}

@@ -1,0 +1,170 @@
+//! Messages to the operator's webhook: signed, delivered once, and never lost.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::support::{Service, Site, text};
+use crate::webhook_receiver::{HIDDEN_PATH, Received, Receiver, SECRET, enqueue};
+
+/// Whether nothing is left to deliver.
+const EMPTY: &str = "SELECT COUNT(*) = 0 FROM webhook_deliveries";
+
+/// Lets the time pass until the next attempt.
+async fn make_due(service: &Service) {
+    service.alter("UPDATE webhook_deliveries SET next_attempt_at = 0").await;
+}
+
+fn header<'a>(message: &'a Received, name: &str) -> &'a str {
+    message.headers[name].to_str().unwrap()
+}
+
+/// Checks a message as its receiver has to.
+fn assert_signed(message: &Received) {
+    let at_s: u64 = header(message, "webhook-timestamp").parse().unwrap();
+    let now_s = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    assert!(now_s.abs_diff(at_s) < 60, "{at_s}");
+    let secret = STANDARD.decode(SECRET.strip_prefix("whsec_").unwrap()).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap();
+    mac.update(format!("{}.{at_s}.{}", header(message, "webhook-id"), message.body).as_bytes());
+    let signature = header(message, "webhook-signature").strip_prefix("v1,").unwrap();
+    mac.verify_slice(&STANDARD.decode(signature).unwrap()).unwrap();
+    assert_eq!(header(message, "content-type"), "application/json");
+}
+
+#[tokio::test]
+async fn a_message_is_signed_and_delivered_once() {
+    let receiver = Receiver::start(&[204]).await;
+    let service = Site::empty().serve_with(receiver.settings());
+    enqueue(&service).await;
+    let message = receiver.next().await;
+    assert_signed(&message);
+    assert_eq!(header(&message, "webhook-id"), "msg_1");
+    assert_eq!(message.body, r#"{"type":"key.leaked","data":{"label":"é"}}"#);
+    service.until(EMPTY).await;
+    assert!(receiver.is_left_alone().await);
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value(r#"key_service_webhook_attempts_total{outcome="delivered"}"#), 1.0);
+}
+
+#[tokio::test]
+async fn a_leak_is_told_in_the_transaction_that_ends_the_key() {
+    let receiver = Receiver::start(&[204]).await;
+    let (service, demo, _) = Service::with_users_and(receiver.settings()).await;
+    let key = demo.new_key("leaked", &["*"]).await;
+    service.alter("UPDATE users SET is_admin = 1 WHERE email = 'demo@example.com'").await;
+    let report = json!({"values": [text(&key, "value")], "source": "a test"});
+    assert_eq!(demo.post("/api/leaked_keys/", report).await.0, 200);
+    let message = receiver.next().await;
+    assert_signed(&message);
+    assert!(header(&message, "webhook-id").starts_with("msg_"));
+    let body: Value = serde_json::from_str(&message.body).unwrap();
+    assert_eq!((&body["type"], &body["data"]["key_id"]), (&"key.leaked".into(), &key["id"]));
+    assert!(body["timestamp"].as_str().unwrap().ends_with('Z'), "{body}");
+    assert!(!message.body.contains(text(&key, "value")));
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_or_redirected_is_sent_again_later() {
+    let receiver = Receiver::start(&[500, 307, 200]).await;
+    let service = Site::empty().serve_with(receiver.settings());
+    enqueue(&service).await;
+    let first = receiver.next().await;
+    let waits =
+        "SELECT attempts = 1 AND next_attempt_at - created_at BETWEEN 4000 AND 9000 FROM webhook_deliveries";
+    service.until(waits).await;
+    assert!(receiver.is_left_alone().await, "not at once");
+    make_due(&service).await;
+    receiver.next().await;
+    service.until("SELECT attempts = 2 FROM webhook_deliveries").await;
+    make_due(&service).await;
+    let last = receiver.next().await;
+    assert_signed(&last);
+    assert_eq!(header(&last, "webhook-id"), header(&first, "webhook-id"), "so that receivers know it");
+    service.until(EMPTY).await;
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value(r#"key_service_webhook_attempts_total{outcome="failed"}"#), 2.0);
+}
+
+#[tokio::test]
+async fn a_message_survives_a_receiver_that_is_away_and_a_restart() {
+    let receiver = Receiver::start(&[]).await;
+    let service = Site::empty().serve_with(receiver.settings());
+    enqueue(&service).await;
+    receiver.next().await;
+    // Killed while the receiver had the message and had not answered.
+    let receiver = Receiver::start(&[200]).await;
+    let service = service.restart(receiver.settings());
+    make_due(&service).await;
+    assert_signed(&receiver.next().await);
+    service.until(EMPTY).await;
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_takes_is_given_up_and_logged() {
+    let receiver = Receiver::start(&[500]).await;
+    let service = Site::empty().serve_with(|command| command);
+    enqueue(&service).await;
+    service.alter("UPDATE webhook_deliveries SET attempts = 13").await;
+    let service = service.restart(receiver.settings());
+    receiver.next().await;
+    service.until(EMPTY).await;
+    assert!(service.log_text().contains("given up"));
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value(r#"key_service_webhook_attempts_total{outcome="given_up"}"#), 1.0);
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_holds_nothing_up() {
+    let receiver = Receiver::start(&[]).await;
+    let (service, demo, _) = Service::with_users_and(receiver.settings()).await;
+    enqueue(&service).await;
+    receiver.next().await;
+    let begun = std::time::Instant::now();
+    let key = demo.new_key("meanwhile", &["*"]).await;
+    assert_eq!(demo.delete(&crate::scripted_edge::path(&key)).await.0, 200);
+    assert!(begun.elapsed() < crate::scripted_edge::SOON);
+    assert_eq!(service.scrape().await.value("key_service_webhook_deliveries_pending"), 1.0);
+}
+
+#[tokio::test]
+async fn neither_the_secret_nor_the_address_is_logged() {
+    let receiver = Receiver::start(&[500, 200]).await;
+    let settings = receiver.settings();
+    let service = Site::empty().serve_with(|command| settings(command.env("RUST_LOG", "trace")));
+    enqueue(&service).await;
+    receiver.next().await;
+    service.until("SELECT attempts = 1 FROM webhook_deliveries").await;
+    make_due(&service).await;
+    receiver.next().await;
+    service.until(EMPTY).await;
+    // An address that nobody listens at, too.
+    let service = service.restart(|command| {
+        let nowhere = format!("http://127.0.0.1:9{HIDDEN_PATH}");
+        command.env("RUST_LOG", "trace").env("LEAK_WEBHOOK_URL", nowhere).env("LEAK_WEBHOOK_SECRET", SECRET)
+    });
+    enqueue(&service).await;
+    service.until("SELECT attempts = 1 FROM webhook_deliveries").await;
+    while !service.log_text().contains("did not take it") {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let log = service.log_text();
+    for secret in [HIDDEN_PATH, SECRET, &SECRET[6..], "MfKQ9r8GKYqr"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+#[test]
+fn half_a_setting_is_refused_by_name() {
+    let output = Site::empty()
+        .command(&["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"])
+        .env("EDGE_TOKEN", crate::support::TOKEN)
+        .env("LEAK_WEBHOOK_URL", "https://hooks.example.com/hidden")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("LEAK_WEBHOOK_SECRET is not set") && !said.contains("hidden"), "{said}");
+}
