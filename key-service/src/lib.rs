@@ -7,7 +7,7 @@
 //! - [`transfer`] imports and exports keys, [`backup`] copies the database, [`scan`] finds keys where they should not
 //!   be;
 //! - `store` holds all SQL;
-//! - [`api`] is the public listener, [`edge_api`] the edges' one, [`server`] runs both;
+//! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both;
 //! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
 //! - [`cli`] is the command line.
 
@@ -29,6 +29,7 @@ pub mod leases;
 pub mod links;
 pub mod management_tokens;
 mod metrics;
+mod page;
 pub mod paging;
 pub mod passwords;
 mod readiness;

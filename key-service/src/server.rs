@@ -58,6 +58,8 @@ pub struct Settings {
     pub tokens: EdgeTokens,
     /// The address under which browsers reach the public listener.
     pub public_url: Option<PublicUrl>,
+    /// The address of the API that the keys are for, as the page shows it.
+    pub api_url: Option<PublicUrl>,
     /// Whose word counts for where a request came from.
     pub trusted_proxies: TrustedProxies,
     /// How long entries of the audit log are kept; without it for good.
@@ -126,8 +128,16 @@ impl Server {
         settings: Settings,
         mut told_to_end: impl AsyncFnMut(),
     ) -> Result<(), ServerError> {
-        let Settings { tokens, terms, public_url, trusted_proxies, audit_kept, shutdown_delay, webhook } =
-            settings;
+        let Settings {
+            tokens,
+            terms,
+            public_url,
+            api_url,
+            trusted_proxies,
+            audit_kept,
+            shutdown_delay,
+            webhook,
+        } = settings;
         database.announce_leases(terms.lasts_ms()).await?;
         // The addresses tell the port where the setting left it to the system.
         let (public, edge) = (self.public.local_addr()?, self.edge.local_addr()?);
@@ -141,7 +151,7 @@ impl Server {
         let (stop, stopping) = watch::channel(());
         let public = serve(
             self.public,
-            api::router(database.clone(), terms, public_url, trusted_proxies),
+            api::router(database.clone(), terms, public_url, api_url, trusted_proxies),
             MAX_PUBLIC_CONNECTIONS,
             stopping.clone(),
         );

@@ -18,7 +18,7 @@ use crate::keys::Owner;
 use crate::management_tokens::{self, Reach, TOKEN_PREFIX};
 
 /// Where a request came from, before it is known whose it is.
-pub(super) struct Visitor(pub(super) Actor);
+pub(crate) struct Visitor(pub(crate) Actor);
 
 impl<S: Sync> FromRequestParts<S> for Visitor {
     type Rejection = ApiError;

@@ -21,16 +21,16 @@ const REMEMBERED: usize = 10_000;
 
 /// The tries made lately.
 #[derive(Debug)]
-pub(super) struct LoginLimits {
+pub(crate) struct LoginLimits {
     accounts: DefaultKeyedRateLimiter<KeyDigest>,
     addresses: DefaultKeyedRateLimiter<IpAddr>,
 }
 
 /// No further try now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wait {
+pub(crate) struct Wait {
     /// Seconds until the next one, at least 1.
-    pub(super) seconds: u64,
+    pub(crate) seconds: u64,
 }
 
 impl Default for LoginLimits {
@@ -44,14 +44,14 @@ impl Default for LoginLimits {
 
 impl LoginLimits {
     /// Counts a try from `address` to log in as `email`, which need not exist.
-    pub(super) fn admit(&self, address: Option<IpAddr>, email: &str) -> Result<(), Wait> {
+    pub(crate) fn admit(&self, address: Option<IpAddr>, email: &str) -> Result<(), Wait> {
         let by_address = address.map_or(Ok(()), |address| count(&self.addresses, &network(address)));
         let admitted = by_address.and_then(|()| self.admit_account(email));
         admitted.inspect_err(|_| METRICS.sign_in(SignIn::Throttled))
     }
 
     /// Counts a try for one account alone.
-    pub(super) fn admit_account(&self, email: &str) -> Result<(), Wait> {
+    pub(crate) fn admit_account(&self, email: &str) -> Result<(), Wait> {
         count(&self.accounts, &KeyDigest::of_value(&email.trim().to_lowercase()))
     }
 }

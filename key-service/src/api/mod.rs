@@ -1,4 +1,5 @@
-//! The public listener: accounts' sessions, and their personal API keys, in the shapes of PostHog's API.
+//! The public listener: accounts' sessions, and their personal API keys, in the shapes of PostHog's API. Beside it is
+//! the page.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Json, Router};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_sessions::SessionManagerLayer;
@@ -17,21 +18,22 @@ use crate::http::client_address::TrustedProxies;
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
 use crate::leases::Terms;
+use crate::page::{self, PageState};
 use crate::passwords::Passwords;
 use crate::store::Database;
 use crate::store::sessions::Sessions;
 
 mod bodies;
-mod caller;
+pub(crate) mod caller;
 mod leaked_keys;
 mod login;
-mod login_limits;
+pub(crate) mod login_limits;
 mod management_tokens;
 mod openapi;
 mod oversight;
 mod personal_api_keys;
-mod public_url;
-mod session;
+pub(crate) mod public_url;
+pub(crate) mod session;
 mod users;
 
 use login_limits::LoginLimits;
@@ -53,6 +55,7 @@ pub fn router(
     database: Database,
     terms: Terms,
     public_url: Option<PublicUrl>,
+    api_url: Option<PublicUrl>,
     proxies: TrustedProxies,
 ) -> Router {
     let log = RequestLog { listener: "public", at_debug: &[], proxies, terms };
@@ -63,9 +66,21 @@ pub fn router(
     if let Some(url) = &public_url {
         same_origin = url.trust(same_origin);
     }
+    let (passwords, limits) = (Passwords::default(), Arc::new(LoginLimits::default()));
+    let page = page::router(
+        PageState {
+            database: database.clone(),
+            passwords: passwords.clone(),
+            limits: limits.clone(),
+            public_url: public_url.clone(),
+            api_url,
+        },
+        same_origin.clone(),
+    );
     let same_origin = same_origin.with_rejection_response(|_: ProtectionError| {
         ApiError::permission_denied("Requests from other origins are not allowed.").into_response()
     });
+    let not_found = || async { StatusCode::NOT_FOUND };
 
     let mut document = openapi::begin();
     let mut router = Router::new();
@@ -82,19 +97,17 @@ pub fn router(
     let document = Arc::new(document);
     router = router.route("/api/openapi.json", get(async move || Json(document).into_response()));
     router
-        .fallback(|| async { StatusCode::NOT_FOUND })
+        .route("/api/", any(not_found))
+        .route("/api/{*rest}", any(not_found))
+        .layer(same_origin)
+        .layer(from_fn(complete_errors))
+        .with_state(ApiState { database, passwords, limits })
+        .merge(page)
         .layer(sessions)
         .layer(from_fn_with_state(public_url.map(Arc::new), public_url::relax_cookies_on_loopback))
-        .layer(same_origin)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn(complete_errors))
         .layer(map_response(keep_out_of_caches))
         .layer(from_fn_with_state(log, log_requests))
-        .with_state(ApiState {
-            database,
-            passwords: Passwords::default(),
-            limits: Arc::new(LoginLimits::default()),
-        })
 }
 
 /// Every operation of the API: what it is documented as, and its handler.
@@ -118,8 +131,9 @@ fn operations() -> [UtoipaMethodRouter<ApiState>; 15] {
     ]
 }
 
-/// An answer can hold a key's value, and always depends on who is logged in.
+/// An answer can hold a key's value, and depends on who is logged in, unless it says otherwise.
 async fn keep_out_of_caches(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -92,6 +92,16 @@ pub(super) async fn relax_cookies_on_loopback(
     response
 }
 
+/// The service's address as the browser that sent a request knows it.
+pub(crate) fn base(public_url: Option<&PublicUrl>, headers: &HeaderMap) -> String {
+    if let Some(url) = public_url {
+        return url.to_string();
+    }
+    let authority = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let is_plain = requested_host(&Uri::default(), headers).is_some_and(is_loopback);
+    format!("{}://{authority}", if is_plain { "http" } else { "https" })
+}
+
 /// The host that a request was sent to, without the port.
 fn requested_host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     if let Some(host) = uri.host() {
@@ -133,6 +143,18 @@ mod tests {
             assert_eq!(origin(text), Err(InvalidPublicUrl), "{text:?}");
         }
         assert_eq!(origin("https://user@a.example"), Err(InvalidPublicUrl));
+    }
+
+    #[test]
+    fn without_a_setting_the_address_is_where_the_request_went() {
+        let told = |host: &'static str| {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            base(None, &headers)
+        };
+        assert_eq!(told("127.0.0.1:8080"), "http://127.0.0.1:8080");
+        assert_eq!(told("keys.example.com"), "https://keys.example.com");
+        let url = "https://keys.example.com".parse().ok();
+        assert_eq!(base(url.as_ref(), &HeaderMap::new()), "https://keys.example.com");
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Login {
 }
 
 /// Makes the session the user's, under a new id: one that was known before the login is worth nothing after it.
-pub(super) async fn begin(session: &Session, user: &User, now: Timestamp) -> Result<(), ApiError> {
+pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Result<(), ApiError> {
     let login = Login {
         user_id: user.id.clone(),
         epoch: user.session_epoch,
@@ -60,7 +60,7 @@ pub(super) async fn begin(session: &Session, user: &User, now: Timestamp) -> Res
 }
 
 /// Ends the session here and in the database.
-pub(super) async fn end(session: &Session, database: &Database, by: Actor) -> Result<(), ApiError> {
+pub(crate) async fn end(session: &Session, database: &Database, by: Actor) -> Result<(), ApiError> {
     let user = user(session, database, Timestamp::now()).await?;
     session.flush().await?;
     if let Some(user) = user {
@@ -70,7 +70,7 @@ pub(super) async fn end(session: &Session, database: &Database, by: Actor) -> Re
 }
 
 /// The user whose session it is, if it still runs.
-pub(super) async fn user(
+pub(crate) async fn user(
     session: &Session,
     database: &Database,
     now: Timestamp,

@@ -40,6 +40,10 @@ pub(super) struct Args {
     #[arg(long, env = "PUBLIC_URL")]
     public_url: Option<PublicUrl>,
 
+    /// The address of the API that the keys are for, such as https://api.example.com; the page shows it
+    #[arg(long, env = "API_URL")]
+    api_url: Option<PublicUrl>,
+
     /// The proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     trusted_proxies: TrustedProxies,
@@ -84,6 +88,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         )?,
         terms,
         public_url: args.public_url,
+        api_url: args.api_url,
         trusted_proxies: args.trusted_proxies,
         audit_kept: (args.audit_retention_days > 0).then(|| DAY.saturating_mul(args.audit_retention_days)),
         shutdown_delay: Duration::from_millis(args.shutdown_delay_ms),

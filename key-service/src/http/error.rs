@@ -100,6 +100,16 @@ impl ApiError {
         Self::of_status(StatusCode::INTERNAL_SERVER_ERROR, &Method::GET)
     }
 
+    /// The status that is answered.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// After how many seconds to try again, if that is known.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
     /// The body for a status that some library chose.
     fn of_status(status: StatusCode, method: &Method) -> Self {
         let invalid = |code, detail: &str| Self::new(status, "invalid_request", code, detail);

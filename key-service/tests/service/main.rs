@@ -17,6 +17,7 @@ mod leaks;
 mod links;
 mod management_tokens;
 mod metrics;
+mod page;
 mod proxies;
 mod readiness;
 mod request_log;

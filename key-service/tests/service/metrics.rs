@@ -16,9 +16,9 @@ async fn requests_are_counted_by_their_route_and_nothing_that_a_client_sent() {
     demo.get(path(&key).trim_end_matches('/')).await;
     let value = key["value"].as_str().unwrap();
     demo.get(&format!("/api/personal_api_keys/{value}/")).await;
-    demo.get("/no/such/route?secret=7").await;
+    demo.request(Method::GET, "/no/such/route?secret=7").send().await.unwrap();
     let invented = Method::from_bytes(b"INVENTED").unwrap();
-    client().request(invented, &service.public).send().await.unwrap();
+    client().request(invented, format!("{}/no/such", service.public)).send().await.unwrap();
 
     let scrape = service.scrape().await;
     let labels = r#"listener="public",method="GET",route="/api/personal_api_keys/{id}""#;

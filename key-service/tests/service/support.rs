@@ -117,7 +117,8 @@ impl Site {
     fn spawn(self, mut command: Command, set: impl FnOnce(&mut Command) -> &mut Command) -> Service {
         let log = self.dir.path().join("log");
         command.env("EDGE_TOKEN", TOKEN).env("EDGE_TOKEN_PREVIOUS", PREVIOUS_TOKEN);
-        set(&mut command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+        let printed = fs::File::create(self.dir.path().join("printed")).unwrap();
+        set(&mut command).stdin(Stdio::null()).stdout(printed).stderr(fs::File::create(&log).unwrap());
         let mut child = command.spawn().unwrap();
 
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -234,6 +235,13 @@ impl Service {
 
     pub(crate) fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The path of the one-time link that the start printed.
+    pub(crate) fn first_link(&self) -> String {
+        let printed = fs::read_to_string(self.site.dir.path().join("printed")).unwrap();
+        let (_, secret) = printed.trim().split_once("/link/").unwrap();
+        format!("/link/{secret}")
     }
 
     pub(crate) async fn log_in(&self, email: &str, password: &str) -> Response {

@@ -1,0 +1,110 @@
+//! A new management token.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::accounts::{self, AccountError, User};
+use crate::api::public_url;
+use crate::clock::Timestamp;
+use crate::invalid::Invalid;
+use crate::key_fields;
+use crate::management_tokens::{self, NewToken, Reach};
+use crate::page::PageState;
+use crate::page::error::PageError;
+use crate::page::expiry::Expiry;
+use crate::page::form::{Form, Problems};
+use crate::page::frame::{Frame, Page, Place};
+use crate::page::value::{Command, ValuePage};
+use crate::page::visitor::Admin;
+
+#[derive(Template)]
+#[template(path = "admin/token_new.html")]
+struct NewTokenPage {
+    frame: Frame,
+    label: String,
+    is_for_all: bool,
+    /// The addresses as entered, one a line.
+    users: String,
+    expiry: Expiry,
+    problems: Problems,
+}
+
+impl NewTokenPage {
+    fn of(user: User, form: &Form, expiry: Expiry, problems: Problems) -> Page<Self> {
+        Page(NewTokenPage {
+            frame: Frame::of(user, Place::Tokens, "Create a token"),
+            label: form.text("label").to_owned(),
+            is_for_all: form.text("reach") == "all",
+            users: form.text("users").to_owned(),
+            expiry,
+            problems,
+        })
+    }
+}
+
+/// `GET /admin/tokens/new`.
+pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
+    NewTokenPage::of(user, &Form::parse(b""), Expiry::new(None), Problems::default()).into_response()
+}
+
+/// `POST /admin/tokens/new`: makes the token, and shows its value.
+pub(super) async fn submit(
+    Admin { user, by }: Admin,
+    State(state): State<PageState>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let expiry = Expiry::new(None).sent(&form);
+    let mut problems = Problems::default();
+    let label = problems.check(key_fields::label(form.text("label")));
+    let reach = reach(&state, &form).await?;
+    let reach = problems.check(reach);
+    let expires_at = problems.check(expiry.check(now));
+    let (Some(label), Some(reach), Some(expires_at)) = (label, reach, expires_at) else {
+        return Ok((StatusCode::BAD_REQUEST, NewTokenPage::of(user, &form, expiry, problems)).into_response());
+    };
+    let new = NewToken { label, reach, expires_at: expires_at.flatten() };
+    let (token, value) = management_tokens::create(&state.database, &by, new, now).await?;
+    let address = public_url::base(state.public_url.as_ref(), &headers) + "/api/keys/";
+    let page = ValuePage {
+        frame: Frame::of(user, Place::Tokens, "Store your new token"),
+        noun: "Token",
+        name: token.label,
+        value: value.reveal().to_owned(),
+        advice: "Copy it now, to where your automation finds it. Whoever has it manages the keys that it reaches.",
+        command: Some(Command::curl(value.reveal(), &address, "")),
+        old_value: None,
+        back: super::TOKENS.to_owned(),
+    };
+    Ok((StatusCode::CREATED, Page(page)).into_response())
+}
+
+/// Whose keys the token is to manage.
+async fn reach(state: &PageState, form: &Form) -> Result<Result<Reach, Invalid>, PageError> {
+    if form.text("reach") == "all" {
+        return Ok(Ok(Reach::All));
+    }
+    let mut ids = Vec::new();
+    for email in form.text("users").split([',', '\n']).map(str::trim).filter(|email| !email.is_empty()) {
+        match accounts::find_by_email(&state.database, email).await {
+            Ok(user) => ids.push(user.id),
+            Err(AccountError::NoSuchUser(_) | AccountError::Invalid(_)) => {
+                return Ok(Err(Invalid::input(
+                    "users",
+                    format!("There is no user with this address: {email}"),
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if ids.is_empty() {
+        return Ok(Err(Invalid::input(
+            "users",
+            "Enter the address of one user at least, or choose all users.",
+        )));
+    }
+    Ok(Ok(Reach::Users(ids)))
+}

@@ -1,0 +1,110 @@
+//! One user: permissions, whether let in, a link to choose a password with.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use protocol::ScopeSet;
+
+use crate::accounts::{self, User, UserPatch};
+use crate::api::public_url;
+use crate::audit::Actor;
+use crate::clock::Timestamp;
+use crate::links;
+use crate::page::PageState;
+use crate::page::error::PageError;
+use crate::page::form::{Form, Problems};
+use crate::page::frame::{Frame, Page, Place};
+use crate::page::moment::Moment;
+use crate::page::outcome::{self, Effect, OutcomePage};
+use crate::page::picker::Picker;
+use crate::page::value::ValuePage;
+use crate::page::visitor::Admin;
+
+#[derive(Template)]
+#[template(path = "admin/user.html")]
+struct UserPage {
+    frame: Frame,
+    user: User,
+    is_self: bool,
+    created: Moment,
+    picker: Picker,
+    problems: Problems,
+}
+
+/// `GET /admin/users/{id}`.
+pub(super) async fn show(
+    Admin { user: admin, .. }: Admin,
+    State(state): State<PageState>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let user = find(&state, &id).await?;
+    let page = UserPage {
+        is_self: admin.id == user.id,
+        frame: Frame::of(admin, Place::Users, "User"),
+        created: Moment::new(user.created_at, Timestamp::now()),
+        picker: Picker::new(&ScopeSet::all(), &user.permissions),
+        problems: Problems::default(),
+        user,
+    };
+    Ok(Page(page).into_response())
+}
+
+/// `POST /admin/users/{id}`: does what the button says.
+pub(super) async fn submit(
+    Admin { user: admin, by }: Admin,
+    State(state): State<PageState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, PageError> {
+    let user = find(&state, &id).await?;
+    let (title, patch, effect) = match form.text("action") {
+        "link" => return link_page(admin, &by, &state, &headers, &user, StatusCode::OK).await,
+        "permissions" => {
+            let permissions = Some(Picker::new(&ScopeSet::all(), &user.permissions).sent(&form).scopes());
+            ("Permissions changed", UserPatch { permissions, is_active: None }, Effect::InForce)
+        }
+        "enable" => ("User enabled", UserPatch { permissions: None, is_active: Some(true) }, Effect::InForce),
+        "disable" if admin.id != user.id => {
+            ("User disabled", UserPatch { permissions: None, is_active: Some(false) }, Effect::Refused)
+        }
+        _ => return Err(PageError::of_status(StatusCode::BAD_REQUEST)),
+    };
+    let (user, settling) = accounts::update(&state.database, &by, &user.id, &patch).await?;
+    let page = OutcomePage {
+        frame: Frame::of(admin, Place::Users, title),
+        name: user.email,
+        mask: None,
+        back: (format!("{}/{}", super::USERS, user.id), "Back to the user"),
+    };
+    outcome::stream(&page, settling, effect)
+}
+
+async fn find(state: &PageState, id: &str) -> Result<User, PageError> {
+    let user = accounts::find(&state.database, id).await?;
+    user.ok_or_else(|| PageError::of_status(StatusCode::NOT_FOUND))
+}
+
+/// Makes a link for the user, and shows it.
+pub(super) async fn link_page(
+    admin: User,
+    by: &Actor,
+    state: &PageState,
+    headers: &HeaderMap,
+    user: &User,
+    status: StatusCode,
+) -> Result<Response, PageError> {
+    let secret = links::create(&state.database, by, &user.id).await?;
+    let page = ValuePage {
+        frame: Frame::of(admin, Place::Users, "Send this link"),
+        noun: "Link",
+        name: user.email.clone(),
+        value: public_url::base(state.public_url.as_ref(), headers) + &secret.path(),
+        advice: "Whoever follows it first, within three days, chooses the password of this user. It works once.",
+        command: None,
+        old_value: None,
+        back: format!("{}/{}", super::USERS, user.id),
+    };
+    Ok((status, Page(page)).into_response())
+}

@@ -1,0 +1,65 @@
+//! A new user, who gets a link to choose a password with.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use protocol::ScopeSet;
+
+use super::user::link_page;
+use crate::accounts::{self, AccountError, NewUser, User};
+use crate::clock::Timestamp;
+use crate::invalid::Invalid;
+use crate::page::PageState;
+use crate::page::error::PageError;
+use crate::page::form::{Form, Problems};
+use crate::page::frame::{Frame, Page, Place};
+use crate::page::picker::Picker;
+use crate::page::visitor::Admin;
+
+#[derive(Template)]
+#[template(path = "admin/user_new.html")]
+struct NewUserPage {
+    frame: Frame,
+    email: String,
+    is_admin: bool,
+    picker: Picker,
+    problems: Problems,
+}
+
+impl NewUserPage {
+    fn new(user: User, email: &str, is_admin: bool, picker: Picker, problems: Problems) -> Page<Self> {
+        let frame = Frame::of(user, Place::Users, "Add a user");
+        Page(NewUserPage { frame, email: email.to_owned(), is_admin, picker, problems })
+    }
+}
+
+/// `GET /admin/users/new`.
+pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
+    let picker = Picker::new(&ScopeSet::all(), &ScopeSet::default());
+    NewUserPage::new(user, "", false, picker, Problems::default()).into_response()
+}
+
+/// `POST /admin/users/new`: makes the user, and shows the link.
+pub(super) async fn submit(
+    Admin { user, by }: Admin,
+    State(state): State<PageState>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, PageError> {
+    let (email, is_admin) = (form.text("email"), form.text("is_admin") == "yes");
+    let picker = Picker::new(&ScopeSet::all(), &ScopeSet::default()).sent(&form);
+    let new = NewUser { email: email.to_owned(), password: None, permissions: picker.scopes(), is_admin };
+    let mut problems = Problems::default();
+    let added = accounts::add(&state.database, &by, &state.passwords, new, Timestamp::now()).await;
+    problems.add(match added {
+        Ok(added) => return link_page(user, &by, &state, &headers, &added, StatusCode::CREATED).await,
+        Err(AccountError::Invalid(invalid)) => invalid,
+        Err(AccountError::EmailTaken(_)) => {
+            Invalid::input("email", "There is a user with this address already.")
+        }
+        Err(error) => return Err(error.into()),
+    });
+    let page = NewUserPage::new(user, email, is_admin, picker, problems);
+    Ok((StatusCode::BAD_REQUEST, page).into_response())
+}

@@ -1,0 +1,85 @@
+//! Changing a key's label, scopes and expiry.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use protocol::ScopeSet;
+
+use super::KeyRow;
+use super::key_form::KeyForm;
+use crate::accounts::User;
+use crate::clock::Timestamp;
+use crate::keys::{self, Key, KeyPatch, Owner};
+use crate::page::PageState;
+use crate::page::error::PageError;
+use crate::page::form::Form;
+use crate::page::frame::{Frame, Page, Place};
+use crate::page::outcome::{self, Effect, OutcomePage};
+use crate::page::visitor::SignedIn;
+
+#[derive(Template)]
+#[template(path = "keys/edit.html")]
+struct EditPage {
+    frame: Frame,
+    row: KeyRow,
+    form: KeyForm,
+}
+
+impl EditPage {
+    fn new(user: User, key: Key, now: Timestamp, form: KeyForm) -> Page<Self> {
+        let frame = Frame::of(user, Place::Keys, "Edit key");
+        Page(EditPage { frame, row: KeyRow::new(key, now), form })
+    }
+}
+
+/// `GET /account/keys/{id}`.
+pub(super) async fn show(
+    SignedIn { user, .. }: SignedIn,
+    State(state): State<PageState>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let key = keys::get(&state.database, Owner::User(&user.id), &id).await?;
+    let form = KeyForm::of(&user, &key, now);
+    Ok(EditPage::new(user, key, now, form).into_response())
+}
+
+/// `POST /account/keys/{id}`: saves what differs.
+pub(super) async fn submit(
+    SignedIn { user, by }: SignedIn,
+    State(state): State<PageState>,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let key = keys::get(&state.database, Owner::User(&user.id), &id).await?;
+    let entered = match KeyForm::of(&user, &key, now).sent(&form, now) {
+        Ok((_, entered)) => entered,
+        Err(form) => {
+            return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, *form)).into_response());
+        }
+    };
+    let patch = KeyPatch {
+        label: Some(entered.label).filter(|label| *label != key.label),
+        scopes: Some(entered.scopes).filter(|scopes| !are_alike(scopes, &key.scopes)),
+        expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
+    };
+    let owner = Owner::User(&user.id);
+    let (key, settling) = keys::update(&state.database, &by, owner, &id, patch).await?;
+    let page = OutcomePage {
+        frame: Frame::of(user, Place::Keys, "Key saved"),
+        name: key.label,
+        mask: Some(key.mask_value),
+        back: (super::ADDRESS.to_owned(), "Back to your keys"),
+    };
+    match settling {
+        Some(settling) => outcome::stream(&page, settling, Effect::InForce),
+        None => outcome::at_once(&page, "Saved. No edge had to be told."),
+    }
+}
+
+/// Whether both permit the same. The form knows neither their order nor what one scope says beside another.
+fn are_alike(some: &ScopeSet, others: &ScopeSet) -> bool {
+    some.iter().all(|scope| others.permits(scope)) && others.iter().all(|scope| some.permits(scope))
+}

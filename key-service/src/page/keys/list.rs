@@ -1,0 +1,42 @@
+//! The table of one's keys.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::KeyRow;
+use crate::clock::Timestamp;
+use crate::keys::{self, MAX_KEYS_PER_USER};
+use crate::page::PageState;
+use crate::page::error::PageError;
+use crate::page::frame::{Frame, Page, Place};
+use crate::page::visitor::SignedIn;
+
+#[derive(Template)]
+#[template(path = "keys/list.html")]
+struct ListPage {
+    frame: Frame,
+    rows: Vec<KeyRow>,
+}
+
+impl ListPage {
+    /// How many keys should be rolled.
+    fn old(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_old()).count()
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= MAX_KEYS_PER_USER
+    }
+}
+
+/// `GET /account/keys`.
+pub(super) async fn show(
+    SignedIn { user, .. }: SignedIn,
+    State(state): State<PageState>,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let keys = keys::list(&state.database, &user.id).await?;
+    let rows = keys.into_iter().map(|key| KeyRow::new(key, now)).collect();
+    Ok(Page(ListPage { frame: Frame::of(user, Place::Keys, "Personal API keys"), rows }).into_response())
+}

@@ -1,0 +1,93 @@
+//! The page: what a person does in a browser, in plain HTML forms. A script only copies and warns.
+//!
+//! - [`sign_in`], [`link`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
+//! - [`frame`] is what is around every page, [`error`] the pages that tell of errors;
+//! - [`visitor`] tells who is there, [`form`] reads what was sent;
+//! - [`value`] shows a secret once, [`outcome`] how a change comes into force; [`picker`], [`expiry`] and [`moment`]
+//!   are parts that several pages have.
+//!
+//! The HTML is in `key-service/templates`, style and script in `key-service/assets`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{Redirect, Response};
+use axum::routing::{get, post};
+use tower_http::csrf::CsrfLayer;
+
+use crate::api::PublicUrl;
+use crate::api::login_limits::LoginLimits;
+use crate::passwords::Passwords;
+use crate::store::Database;
+
+mod account;
+mod admin;
+mod assets;
+mod error;
+mod expiry;
+mod form;
+mod frame;
+mod keys;
+mod link;
+mod moment;
+mod outcome;
+mod picker;
+mod sign_in;
+mod value;
+mod visitor;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct PageState {
+    /// Where accounts and keys are.
+    pub(crate) database: Database,
+    /// Checks and hashes passwords.
+    pub(crate) passwords: Passwords,
+    /// Counts the tries to sign in, those through the API too.
+    pub(crate) limits: Arc<LoginLimits>,
+    /// Where browsers reach the service; `None` if nobody told.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// Where the API is that the keys are for; `None` if nobody told.
+    pub(crate) api_url: Option<PublicUrl>,
+}
+
+/// The routes of the page, behind the layers that the public listener has for all of its routes. `same_origin` refuses
+/// what other sites send.
+pub(crate) fn router(state: PageState, same_origin: CsrfLayer) -> Router {
+    Router::new()
+        .route("/", get(|| async { Redirect::to(keys::ADDRESS) }))
+        .route("/assets/{file}", get(assets::serve))
+        .route("/sign-in", get(sign_in::show).post(sign_in::submit))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/account", get(account::show).post(account::submit))
+        .route("/link/{secret}", get(link::show).post(link::submit))
+        .merge(keys::routes())
+        .merge(admin::routes())
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(same_origin.with_rejection_response(error::other_origin))
+        .layer(from_fn(error::complete_errors))
+        .layer(from_fn(protect))
+        .with_state(state)
+}
+
+/// Says what browsers may do with the answers: load from this site alone, run nothing that stands in a page, show them
+/// in no frame, and tell no other site where somebody came from, since an address can hold a secret.
+async fn protect(request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, &str); 3] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
+             base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

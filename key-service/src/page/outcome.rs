@@ -1,0 +1,218 @@
+//! What becomes of a change: told in the page as it happens, line by line, until it is in force at every edge.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use super::error::PageError;
+use super::frame::Frame;
+use crate::edges;
+use crate::leases::{Progress, Revocation};
+use crate::settling::Settling;
+
+/// Stands in a template where the lines are to come. What people enter is escaped, so none of it is taken for this.
+const LINES: &str = "<!-- lines -->";
+
+/// A line names so many edges, and counts the others.
+const EDGES_NAMED: usize = 3;
+
+/// What edges do once a change is in force.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    /// They refuse a value, or several.
+    Refused,
+    /// They go by what is new.
+    InForce,
+}
+
+/// Tells that something was done.
+#[derive(Template)]
+#[template(path = "outcome.html")]
+pub(super) struct OutcomePage {
+    /// Its title says what was done.
+    pub(super) frame: Frame,
+    /// To what: a key's label, a user's address.
+    pub(super) name: String,
+    /// What a key or a token is recognised by.
+    pub(super) mask: Option<String>,
+    /// Where to go from here: address and text.
+    pub(super) back: (String, &'static str),
+}
+
+#[derive(Template)]
+#[template(source = "<p class=\"line\">{{ text }}</p>\n", ext = "html")]
+struct Line {
+    text: String,
+}
+
+#[derive(Template)]
+#[template(
+    source = "<p id=\"result\" role=\"status\" class=\"result{% if is_unsure %} unsure{% endif %}\">{{ text }}</p>\n",
+    ext = "html"
+)]
+struct ResultLine {
+    text: String,
+    is_unsure: bool,
+}
+
+/// Sends the page up to where the lines come, then what the change waits for, then the result and the rest.
+///
+/// The change goes on into force if the browser hangs up.
+pub(super) fn stream(
+    page: &impl Template,
+    settling: Settling,
+    effect: Effect,
+) -> Result<Response, PageError> {
+    let (head, tail) = halves(page)?;
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        // Without a receiver nobody looks any more.
+        let send = |html: String| drop(sender.send(Ok::<_, askama::Error>(html)));
+        send(head);
+        let mut last = String::new();
+        let watcher = |progress: &Progress| {
+            let text = waiting(progress, effect);
+            if text != last {
+                last.clone_from(&text);
+                send(Line { text }.render().unwrap_or_default());
+            }
+        };
+        let result = match settling.watched(watcher).await {
+            Ok(revocation) => ResultLine { text: result(&revocation, effect), is_unsure: false },
+            Err(error) => {
+                tracing::error!(%error, "the database failed");
+                let text = "The change is made, but the database failed while edges were still to hear of it. \
+                            Their leases run out within seconds.";
+                ResultLine { text: text.to_owned(), is_unsure: true }
+            }
+        };
+        send(result.render().unwrap_or_default() + &tail);
+    });
+    let body = Body::from_stream(stream::poll_fn(move |context| receiver.poll_recv(context)));
+    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response())
+}
+
+/// The page of a change that concerns no edge.
+pub(super) fn at_once(page: &impl Template, text: &str) -> Result<Response, PageError> {
+    let (head, tail) = halves(page)?;
+    let line = ResultLine { text: text.to_owned(), is_unsure: false };
+    let line = line.render().map_err(|error| PageError::internal(&error))?;
+    Ok(axum::response::Html(head + &line + &tail).into_response())
+}
+
+fn halves(page: &impl Template) -> Result<(String, String), PageError> {
+    let html = page.render().map_err(|error| PageError::internal(&error))?;
+    let (head, tail) = html.split_once(LINES).unwrap_or((&html, ""));
+    Ok((head.to_owned(), tail.to_owned()))
+}
+
+/// "5 of 6 edges refuse it; edge 3f9a1c20… for 4 s more"
+fn waiting(progress: &Progress, effect: Effect) -> String {
+    let does = match effect {
+        Effect::Refused => "refuse it",
+        Effect::InForce => "know of it",
+    };
+    let done = progress.acknowledged + progress.expired;
+    let seconds = |ms: u64| format!("for {} s more at most", ms.div_ceil(1000));
+    let mut text = format!("{done} of {} {does}", edges_of(progress.edges));
+    let ends_in_ms = progress.waits_for.iter().map(|edge| edge.ends_in_ms).max();
+    if let Some(ends_in_ms) = ends_in_ms {
+        let mut names: Vec<_> =
+            progress.waits_for.iter().take(EDGES_NAMED).map(|edge| edges::shown(&edge.edge)).collect();
+        let others = progress.waits_for.len() - names.len();
+        if others > 0 {
+            names.push(format!("{others} more"));
+        }
+        text += &format!("; still waiting for {}, {}", names.join(", "), seconds(ends_in_ms));
+    }
+    if let Some(ms) = progress.forgotten_for_ms {
+        text += &format!("; edges from before a restart may remember the old state {}", seconds(ms));
+    }
+    text + "."
+}
+
+fn result(revocation: &Revocation, effect: Effect) -> String {
+    let is = match effect {
+        Effect::Refused => "Refused",
+        Effect::InForce => "In force",
+    };
+    let time = time(revocation.elapsed_ms);
+    match (revocation.edges, revocation.expired) {
+        (0, _) => format!("{is} everywhere after {time}: no edge held a lease."),
+        (1, 0) => format!("{is} at the 1 edge after {time}."),
+        (edges, 0) => format!("{is} at all {edges} edges after {time}."),
+        (_, 1) => format!("{is} everywhere after {time}: 1 edge did not answer, and its lease has run out."),
+        (_, expired) => {
+            format!(
+                "{is} everywhere after {time}: {expired} edges did not answer, and their leases have run out."
+            )
+        }
+    }
+}
+
+fn edges_of(count: usize) -> String {
+    if count == 1 { "1 edge".to_owned() } else { format!("{count} edges") }
+}
+
+fn time(ms: u64) -> String {
+    let time = Duration::from_millis(ms);
+    if ms < 1_000 { format!("{ms} ms") } else { format!("{:.1} s", time.as_secs_f64()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leases::Waiting;
+
+    #[test]
+    fn a_change_on_its_way_is_told_with_what_it_waits_for() {
+        let edge = |name: &str, ends_in_ms| Waiting { edge: name.repeat(4), ends_in_ms };
+        let mut progress = Progress {
+            edges: 6,
+            acknowledged: 4,
+            expired: 1,
+            waits_for: vec![edge("3f9a", 3_001)],
+            forgotten_for_ms: None,
+        };
+        assert_eq!(
+            waiting(&progress, Effect::Refused),
+            "5 of 6 edges refuse it; still waiting for 3f9a3f9a…, for 4 s more at most."
+        );
+        progress.waits_for = ["a", "b", "c", "d", "e"].map(|name| edge(name, 900)).into();
+        let told = waiting(&progress, Effect::InForce);
+        assert!(told.contains("know of it") && told.contains(", 2 more, for 1 s more"), "{told}");
+    }
+
+    #[test]
+    fn leases_of_before_a_restart_are_told_of() {
+        let progress = Progress {
+            edges: 0,
+            acknowledged: 0,
+            expired: 0,
+            waits_for: Vec::new(),
+            forgotten_for_ms: Some(2_000),
+        };
+        let told = waiting(&progress, Effect::Refused);
+        assert!(told.contains("from before a restart") && told.contains("for 2 s more"), "{told}");
+    }
+
+    #[test]
+    fn the_result_is_told_in_words() {
+        let told = |edges, expired, elapsed_ms| {
+            let acknowledged = edges - expired;
+            result(&Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms }, Effect::Refused)
+        };
+        assert_eq!(told(6, 0, 12), "Refused at all 6 edges after 12 ms.");
+        assert_eq!(told(1, 0, 1_250), "Refused at the 1 edge after 1.2 s.");
+        assert_eq!(told(0, 0, 0), "Refused everywhere after 0 ms: no edge held a lease.");
+        assert_eq!(
+            told(6, 2, 7_000),
+            "Refused everywhere after 7.0 s: 2 edges did not answer, and their leases have run out."
+        );
+    }
+}

@@ -1,0 +1,237 @@
+//! The page, as a browser without a script gets it.
+
+use reqwest::redirect::Policy;
+use reqwest::{Method, Response, StatusCode};
+
+use crate::support::{Browser, DEMO, OTHER, Service, text};
+
+mod administration;
+mod keys;
+mod signing_in;
+
+/// What everybody who is signed in may see.
+const OWN_PAGES: [&str; 3] = ["/account", "/account/keys", "/account/keys/new"];
+
+/// What admins alone may see.
+const ADMIN_PAGES: [&str; 7] = [
+    "/admin/users",
+    "/admin/users/new",
+    "/admin/keys",
+    "/admin/tokens",
+    "/admin/tokens/new",
+    "/admin/audit",
+    "/admin/edges",
+];
+
+/// A label that would do something, were it taken for HTML.
+const HOSTILE: &str = "<script>alert(1)</script>\"'&<!-- l";
+
+/// A browser that does not follow redirects, signed in or not.
+struct Tab {
+    base: String,
+    cookie: String,
+}
+
+/// An answer that is a page.
+struct Shown {
+    status: StatusCode,
+    location: String,
+    html: String,
+}
+
+impl Tab {
+    fn of(browser: &Browser) -> Self {
+        Tab { base: browser.base.clone(), cookie: browser.cookie.clone() }
+    }
+
+    fn of_nobody(service: &Service) -> Self {
+        Tab { base: service.public.clone(), cookie: String::new() }
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+        let request = client.request(method, format!("{}{path}", self.base));
+        if self.cookie.is_empty() {
+            return request;
+        }
+        request.header("cookie", format!("session={}", self.cookie))
+    }
+
+    async fn get(&self, path: &str) -> Shown {
+        Shown::read(self.request(Method::GET, path).send().await.unwrap()).await
+    }
+
+    async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        self.form(path, fields).header("sec-fetch-site", "same-origin").send().await.unwrap()
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Shown {
+        Shown::read(self.send(path, fields).await).await
+    }
+
+    fn form(&self, path: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = self.request(Method::POST, path);
+        request.header("content-type", "application/x-www-form-urlencoded").body(body)
+    }
+}
+
+impl Shown {
+    async fn read(response: Response) -> Self {
+        let status = response.status();
+        let header = |name| response.headers().get(name).map_or("", |value| value.to_str().unwrap());
+        let location = header("location").to_owned();
+        assert!(status.is_redirection() || header("content-type").starts_with("text/html"), "{status}");
+        Shown { status, location, html: response.text().await.unwrap() }
+    }
+
+    fn has(&self, part: &str) -> bool {
+        self.html.contains(part)
+    }
+
+    /// The content of the attribute `value` of the element with that id.
+    fn value_of(&self, id: &str) -> &str {
+        let (_, element) = self.html.split_once(&format!("id=\"{id}\"")).unwrap();
+        let (_, value) = element.split_once("value=\"").unwrap();
+        value.split_once('"').unwrap().0
+    }
+
+    /// The result of a change.
+    fn result(&self) -> &str {
+        let (_, result) = self.html.split_once("id=\"result\" role=\"status\"").unwrap();
+        result.split_once('>').unwrap().1.split_once('<').unwrap().0
+    }
+}
+
+fn key_page(key: &serde_json::Value, page: &str) -> String {
+    format!("/account/keys/{}{page}", text(key, "id"))
+}
+
+#[tokio::test]
+async fn every_page_is_for_those_it_is_for() {
+    let (service, demo, _) = Service::with_users().await;
+    let (nobody, member, admin) = (Tab::of_nobody(&service), Tab::of(&demo), Tab::of(&service.admin().await));
+    for path in OWN_PAGES.into_iter().chain(ADMIN_PAGES) {
+        let sent_away = nobody.get(path).await;
+        let expected = format!("/sign-in?next={}", path.replace('/', "%2F"));
+        assert_eq!((sent_away.status.as_u16(), sent_away.location), (303, expected), "{path}");
+        assert_eq!(admin.get(path).await.status, 200, "{path}");
+    }
+    for path in OWN_PAGES {
+        let shown = member.get(path).await;
+        assert_eq!(shown.status, 200, "{path}");
+        assert!(!shown.has("/admin/"), "{path}");
+    }
+    let user = format!("/admin/users/{}", service.user_id(OTHER));
+    let key = demo.new_key("CI", &["*"]).await;
+    let deletion = format!("/admin/keys/{}/delete", text(&key, "id"));
+    for path in ADMIN_PAGES.into_iter().chain([user.as_str(), &deletion]) {
+        let refused = member.get(path).await;
+        assert_eq!(refused.status, 403, "{path}");
+        assert!(refused.has("Your account may not see this page."), "{path}");
+        let refused = member.post(path, &[("action", "disable")]).await.status;
+        assert!([403, 405].contains(&refused.as_u16()), "{path}: {refused}");
+    }
+    assert_eq!(admin.get(&user).await.status, 200);
+    assert_eq!(demo.get("/api/users/@me/").await.0, 200, "nothing was disabled");
+}
+
+#[tokio::test]
+async fn nothing_of_a_page_may_come_from_elsewhere_or_be_kept() {
+    let (service, demo, _) = Service::with_users().await;
+    let tab = Tab::of(&demo);
+    for path in ["/sign-in", "/account/keys", "/nowhere", "/link/wrong", "/assets/page.css"] {
+        let headers = tab.request(Method::GET, path).send().await.unwrap().headers().clone();
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self';"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["cache-control"], "no-store", "{path}");
+    }
+    let page = Tab::of_nobody(&service).get("/sign-in").await.html;
+    let assets: Vec<_> = page.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    assert!(assets.len() >= 3, "{assets:?}");
+    for asset in assets {
+        let response = tab.request(Method::GET, asset).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{asset}");
+        assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable");
+    }
+    for forbidden in [" style=", "<style", " onclick=", "<script>", "http://", "https://"] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_from_another_site_is_refused_with_a_page() {
+    let (_service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("CI", &["*"]).await;
+    let tab = Tab::of(&demo);
+    let path = key_page(&key, "/delete");
+    for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+        let refused = Shown::read(tab.form(&path, &[]).header(name, value).send().await.unwrap()).await;
+        assert_eq!(refused.status, 403, "{name}");
+        assert!(refused.has("The request came from another site, so nothing was done."));
+    }
+    assert!(tab.get("/account/keys").await.has("CI"));
+    let api = demo.request(Method::DELETE, &format!("/api/personal_api_keys/{}/", text(&key, "id")));
+    let refused = api.header("sec-fetch-site", "cross-site").send().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["content-type"]),
+        (403, &"application/json".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn errors_are_pages_for_people_and_json_for_programs() {
+    let (service, demo, _) = Service::with_users().await;
+    let tab = Tab::of(&demo);
+    for (path, status) in [
+        ("/nowhere", 404),
+        ("/edge/v1/verify", 404),
+        ("/account/keys/none", 404),
+        ("/assets/x.css", 404),
+        ("/sign-out", 405),
+    ] {
+        let shown = tab.get(path).await;
+        assert_eq!(shown.status, status, "{path}");
+        assert!(shown.has(&format!("Error {status}")) && shown.has("<h1>"), "{path}");
+    }
+    for path in ["/api/", "/api/nowhere", "/api/nowhere/"] {
+        assert_eq!(demo.get(path).await.0, 404, "{path}");
+    }
+    let too_long = "x".repeat(65 * 1024);
+    assert_eq!(tab.post("/account/keys/new", &[("label", too_long.as_str())]).await.status, 413);
+    let json = tab.request(Method::POST, "/account/keys/new").json(&serde_json::json!({"label": "x"}));
+    let refused = json.header("sec-fetch-site", "same-origin").send().await.unwrap();
+    assert_eq!(Shown::read(refused).await.status, 415);
+    drop(service);
+}
+
+#[tokio::test]
+async fn what_people_write_is_shown_as_text_everywhere() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = Tab::of(&service.admin().await);
+    let key = demo.new_key(HOSTILE, &["*"]).await;
+    let tab = Tab::of(&demo);
+    let token = [("label", HOSTILE), ("reach", "all"), ("expires_at", "never")];
+    let history = format!("/admin/audit?subject_id={}", text(&key, "id"));
+    let search = format!("/admin/keys?user_id={}", service.user_id(DEMO));
+    for (path, shown) in [
+        ("list", tab.get("/account/keys").await),
+        ("edit", tab.get(&key_page(&key, "")).await),
+        ("roll", tab.get(&key_page(&key, "/roll")).await),
+        ("new value", tab.post(&key_page(&key, "/roll"), &[("grace_s", "0")]).await),
+        ("all keys", admin.get(&search).await),
+        ("history", admin.get(&history).await),
+        ("new token", admin.post("/admin/tokens/new", &token).await),
+        ("tokens", admin.get("/admin/tokens").await),
+        ("deleted", tab.post(&key_page(&key, "/delete"), &[]).await),
+    ] {
+        assert!(shown.status.is_success(), "{path}: {}", shown.status);
+        let escaped = "&#60;script&#62;alert(1)&#60;/script&#62;&#34;&#39;&#38;&#60;!-- l";
+        assert!(shown.has(escaped) && !shown.has("<script>"), "{path}: {}", shown.html);
+    }
+    let echoed = admin.get("/admin/keys?search=%22%3E%3Cscript%3E").await;
+    assert!(echoed.has("No key is like that.") && !echoed.has("<script>"));
+}

@@ -1,0 +1,113 @@
+//! What admins do.
+
+use serde_json::Value;
+
+use super::Tab;
+use crate::support::{DEMO, OTHER, PASSWORD, Service, client, text};
+
+#[tokio::test]
+async fn an_admin_adds_a_user_who_chooses_a_password() {
+    let (service, ..) = Service::with_users().await;
+    let admin = Tab::of(&service.admin().await);
+    let fields = [("email", "New@example.com"), ("access", "some"), ("scope.insight", "read")];
+    let taken = [("email", DEMO), ("access", "all"), ("is_admin", "yes")];
+    let refused = admin.post("/admin/users/new", &taken).await;
+    assert!(refused.status == 400 && refused.has("There is a user with this address already."));
+    assert!(refused.value_of("email") == DEMO && refused.has("value=\"yes\" checked"));
+
+    let added = admin.post("/admin/users/new", &fields).await;
+    assert_eq!(added.status, 201);
+    let link = added.value_of("key-value").to_owned();
+    let path = link.strip_prefix(&service.public).unwrap();
+    assert!(admin.get("/admin/users?search=new%40").await.has("No password yet"));
+    let nobody = Tab::of_nobody(&service);
+    assert!(nobody.get(path).await.has("new@example.com"));
+    let chosen = nobody.post(path, &[("password", PASSWORD), ("repeated_password", PASSWORD)]).await;
+    assert_eq!(chosen.location, "/account/keys");
+    assert_eq!(service.log_in("new@example.com", PASSWORD).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_admin_changes_what_a_user_may_do() {
+    let (service, _, other) = Service::with_users().await;
+    let admin_browser = service.admin().await;
+    let admin = Tab::of(&admin_browser);
+    let value = text(&other.new_key("CI", &["*"]).await, "value").to_owned();
+    let user = format!("/admin/users/{}", service.user_id(OTHER));
+    assert!(admin.get(&user).await.has("name=\"scope.cohort\" value=\"write\" checked"));
+    let fields = [("action", "permissions"), ("access", "some"), ("scope.insight", "read")];
+    assert!(admin.post(&user, &fields).await.result().starts_with("In force everywhere"));
+    assert_eq!(service.scopes(&value).await.as_deref(), Some("insight:read"));
+    admin.post(&user, &[("action", "permissions"), ("access", "some")]).await;
+    assert_eq!(service.scopes(&value).await.as_deref(), Some(""), "no permissions at all");
+
+    assert!(admin.post(&user, &[("action", "disable")]).await.result().starts_with("Refused everywhere"));
+    assert_eq!(service.scopes(&value).await, None);
+    assert_eq!(Tab::of(&other).get("/account").await.status, 303, "the session has ended");
+    assert!(admin.get(&user).await.has("Enable user"));
+    admin.post(&user, &[("action", "enable")]).await;
+    assert!(service.scopes(&value).await.is_some());
+
+    let (_, me) = admin_browser.get("/api/users/@me/").await;
+    let own = format!("/admin/users/{}", text(&me, "id"));
+    assert!(!admin.get(&own).await.has("Disable user"));
+    assert_eq!(admin.post(&own, &[("action", "disable")]).await.status, 400, "nobody locks themselves out");
+}
+
+#[tokio::test]
+async fn an_admin_finds_and_deletes_anybodys_key() {
+    let (service, demo, other) = Service::with_users().await;
+    let admin = Tab::of(&service.admin().await);
+    demo.new_key("Production", &["*"]).await;
+    let key = other.new_key("Grafana", &["insight:read"]).await;
+    let found = admin.get("/admin/keys?search=grafana").await;
+    assert!(found.has("Grafana") && found.has(OTHER) && !found.has("Production"));
+    assert!(admin.get("/admin/keys?state=old").await.has("No key is like that."));
+    assert_eq!(admin.get("/admin/keys?state=odd").await.status, 400);
+    let part = admin.get("/admin/keys?limit=1").await;
+    assert!(part.has("1 to 1 of 2 keys") && part.has("href=\"/admin/keys?limit=1&#38;offset=1\""));
+    assert!(admin.get("/admin/keys?limit=1&offset=1").await.has("2 to 2 of 2 keys"));
+
+    let deletion = format!("/admin/keys/{}/delete", text(&key, "id"));
+    assert!(admin.get(&deletion).await.has("This cannot be undone."));
+    assert!(admin.post(&deletion, &[]).await.has("Key deleted"));
+    assert_eq!(service.scopes(text(&key, "value")).await, None);
+    let log = admin.get("/admin/audit?action=key.deleted").await;
+    assert!(log.has("Key deleted") && log.has("admin@example.com") && log.has("127.0.0.1"));
+}
+
+#[tokio::test]
+async fn an_admin_makes_and_revokes_a_token() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = Tab::of(&service.admin().await);
+    demo.new_key("CI", &["*"]).await;
+    let unknown = [
+        ("label", "CI"),
+        ("reach", "some"),
+        ("users", "demo@example.com\nx@example.com"),
+        ("expires_at", "30"),
+    ];
+    let refused = admin.post("/admin/tokens/new", &unknown).await;
+    assert!(refused.status == 400 && refused.has("There is no user with this address: x@example.com"));
+    assert!(
+        refused.has("demo@example.com\nx@example.com</textarea>") && refused.has("value=\"30\" selected")
+    );
+
+    let fields =
+        [("label", "Terraform"), ("reach", "some"), ("users", " Demo@example.com "), ("expires_at", "never")];
+    let made = admin.post("/admin/tokens/new", &fields).await;
+    assert_eq!(made.status, 201);
+    let value = made.value_of("key-value").to_owned();
+    let ask = || client().get(format!("{}/api/keys/", service.public)).bearer_auth(&value).send();
+    let seen: Value = ask().await.unwrap().json().await.unwrap();
+    assert_eq!(seen["count"], 1);
+    let list = admin.get("/admin/tokens").await;
+    assert!(list.has("Terraform") && list.has("1 user") && !list.has(&value));
+
+    let (_, id) = list.html.split_once("href=\"/admin/tokens/").unwrap();
+    let (_, id) = id.split_once("href=\"/admin/tokens/").unwrap_or(("", id));
+    let path = format!("/admin/tokens/{}/revoke", id.split_once('/').unwrap().0);
+    assert!(admin.get(&path).await.has("Revoke token"));
+    assert_eq!(admin.post(&path, &[]).await.result(), "Refused from now on.");
+    assert_eq!(ask().await.unwrap().status(), 401);
+}

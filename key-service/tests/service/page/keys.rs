@@ -1,0 +1,154 @@
+//! Keys, from their form to their end.
+
+use std::time::Duration;
+
+use super::{HOSTILE, Tab, key_page};
+use crate::scripted_edge::Edge;
+use crate::support::{Service, text};
+
+#[tokio::test]
+async fn a_key_is_made_and_its_value_shown_once() {
+    let (service, demo, _) =
+        Service::with_users_and(|command| command.env("API_URL", "https://api.example.com")).await;
+    let tab = Tab::of(&demo);
+    assert!(tab.get("/account/keys").await.has("No keys yet"));
+    let fields = [
+        ("label", "  CI  "),
+        ("access", "some"),
+        ("scope.insight", "read"),
+        ("scope.cohort", "write"),
+        ("scope.person", "none"),
+        ("expires_at", "90"),
+    ];
+    let made = tab.post("/account/keys/new", &fields).await;
+    assert_eq!(made.status, 201);
+    let value = made.value_of("key-value").to_owned();
+    assert_eq!(service.scopes(&value).await.as_deref(), Some("cohort:write insight:read"));
+    let command = format!(
+        "curl -H &#34;Authorization: Bearer {value}&#34; &#34;https://api.example.com/api/insights/&#34;"
+    );
+    assert!(made.has(&command), "{}", made.html);
+
+    let (_, keys) = demo.get("/api/personal_api_keys/").await;
+    assert!(keys[0]["expires_at"].is_string());
+    let list = tab.get("/account/keys").await;
+    assert!(list.has("CI") && list.has("insight:read") && list.has("in 89 days"), "{}", list.html);
+    assert!(!list.has(&value) && !tab.get(&key_page(&keys[0], "")).await.has(&value));
+    assert!(!service.log_text().contains(&value));
+}
+
+#[tokio::test]
+async fn a_form_with_errors_keeps_what_was_entered() {
+    let (_service, demo, other) = Service::with_users().await;
+    let long = "<b>".repeat(20);
+    let fields = [
+        ("label", long.as_str()),
+        ("access", "some"),
+        ("scope.insight", "write"),
+        ("expires_at", "date"),
+        ("expiry_date", "2020-01-31"),
+    ];
+    let again = Tab::of(&demo).post("/account/keys/new", &fields).await;
+    assert_eq!(again.status, 400);
+    assert_eq!(again.value_of("label"), "&#60;b&#62;".repeat(20));
+    assert!(again.has("name=\"scope.insight\" value=\"write\" checked"));
+    assert!(again.has("value=\"date\" selected") && again.value_of("expiry_date") == "2020-01-31");
+    for (field, says) in [("label", "no more than 40"), ("expires_at", "has passed already")] {
+        assert!(again.has(&format!("aria-describedby=\"{field}-problem")), "{field}");
+        assert!(again.has(&format!("<a href=\"#{field}\">")), "{field}");
+        assert!(again.has(says), "{field}");
+    }
+    let nothing = Tab::of(&demo).post("/account/keys/new", &[("label", "x"), ("expires_at", "never")]).await;
+    assert!(nothing.status == 400 && nothing.has("Choose one object at least"));
+    assert_eq!(demo.get("/api/personal_api_keys/").await.1, serde_json::json!([]));
+
+    let offered = Tab::of(&other).get("/account/keys/new").await;
+    assert!(offered.has("scope.insight\" value=\"read\"") && !offered.has("scope.insight\" value=\"write\""));
+    assert!(!offered.has("scope.person"), "what the user may not do is not offered");
+}
+
+#[tokio::test]
+async fn the_eleventh_key_is_refused_on_the_form() {
+    let (_service, demo, _) = Service::with_users().await;
+    for n in 0..10 {
+        demo.new_key(&format!("key {n}"), &["*"]).await;
+    }
+    let tab = Tab::of(&demo);
+    let fields = [("label", "one more"), ("access", "all"), ("expires_at", "never")];
+    let refused = tab.post("/account/keys/new", &fields).await;
+    assert!(refused.status == 400 && refused.has("You can only have 10 personal API keys."));
+    assert_eq!(refused.value_of("label"), "one more");
+    assert!(!tab.get("/account/keys").await.has("href=\"/account/keys/new\""));
+}
+
+#[tokio::test]
+async fn a_key_is_changed_rolled_and_deleted() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("CI", &["insight:write", "cohort:read"]).await;
+    let first = text(&key, "value");
+    let tab = Tab::of(&demo);
+
+    let form = tab.get(&key_page(&key, "")).await;
+    assert!(form.value_of("label") == "CI" && form.has("name=\"scope.insight\" value=\"write\" checked"));
+    let same_scopes = [("scope.insight", "write"), ("scope.cohort", "read"), ("expires_at", "never")];
+    let relabelled = [&[("label", "Build"), ("access", "some")], &same_scopes[..]].concat();
+    assert_eq!(tab.post(&key_page(&key, ""), &relabelled).await.result(), "Saved. No edge had to be told.");
+    let narrowed =
+        [("label", "Build"), ("access", "some"), ("scope.insight", "read"), ("expires_at", "never")];
+    assert!(tab.post(&key_page(&key, ""), &narrowed).await.result().starts_with("In force everywhere"));
+    assert_eq!(service.scopes(first).await.as_deref(), Some("insight:read"));
+
+    assert_eq!(tab.post(&key_page(&key, "/roll"), &[("grace_s", "soon")]).await.status, 400);
+    let rolled = tab.post(&key_page(&key, "/roll"), &[("grace_s", "3600")]).await;
+    let second = rolled.value_of("key-value").to_owned();
+    assert!(rolled.has("The old value works for 1 hour more."));
+    assert!(service.scopes(first).await.is_some() && service.scopes(&second).await.is_some());
+    let rolled = tab.post(&key_page(&key, "/roll"), &[("grace_s", "0")]).await;
+    let third = rolled.value_of("key-value").to_owned();
+    assert!(rolled.result().starts_with("Refused everywhere"));
+    assert!(service.scopes(first).await.is_none() && service.scopes(&second).await.is_none());
+
+    let asked = tab.get(&key_page(&key, "/delete")).await;
+    assert!(asked.has("This cannot be undone.") && asked.has("Build") && asked.has(&third[50..]));
+    assert!(service.scopes(&third).await.is_some(), "asking deletes nothing");
+    let deleted = tab.post(&key_page(&key, "/delete"), &[]).await;
+    assert!(deleted.has("Key deleted") && deleted.result().starts_with("Refused everywhere"));
+    assert_eq!(service.scopes(&third).await, None);
+    assert_eq!(tab.post(&key_page(&key, "/delete"), &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_deletion_tells_what_it_waits_for_and_then_that_it_is_done() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key(HOSTILE, &["*"]).await;
+    let mut edge = Edge::subscribed(&service, "<i>edge-that-is-slow").await;
+    edge.sync(0).await;
+    let mut response = Tab::of(&demo).send(&key_page(&key, "/delete"), &[]).await;
+    assert_eq!(response.status(), 200);
+    let mut html = String::new();
+    while !html.contains("still waiting for") {
+        let chunk = tokio::time::timeout(Duration::from_secs(3), response.chunk()).await.unwrap();
+        html += std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap();
+    }
+    assert!(html.contains("0 of 1 edge refuse it; still waiting for &#60;i&#62;edge-…, for "), "{html}");
+    assert!(!html.contains("id=\"result\""), "it is not done");
+
+    edge.sync(0).await;
+    edge.sync(0).await;
+    html += &response.text().await.unwrap();
+    assert!(html.contains("Refused at the 1 edge after "), "{html}");
+    assert!(html.ends_with("</html>") && !html.contains("<!-- lines -->"), "{html}");
+}
+
+#[tokio::test]
+async fn another_users_key_is_not_there() {
+    let (service, demo, other) = Service::with_users().await;
+    let key = demo.new_key("CI", &["*"]).await;
+    let stranger = Tab::of(&other);
+    for page in ["", "/roll", "/delete"] {
+        assert_eq!(stranger.get(&key_page(&key, page)).await.status, 404, "{page}");
+        let fields = [("label", "mine"), ("access", "all"), ("expires_at", "never"), ("grace_s", "0")];
+        assert_eq!(stranger.post(&key_page(&key, page), &fields).await.status, 404, "{page}");
+    }
+    assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("*"));
+}
