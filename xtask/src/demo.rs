@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::ports::Addresses;
 use crate::stack::{self, Stack};
-use crate::{build, envoy, interrupt, paths};
+use crate::tools::envoy;
+use crate::{build, interrupt, paths};
 
 /// The key that `demo/seed.sh` gives every scope: the one in the public documentation.
 const KEY: &str = "phx_1234567890abcdef";

@@ -3,7 +3,6 @@
 pub mod build;
 pub mod demo;
 pub mod echo;
-pub mod envoy;
 mod interrupt;
 pub mod paths;
 pub mod ports;
@@ -12,4 +11,5 @@ pub mod render;
 mod spawn;
 pub mod stack;
 pub mod test;
+pub mod tools;
 pub mod trim;

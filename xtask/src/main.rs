@@ -34,7 +34,8 @@ enum Command {
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=50_000))]
         port_offset: u16,
     },
-    /// Build, then run every test, those on a real Envoy too.
+    /// Build, then run every test, with all that can be found or installed of what they need: Envoy, Chromium,
+    /// axe-core, Schemathesis. Tests whose tools are missing are skipped, unless you choose them yourself.
     Test {
         #[command(flatten)]
         envoy: EnvoyFlag,

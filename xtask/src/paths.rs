@@ -3,8 +3,22 @@
 use std::env;
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
+
 /// Names, in the environment of the tests, the Envoy that they run.
 pub const ENVOY_VARIABLE: &str = "ENVOY";
+
+/// Names, in the environment of the tests, the browser that they drive.
+pub const CHROMIUM_VARIABLE: &str = "CHROMIUM";
+
+/// Names, in the environment of the tests, the chromedriver that drives it.
+pub const CHROMEDRIVER_VARIABLE: &str = "CHROMEDRIVER";
+
+/// Names, in the environment of the tests, axe-core's script.
+pub const AXE_VARIABLE: &str = "AXE_CORE";
+
+/// Names, in the environment of the tests, a Python that has Schemathesis.
+pub const SCHEMATHESIS_VARIABLE: &str = "SCHEMATHESIS_PYTHON";
 
 /// Names, in the environment of the tests, the Wasm module that they load.
 pub const WASM_VARIABLE: &str = "EDGE_KEY_AUTH_WASM";
@@ -19,6 +33,15 @@ pub fn workspace() -> PathBuf {
 /// Cargo's target folder: `CARGO_TARGET_DIR`, or `target` in the workspace.
 pub fn target() -> PathBuf {
     workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// What one of these variables names.
+///
+/// # Errors
+/// It is not set: the tests were not started by `cargo xtask test`, or it found no such tool.
+pub fn tool(variable: &str) -> Result<PathBuf> {
+    let path = env::var_os(variable);
+    path.map(PathBuf::from).with_context(|| format!("{variable} is not set; run `cargo xtask test`"))
 }
 
 /// The Wasm module that Envoy loads: what [`WASM_VARIABLE`] names, or what [`crate::build::wasm`] writes.
@@ -39,6 +62,11 @@ pub fn panicking_wasm() -> PathBuf {
 /// The key service as [`crate::build::key_service`] builds it.
 pub fn key_service() -> PathBuf {
     target().join("release/key-service")
+}
+
+/// Where the browser tests leave their pictures.
+pub fn screenshots() -> PathBuf {
+    target().join("screenshots")
 }
 
 /// The first file of this name in the folders of `PATH`.

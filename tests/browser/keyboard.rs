@@ -1,0 +1,53 @@
+//! The page without a mouse.
+
+use thirtyfour::Key;
+
+use crate::driver::WIDE;
+use crate::site::Site;
+
+#[test]
+#[ignore = "needs a browser and Envoy: cargo xtask test"]
+fn the_keyboard_alone_creates_a_key() {
+    let site = Site::start(WIDE);
+    site.add_user("ada@example.com");
+    site.sign_in("ada@example.com");
+
+    tab_to(&site, "Create key");
+    let before = site.document();
+    site.press(Key::Enter);
+    site.wait_for_page_after(&before);
+    tab_to(&site, "Label");
+    site.press("By keyboard");
+    // Tab enters a group of radio buttons where one is chosen; arrows choose another.
+    tab_to(&site, "Chosen objects");
+    site.press(Key::Up + Key::Up);
+    assert_eq!(site.focused(), "All access");
+    tab_to(&site, "Create key");
+    let before = site.document();
+    site.press(Key::Enter);
+    site.wait_for_page_after(&before);
+
+    let value = site.value("key-value");
+    assert_eq!(site.status_at_the_edge(&value), 200);
+    tab_to(&site, "Copy key");
+    site.press(Key::Enter);
+    site.until("the value is copied", || (site.clipboard() == value).then_some(()));
+}
+
+/// Presses Tab until the focus, which must be visible, is on this control.
+#[track_caller]
+fn tab_to(site: &Site, name: &str) {
+    let mut passed = Vec::new();
+    for _ in 0..100 {
+        site.press(Key::Tab);
+        let focused = site.focused();
+        if focused == name {
+            let outline = site.script("return getComputedStyle(document.activeElement).outlineStyle");
+            let shadow = site.script("return getComputedStyle(document.activeElement).boxShadow");
+            assert!(outline != "none" || shadow != "none", "{name} does not show that it has the focus");
+            return;
+        }
+        passed.push(focused);
+    }
+    panic!("Tab does not lead to {name:?}, but to {passed:?}");
+}

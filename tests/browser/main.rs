@@ -1,0 +1,22 @@
+//! The page in a real browser, with the key service behind it and an Envoy that goes by its keys.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that is surprised should stop"
+)]
+
+mod axe;
+mod driver;
+mod elements;
+mod site;
+mod traffic;
+
+mod admin_pages;
+mod keyboard;
+mod labels;
+mod life_of_a_key;
+mod member_pages;
+mod shown_once;
+mod waiting;

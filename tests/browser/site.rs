@@ -1,0 +1,137 @@
+//! A running key service with an Envoy, and a browser that looks at it.
+
+use std::cell::Cell;
+use std::ops::Deref;
+
+use xtask::stack::{Options, Stack};
+
+use crate::driver::{Browser, Viewport};
+
+/// Long enough, and nobody's.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// A site and its visitor. Dereferences to the browser.
+pub(crate) struct Site {
+    // Dropped first: what a failed test showed is asked of it while the site still answers.
+    browser: Browser,
+    pub(crate) stack: Stack,
+    /// How many states have been looked at.
+    looks: Cell<u32>,
+}
+
+impl Deref for Site {
+    type Target = Browser;
+
+    fn deref(&self) -> &Browser {
+        &self.browser
+    }
+}
+
+impl Site {
+    /// A site without users.
+    pub(crate) fn start(viewport: Viewport) -> Self {
+        let options = Options { seeded: false, ..Options::default() };
+        let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
+        Site { browser: Browser::start(viewport), stack, looks: Cell::new(0) }
+    }
+
+    /// An address of the page; `path` begins with a slash.
+    pub(crate) fn url(&self, path: &str) -> String {
+        self.stack.key_service().url(path)
+    }
+
+    /// Goes to a page by its path.
+    #[track_caller]
+    pub(crate) fn visit(&self, path: &str) {
+        self.open(&self.url(path));
+    }
+
+    /// The one-time link that a service without users prints for its first admin.
+    #[track_caller]
+    pub(crate) fn first_link(&self) -> String {
+        let log = self.stack.key_service().process().log().unwrap();
+        let link = log.split_whitespace().find(|word| word.contains("/link/"));
+        link.unwrap_or_else(|| panic!("no link in {log}")).to_owned()
+    }
+
+    /// Whether the page says already what has become of a change.
+    pub(crate) fn has_result(&self) -> bool {
+        self.script("return document.querySelector('#result') !== null") == true
+    }
+
+    /// What the page says has become of a change.
+    #[track_caller]
+    pub(crate) fn result(&self) -> String {
+        let result = self.script("return document.querySelector('#result[role=status]')?.innerText");
+        result.as_str().unwrap_or_else(|| panic!("no result: {}", self.text())).to_owned()
+    }
+
+    /// Makes a user who may do everything that keys can do.
+    pub(crate) fn add_user(&self, email: &str) {
+        self.add(&["user", "add", email, "--password-stdin", "--permissions", "*"]);
+    }
+
+    /// As [`add_user`](Self::add_user), an administrator.
+    pub(crate) fn add_admin(&self, email: &str) {
+        self.add(&["user", "add", email, "--password-stdin", "--admin"]);
+    }
+
+    fn add(&self, args: &[&str]) {
+        self.stack.key_service().run(args, PASSWORD).unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// Signs a user in.
+    #[track_caller]
+    pub(crate) fn sign_in(&self, email: &str) {
+        self.visit("/sign-in");
+        self.fill("Email", email);
+        self.fill("Password", PASSWORD);
+        self.follow("Sign in");
+    }
+
+    /// Creates a key with all access; returns its value, which is shown now.
+    #[track_caller]
+    pub(crate) fn create_key(&self, label: &str) -> String {
+        self.visit("/account/keys/new");
+        self.fill("Label", label);
+        self.click("All access");
+        self.follow("Create key");
+        self.value("key-value")
+    }
+
+    /// The status that Envoy gives a request with this key.
+    pub(crate) fn status_at_the_edge(&self, key: &str) -> u16 {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let request = agent.get(self.stack.url("/api/projects/"));
+        request.header("authorization", format!("Bearer {key}")).call().unwrap().status().as_u16()
+    }
+
+    /// Looks at the page that is shown as it should always be: no wider than the viewport, nothing for axe-core to
+    /// find, in both colour schemes. Leaves a picture of each.
+    #[track_caller]
+    pub(crate) fn look(&self, state: &str) {
+        self.looks.set(self.looks.get() + 1);
+        let number = self.looks.get();
+        assert_eq!(self.overflow(), Vec::<String>::new(), "{}: wider than the viewport", self.path());
+        let violations = self.violations(|scheme| {
+            let suffix = if scheme == "dark" { "-dark" } else { "" };
+            self.screenshot(&format!("{number:02}-{state}{suffix}"));
+        });
+        assert!(violations.is_empty(), "{} ({state}):\n{}", self.path(), violations.join("\n"));
+    }
+
+    /// All that pages have asked for must have come from the site, and the console must be clean but for
+    /// pages that are answered with an error.
+    #[track_caller]
+    pub(crate) fn assert_nothing_from_elsewhere(&self) {
+        let requests = self.requests();
+        let site = self.url("/");
+        let elsewhere: Vec<_> = requests.iter().filter(|url| !url.starts_with(&site)).collect();
+        assert!(elsewhere.is_empty(), "{elsewhere:?}");
+        assert!(requests.iter().any(|url| url.contains("/assets/")), "nothing was recorded: {requests:?}");
+        let complaints = self.complaints();
+        let refusals = |line: &&String| line.starts_with(&site) && line.contains("with a status of 40");
+        let surprises: Vec<_> = complaints.iter().filter(|line| !refusals(line)).collect();
+        assert!(surprises.is_empty(), "{surprises:?}");
+    }
+}

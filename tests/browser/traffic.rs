@@ -1,0 +1,37 @@
+//! What the browser asked the network and the visitor for, and what it complained about.
+
+use serde_json::Value;
+
+use crate::driver::Browser;
+
+impl Browser {
+    /// The addresses that pages have requested so far; what the browser's own pages ask for is not counted.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let asked = self.events("Network.requestWillBeSent").into_iter();
+        let by_pages = asked.filter(|request| request["documentURL"].as_str().unwrap().starts_with("http"));
+        by_pages.map(|request| request["request"]["url"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// How often the browser has asked whether to leave a page. The driver always answers yes.
+    pub(crate) fn questions_whether_to_leave(&self) -> usize {
+        let dialogs = self.events("Page.javascriptDialogOpening");
+        dialogs.iter().filter(|dialog| dialog["type"] == "beforeunload").count()
+    }
+
+    /// What the console has shown in red since this was last asked: scripts' errors, refusals of the content
+    /// security policy, failed requests.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let log = self.run(self.driver.browser_log());
+        let severe = log.into_iter().filter(|entry| entry.level == "SEVERE");
+        severe.map(|entry| entry.message).collect()
+    }
+
+    /// All events of one kind so far: their parameters.
+    fn events(&self, method: &str) -> Vec<Value> {
+        let mut events = self.events.borrow_mut();
+        let new = self.run(self.driver.get_log("performance"));
+        events.extend(new.iter().map(|entry| serde_json::from_str::<Value>(&entry.message).unwrap()));
+        let wanted = events.iter().filter(|event| event["message"]["method"] == method);
+        wanted.map(|event| event["message"]["params"].clone()).collect()
+    }
+}

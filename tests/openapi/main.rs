@@ -1,0 +1,97 @@
+//! The public API against the OpenAPI document that it serves, tried by Schemathesis.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that is surprised should stop"
+)]
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use xtask::paths;
+use xtask::stack::{Options, Stack};
+
+const EMAIL: &str = "grace@example.com";
+const PASSWORD: &str = "correct horse battery";
+
+/// Answers are of a documented status, type and shape, and never a failure of the server.
+const CHECKS: &str =
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+
+/// The operations that a management token may not do.
+const IN_PERSON: &str = "^/api/(management_tokens|users/@me|login)/";
+
+#[test]
+#[ignore = "needs Schemathesis: cargo xtask test"]
+fn the_api_answers_as_its_document_says() {
+    let options = Options { envoys: 0, seeded: false, ..Options::default() };
+    let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
+    let service = stack.key_service();
+    let args = ["user", "add", EMAIL, "--password-stdin", "--admin"];
+    service.run(&args, PASSWORD).unwrap_or_else(|error| panic!("{error:#}"));
+
+    let session = sign_in(&service.url("/api/login/"));
+
+    let document = service.url("/api/openapi.json");
+    // Without the phase that follows links from answer to answer: an admin would get to disabling the admin, which
+    // ends the session. So would logging out, which is left out of both runs.
+    run(
+        &document,
+        &["--header", &session, "--include-path-regex", IN_PERSON, "--phases", "coverage,fuzzing"],
+    );
+    // All that was tried was tried by somebody who was let in.
+    assert_eq!(get(&service.url("/api/users/@me/"), &session)["email"], EMAIL);
+
+    // Made only now: the run above revokes what tokens it finds.
+    let token = make_token(&service.url("/api/management_tokens/"), &session);
+    run(
+        &document,
+        &["--header", &token, "--exclude-path-regex", IN_PERSON, "--exclude-path", "/api/logout/"],
+    );
+    assert!(get(&service.url("/api/users/"), &token)["count"].as_u64().unwrap() > 1);
+}
+
+/// Runs Schemathesis with every choice that it makes fixed.
+fn run(document: &str, selection: &[&str]) {
+    let python = paths::tool(paths::SCHEMATHESIS_VARIABLE).unwrap_or_else(|error| panic!("{error:#}"));
+    let folder = TempDir::new().unwrap();
+    let mut schemathesis = Command::new(python);
+    // A folder of its own: it would read settings from the current one, and write what it finds there.
+    schemathesis.current_dir(folder.path()).args(["-m", "schemathesis.cli", "--no-color", "run", document]);
+    schemathesis.args(["--checks", CHECKS, "--generation-deterministic", "--max-examples", "25"]);
+    schemathesis
+        .args(["--request-timeout", "30", "--continue-on-failure", "--warnings", "off"])
+        .args(selection);
+    let output = schemathesis.output().unwrap();
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}\n{}", String::from_utf8_lossy(&output.stderr));
+    println!("{report}");
+}
+
+/// Returns the header that carries the session.
+fn sign_in(url: &str) -> String {
+    let credentials = json!({"email": EMAIL, "password": PASSWORD}).to_string();
+    let response = ureq::post(url).content_type("application/json").send(credentials).unwrap();
+    let cookie = response.headers()["set-cookie"].to_str().unwrap();
+    format!("Cookie: {}", cookie.split(';').next().unwrap())
+}
+
+/// Returns the header that carries a token for all users.
+fn make_token(url: &str, session: &str) -> String {
+    let new = json!({"label": "Schemathesis", "user_ids": null}).to_string();
+    let (name, value) = session.split_once(": ").unwrap();
+    let request = ureq::post(url).header(name, value).content_type("application/json");
+    let token: Value =
+        serde_json::from_str(&request.send(new).unwrap().body_mut().read_to_string().unwrap()).unwrap();
+    format!("Authorization: Bearer {}", token["value"].as_str().unwrap())
+}
+
+/// The JSON that somebody with this header gets.
+fn get(url: &str, header: &str) -> Value {
+    let (name, value) = header.split_once(": ").unwrap();
+    let body = ureq::get(url).header(name, value).call().unwrap().body_mut().read_to_string().unwrap();
+    serde_json::from_str(&body).unwrap()
+}
