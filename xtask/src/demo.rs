@@ -120,7 +120,7 @@ edge-key-auth is ready. The upstream echoes what it is sent:
 
   hey -z 10s -c 50 -H 'Authorization: Bearer {KEY}' {projects}
 
-  key service  {service}/  (demo@example.com, demo-password)
+  the page     {service}/  (demo@example.com, demo-password)
   Envoy admin  {admin}
   logs         {folder}/envoy.log, {folder}/key-service.log
 

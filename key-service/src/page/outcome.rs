@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::body::Body;
-use axum::http::header;
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use tokio::sync::mpsc;
@@ -94,7 +94,12 @@ pub(super) fn stream(
         send(result.render().unwrap_or_default() + &tail);
     });
     let body = Body::from_stream(stream::poll_fn(move |context| receiver.poll_recv(context)));
-    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response())
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        // nginx would hold the lines back until the last of them.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    Ok((headers, body).into_response())
 }
 
 /// The page of a change that concerns no edge.

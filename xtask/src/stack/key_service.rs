@@ -39,6 +39,7 @@ impl KeyService {
             ("LISTEN".to_owned(), addresses.public.to_string()),
             ("EDGE_LISTEN".to_owned(), addresses.edge.to_string()),
             ("EDGE_TOKEN".to_owned(), token.to_owned()),
+            ("API_URL".to_owned(), format!("http://{}", addresses.envoys[0].listener)),
         ];
         env.extend_from_slice(extra);
         let log = folder.join("key-service.log");
