@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::audit::{self, Action, Actor, Event};
+use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::leases::{Revocation, Touched, change};
@@ -88,6 +88,9 @@ pub enum AccountError {
     /// Nobody has that id.
     #[error("there is no such user")]
     NotFound,
+    /// Nobody could manage users any more.
+    #[error("is_active: this is the last admin who is let in; let another one in first")]
+    LastAdmin,
     /// The password that a user sent as the present one is another.
     #[error("current_password: this is not your present password")]
     WrongPassword,
@@ -352,7 +355,7 @@ pub struct UserPatch {
 /// Changes a user, and what all keys of the user are worth, everywhere once this has settled.
 ///
 /// # Errors
-/// No such user, or a failure.
+/// No such user, the last admin would be shut out, or a failure.
 pub async fn update(
     database: &Database,
     by: &Actor,
@@ -367,6 +370,12 @@ pub async fn update(
         set_permissions_within(change, by, &before, permissions).await?;
     }
     if let Some(is_active) = patch.is_active {
+        // An operator at the command line may: there, another admin can always be added.
+        let would_lock_out =
+            !is_active && before.is_admin && before.is_active && by.kind != ActorKind::CommandLine;
+        if would_lock_out && users::active_admins(change.connection()).await? <= 1 {
+            return Err(AccountError::LastAdmin);
+        }
         users::set_active(change, user_id, is_active).await?;
         let action = if is_active { Action::UserEnabled } else { Action::UserDisabled };
         log(change.connection(), by, action, user_id, &Value::Null).await?;

@@ -186,6 +186,10 @@ impl From<AccountError> for ApiError {
             AccountError::Invalid(invalid) => invalid.into(),
             AccountError::EmailTaken(_) => Invalid::input("email", error.to_string()).into(),
             AccountError::NoSuchUser(_) | AccountError::NotFound => Self::not_found(),
+            AccountError::LastAdmin => {
+                let detail = "This is the last admin who is let in. Let another one in first.";
+                Invalid::input("is_active", detail).into()
+            }
             AccountError::WrongPassword => {
                 Invalid::input("current_password", "This is not your present password.").into()
             }

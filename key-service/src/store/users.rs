@@ -58,6 +58,12 @@ pub(crate) async fn is_any(connection: impl AnyExecutor<'_>) -> sqlx::Result<boo
     Ok(sqlx::query("SELECT id FROM users LIMIT 1").fetch_optional(connection).await?.is_some())
 }
 
+/// How many admins are let in.
+pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> sqlx::Result<i64> {
+    let select = "SELECT COUNT(*) FROM users WHERE is_admin = 1 AND is_active = 1";
+    sqlx::query_scalar(select).fetch_one(connection).await
+}
+
 /// The user with that id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<User>> {
     sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(id).fetch_optional(connection).await

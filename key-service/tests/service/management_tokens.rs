@@ -78,6 +78,17 @@ async fn a_token_for_all_manages_accounts_but_makes_no_more_of_itself() {
     assert_eq!(automation.call(Method::POST, "/api/users/", an_admin).await.0, 403);
     let of_admin = format!("/api/users/{}/link/", service.user_id(crate::support::ADMIN));
     assert_eq!(automation.call(Method::POST, &of_admin, Value::Null).await.0, 403);
+    let admin_path = format!("/api/users/{}/", service.user_id(crate::support::ADMIN));
+    let (status, last) = automation.call(Method::PATCH, &admin_path, json!({"is_active": false})).await;
+    assert_eq!((status.as_u16(), &last["attr"]), (400, &json!("is_active")), "the last admin: {last}");
+    service.site.ok(&["user", "add", "second@example.com", "--password-stdin", "--admin"], "second-password");
+    assert_eq!(automation.call(Method::PATCH, &admin_path, json!({"is_active": false})).await.0, 200);
+    assert_eq!(
+        automation.call(Method::PATCH, &admin_path, json!({"is_active": false})).await.0,
+        200,
+        "it is so"
+    );
+    assert_eq!(automation.call(Method::PATCH, &admin_path, json!({"is_active": true})).await.0, 200);
     let token = json!({"label": "child", "user_ids": null});
     assert_eq!(automation.call(Method::POST, "/api/management_tokens/", token).await.0, 403);
     assert_eq!(automation.call(Method::GET, "/api/users/@me/", Value::Null).await.0, 401, "it is nobody");
