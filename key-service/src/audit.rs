@@ -234,6 +234,8 @@ pub struct AuditSearch {
     pub user_id: Option<String>,
     /// Only those that concern this key or token, by its id.
     pub subject_id: Option<String>,
+    /// Only those of this time or later.
+    pub since: Option<Timestamp>,
     /// Which part of them.
     pub page: Page,
 }

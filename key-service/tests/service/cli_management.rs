@@ -75,6 +75,8 @@ fn more_keys_than_a_page_are_all_listed() {
     found.dedup();
     assert_eq!(found.len(), 1_001);
     assert_eq!(site.json(&["user", "list", "--json"]).as_array().unwrap().len(), 103);
+    let imported = site.json(&["audit", "--action", "key.imported", "--all", "--json"]);
+    assert_eq!(imported.as_array().unwrap().len(), 1_001);
 }
 
 #[test]
@@ -135,6 +137,11 @@ fn the_audit_log_tells_who_did_what() {
     assert_eq!(actions(&["--action", "key.", "--user", OTHER]), ["key.created"]);
     assert_eq!(actions(&["--action", "key.", "--limit", "1"]), ["key.deleted"]);
     assert_eq!(actions(&["--action", "key.", "--limit", "1", "--offset", "1"]), ["key.created"]);
+    assert_eq!(actions(&["--action", "key.", "--since", "2020-01-01T00:00:00Z", "--all"]).len(), 3);
+    assert_eq!(actions(&["--since", "2100-01-01T00:00:00Z"]), Vec::<String>::new());
+    for usage in [&["audit", "--since", "yesterday"][..], &["audit", "--all", "--limit", "5"]] {
+        assert_eq!(site.run(usage, "").status.code(), Some(2), "{usage:?}");
+    }
     let table = site.ok(&["audit"], "");
     assert!(table.contains("command_line") && table.contains(DEMO) && !table.contains('\u{1b}'), "{table}");
 }

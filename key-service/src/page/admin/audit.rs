@@ -124,6 +124,7 @@ pub(super) async fn show(
         action: owned("action"),
         user_id: owned("user_id"),
         subject_id: owned("subject_id"),
+        since: None,
         page: params.page().map_err(ApiError::from)?,
     };
     let found = audit::search(&state.database, &search).await?;
