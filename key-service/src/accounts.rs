@@ -391,7 +391,7 @@ async fn set_permissions_within(
     permissions: &ScopeSet,
 ) -> sqlx::Result<()> {
     users::set_permissions(change, &before.id, permissions).await?;
-    let detail = json!({ "permissions": [before.permissions, permissions] });
+    let detail = json!({ "permissions": { "from": before.permissions, "to": permissions } });
     log(change.connection(), by, Action::UserPermissionsChanged, &before.id, &detail).await
 }
 

@@ -168,7 +168,7 @@ pub struct Event<'a> {
     pub user_id: Option<&'a str>,
     /// Id and name of what was dealt with: a key and its label, a token and its label.
     pub subject: Option<(&'a str, &'a str)>,
-    /// What changed: an object, or null. Never a secret.
+    /// More about it: an object, or null. What changed is in it as `{"from": …, "to": …}`. Never a secret.
     pub detail: &'a Value,
 }
 

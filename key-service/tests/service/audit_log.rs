@@ -32,9 +32,12 @@ async fn every_step_of_a_keys_life_is_in_the_log() {
                 "key.updated",
                 "user",
                 "renamed",
-                &json!({"scopes": [["insight:read"], ["*"]], "expires_at": [null, "2099-01-01T00:00:00Z"]})
+                &json!({
+                    "scopes": {"from": ["insight:read"], "to": ["*"]},
+                    "expires_at": {"from": null, "to": "2099-01-01T00:00:00Z"},
+                })
             ),
-            ("key.updated", "user", "renamed", &json!({"label": ["watched", "renamed"]})),
+            ("key.updated", "user", "renamed", &json!({"label": {"from": "watched", "to": "renamed"}})),
             ("key.created", "user", "watched", &json!({"scopes": ["insight:read"]})),
         ]
     );
@@ -107,4 +110,13 @@ async fn entries_are_found_from_a_time_on() {
     assert_eq!(found("").await.len(), 2);
     let (status, refused) = admin.get("/api/audit_log/?since=yesterday").await;
     assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("since")));
+}
+
+#[tokio::test]
+async fn a_tokens_users_are_named_by_their_addresses() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    service.automation(&admin, Some(&[&service.user_id(DEMO)])).await;
+    let (_, log) = admin.get("/api/audit_log/?action=token.created").await;
+    assert_eq!(log["results"][0]["detail"], json!({"users": [DEMO], "expires_at": null}));
 }
