@@ -34,6 +34,9 @@ pub struct Outcome {
     /// Whose key it was.
     #[schema(required)]
     pub user_id: Option<String>,
+    /// The key's label.
+    #[serde(skip)]
+    pub label: Option<String>,
 }
 
 /// A report, checked.
@@ -105,6 +108,7 @@ pub async fn report(
             live: key.is_some(),
             key_id: key.map(|key| key.id.clone()),
             user_id: key.map(|key| key.user_id.clone()),
+            label: key.map(|key| key.label.clone()),
         }
     });
     let outcomes = outcomes.collect();

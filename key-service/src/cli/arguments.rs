@@ -2,12 +2,39 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use protocol::ScopeSet;
+
+use crate::audit::Action;
+use crate::invalid::Invalid;
+use crate::key_fields::{self, SCOPE_OBJECTS};
 use crate::keys::KeyState;
 use crate::paging::{Found, MAX_LIMIT, Page};
 
 /// The scopes of an argument, separated by commas or spaces.
-pub(super) fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
-    argument.split([',', ' ']).filter(|text| !text.is_empty())
+pub(super) fn scopes(field: &'static str, argument: &str) -> Result<ScopeSet, Invalid> {
+    let texts = argument.split([',', ' ']).filter(|text| !text.is_empty());
+    key_fields::scopes(field, texts).map_err(|invalid| Invalid {
+        detail: format!("{}; --help names the scopes that there are", invalid.detail.trim_end_matches('.')),
+        ..invalid
+    })
+}
+
+/// What help says of scopes.
+pub(super) fn scopes_help() -> String {
+    let lines: Vec<_> = SCOPE_OBJECTS.chunks(6).map(|names| names.join(", ")).collect();
+    format!(
+        "A scope is * for everything, or one of these with :read or :write, which includes :read:\n  {}",
+        lines.join(",\n  ")
+    )
+}
+
+/// An action of the audit log, or what some begin with.
+pub(super) fn actions(text: &str) -> Result<String, String> {
+    let names = Action::ALL.map(Action::as_str);
+    if names.iter().any(|name| name.starts_with(text)) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("no action begins so; the actions are {}", names.join(", ")))
 }
 
 /// A state of keys by its name.

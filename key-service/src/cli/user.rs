@@ -3,17 +3,16 @@
 use serde_json::json;
 
 use super::CliError;
-use super::arguments::{pages, scope_texts};
+use super::arguments::{pages, scopes, scopes_help};
 use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
-use crate::accounts::{self, AccountError, NewUser};
+use crate::accounts::{self, AccountError, NewUser, normal_email};
 use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
-use crate::key_fields;
 use crate::links;
 use crate::passwords::Passwords;
-use crate::store::Database;
+use crate::store::{Database, OpenError};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -32,9 +31,9 @@ pub(super) enum Command {
     Link {
         /// The user's e-mail address
         email: String,
-        /// The address under which browsers reach the service
-        #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
-        public_url: PublicUrl,
+        /// The address under which browsers reach the service; without it, the path alone is printed
+        #[arg(long, env = "PUBLIC_URL")]
+        public_url: Option<PublicUrl>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -52,11 +51,12 @@ pub(super) enum Command {
     /// Let a disabled user and the user's keys in again
     Enable(ChangeArgs),
     /// Replace what a user's keys can do at most, and wait until every edge knows
+    #[command(after_help = scopes_help())]
     Permissions {
         #[command(flatten)]
         change: ChangeArgs,
         /// The most that any key of the user can do: scopes separated by commas
-        scopes: String,
+        permissions: String,
     },
 }
 
@@ -70,6 +70,7 @@ pub(super) struct ChangeArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = scopes_help())]
 pub(super) struct AddArgs {
     /// The e-mail address to log in with
     email: String,
@@ -91,15 +92,18 @@ pub(super) struct AddArgs {
 }
 
 pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliError> {
-    let database = &match command {
-        Command::Add(_) => Database::open(database_url).await?,
-        _ => Database::open_existing(database_url).await?,
-    };
     let by = Actor::command_line();
+    let command = match command {
+        Command::Add(args) => return add(args, &by, database_url).await,
+        command => command,
+    };
+    let database = &Database::open_existing(database_url).await?;
     match command {
-        Command::Add(args) => add(args, &by, database).await,
+        Command::Add(_) => Ok(()),
         Command::List { search, json } => list(search.as_deref(), json, database).await,
-        Command::Link { email, public_url, json } => link(&email, &public_url, json, &by, database).await,
+        Command::Link { email, public_url, json } => {
+            link(&email, public_url.as_ref(), json, &by, database).await
+        }
         Command::Passwd { email, password_stdin } => {
             let user = accounts::find_by_email(database, &email).await?;
             let password = read_new_password(password_stdin)?;
@@ -117,8 +121,8 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let settling = accounts::set_active(database, &by, &user.id, true).await?;
             report(&format!("enabled {}", user.email), &settled(settling).await?, json)
         }
-        Command::Permissions { change: ChangeArgs { email, json }, scopes } => {
-            let permissions = key_fields::scopes("permissions", scope_texts(&scopes))?;
+        Command::Permissions { change: ChangeArgs { email, json }, permissions } => {
+            let permissions = scopes("permissions", &permissions)?;
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
             let done = format!("{} and the user's keys can do {permissions} at most", user.email);
@@ -127,9 +131,18 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
     }
 }
 
-async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
-    let permissions = key_fields::scopes("permissions", scope_texts(&args.permissions))?;
-    if args.if_absent {
+async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
+    // Whatever cannot be a user leaves no new database behind.
+    let permissions = scopes("permissions", &args.permissions)?;
+    normal_email(&args.email)?;
+    let existing = match Database::open_existing(database_url).await {
+        Ok(database) => Some(database),
+        Err(OpenError::Missing(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if args.if_absent
+        && let Some(database) = &existing
+    {
         match accounts::find_by_email(database, &args.email).await {
             Ok(user) => {
                 tell(&format!("{} is there already; nothing changed", user.email))?;
@@ -143,6 +156,10 @@ async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliEr
         true => None,
         false => Some(read_new_password(args.password_stdin)?),
     };
+    let database = &match existing {
+        Some(database) => database,
+        None => Database::open(database_url).await?,
+    };
     let new = NewUser { email: args.email, password, permissions, is_admin: args.admin };
     let user = accounts::add(database, by, &Passwords::default(), new, Timestamp::now()).await?;
     tell(&format!("added {}", user.email))?;
@@ -151,23 +168,27 @@ async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliEr
 
 async fn link(
     email: &str,
-    public_url: &PublicUrl,
+    public_url: Option<&PublicUrl>,
     json: bool,
     by: &Actor,
     database: &Database,
 ) -> Result<(), CliError> {
     let user = accounts::find_by_email(database, email).await?;
     let secret = links::create(database, by, &user.id).await?;
-    let url = format!("{public_url}{}", secret.path());
+    let path = secret.path();
+    let url = public_url.map(|base| format!("{base}{path}"));
     if json {
-        return print_json(&json!({ "url": url, "expires_in_s": links::LIFETIME_S }));
+        return print_json(&json!({ "url": url, "path": path, "expires_in_s": links::LIFETIME_S }));
     }
     let days = links::LIFETIME_S / (24 * 60 * 60);
     tell(&format!(
         "whoever follows this link within {days} days chooses the password of {}, once",
         user.email
     ))?;
-    Ok(print_line(&url)?)
+    if url.is_none() {
+        tell("put it behind the address under which browsers reach the service, or set PUBLIC_URL")?;
+    }
+    Ok(print_line(&url.unwrap_or(path))?)
 }
 
 async fn list(search: Option<&str>, json: bool, database: &Database) -> Result<(), CliError> {
