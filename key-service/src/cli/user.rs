@@ -18,6 +18,13 @@ use crate::store::{Database, OpenError};
 pub(super) enum Command {
     /// Make an account and print its id
     Add(AddArgs),
+    #[command(flatten)]
+    Stored(Stored),
+}
+
+/// What needs a database that is there.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Stored {
     /// Show users, by e-mail address
     List {
         /// Only users with this in their e-mail address
@@ -95,33 +102,32 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
     let by = Actor::command_line();
     let command = match command {
         Command::Add(args) => return add(args, &by, database_url).await,
-        command => command,
+        Command::Stored(command) => command,
     };
     let database = &Database::open_existing(database_url).await?;
     match command {
-        Command::Add(_) => Ok(()),
-        Command::List { search, json } => list(search.as_deref(), json, database).await,
-        Command::Link { email, public_url, json } => {
+        Stored::List { search, json } => list(search.as_deref(), json, database).await,
+        Stored::Link { email, public_url, json } => {
             link(&email, public_url.as_ref(), json, &by, database).await
         }
-        Command::Passwd { email, password_stdin } => {
+        Stored::Passwd { email, password_stdin } => {
             let user = accounts::find_by_email(database, &email).await?;
             let password = read_new_password(password_stdin)?;
             accounts::set_password(database, &by, &Passwords::default(), &user.id, password).await?;
             Ok(tell(&format!("changed the password of {} and ended the user's sessions", user.email))?)
         }
-        Command::Disable(ChangeArgs { email, json }) => {
+        Stored::Disable(ChangeArgs { email, json }) => {
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_active(database, &by, &user.id, false).await?;
             let done = format!("disabled {}: neither the user nor a key of the user is let in", user.email);
             report(&done, &settled(settling).await?, json)
         }
-        Command::Enable(ChangeArgs { email, json }) => {
+        Stored::Enable(ChangeArgs { email, json }) => {
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_active(database, &by, &user.id, true).await?;
             report(&format!("enabled {}", user.email), &settled(settling).await?, json)
         }
-        Command::Permissions { change: ChangeArgs { email, json }, permissions } => {
+        Stored::Permissions { change: ChangeArgs { email, json }, permissions } => {
             let permissions = scopes("permissions", &permissions)?;
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
