@@ -36,9 +36,7 @@ pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<(
     for report in &reports {
         let (found, settling) = leaks::report(database, by, report).await?;
         outcomes.extend(found);
-        if let Some(settling) = settling {
-            revocations.push(settled(settling).await?);
-        }
+        revocations.push(settled(settling).await?);
     }
     let live = outcomes.iter().filter(|outcome| outcome.live).count() as u64;
     let in_force: String =
