@@ -12,11 +12,21 @@ use crate::paging::{Found, MAX_LIMIT, Page};
 
 /// The scopes of an argument, separated by commas or spaces.
 pub(super) fn scopes(field: &'static str, argument: &str) -> Result<ScopeSet, Invalid> {
-    let texts = argument.split([',', ' ']).filter(|text| !text.is_empty());
-    key_fields::scopes(field, texts).map_err(|invalid| Invalid {
-        detail: format!("{}; --help names the scopes that there are", invalid.detail.trim_end_matches('.')),
-        ..invalid
-    })
+    key_fields::scopes(field, scope_texts(argument)).map_err(with_help)
+}
+
+/// The same for what a user's keys can do at most, which may be nothing.
+pub(super) fn permissions(argument: &str) -> Result<ScopeSet, Invalid> {
+    key_fields::permissions(scope_texts(argument)).map_err(with_help)
+}
+
+fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
+    argument.split([',', ' ']).filter(|text| !text.is_empty())
+}
+
+fn with_help(invalid: Invalid) -> Invalid {
+    let detail = format!("{}; --help names the scopes that there are", invalid.detail.trim_end_matches('.'));
+    Invalid { detail, ..invalid }
 }
 
 /// What help says of scopes.

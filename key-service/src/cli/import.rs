@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::arguments::{scopes, scopes_help};
+use super::arguments::{self, scopes_help};
 use super::private_file::PrivateFile;
 use super::terminal::{print_json, print_table, tell};
 use super::{CliError, Outcome, progress};
@@ -94,7 +94,7 @@ impl<'a> Told<'a> {
 }
 
 pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliError> {
-    let permissions = scopes("permissions", &args.permissions)?;
+    let permissions = arguments::permissions(&args.permissions)?;
     let options = Options { dry_run: args.dry_run, create_users: args.create_users.then_some(permissions) };
     let report = args.report.as_deref().map(|path| PrivateFile::begin(path, false)).transpose();
     let report = report.map_err(CliError::Report)?;

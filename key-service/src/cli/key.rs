@@ -114,14 +114,18 @@ async fn update(args: UpdateArgs, by: &Actor, database: &Database) -> Result<(),
 async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, database: &Database) -> Result<(), CliError> {
     let grace_s = key_fields::grace_s(grace_s)?;
     let (key, value, settling) = keys::roll(database, by, Owner::Anyone, id, grace_s).await?;
-    let revocation = settled(settling).await?;
+    // The old value works no more, so the new one is not kept back, whatever comes of the wait.
+    if !json {
+        print_line(value.reveal())?;
+    }
+    let settled = settled(settling).await;
+    if json {
+        print_json(&key.changed(Some(&value), settled.as_ref().ok().copied()))?;
+    }
     let done = format!("rolled {}; this is the only time its new value is shown", key.label);
-    report(&done, &revocation, false)?;
+    report(&done, &settled?, false)?;
     if grace_s > 0 {
         tell(&format!("the old value works for {} more", counted(grace_s.into(), "second")))?;
     }
-    if json {
-        return print_json(&key.changed(Some(&value), Some(revocation)));
-    }
-    Ok(print_line(value.reveal())?)
+    Ok(())
 }

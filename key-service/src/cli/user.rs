@@ -1,12 +1,12 @@
-//! `key-service user`: add, list, link, passwd, disable, enable, permissions.
+//! `key-service user`: add, list, link, passwd, disable, enable, admin, permissions.
 
 use serde_json::json;
 
 use super::CliError;
-use super::arguments::{pages, scopes, scopes_help};
+use super::arguments::{self, pages, scopes_help};
 use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
-use crate::accounts::{self, AccountError, NewUser, normal_email};
+use crate::accounts::{self, AccountError, NewUser, UserPatch, normal_email};
 use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
@@ -57,6 +57,14 @@ pub(super) enum Stored {
     Disable(ChangeArgs),
     /// Let a disabled user and the user's keys in again
     Enable(ChangeArgs),
+    /// Let a user manage other users
+    Admin {
+        #[command(flatten)]
+        change: ChangeArgs,
+        /// Take that right away again
+        #[arg(long)]
+        remove: bool,
+    },
     /// Replace what a user's keys can do at most, and wait until every edge knows
     #[command(after_help = scopes_help())]
     Permissions {
@@ -127,8 +135,15 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let settling = accounts::set_active(database, &by, &user.id, true).await?;
             report(&format!("enabled {}", user.email), &settled(settling).await?, json)
         }
+        Stored::Admin { change: ChangeArgs { email, json }, remove } => {
+            let user = accounts::find_by_email(database, &email).await?;
+            let patch = UserPatch { is_admin: Some(!remove), ..UserPatch::default() };
+            let (user, settling) = accounts::update(database, &by, &user.id, &patch).await?;
+            let done = if remove { "is an admin no more" } else { "is an admin" };
+            report(&format!("{} {done}", user.email), &settled(settling).await?, json)
+        }
         Stored::Permissions { change: ChangeArgs { email, json }, permissions } => {
-            let permissions = scopes("permissions", &permissions)?;
+            let permissions = arguments::permissions(&permissions)?;
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
             let done = format!("{} and the user's keys can do {permissions} at most", user.email);
@@ -139,7 +154,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
 
 async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
     // Whatever cannot be a user leaves no new database behind.
-    let permissions = scopes("permissions", &args.permissions)?;
+    let permissions = arguments::permissions(&args.permissions)?;
     normal_email(&args.email)?;
     let existing = match Database::open_existing(database_url).await {
         Ok(database) => Some(database),
