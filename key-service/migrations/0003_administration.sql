@@ -32,6 +32,8 @@ CREATE TABLE management_tokens (
     -- 1: for all users. 0: for those named below.
     is_for_all BIGINT NOT NULL CHECK (is_for_all IN (0, 1)),
     created_at BIGINT NOT NULL,
+    -- Who made it, by the name of then.
+    created_by TEXT NOT NULL,
     expires_at BIGINT,
     last_used_at BIGINT
 );

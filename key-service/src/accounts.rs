@@ -15,7 +15,7 @@ use crate::metrics::{METRICS, SignIn};
 use crate::paging::{Found, Page};
 use crate::passwords::{PasswordError, Passwords, check_new_password};
 use crate::settling::Settling;
-use crate::store::{Change, Database, users};
+use crate::store::{Change, Database, links, users};
 
 /// The most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const MAX_EMAIL_CHARS: usize = 254;
@@ -89,8 +89,11 @@ pub enum AccountError {
     #[error("there is no such user")]
     NotFound,
     /// Nobody could manage users any more.
-    #[error("is_active: this is the last admin who is let in; let another one in first")]
+    #[error("this is the last admin who is let in; make another one first")]
     LastAdmin,
+    /// A user who is shut out could not use the link.
+    #[error("email: this user is disabled; enable the user first: {0}")]
+    Disabled(String),
     /// The password that a user sent as the present one is another.
     #[error("current_password: this is not your present password")]
     WrongPassword,
@@ -276,21 +279,21 @@ pub async fn set_password(
     check_new_password(&password)?;
     let hash = passwords.hash(password).await?;
     let mut write = database.begin_write().await?;
-    replace_password(write.connection(), by, user_id, &hash).await?;
+    let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    replace_password(write.connection(), by, &user, &hash).await?;
     Ok(write.commit().await?)
 }
 
-/// Stores a new password's hash and ends the user's sessions.
+/// Stores a new password's hash, and ends the user's sessions and one-time links.
 pub(crate) async fn replace_password(
     connection: &mut AnyConnection,
     by: &Actor,
-    user_id: &str,
+    user: &User,
     hash: &str,
 ) -> Result<(), AccountError> {
-    if !users::set_password(&mut *connection, user_id, hash).await? {
-        return Err(AccountError::NotFound);
-    }
-    Ok(log(connection, by, Action::UserPasswordChanged, user_id, &Value::Null).await?)
+    users::set_password(&mut *connection, &user.id, hash).await?;
+    links::remove(&mut *connection, &user.id).await?;
+    Ok(log(connection, by, Action::UserPasswordChanged, &user.id, &Value::Null).await?)
 }
 
 /// The same, by the user, who has to know the present password. Returns the user as changed: a session that begins anew
@@ -310,12 +313,20 @@ pub async fn change_password(
     if !passwords.verify(current, Some(user.password_hash.clone())).await? {
         return Err(AccountError::WrongPassword);
     }
-    set_password(database, by, passwords, &user.id, new).await?;
-    find(database, &user.id).await?.ok_or(AccountError::NotFound)
+    let hash = passwords.hash(new).await?;
+    let mut write = database.begin_write().await?;
+    let present = users::find(write.connection(), &user.id).await?;
+    // Who knew a password that has been replaced meanwhile, by a link say, knows the present one no more.
+    let present = present.filter(|present| present.is_active && present.session_epoch == user.session_epoch);
+    let present = present.ok_or(AccountError::WrongPassword)?;
+    replace_password(write.connection(), by, &present, &hash).await?;
+    let changed = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;
+    write.commit().await?;
+    Ok(changed)
 }
 
-/// Lets a user and every key of the user in, or shuts them out and ends the user's sessions. It is so everywhere once
-/// this has settled.
+/// Lets a user and every key of the user in, or shuts them out and ends the user's sessions and one-time links. It is so
+/// everywhere once this has settled.
 ///
 /// # Errors
 /// No such user, or a failure.
@@ -325,7 +336,7 @@ pub async fn set_active(
     user_id: &str,
     is_active: bool,
 ) -> Result<Settling, AccountError> {
-    let patch = UserPatch { permissions: None, is_active: Some(is_active) };
+    let patch = UserPatch { is_active: Some(is_active), ..UserPatch::default() };
     update(database, by, user_id, &patch).await.map(|(_, settling)| settling)
 }
 
@@ -339,7 +350,7 @@ pub async fn set_permissions(
     user_id: &str,
     permissions: &ScopeSet,
 ) -> Result<Settling, AccountError> {
-    let patch = UserPatch { permissions: Some(permissions.clone()), is_active: None };
+    let patch = UserPatch { permissions: Some(permissions.clone()), ..UserPatch::default() };
     update(database, by, user_id, &patch).await.map(|(_, settling)| settling)
 }
 
@@ -350,6 +361,8 @@ pub struct UserPatch {
     pub permissions: Option<ScopeSet>,
     /// Whether the user, and any key of the user, is let in at all.
     pub is_active: Option<bool>,
+    /// Whether the user may manage other users.
+    pub is_admin: Option<bool>,
 }
 
 /// Changes a user, and what all keys of the user are worth, everywhere once this has settled.
@@ -366,19 +379,33 @@ pub async fn update(
     let mut begun = change::begin(&ledger, &Touched::User(user_id.to_owned())).await?;
     let change = begun.change();
     let before = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
-    if let Some(permissions) = &patch.permissions {
+    let permissions = patch.permissions.as_ref().filter(|permissions| **permissions != before.permissions);
+    let is_active = patch.is_active.filter(|is_active| *is_active != before.is_active);
+    let is_admin = patch.is_admin.filter(|is_admin| *is_admin != before.is_admin);
+    if permissions.is_none() && is_active.is_none() && is_admin.is_none() {
+        // What made it so may still be on its way to some edge.
+        return Ok((before, Settling::new(database, begun.abandon().await?)));
+    }
+    let stays_admin = is_active.unwrap_or(before.is_active) && is_admin.unwrap_or(before.is_admin);
+    let loses_admin = before.is_active && before.is_admin && !stays_admin;
+    // An operator at the command line may: there, another admin can always be made.
+    let may_be_last = by.kind == ActorKind::CommandLine;
+    if loses_admin && !may_be_last && users::active_admins(change.connection()).await? <= 1 {
+        return Err(AccountError::LastAdmin);
+    }
+    if let Some(permissions) = permissions {
         set_permissions_within(change, by, &before, permissions).await?;
     }
-    if let Some(is_active) = patch.is_active {
-        // An operator at the command line may: there, another admin can always be added.
-        let would_lock_out =
-            !is_active && before.is_admin && before.is_active && by.kind != ActorKind::CommandLine;
-        if would_lock_out && users::active_admins(change.connection()).await? <= 1 {
-            return Err(AccountError::LastAdmin);
-        }
+    if let Some(is_active) = is_active {
         users::set_active(change, user_id, is_active).await?;
+        links::remove(change.connection(), user_id).await?;
         let action = if is_active { Action::UserEnabled } else { Action::UserDisabled };
         log(change.connection(), by, action, user_id, &Value::Null).await?;
+    }
+    if let Some(is_admin) = is_admin {
+        users::set_admin(change.connection(), user_id, is_admin).await?;
+        let detail = json!({ "is_admin": [before.is_admin, is_admin] });
+        log(change.connection(), by, Action::UserAdminChanged, user_id, &detail).await?;
     }
     let after = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
     Ok((after, Settling::new(database, begun.commit().await?)))

@@ -89,10 +89,12 @@ pub enum Action {
     KeyRolled,
     KeyDeleted,
     KeyLeaked,
+    LeakReported,
     UserAdded,
     UserDisabled,
     UserEnabled,
     UserPermissionsChanged,
+    UserAdminChanged,
     UserPasswordChanged,
     UserSignedIn,
     UserSignInRefused,
@@ -107,7 +109,7 @@ pub enum Action {
 
 impl Action {
     /// All of them, for lists of choices.
-    pub const ALL: [Action; 21] = [
+    pub const ALL: [Action; 23] = [
         Action::KeyCreated,
         Action::KeyTakenOver,
         Action::KeyImported,
@@ -115,10 +117,12 @@ impl Action {
         Action::KeyRolled,
         Action::KeyDeleted,
         Action::KeyLeaked,
+        Action::LeakReported,
         Action::UserAdded,
         Action::UserDisabled,
         Action::UserEnabled,
         Action::UserPermissionsChanged,
+        Action::UserAdminChanged,
         Action::UserPasswordChanged,
         Action::UserSignedIn,
         Action::UserSignInRefused,
@@ -141,10 +145,12 @@ impl Action {
             Action::KeyRolled => "key.rolled",
             Action::KeyDeleted => "key.deleted",
             Action::KeyLeaked => "key.leaked",
+            Action::LeakReported => "leak.reported",
             Action::UserAdded => "user.added",
             Action::UserDisabled => "user.disabled",
             Action::UserEnabled => "user.enabled",
             Action::UserPermissionsChanged => "user.permissions_changed",
+            Action::UserAdminChanged => "user.admin_changed",
             Action::UserPasswordChanged => "user.password_changed",
             Action::UserSignedIn => "user.signed_in",
             Action::UserSignInRefused => "user.sign_in_refused",

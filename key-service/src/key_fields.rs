@@ -80,16 +80,29 @@ pub fn scopes<'a>(
     field: &'static str,
     texts: impl IntoIterator<Item = &'a str>,
 ) -> Result<ScopeSet, Invalid> {
-    let mut scopes = Vec::new();
-    for text in texts {
-        let scope = text.parse::<Scope>().ok().filter(names_an_object);
-        scopes.push(scope.ok_or_else(|| Invalid::input(field, InvalidScope(text.to_owned()).to_string()))?);
-    }
+    let scopes = texts.into_iter().map(|text| scope(field, text)).collect::<Result<Vec<_>, _>>()?;
     if scopes.is_empty() {
         let detail = "This list may not be empty.".to_owned();
         return Err(Invalid { field, code: "empty", detail });
     }
     Ok(scopes.into_iter().collect())
+}
+
+/// One scope, of an object that exists.
+///
+/// # Errors
+/// The field `field`.
+pub fn scope(field: &'static str, text: &str) -> Result<Scope, Invalid> {
+    let scope = text.parse::<Scope>().ok().filter(names_an_object);
+    scope.ok_or_else(|| Invalid::input(field, InvalidScope(text.to_owned()).to_string()))
+}
+
+/// What a user's keys can do at most: any scopes, even none.
+///
+/// # Errors
+/// The field `permissions`, and the first scope that is none.
+pub fn permissions<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<ScopeSet, Invalid> {
+    texts.into_iter().map(|text| scope("permissions", text)).collect()
 }
 
 fn names_an_object(scope: &Scope) -> bool {

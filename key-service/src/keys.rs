@@ -3,7 +3,7 @@
 //! A key's value is returned once, by [`create`] or [`roll`]; only its digest and its mask are kept.
 
 use protocol::{ApiKey, KeyDigest, ScopeSet};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
@@ -47,6 +47,8 @@ pub struct Key {
     pub last_rolled_at: Option<Timestamp>,
     /// From when on it is refused; `None` for never.
     pub expires_at: Option<Timestamp>,
+    /// Until when values of before the last rolls work, the last of them; `None` if none does.
+    pub old_value_expires_at: Option<Timestamp>,
 }
 
 /// What a new key is made of; [`crate::key_fields`] checks the parts.
@@ -91,6 +93,9 @@ pub enum KeyError {
     /// The value that was to be taken over was a key's, and was revoked.
     #[error("the value was revoked here; a revoked value never works again")]
     ValueRevoked,
+    /// The key's time has run out, so a new value would not work either.
+    #[error("This key has expired. Change its expiry first.")]
+    Expired,
     /// The key has [`MAX_OLD_VALUES`] old values that still work.
     #[error(
         "{MAX_OLD_VALUES} old values of this key still work. Roll it without a grace period, which ends them, or wait."
@@ -213,6 +218,7 @@ fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
         last_used_at: None,
         last_rolled_at: None,
         expires_at: new.expires_at,
+        old_value_expires_at: None,
     }
 }
 
@@ -311,11 +317,15 @@ pub async fn update(
     let ledger = database.ledger();
     let (mut begun, mut key) = begin(&ledger, owner, id).await?;
     let changes = changes(&key, &patch);
+    if changes.is_empty() {
+        // What made it so may still be on its way to some edge.
+        return Ok((key, Some(Settling::new(database, begun.abandon().await?))));
+    }
     key.label = patch.label.unwrap_or(key.label);
     key.scopes = patch.scopes.unwrap_or(key.scopes);
     key.expires_at = patch.expires_at.unwrap_or(key.expires_at);
     store::update(begun.change(), &key).await?;
-    log(begun.change().connection(), by, Action::KeyUpdated, &key, changes).await?;
+    log(begun.change().connection(), by, Action::KeyUpdated, &key, changes.into()).await?;
     Ok((key, Some(Settling::new(database, begun.commit().await?))))
 }
 
@@ -340,18 +350,18 @@ async fn relabel(
 }
 
 /// What a patch changes, from what to what.
-fn changes(key: &Key, patch: &KeyPatch) -> Value {
-    let mut changes = serde_json::Map::new();
+fn changes(key: &Key, patch: &KeyPatch) -> Map<String, Value> {
+    let mut changes = Map::new();
     if let Some(label) = patch.label.as_ref().filter(|label| **label != key.label) {
         changes.insert("label".to_owned(), json!({ "from": key.label, "to": label }));
     }
-    if let Some(scopes) = &patch.scopes {
+    if let Some(scopes) = patch.scopes.as_ref().filter(|scopes| **scopes != key.scopes) {
         changes.insert("scopes".to_owned(), json!({ "from": key.scopes, "to": scopes }));
     }
-    if let Some(expires_at) = &patch.expires_at {
+    if let Some(expires_at) = patch.expires_at.filter(|expires_at| *expires_at != key.expires_at) {
         changes.insert("expires_at".to_owned(), json!({ "from": key.expires_at, "to": expires_at }));
     }
-    changes.into()
+    changes
 }
 
 /// Gives a key a new value. The old one works `grace_s` seconds longer; without a grace it and every older one work
@@ -370,6 +380,9 @@ pub async fn roll(
     let ledger = database.ledger();
     let (mut begun, mut key) = begin(&ledger, owner, id).await?;
     let now = store::now(begun.change().connection()).await?;
+    if key.expires_at.is_some_and(|end| end <= now) {
+        return Err(KeyError::Expired);
+    }
     if grace_s == 0 {
         store::remove_digests(begun.change(), id).await?;
     } else {
@@ -383,6 +396,7 @@ pub async fn roll(
     store::update(begun.change(), &key).await?;
     let connection = begun.change().connection();
     store::add_generated(&mut *connection, id, &value).await?;
+    key = store::find(&mut *connection, id).await?.ok_or(KeyError::NotFound)?;
     log(connection, by, Action::KeyRolled, &key, json!({ "grace_s": grace_s })).await?;
     Ok((key, value.0, Settling::new(database, begun.commit().await?)))
 }

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use crate::audit::{self, Action, Actor, Event};
 use crate::invalid::Invalid;
-use crate::keys::Key;
 use crate::leases::{Touched, change};
 use crate::settling::Settling;
-use crate::store::{Change, Database, keys as store};
+use crate::store::keys::{self as store, StoredValue};
+use crate::store::{Change, Database};
 use crate::webhooks;
 
 /// The most values of one report.
@@ -75,8 +75,8 @@ fn mask_any(value: &str) -> String {
     if value.is_ascii() { mask(value) } else { mask("") }
 }
 
-/// Ends the values that work, and tells the webhook. A key whose current value is among them is deleted; an old value
-/// that a roll left working ends alone. Without a live value there is nothing to settle.
+/// Ends the values, and tells the webhook of those that were keys'. A key whose current value is among them is deleted; an
+/// old value that a roll left working ends alone; a value that is no key's never becomes one.
 ///
 /// # Errors
 /// The database failed.
@@ -84,44 +84,47 @@ pub async fn report(
     database: &Database,
     by: &Actor,
     report: &Report,
-) -> sqlx::Result<(Vec<Outcome>, Option<Settling>)> {
+) -> sqlx::Result<(Vec<Outcome>, Settling)> {
     let ledger = database.ledger();
     let digests: Vec<_> = report.values.iter().map(|(digest, _)| *digest).collect();
     let mut begun = change::begin(&ledger, &Touched::KeysWith(digests.clone())).await?;
     // What each value was, before any of them is ended.
     let mut found = BTreeMap::new();
-    for digest in digests {
-        if let Some(value) = store::find_live(begun.change().connection(), digest).await? {
-            found.insert(digest, value);
+    for (digest, mask_value) in &report.values {
+        if let Some(value) = store::find_value(begun.change().connection(), *digest).await? {
+            found.insert(*digest, (value, mask_value));
         }
     }
-    for (digest, (key, is_current)) in &found {
-        end(begun.change(), by, *digest, key, *is_current, &report.source).await?;
+    for (digest, (value, mask_value)) in &found {
+        end(begun.change(), by, *digest, value, mask_value, &report.source).await?;
     }
-    let outcomes = report.values.iter().map(|(digest, mask_value)| {
-        let key = found.get(digest).map(|(key, _)| key);
-        Outcome {
-            mask_value: mask_value.clone(),
-            live: key.is_some(),
-            key_id: key.map(|key| key.id.clone()),
-            user_id: key.map(|key| key.user_id.clone()),
-        }
-    });
-    let outcomes = outcomes.collect();
-    if found.is_empty() {
-        // Somebody may just have ended them, and the report is answered when that is in force.
-        begun.already_so().await?;
-        return Ok((outcomes, None));
-    }
-    Ok((outcomes, Some(Settling::new(database, begun.commit().await?))))
+    store::revoke_unknown(begun.change(), &digests).await?;
+    let outcomes: Vec<_> = report
+        .values
+        .iter()
+        .map(|(digest, mask_value)| {
+            let value = found.get(digest).map(|(value, _)| value);
+            Outcome {
+                mask_value: mask_value.clone(),
+                live: value.is_some_and(|value| value.works),
+                key_id: value.map(|value| value.key.id.clone()),
+                user_id: value.map(|value| value.key.user_id.clone()),
+            }
+        })
+        .collect();
+    let live = outcomes.iter().filter(|outcome| outcome.live).count();
+    let detail = json!({ "source": report.source, "values": outcomes.len(), "live": live });
+    let event = Event { action: Action::LeakReported, user_id: None, subject: None, detail: &detail };
+    audit::record(begun.change().connection(), by, event).await?;
+    Ok((outcomes, Settling::new(database, begun.commit().await?)))
 }
 
 async fn end(
     change: &mut Change,
     by: &Actor,
     digest: KeyDigest,
-    key: &Key,
-    is_current: bool,
+    StoredValue { key, is_current, works }: &StoredValue,
+    mask_value: &str,
     source: &str,
 ) -> sqlx::Result<()> {
     match is_current {
@@ -135,7 +138,8 @@ async fn end(
     let payload = json!({
         "key_id": key.id,
         "label": key.label,
-        "mask_value": key.mask_value,
+        "mask_value": mask_value,
+        "live": works,
         "user_id": key.user_id,
         "source": source,
         "key_deleted": is_current,

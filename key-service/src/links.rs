@@ -59,13 +59,17 @@ impl From<Invalid> for LinkError {
     }
 }
 
-/// Makes a link for a user. Earlier ones of the user end.
+/// Makes a link for a user. Earlier ones of the user end; and this one does when the user's password is changed, or the
+/// user shut out.
 ///
 /// # Errors
-/// No such user, or a failure.
+/// No such user, a disabled one, or a failure.
 pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Secret, LinkError> {
     let mut write = database.begin_write().await?;
     let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    if !user.is_active {
+        return Err(AccountError::Disabled(user.email).into());
+    }
     let secret = new_secret()?;
     store::replace(write.connection(), Some(user_id), digest(&secret.0), LIFETIME_S).await?;
     accounts::log(write.connection(), by, Action::LinkCreated, &user.id, &Value::Null).await?;
@@ -104,9 +108,11 @@ fn digest(secret: &str) -> KeyDigest {
 /// It does not work, or the database failed.
 pub async fn purpose(database: &Database, secret: &str) -> Result<Purpose, LinkError> {
     match store::find(database.pool(), digest(secret)).await?.ok_or(LinkError::NotFound)? {
+        None if users::is_any(database.pool()).await? => Err(LinkError::NotFound),
         None => Ok(Purpose::FirstAdmin),
         Some(user_id) => {
-            let user = users::find(database.pool(), &user_id).await?.ok_or(LinkError::NotFound)?;
+            let user = users::find(database.pool(), &user_id).await?;
+            let user = user.filter(|user| user.is_active).ok_or(LinkError::NotFound)?;
             Ok(Purpose::Password(Box::new(user)))
         }
     }
@@ -143,7 +149,7 @@ pub async fn redeem(
     // Of two who follow it at once, one finds it used.
     let found = store::take(write.connection(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
     match found {
-        Some(_) => accounts::replace_password(write.connection(), &by, &user.id, &hash).await?,
+        Some(_) => accounts::replace_password(write.connection(), &by, &user, &hash).await?,
         None if users::is_any(write.connection()).await? => return Err(LinkError::NotFound),
         None => accounts::insert(write.connection(), &by, &user).await?,
     }

@@ -49,6 +49,8 @@ pub struct ManagementToken {
     pub user_ids: Option<Vec<String>>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Who made it: the address of an admin, as it was then, or the name of the command line's user.
+    pub created_by: String,
     /// From when on it is refused; `null` for never.
     #[schema(required)]
     pub expires_at: Option<Timestamp>,
@@ -155,6 +157,7 @@ pub async fn create(
             Reach::Users(ids) => Some(ids),
         },
         created_at: now,
+        created_by: by.name.clone(),
         expires_at: new.expires_at,
         last_used_at: None,
     };

@@ -13,6 +13,11 @@ pub struct Settling {
     position: Position,
 }
 
+/// The database failed while edges were still to hear of a change. The change itself is made.
+#[derive(Debug, thiserror::Error)]
+#[error("the change is made, but not known to be in force everywhere: the database failed: {0}")]
+pub struct Unsettled(#[from] sqlx::Error);
+
 impl Settling {
     pub(crate) fn new(database: &Database, position: Position) -> Self {
         Settling { database: database.clone(), position }
@@ -21,8 +26,8 @@ impl Settling {
     /// Waits until no edge answers from what it knew before: one lease and its margin at most.
     ///
     /// # Errors
-    /// The database failed; the change itself is made.
-    pub async fn settled(self) -> sqlx::Result<Revocation> {
+    /// See [`Unsettled`].
+    pub async fn settled(self) -> Result<Revocation, Unsettled> {
         self.watched(|_| {}).await
     }
 
@@ -30,7 +35,7 @@ impl Settling {
     ///
     /// # Errors
     /// As [`Settling::settled`].
-    pub async fn watched(self, watcher: impl FnMut(&Progress) + Send) -> sqlx::Result<Revocation> {
+    pub async fn watched(self, watcher: impl FnMut(&Progress) + Send) -> Result<Revocation, Unsettled> {
         let revocation = settle(&self.database.ledger(), &self.position, watcher).await?;
         METRICS.revoked(&revocation);
         Ok(revocation)

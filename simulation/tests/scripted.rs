@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+use key_service::leases::settle::settle;
 use key_service::leases::{Terms, Touched, change, sync, verify};
 use protocol::rules::{Rule, break_rule};
 use protocol::{KeyDigest, News, SyncRequest, SyncResponse, Verdict, VerifyRequest, VerifyResponse};
@@ -75,7 +76,8 @@ impl Script {
             let mut begun = change::begin(&ledger, &Touched::Key("key".into())).await.unwrap();
             if begun.change().has_key("key") {
                 begun.change().effect = Some(effect);
-                begun.commit().await.unwrap();
+                let position = begun.commit().await.unwrap();
+                settle(&ledger, &position, |_| {}).await.unwrap();
                 return true;
             }
             begun.already_so().await.unwrap();

@@ -90,7 +90,6 @@ pub(super) struct NewUser {
     #[schema(min_length = 8, max_length = 1024, nullable = false)]
     password: Option<String>,
     /// The most that any key of the user can do.
-    #[schema(min_items = 1)]
     permissions: Vec<ScopeName>,
     /// Whether the user may manage other users. A management token cannot make admins.
     #[schema(nullable = false)]
@@ -100,11 +99,14 @@ pub(super) struct NewUser {
 /// What to change of a user. What is absent stays.
 #[derive(ToSchema)]
 pub(super) struct UserChanges {
-    #[schema(min_items = 1, nullable = false)]
+    #[schema(nullable = false)]
     permissions: Option<Vec<ScopeName>>,
     /// False shuts the user and every key of the user out.
     #[schema(nullable = false)]
     is_active: Option<bool>,
+    /// Whether the user may manage other users. A management token can change no admin, and make none.
+    #[schema(nullable = false)]
+    is_admin: Option<bool>,
 }
 
 /// A new management token.
@@ -134,9 +136,8 @@ pub(super) struct LeakReport {
 pub(super) struct LeakAnswer {
     /// For each value, in the order of the report.
     results: Vec<crate::leaks::Outcome>,
-    /// How their end came into force; null if none of them worked.
-    #[schema(required)]
-    revocation: Option<crate::leases::Revocation>,
+    /// How their end came into force.
+    revocation: crate::leases::Revocation,
 }
 
 /// A key that is gone.

@@ -30,9 +30,6 @@ pub(super) async fn report(
     let values = fields.texts("values")?.ok_or_else(|| Invalid::required("values"))?;
     let report = Report::new(values, fields.filled("source")?)?;
     let (outcomes, settling) = leaks::report(&state.database, &admin.by, &report).await?;
-    let revocation = match settling {
-        Some(settling) => Some(settling.settled().await?),
-        None => None,
-    };
+    let revocation = settling.settled().await?;
     Ok(Json(json!({ "results": outcomes, "revocation": revocation })).into_response())
 }

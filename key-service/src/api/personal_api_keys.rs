@@ -8,7 +8,7 @@ use protocol::ScopeSet;
 use serde_json::{Value, json};
 
 use super::ApiState;
-use super::bodies::{DeletedKey, KeyChanges, NewKey as NewKeyBody, Roll};
+use super::bodies::{DeletedKey, KeyChanges, NewKey as NewKeyBody, Roll, ScopeName};
 use super::caller::Caller;
 use crate::clock::Timestamp;
 use crate::http::error::ApiError;
@@ -44,7 +44,7 @@ pub(super) async fn list(
     get,
     path = "/api/keys/",
     tag = "Personal API keys",
-    params(Paging, ("search" = Option<String>, Query, description = "Only those with this in their label, their masked value or their owner's address."), ("user_id" = Option<String>, Query, description = "Only those of this user."), ("scope" = Option<String>, Query, description = "Only those with exactly this scope."), ("state" = inline(Option<KeyState>), Query, description = "Only those in this state.")),
+    params(Paging, ("search" = Option<String>, Query, description = "Only those with this in their label, their masked value or their owner's address."), ("user_id" = Option<String>, Query, description = "Only those of this user."), ("scope" = inline(Option<ScopeName>), Query, description = "Only those with exactly this scope."), ("state" = inline(Option<KeyState>), Query, description = "Only those in this state.")),
     responses((status = 200, description = "All keys that the caller may see, newest first.", body = PageView<OwnedKeyView>)),
     security(("session" = []), ("management_token" = [])),
 )]
@@ -58,7 +58,7 @@ pub(super) async fn search(
         owner: caller.oversees(),
         user_id: owned("user_id"),
         text: owned("search"),
-        scope: owned("scope"),
+        scope: params.text("scope").map(|text| key_fields::scope("scope", text)).transpose()?,
         state: params.one_of("state", &KeyState::ALL)?,
         now: Timestamp::now(),
         page: params.page()?,

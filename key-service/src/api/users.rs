@@ -134,9 +134,17 @@ pub(super) async fn update(
     Path(id): Path<String>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    let patch = UserPatch { permissions: permissions(&fields)?, is_active: fields.truth("is_active")? };
+    let patch = UserPatch {
+        permissions: permissions(&fields)?,
+        is_active: fields.truth("is_active")?,
+        is_admin: fields.truth("is_admin")?,
+    };
     if patch.is_active == Some(false) && admin.user.as_ref().is_some_and(|admin| admin.id == id) {
         return Err(Invalid::input("is_active", "You cannot disable yourself.").into());
+    }
+    let target = accounts::find(&state.database, &id).await?.ok_or(AccountError::NotFound)?;
+    if target.is_admin || patch.is_admin.is_some() {
+        admin.in_person()?;
     }
     let (user, settling) = accounts::update(&state.database, &admin.by, &id, &patch).await?;
     let revocation = settling.settled().await?;
@@ -167,5 +175,5 @@ pub(super) async fn link(
 }
 
 fn permissions(fields: &Fields) -> Result<Option<ScopeSet>, Invalid> {
-    fields.texts("permissions")?.map(|texts| key_fields::scopes("permissions", texts)).transpose()
+    fields.texts("permissions")?.map(key_fields::permissions).transpose()
 }

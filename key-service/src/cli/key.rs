@@ -113,11 +113,14 @@ async fn update(args: UpdateArgs, by: &Actor, database: &Database) -> Result<(),
 async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, database: &Database) -> Result<(), CliError> {
     let grace_s = key_fields::grace_s(grace_s)?;
     let (key, value, settling) = keys::roll(database, by, Owner::Anyone, id, grace_s).await?;
-    let revocation = settled(settling).await?;
-    let done = format!("rolled {}; this is the only time its new value is shown", key.label);
-    report(&done, &revocation, false)?;
-    if json {
-        return print_json(&key.changed(Some(&value), Some(revocation)));
+    // The old value works no more, so the new one is not kept back, whatever comes of the wait.
+    if !json {
+        print_line(value.reveal())?;
     }
-    Ok(print_line(value.reveal())?)
+    let settled = settled(settling).await;
+    if json {
+        print_json(&key.changed(Some(&value), settled.as_ref().ok().copied()))?;
+    }
+    let done = format!("rolled {}; this is the only time its new value is shown", key.label);
+    report(&done, &settled?, false)
 }

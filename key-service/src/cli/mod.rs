@@ -14,6 +14,7 @@ use crate::leases::LeaseTooShort;
 use crate::links::LinkError;
 use crate::management_tokens;
 use crate::server::ServerError;
+use crate::settling::Unsettled;
 use crate::store::{Database, OpenError};
 use crate::transfer::export::ExportError;
 use crate::transfer::import::ImportError;
@@ -135,8 +136,11 @@ enum CliError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The database failed while a change came into force.
-    #[error("the database failed; the change is made, but not known to be in force everywhere: {0}")]
-    Settling(sqlx::Error),
+    #[error(transparent)]
+    Settling(#[from] Unsettled),
+    /// The user gave up waiting.
+    #[error("interrupted: the change is made, but not known to be in force everywhere")]
+    Interrupted,
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),

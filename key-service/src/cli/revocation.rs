@@ -13,9 +13,12 @@ pub(super) fn report(done: &str, revocation: &Revocation, json: bool) -> Result<
     if json { print_json(revocation) } else { Ok(()) }
 }
 
-/// Waits until a change is in force everywhere.
+/// Waits until a change is in force everywhere, or until Ctrl-C.
 pub(super) async fn settled(settling: Settling) -> Result<Revocation, CliError> {
-    settling.settled().await.map_err(CliError::Settling)
+    tokio::select! {
+        settled = settling.settled() => Ok(settled?),
+        Ok(()) = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+    }
 }
 
 pub(super) fn in_words(revocation: &Revocation) -> String {

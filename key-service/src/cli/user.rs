@@ -1,4 +1,4 @@
-//! `key-service user`: add, list, link, passwd, disable, enable, permissions.
+//! `key-service user`: add, list, link, passwd, disable, enable, admin, permissions.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::CliError;
 use super::arguments::{pages, scope_texts};
 use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
-use crate::accounts::{self, AccountError, NewUser};
+use crate::accounts::{self, AccountError, NewUser, UserPatch};
 use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
@@ -51,6 +51,14 @@ pub(super) enum Command {
     Disable(ChangeArgs),
     /// Let a disabled user and the user's keys in again
     Enable(ChangeArgs),
+    /// Let a user manage other users
+    Admin {
+        #[command(flatten)]
+        change: ChangeArgs,
+        /// Take that right away again
+        #[arg(long)]
+        remove: bool,
+    },
     /// Replace what a user's keys can do at most, and wait until every edge knows
     Permissions {
         #[command(flatten)]
@@ -117,8 +125,15 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let settling = accounts::set_active(database, &by, &user.id, true).await?;
             report(&format!("enabled {}", user.email), &settled(settling).await?, json)
         }
+        Command::Admin { change: ChangeArgs { email, json }, remove } => {
+            let user = accounts::find_by_email(database, &email).await?;
+            let patch = UserPatch { is_admin: Some(!remove), ..UserPatch::default() };
+            let (user, settling) = accounts::update(database, &by, &user.id, &patch).await?;
+            let done = if remove { "is an admin no more" } else { "is an admin" };
+            report(&format!("{} {done}", user.email), &settled(settling).await?, json)
+        }
         Command::Permissions { change: ChangeArgs { email, json }, scopes } => {
-            let permissions = key_fields::scopes("permissions", scope_texts(&scopes))?;
+            let permissions = key_fields::permissions(scope_texts(&scopes))?;
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
             let done = format!("{} and the user's keys can do {permissions} at most", user.email);
@@ -128,7 +143,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
 }
 
 async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
-    let permissions = key_fields::scopes("permissions", scope_texts(&args.permissions))?;
+    let permissions = key_fields::permissions(scope_texts(&args.permissions))?;
     if args.if_absent {
         match accounts::find_by_email(database, &args.email).await {
             Ok(user) => {

@@ -14,6 +14,7 @@ use crate::keys::KeyError;
 use crate::links::LinkError;
 use crate::management_tokens::TokenError;
 use crate::metrics::METRICS;
+use crate::settling::Unsettled;
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -159,6 +160,16 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
+impl From<Unsettled> for ApiError {
+    /// 503: making the change again tells when it is in force.
+    fn from(error: Unsettled) -> Self {
+        let mut unavailable = Self::unavailable(&error);
+        unavailable.body.detail =
+            "The change is made, but not known to be in force at every edge. Make it again.".to_owned();
+        unavailable
+    }
+}
+
 impl From<tower_sessions::session::Error> for ApiError {
     fn from(error: tower_sessions::session::Error) -> Self {
         Self::unavailable(&error)
@@ -170,6 +181,7 @@ impl From<KeyError> for ApiError {
         match error {
             KeyError::TooMany
             | KeyError::TooManyOldValues
+            | KeyError::Expired
             | KeyError::ValueTaken
             | KeyError::ValueRevoked => Self::invalid_input(error.to_string()),
             KeyError::NoSuchUser => Invalid::input("user_id", "There is no user with this id.").into(),
@@ -187,9 +199,9 @@ impl From<AccountError> for ApiError {
             AccountError::EmailTaken(_) => Invalid::input("email", error.to_string()).into(),
             AccountError::NoSuchUser(_) | AccountError::NotFound => Self::not_found(),
             AccountError::LastAdmin => {
-                let detail = "This is the last admin who is let in. Let another one in first.";
-                Invalid::input("is_active", detail).into()
+                Self::invalid_input("This is the last admin who is let in. Make another one first.")
             }
+            AccountError::Disabled(_) => Self::invalid_input("This user is disabled. Enable the user first."),
             AccountError::WrongPassword => {
                 Invalid::input("current_password", "This is not your present password.").into()
             }

@@ -1,5 +1,6 @@
 //! Keys of many users, found by what they are.
 
+use protocol::Scope;
 use utoipa::ToSchema;
 
 use super::{Key, KeyError, Owner};
@@ -50,7 +51,7 @@ pub struct KeySearch<'a> {
     /// Only those with this in their label, their masked value, or their user's address.
     pub text: Option<String>,
     /// Only those that have exactly this scope.
-    pub scope: Option<String>,
+    pub scope: Option<Scope>,
     /// Only those in this state.
     pub state: Option<KeyState>,
     /// The time that states are reckoned from.

@@ -35,6 +35,9 @@ pub struct KeyView<'a> {
     /// From when on it is refused; null for never.
     #[schema(required)]
     expires_at: Option<Timestamp>,
+    /// Until when values of before the last rolls work; null if none does.
+    #[schema(required)]
+    old_value_expires_at: Option<Timestamp>,
     /// Whose key it is.
     user_id: &'a str,
 }
@@ -52,6 +55,7 @@ impl Key {
             last_used_at: self.last_used_at,
             last_rolled_at: self.last_rolled_at,
             expires_at: self.expires_at,
+            old_value_expires_at: self.old_value_expires_at,
             user_id: &self.user_id,
         }
     }

@@ -43,15 +43,25 @@ impl<'l, L: Ledger> Begun<'l, L> {
         self.change.commit(&self.touched).await
     }
 
+    /// Ends without a trace, and returns the place there was before. What made things as they are is in force everywhere
+    /// when [`settle`] of that place returns.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn abandon(self) -> Result<Position, L::Error> {
+        self.change.abandon().await
+    }
+
     /// Ends without a trace because what was to be changed is so already, and waits until whatever made it so is in
     /// force everywhere, as if it had just been done.
     ///
     /// # Errors
     /// The database failed.
     pub async fn already_so(self) -> Result<(), L::Error> {
-        let position = self.change.abandon().await?;
+        let ledger = self.ledger;
+        let position = self.abandon().await?;
         if holds(Rule::RepeatedDeleteWaits) {
-            settle(self.ledger, &position, |_| {}).await?;
+            settle(ledger, &position, |_| {}).await?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 use uuid::Uuid;
 
-use super::filter::Filter;
+use super::filter::{Filter, like_escaped};
 use super::{NOW_MS, ROWS_AT_ONCE, rows_of};
 use crate::audit::{Actor, AuditSearch, Entry, Event};
 use crate::paging::Found;
@@ -78,7 +78,7 @@ pub(crate) async fn insert(
 pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result<Found<Entry>> {
     let mut filter = Filter::default();
     if let Some(action) = &search.action {
-        let prefix = action.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_") + "%";
+        let prefix = like_escaped(action) + "%";
         filter.and(r"action LIKE ? ESCAPE '\'", [prefix.as_str().into()]);
     }
     if let Some(user_id) = &search.user_id {

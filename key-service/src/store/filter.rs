@@ -24,6 +24,11 @@ impl From<i64> for Bound {
     }
 }
 
+/// A text that stands for itself in `LIKE … ESCAPE '\'`.
+pub(super) fn like_escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
+}
+
 /// Conditions that all have to hold.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filter {
@@ -57,11 +62,13 @@ impl Filter {
         self.bound.extend(texts.iter().map(|text| text.as_str().into()));
     }
 
-    /// Adds the condition that one of these columns contains a text, whatever the case of ASCII letters.
+    /// Adds the condition that one of these columns contains a text, in any letter case: on SQLite, of
+    /// ASCII letters.
     pub(super) fn and_contains(&mut self, columns: &'static [&'static str], text: &str) {
-        let escaped = text.to_lowercase().replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+        let escaped = like_escaped(text);
         let first = self.bound.len() + 1;
-        let one = |(n, column): (usize, &&str)| format!(r"LOWER({column}) LIKE ${} ESCAPE '\'", first + n);
+        let one =
+            |(n, column): (usize, &&str)| format!(r"LOWER({column}) LIKE LOWER(${}) ESCAPE '\'", first + n);
         let any: Vec<_> = columns.iter().enumerate().map(one).collect();
         self.conditions.push(format!("({})", any.join(" OR ")));
         self.bound.extend(columns.iter().map(|_| Bound::Text(format!("%{escaped}%"))));

@@ -4,7 +4,7 @@ use protocol::KeyDigest;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 
-use super::filter::Filter;
+use super::filter::{Filter, like_escaped};
 use super::{Change, NOW_MS, digest, scopes, truth};
 use crate::clock::Timestamp;
 use crate::keys::{Generated, Key, KeySearch, KeyState, LONG_MS, OwnedKey, Owner};
@@ -29,8 +29,17 @@ impl<'r> FromRow<'r, AnyRow> for Key {
             last_used_at: row.try_get("last_used_at")?,
             last_rolled_at: row.try_get("last_rolled_at")?,
             expires_at: row.try_get("expires_at")?,
+            old_value_expires_at: row.try_get("old_value_expires_at")?,
         })
     }
+}
+
+/// The columns of a key, of `api_keys k`.
+fn key_columns() -> String {
+    format!(
+        "k.*, (SELECT MAX(o.expires_at) FROM key_digests o WHERE o.key_id = k.id AND o.expires_at > {NOW_MS})
+            AS old_value_expires_at"
+    )
 }
 
 /// The database's clock.
@@ -41,15 +50,19 @@ pub(crate) async fn now(connection: impl AnyExecutor<'_>) -> sqlx::Result<Timest
 
 /// A user's keys, newest first.
 pub(crate) async fn list(connection: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<Vec<Key>> {
-    sqlx::query_as("SELECT * FROM api_keys WHERE user_id = $1 ORDER BY created_at DESC, id DESC")
-        .bind(user_id)
-        .fetch_all(connection)
-        .await
+    let select = format!(
+        "SELECT {} FROM api_keys k WHERE k.user_id = $1 ORDER BY k.created_at DESC, k.id DESC",
+        key_columns()
+    );
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(user_id).fetch_all(connection).await
 }
 
 /// The key with that id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<Key>> {
-    sqlx::query_as("SELECT * FROM api_keys WHERE id = $1").bind(id).fetch_optional(connection).await
+    let select = format!("SELECT {} FROM api_keys k WHERE k.id = $1", key_columns());
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(connection).await
 }
 
 /// The key that a value with that digest is, or was until its time ran out.
@@ -57,8 +70,12 @@ pub(crate) async fn find_by_digest(
     connection: impl AnyExecutor<'_>,
     digest: KeyDigest,
 ) -> sqlx::Result<Option<Key>> {
-    let select = "SELECT k.* FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1";
-    sqlx::query_as(select).bind(digest.to_hex()).fetch_optional(connection).await
+    let select = format!(
+        "SELECT {} FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1",
+        key_columns()
+    );
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await
 }
 
 /// Adds a key, which alters no verdict while it has no value.
@@ -186,19 +203,49 @@ async fn remove_digests_where(
     Ok(())
 }
 
-/// The key that a value with that digest works for, as far as its own time goes, and whether it is the current one.
-pub(crate) async fn find_live(
+/// A value of a key, as a digest finds it.
+#[derive(Debug)]
+pub(crate) struct StoredValue {
+    pub(crate) key: Key,
+    /// Or else an old one that a roll left working.
+    pub(crate) is_current: bool,
+    /// Whether edges let it in: neither it nor its key has expired, and its user is not shut out.
+    pub(crate) works: bool,
+}
+
+/// What a value with that digest is.
+pub(crate) async fn find_value(
     connection: &mut AnyConnection,
     digest: KeyDigest,
-) -> sqlx::Result<Option<(Key, bool)>> {
+) -> sqlx::Result<Option<StoredValue>> {
     let select = format!(
-        "SELECT k.*, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
-        FROM key_digests d JOIN api_keys k ON k.id = d.key_id
-        WHERE d.digest = $1 AND (d.expires_at IS NULL OR d.expires_at > {NOW_MS})"
+        "SELECT {}, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current,
+            CASE WHEN u.is_active = 1 AND (d.expires_at IS NULL OR d.expires_at > {NOW_MS})
+                AND (k.expires_at IS NULL OR k.expires_at > {NOW_MS}) THEN 1 ELSE 0 END AS works
+        FROM key_digests d JOIN api_keys k ON k.id = d.key_id JOIN users u ON u.id = k.user_id
+        WHERE d.digest = $1",
+        key_columns()
     );
     // Safe: the text is always the same.
     let row = sqlx::query(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await?;
-    row.map(|row| Ok((Key::from_row(&row)?, truth(&row, "is_current")?))).transpose()
+    let value = |row: AnyRow| {
+        let (is_current, works) = (truth(&row, "is_current")?, truth(&row, "works")?);
+        Ok(StoredValue { key: Key::from_row(&row)?, is_current, works })
+    };
+    row.map(value).transpose()
+}
+
+/// Remembers that values which are no key's never become one.
+pub(crate) async fn revoke_unknown(change: &mut Change, digests: &[KeyDigest]) -> sqlx::Result<()> {
+    let insert = format!(
+        "INSERT INTO revoked_digests (digest, revoked_at) VALUES ($1, {NOW_MS}) ON CONFLICT (digest) DO NOTHING"
+    );
+    for digest in digests {
+        // Safe: the text is always the same.
+        let query = sqlx::query(AssertSqlSafe(insert.clone())).bind(digest.to_hex());
+        query.execute(change.connection()).await?;
+    }
+    Ok(())
 }
 
 /// Whether a value with that digest was a key's and is no more.
@@ -238,7 +285,7 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Resu
         filter.and_contains(&["k.label", "u.email", "k.mask_value"], text);
     }
     if let Some(scope) = &search.scope {
-        let padded = format!("% {} %", scope.replace('_', r"\_"));
+        let padded = format!("% {} %", like_escaped(&scope.to_string()));
         filter.and(r"' ' || k.scopes || ' ' LIKE ? ESCAPE '\'", [padded.as_str().into()]);
     }
     let long_ago = search.now.unix_ms().saturating_sub(LONG_MS);
@@ -256,5 +303,13 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Resu
         Some(KeyState::Disabled) => filter.and("u.is_active = 0", []),
     }
     let from = "api_keys k JOIN users u ON u.id = k.user_id";
-    filter.find(pool, "k.*, u.email, u.is_active", from, "k.created_at DESC, k.id DESC", search.page).await
+    filter
+        .find(
+            pool,
+            &format!("{}, u.email, u.is_active", key_columns()),
+            from,
+            "k.created_at DESC, k.id DESC",
+            search.page,
+        )
+        .await
 }

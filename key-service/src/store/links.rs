@@ -12,13 +12,12 @@ pub(crate) async fn replace(
     digest: KeyDigest,
     lifetime_s: u32,
 ) -> sqlx::Result<()> {
-    let delete = match user_id {
-        Some(_) => "DELETE FROM one_time_links WHERE user_id = $1",
-        None => "DELETE FROM one_time_links WHERE user_id IS NULL",
-    };
-    let delete = sqlx::query(delete);
-    let delete = if user_id.is_some() { delete.bind(user_id) } else { delete };
-    delete.execute(&mut *connection).await?;
+    match user_id {
+        Some(user_id) => remove(&mut *connection, user_id).await?,
+        None => {
+            sqlx::query("DELETE FROM one_time_links WHERE user_id IS NULL").execute(&mut *connection).await?;
+        }
+    }
     let insert =
         format!("INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ($1, $2, {NOW_MS} + $3)");
     // Safe: the text is always the same.
@@ -28,6 +27,13 @@ pub(crate) async fn replace(
         .bind(i64::from(lifetime_s) * 1000)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Ends a user's links.
+pub(crate) async fn remove(connection: &mut AnyConnection, user_id: &str) -> sqlx::Result<()> {
+    let delete = "DELETE FROM one_time_links WHERE user_id = $1";
+    sqlx::query(delete).bind(user_id).execute(connection).await?;
     Ok(())
 }
 

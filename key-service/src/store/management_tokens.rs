@@ -18,6 +18,7 @@ impl<'r> FromRow<'r, AnyRow> for ManagementToken {
             mask_value: row.try_get("mask_value")?,
             user_ids: (!truth(row, "is_for_all")?).then_some(named),
             created_at: row.try_get("created_at")?,
+            created_by: row.try_get("created_by")?,
             expires_at: row.try_get("expires_at")?,
             last_used_at: row.try_get("last_used_at")?,
         })
@@ -48,8 +49,8 @@ pub(crate) async fn insert(
         }
     }
     let insert = "INSERT INTO management_tokens
-        (id, digest, label, mask_value, is_for_all, created_at, expires_at, last_used_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        (id, digest, label, mask_value, is_for_all, created_at, created_by, expires_at, last_used_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     sqlx::query(insert)
         .bind(&token.id)
         .bind(digest.to_hex())
@@ -57,6 +58,7 @@ pub(crate) async fn insert(
         .bind(&token.mask_value)
         .bind(i64::from(token.user_ids.is_none()))
         .bind(token.created_at)
+        .bind(&token.created_by)
         .bind(token.expires_at)
         .bind(token.last_used_at)
         .execute(&mut *connection)

@@ -232,6 +232,10 @@ fn connections(most: u32, more: &'static str) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // Connections to a file do not age. And with neither limit there is no task in sqlx that looks for old ones: it
+        // counts idle connections with a number that can be below zero for a moment, and then spins for good.
+        .max_lifetime(None)
+        .idle_timeout(None)
         // A file does not hang up.
         .test_before_acquire(false)
         // Where a commit fails, for want of space say, SQLite ends the transaction and sqlx does not notice: every

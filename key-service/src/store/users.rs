@@ -77,21 +77,32 @@ pub(crate) async fn find_by_email(
     sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email).fetch_optional(connection).await
 }
 
-/// Replaces a user's password and ends the user's sessions; `false` if there is no such user.
+/// Replaces a user's password and ends the user's sessions.
 pub(crate) async fn set_password(
     connection: impl AnyExecutor<'_>,
     id: &str,
     password_hash: &str,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<()> {
     let update = "UPDATE users SET password_hash = $1, session_epoch = session_epoch + 1 WHERE id = $2";
-    let done = sqlx::query(update).bind(password_hash).bind(id).execute(connection).await?;
-    Ok(done.rows_affected() == 1)
+    sqlx::query(update).bind(password_hash).bind(id).execute(connection).await?;
+    Ok(())
 }
 
 /// Lets a user and all of the user's keys in or out, and ends the user's sessions.
 pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> sqlx::Result<()> {
     let update = "UPDATE users SET is_active = $1, session_epoch = session_epoch + 1 WHERE id = $2";
     sqlx::query(update).bind(i64::from(is_active)).bind(id).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Lets a user manage other users, or not.
+pub(crate) async fn set_admin(
+    connection: impl AnyExecutor<'_>,
+    id: &str,
+    is_admin: bool,
+) -> sqlx::Result<()> {
+    let update = "UPDATE users SET is_admin = $1 WHERE id = $2";
+    sqlx::query(update).bind(i64::from(is_admin)).bind(id).execute(connection).await?;
     Ok(())
 }
 

@@ -284,5 +284,6 @@ fn new_key(user_id: &str, line: &Line) -> Key {
         last_used_at: line.last_used_at,
         last_rolled_at: line.last_rolled_at,
         expires_at: line.expires_at,
+        old_value_expires_at: None,
     }
 }

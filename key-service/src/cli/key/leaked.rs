@@ -59,9 +59,7 @@ impl Ended {
         for report in reports {
             let (found, settling) = leaks::report(database, by, report).await?;
             self.outcomes.extend(found);
-            if let Some(settling) = settling {
-                self.revocations.push(settled(settling).await?);
-            }
+            self.revocations.push(settled(settling).await?);
         }
         Ok(())
     }

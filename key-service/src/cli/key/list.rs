@@ -5,6 +5,7 @@ use crate::cli::CliError;
 use crate::cli::arguments::{pages, state};
 use crate::cli::terminal::{print_json, print_table, time};
 use crate::clock::Timestamp;
+use crate::key_fields;
 use crate::keys::{self, KeySearch, KeyState, OwnedKey, Owner};
 use crate::store::Database;
 
@@ -35,7 +36,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError>
     let search = KeySearch {
         user_id,
         text: args.search,
-        scope: args.scope,
+        scope: args.scope.as_deref().map(|text| key_fields::scope("scope", text)).transpose()?,
         state: args.state,
         ..KeySearch::all(Owner::Anyone, Timestamp::now())
     };

@@ -47,7 +47,7 @@ pub(super) async fn show(
         owner: Owner::Anyone,
         user_id: owned("user_id"),
         text: owned("search"),
-        scope: owned("scope"),
+        scope: None,
         state: params.one_of("state", &KeyState::ALL).map_err(ApiError::from)?,
         now,
         page: params.page().map_err(ApiError::from)?,

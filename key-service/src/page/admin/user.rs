@@ -63,11 +63,21 @@ pub(super) async fn submit(
         "link" => return link_page(admin, &by, &state, &headers, &user, StatusCode::OK).await,
         "permissions" => {
             let permissions = Some(Picker::new(&ScopeSet::all(), &user.permissions).sent(&form).scopes());
-            ("Permissions changed", UserPatch { permissions, is_active: None }, Effect::InForce)
+            ("Permissions changed", UserPatch { permissions, ..UserPatch::default() }, Effect::InForce)
         }
-        "enable" => ("User enabled", UserPatch { permissions: None, is_active: Some(true) }, Effect::InForce),
+        "enable" => {
+            ("User enabled", UserPatch { is_active: Some(true), ..UserPatch::default() }, Effect::InForce)
+        }
+        "make_admin" => (
+            "Administrator made",
+            UserPatch { is_admin: Some(true), ..UserPatch::default() },
+            Effect::InForce,
+        ),
+        "make_member" if admin.id != user.id => {
+            ("Role changed", UserPatch { is_admin: Some(false), ..UserPatch::default() }, Effect::InForce)
+        }
         "disable" if admin.id != user.id => {
-            ("User disabled", UserPatch { permissions: None, is_active: Some(false) }, Effect::Refused)
+            ("User disabled", UserPatch { is_active: Some(false), ..UserPatch::default() }, Effect::Refused)
         }
         _ => return Err(PageError::of_status(StatusCode::BAD_REQUEST)),
     };

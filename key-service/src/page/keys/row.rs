@@ -44,6 +44,11 @@ impl KeyRow {
         self.key.expires_at.map(|at| self.moment(at))
     }
 
+    /// Until when a value of before a roll works.
+    pub(in crate::page) fn old_value_expires(&self) -> Option<Moment> {
+        self.key.old_value_expires_at.map(|at| self.moment(at))
+    }
+
     /// How long its value has been in use: "94 days".
     pub(in crate::page) fn age(&self) -> String {
         let days = self.ms_since(self.value_made_at()) / DAY_MS;
@@ -131,6 +136,7 @@ mod tests {
             last_used_at: None,
             last_rolled_at: None,
             expires_at: None,
+            old_value_expires_at: None,
         }
     }
 
