@@ -162,6 +162,9 @@ mod tests {
         assert!(KeyRow::new(used, at(140)).is_unused());
     }
 
+    /// Whether something is pointed out.
+    type Tag = fn(&KeyRow) -> bool;
+
     #[tokio::test]
     async fn the_filters_find_the_keys_that_are_pointed_out() {
         let dir = tempfile::tempdir().unwrap();
@@ -190,7 +193,7 @@ mod tests {
                 let found = keys::search(&database, &KeySearch { state, ..all.clone() }).await.unwrap().rows;
                 found.into_iter().map(|found| KeyRow::new(found.key, now)).collect::<Vec<_>>()
             };
-            let states: [(KeyState, fn(&KeyRow) -> bool); 3] = [
+            let states: [(KeyState, Tag); 3] = [
                 (KeyState::Old, KeyRow::is_old),
                 (KeyState::Unused, KeyRow::is_unused),
                 (KeyState::Expired, KeyRow::has_expired),
