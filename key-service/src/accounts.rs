@@ -404,7 +404,7 @@ pub async fn update(
     }
     if let Some(is_admin) = is_admin {
         users::set_admin(change.connection(), user_id, is_admin).await?;
-        let detail = json!({ "is_admin": [before.is_admin, is_admin] });
+        let detail = json!({ "is_admin": { "from": before.is_admin, "to": is_admin } });
         log(change.connection(), by, Action::UserAdminChanged, user_id, &detail).await?;
     }
     let after = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
@@ -418,7 +418,7 @@ async fn set_permissions_within(
     permissions: &ScopeSet,
 ) -> sqlx::Result<()> {
     users::set_permissions(change, &before.id, permissions).await?;
-    let detail = json!({ "permissions": [before.permissions, permissions] });
+    let detail = json!({ "permissions": { "from": before.permissions, "to": permissions } });
     log(change.connection(), by, Action::UserPermissionsChanged, &before.id, &detail).await
 }
 

@@ -174,7 +174,7 @@ pub struct Event<'a> {
     pub user_id: Option<&'a str>,
     /// Id and name of what was dealt with: a key and its label, a token and its label.
     pub subject: Option<(&'a str, &'a str)>,
-    /// What changed: an object, or null. Never a secret.
+    /// More about it: an object, or null. What changed is in it as `{"from": …, "to": …}`. Never a secret.
     pub detail: &'a Value,
 }
 
@@ -240,6 +240,8 @@ pub struct AuditSearch {
     pub user_id: Option<String>,
     /// Only those that concern this key or token, by its id.
     pub subject_id: Option<String>,
+    /// Only those of this time or later.
+    pub since: Option<Timestamp>,
     /// Which part of them.
     pub page: Page,
 }

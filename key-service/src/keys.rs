@@ -340,7 +340,7 @@ async fn relabel(
     let key = store::find(write.connection(), id).await?;
     let mut key = key.filter(|key| owner.reaches(key)).ok_or(KeyError::NotFound)?;
     if let Some(label) = label.filter(|label| *label != key.label) {
-        let detail = json!({ "label": [key.label, label] });
+        let detail = json!({ "label": { "from": key.label, "to": label } });
         key.label = label.to_owned();
         store::set_label(write.connection(), id, label).await?;
         log(write.connection(), by, Action::KeyUpdated, &key, detail).await?;
@@ -353,13 +353,13 @@ async fn relabel(
 fn changes(key: &Key, patch: &KeyPatch) -> Map<String, Value> {
     let mut changes = Map::new();
     if let Some(label) = patch.label.as_ref().filter(|label| **label != key.label) {
-        changes.insert("label".to_owned(), json!([key.label, label]));
+        changes.insert("label".to_owned(), json!({ "from": key.label, "to": label }));
     }
     if let Some(scopes) = patch.scopes.as_ref().filter(|scopes| **scopes != key.scopes) {
-        changes.insert("scopes".to_owned(), json!([key.scopes, scopes]));
+        changes.insert("scopes".to_owned(), json!({ "from": key.scopes, "to": scopes }));
     }
     if let Some(expires_at) = patch.expires_at.filter(|expires_at| *expires_at != key.expires_at) {
-        changes.insert("expires_at".to_owned(), json!([key.expires_at, expires_at]));
+        changes.insert("expires_at".to_owned(), json!({ "from": key.expires_at, "to": expires_at }));
     }
     changes
 }

@@ -3,6 +3,7 @@
 use protocol::{KeyDigest, mask, secret_from_entropy};
 use serde::Serialize;
 use serde_json::json;
+use sqlx::AnyConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::keys::Owner;
-use crate::store::{Database, management_tokens as store};
+use crate::store::{Database, management_tokens as store, users};
 
 /// What every management token begins with.
 pub const TOKEN_PREFIX: &str = "ekm_";
@@ -164,12 +165,26 @@ pub async fn create(
     if let Some(stranger) = store::insert(write.connection(), &token, KeyDigest::of_value(&value)).await? {
         return Err(Invalid::input("user_ids", format!("There is no user with this id: {stranger}")).into());
     }
-    let detail = json!({ "user_ids": token.user_ids, "expires_at": token.expires_at });
+    let users = addresses(write.connection(), &token).await?;
+    let detail = json!({ "users": users, "expires_at": token.expires_at });
     let subject = Some((token.id.as_str(), token.label.as_str()));
     let event = Event { action: Action::TokenCreated, user_id: None, subject, detail: &detail };
     audit::record(write.connection(), by, event).await?;
     write.commit().await?;
     Ok((token, TokenValue(value)))
+}
+
+/// The addresses of the users whose keys a token manages; `None` for all.
+async fn addresses(
+    connection: &mut AnyConnection,
+    token: &ManagementToken,
+) -> sqlx::Result<Option<Vec<String>>> {
+    let Some(ids) = &token.user_ids else { return Ok(None) };
+    let mut addresses = Vec::with_capacity(ids.len());
+    for id in ids {
+        addresses.extend(users::find(&mut *connection, id).await?.map(|user| user.email));
+    }
+    Ok(Some(addresses))
 }
 
 /// All tokens, newest first.

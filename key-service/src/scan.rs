@@ -1,7 +1,8 @@
 //! Finds generated keys in a stream of bytes, by their shape and checksum alone.
 //!
-//! A key stands between bytes that are no letters, digits or `_`: a longer word that contains one is something else.
-//! Keys of other shapes (imported ones) cannot be told from other text, and are not found.
+//! Before a key anything may stand, since what comes before it in text is often encoded: `Bearer%20phx_…`, `\nphx_…` with
+//! the backslash of a JSON text. Behind it no letter, digit or `_` stands: a longer word is something else. Keys of other
+//! shapes (imported ones) cannot be told from other text, and are not found.
 
 use std::io::{self, Read};
 
@@ -12,9 +13,9 @@ use protocol::{ApiKey, GENERATED_KEY_BYTES, KEY_PREFIX};
 /// How much is read at once, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// The start of the buffer repeats the end of the one before: a key that has only begun there, what stands before it,
-/// and what could stand behind it.
-const KEPT_BYTES: usize = GENERATED_KEY_BYTES + 1;
+/// The start of the buffer repeats the end of the one before: a key that has only begun there, or whose next byte is yet
+/// to come.
+const KEPT_BYTES: usize = GENERATED_KEY_BYTES;
 
 /// A key, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl<R: Read> Scanner<R> {
         self.is_over = read == 0;
         self.filled += read;
         // A key that reaches to the end of what was read may go on, unless that is the end of everything.
-        let complete = self.filled.saturating_sub(if self.is_over { 0 } else { GENERATED_KEY_BYTES });
+        let complete = self.filled.saturating_sub(if self.is_over { 0 } else { KEPT_BYTES });
         self.until = complete.max(self.told);
         Ok(())
     }
@@ -119,9 +120,8 @@ impl<R: Read> Iterator for Scanner<R> {
 
 /// The key that begins at `at`, if one does.
 fn key_at(seen: &[u8], at: usize) -> Option<ApiKey> {
-    let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     let end = at + GENERATED_KEY_BYTES;
-    if at > 0 && is_word(seen.get(at - 1)) || is_word(seen.get(end)) {
+    if seen.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
         return None;
     }
     ApiKey::parse(seen.get(at..end)?).ok().filter(ApiKey::is_generated)
@@ -180,13 +180,22 @@ mod tests {
     }
 
     #[test]
-    fn a_key_inside_a_longer_word_is_none() {
+    fn what_goes_on_behind_a_key_is_none() {
         let key = key(3);
-        for (before, after) in [("x", ""), ("_", ""), ("7", ""), ("", "x"), ("", "0"), ("", "_")] {
-            assert_eq!(places(format!("{before}{}{after}", key.reveal()).as_bytes()), [], "{before} {after}");
+        for after in ["x", "0", "_"] {
+            assert_eq!(places(format!("{}{after}", key.reveal()).as_bytes()), [], "{after}");
         }
-        for (before, after) in [("=", "."), ("é", "é"), ("\0", "\0"), ("-", "-"), ("/", "&")] {
-            assert_eq!(places(format!("{before}{}{after}", key.reveal()).as_bytes()).len(), 1, "{before}");
+        for after in [".", "é", "\0", "-", "&", "%20", "\\n"] {
+            assert_eq!(places(format!("{}{after}", key.reveal()).as_bytes()).len(), 1, "{after}");
+        }
+    }
+
+    #[test]
+    fn anything_may_stand_before_a_key() {
+        let key = key(3);
+        for before in ["=", "é", "\0", "Bearer%20", "key%3D", "\\n", "\\u0022", "x", "_", "phx_"] {
+            let found = places(format!("{before}{}", key.reveal()).as_bytes());
+            assert_eq!(found, [(1, before.len() as u64 + 1)], "{before}");
         }
     }
 
@@ -209,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_size_of_the_reads_does_not_matter() {
-        let text = format!("{0}\n xphx_ {0}y\n{1}\0{0}", key(7).reveal(), key(8).reveal());
+        let text = format!("{0}\n xphx_ {0}y\n{1}\0z{0}", key(7).reveal(), key(8).reveal());
         let at_once = found_by(usize::MAX, text.as_bytes());
         assert_eq!(at_once.len(), 3);
         for step in 1..=120 {
@@ -244,14 +253,13 @@ mod tests {
                 }
             }
             let stands_free = random(2) == 0;
-            input.push(if stands_free { b' ' } else { b'q' });
             let value = ApiKey::from_entropy(std::array::from_fn(|_| random(256) as u8));
             if stands_free {
                 let column = (input.len() - line_began + 1) as u64;
                 planted.push(Found { line, column, key: value.clone() });
             }
             input.extend(value.reveal().as_bytes());
-            input.push(b'"');
+            input.push(if stands_free { b'"' } else { b'q' });
         }
         assert!(planted.len() > 100);
         for step in [997, 4_096, BUFFER_BYTES, usize::MAX] {

@@ -30,8 +30,12 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Unless leases last so long that a change could wait longer. It waits for this much less.
 const SHUTDOWN_RESERVE: Duration = Duration::from_secs(1);
 
-/// A client that has not sent a request's headers by then is let go.
+/// A client that has not sent a request's headers by then is let go: after it connected, and after each answer.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often an edge that speaks HTTP/2 is asked whether it is still there. One that has gone without a word is let go
+/// after twice that.
+const EDGE_PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// The most open connections of the public listener: well below what a process may open, so that no number of idle
 /// clients keeps edges out.
@@ -151,12 +155,14 @@ impl Server {
         let (stop, stopping) = watch::channel(());
         let public = serve(
             self.public,
+            public_protocol(),
             api::router(database.clone(), terms, public_url, api_url, trusted_proxies),
             MAX_PUBLIC_CONNECTIONS,
             stopping.clone(),
         );
         let edge = serve(
             self.edge,
+            edge_protocol(),
             edge_api::router(database.clone(), terms, tokens, readiness.clone()),
             Semaphore::MAX_PERMITS,
             stopping,
@@ -205,15 +211,32 @@ async fn bind(listen: Listen) -> Result<TcpListener, ServerError> {
     TcpListener::bind(listen.address).await.map_err(|source| ServerError::Bind { listen, source })
 }
 
+/// HTTP/1 alone: a client must not hold one of few places for longer than a request takes, and HTTP/2 has no timeout
+/// for a connection without requests. Neither has the choice between the two.
+fn public_protocol() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+}
+
+/// HTTP/1 and HTTP/2, which Envoy uses.
+fn edge_protocol() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new());
+    http2.keep_alive_interval(EDGE_PING_INTERVAL).keep_alive_timeout(EDGE_PING_INTERVAL);
+    builder
+}
+
 /// Accepts connections until `stopping`, then lets those that are open finish what they do.
 async fn serve(
     listener: TcpListener,
+    protocol: auto::Builder<TokioExecutor>,
     router: Router,
     most_connections: usize,
     mut stopping: watch::Receiver<()>,
 ) -> std::io::Result<()> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let places = Arc::new(Semaphore::new(most_connections));
     let connections = GracefulShutdown::new();
     loop {
@@ -239,7 +262,7 @@ async fn serve(
         // Answers are small and awaited: none waits for the peer to acknowledge the one before.
         stream.set_nodelay(true)?;
         let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -3,8 +3,11 @@
 use crate::driver::{PHONE, WIDE};
 use crate::site::Site;
 
+const MEMBER: &str = "ada@example.com";
+const ADMIN: &str = "grace@example.com";
+
 /// What a label could do harm with, in 40 characters or less.
-const LABELS: [&str; 7] = [
+const LABELS: [&str; 9] = [
     "<script>document.title='x'</script>",
     "<img src=x onerror=alert(1)>",
     "\"'><b autofocus onfocus=alert(1)>",
@@ -12,6 +15,8 @@ const LABELS: [&str; 7] = [
     "{{7*7}} &lt;b&gt; ''; DROP TABLE keys;--",
     "=HYPERLINK(\"http://evil.example\")",
     "ltr \u{202e}rtl\u{2066} xxxxxxxxxxxxxxxxxxxxxxxxxx",
+    "\u{61c}\u{200f}mark \u{2067}isolate",
+    "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m",
 ];
 
 #[test]
@@ -19,30 +24,60 @@ const LABELS: [&str; 7] = [
 fn a_label_is_text_wherever_it_is_shown() {
     for viewport in [WIDE, PHONE] {
         let site = Site::start(viewport);
-        site.add_user("ada@example.com");
+        site.add_user(MEMBER);
+        site.add_admin(ADMIN);
         for label in LABELS {
-            let args = ["key", "create", "--user", "ada@example.com", "--label", label, "--scopes", "*"];
+            let args = ["key", "create", "--user", MEMBER, "--label", label, "--scopes", "*"];
             site.stack.key_service().run(&args, "").unwrap_or_else(|error| panic!("{error:#}"));
         }
-        site.sign_in("ada@example.com");
-        site.look("odd-labels");
-        let shown = site.script(
-            "return [...document.querySelectorAll('.key-label')].map((label) => label.textContent).reverse()",
-        );
-        assert_eq!(shown, serde_json::json!(LABELS));
-        let links = site.script(
-            "return [...document.querySelectorAll('.row-actions a')].map((link) => link.getAttribute('href'))",
-        );
-        for link in links.as_array().unwrap() {
-            site.visit(link.as_str().unwrap());
-            let held = site.script(
-                "const subject = document.querySelector('.subject-name');
-                const field = document.querySelector('#label');
-                return [subject.textContent, field ? field.value : subject.textContent]",
-            );
-            assert_eq!(held[0], held[1]);
-            assert!(LABELS.iter().any(|label| held[0] == *label), "{held}");
-        }
+        admins_read_them(&site);
+        their_user_reads_them(&site);
         site.assert_nothing_from_elsewhere();
+    }
+}
+
+/// What these elements say, the last of them first.
+fn said(site: &Site, selector: &str) -> serde_json::Value {
+    site.script(&format!(
+        "return [...document.querySelectorAll('{selector}')].map((element) => element.textContent).reverse()"
+    ))
+}
+
+fn admins_read_them(site: &Site) {
+    site.sign_in(ADMIN);
+    site.visit("/admin/keys");
+    site.look("odd-labels-admin");
+    assert_eq!(said(site, ".key-label"), serde_json::json!(LABELS));
+    site.visit("/admin/audit?action=key.");
+    site.look("odd-labels-audit");
+    assert_eq!(said(site, "[href*=subject_id] bdi"), serde_json::json!(LABELS));
+    site.follow("Sign out");
+}
+
+fn their_user_reads_them(site: &Site) {
+    site.sign_in(MEMBER);
+    site.look("odd-labels");
+    assert_eq!(said(site, ".key-label"), serde_json::json!(LABELS));
+    let pages = site.script(
+        "return [...document.querySelectorAll('.row-actions a')].map((link) => link.getAttribute('href')).reverse()",
+    );
+    let pages: Vec<_> = pages.as_array().unwrap().iter().map(|page| page.as_str().unwrap()).collect();
+    assert_eq!(pages.len() % LABELS.len(), 0, "{pages:?}");
+    for (pages, label) in pages.chunks(pages.len() / LABELS.len()).zip(LABELS) {
+        for page in pages {
+            site.visit(page);
+            let field = site.script("return document.querySelector('#label')?.value");
+            assert!(field.is_null() || field == label, "{page}: {field}");
+            assert_eq!(said(site, ".subject-name"), serde_json::json!([label]), "{page}");
+        }
+        let page = |end: &str| *pages.iter().find(|page| page.ends_with(end)).unwrap();
+        site.visit(page("/roll"));
+        site.follow("Roll key");
+        assert_eq!(said(site, ".overline bdi"), serde_json::json!([label]), "the value");
+        site.follow("I have stored it");
+        site.visit(page("/delete"));
+        site.follow("Delete key");
+        assert_eq!(said(site, ".subject-name"), serde_json::json!([label]), "the result");
+        assert!(site.has_result());
     }
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::ApiState;
 use super::caller::Admin;
 use crate::audit::{self, AuditSearch, Entry};
+use crate::clock::Timestamp;
 use crate::edges::{self, Edges};
 use crate::http::error::ApiError;
 use crate::http::params::{PageView, Paging, Params};
@@ -16,7 +17,7 @@ use crate::http::params::{PageView, Paging, Params};
     get,
     path = "/api/audit_log/",
     tag = "Oversight",
-    params(Paging, ("action" = Option<String>, Query, description = "Only this action, or all that begin so, such as `key.`"), ("user_id" = Option<String>, Query, description = "Only what concerns this user, or was done by this user."), ("subject_id" = Option<String>, Query, description = "Only what concerns this key or token.")),
+    params(Paging, ("action" = Option<String>, Query, description = "Only this action, or all that begin so, such as `key.`"), ("user_id" = Option<String>, Query, description = "Only what concerns this user, or was done by this user."), ("subject_id" = Option<String>, Query, description = "Only what concerns this key or token."), ("since" = Option<Timestamp>, Query, description = "Only what was done at this time or later.")),
     responses((status = 200, description = "Entries, newest first.", body = PageView<Entry>)),
     security(("session" = []), ("management_token" = [])),
 )]
@@ -30,6 +31,7 @@ pub(super) async fn audit_log(
         action: owned("action"),
         user_id: owned("user_id"),
         subject_id: owned("subject_id"),
+        since: params.time("since")?,
         page: params.page()?,
     };
     let found = audit::search(&state.database, &search).await?;

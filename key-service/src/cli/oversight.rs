@@ -1,9 +1,11 @@
 //! `key-service audit` and `key-service edges`.
 
 use super::CliError;
+use super::arguments::pages;
 use super::terminal::{print_json, print_table};
 use crate::accounts;
 use crate::audit::{self, AuditSearch, Entry};
+use crate::clock::Timestamp;
 use crate::edges;
 use crate::paging::{MAX_LIMIT, Page};
 use crate::store::Database;
@@ -19,6 +21,12 @@ pub(super) struct AuditArgs {
     /// Only what concerns the key or management token with this id
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
+    /// Only what was done at this time or later, such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    since: Option<Timestamp>,
+    /// All entries, however many
+    #[arg(long, conflicts_with_all = ["limit", "offset"])]
+    all: bool,
     /// How many entries at most
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LIMIT)))]
     limit: u32,
@@ -35,9 +43,19 @@ pub(super) async fn audit(args: AuditArgs, database: &Database) -> Result<(), Cl
         Some(email) => Some(accounts::find_by_email(database, email).await?.id),
         None => None,
     };
-    let page = Page { limit: args.limit, offset: args.offset };
-    let search = AuditSearch { action: args.action, user_id, subject_id: args.subject, page };
-    let entries = audit::search(database, &search).await?.rows;
+    let search = AuditSearch {
+        action: args.action,
+        user_id,
+        subject_id: args.subject,
+        since: args.since,
+        page: Page { limit: args.limit, offset: args.offset },
+    };
+    let entries = match args.all {
+        true => {
+            pages(async |page| audit::search(database, &AuditSearch { page, ..search.clone() }).await).await?
+        }
+        false => audit::search(database, &search).await?.rows,
+    };
     if args.json {
         return print_json(&entries);
     }

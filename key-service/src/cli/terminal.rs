@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 
 /// Whether a terminal would obey a character instead of showing it, or turn the reading direction.
 fn steers(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Shows a text that somebody else wrote: what could steer the terminal is escaped.
@@ -107,12 +108,14 @@ mod tests {
     fn what_could_steer_a_terminal_is_escaped() {
         assert_eq!(harmless("CI é 鍵"), "CI é 鍵");
         assert_eq!(harmless("a\u{1b}[2Jb\r\n\u{9b}c"), r"a\u{1b}[2Jb\r\n\u{9b}c");
-        assert_eq!(harmless("a\u{202e}b"), r"a\u{202e}b");
+        for bidi in ['\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}'] {
+            assert_eq!(harmless(&format!("a{bidi}b")), format!("a{}b", bidi.escape_default()));
+        }
     }
 
     #[test]
     fn json_says_the_same_without_steering_a_terminal() {
-        let text = "a\u{9b}\u{7f}\u{1b}\u{202e}é";
+        let text = "a\u{9b}\u{7f}\u{1b}\u{202e}\u{61c}é";
         let json = harmless_json(&serde_json::to_string(text).unwrap());
         assert!(!json.chars().any(steers), "{json:?}");
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);

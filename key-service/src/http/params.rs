@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
+use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::paging::{Found, MAX_LIMIT, Page};
 
@@ -62,6 +63,12 @@ impl Params {
     /// A parameter, if it was sent.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
+    }
+
+    /// A moment of RFC 3339, if the parameter was sent.
+    pub(crate) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Invalid> {
+        let moment = self.text(name).map(Timestamp::parse).transpose();
+        moment.map_err(|_| Invalid::input(name, "Not a time of RFC 3339, such as 2030-01-31T12:00:00Z."))
     }
 
     /// One of the values that have names, if the parameter was sent.

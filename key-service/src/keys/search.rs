@@ -18,7 +18,7 @@ pub(crate) const LONG_MS: i64 = LONG_DAYS * 24 * 60 * 60 * 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum KeyState {
-    /// Its value was made [`LONG_DAYS`] ago or earlier.
+    /// Its value was made [`LONG_DAYS`] ago or earlier, and its time has not run out.
     Old,
     /// It was made [`LONG_DAYS`] ago or earlier, and not used since.
     Unused,

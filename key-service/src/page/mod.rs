@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::{Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use tower_http::csrf::CsrfLayer;
 
@@ -66,11 +66,22 @@ pub(crate) fn router(state: PageState, same_origin: CsrfLayer) -> Router {
         .route("/link/{secret}", get(link::show).post(link::submit))
         .merge(keys::routes())
         .merge(admin::routes())
-        .fallback(|| async { StatusCode::NOT_FOUND })
+        .fallback(without_last_slash)
         .layer(same_origin.with_rejection_response(error::other_origin))
         .layer(from_fn(error::complete_errors))
         .layer(from_fn(protect))
         .with_state(state)
+}
+
+/// Leads from an address that ends in a slash to the page without it. There is no page at any other.
+async fn without_last_slash(uri: Uri) -> Response {
+    // Browsers read `//` and `/\` at the beginning as another host.
+    let bare = uri.path().trim_matches(['/', '\\']);
+    if !uri.path().ends_with('/') || bare.is_empty() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::permanent(&format!("/{bare}{query}")).into_response()
 }
 
 /// Says what browsers may do with the answers: load from this site alone, run nothing that stands in a page, show them

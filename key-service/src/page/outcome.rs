@@ -18,6 +18,10 @@ use crate::settling::Settling;
 /// Stands in a template where the lines are to come. What people enter is escaped, so none of it is taken for this.
 const LINES: &str = "<!-- lines -->";
 
+/// Stands for a line that could not be rendered.
+const UNTOLD: &str =
+    "<p class=\"line\">What became of it cannot be shown here; it is in the service's log.</p>\n";
+
 /// A line names so many edges, and counts the others.
 const EDGES_NAMED: usize = 3;
 
@@ -79,7 +83,7 @@ pub(super) fn stream(
             let text = waiting(progress, effect);
             if text != last {
                 last.clone_from(&text);
-                send(Line { text }.render().unwrap_or_default());
+                send(rendered(&Line { text }));
             }
         };
         let result = match settling.watched(watcher).await {
@@ -91,7 +95,7 @@ pub(super) fn stream(
                 ResultLine { text: text.to_owned(), is_unsure: true }
             }
         };
-        send(result.render().unwrap_or_default() + &tail);
+        send(rendered(&result) + &tail);
     });
     let body = Body::from_stream(stream::poll_fn(move |context| receiver.poll_recv(context)));
     let headers = [
@@ -108,6 +112,14 @@ pub(super) fn at_once(page: &impl Template, text: &str) -> Result<Response, Page
     let line = ResultLine { text: text.to_owned(), is_unsure: false };
     let line = line.render().map_err(|error| PageError::internal(&error))?;
     Ok(axum::response::Html(head + &line + &tail).into_response())
+}
+
+/// A line of a page that has begun, so that a failure can only be told in it.
+fn rendered(line: &impl Template) -> String {
+    line.render().unwrap_or_else(|error| {
+        tracing::error!(%error, "a line of a page cannot be rendered");
+        UNTOLD.to_owned()
+    })
 }
 
 fn halves(page: &impl Template) -> Result<(String, String), PageError> {
@@ -191,6 +203,22 @@ mod tests {
         progress.waits_for = ["a", "b", "c", "d", "e"].map(|name| edge(name, 900)).into();
         let told = waiting(&progress, Effect::InForce);
         assert!(told.contains("know of it") && told.contains(", 2 more, for 1 s more"), "{told}");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_rendered_is_told_of() {
+        struct Broken;
+        impl std::fmt::Display for Broken {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                Err(std::fmt::Error)
+            }
+        }
+        #[derive(Template)]
+        #[template(source = "{{ text }}", ext = "html")]
+        struct BrokenLine {
+            text: Broken,
+        }
+        assert_eq!(rendered(&BrokenLine { text: Broken }), UNTOLD);
     }
 
     #[test]

@@ -87,6 +87,9 @@ pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result
     if let Some(subject_id) = &search.subject_id {
         filter.and("subject_id = ?", [subject_id.as_str().into()]);
     }
+    if let Some(since) = search.since {
+        filter.and("at >= ?", [since.unix_ms().into()]);
+    }
     filter.find(pool, "*", "audit_log", "at DESC, id DESC", search.page).await
 }
 

@@ -35,7 +35,7 @@ impl<'r> FromRow<'r, AnyRow> for Key {
 }
 
 /// The columns of a key, of `api_keys k`.
-fn key_columns() -> String {
+pub(super) fn key_columns() -> String {
     format!(
         "k.*, (SELECT MAX(o.expires_at) FROM key_digests o WHERE o.key_id = k.id AND o.expires_at > {NOW_MS})
             AS old_value_expires_at"
@@ -292,10 +292,11 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Resu
     match search.state {
         None => {}
         Some(KeyState::Old) => {
-            filter.and("COALESCE(k.last_rolled_at, k.created_at) < ?", [long_ago.into()]);
+            let old = "COALESCE(k.last_rolled_at, k.created_at) <= ? AND (k.expires_at IS NULL OR k.expires_at > ?)";
+            filter.and(old, [long_ago.into(), search.now.unix_ms().into()]);
         }
         Some(KeyState::Unused) => {
-            filter.and("COALESCE(k.last_used_at, k.created_at) < ?", [long_ago.into()]);
+            filter.and("COALESCE(k.last_used_at, k.created_at) <= ?", [long_ago.into()]);
         }
         Some(KeyState::NeverUsed) => filter.and("k.last_used_at IS NULL", []),
         Some(KeyState::Expired) => filter.and("k.expires_at <= ?", [search.now.unix_ms().into()]),

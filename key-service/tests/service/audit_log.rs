@@ -32,9 +32,12 @@ async fn every_step_of_a_keys_life_is_in_the_log() {
                 "key.updated",
                 "user",
                 "renamed",
-                &json!({"scopes": [["insight:read"], ["*"]], "expires_at": [null, "2099-01-01T00:00:00Z"]})
+                &json!({
+                    "scopes": {"from": ["insight:read"], "to": ["*"]},
+                    "expires_at": {"from": null, "to": "2099-01-01T00:00:00Z"},
+                })
             ),
-            ("key.updated", "user", "renamed", &json!({"label": ["watched", "renamed"]})),
+            ("key.updated", "user", "renamed", &json!({"label": {"from": "watched", "to": "renamed"}})),
             ("key.created", "user", "watched", &json!({"scopes": ["insight:read"]})),
         ]
     );
@@ -88,4 +91,32 @@ async fn old_entries_are_forgotten_after_the_retention() {
     while admin.get("/api/audit_log/?action=key.created").await.1["count"] != 0 {
         assert!(std::time::Instant::now() < deadline, "it was not forgotten");
     }
+}
+
+#[tokio::test]
+async fn entries_are_found_from_a_time_on() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    demo.new_key("long ago", &["*"]).await;
+    service.alter("UPDATE audit_log SET at = 1000 WHERE action = 'key.created'").await;
+    demo.new_key("today", &["*"]).await;
+    let found = async |since: &str| {
+        let (_, log) = admin.get(&format!("/api/audit_log/?action=key.&since={since}")).await;
+        let entries = log["results"].as_array().unwrap().clone();
+        entries.iter().map(|entry| text(entry, "subject_name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found("1970-01-01T00:00:01Z").await, ["today", "long ago"], "the time itself counts");
+    assert_eq!(found("1970-01-01T00:00:01.001Z").await, ["today"]);
+    assert_eq!(found("").await.len(), 2);
+    let (status, refused) = admin.get("/api/audit_log/?since=yesterday").await;
+    assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("since")));
+}
+
+#[tokio::test]
+async fn a_tokens_users_are_named_by_their_addresses() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    service.automation(&admin, Some(&[&service.user_id(DEMO)])).await;
+    let (_, log) = admin.get("/api/audit_log/?action=token.created").await;
+    assert_eq!(log["results"][0]["detail"], json!({"users": [DEMO], "expires_at": null}));
 }

@@ -75,6 +75,8 @@ fn more_keys_than_a_page_are_all_listed() {
     found.dedup();
     assert_eq!(found.len(), 1_001);
     assert_eq!(site.json(&["user", "list", "--json"]).as_array().unwrap().len(), 103);
+    let imported = site.json(&["audit", "--action", "key.imported", "--all", "--json"]);
+    assert_eq!(imported.as_array().unwrap().len(), 1_001);
 }
 
 #[test]
@@ -135,6 +137,11 @@ fn the_audit_log_tells_who_did_what() {
     assert_eq!(actions(&["--action", "key.", "--user", OTHER]), ["key.created"]);
     assert_eq!(actions(&["--action", "key.", "--limit", "1"]), ["key.deleted"]);
     assert_eq!(actions(&["--action", "key.", "--limit", "1", "--offset", "1"]), ["key.created"]);
+    assert_eq!(actions(&["--action", "key.", "--since", "2020-01-01T00:00:00Z", "--all"]).len(), 3);
+    assert_eq!(actions(&["--since", "2100-01-01T00:00:00Z"]), Vec::<String>::new());
+    for usage in [&["audit", "--since", "yesterday"][..], &["audit", "--all", "--limit", "5"]] {
+        assert_eq!(site.run(usage, "").status.code(), Some(2), "{usage:?}");
+    }
     let table = site.ok(&["audit"], "");
     assert!(table.contains("command_line") && table.contains(DEMO) && !table.contains('\u{1b}'), "{table}");
 }
@@ -163,7 +170,30 @@ async fn leaked_values_are_ended_and_not_repeated() {
     assert_eq!(service.scopes(value).await, None);
 
     let again: Value = serde_json::from_str(&site.ok(&[&leaked, &["--json"][..]].concat(), value)).unwrap();
-    assert_eq!((&again["results"][0]["live"], &again["revocations"]), (&json!(false), &json!([])));
+    assert_eq!(again["results"][0]["live"], false);
+    assert!(again["revocations"][0]["revision"].is_u64(), "{again}");
     assert!(site.fails(&leaked, "").contains("values: This list may not be empty."));
     assert!(site.fails(&["key", "leaked", "--source", " "], value).contains("source:"));
+}
+
+#[tokio::test]
+async fn what_was_ended_before_a_failure_is_told() {
+    let service = Service::with_users().await.0;
+    let site = &service.site;
+    let [ended, stuck] = ["ended", "stuck"].map(|label| new_key(site, DEMO, label, &[]));
+    let refuse = "CREATE TRIGGER stuck BEFORE DELETE ON api_keys WHEN OLD.label = 'stuck'
+        BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+    service.alter_tables(refuse).await;
+    let others: String = (0..100).map(|n| format!("phx_never_a_key_{n}\n")).collect();
+    let values = format!("{}\n{others}{}\n", text(&ended, "value"), text(&stuck, "value"));
+
+    let output = site.run(&["key", "leaked", "--source", "a gist", "--json"], &values);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("1 of 100 values worked until now") && said.contains("the disk is full"), "{said}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["results"][0]["key_id"], ended["id"]);
+    assert_eq!((told["results"].as_array().unwrap().len(), &told["results"][0]["live"]), (100, &json!(true)));
+    assert_eq!(service.scopes(text(&ended, "value")).await, None);
+    assert!(service.scopes(text(&stuck, "value")).await.is_some());
 }

@@ -9,6 +9,7 @@ mod audit_log;
 mod backup;
 mod cli;
 mod cli_management;
+mod connections;
 mod database;
 mod edge;
 mod history;

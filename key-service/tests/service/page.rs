@@ -209,6 +209,35 @@ async fn errors_are_pages_for_people_and_json_for_programs() {
 }
 
 #[tokio::test]
+async fn a_last_slash_leads_to_the_page_without_it() {
+    let (service, demo, _) = Service::with_users().await;
+    let tab = Tab::of(&demo);
+    for (path, expected) in [
+        ("/account/keys/", "/account/keys"),
+        ("/sign-in/?next=%2Faccount", "/sign-in?next=%2Faccount"),
+        ("/link/secret//", "/link/secret"),
+        ("//evil.example/", "/evil.example"),
+        ("/\\evil.example/", "/evil.example"),
+    ] {
+        assert_eq!(location_of(&service, path).await, ("308".to_owned(), expected.to_owned()), "{path}");
+    }
+    assert_eq!(tab.get("//").await.status, 404);
+}
+
+/// Status and `location` of an answer, asked for as it stands: clients tidy addresses up.
+async fn location_of(service: &Service, path: &str) -> (String, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let address = service.public.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let location = answer.lines().find_map(|line| line.strip_prefix("location: ")).unwrap_or_default();
+    (answer.split(' ').nth(1).unwrap().to_owned(), location.to_owned())
+}
+
+#[tokio::test]
 async fn what_people_write_is_shown_as_text_everywhere() {
     let (service, demo, _) = Service::with_users().await;
     let admin = Tab::of(&service.admin().await);

@@ -77,7 +77,7 @@ impl Row {
     fn details(&self) -> Vec<String> {
         let Value::Object(fields) = &self.entry.detail else { return Vec::new() };
         let shown = fields.iter().filter(|(_, value)| !value.is_null());
-        shown.map(|(name, value)| format!("{}: {}", name.replace('_', " "), told(name, value))).collect()
+        shown.map(|(name, value)| format!("{}: {}", name.replace('_', " "), told(value))).collect()
     }
 }
 
@@ -91,16 +91,11 @@ fn words(action: &str) -> String {
 }
 
 /// A value, or what became what.
-fn told(name: &str, value: &Value) -> String {
-    match value {
-        // What changed is a pair, old and new; lists of scopes and ids hold texts alone.
-        Value::Array(pair) if is_change(name, pair) => pair.iter().map(plain).collect::<Vec<_>>().join(" → "),
-        value => plain(value),
+fn told(value: &Value) -> String {
+    match (value.get("from"), value.get("to")) {
+        (Some(from), Some(to)) => format!("{} → {}", plain(from), plain(to)),
+        _ => plain(value),
     }
-}
-
-fn is_change(name: &str, values: &[Value]) -> bool {
-    values.len() == 2 && (values.iter().any(|value| !value.is_string()) || name == "label")
 }
 
 fn plain(value: &Value) -> String {
@@ -124,6 +119,7 @@ pub(super) async fn show(
         action: owned("action"),
         user_id: owned("user_id"),
         subject_id: owned("subject_id"),
+        since: None,
         page: params.page().map_err(ApiError::from)?,
     };
     let found = audit::search(&state.database, &search).await?;
@@ -143,18 +139,22 @@ mod tests {
 
     #[test]
     fn a_change_is_told_from_what_to_what() {
-        assert_eq!(told("label", &json!(["CI", "Build"])), "CI → Build");
+        let change = |from: Value, to: Value| told(&json!({"from": from, "to": to}));
+        assert_eq!(change(json!("CI"), json!("Build")), "CI → Build");
         assert_eq!(
-            told("scopes", &json!([["insight:read"], ["insight:read", "cohort:read"]])),
+            change(json!(["insight:read"]), json!(["insight:read", "cohort:read"])),
             "insight:read → insight:read cohort:read"
         );
-        assert_eq!(
-            told("expires_at", &json!([null, "2030-01-01T00:00:00Z"])),
-            "never → 2030-01-01T00:00:00Z"
-        );
-        assert_eq!(told("scopes", &json!(["insight:read", "cohort:read"])), "insight:read cohort:read");
-        assert_eq!(told("permissions", &json!([["*"], []])), "* → none");
-        assert_eq!(told("grace_s", &json!(3600)), "3600");
+        let moments = ["2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"];
+        assert_eq!(change(json!(moments[0]), json!(moments[1])), moments.join(" → "));
+        assert_eq!(change(json!(null), json!(moments[0])), format!("never → {}", moments[0]));
+        assert_eq!(change(json!(["*"]), json!([])), "* → none");
+    }
+
+    #[test]
+    fn what_did_not_change_is_told_alone() {
+        assert_eq!(told(&json!(["insight:read", "cohort:read"])), "insight:read cohort:read");
+        assert_eq!(told(&json!(3600)), "3600");
     }
 
     #[test]

@@ -114,6 +114,11 @@ mod tests {
     use protocol::ScopeSet;
 
     use super::*;
+    use crate::accounts::{self, NewUser};
+    use crate::audit::Actor;
+    use crate::keys::{self, KeySearch, KeyState, NewKey, Owner};
+    use crate::passwords::Passwords;
+    use crate::store::Database;
 
     fn at(day: i64) -> Timestamp {
         Timestamp::from_unix_ms(day * DAY_MS)
@@ -155,6 +160,51 @@ mod tests {
         let used = Key { last_used_at: Some(at(50)), ..key() };
         assert!(!KeyRow::new(used.clone(), at(139)).is_unused());
         assert!(KeyRow::new(used, at(140)).is_unused());
+    }
+
+    /// Whether something is pointed out.
+    type Tag = fn(&KeyRow) -> bool;
+
+    #[tokio::test]
+    async fn the_filters_find_the_keys_that_are_pointed_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("keys.db").display());
+        let (database, by) = (Database::open(&url).await.unwrap(), Actor::service());
+        let new = NewUser {
+            email: "ada@example.com".into(),
+            password: None,
+            permissions: ScopeSet::default(),
+            is_admin: false,
+        };
+        let user = accounts::add(&database, &by, &Passwords::default(), new, at(0)).await.unwrap();
+        for expires_at in [None, Some(at(95))] {
+            let new = NewKey { label: "CI".into(), scopes: ScopeSet::default(), expires_at };
+            keys::create(&database, &by, &user.id, new, at(0)).await.unwrap();
+        }
+        let now = [
+            Timestamp::from_unix_ms(90 * DAY_MS - 1),
+            at(90),
+            Timestamp::from_unix_ms(95 * DAY_MS - 1),
+            at(95),
+        ];
+        for now in now {
+            let all = KeySearch::all(Owner::Anyone, now);
+            let rows = async |state| {
+                let found = keys::search(&database, &KeySearch { state, ..all.clone() }).await.unwrap().rows;
+                found.into_iter().map(|found| KeyRow::new(found.key, now)).collect::<Vec<_>>()
+            };
+            let states: [(KeyState, Tag); 3] = [
+                (KeyState::Old, KeyRow::is_old),
+                (KeyState::Unused, KeyRow::is_unused),
+                (KeyState::Expired, KeyRow::has_expired),
+            ];
+            for (state, is_pointed_out) in states {
+                let pointed_out = rows(None).await.into_iter().filter(is_pointed_out).count();
+                let found = rows(Some(state)).await;
+                assert!(found.iter().all(is_pointed_out), "{state:?} at {now:?}");
+                assert_eq!(found.len(), pointed_out, "{state:?} at {now:?}");
+            }
+        }
     }
 
     #[test]

@@ -20,9 +20,7 @@ const ROUTES: [(&str, &str); 5] = [
 pub(super) fn page(frame: Frame, key: &Key, value: &ApiKey, api_url: Option<&PublicUrl>) -> ValuePage {
     let (api, hint) = match api_url {
         Some(url) => (url.to_string(), ""),
-        None => {
-            ("https://YOUR-API-HOST".to_owned(), "Put the address of your API in the place of YOUR-API-HOST.")
-        }
+        None => ("https://YOUR-API-HOST".to_owned(), "Replace YOUR-API-HOST with the host name of your API."),
     };
     let address = format!("{api}{}", route_for(key));
     ValuePage {
