@@ -404,7 +404,7 @@ pub async fn update(
     }
     if let Some(is_admin) = is_admin {
         users::set_admin(change.connection(), user_id, is_admin).await?;
-        let detail = json!({ "is_admin": [before.is_admin, is_admin] });
+        let detail = json!({ "is_admin": { "from": before.is_admin, "to": is_admin } });
         log(change.connection(), by, Action::UserAdminChanged, user_id, &detail).await?;
     }
     let after = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;

@@ -35,7 +35,7 @@ impl<'r> FromRow<'r, AnyRow> for Key {
 }
 
 /// The columns of a key, of `api_keys k`.
-fn key_columns() -> String {
+pub(super) fn key_columns() -> String {
     format!(
         "k.*, (SELECT MAX(o.expires_at) FROM key_digests o WHERE o.key_id = k.id AND o.expires_at > {NOW_MS})
             AS old_value_expires_at"

@@ -41,8 +41,22 @@ async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
     assert!(service.scopes(text(&safe, "value")).await.is_some());
     let (_, again) = automation.call(Method::POST, "/api/leaked_keys/", report).await;
     assert_eq!(again["results"][0]["live"], false);
-    assert_eq!(again["revocation"], json!(null));
+    assert!(again["revocation"]["revision"].is_u64(), "it waits until they have ended: {again}");
+    let unknown =
+        ["key", "create", "--user", "demo@example.com", "--label", "late", "--scopes", "*", "--value-stdin"];
+    let said = service.site.fails(&unknown, "phx_unknown_but_long_enough");
+    assert!(said.contains("revoked"), "a leaked value never becomes a key: {said}");
 
+    let (_, reports) = admin.get("/api/audit_log/?action=leak.reported").await;
+    let told: Vec<_> = reports["results"].as_array().unwrap().iter().map(|entry| &entry["detail"]).collect();
+    let source = "github.com/example";
+    assert_eq!(
+        told,
+        [
+            &json!({"source": source, "values": 5, "live": 0}),
+            &json!({"source": source, "values": 5, "live": 2})
+        ]
+    );
     let (_, log) = admin.get("/api/audit_log/?action=key.leaked").await;
     assert_eq!(log["count"], 2, "{log}");
     let entry = &log["results"].as_array().unwrap().iter().find(|e| e["subject_id"] == leaked["id"]).unwrap();
@@ -51,6 +65,23 @@ async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
         (&entry["actor_kind"], &entry["actor_name"]),
         (&json!("management_token"), &json!("terraform"))
     );
+}
+
+#[tokio::test]
+async fn an_expired_key_or_a_disabled_users_is_ended_and_was_not_live() {
+    let (service, demo, other) = Service::with_users().await;
+    let admin = service.admin().await;
+    let expired = demo.new_key("expired", &["*"]).await;
+    service.alter("UPDATE api_keys SET expires_at = 1 WHERE label = 'expired'").await;
+    let disabled = other.new_key("disabled", &["*"]).await;
+    service.site.ok(&["user", "disable", "other@example.com"], "");
+    let values = json!([text(&expired, "value"), text(&disabled, "value")]);
+    let (_, answer) = admin.post("/api/leaked_keys/", json!({"values": values, "source": "x"})).await;
+    for (result, key) in answer["results"].as_array().unwrap().iter().zip([&expired, &disabled]) {
+        assert_eq!((&result["live"], &result["key_id"]), (&json!(false), &key["id"]), "{answer}");
+        let gone = admin.get(&format!("/api/personal_api_keys/{}/", text(key, "id"))).await.0;
+        assert_eq!(gone, 404);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::process::Stdio;
 
-use crate::support::{Site, TOKEN};
+use serde_json::{Value, json};
+
+use crate::support::{DEMO, PASSWORD, Service, Site, TOKEN, client, text};
 
 /// What a start prints on standard output.
 fn printed(site: &Site) -> String {
@@ -30,4 +32,41 @@ fn the_first_start_prints_a_link_for_the_first_admin_until_there_is_a_user() {
     let stored = site.stored();
     assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()));
     assert_eq!(printed(&Site::with_users()), "");
+}
+
+/// Whether a link still leads to its form.
+async fn works(service: &Service, path: &str) -> bool {
+    let response = client().get(format!("{}{path}", service.public)).send().await.unwrap();
+    match response.status().as_u16() {
+        200 => true,
+        404 => false,
+        status => panic!("{status}"),
+    }
+}
+
+#[tokio::test]
+async fn a_users_link_ends_with_a_later_one_a_new_password_and_disabling() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    let user = format!("/api/users/{}/", service.user_id(DEMO));
+    let link = async || {
+        let (status, link) = admin.post(&format!("{user}link/"), Value::Null).await;
+        (status.as_u16(), link["path"].as_str().unwrap_or_default().to_owned())
+    };
+    let (_, first) = link().await;
+    assert!(works(&service, &first).await);
+    let (_, second) = link().await;
+    assert!(!works(&service, &first).await && works(&service, &second).await);
+
+    let change = json!({"current_password": PASSWORD, "password": "another-password"});
+    assert_eq!(demo.patch("/api/users/@me/", change).await.0, 200);
+    assert!(!works(&service, &second).await, "a new password");
+
+    let (_, third) = link().await;
+    assert_eq!(admin.patch(&user, json!({"is_active": false})).await.0, 200);
+    assert!(!works(&service, &third).await, "disabling");
+    assert_eq!(link().await.0, 400, "a disabled user gets none");
+    assert_eq!(admin.patch(&user, json!({"is_active": true})).await.0, 200);
+    assert!(!works(&service, &third).await, "enabling does not bring it back");
+    assert_eq!(text(&admin.get(&user).await.1, "email"), DEMO);
 }
