@@ -34,6 +34,9 @@ pub struct Outcome {
     /// Whose key it was.
     #[schema(required)]
     pub user_id: Option<String>,
+    /// The key's label.
+    #[serde(skip)]
+    pub label: Option<String>,
 }
 
 /// A report, checked.
@@ -109,6 +112,7 @@ pub async fn report(
                 live: value.is_some_and(|value| value.works),
                 key_id: value.map(|value| value.key.id.clone()),
                 user_id: value.map(|value| value.key.user_id.clone()),
+                label: value.map(|value| value.key.label.clone()),
             }
         })
         .collect();

@@ -1,4 +1,4 @@
-//! Finds generated keys in a stream of bytes, by their shape and checksum alone.
+//! Finds generated keys and management tokens in a stream of bytes, by their shape and checksum alone.
 //!
 //! Before a key anything may stand, since what comes before it in text is often encoded: `Bearer%20phx_…`, `\nphx_…` with
 //! the backslash of a JSON text. Behind it no letter, digit or `_` stands: a longer word is something else. Keys of other
@@ -6,9 +6,16 @@
 
 use std::io::{self, Read};
 
-use memchr::memmem::Finder;
 use memchr::{memchr_iter, memrchr};
-use protocol::{ApiKey, GENERATED_KEY_BYTES, KEY_PREFIX};
+use protocol::{GENERATED_KEY_BYTES, KEY_PREFIX, KeyDigest, is_generated_secret, mask};
+
+use crate::management_tokens::TOKEN_PREFIX;
+
+/// What is found begins with one of these. All are as long, and end with [`PREFIX_END`].
+const PREFIXES: [&str; 2] = [KEY_PREFIX, TOKEN_PREFIX];
+
+/// The last byte of every prefix.
+const PREFIX_END: u8 = b'_';
 
 /// How much is read at once, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -17,22 +24,23 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// to come.
 const KEPT_BYTES: usize = GENERATED_KEY_BYTES;
 
-/// A key, and where it stands.
+/// A key or a management token, without its value, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The line, from 1.
     pub line: u64,
     /// The place in the line, in bytes from 1.
     pub column: u64,
-    /// The key. Its value is not for showing.
-    pub key: ApiKey,
+    /// What it is recognised by.
+    pub mask_value: String,
+    /// What stands for it.
+    pub digest: KeyDigest,
 }
 
 /// Reads to the end and gives each key, in order. Memory does not grow with the input. An error of reading ends it.
 #[derive(Debug)]
 pub struct Scanner<R> {
     input: R,
-    prefix: Finder<'static>,
     buffer: Vec<u8>,
     filled: usize,
     /// Where the next key is looked for, and where the search stops until more is read.
@@ -49,7 +57,6 @@ impl<R: Read> Scanner<R> {
     pub fn new(input: R) -> Self {
         Scanner {
             input,
-            prefix: Finder::new(KEY_PREFIX),
             buffer: vec![0; BUFFER_BYTES],
             filled: 0,
             from: 0,
@@ -63,14 +70,16 @@ impl<R: Read> Scanner<R> {
     /// The next key in what was read.
     fn find(&mut self) -> Option<Found> {
         let seen = &self.buffer[..self.filled];
-        while let Some(at) = self.prefix.find(&seen[self.from..]).map(|at| self.from + at)
+        while let Some(at) = prefix_in(&seen[self.from..]).map(|at| self.from + at)
             && at < self.until
         {
             self.from = at + KEY_PREFIX.len();
-            if let Some(key) = key_at(seen, at) {
+            if let Some(value) = value_at(seen, at) {
                 self.place.pass(&seen[self.told..at]);
                 self.told = at;
-                return Some(Found { line: self.place.line, column: self.place.column, key });
+                let Place { line, column } = self.place;
+                let (mask_value, digest) = (mask(value), KeyDigest::of_value(value));
+                return Some(Found { line, column, mask_value, digest });
             }
         }
         None
@@ -118,13 +127,22 @@ impl<R: Read> Iterator for Scanner<R> {
     }
 }
 
-/// The key that begins at `at`, if one does.
-fn key_at(seen: &[u8], at: usize) -> Option<ApiKey> {
+/// Where the first prefix stands.
+fn prefix_in(bytes: &[u8]) -> Option<usize> {
+    memchr_iter(PREFIX_END, bytes).find_map(|end| {
+        let at = (end + 1).checked_sub(KEY_PREFIX.len())?;
+        PREFIXES.iter().any(|prefix| bytes[at..=end] == *prefix.as_bytes()).then_some(at)
+    })
+}
+
+/// The key or token that begins at `at`, if one does.
+fn value_at(seen: &[u8], at: usize) -> Option<&str> {
     let end = at + GENERATED_KEY_BYTES;
     if seen.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
         return None;
     }
-    ApiKey::parse(seen.get(at..end)?).ok().filter(ApiKey::is_generated)
+    let value = std::str::from_utf8(seen.get(at..end)?).ok()?;
+    PREFIXES.iter().any(|prefix| is_generated_secret(prefix, value)).then_some(value)
 }
 
 /// A place in the input.
@@ -149,10 +167,16 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use protocol::{ApiKey, secret_from_entropy};
+
     use super::*;
 
     fn key(seed: u8) -> ApiKey {
         ApiKey::from_entropy([seed; 32])
+    }
+
+    fn found(line: u64, column: u64, key: &ApiKey) -> Found {
+        Found { line, column, mask_value: key.mask(), digest: key.digest() }
     }
 
     /// What is found when each read gives at most `step` bytes.
@@ -175,7 +199,7 @@ mod tests {
     fn a_key_is_found_with_its_line_and_column() {
         let text = format!("first\nKEY=\"{0}\"\n\n{0}", key(1).reveal());
         assert_eq!(places(text.as_bytes()), [(2, 6), (4, 1)]);
-        assert_eq!(found_by(usize::MAX, text.as_bytes())[0].key, key(1));
+        assert_eq!(found_by(usize::MAX, text.as_bytes())[0], found(2, 6, &key(1)));
         assert_eq!(places(key(2).reveal().as_bytes()), [(1, 1)]);
     }
 
@@ -197,6 +221,16 @@ mod tests {
             let found = places(format!("{before}{}", key.reveal()).as_bytes());
             assert_eq!(found, [(1, before.len() as u64 + 1)], "{before}");
         }
+    }
+
+    #[test]
+    fn a_management_token_is_found_too() {
+        let token = secret_from_entropy(TOKEN_PREFIX, [3; 32]);
+        let text = format!("ekm_ phx_ {token} {}", key(3).reveal());
+        assert_eq!(places(text.as_bytes()), [(1, 11), (1, 66)]);
+        assert!(found_by(1, text.as_bytes())[0].mask_value.starts_with("ekm_..."));
+        let other_kind = token.replace(TOKEN_PREFIX, KEY_PREFIX);
+        assert_eq!(places(other_kind.as_bytes()), [], "the checksum covers the prefix");
     }
 
     #[test]
@@ -256,7 +290,7 @@ mod tests {
             let value = ApiKey::from_entropy(std::array::from_fn(|_| random(256) as u8));
             if stands_free {
                 let column = (input.len() - line_began + 1) as u64;
-                planted.push(Found { line, column, key: value.clone() });
+                planted.push(found(line, column, &value));
             }
             input.extend(value.reveal().as_bytes());
             input.push(if stands_free { b'"' } else { b'q' });

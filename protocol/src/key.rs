@@ -114,6 +114,12 @@ pub fn secret_from_entropy(prefix: &str, entropy: [u8; 32]) -> String {
     value
 }
 
+/// Whether a text is what [`secret_from_entropy`] can have made with that prefix.
+pub fn is_generated_secret(prefix: &str, text: &str) -> bool {
+    let rest = text.strip_prefix(prefix).map(str::as_bytes);
+    rest.is_some_and(has_generated_shape) && checksum_is_right(text.as_bytes())
+}
+
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey(redacted)")

@@ -13,7 +13,7 @@ pub use edge_api::{
     SyncRequest, SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse,
 };
 pub use key::{
-    ApiKey, GENERATED_KEY_BYTES, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES, mask,
-    secret_from_entropy,
+    ApiKey, GENERATED_KEY_BYTES, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES,
+    is_generated_secret, mask, secret_from_entropy,
 };
 pub use scope::{Action, InvalidScope, Scope, ScopeSet};

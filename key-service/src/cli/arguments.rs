@@ -2,12 +2,49 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use protocol::ScopeSet;
+
+use crate::audit::Action;
+use crate::invalid::Invalid;
+use crate::key_fields::{self, SCOPE_OBJECTS};
 use crate::keys::KeyState;
 use crate::paging::{Found, MAX_LIMIT, Page};
 
 /// The scopes of an argument, separated by commas or spaces.
-pub(super) fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
+pub(super) fn scopes(field: &'static str, argument: &str) -> Result<ScopeSet, Invalid> {
+    key_fields::scopes(field, scope_texts(argument)).map_err(with_help)
+}
+
+/// The same for what a user's keys can do at most, which may be nothing.
+pub(super) fn permissions(argument: &str) -> Result<ScopeSet, Invalid> {
+    key_fields::permissions(scope_texts(argument)).map_err(with_help)
+}
+
+fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
     argument.split([',', ' ']).filter(|text| !text.is_empty())
+}
+
+fn with_help(invalid: Invalid) -> Invalid {
+    let detail = format!("{}; --help names the scopes that there are", invalid.detail.trim_end_matches('.'));
+    Invalid { detail, ..invalid }
+}
+
+/// What help says of scopes.
+pub(super) fn scopes_help() -> String {
+    let lines: Vec<_> = SCOPE_OBJECTS.chunks(6).map(|names| names.join(", ")).collect();
+    format!(
+        "A scope is * for everything, or one of these with :read or :write, which includes :read:\n  {}",
+        lines.join(",\n  ")
+    )
+}
+
+/// An action of the audit log, or what some begin with.
+pub(super) fn actions(text: &str) -> Result<String, String> {
+    let names = Action::ALL.map(Action::as_str);
+    if names.iter().any(|name| name.starts_with(text)) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("no action begins so; the actions are {}", names.join(", ")))
 }
 
 /// A state of keys by its name.

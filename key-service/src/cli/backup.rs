@@ -26,7 +26,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError> {
     let file = PrivateFile::begin(&args.file, false)?;
-    let backup = backup::make(database, &Actor::command_line(), file.path()).await?;
+    let backup = backup::make(database, &Actor::command_line(), file.path()).await;
+    let backup = backup.map_err(|error| CliError::Backup(file.in_words(error)))?;
     file.finish()?;
     let (users, keys) = (counted(backup.users, "user"), counted(backup.keys, "key"));
     tell(&format!("backed up {users} and {keys} into {}, and checked it", args.file.display()))?;

@@ -1,7 +1,7 @@
 //! `key-service export`.
 
-use std::io::{self, BufWriter};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, IsTerminal};
+use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::private_file::PrivateFile;
@@ -18,26 +18,28 @@ of the key's current value; an old value that a roll left working is not exporte
 In CSV, a cell that a spreadsheet would take for a formula has a ' before it; import takes it away."
 )]
 pub(super) struct Args {
-    /// The file to write, readable by its owner alone; without it, standard output
+    /// The file to write, readable by its owner alone; - for standard output, as without it
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// How the file is written
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
-    /// Replace the file if it is there
-    #[arg(long, requires = "file")]
+    /// Replace the file if it is there; write to a terminal
+    #[arg(long)]
     force: bool,
 }
 
 pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError> {
     let by = Actor::command_line();
-    let count = match &args.file {
+    let file = args.file.as_deref().filter(|file| *file != Path::new("-"));
+    let count = match file {
         Some(path) => {
             let file = PrivateFile::begin(path, args.force)?;
             let count = export(database, &by, args.format, BufWriter::new(file.file())).await?;
             file.finish()?;
             count
         }
+        None if io::stdout().is_terminal() && !args.force => return Err(CliError::ToTerminal),
         None => export(database, &by, args.format, BufWriter::new(io::stdout().lock())).await?,
     };
     let keys = counted(count, "key");

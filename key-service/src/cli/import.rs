@@ -1,19 +1,18 @@
 //! `key-service import`.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read};
+use std::io::{self, BufWriter, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::arguments::scope_texts;
+use super::arguments::{self, scopes_help};
 use super::private_file::PrivateFile;
 use super::terminal::{print_json, print_table, tell};
 use super::{CliError, Outcome, progress};
 use crate::audit::Actor;
 use crate::clock::Timestamp;
-use crate::key_fields;
 use crate::store::Database;
 use crate::transfer::csv::CsvWriter;
 use crate::transfer::import::{CHUNK_LINES, Import, ImportError, Options, Summary};
@@ -24,12 +23,12 @@ use crate::transfer::{Format, Refused};
 const MAX_TOLD: usize = 100;
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "A line needs email, label, secure_value (sha256$ and 64 hexadecimal digits) and scopes; it may have
+#[command(after_help = format!("A line needs email, label, secure_value (sha256$ and 64 hexadecimal digits) and scopes; it may have
 created_at, last_used_at, mask_value, last_rolled_at and expires_at. CSV names its columns in the
 first line. Importing the same file again changes nothing.
-Exit code 0: every line is in. 3: some were refused; the others are in. 1: it failed."
-)]
+Exit code 0: every line is in. 3: some were refused; the others are in. 1: it failed.
+
+{}", scopes_help()))]
 pub(super) struct Args {
     /// The file to read; - for standard input
     #[arg(value_name = "FILE")]
@@ -95,10 +94,15 @@ impl<'a> Told<'a> {
 }
 
 pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliError> {
-    let permissions = key_fields::scopes("permissions", scope_texts(&args.permissions))?;
+    let permissions = arguments::permissions(&args.permissions)?;
     let options = Options { dry_run: args.dry_run, create_users: args.create_users.then_some(permissions) };
-    let report = args.report.as_deref().map(|path| PrivateFile::begin(path, false)).transpose()?;
+    let report = args.report.as_deref().map(|path| PrivateFile::begin(path, false)).transpose();
+    let report = report.map_err(CliError::Report)?;
     let mut told = Told::new(report.as_ref().map(PrivateFile::file))?;
+    // Whatever is no file of keys leaves no new database behind.
+    let (input, bar) = open(&args.file)?;
+    let lines = Lines::new(input, args.format, Timestamp::now()).inspect_err(|_| bar.finish_and_clear());
+    let mut lines = lines.map_err(|source| CliError::NoKeys { path: args.file.clone(), source })?;
     let database = match args.dry_run {
         true => Database::open_existing(database_url).await?,
         false => Database::open(database_url).await?,
@@ -106,11 +110,9 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
     let by = Actor::command_line();
     let mut import = Import::new(&database, &by, options);
 
-    let (input, bar) = open(&args.file)?;
-    let done = take_in(&mut import, input, args.format, &bar, &mut told).await;
+    let done = take_in(&mut import, &mut lines, &bar, &mut told).await;
     bar.finish_and_clear();
     let refused_lines = told.finish()?;
-    report.map(PrivateFile::finish).transpose()?;
 
     let summary = import.summary();
     if args.report.is_none() {
@@ -121,6 +123,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
     } else {
         print_summary(args.dry_run, summary)?;
     }
+    report.map(PrivateFile::finish).transpose().map_err(CliError::ReportLost)?;
     done.map_err(|source| CliError::Import { path: args.file, source })?;
     Ok(if summary.refused == 0 { Outcome::Done } else { Outcome::NeedsALook })
 }
@@ -131,7 +134,11 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, ProgressBar), CliError> {
         let bar = progress::of_reading(None);
         return Ok((Box::new(bar.wrap_read(io::stdin().lock())), bar));
     }
-    let file = File::open(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    let failed = |source| CliError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(failed(ErrorKind::IsADirectory.into()));
+    }
     let bar = progress::of_reading(Some(&file));
     Ok((Box::new(bar.wrap_read(file)), bar))
 }
@@ -139,12 +146,10 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, ProgressBar), CliError> {
 /// Takes all lines in, chunk by chunk.
 async fn take_in(
     import: &mut Import<'_>,
-    input: impl Read,
-    format: Format,
+    lines: &mut Lines<impl Read>,
     bar: &ProgressBar,
     told: &mut Told<'_>,
 ) -> Result<(), ImportError> {
-    let mut lines = Lines::new(input, format, Timestamp::now())?;
     loop {
         let chunk = lines.by_ref().take(CHUNK_LINES).collect::<Result<Vec<_>, _>>()?;
         if chunk.is_empty() {

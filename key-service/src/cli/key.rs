@@ -1,9 +1,9 @@
 //! `key-service key`: create, list, update, revoke, roll, leaked.
 
-use super::CliError;
-use super::arguments::scope_texts;
+use super::arguments::{scopes, scopes_help};
 use super::revocation::{in_words, report, settled};
-use super::terminal::{print_json, print_line, tell};
+use super::terminal::{counted, print_json, print_line, tell};
+use super::{CliError, Outcome};
 use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::key_fields;
@@ -35,7 +35,7 @@ pub(super) enum Command {
         /// The key's id, as `key list` shows it
         id: String,
         /// How long the old value works on, in seconds; 0 ends every older value too
-        #[arg(long, value_name = "N", default_value_t = 0)]
+        #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
         grace_s: i64,
         /// Print the whole key as JSON
         #[arg(long)]
@@ -46,7 +46,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true), after_help = scopes_help())]
 pub(super) struct UpdateArgs {
     /// The key's id, as `key list` shows it
     id: String,
@@ -73,24 +73,25 @@ pub(super) struct UpdateArgs {
     json: bool,
 }
 
-pub(super) async fn run(command: Command, database: &Database) -> Result<(), CliError> {
+pub(super) async fn run(command: Command, database: &Database) -> Result<Outcome, CliError> {
     let by = Actor::command_line();
     match command {
-        Command::Create(args) => create::run(args, &by, database).await,
-        Command::List(args) => list::run(args, database).await,
-        Command::Update(args) => update(args, &by, database).await,
+        Command::Create(args) => create::run(args, &by, database).await?,
+        Command::List(args) => list::run(args, database).await?,
+        Command::Update(args) => update(args, &by, database).await?,
         Command::Revoke { id, json } => {
             let (key, settling) = keys::delete(database, &by, Owner::Anyone, &id).await?;
             let done = format!("revoked {} ({})", key.label, key.mask_value);
-            report(&done, &settled(settling).await?, json)
+            report(&done, &settled(settling).await?, json)?;
         }
-        Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, database).await,
-        Command::Leaked(args) => leaked::run(args, &by, database).await,
+        Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, database).await?,
+        Command::Leaked(args) => return leaked::run(args, &by, database).await,
     }
+    Ok(Outcome::Done)
 }
 
 async fn update(args: UpdateArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
-    let scopes = args.scopes.as_deref().map(|scopes| key_fields::scopes("scopes", scope_texts(scopes)));
+    let scopes = args.scopes.as_deref().map(|argument| scopes("scopes", argument));
     let expires_at = match args.expires_at {
         Some(moment) => Some(Some(key_fields::expires_at(moment, Timestamp::now())?)),
         None => args.no_expiry.then_some(None),
@@ -122,5 +123,9 @@ async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, database: &Databas
         print_json(&key.changed(Some(&value), settled.as_ref().ok().copied()))?;
     }
     let done = format!("rolled {}; this is the only time its new value is shown", key.label);
-    report(&done, &settled?, false)
+    report(&done, &settled?, false)?;
+    if grace_s > 0 {
+        tell(&format!("the old value works for {} more", counted(grace_s.into(), "second")))?;
+    }
+    Ok(())
 }

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::accounts::AccountError;
-use crate::backup::BackupError;
 use crate::edge_tokens::TokenError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
@@ -18,11 +17,13 @@ use crate::settling::Unsettled;
 use crate::store::{Database, OpenError};
 use crate::transfer::export::ExportError;
 use crate::transfer::import::ImportError;
+use crate::transfer::read::ReadError;
 use crate::webhooks::EndpointError;
 
 mod arguments;
 mod backup;
 mod export;
+mod fault;
 mod import;
 mod key;
 mod oversight;
@@ -38,7 +39,7 @@ mod user;
 /// Keeps accounts and personal API keys, and tells edges what a key is worth.
 #[derive(Debug, Parser)]
 #[command(name = "key-service", version)]
-pub struct Cli {
+struct Cli {
     /// The database, as sqlite:path/to/file.db; serve, user add and import make the file if there is none
     #[arg(
         long,
@@ -176,6 +177,26 @@ enum CliError {
     /// A file cannot be written.
     #[error(transparent)]
     File(#[from] private_file::FileError),
+    /// The file for the refused lines cannot be written, and nothing was read.
+    #[error("--report: {0}; nothing was imported")]
+    Report(private_file::FileError),
+    /// The same, when all lines had been taken in.
+    #[error("--report: {0}; the import itself is done, and a second run changes nothing")]
+    ReportLost(private_file::FileError),
+    /// Not a file of keys.
+    #[error("{}: {source}", path.display())]
+    NoKeys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ReadError,
+    },
+    /// There is no line.
+    #[error("standard input: there is no value in it")]
+    NoValues,
+    /// Keys are other people's texts, and a terminal obeys some characters.
+    #[error("standard output is a terminal; name a file, or write to it all the same with --force")]
+    ToTerminal,
     /// An import ended before its last line.
     #[error("{}: {source}; what went in before is in", path.display())]
     Import {
@@ -188,33 +209,38 @@ enum CliError {
     #[error(transparent)]
     Export(#[from] ExportError),
     /// The database could not be backed up.
-    #[error(transparent)]
-    Backup(#[from] BackupError),
+    #[error("{0}")]
+    Backup(String),
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
-impl Cli {
-    /// Runs the command. What keeps it from being carried out is told in one line on standard error.
-    pub async fn run(self) -> ExitCode {
-        match self.carry_out().await {
-            Ok(outcome) => outcome.into(),
-            Err(error) => {
-                // Without a standard error, the exit code has to do.
-                let _ = terminal::tell(&format!("key-service: {error}"));
-                ExitCode::FAILURE
-            }
+/// Runs the command that the program's arguments are. What keeps it from being carried out is told in one line on
+/// standard error.
+pub async fn run() -> ExitCode {
+    let mut command = Cli::command();
+    let matches = command.get_matches_mut();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.carry_out().await {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            let why = fault::in_words(&error, &command, &matches);
+            // Without a standard error, the exit code has to do.
+            let _ = terminal::tell(&format!("key-service: {why}"));
+            ExitCode::FAILURE
         }
     }
+}
 
+impl Cli {
     async fn carry_out(self) -> Result<Outcome, CliError> {
         let url = &self.database_url;
         match self.command {
             Command::Serve(args) => serve::run(args, url).await?,
             Command::User(command) => user::run(command, url).await?,
             Command::Key(KeyCommand::Stored(command)) => {
-                key::run(command, &Database::open_existing(url).await?).await?;
+                return key::run(command, &Database::open_existing(url).await?).await;
             }
             Command::Key(KeyCommand::Scan(args)) => return scan::run(args),
             Command::Token(command) => token::run(command, &Database::open_existing(url).await?).await?,

@@ -1,7 +1,7 @@
 //! `key-service audit` and `key-service edges`.
 
 use super::CliError;
-use super::arguments::pages;
+use super::arguments::{actions, pages};
 use super::terminal::{print_json, print_table};
 use crate::accounts;
 use crate::audit::{self, AuditSearch, Entry};
@@ -13,7 +13,7 @@ use crate::store::Database;
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditArgs {
     /// Only this action, such as key.deleted, or all whose name begins so, such as key.
-    #[arg(long)]
+    #[arg(long, value_parser = actions)]
     action: Option<String>,
     /// Only what concerns the user with this e-mail address, or was done by that user
     #[arg(long, value_name = "EMAIL")]
@@ -28,10 +28,10 @@ pub(super) struct AuditArgs {
     #[arg(long, conflicts_with_all = ["limit", "offset"])]
     all: bool,
     /// How many entries at most
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LIMIT)))]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LIMIT)))]
     limit: u32,
     /// How many newer entries to leave out
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     offset: u32,
     /// Print JSON
     #[arg(long)]

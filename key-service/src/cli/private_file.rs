@@ -1,7 +1,9 @@
 //! Files that their owner alone can read, and that are there whole or not at all.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
@@ -10,7 +12,7 @@ use tempfile::{Builder, NamedTempFile};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
     /// There is a file, and it was not said that it may go.
-    #[error("{} is there already; nothing was written", .0.display())]
+    #[error("{} is there already", .0.display())]
     Exists(PathBuf),
     /// The system refuses.
     #[error("cannot write {}: {source}", path.display())]
@@ -32,7 +34,9 @@ impl PrivateFile {
             return Err(FileError::Exists(place.to_owned()));
         }
         let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = Builder::new().prefix(".key-service-").tempfile_in(folder);
+        let make =
+            |path: &Path| File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+        let file = Builder::new().prefix(".key-service-").make_in(folder, make);
         let write = |source| FileError::Write { path: place.to_owned(), source };
         Ok(PrivateFile { file: file.map_err(write)?, place: place.to_owned(), replaces })
     }
@@ -45,6 +49,11 @@ impl PrivateFile {
     /// Where it stands for now.
     pub(super) fn path(&self) -> &Path {
         self.file.path()
+    }
+
+    /// An error's text, with the name that the file is to have.
+    pub(super) fn in_words(&self, error: impl Display) -> String {
+        error.to_string().replace(&*self.path().to_string_lossy(), &self.place.to_string_lossy())
     }
 
     /// Puts it into its place, whole and on the disk.

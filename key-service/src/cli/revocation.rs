@@ -23,12 +23,15 @@ pub(super) async fn settled(settling: Settling) -> Result<Revocation, CliError> 
 
 pub(super) fn in_words(revocation: &Revocation) -> String {
     let time = time(revocation.elapsed_ms);
-    match (revocation.edges, revocation.expired) {
+    let told = match (revocation.edges, revocation.expired) {
+        (0, _) if revocation.forgotten => format!("in force after {time}"),
         (0, _) => format!("in force after {time}: no edge holds a lease"),
         (edges, 0) => format!("in force at {} after {time}", all(edges)),
         (_, 1) => format!("1 edge could not be reached; its lease ran out after {time}"),
         (_, expired) => format!("{expired} edges could not be reached; their leases ran out after {time}"),
-    }
+    };
+    let why = if revocation.forgotten { ": leases from before a restart had to run out" } else { "" };
+    format!("{told}{why}")
 }
 
 fn all(edges: usize) -> String {
@@ -48,12 +51,16 @@ mod tests {
     fn a_revocation_is_told_in_words() {
         let words = |edges, expired, elapsed_ms| {
             let acknowledged = edges - expired;
-            in_words(&Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms })
+            let forgotten = elapsed_ms == 6_900;
+            in_words(&Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms, forgotten })
         };
         assert_eq!(words(4, 0, 12), "in force at all 4 edges after 12 ms");
         assert_eq!(words(1, 0, 1_250), "in force at the 1 edge after 1.2 s");
         assert_eq!(words(4, 2, 7_000), "2 edges could not be reached; their leases ran out after 7.0 s");
         assert_eq!(words(1, 1, 7_000), "1 edge could not be reached; its lease ran out after 7.0 s");
+        let restarted = ["in force", "in force at all 2 edges"]
+            .map(|force| format!("{force} after 6.9 s: leases from before a restart had to run out"));
+        assert_eq!([words(0, 0, 6_900), words(2, 0, 6_900)], restarted);
         assert_eq!(words(0, 0, 0), "in force after 0 ms: no edge holds a lease");
     }
 }

@@ -4,17 +4,20 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use indicatif::ProgressBar;
 use serde::Serialize;
+use walkdir::WalkDir;
 
 use super::terminal::{counted, harmless, print_json_line, print_line, tell};
 use super::{CliError, Outcome, progress};
 use crate::scan::{Found, Scanner};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code 0: no key was found. 3: some were. 1: something could not be read.
+#[command(after_help = "Of a folder, all regular files are read, hidden ones too; links are not followed.
+Management tokens are found as well as keys. Exit code 0: none was found. 3: some were. 1: something could not be read.
 Keys that were imported have no shape of their own and are not found.")]
 pub(super) struct Args {
-    /// The files to read, - for standard input; without any, standard input
+    /// The files and folders to read, - for standard input; without any, standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print a JSON object a line, with the SHA-256 of the key
@@ -28,47 +31,32 @@ struct Line<'a> {
     file: &'a str,
     line: u64,
     column: u64,
-    mask_value: String,
+    mask_value: &'a str,
     digest: String,
 }
 
+/// What a scan came to.
+#[derive(Default)]
+struct Tally {
+    keys: u64,
+    files: u64,
+    unread: usize,
+}
+
 pub(super) fn run(args: Args) -> Result<Outcome, CliError> {
-    let files = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files };
-    let (mut keys, mut unread) = (0, 0);
-    for path in &files {
-        let name = path.to_string_lossy();
-        let bar;
-        let input: Box<dyn Read> = if path == Path::new("-") {
-            bar = progress::of_reading(None);
-            Box::new(bar.wrap_read(io::stdin().lock()))
+    let paths = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files };
+    let mut tally = Tally::default();
+    for path in &paths {
+        if path == Path::new("-") {
+            tally.scan("-", io::stdin().lock(), &progress::of_reading(None), args.json)?;
+        } else if path.is_dir() {
+            tally.scan_folder(path, args.json)?;
         } else {
-            match File::open(path) {
-                Ok(file) => {
-                    bar = progress::of_reading(Some(&file));
-                    Box::new(bar.wrap_read(file))
-                }
-                Err(error) => {
-                    unread += 1;
-                    tell(&format!("{name}: {error}; skipped"))?;
-                    continue;
-                }
-            }
-        };
-        for found in Scanner::new(input) {
-            match found {
-                Ok(found) => {
-                    keys += 1;
-                    bar.suspend(|| print(&name, &found, args.json))?;
-                }
-                Err(error) => {
-                    unread += 1;
-                    bar.suspend(|| tell(&format!("{name}: {error}; not read to its end")))?;
-                }
-            }
+            tally.scan_file(path, args.json)?;
         }
-        bar.finish_and_clear();
     }
-    tell(&format!("found {} in {}", counted(keys, "key"), counted(files.len() as u64, "file")))?;
+    let Tally { keys, files, unread } = tally;
+    tell(&format!("found {} in {}", counted(keys, "key"), counted(files, "file")))?;
     match (unread, keys) {
         (0, 0) => Ok(Outcome::Done),
         (0, _) => Ok(Outcome::NeedsALook),
@@ -76,11 +64,59 @@ pub(super) fn run(args: Args) -> Result<Outcome, CliError> {
     }
 }
 
+impl Tally {
+    /// Reads all regular files of a folder and of those in it.
+    fn scan_folder(&mut self, folder: &Path, json: bool) -> Result<(), CliError> {
+        for entry in WalkDir::new(folder).sort_by_file_name() {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => self.scan_file(entry.path(), json)?,
+                Ok(_) => {}
+                Err(error) => {
+                    self.unread += 1;
+                    tell(&format!("{error}; skipped"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_file(&mut self, path: &Path, json: bool) -> Result<(), CliError> {
+        let name = path.to_string_lossy();
+        match File::open(path) {
+            Ok(file) => {
+                let bar = progress::of_reading(Some(&file));
+                self.scan(&name, file, &bar, json)
+            }
+            Err(error) => {
+                self.unread += 1;
+                Ok(tell(&format!("{name}: {error}; skipped"))?)
+            }
+        }
+    }
+
+    fn scan(&mut self, name: &str, input: impl Read, bar: &ProgressBar, json: bool) -> Result<(), CliError> {
+        self.files += 1;
+        for found in Scanner::new(bar.wrap_read(input)) {
+            match found {
+                Ok(found) => {
+                    self.keys += 1;
+                    bar.suspend(|| print(name, &found, json))?;
+                }
+                Err(error) => {
+                    self.unread += 1;
+                    bar.suspend(|| tell(&format!("{name}: {error}; not read to its end")))?;
+                }
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
 fn print(name: &str, found: &Found, json: bool) -> Result<(), CliError> {
-    let Found { line, column, key } = found;
-    let mask_value = key.mask();
+    let Found { line, column, mask_value, digest } = found;
     if json {
-        let digest = key.digest().to_hex();
+        let digest = digest.to_hex();
         return print_json_line(&Line { file: name, line: *line, column: *column, mask_value, digest });
     }
     Ok(print_line(&harmless(&format!("{name}:{line}:{column}: {mask_value}")))?)

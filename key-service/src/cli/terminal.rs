@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::CliError;
 use crate::clock::Timestamp;
+use crate::passwords::{MIN_PASSWORD_CHARS, check_new_password};
 
 /// Whether a terminal would obey a character instead of showing it, or turn the reading direction.
 fn steers(c: char) -> bool {
@@ -93,9 +94,13 @@ pub(super) fn read_line() -> io::Result<String> {
 /// Takes a new password from standard input, or asks for it twice without showing it.
 pub(super) fn read_new_password(from_stdin: bool) -> Result<String, CliError> {
     if from_stdin {
-        return Ok(read_line()?);
+        let password = read_line()?;
+        check_new_password(&password)?;
+        return Ok(password);
     }
-    let password = rpassword::prompt_password("Password: ").map_err(CliError::Prompt)?;
+    let prompt = format!("Password ({MIN_PASSWORD_CHARS} characters or more): ");
+    let password = rpassword::prompt_password(prompt).map_err(CliError::Prompt)?;
+    check_new_password(&password)?;
     let again = rpassword::prompt_password("Again: ").map_err(CliError::Prompt)?;
     if password == again { Ok(password) } else { Err(CliError::PasswordsDiffer) }
 }

@@ -23,6 +23,9 @@ pub(super) enum Command {
     Revoke {
         /// The token's id, as `token list` shows it
         id: String,
+        /// Print the token that was, as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -47,9 +50,10 @@ pub(super) async fn run(command: Command, database: &Database) -> Result<(), Cli
     match command {
         Command::Create(args) => create(args, &by, database).await,
         Command::List { json } => list(json, database).await,
-        Command::Revoke { id } => {
+        Command::Revoke { id, json } => {
             let token = management_tokens::revoke(database, &by, &id).await?;
-            Ok(tell(&format!("revoked {} ({}); it is refused from now on", token.label, token.mask_value))?)
+            tell(&format!("revoked {} ({}); it is refused from now on", token.label, token.mask_value))?;
+            if json { print_json(&token) } else { Ok(()) }
         }
     }
 }
@@ -79,14 +83,24 @@ async fn list(json: bool, database: &Database) -> Result<(), CliError> {
     if json {
         return print_json(&tokens);
     }
-    let rows: Vec<_> = tokens
-        .into_iter()
-        .map(|token| {
-            let users = token.user_ids.map_or_else(|| "all".to_owned(), |ids| ids.len().to_string());
-            let times = [Some(token.created_at), token.last_used_at, token.expires_at].map(time);
-            let [created, used, expires] = times;
-            [token.id, token.label, token.mask_value, users, created, used, expires]
-        })
-        .collect();
+    let mut rows = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        let users = match &token.user_ids {
+            Some(ids) => addresses(ids, database).await?,
+            None => "all".to_owned(),
+        };
+        let times = [Some(token.created_at), token.last_used_at, token.expires_at].map(time);
+        let [created, used, expires] = times;
+        rows.push([token.id, token.label, token.mask_value, users, created, used, expires]);
+    }
     Ok(print_table(["ID", "LABEL", "VALUE", "USERS", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
+}
+
+/// The users' e-mail addresses, in one cell.
+async fn addresses(user_ids: &[String], database: &Database) -> Result<String, CliError> {
+    let mut addresses = Vec::with_capacity(user_ids.len());
+    for id in user_ids {
+        addresses.extend(accounts::find(database, id).await?.map(|user| user.email));
+    }
+    Ok(addresses.join(", "))
 }

@@ -3,22 +3,28 @@
 use serde_json::json;
 
 use super::CliError;
-use super::arguments::{pages, scope_texts};
+use super::arguments::{self, pages, scopes_help};
 use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
-use crate::accounts::{self, AccountError, NewUser, UserPatch};
+use crate::accounts::{self, AccountError, NewUser, UserPatch, normal_email};
 use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
-use crate::key_fields;
 use crate::links;
 use crate::passwords::Passwords;
-use crate::store::Database;
+use crate::store::{Database, OpenError};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Make an account and print its id
     Add(AddArgs),
+    #[command(flatten)]
+    Stored(Stored),
+}
+
+/// What needs a database that is there.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Stored {
     /// Show users, by e-mail address
     List {
         /// Only users with this in their e-mail address
@@ -32,9 +38,9 @@ pub(super) enum Command {
     Link {
         /// The user's e-mail address
         email: String,
-        /// The address under which browsers reach the service
-        #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
-        public_url: PublicUrl,
+        /// The address under which browsers reach the service; without it, the path alone is printed
+        #[arg(long, env = "PUBLIC_URL")]
+        public_url: Option<PublicUrl>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -60,11 +66,12 @@ pub(super) enum Command {
         remove: bool,
     },
     /// Replace what a user's keys can do at most, and wait until every edge knows
+    #[command(after_help = scopes_help())]
     Permissions {
         #[command(flatten)]
         change: ChangeArgs,
         /// The most that any key of the user can do: scopes separated by commas
-        scopes: String,
+        permissions: String,
     },
 }
 
@@ -78,6 +85,7 @@ pub(super) struct ChangeArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = scopes_help())]
 pub(super) struct AddArgs {
     /// The e-mail address to log in with
     email: String,
@@ -99,41 +107,43 @@ pub(super) struct AddArgs {
 }
 
 pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliError> {
-    let database = &match command {
-        Command::Add(_) => Database::open(database_url).await?,
-        _ => Database::open_existing(database_url).await?,
-    };
     let by = Actor::command_line();
+    let command = match command {
+        Command::Add(args) => return add(args, &by, database_url).await,
+        Command::Stored(command) => command,
+    };
+    let database = &Database::open_existing(database_url).await?;
     match command {
-        Command::Add(args) => add(args, &by, database).await,
-        Command::List { search, json } => list(search.as_deref(), json, database).await,
-        Command::Link { email, public_url, json } => link(&email, &public_url, json, &by, database).await,
-        Command::Passwd { email, password_stdin } => {
+        Stored::List { search, json } => list(search.as_deref(), json, database).await,
+        Stored::Link { email, public_url, json } => {
+            link(&email, public_url.as_ref(), json, &by, database).await
+        }
+        Stored::Passwd { email, password_stdin } => {
             let user = accounts::find_by_email(database, &email).await?;
             let password = read_new_password(password_stdin)?;
             accounts::set_password(database, &by, &Passwords::default(), &user.id, password).await?;
             Ok(tell(&format!("changed the password of {} and ended the user's sessions", user.email))?)
         }
-        Command::Disable(ChangeArgs { email, json }) => {
+        Stored::Disable(ChangeArgs { email, json }) => {
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_active(database, &by, &user.id, false).await?;
             let done = format!("disabled {}: neither the user nor a key of the user is let in", user.email);
             report(&done, &settled(settling).await?, json)
         }
-        Command::Enable(ChangeArgs { email, json }) => {
+        Stored::Enable(ChangeArgs { email, json }) => {
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_active(database, &by, &user.id, true).await?;
             report(&format!("enabled {}", user.email), &settled(settling).await?, json)
         }
-        Command::Admin { change: ChangeArgs { email, json }, remove } => {
+        Stored::Admin { change: ChangeArgs { email, json }, remove } => {
             let user = accounts::find_by_email(database, &email).await?;
             let patch = UserPatch { is_admin: Some(!remove), ..UserPatch::default() };
             let (user, settling) = accounts::update(database, &by, &user.id, &patch).await?;
             let done = if remove { "is an admin no more" } else { "is an admin" };
             report(&format!("{} {done}", user.email), &settled(settling).await?, json)
         }
-        Command::Permissions { change: ChangeArgs { email, json }, scopes } => {
-            let permissions = key_fields::permissions(scope_texts(&scopes))?;
+        Stored::Permissions { change: ChangeArgs { email, json }, permissions } => {
+            let permissions = arguments::permissions(&permissions)?;
             let user = accounts::find_by_email(database, &email).await?;
             let settling = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
             let done = format!("{} and the user's keys can do {permissions} at most", user.email);
@@ -142,9 +152,18 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
     }
 }
 
-async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
-    let permissions = key_fields::permissions(scope_texts(&args.permissions))?;
-    if args.if_absent {
+async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
+    // Whatever cannot be a user leaves no new database behind.
+    let permissions = arguments::permissions(&args.permissions)?;
+    normal_email(&args.email)?;
+    let existing = match Database::open_existing(database_url).await {
+        Ok(database) => Some(database),
+        Err(OpenError::Missing(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if args.if_absent
+        && let Some(database) = &existing
+    {
         match accounts::find_by_email(database, &args.email).await {
             Ok(user) => {
                 tell(&format!("{} is there already; nothing changed", user.email))?;
@@ -158,6 +177,10 @@ async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliEr
         true => None,
         false => Some(read_new_password(args.password_stdin)?),
     };
+    let database = &match existing {
+        Some(database) => database,
+        None => Database::open(database_url).await?,
+    };
     let new = NewUser { email: args.email, password, permissions, is_admin: args.admin };
     let user = accounts::add(database, by, &Passwords::default(), new, Timestamp::now()).await?;
     tell(&format!("added {}", user.email))?;
@@ -166,23 +189,27 @@ async fn add(args: AddArgs, by: &Actor, database: &Database) -> Result<(), CliEr
 
 async fn link(
     email: &str,
-    public_url: &PublicUrl,
+    public_url: Option<&PublicUrl>,
     json: bool,
     by: &Actor,
     database: &Database,
 ) -> Result<(), CliError> {
     let user = accounts::find_by_email(database, email).await?;
     let secret = links::create(database, by, &user.id).await?;
-    let url = format!("{public_url}{}", secret.path());
+    let path = secret.path();
+    let url = public_url.map(|base| format!("{base}{path}"));
     if json {
-        return print_json(&json!({ "url": url, "expires_in_s": links::LIFETIME_S }));
+        return print_json(&json!({ "url": url, "path": path, "expires_in_s": links::LIFETIME_S }));
     }
     let days = links::LIFETIME_S / (24 * 60 * 60);
     tell(&format!(
         "whoever follows this link within {days} days chooses the password of {}, once",
         user.email
     ))?;
-    Ok(print_line(&url)?)
+    if url.is_none() {
+        tell("put it behind the address under which browsers reach the service, or set PUBLIC_URL")?;
+    }
+    Ok(print_line(&url.unwrap_or(path))?)
 }
 
 async fn list(search: Option<&str>, json: bool, database: &Database) -> Result<(), CliError> {

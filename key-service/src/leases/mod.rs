@@ -139,6 +139,9 @@ pub struct Revocation {
     pub expired: usize,
     /// How long that took after the commit, in milliseconds.
     pub elapsed_ms: u64,
+    /// Whether it waited for leases from before a start, which nothing is known of.
+    #[serde(skip)]
+    pub forgotten: bool,
 }
 
 /// How far a change has come on its way into force.

@@ -34,6 +34,7 @@ pub async fn settle<L: Ledger>(
         acknowledged: 0,
         expired: 0,
         elapsed_ms: 0,
+        forgotten: false,
     };
     loop {
         let now_ms = reading.now_ms;
@@ -53,6 +54,7 @@ pub async fn settle<L: Ledger>(
         });
         let first_end = waits_for.iter().map(|lease| lease.ends_at_ms).min();
         let forgotten = (forgotten_until_ms > now_ms).then_some(forgotten_until_ms);
+        revocation.forgotten |= forgotten.is_some();
         let Some(next_end) = first_end.into_iter().chain(forgotten).min() else { break };
         let until = |end_ms: i64| u64::try_from(end_ms - now_ms).unwrap_or_default();
         watcher(&Progress {

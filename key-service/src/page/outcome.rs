@@ -159,7 +159,8 @@ fn result(revocation: &Revocation, effect: Effect) -> String {
         Effect::InForce => "In force",
     };
     let time = time(revocation.elapsed_ms);
-    match (revocation.edges, revocation.expired) {
+    let told = match (revocation.edges, revocation.expired) {
+        (0, _) if revocation.forgotten => format!("{is} everywhere after {time}."),
         (0, _) => format!("{is} everywhere after {time}: no edge held a lease."),
         (1, 0) => format!("{is} at the 1 edge after {time}."),
         (edges, 0) => format!("{is} at all {edges} edges after {time}."),
@@ -169,7 +170,9 @@ fn result(revocation: &Revocation, effect: Effect) -> String {
                 "{is} everywhere after {time}: {expired} edges did not answer, and their leases have run out."
             )
         }
-    }
+    };
+    let why = if revocation.forgotten { " Leases from before a restart had to run out first." } else { "" };
+    format!("{told}{why}")
 }
 
 fn edges_of(count: usize) -> String {
@@ -238,8 +241,14 @@ mod tests {
     fn the_result_is_told_in_words() {
         let told = |edges, expired, elapsed_ms| {
             let acknowledged = edges - expired;
-            result(&Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms }, Effect::Refused)
+            let forgotten = elapsed_ms == 6_900;
+            let revocation = Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms, forgotten };
+            result(&revocation, Effect::Refused)
         };
+        assert_eq!(
+            told(0, 0, 6_900),
+            "Refused everywhere after 6.9 s. Leases from before a restart had to run out first."
+        );
         assert_eq!(told(6, 0, 12), "Refused at all 6 edges after 12 ms.");
         assert_eq!(told(1, 0, 1_250), "Refused at the 1 edge after 1.2 s.");
         assert_eq!(told(0, 0, 0), "Refused everywhere after 0 ms: no edge held a lease.");

@@ -8,10 +8,15 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use csv::{ByteRecord, QuoteStyle, Reader, ReaderBuilder, Writer, WriterBuilder};
 use memchr::{memchr, memchr_iter};
+use protocol::KEY_PREFIX;
 
 use super::line::{Refused, Written};
 use super::read::{MAX_LINE_BYTES, ReadError, field_index, require_fields};
 use super::{FIELDS, REQUIRED};
+use crate::management_tokens::TOKEN_PREFIX;
+
+/// The longest name of a column that an error repeats: a digest or a secret is longer.
+const MAX_SHOWN_CHARS: usize = 40;
 
 fn is_formula(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
@@ -62,8 +67,13 @@ impl<R: Read> CsvReader<R> {
         let input = ByLine { input: BufReader::new(input), left: MAX_LINE_BYTES, lines: 0, is_within: false };
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(input);
         let head = reader.byte_headers().map_err(|error| failed(1, error))?;
-        let column =
-            |(at, name)| field_index(String::from_utf8_lossy(name).trim()).ok_or(ReadError::Unknown(at + 1));
+        if head.get(0).is_some_and(|name| name.trim_ascii_start().starts_with(b"{")) {
+            return Err(ReadError::Json);
+        }
+        let column = |(at, name)| {
+            let name = String::from_utf8_lossy(name);
+            field_index(name.trim()).ok_or_else(|| ReadError::Unknown(at + 1, quoted(name.trim())))
+        };
         let columns = head.iter().enumerate().map(column).collect::<Result<Vec<_>, _>>()?;
         for (at, column) in columns.iter().enumerate() {
             if columns[..at].contains(column) {
@@ -100,6 +110,15 @@ impl<R: Read> CsvReader<R> {
         }
         Ok(written)
     }
+}
+
+/// The name of a column, if it can only be one.
+fn quoted(name: &str) -> String {
+    let is_name =
+        |c: char| c.is_alphabetic() || c.is_ascii_digit() || matches!(c, ' ' | '_' | '-' | '@' | '.');
+    let shows_value = name.contains(KEY_PREFIX) || name.contains(TOKEN_PREFIX);
+    let is_shown = !shows_value && (1..=MAX_SHOWN_CHARS).contains(&name.chars().count());
+    if is_shown && name.chars().all(is_name) { format!(" (\"{name}\")") } else { String::new() }
 }
 
 fn failed(line: u64, error: csv::Error) -> ReadError {
@@ -193,7 +212,7 @@ mod tests {
     fn a_head_that_is_none_is_refused() {
         assert!(matches!(read("email,label,secure_value\n"), Err(ReadError::Missing("scopes"))));
         let unknown = read("email,label,secure_value,scopes,expires\n");
-        assert!(matches!(unknown, Err(ReadError::Unknown(5))));
+        assert!(matches!(unknown, Err(ReadError::Unknown(5, _))));
         assert!(matches!(read("email,email,label"), Err(ReadError::Repeated("email"))));
         assert!(matches!(read(""), Err(ReadError::Missing("email"))));
     }

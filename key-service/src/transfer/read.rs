@@ -14,9 +14,12 @@ pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Why a file cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A column has a name that no field has. It is not repeated: without a first line of names it may be a value.
-    #[error("line 1: column {0} has the name of no field; the fields are {fields}", fields = FIELDS.join(","))]
-    Unknown(usize),
+    /// A column has a name that no field has. Without a first line of names it may be a value, which is not repeated.
+    #[error("line 1: column {0}{1} has the name of no field; the fields are {fields}", fields = FIELDS.join(","))]
+    Unknown(usize, String),
+    /// The first line is a JSON object.
+    #[error("line 1 is JSON, and no names of columns; JSON lines are read with --format jsonl")]
+    Json,
     /// A column is missing.
     #[error("line 1: the column {0} is missing; the first line names the columns")]
     Missing(&'static str),

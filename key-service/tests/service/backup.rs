@@ -116,3 +116,15 @@ async fn a_restored_service_with_longer_leases_waits_for_those() {
     let waited = returned_at - began;
     assert!(waited >= Duration::from_millis(8_900) && waited < Duration::from_secs(9) + SOON, "{waited:?}");
 }
+
+#[tokio::test]
+async fn a_command_on_a_restored_database_says_why_it_took_so_long() {
+    let (service, ..) = Service::with_users().await;
+    backed_up(&service.site).await;
+    let output = restored(&service.site).run(&["user", "disable", DEMO], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("leases from before a restart had to run out") && !said.contains("no edge"),
+        "{said}"
+    );
+}

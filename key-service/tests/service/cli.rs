@@ -6,6 +6,8 @@ use std::process::Stdio;
 
 use crate::support::{DEMO, OTHER, PASSWORD, Service, Site, text};
 
+const NOBODY: &str = "nobody@example.com";
+
 const EXAMPLE: &str = "phx_1234567890abcdef";
 
 /// What makes a database, and nothing in it.
@@ -36,7 +38,7 @@ fn a_command_that_only_reads_makes_no_database() {
         &["import", "-", "--dry-run"],
     ];
     for command in commands {
-        let said = site.fails(command, "");
+        let said = site.fails(command, NOTHING);
         assert!(said.contains("there is no database") && !site.database().exists(), "{command:?}: {said}");
     }
 }
@@ -65,15 +67,22 @@ fn bad_users_are_refused_with_the_reason() {
     let add = |email, more: &[&str], password| {
         site.fails(&[&["user", "add", email, "--password-stdin"], more].concat(), password)
     };
-    assert!(add("nobody", &[], PASSWORD).contains("email:"));
-    assert!(add(DEMO, &[], "short").contains("password:"));
-    assert!(add(DEMO, &["--permissions", "all"], PASSWORD).contains("permissions: Invalid scope: all"));
+    assert!(add("nobody", &[], PASSWORD).contains("<EMAIL>: Enter a valid email address."));
+    assert!(add(DEMO, &[], "short").contains("--password-stdin: A password has"));
+    assert!(
+        add(DEMO, &["--permissions", "all"], PASSWORD)
+            .contains("--permissions: Invalid scope: all; --help names")
+    );
+    assert!(!site.database().exists(), "nothing was made");
+    let site = Site::with_users();
     for command in
-        [&["user", "disable", DEMO][..], &["user", "enable", DEMO], &["key", "list", "--user", DEMO]]
+        [&["user", "disable", NOBODY][..], &["user", "enable", NOBODY], &["key", "list", "--user", NOBODY]]
     {
         assert!(site.fails(command, "").contains("there is no user"), "{command:?}");
     }
-    assert!(site.fails(&["user", "passwd", DEMO, "--password-stdin"], PASSWORD).contains("there is no user"));
+    assert!(
+        site.fails(&["user", "passwd", NOBODY, "--password-stdin"], PASSWORD).contains("there is no user")
+    );
 }
 
 #[test]
@@ -106,7 +115,10 @@ async fn an_existing_value_is_taken_over_and_works_while_the_service_runs() {
     let revision = service.verify(&[]).await.revision;
     site.ok(&take_over, EXAMPLE);
     assert_eq!(service.verify(&[]).await.revision, revision, "nothing changed");
-    assert!(site.fails(&create(DEMO, "again", &["--value-stdin"]), EXAMPLE).contains("belongs to a key"));
+    assert!(
+        site.fails(&create(DEMO, "again", &["--value-stdin"]), EXAMPLE)
+            .contains("--value-stdin: the value belongs")
+    );
     let of_other = create(OTHER, "docs", &["--value-stdin", "--if-absent"]);
     assert!(site.fails(&of_other, EXAMPLE).contains("belongs to a key"));
 
@@ -116,23 +128,34 @@ async fn an_existing_value_is_taken_over_and_works_while_the_service_runs() {
     let id = text(&keys[0], "id");
     site.ok(&["key", "revoke", id], "");
     assert_eq!(service.scopes(EXAMPLE).await, None);
-    assert!(site.fails(&["key", "revoke", id], "").contains("no such key"));
+    assert!(site.fails(&["key", "revoke", id], "").contains(&format!("<ID>: there is no such key: {id}")));
 }
 
 #[test]
 fn bad_keys_are_refused_with_the_reason() {
     let site = Site::with_users();
     let fails = |args: &[&str], input: &str| site.fails(args, input);
-    assert!(fails(&create("nobody@example.com", "ci", &[]), "").contains("there is no user"));
-    assert!(fails(&create(DEMO, " ", &[]), "").contains("label: This field may not be blank."));
+    assert!(fails(&create("nobody@example.com", "ci", &[]), "").contains("--user: there is no user"));
+    assert!(fails(&create(DEMO, " ", &[]), "").contains(" --label: This field may not be blank."));
     let scopes = ["key", "create", "--user", DEMO, "--label", "ci", "--scopes", "insight:read,nothing:read"];
-    assert!(fails(&scopes, "").contains("scopes: Invalid scope: nothing:read"));
+    assert!(fails(&scopes, "").contains(" --scopes: Invalid scope: nothing:read"));
     for value in ["", "phc_project", "phx_", "phx_with space"] {
         assert!(fails(&create(DEMO, "ci", &["--value-stdin"]), value).contains("--value-stdin:"), "{value}");
     }
     let mistyped = format!("phx_{}", "a".repeat(50));
     assert!(fails(&create(DEMO, "ci", &["--value-stdin"]), &mistyped).contains("checksum"));
     assert_eq!(site.json(&["key", "list", "--json"]), serde_json::json!([]));
+}
+
+#[test]
+fn help_names_the_scopes_that_there_are() {
+    let site = Site::empty();
+    for command in
+        [&["key", "create"][..], &["key", "update"], &["user", "add"], &["user", "permissions"], &["import"]]
+    {
+        let help = site.ok(&[command, &["--help"]].concat(), "");
+        assert!(help.contains("session_recording"), "{command:?}: {help}");
+    }
 }
 
 #[test]

@@ -184,7 +184,11 @@ fn an_exported_file_is_its_owners_alone_and_replaces_none_unasked() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     site.ok(&["export", "keys.csv", "--force"], "");
     assert!(fs::read_to_string(&file).unwrap().starts_with("\"email\",\"label\","));
-    assert!(site.fails(&["export", "no/such/folder.csv"], "").contains("cannot write no/such/folder.csv"));
+    let no_folder = site.fails(&["export", "no/such/folder.csv"], "");
+    assert!(no_folder.contains("cannot write no/such/folder.csv: No such file"), "{no_folder}");
+    assert!(!no_folder.contains(".key-service-"), "{no_folder}");
+    assert!(site.ok(&["export", "-"], "").starts_with("\"email\",\"label\","));
+    assert!(!site.dir.path().join("-").exists(), "standard output, as import and scan take it");
 }
 
 #[test]
@@ -197,13 +201,37 @@ fn a_file_that_is_none_is_refused_as_a_whole() {
     };
     assert!(fails(&["missing.csv"], "").contains("cannot read missing.csv: No such file"));
     let without_head = fails(&["-"], &line(DEMO, "CI", "phx_1234567890abcdef"));
-    assert!(without_head.contains("-: line 1: column 1 has the name of no field"), "{without_head}");
+    assert!(
+        without_head.contains("column 1 (\"demo@example.com\") has the name of no field"),
+        "{without_head}"
+    );
+    let value_first = fails(&["-"], "phx_1234567890abcdef,email\n");
+    assert!(value_first.contains("-: line 1: column 1 has the name of no field"), "{value_first}");
+    assert!(fails(&["-"], "{\"email\":\"a@b.c\"}\n").contains("--format jsonl"));
+    assert!(fails(&["."], "").contains("cannot read .: is a directory"));
     assert!(fails(&["-"], "email,label,scopes\n").contains("the column secure_value is missing"));
     assert!(
-        fails(&["-", "--create-users", "--permissions", "all"], "").contains("permissions: Invalid scope")
+        fails(&["-", "--create-users", "--permissions", "all"], "").contains("--permissions: Invalid scope")
     );
     fs::write(site.dir.path().join("report"), "").unwrap();
-    assert!(fails(&["-", "--report", "report"], HEAD).contains("report is there already"));
+    assert!(fails(&["-", "--report", "report"], HEAD).contains("--report: report is there already; nothing"));
+}
+
+#[test]
+fn what_is_no_file_of_keys_leaves_no_database_behind() {
+    let site = Site::empty();
+    for (args, input) in [
+        (&["import", "missing.csv"][..], ""),
+        (&["import", "-"], "email,label,scopes\n"),
+        (&["import", "."], ""),
+        (&["user", "add", "nobody", "--without-password"], ""),
+        (&["user", "add", DEMO, "--password-stdin"], "short"),
+    ] {
+        site.fails(args, input);
+        assert!(!site.database().exists(), "{args:?}");
+    }
+    site.ok(&["user", "add", DEMO, "--without-password", "--if-absent"], "");
+    assert!(site.database().exists());
 }
 
 /// The figure is 100,000 rows; that many take a debug build too long.

@@ -5,7 +5,7 @@ use protocol::ApiKey;
 use crate::accounts::{self, User};
 use crate::audit::Actor;
 use crate::cli::CliError;
-use crate::cli::arguments::scope_texts;
+use crate::cli::arguments::{scopes, scopes_help};
 use crate::cli::revocation::{report, settled};
 use crate::cli::terminal::{print_json, print_line, read_line, tell};
 use crate::clock::Timestamp;
@@ -14,6 +14,7 @@ use crate::keys::{self, Key, KeyError, NewKey};
 use crate::store::Database;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = scopes_help())]
 pub(in crate::cli) struct Args {
     /// The e-mail address of the user whose key it will be
     #[arg(long, value_name = "EMAIL")]
@@ -43,7 +44,7 @@ pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<(
     let now = Timestamp::now();
     let new = NewKey {
         label: key_fields::label(&args.label)?,
-        scopes: key_fields::scopes("scopes", scope_texts(&args.scopes))?,
+        scopes: scopes("scopes", &args.scopes)?,
         expires_at: args.expires_at.map(|moment| key_fields::expires_at(moment, now)).transpose()?,
     };
     let user = accounts::find_by_email(database, &args.user).await?;

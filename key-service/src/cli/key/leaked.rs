@@ -2,17 +2,23 @@
 
 use std::io;
 
+use protocol::KEY_PREFIX;
 use serde_json::json;
 
+use crate::accounts;
 use crate::audit::Actor;
-use crate::cli::CliError;
 use crate::cli::revocation::{in_words, settled};
 use crate::cli::terminal::{counted, print_json, print_table, tell};
+use crate::cli::{CliError, Outcome as End};
 use crate::leaks::{self, MAX_VALUES, Outcome, Report};
 use crate::leases::Revocation;
 use crate::store::Database;
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code 0: every line was a value. 3: some cannot be one, and are named; the others were reported.
+1: it failed."
+)]
 pub(in crate::cli) struct Args {
     /// Where the values were found, for the audit log and the webhook
     #[arg(long)]
@@ -22,29 +28,38 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<(), CliError> {
+pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<End, CliError> {
     let lines = io::stdin().lines().collect::<io::Result<Vec<_>>>()?;
-    let values: Vec<_> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    let numbered = (1..).zip(&lines).map(|(number, line)| (number, line.trim()));
+    let (values, refused): (Vec<_>, Vec<_>) =
+        numbered.filter(|(_, line)| !line.is_empty()).partition(|(_, line)| line.starts_with(KEY_PREFIX));
+    if values.is_empty() && refused.is_empty() {
+        return Err(CliError::NoValues);
+    }
     // All of them are checked before any of them is ended.
-    let reports = match values.is_empty() {
-        true => vec![Report::new([], &args.source)?],
-        false => values
-            .chunks(MAX_VALUES)
-            .map(|values| Report::new(values.iter().copied(), &args.source))
-            .collect::<Result<_, _>>()?,
-    };
-    let mut ended = Ended::default();
+    let reports: Vec<_> = values
+        .chunks(MAX_VALUES)
+        .map(|values| Report::new(values.iter().map(|(_, value)| *value), &args.source))
+        .collect::<Result<_, _>>()?;
+    for (number, _) in &refused {
+        tell(&format!("line {number}: not a personal API key, which begins with {KEY_PREFIX}"))?;
+    }
+    let mut ended =
+        Ended { refused_lines: refused.into_iter().map(|(number, _)| number).collect(), ..Ended::default() };
+    let mut end = End::Done;
     let result = ended.report_all(&reports, by, database).await;
     // What was done before a failure is told all the same: these values are not for trying again.
     if result.is_ok() || !ended.outcomes.is_empty() {
-        ended.tell(args.json)?;
+        end = ended.tell(args.json, database).await?;
     }
-    result
+    result.map(|()| end)
 }
 
 /// What became of the values so far.
 #[derive(Debug, Default)]
 struct Ended {
+    /// The numbers of the lines that cannot be values.
+    refused_lines: Vec<u64>,
     outcomes: Vec<Outcome>,
     revocations: Vec<Revocation>,
 }
@@ -64,24 +79,32 @@ impl Ended {
         Ok(())
     }
 
-    fn tell(self, json: bool) -> Result<(), CliError> {
-        let Ended { outcomes, revocations } = self;
+    async fn tell(self, json: bool, database: &Database) -> Result<End, CliError> {
+        let Ended { refused_lines, outcomes, revocations } = self;
+        let end = if refused_lines.is_empty() { End::Done } else { End::NeedsALook };
         let live = outcomes.iter().filter(|outcome| outcome.live).count() as u64;
         let in_force: String =
             revocations.iter().map(|revocation| format!("; {}", in_words(revocation))).collect();
         let read = counted(outcomes.len() as u64, "value");
         tell(&format!("{live} of {read} worked until now{in_force}"))?;
         if json {
-            return print_json(&json!({ "results": outcomes, "revocations": revocations }));
+            let told = json!({
+                "results": outcomes, "revocations": revocations, "refused_lines": refused_lines,
+            });
+            print_json(&told)?;
+            return Ok(end);
         }
-        let rows: Vec<_> = outcomes
-            .into_iter()
-            .map(|outcome| {
-                let worked = if outcome.live { "yes" } else { "no" };
-                let [key, user] = [outcome.key_id, outcome.user_id].map(Option::unwrap_or_default);
-                [outcome.mask_value, worked.to_owned(), key, user]
-            })
-            .collect();
-        Ok(print_table(["VALUE", "WORKED", "KEY", "USER"], &rows)?)
+        let mut rows = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            let user = match &outcome.user_id {
+                Some(id) => accounts::find(database, id).await?.map(|user| user.email),
+                None => None,
+            };
+            let worked = if outcome.live { "yes" } else { "no" };
+            let [user, label, key] = [user, outcome.label, outcome.key_id].map(Option::unwrap_or_default);
+            rows.push([outcome.mask_value, worked.to_owned(), user, label, key]);
+        }
+        print_table(["VALUE", "WORKED", "USER", "LABEL", "KEY"], &rows)?;
+        Ok(end)
     }
 }
