@@ -166,7 +166,7 @@ fn what_is_exported_is_imported_elsewhere_just_the_same() {
             // Ids are the database's own.
             key["id"].take();
             key["user_id"].take();
-            // Old values are not exported.
+            // Old values stay behind.
             key["old_value_expires_at"].take();
         }
     }
