@@ -314,3 +314,46 @@ async fn one_changes_ones_own_password_by_the_present_one() {
     assert_eq!(demo.get(me).await.0, 401, "the former session id is worth nothing");
     assert_eq!(service.log_in(DEMO, "another-password").await.status(), 200);
 }
+
+#[tokio::test]
+async fn ten_thousand_keys_of_a_thousand_accounts_are_listed_and_found() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let mut file = "email,label,secure_value,scopes,created_at,last_used_at\n".to_owned();
+    for row in 0..10_000 {
+        let digest = protocol::KeyDigest::of_value(&format!("phx_{row}")).to_hex();
+        let created = "2026-01-02T03:04:05Z";
+        file += &format!(
+            "user-{:03}@example.com,key {row:04},sha256${digest},insight:read,{created},\n",
+            row / 10
+        );
+    }
+    service.site.ok(&["import", "--create-users", "-"], &file);
+
+    let mut took = Vec::new();
+    let mut labels = std::collections::BTreeSet::new();
+    let mut next = Some("/api/keys/?limit=1000".to_owned());
+    while let Some(path) = next {
+        let begun = std::time::Instant::now();
+        let (status, found) = admin.get(&path).await;
+        took.push(begun.elapsed());
+        assert_eq!((status.as_u16(), &found["count"]), (200, &json!(10_000)));
+        labels.extend(found["results"].as_array().unwrap().iter().map(|key| text(key, "label").to_owned()));
+        next = found["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!((took.len(), labels.len()), (10, 10_000), "each key once");
+    for (query, count) in [
+        ("search=key%207771", 1),
+        ("search=user-042", 10),
+        ("search=USER-42@example.com&limit=1", 0),
+        ("state=never_used&limit=1", 10_000),
+        ("scope=insight:read&search=key%2099&limit=50", 100),
+    ] {
+        let begun = std::time::Instant::now();
+        assert_eq!(admin.get(&format!("/api/keys/?{query}")).await.1["count"], count, "{query}");
+        took.push(begun.elapsed());
+    }
+    let (_, users) = admin.get("/api/users/?search=user-9&limit=50").await;
+    assert_eq!((&users["count"], users["results"].as_array().unwrap().len()), (&json!(100), 50));
+    println!("pages of 1,000 and searches among 10,000 keys: {took:?}");
+}

@@ -234,8 +234,7 @@ fn what_is_no_file_of_keys_leaves_no_database_behind() {
     assert!(site.database().exists());
 }
 
-/// The figure is 100,000 rows; that many take a debug build too long.
-const ROWS: usize = 20_000;
+const ROWS: usize = 100_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn edges_do_not_notice_a_large_import() {
