@@ -32,6 +32,9 @@ pub(crate) struct Viewport {
 /// A laptop's window.
 pub(crate) const WIDE: Viewport = Viewport { width: 1280, height: 900, mobile: false };
 
+/// Windows between the two.
+const NARROWER: [u32; 5] = [1200, 1100, 1024, 900, 600];
+
 /// A phone.
 pub(crate) const PHONE: Viewport = Viewport { width: 390, height: 844, mobile: true };
 
@@ -79,7 +82,7 @@ impl Browser {
             viewport,
             events: RefCell::default(),
         };
-        browser.set_height(viewport.height);
+        browser.set_size(viewport.width, viewport.height);
         browser.cdp("Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
         browser.set_scheme(SCHEMES[0]);
         browser
@@ -195,16 +198,27 @@ impl Browser {
         self.run(self.driver.current_url()).path().to_owned()
     }
 
-    /// The innermost elements that reach past the viewport's right edge, if the page can be scrolled sideways.
+    /// What reaches past the right edge of the viewport, and of a wide one made narrower step by step.
     #[track_caller]
     pub(crate) fn overflow(&self) -> Vec<String> {
-        let width = self.viewport.width;
+        let narrower = NARROWER.iter().copied().filter(|_| !self.viewport.mobile);
+        let widths: Vec<_> = narrower.chain([self.viewport.width]).collect();
+        let found = widths.into_iter().flat_map(|width| {
+            self.set_size(width, self.viewport.height);
+            self.overflow_at(width)
+        });
+        found.collect()
+    }
+
+    /// The innermost elements that reach past the viewport's right edge, if the page can be scrolled sideways.
+    #[track_caller]
+    fn overflow_at(&self, width: u32) -> Vec<String> {
         let found = self.script(&format!(
             "if (document.documentElement.scrollWidth <= {width}) return [];
             const wide = [...document.body.querySelectorAll('*')].filter(
                 (element) => element.getBoundingClientRect().right > {width});
             return wide.filter((element) => !wide.some((other) => other !== element && element.contains(other)))
-                .map((element) => element.outerHTML.slice(0, 120)).concat('the document')"
+                .map((element) => '{width}: ' + element.outerHTML.slice(0, 120)).concat('{width}: the document')"
         ));
         serde_json::from_value(found).unwrap()
     }
@@ -213,10 +227,10 @@ impl Browser {
     #[track_caller]
     pub(crate) fn screenshot(&self, name: &str) {
         let length = self.script("return Math.max(innerHeight, document.documentElement.scrollHeight)");
-        self.set_height(length.as_u64().unwrap() as u32);
+        self.set_size(self.viewport.width, length.as_u64().unwrap() as u32);
         let file = picture(&format!("{}-{name}.png", self.viewport.width));
         self.run(self.driver.screenshot(&file));
-        self.set_height(self.viewport.height);
+        self.set_size(self.viewport.width, self.viewport.height);
     }
 
     /// What a failed test had on its screen.
@@ -232,8 +246,8 @@ impl Browser {
         }
     }
 
-    fn set_height(&self, height: u32) {
-        let Viewport { width, mobile, .. } = self.viewport;
+    fn set_size(&self, width: u32, height: u32) {
+        let mobile = self.viewport.mobile;
         let metrics = json!({"width": width, "height": height, "mobile": mobile, "deviceScaleFactor": 1});
         self.cdp("Emulation.setDeviceMetricsOverride", metrics);
     }
