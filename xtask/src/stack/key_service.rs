@@ -39,8 +39,13 @@ impl KeyService {
             ("LISTEN".to_owned(), addresses.public.to_string()),
             ("EDGE_LISTEN".to_owned(), addresses.edge.to_string()),
             ("EDGE_TOKEN".to_owned(), token.to_owned()),
-            ("API_URL".to_owned(), format!("http://{}", addresses.envoys[0].listener)),
         ];
+        env.extend(
+            addresses
+                .envoys
+                .first()
+                .map(|envoy| ("API_URL".to_owned(), format!("http://{}", envoy.listener))),
+        );
         env.extend_from_slice(extra);
         let log = folder.join("key-service.log");
         let ready = format!("http://{}/readyz", addresses.edge);
