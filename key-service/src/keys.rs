@@ -230,7 +230,7 @@ async fn insert(connection: &mut AnyConnection, key: &Key) -> Result<(), KeyErro
     if store::list(&mut *connection, &key.user_id).await?.len() >= MAX_KEYS_PER_USER {
         return Err(KeyError::TooMany);
     }
-    Ok(store::insert(connection, key).await?)
+    Ok(store::insert(connection, &[key]).await?)
 }
 
 /// A user's keys, newest first.

@@ -1,5 +1,7 @@
 //! A change on its way into force: committed, and waiting for the edges.
 
+use std::time::Duration;
+
 use crate::leases::settle::settle;
 use crate::leases::{Position, Progress, Revocation};
 use crate::metrics::METRICS;
@@ -39,5 +41,56 @@ impl Settling {
         let revocation = settle(&self.database.ledger(), &self.position, watcher).await?;
         METRICS.revoked(&revocation);
         Ok(revocation)
+    }
+}
+
+/// How a change came into force, in words: `is` is what it is now, such as "In force" or "Refused".
+pub(crate) fn in_words(revocation: &Revocation, is: &str) -> String {
+    let time = time(revocation.elapsed_ms);
+    let told = match (revocation.edges, revocation.expired) {
+        (0, _) if revocation.forgotten => format!("{is} everywhere after {time}"),
+        (0, _) => format!("{is} everywhere after {time}: no edge held a lease"),
+        (1, 0) => format!("{is} at the 1 edge after {time}"),
+        (edges, 0) => format!("{is} at all {edges} edges after {time}"),
+        (_, 1) => format!("{is} everywhere after {time}: 1 edge did not answer, and its lease has run out"),
+        (_, expired) => {
+            format!(
+                "{is} everywhere after {time}: {expired} edges did not answer, and their leases have run out"
+            )
+        }
+    };
+    let why = if revocation.forgotten { "; leases from before a restart had to run out first" } else { "" };
+    format!("{told}{why}")
+}
+
+fn time(ms: u64) -> String {
+    let time = Duration::from_millis(ms);
+    if ms < 1_000 { format!("{ms} ms") } else { format!("{:.1} s", time.as_secs_f64()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_told_in_words() {
+        let told = |edges, expired, elapsed_ms| {
+            let acknowledged = edges - expired;
+            let forgotten = elapsed_ms == 6_900;
+            let revocation = Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms, forgotten };
+            in_words(&revocation, "Refused")
+        };
+        let forgotten = "; leases from before a restart had to run out first";
+        assert_eq!(told(0, 0, 6_900), format!("Refused everywhere after 6.9 s{forgotten}"));
+        assert_eq!(told(2, 0, 6_900), format!("Refused at all 2 edges after 6.9 s{forgotten}"));
+        assert_eq!(told(6, 0, 12), "Refused at all 6 edges after 12 ms");
+        assert_eq!(told(1, 0, 1_250), "Refused at the 1 edge after 1.2 s");
+        assert_eq!(told(0, 0, 0), "Refused everywhere after 0 ms: no edge held a lease");
+        let (one, two) = ("1 edge did not answer, and its lease has run out", "2 edges did not answer");
+        assert_eq!(told(1, 1, 7_000), format!("Refused everywhere after 7.0 s: {one}"));
+        assert_eq!(
+            told(6, 2, 7_000),
+            format!("Refused everywhere after 7.0 s: {two}, and their leases have run out")
+        );
     }
 }

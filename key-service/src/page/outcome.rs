@@ -1,7 +1,5 @@
 //! What becomes of a change: told in the page as it happens, line by line, until it is in force at every edge.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -13,7 +11,7 @@ use super::error::PageError;
 use super::frame::Frame;
 use crate::edges;
 use crate::leases::{Progress, Revocation};
-use crate::settling::Settling;
+use crate::settling::{Settling, in_words};
 
 /// Stands in a template where the lines are to come. What people enter is escaped, so none of it is taken for this.
 const LINES: &str = "<!-- lines -->";
@@ -158,30 +156,11 @@ fn result(revocation: &Revocation, effect: Effect) -> String {
         Effect::Refused => "Refused",
         Effect::InForce => "In force",
     };
-    let time = time(revocation.elapsed_ms);
-    let told = match (revocation.edges, revocation.expired) {
-        (0, _) if revocation.forgotten => format!("{is} everywhere after {time}."),
-        (0, _) => format!("{is} everywhere after {time}: no edge held a lease."),
-        (1, 0) => format!("{is} at the 1 edge after {time}."),
-        (edges, 0) => format!("{is} at all {edges} edges after {time}."),
-        (_, 1) => format!("{is} everywhere after {time}: 1 edge did not answer, and its lease has run out."),
-        (_, expired) => {
-            format!(
-                "{is} everywhere after {time}: {expired} edges did not answer, and their leases have run out."
-            )
-        }
-    };
-    let why = if revocation.forgotten { " Leases from before a restart had to run out first." } else { "" };
-    format!("{told}{why}")
+    in_words(revocation, is) + "."
 }
 
 fn edges_of(count: usize) -> String {
     if count == 1 { "1 edge".to_owned() } else { format!("{count} edges") }
-}
-
-fn time(ms: u64) -> String {
-    let time = Duration::from_millis(ms);
-    if ms < 1_000 { format!("{ms} ms") } else { format!("{:.1} s", time.as_secs_f64()) }
 }
 
 #[cfg(test)]
@@ -235,26 +214,5 @@ mod tests {
         };
         let told = waiting(&progress, Effect::Refused);
         assert!(told.contains("from before a restart") && told.contains("for 2 s more"), "{told}");
-    }
-
-    #[test]
-    fn the_result_is_told_in_words() {
-        let told = |edges, expired, elapsed_ms| {
-            let acknowledged = edges - expired;
-            let forgotten = elapsed_ms == 6_900;
-            let revocation = Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms, forgotten };
-            result(&revocation, Effect::Refused)
-        };
-        assert_eq!(
-            told(0, 0, 6_900),
-            "Refused everywhere after 6.9 s. Leases from before a restart had to run out first."
-        );
-        assert_eq!(told(6, 0, 12), "Refused at all 6 edges after 12 ms.");
-        assert_eq!(told(1, 0, 1_250), "Refused at the 1 edge after 1.2 s.");
-        assert_eq!(told(0, 0, 0), "Refused everywhere after 0 ms: no edge held a lease.");
-        assert_eq!(
-            told(6, 2, 7_000),
-            "Refused everywhere after 7.0 s: 2 edges did not answer, and their leases have run out."
-        );
     }
 }

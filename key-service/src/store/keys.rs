@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 
 use super::filter::{Filter, like_escaped};
-use super::{Change, NOW_MS, digest, scopes, truth};
+use super::{Change, NOW_MS, digest, rows_of, scopes, truth};
 use crate::clock::Timestamp;
 use crate::keys::{Generated, Key, KeySearch, KeyState, LONG_MS, OwnedKey, Owner};
 use crate::paging::Found;
@@ -78,23 +78,29 @@ pub(crate) async fn find_by_digest(
     sqlx::query_as(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await
 }
 
-/// Adds a key, which alters no verdict while it has no value.
-pub(crate) async fn insert(connection: impl AnyExecutor<'_>, key: &Key) -> sqlx::Result<()> {
-    let insert = "INSERT INTO api_keys
+/// Adds keys, which alter no verdict while they have no value.
+pub(crate) async fn insert(connection: impl AnyExecutor<'_>, keys: &[&Key]) -> sqlx::Result<()> {
+    let insert = format!(
+        "INSERT INTO api_keys
         (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    sqlx::query(insert)
-        .bind(&key.id)
-        .bind(&key.user_id)
-        .bind(&key.label)
-        .bind(&key.mask_value)
-        .bind(key.scopes.to_string())
-        .bind(key.created_at)
-        .bind(key.last_used_at)
-        .bind(key.last_rolled_at)
-        .bind(key.expires_at)
-        .execute(connection)
-        .await?;
+        VALUES {}",
+        rows_of(9, keys.len())
+    );
+    // Safe: the text depends on the number of keys alone.
+    let mut query = sqlx::query(AssertSqlSafe(insert));
+    for key in keys {
+        query = query
+            .bind(&key.id)
+            .bind(&key.user_id)
+            .bind(&key.label)
+            .bind(&key.mask_value)
+            .bind(key.scopes.to_string())
+            .bind(key.created_at)
+            .bind(key.last_used_at)
+            .bind(key.last_rolled_at)
+            .bind(key.expires_at);
+    }
+    query.execute(connection).await?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use protocol::KeyDigest;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, FromRow, Row};
 
-use super::keys::key_columns;
+use super::keys::{self as key_rows, key_columns};
 use super::{ROWS_AT_ONCE, digest, rows_of};
 use crate::keys::Key;
 use crate::transfer::export::Exported;
@@ -69,27 +69,8 @@ pub(crate) async fn insert_keys(
     keys: &[(Key, KeyDigest)],
 ) -> sqlx::Result<()> {
     for keys in keys.chunks(ROWS_AT_ONCE) {
-        let insert = format!(
-            "INSERT INTO api_keys
-                (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at)
-            VALUES {}",
-            rows_of(9, keys.len())
-        );
-        // Safe, as the next: the text depends on the number of rows alone.
-        let mut query = sqlx::query(AssertSqlSafe(insert));
-        for (key, _) in keys {
-            query = query
-                .bind(&key.id)
-                .bind(&key.user_id)
-                .bind(&key.label)
-                .bind(&key.mask_value)
-                .bind(key.scopes.to_string())
-                .bind(key.created_at)
-                .bind(key.last_used_at)
-                .bind(key.last_rolled_at)
-                .bind(key.expires_at);
-        }
-        query.execute(&mut *connection).await?;
+        let rows: Vec<_> = keys.iter().map(|(key, _)| key).collect();
+        key_rows::insert(&mut *connection, &rows).await?;
 
         let insert = format!("INSERT INTO key_digests (digest, key_id) VALUES {}", rows_of(2, keys.len()));
         let mut query = sqlx::query(AssertSqlSafe(insert));
