@@ -138,9 +138,14 @@ pub enum Owner<'a> {
 impl Owner<'_> {
     /// A key out of reach is as good as none.
     fn reaches(self, key: &Key) -> bool {
+        self.reaches_user(&key.user_id)
+    }
+
+    /// Whether the keys of the user with that id are among them.
+    pub(crate) fn reaches_user(self, user_id: &str) -> bool {
         match self {
-            Owner::User(id) => key.user_id == id,
-            Owner::Users(ids) => ids.contains(&key.user_id),
+            Owner::User(id) => user_id == id,
+            Owner::Users(ids) => ids.iter().any(|id| id == user_id),
             Owner::Anyone => true,
         }
     }

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{KeyDigest, mask};
+use protocol::{KeyDigest, Verdict, mask};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::audit::{self, Action, Actor, Event};
 use crate::invalid::Invalid;
+use crate::keys::Key;
 use crate::leases::{Touched, change};
 use crate::settling::Settling;
-use crate::store::keys::{self as store, StoredValue};
-use crate::store::{Change, Database};
+use crate::store::{Change, Database, keys as store};
+use crate::verdicts;
 use crate::webhooks;
 
 /// The most values of one report.
@@ -91,22 +92,24 @@ pub async fn report(
     let ledger = database.ledger();
     let digests: Vec<_> = report.values.iter().map(|(digest, _)| *digest).collect();
     let mut begun = change::begin(&ledger, &Touched::KeysWith(digests.clone())).await?;
-    // What each value was, before any of them is ended.
+    // What each value was, before any of them is ended: what edges were told of it, and whose it was.
+    let verdicts = verdicts::read(begun.change().connection(), &digests).await?.verdicts;
     let mut found = BTreeMap::new();
-    for (digest, mask_value) in &report.values {
-        if let Some(value) = store::find_value(begun.change().connection(), *digest).await? {
-            found.insert(*digest, (value, mask_value));
+    for ((digest, mask_value), verdict) in report.values.iter().zip(verdicts) {
+        if let Some((key, is_current)) = store::find_value(begun.change().connection(), *digest).await? {
+            let works = matches!(verdict, Verdict::Active(_));
+            found.insert(*digest, Value { key, is_current, works, mask_value });
         }
     }
-    for (digest, (value, mask_value)) in &found {
-        end(begun.change(), by, *digest, value, mask_value, &report.source).await?;
+    for (digest, value) in &found {
+        end(begun.change(), by, *digest, value, &report.source).await?;
     }
     store::revoke_unknown(begun.change(), &digests).await?;
     let outcomes: Vec<_> = report
         .values
         .iter()
         .map(|(digest, mask_value)| {
-            let value = found.get(digest).map(|(value, _)| value);
+            let value = found.get(digest);
             Outcome {
                 mask_value: mask_value.clone(),
                 live: value.is_some_and(|value| value.works),
@@ -123,12 +126,21 @@ pub async fn report(
     Ok((outcomes, Settling::new(database, begun.commit().await?)))
 }
 
+/// A value of a key.
+struct Value<'r> {
+    key: Key,
+    /// Or else an old one that a roll left working.
+    is_current: bool,
+    /// Whether edges let it in until now.
+    works: bool,
+    mask_value: &'r str,
+}
+
 async fn end(
     change: &mut Change,
     by: &Actor,
     digest: KeyDigest,
-    StoredValue { key, is_current, works }: &StoredValue,
-    mask_value: &str,
+    Value { key, is_current, works, mask_value }: &Value<'_>,
     source: &str,
 ) -> sqlx::Result<()> {
     match is_current {

@@ -107,15 +107,10 @@ impl Caller {
 
     /// The user with whose keys the caller deals: with a session its own, with a token the one that is named.
     pub(super) fn user_id<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ApiError> {
-        let is_reached = |id: &str| match self.manages() {
-            Owner::User(own) => own == id,
-            Owner::Users(ids) => ids.iter().any(|reached| reached == id),
-            Owner::Anyone => true,
-        };
         match (&self.identity, named) {
             (Identity::User(user), None) => Ok(&user.id),
             (Identity::Token(_), None) => Err(Invalid::required("user_id").into()),
-            (_, Some(id)) if is_reached(id) => Ok(id),
+            (_, Some(id)) if self.manages().reaches_user(id) => Ok(id),
             (_, Some(_)) => Err(Invalid::input("user_id", "There is no user with this id.").into()),
         }
     }

@@ -209,36 +209,19 @@ async fn remove_digests_where(
     Ok(())
 }
 
-/// A value of a key, as a digest finds it.
-#[derive(Debug)]
-pub(crate) struct StoredValue {
-    pub(crate) key: Key,
-    /// Or else an old one that a roll left working.
-    pub(crate) is_current: bool,
-    /// Whether edges let it in: neither it nor its key has expired, and its user is not shut out.
-    pub(crate) works: bool,
-}
-
-/// What a value with that digest is.
+/// The key that has the value with that digest, and whether it is the current one, or else an old one of before a roll.
 pub(crate) async fn find_value(
     connection: &mut AnyConnection,
     digest: KeyDigest,
-) -> sqlx::Result<Option<StoredValue>> {
+) -> sqlx::Result<Option<(Key, bool)>> {
     let select = format!(
-        "SELECT {}, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current,
-            CASE WHEN u.is_active = 1 AND (d.expires_at IS NULL OR d.expires_at > {NOW_MS})
-                AND (k.expires_at IS NULL OR k.expires_at > {NOW_MS}) THEN 1 ELSE 0 END AS works
-        FROM key_digests d JOIN api_keys k ON k.id = d.key_id JOIN users u ON u.id = k.user_id
-        WHERE d.digest = $1",
+        "SELECT {}, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
+        FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1",
         key_columns()
     );
     // Safe: the text is always the same.
     let row = sqlx::query(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await?;
-    let value = |row: AnyRow| {
-        let (is_current, works) = (truth(&row, "is_current")?, truth(&row, "works")?);
-        Ok(StoredValue { key: Key::from_row(&row)?, is_current, works })
-    };
-    row.map(value).transpose()
+    row.map(|row| Ok((Key::from_row(&row)?, truth(&row, "is_current")?))).transpose()
 }
 
 /// Remembers that values which are no key's never become one.
