@@ -46,13 +46,15 @@ impl News {
         self.heard.send_modify(|heard| heard.is_closing = true);
     }
 
-    /// Waits until the history goes beyond a revision, or the time is over, or the database fails.
-    pub(super) async fn beyond(&self, revision: u64, at_most: Duration, pool: &AnyPool) {
+    /// Waits until the history goes beyond a revision, or the database fails; `false` if the time was over before.
+    pub(super) async fn beyond(&self, revision: u64, at_most: Duration, pool: &AnyPool) -> bool {
         let mut hears = self.heard.subscribe();
         tokio::select! {
-            _ = hears.wait_for(|heard| heard.is_closing || heard.revision > revision) => {}
-            () = self.poll(pool) => {}
-            () = tokio::time::sleep(at_most) => {}
+            heard = hears.wait_for(|heard| heard.is_closing || heard.revision > revision) => {
+                heard.is_ok_and(|heard| heard.revision > revision)
+            }
+            () = self.poll(pool) => true,
+            () = tokio::time::sleep(at_most) => false,
         }
     }
 
