@@ -16,6 +16,7 @@ use sqlx::{AnyConnection, AnyPool, Connection, Row};
 pub(crate) mod audit;
 pub(crate) mod backup;
 mod filter;
+mod groups;
 mod health;
 pub(crate) mod keys;
 pub(crate) mod leases;
@@ -23,20 +24,24 @@ mod ledger;
 pub(crate) mod links;
 pub(crate) mod management_tokens;
 mod news;
-mod recorder;
 pub(crate) mod revision;
 pub(crate) mod sessions;
 pub(crate) mod state;
 pub(crate) mod transfer;
 pub(crate) mod upkeep;
 pub(crate) mod users;
+pub(crate) mod uses;
 pub(crate) mod verdicts;
 pub(crate) mod webhooks;
 mod write;
 
+use groups::Groups;
+use groups::histories::Histories;
+use groups::records::{Heard, Records};
+use groups::verdicts::Verdicts;
 pub(crate) use ledger::{Change, DatabaseLedger};
 use news::News;
-use recorder::Recorder;
+use uses::Uses;
 use write::{BEGIN_WRITE, Turns, Write};
 
 /// How many connections a process keeps for reading at most.
@@ -72,9 +77,20 @@ pub struct Database {
     /// Of one connection, as the next: no write waits behind reads.
     write_pool: AnyPool,
     record_pool: AnyPool,
+    group_pool: AnyPool,
     turns: Turns,
-    recorder: Arc<Recorder>,
+    lease_path: Arc<LeasePath>,
+    uses: Arc<Uses>,
     news: Arc<News>,
+}
+
+/// What edges ask all the time.
+#[derive(Debug)]
+struct LeasePath {
+    records: Groups<Records>,
+    heard: Heard,
+    histories: Groups<Histories>,
+    verdicts: Groups<Verdicts>,
 }
 
 /// Why a database could not be opened. The texts name the setting's flag and variable.
@@ -158,10 +174,20 @@ impl Database {
 
         let read_pool = connections(MAX_READERS, "").connect(url).await.map_err(unusable)?;
         let write_pool = connections(1, "").connect_lazy(url).map_err(unusable)?;
-        let record_pool = connections(1, RECORDER_PRAGMAS).connect_lazy(url).map_err(unusable)?;
+        // One to record leases, and one to try whether writing works.
+        let record_pool = connections(2, RECORDER_PRAGMAS).connect_lazy(url).map_err(unusable)?;
+        // One for each kind of reading: edges do not wait for those who look at pages.
+        let group_pool = connections(2, "").connect_lazy(url).map_err(unusable)?;
         let turns = Turns::default();
-        let recorder = Arc::new(Recorder::start(record_pool.clone(), turns.clone()));
-        Ok(Database { read_pool, write_pool, record_pool, turns, recorder, news: Arc::default() })
+        let records = Records::new(turns.clone());
+        let lease_path = Arc::new(LeasePath {
+            heard: records.heard(),
+            records: Groups::start(records, record_pool.clone()),
+            histories: Groups::start(Histories, group_pool.clone()),
+            verdicts: Groups::start(Verdicts, group_pool.clone()),
+        });
+        let (uses, news) = Default::default();
+        Ok(Database { read_pool, write_pool, record_pool, group_pool, turns, lease_path, uses, news })
     }
 
     /// For reading.
@@ -197,7 +223,7 @@ impl Database {
 
     /// Waits until all connections are closed.
     pub async fn close(&self) {
-        for pool in [&self.record_pool, &self.write_pool, &self.read_pool] {
+        for pool in [&self.record_pool, &self.group_pool, &self.write_pool, &self.read_pool] {
             pool.close().await;
         }
     }
