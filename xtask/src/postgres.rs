@@ -1,9 +1,11 @@
 //! A PostgreSQL server of our own, for tests: a temporary cluster that is started, stopped and crashed at will.
 
 mod databases;
+mod temporary;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -14,6 +16,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 pub use self::databases::Databases;
+pub use self::temporary::TemporaryDatabase;
 use crate::ports;
 use crate::process::{Probe, Process, last_lines};
 use crate::tools::postgresql;
@@ -51,6 +54,7 @@ pub struct Postgres {
     process: Process,
     databases: Databases,
     address: SocketAddr,
+    user: Option<User>,
     folder: TempDir,
 }
 
@@ -90,7 +94,7 @@ impl Postgres {
             .stopped_by(Signal::INT)
             .run_as(user);
         let url = format!("postgres://{SUPERUSER}@{address}/postgres");
-        let postgres = Postgres { process, databases: Databases::of(&url), address, folder };
+        let postgres = Postgres { process, databases: Databases::of(&url), address, user, folder };
         postgres.start_again()?;
         Ok(postgres)
     }
@@ -100,9 +104,21 @@ impl Postgres {
         self.address
     }
 
-    /// A folder for files that the server shall read, its own.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    /// The cluster's data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Writes a file into the data folder, which the server's user alone can read.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, name: &str, content: &str) -> Result<()> {
+        let path = self.data().join(name);
+        let context = || format!("cannot write {}", path.display());
+        fs::write(&path, content).with_context(context)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).with_context(context)?;
+        self.user.map_or(Ok(()), |user| user.own(&path))
     }
 
     /// Its databases, as the superuser sees them.
@@ -171,6 +187,6 @@ fn make(bin: &Path, data: &Path, user: Option<User>) -> Result<()> {
     if !output.status.success() {
         bail!("initdb failed: {}", last_lines(&String::from_utf8_lossy(&output.stderr)));
     }
-    let access: PathBuf = data.join("pg_hba.conf");
+    let access = data.join("pg_hba.conf");
     fs::write(&access, ACCESS).with_context(|| format!("cannot write {}", access.display()))
 }

@@ -71,8 +71,8 @@ fn a_database_is_made_from_a_template_and_dropped_with_its_users() {
 #[ignore = "needs PostgreSQL: run `cargo xtask test`"]
 fn nothing_of_a_dropped_cluster_is_left() {
     let postgres = Postgres::start(&FORGETFUL).unwrap();
-    let (folder, address) = (postgres.folder().to_owned(), postgres.address());
-    assert!(folder.join("data").exists());
+    let (folder, address) = (postgres.data().parent().unwrap().to_owned(), postgres.address());
+    assert!(folder.exists());
     drop(postgres);
     assert!(!folder.exists());
     assert!(std::net::TcpStream::connect(address).is_err());

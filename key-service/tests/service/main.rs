@@ -21,6 +21,7 @@ mod links;
 mod management_tokens;
 mod metrics;
 mod page;
+mod postgresql;
 mod proxies;
 mod readiness;
 mod request_log;

@@ -3,36 +3,24 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use uuid::Uuid;
-use xtask::paths::POSTGRES_URL_VARIABLE;
-use xtask::postgres::Databases;
-
-/// What the names of databases begin with that tests make; the time follows, in seconds since 1970.
-const PREFIX: &str = "key_service_test_";
-
-/// A database of this age was left behind by tests that were killed.
-const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
+use xtask::postgres::{Databases, TemporaryDatabase};
 
 /// The database of a site.
 pub(crate) enum Storage {
     /// A file, which need not be there yet.
     File(PathBuf),
     /// A database on the server of the tests, dropped with this.
-    OnServer(OnServer),
+    OnServer(TemporaryDatabase),
     /// A database that the test looks after.
     At(String),
 }
 
-pub(crate) struct OnServer {
-    databases: Databases,
-    name: String,
-}
-
 /// What new databases are copied from.
 pub(crate) enum Template {
+    /// The bytes of a file.
     File(Vec<u8>),
+    /// The name of a database.
     OnServer(String),
 }
 
@@ -47,32 +35,25 @@ impl Storage {
     }
 
     fn make(folder: &Path, template: Option<&Template>) -> Self {
-        let Ok(server) = std::env::var(POSTGRES_URL_VARIABLE) else {
+        let Some(databases) = Databases::of_the_tests() else {
             let file = folder.join("keys.db");
             if let Some(Template::File(bytes)) = template {
                 fs::write(&file, bytes).unwrap();
             }
             return Storage::File(file);
         };
-        let databases = Databases::of(&server);
-        let name = format!("{PREFIX}{}_{}", seconds(), Uuid::new_v4().simple());
         let template = match template {
-            Some(Template::OnServer(template)) => Some(template.as_str()),
+            Some(Template::OnServer(name)) => Some(name.as_str()),
             _ => None,
         };
-        databases.create(&name, template).unwrap();
-        Storage::OnServer(OnServer { databases, name })
+        Storage::OnServer(databases.temporary(template).unwrap())
     }
 
     /// Keeps it for others to be copied from. Nobody uses it any more.
     pub(crate) fn into_template(self) -> Template {
         match self {
             Storage::File(file) => Template::File(fs::read(file).unwrap()),
-            Storage::OnServer(mut database) => {
-                drop_left_behind(&database.databases);
-                // Nobody tells a test program that its last test is over: one of a later run drops it.
-                Template::OnServer(std::mem::take(&mut database.name))
-            }
+            Storage::OnServer(database) => Template::OnServer(database.into_template().unwrap()),
             Storage::At(url) => panic!("not ours: {url}"),
         }
     }
@@ -80,7 +61,7 @@ impl Storage {
     pub(crate) fn url(&self) -> String {
         match self {
             Storage::File(file) => format!("sqlite:{}", file.display()),
-            Storage::OnServer(database) => database.databases.url(&database.name),
+            Storage::OnServer(database) => database.url(),
             Storage::At(url) => url.clone(),
         }
     }
@@ -89,9 +70,7 @@ impl Storage {
     pub(crate) fn file(&self) -> &Path {
         match self {
             Storage::File(file) => file,
-            _ => panic!(
-                "this test is about SQLite's file; leave {POSTGRES_URL_VARIABLE} unset, or skip sqlite::"
-            ),
+            _ => panic!("this test is about SQLite's file: leave it out where POSTGRES_URL is set"),
         }
     }
 
@@ -119,32 +98,8 @@ impl Storage {
 
     fn query(&self, sql: &str) -> String {
         match self {
-            Storage::OnServer(database) => database.databases.query(&database.name, sql).unwrap(),
-            _ => panic!("{sql}: only where POSTGRES_URL names the server"),
+            Storage::OnServer(database) => database.query(sql).unwrap(),
+            _ => panic!("{sql}: the database is not on the server of the tests"),
         }
     }
-}
-
-impl Drop for OnServer {
-    fn drop(&mut self) {
-        // A template has no name here. What cannot be dropped now, a later run drops.
-        if !self.name.is_empty() {
-            let _ = self.databases.drop(&self.name);
-        }
-    }
-}
-
-fn drop_left_behind(databases: &Databases) {
-    let listed = format!("SELECT datname FROM pg_database WHERE datname LIKE '{PREFIX}%'");
-    for name in databases.query("postgres", &listed).unwrap().lines() {
-        let made = name.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next()?.parse::<u64>().ok());
-        if made.is_some_and(|made| made + LEFT_BEHIND_AFTER.as_secs() < seconds()) {
-            // A run beside this one may have been faster.
-            let _ = databases.drop(name);
-        }
-    }
-}
-
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
