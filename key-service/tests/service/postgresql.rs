@@ -2,5 +2,6 @@
 //! These start servers of their own, whatever `POSTGRES_URL` says.
 
 mod connecting;
+mod outage;
 mod server;
 mod tls;
