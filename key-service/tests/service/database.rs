@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
+use crate::storage::Storage;
 use crate::support::Service;
 
 impl Service {
@@ -26,7 +27,11 @@ impl Service {
     /// Keeps everybody else from writing until it is dropped.
     pub(crate) async fn lock(&self) -> AnyConnection {
         let mut connection = self.database().await;
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+        let begin = match *self.site.storage {
+            Storage::File(_) => "BEGIN IMMEDIATE",
+            _ => "BEGIN; SELECT pg_advisory_xact_lock(7310579463551)",
+        };
+        sqlx::raw_sql(begin).execute(&mut connection).await.unwrap();
         connection
     }
 
