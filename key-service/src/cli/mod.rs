@@ -41,7 +41,7 @@ mod user;
 #[command(name = "key-service", version)]
 struct Cli {
     /// The database, as sqlite:path/to/file.db or postgres://user@host/database; serve, user add and import make the file
-    /// if there is none
+    /// or the tables if there are none
     #[arg(
         long,
         env = "DATABASE_URL",

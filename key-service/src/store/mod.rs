@@ -166,12 +166,22 @@ pub enum OpenError {
     /// The URL is not what PostgreSQL URLs are.
     #[error("--database-url (DATABASE_URL): not a PostgreSQL URL: {0}")]
     PostgresUrl(String),
+    /// A file that the URL names cannot be read.
+    #[error("--database-url (DATABASE_URL): {parameter}: cannot read {path}: {source}")]
+    Unreadable {
+        /// The URL's parameter.
+        parameter: String,
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The URL names no file.
     #[error("--database-url (DATABASE_URL): a database in memory would forget its keys; name a file")]
     InMemory,
-    /// There is no file, and this command does not make one.
-    #[error("--database-url (DATABASE_URL): there is no database {}", .0.display())]
-    Missing(PathBuf),
+    /// There is no file, or no table, and this command does not make any.
+    #[error("--database-url (DATABASE_URL): there is no database {0}")]
+    Missing(String),
     /// The file is missing and cannot be made.
     #[error("--database-url (DATABASE_URL): cannot create {}: {source}", path.display())]
     Create {
@@ -213,19 +223,24 @@ impl Database {
         Self::connect(Kind::Sqlite, url, path.display().to_string()).await
     }
 
-    /// The same, but without a file there is no database.
+    /// The same, but nothing is made: without a file or a table there is no database.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub async fn open_existing(url: &str) -> Result<Self, OpenError> {
         if is_postgres(url) {
-            return Self::open_postgres(url).await;
+            let database = postgres::place_of(url)?;
+            return match postgres::is_empty(url).await {
+                Ok(false) => Self::open_postgres(url).await,
+                Ok(true) => Err(OpenError::Missing(format!("of the key service in {database}"))),
+                Err(source) => Err(OpenError::Use { database, source }),
+            };
         }
         let path = sqlite_file(url)?;
         let database = path.display().to_string();
         match path.try_exists() {
             Ok(true) => Self::connect(Kind::Sqlite, url, database).await,
-            Ok(false) => Err(OpenError::Missing(path)),
+            Ok(false) => Err(OpenError::Missing(database)),
             Err(source) => Err(OpenError::Use { database, source: source.into() }),
         }
     }

@@ -1,10 +1,12 @@
 //! What PostgreSQL alone needs.
 
+use std::error::Error;
+use std::fs::File;
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener};
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -34,6 +36,10 @@ pub(super) const BEGIN_WRITE: &str = "BEGIN; SELECT pg_advisory_xact_lock(731057
 /// Who made a change tells the others here; that is all there is to say.
 const CHANNEL: &str = "edge_key_auth_changes";
 
+/// The parameters of a URL that name a file, or are what would be in it.
+const FILE_PARAMETERS: [&str; 7] =
+    ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+
 /// How long until another connection is tried, to listen on.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -46,12 +52,46 @@ const PLACE: &str = "(SELECT CONCAT_WS('/', (SELECT system_identifier FROM pg_co
 /// The server and the database of a URL, as they may be shown.
 pub(super) fn place_of(url: &str) -> Result<String, OpenError> {
     let options =
-        PgConnectOptions::from_str(url).map_err(|error| OpenError::PostgresUrl(error.to_string()))?;
+        PgConnectOptions::from_str(url).map_err(|error| OpenError::PostgresUrl(innermost(&error)))?;
+    require_files(url)?;
     let database = options.get_database().unwrap_or(options.get_username());
     Ok(match options.get_socket() {
         Some(folder) => format!("{}/{database}", folder.display()),
         None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
     })
+}
+
+/// What is wrong, without what the layers around it say of themselves.
+fn innermost(mut error: &dyn Error) -> String {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Names a file of the URL's that cannot be read, which a failing connection would not.
+fn require_files(url: &str) -> Result<(), OpenError> {
+    let (_, query) = url.split_once('?').unwrap_or_default();
+    for (parameter, value) in form_urlencoded::parse(query.as_bytes()) {
+        let is_file = FILE_PARAMETERS.contains(&&*parameter) && !value.starts_with("-----BEGIN");
+        if is_file && let Err(source) = File::open(&*value) {
+            return Err(OpenError::Unreadable {
+                parameter: parameter.into_owned(),
+                path: value.into_owned(),
+                source,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a database has none of the service's tables.
+pub(super) async fn is_empty(url: &str) -> sqlx::Result<bool> {
+    let mut connection = PgConnection::connect(url).await?;
+    let select = "SELECT to_regclass('revision_log') IS NULL";
+    let is_empty = sqlx::query_scalar(select).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(is_empty)
 }
 
 /// Refuses a server that only follows another: what it says may be old.
