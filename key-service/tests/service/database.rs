@@ -29,7 +29,7 @@ impl Service {
         let mut connection = self.database().await;
         let begin = match *self.site.storage {
             Storage::File(_) => "BEGIN IMMEDIATE",
-            _ => "BEGIN; SELECT pg_advisory_xact_lock(7310579463551)",
+            _ => "BEGIN; LOCK TABLE sessions IN EXCLUSIVE MODE",
         };
         sqlx::raw_sql(begin).execute(&mut connection).await.unwrap();
         connection

@@ -33,8 +33,8 @@ fn whatever_is_wrong_in_the_url_is_told_and_the_password_is_not() {
     let free = xtask::ports::free().unwrap().port().to_string();
     assert_refused(&url.replace(&postgres.address().port().to_string(), &free), &["onnection refused"]);
     assert_refused(&url.replace("127.0.0.1", "nowhere.invalid"), &["nowhere.invalid"]);
-    assert_refused(&format!("{url}?sslmode=perhaps"), &["sslmode"]);
-    assert_refused("postgres://hunter:hunter2@host:port/keys", &[]);
+    assert_refused(&format!("{url}?sslmode=perhaps"), &["not a PostgreSQL URL: unknown value", "perhaps"]);
+    assert_refused("postgres://hunter:hunter2@host:port/keys", &["not a PostgreSQL URL: invalid port"]);
 }
 
 #[test]
