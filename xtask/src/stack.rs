@@ -32,6 +32,8 @@ pub struct Options {
     pub wasm: Option<PathBuf>,
     /// The PostgreSQL server on which the key service gets a database, dropped with the stack; `None` for a SQLite file.
     pub server: Option<Databases>,
+    /// Whether there are several key services behind one address, as in `envoy/replicas.yaml`; it takes a `server`.
+    pub replicated: bool,
     /// Whether the demo's user and keys are made; without them nobody has an account.
     pub seeded: bool,
     /// Added to the environment of the key service, and of its commands.
@@ -49,6 +51,7 @@ impl Default for Options {
             filter: json!({}),
             wasm: None,
             server: None,
+            replicated: false,
             seeded: true,
             key_service_env: Vec::new(),
             envoy_env: Vec::new(),
@@ -100,11 +103,13 @@ impl Stack {
             Some(database) => database.url(),
             None => format!("sqlite:{}", folder.join("key-service.db").display()),
         };
-        let key_service = KeyService::new(folder, addresses, &token, &url, &options.key_service_env)?;
+        let balancer = options.replicated.then_some(envoy);
+        let extra = &options.key_service_env;
+        let key_service = KeyService::new(folder, addresses, &token, &url, extra, balancer)?;
         if options.seeded {
             key_service.seed()?;
         }
-        key_service.process().start()?;
+        key_service.start()?;
         let mut stack = Stack { envoys: Vec::new(), key_service, _database: database, echo, folder: None };
         for (index, at) in addresses.envoys.iter().enumerate() {
             let name = if index == 0 { "envoy".to_owned() } else { format!("envoy-{}", index + 1) };
@@ -151,7 +156,7 @@ impl Stack {
 
     fn processes(&self) -> impl Iterator<Item = &Process> {
         let envoys = self.envoys.iter().map(Envoy::process);
-        envoys.chain([self.key_service.process()])
+        envoys.chain(self.key_service.processes())
     }
 }
 

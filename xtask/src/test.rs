@@ -27,9 +27,20 @@ struct Run {
     flags: &'static [&'static str],
 }
 
-const RUNS: [Run; 8] = [
+const RUNS: [Run; 9] = [
     Run { name: "stack", target: "stack", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
-    Run { name: "envoy", target: "envoy", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
+    Run {
+        name: "envoy",
+        target: "envoy",
+        needs: &[ENVOY_VARIABLE],
+        flags: &["--ignored", "--skip", "replicas::"],
+    },
+    Run {
+        name: "envoy, with PostgreSQL",
+        target: "envoy",
+        needs: &[ENVOY_VARIABLE, POSTGRESQL_VARIABLE],
+        flags: &["--ignored", "replicas::"],
+    },
     Run {
         name: "browser",
         target: "browser",

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::write::Turns;
+use super::write::{Turns, begin_whole};
 use super::{Database, revision};
 
 /// What takes longer than this does not work: those who ask wait for a second, mostly.
@@ -60,7 +60,7 @@ impl Database {
     /// A commit that changes nothing and still has to reach the file: SQLite skips a row that is set to what it is,
     /// and a transaction that is rolled back never leaves memory.
     async fn write_nothing(&self) -> sqlx::Result<()> {
-        let mut transaction = self.record_pool.begin_with(self.kind.begin_record()).await?;
+        let mut transaction = begin_whole(&self.record_pool, self.kind.begin_record()).await?;
         let insert = "INSERT INTO sessions (id_digest, data, expires_at) VALUES ('writable', '', 0)";
         sqlx::query(insert).execute(&mut *transaction).await?;
         sqlx::query("DELETE FROM sessions WHERE id_digest = 'writable'").execute(&mut *transaction).await?;

@@ -50,6 +50,19 @@ impl Turn {
     }
 }
 
+/// Begins a transaction, also if nobody waits for that any more, and then rolls it back. Otherwise sqlx would take a
+/// connection back whose server has begun a transaction that sqlx knows nothing of, and nothing that is written there
+/// later would ever be committed.
+pub(super) async fn begin_whole(
+    pool: &AnyPool,
+    begin: &'static str,
+) -> sqlx::Result<Transaction<'static, Any>> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(begin).await });
+    // Nobody aborts the task.
+    begun.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
+}
+
 /// A transaction that may write. Dropped before [`Write::commit`], it leaves no trace.
 #[derive(Debug)]
 pub(crate) struct Write {
@@ -62,7 +75,7 @@ impl Write {
     /// Begins one, and makes it the only such one at once.
     pub(super) async fn begin(pool: &AnyPool, begin: &'static str, turns: &Turns) -> sqlx::Result<Self> {
         let turn = turns.take().await;
-        let begun = pool.begin_with(begin).await;
+        let begun = begin_whole(pool, begin).await;
         let transaction = begun.inspect_err(|_| turn.note(false))?;
         Ok(Write { transaction, turn })
     }
