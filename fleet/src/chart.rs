@@ -47,7 +47,11 @@ pub(crate) fn draw(report: &Report) -> String {
 <rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>
 "##
     );
-    let edges = number(report.edges as f64, 0);
+    let fewest = deletes.iter().map(|delete| delete.acknowledged_edges).min().unwrap_or_default();
+    let mut edges = number(report.edges as f64, 0);
+    if fewest < report.edges {
+        edges = format!("{} or more of {edges}", number(fewest as f64, 0));
+    }
     let title = format!("From a key's DELETE to its acknowledgement by {edges} edges");
     text(&mut svg, LEFT, 38.0, r#"font-size="20" font-weight="bold""#, &title);
     let many = number(deletes.len() as f64, 0);
@@ -76,7 +80,7 @@ pub(crate) fn draw(report: &Report) -> String {
         let anchor = r#"text-anchor="middle""#;
         text(&mut svg, x(index), BOTTOM + 22.0, anchor, &number(index as f64 + 1.0, 0));
     }
-    text(&mut svg, (LEFT + RIGHT) / 2.0, BOTTOM + 48.0, r#"text-anchor="middle""#, "delete");
+    text(&mut svg, (LEFT + RIGHT) / 2.0, BOTTOM + 48.0, r#"text-anchor="middle""#, "delete, in their order");
 
     let measured = |delete: &DeleteReport| delete.acknowledged;
     for (index, spread) in deletes.iter().enumerate().filter_map(|(index, one)| Some((index, measured(one)?)))

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::connection::Protocol;
 use crate::deletes::Keys;
 use crate::edge::{Edge, Fleet};
-use crate::process::Sample;
+use crate::process::{Machine, Sample};
 use crate::report::{Phase, Report, Usage};
 use crate::table::number;
 
@@ -41,13 +41,14 @@ pub(crate) struct Plan {
 pub(crate) struct Samples {
     service: Option<Sample>,
     fleet: Option<Sample>,
+    machine: Option<Machine>,
 }
 
 impl Samples {
     /// As it is now.
     pub(crate) fn take(service_pids: &[u32]) -> Self {
         let service = (!service_pids.is_empty()).then(|| Sample::of(service_pids).ok()).flatten();
-        Samples { service, fleet: Sample::of(&[std::process::id()]).ok() }
+        Samples { service, fleet: Sample::of(&[std::process::id()]).ok(), machine: Machine::now() }
     }
 }
 
@@ -190,7 +191,7 @@ impl Course {
                 ));
                 return;
             }
-            if told.elapsed() >= Duration::from_secs(1) {
+            if told.elapsed() >= TELL {
                 told = Instant::now();
                 let back = self.fleet.observations.edges() - out;
                 let all = number(self.fleet.observations.edges() as f64, 0);
@@ -217,6 +218,8 @@ impl Course {
             Some(Usage::between(first?, last?, before?, self.edges.len()))
         };
         phase.service = usage(first.service, last.service, self.before.service);
+        phase.machine_idle_percent =
+            last.machine.zip(first.machine).map(|(last, first)| last.idle_percent_since(&first));
         phase.fleet = usage(first.fleet, last.fleet, self.before.fleet);
         tell(&format!(
             "{name}: {} s, {} hold a lease, {} were lost",

@@ -228,3 +228,45 @@ pub(crate) async fn introduce(connector: &Connector) -> Result<(), Failure> {
     answer::verified(Some(status), &body, 0)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::{News, SyncResponse};
+
+    use super::*;
+
+    fn at(ms: u64) -> Moment {
+        Moment { monotonic: ms, wall: 1_000_000 + ms }
+    }
+
+    #[test]
+    fn a_lease_is_lost_when_it_ends_before_the_next_grant_counted_from_when_it_was_asked_for() {
+        let began = Instant::now();
+        let token = hyper::header::HeaderValue::from_static("Bearer t");
+        let connector = Connector::new(Protocol::Http2, Vec::new(), token);
+        let fleet = Fleet { connector, observations: Observations::new(1, began), wait_ms: 1, began };
+        let edge = Edge::new(0);
+        let grant = |sent, answered| {
+            let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 100, news: News::Reset };
+            let mut tenure = edge.tenure();
+            tenure.lease.sent(at(sent));
+            tenure.look(&fleet, at(answered));
+            tenure.lease.answered(&answer, at(answered)).unwrap();
+            tenure.look(&fleet, at(answered));
+        };
+        let holds = |ms| {
+            edge.look_at_lease(&fleet, at(ms));
+            fleet.observations.holding()
+        };
+        assert_eq!(holds(0), 0);
+        grant(10, 90);
+        assert_eq!(holds(109), 1);
+        grant(50, 109);
+        assert_eq!((holds(149), holds(150)), (1, 0));
+        grant(150, 160);
+        // Renewed a millisecond too late: noticed although nobody looked in between.
+        grant(200, 250);
+        assert_eq!(holds(251), 1);
+        assert_eq!(fleet.observations.take_counts().leases_lost, 2);
+    }
+}

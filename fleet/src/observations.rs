@@ -91,10 +91,15 @@ impl Observations {
         }
     }
 
-    /// An edge sends a sync with this cursor.
+    /// An edge's sync, with this cursor, goes over a connection.
     pub(crate) fn cursor_sent(&self, edge: usize, cursor: Option<u64>) {
-        if let (Some(heard), Some(revision)) = (&mut self.state().heard, cursor) {
-            heard.acknowledged.push(Reached { edge, revision, at: Instant::now() });
+        let at = Instant::now();
+        let mut state = self.state();
+        if let Some(recovery) = &mut state.recovery {
+            recovery.asks(edge, at);
+        }
+        if let (Some(heard), Some(revision)) = (&mut state.heard, cursor) {
+            heard.acknowledged.push(Reached { edge, revision, at });
         }
     }
 

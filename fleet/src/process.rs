@@ -54,6 +54,30 @@ impl Sample {
     }
 }
 
+/// How much of the machine's CPU time nobody used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine {
+    idle: u64,
+    total: u64,
+}
+
+impl Machine {
+    /// Until now; `None` where the system does not tell.
+    pub(crate) fn now() -> Option<Self> {
+        let stat = fs::read_to_string("/proc/stat").ok()?;
+        // proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal.
+        let fields = stat.lines().next()?.split_ascii_whitespace().skip(1).take(8);
+        let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
+        Some(Machine { idle: ticks.get(3)? + ticks.get(4)?, total: ticks.iter().sum() })
+    }
+
+    /// What was idle since an earlier time, as a percentage of all cores.
+    pub(crate) fn idle_percent_since(&self, earlier: &Machine) -> f64 {
+        let total = self.total.saturating_sub(earlier.total).max(1);
+        100.0 * self.idle.saturating_sub(earlier.idle) as f64 / total as f64
+    }
+}
+
 /// User and system time of a `stat` line (proc_pid_stat(5), fields 14 and 15).
 fn cpu(stat: &str, ticks_per_second: u64) -> Option<Duration> {
     // The name before may hold blanks and parentheses.
@@ -78,6 +102,14 @@ mod tests {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 4 0 100 1 1";
         assert_eq!(cpu(stat, 100), Some(Duration::from_secs(2)));
         assert_eq!(cpu("7 (a) S 1", 100), None);
+    }
+
+    #[test]
+    fn a_machine_is_idle_for_a_part_of_the_time() {
+        let earlier = Machine { idle: 1_000, total: 4_000 };
+        assert_eq!(Machine { idle: 1_050, total: 4_200 }.idle_percent_since(&earlier), 25.0);
+        let now = Machine::now().unwrap();
+        assert!(now.idle > 0 && now.total > now.idle, "{now:?}");
     }
 
     #[test]

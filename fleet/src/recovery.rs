@@ -28,7 +28,8 @@ struct Return {
     was_out: bool,
     /// How many syncs it sent while it was out.
     syncs: u32,
-    back_after: Option<Duration>,
+    asked_after: Option<Duration>,
+    granted_after: Option<Duration>,
 }
 
 /// What a recovery came to.
@@ -42,9 +43,11 @@ pub(crate) struct RecoveryReport {
     pub(crate) edges: usize,
     /// How many had not when it was reported.
     pub(crate) still_out: usize,
-    /// After how long they were granted a lease, each counted once, at its last time.
-    #[serde(flatten)]
-    pub(crate) back: Option<Spread>,
+    /// After how long they had a connection again and sent the sync that was answered. One that holds a lease still, and
+    /// has missed nothing, may be made to wait for that answer.
+    pub(crate) asked: Option<Spread>,
+    /// After how long they were granted a lease by it; each edge counts once, at its last time.
+    pub(crate) granted: Option<Spread>,
     /// How many syncs that took: of an edge on average, and of the one that took most.
     pub(crate) syncs_per_edge: f64,
     pub(crate) most_syncs: u32,
@@ -91,11 +94,19 @@ impl Recovery {
         edge.syncs += u32::from(edge.is_out);
     }
 
+    /// An edge's sync goes over a connection.
+    pub(crate) fn asks(&mut self, edge: usize, now: Instant) {
+        let edge = &mut self.edges[edge];
+        if edge.is_out {
+            edge.asked_after = Some(now.duration_since(self.began));
+        }
+    }
+
     /// An edge was granted a lease.
     pub(crate) fn granted(&mut self, edge: usize, now: Instant) {
         let edge = &mut self.edges[edge];
         if std::mem::take(&mut edge.is_out) {
-            edge.back_after = Some(now.duration_since(self.began));
+            edge.granted_after = Some(now.duration_since(self.began));
             self.out -= 1;
             self.last_news = now;
         }
@@ -114,13 +125,18 @@ impl Recovery {
     /// What it came to, so many seconds after the start of everything.
     pub(crate) fn report(self, start: Instant) -> RecoveryReport {
         let edges: Vec<Return> = self.edges.into_iter().filter(|edge| edge.was_out).collect();
+        let spread = |of: fn(&Return) -> Option<Duration>| {
+            let granted = edges.iter().filter(|edge| edge.granted_after.is_some());
+            Spread::of(granted.filter_map(of).collect())
+        };
         let syncs: u64 = edges.iter().map(|edge| u64::from(edge.syncs)).sum();
         RecoveryReport {
             cause: self.cause,
             at_s: ms(self.began.duration_since(start)) / 1_000.0,
             edges: edges.len(),
             still_out: self.out,
-            back: Spread::of(edges.iter().filter_map(|edge| edge.back_after).collect()),
+            asked: spread(|edge| edge.asked_after),
+            granted: spread(|edge| edge.granted_after),
             syncs_per_edge: syncs as f64 / edges.len().max(1) as f64,
             most_syncs: edges.iter().map(|edge| edge.syncs).max().unwrap_or_default(),
             failures: self.failures,
@@ -147,16 +163,19 @@ mod tests {
         recovery.sync_begins(0);
         recovery.sync_begins(1);
         recovery.sync_begins(2);
+        (0..3).for_each(|edge| recovery.asks(edge, after(start, 25)));
         recovery.granted(0, after(start, 30));
         recovery.granted(1, after(start, 35));
         assert_eq!(recovery.out(), 1);
         recovery.granted(2, after(start, 40));
         recovery.sync_begins(2);
+        recovery.asks(2, after(start, 45));
 
         let report = recovery.report(start);
         assert_eq!((report.edges, report.still_out, report.most_syncs), (2, 0, 2));
         assert_eq!(report.syncs_per_edge, 1.5);
-        assert_eq!(report.back, Some(Spread { first_ms: 30.0, median_ms: 30.0, last_ms: 40.0 }));
+        assert_eq!(report.asked, Some(Spread { first_ms: 25.0, median_ms: 25.0, last_ms: 25.0 }));
+        assert_eq!(report.granted, Some(Spread { first_ms: 30.0, median_ms: 30.0, last_ms: 40.0 }));
         let failures: Vec<_> = report.failures.into_iter().collect();
         assert_eq!(failures, [("connection lost".to_owned(), 2), ("connection refused".to_owned(), 1)]);
     }

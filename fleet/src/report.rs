@@ -55,6 +55,9 @@ pub(crate) struct Phase {
     pub(crate) verify_failures: BTreeMap<String, u64>,
     /// Of the processes that were named; without them, or when one of them ended, nothing.
     pub(crate) service: Option<Usage>,
+    /// How much of all cores' time nobody used; on Linux alone. Next to none means that whatever is slow waited for a CPU,
+    /// which others may have had.
+    pub(crate) machine_idle_percent: Option<f64>,
     /// Of the fleet itself; on Linux alone.
     pub(crate) fleet: Option<Usage>,
 }
@@ -105,6 +108,7 @@ impl Phase {
             verifies: Latency::of(counts.verifies_us),
             verify_failures: counts.verify_failures,
             service: None,
+            machine_idle_percent: None,
             fleet: None,
         }
     }

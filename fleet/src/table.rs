@@ -25,7 +25,7 @@ pub(crate) fn render(report: &Report) -> String {
         }
     };
     add("Phases", phases(&report.phases));
-    add("Until all edges hold a lease (ms; syncs per edge)", recoveries(report));
+    add("Until all edges are granted a lease (ms since it began)", recoveries(report));
     add("Deletes (ms since the DELETE was sent)", deletes(&report.deletes));
     let mut failures = vec![vec!["failure".to_owned(), "times".to_owned()]];
     failures.extend(all_failures(report).into_iter().map(|(kind, times)| vec![kind, times.to_string()]));
@@ -67,6 +67,9 @@ fn phases(phases: &[Phase]) -> Vec<Vec<String>> {
         add("service: memory per edge, KiB", |usage| usage.memory_bytes_per_edge / 1_024.0, 1);
         add("service: sockets", |usage| usage.sockets as f64, 0);
     }
+    rows.push(row("machine: CPU idle, % of all cores", &|phase| {
+        phase.machine_idle_percent.map_or_else(|| "-".to_owned(), |idle| number(idle, 0))
+    }));
     rows.push(row("fleet: CPU, % of a core", &|phase| {
         of(phase.fleet.as_ref(), |usage| usage.cpu_percent, 1)
     }));
@@ -74,13 +77,25 @@ fn phases(phases: &[Phase]) -> Vec<Vec<String>> {
 }
 
 fn recoveries(report: &Report) -> Vec<Vec<String>> {
-    let head =
-        ["cause", "at s", "edges", "first", "median", "last", "still out", "syncs", "most syncs", "failed"];
+    let head = [
+        "cause",
+        "at, s",
+        "edges",
+        "asked: last",
+        "granted: first",
+        "median",
+        "last",
+        "still out",
+        "syncs/edge",
+        "most",
+        "failed",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for recovery in &report.recoveries {
         let mut row =
             vec![recovery.cause.to_owned(), number(recovery.at_s, 1), number(recovery.edges as f64, 0)];
-        row.extend(spread(recovery.back));
+        row.push(recovery.asked.map_or("-".to_owned(), |asked| number(asked.last_ms, 1)));
+        row.extend(spread(recovery.granted));
         row.push(number(recovery.still_out as f64, 0));
         row.push(number(recovery.syncs_per_edge, 2));
         row.push(number(f64::from(recovery.most_syncs), 0));
@@ -92,7 +107,8 @@ fn recoveries(report: &Report) -> Vec<Vec<String>> {
 
 /// Of each column the middle value and the worst.
 fn deletes(deletes: &[DeleteReport]) -> Vec<Vec<String>> {
-    let head = ["", "committed by", "told last", "acknowledged first", "median", "last", "returned", "edges"];
+    let head =
+        ["", "committed by", "told: last", "acknowledged: first", "median", "last", "returned", "edges"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let columns: [fn(&DeleteReport) -> Option<f64>; 6] = [
         |delete| Some(delete.committed_within_ms),

@@ -12,9 +12,10 @@ use crate::process::step;
 use crate::tools::{axe, chromium, envoy, schemathesis};
 use crate::{build, paths};
 
-/// The test targets that need more than the workspace builds, and the variables that must name it to them.
-/// Their tests are marked `#[ignore]`, so that a plain `cargo test` needs nothing.
-const NEEDS: [(&str, &[&str]); 4] = [
+/// The test targets that need more than `cargo test` builds, and the variables that must name the tools among that to
+/// them. Their tests are marked `#[ignore]`, so that a plain `cargo test` needs nothing.
+const NEEDS: [(&str, &[&str]); 5] = [
+    ("fleet", &[]),
     ("envoy", &[ENVOY_VARIABLE]),
     ("stack", &[ENVOY_VARIABLE]),
     ("browser", &[ENVOY_VARIABLE, CHROMIUM_VARIABLE, CHROMEDRIVER_VARIABLE, AXE_VARIABLE]),
@@ -115,14 +116,14 @@ mod tests {
 
     #[test]
     fn a_missing_tool_skips_the_targets_that_need_it_and_no_other() {
-        assert_eq!(sort(&tools(&[])), (vec!["envoy", "stack", "browser", "openapi"], vec![]));
+        assert_eq!(sort(&tools(&[])), (vec!["fleet", "envoy", "stack", "browser", "openapi"], vec![]));
 
         let (ready, skipped) = sort(&tools(&[CHROMIUM_VARIABLE]));
-        assert_eq!(ready, ["envoy", "stack", "openapi"]);
+        assert_eq!(ready, ["fleet", "envoy", "stack", "openapi"]);
         assert_eq!(skipped, ["the tests of `browser`: CHROMIUM: CHROMIUM is lost"]);
 
         let (ready, skipped) = sort(&tools(&[ENVOY_VARIABLE]));
-        assert_eq!(ready, ["openapi"]);
+        assert_eq!(ready, ["fleet", "openapi"]);
         assert_eq!(skipped.len(), 3);
         assert!(skipped.iter().all(|reason| reason.contains("ENVOY is lost")), "{skipped:?}");
     }
