@@ -3,8 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::leases::Ledger;
-use crate::store::Database;
+use crate::store::{Database, leases, revision};
 
 /// How many characters of an edge's id are shown: who knows one whole, and the edge token, could acknowledge for it.
 const SHOWN_CHARS: usize = 8;
@@ -42,17 +41,6 @@ pub fn shown(edge: &str) -> String {
 /// # Errors
 /// The database failed.
 pub async fn list(database: &Database) -> sqlx::Result<Edges> {
-    let ledger = database.ledger();
-    let revision = ledger.history(None).await?.position.revision;
-    let reading = ledger.leases().await?;
-    let mut edges: Vec<_> = reading
-        .leases
-        .iter()
-        .filter_map(|lease| {
-            let left = u64::try_from(lease.ends_at_ms - reading.now_ms).ok().filter(|left| *left > 0)?;
-            Some(Edge { edge: shown(&lease.edge), acknowledged: lease.acknowledged, lease_ends_in_ms: left })
-        })
-        .collect();
-    edges.sort_by(|a, b| (a.acknowledged, &a.edge).cmp(&(b.acknowledged, &b.edge)));
-    Ok(Edges { revision, edges })
+    let revision = revision::current(database.pool()).await?.revision;
+    Ok(Edges { revision, edges: leases::edges(database.pool()).await? })
 }

@@ -20,7 +20,7 @@ use crate::edge_tokens::EdgeTokens;
 use crate::http::client_address::TrustedProxies;
 use crate::leases::Terms;
 use crate::readiness::Readiness;
-use crate::store::{Database, upkeep};
+use crate::store::{Database, news, upkeep};
 use crate::webhooks::{self, Endpoint};
 
 /// Requests that are still in progress this long after the shutdown began are cut off: container engines kill
@@ -147,6 +147,7 @@ impl Server {
         let (public, edge) = (self.public.local_addr()?, self.edge.local_addr()?);
         tracing::info!(%public, %edge, "listening");
         let mut background = JoinSet::new();
+        background.spawn(news::run(database.clone()));
         background.spawn(upkeep::run(database.clone(), audit_kept));
         if let Some(endpoint) = webhook {
             background.spawn(webhooks::delivery::run(database.clone(), endpoint));

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use key_service::leases::{Change, History, Lease, Leases, Ledger, Position, Registration, Touched};
+use key_service::leases::{
+    Acknowledgement, Change, History, Lease, Leases, Ledger, Position, Registration, Touched,
+};
 use protocol::{ActiveVerdict, KeyDigest, ScopeSet, Verdict, VerifyResponse};
 
 use crate::kernel::{Done, Event, Kernel, Shared, TaskId};
@@ -247,20 +249,30 @@ impl<W: Send + 'static> SimulatedLedger<W> {
         transact(&self.0, false, work)
     }
 
-    /// Waits a while, or until it is polled for another reason.
+    /// Waits a while, or until `is_over`.
     fn pause(
         &self,
         at_most: Duration,
+        is_over: impl Fn(&State, TaskId) -> bool,
         register: impl FnOnce(&mut Kernel<W>, TaskId),
     ) -> impl Future<Output = ()> {
-        let mut kernel = self.0.lock();
-        let task = kernel.current;
-        register(&mut kernel, task);
-        kernel.after(at_most.as_micros() as u64, Event::Poll(task));
+        let at_most = at_most.as_micros() as u64;
+        let (task, end) = {
+            let mut kernel = self.0.lock();
+            let task = kernel.current;
+            register(&mut kernel, task);
+            kernel.after(at_most, Event::Poll(task));
+            (task, kernel.now + at_most)
+        };
         let mut was_polled = false;
-        poll_fn(
-            move |_| if std::mem::replace(&mut was_polled, true) { Poll::Ready(()) } else { Poll::Pending },
-        )
+        poll_fn(move |_| {
+            let kernel = self.0.lock();
+            let is_first = !std::mem::replace(&mut was_polled, true);
+            if is_first || kernel.now < end && !is_over(&kernel.database, task) {
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
     }
 }
 
@@ -327,19 +339,19 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
         Ok(self.transact(read).await)
     }
 
-    async fn leases(&self) -> Result<Leases, Infallible> {
-        let read = |state: &mut State, now| Leases {
-            now_ms: state.clock_ms(now),
-            forgotten_until_ms: state.forgotten_until_ms,
-            leases: state
-                .registry
-                .iter()
-                .map(|(edge, &(acknowledged, ends_at_ms))| Lease {
-                    edge: edge.clone(),
-                    acknowledged,
-                    ends_at_ms,
-                })
-                .collect(),
+    async fn leases(&self, position: &Position) -> Result<Leases, Infallible> {
+        let revision = position.revision;
+        let read = move |state: &mut State, now| {
+            let now_ms = state.clock_ms(now);
+            let behind = state.registry.iter().filter(|(_, (acknowledged, _))| *acknowledged < revision);
+            Leases {
+                now_ms,
+                forgotten_until_ms: state.forgotten_until_ms,
+                held: state.registry.values().filter(|(_, ends_at_ms)| *ends_at_ms > now_ms).count(),
+                behind: behind
+                    .map(|(edge, &(_, ends_at_ms))| Lease { edge: edge.clone(), ends_at_ms })
+                    .collect(),
+            }
         };
         Ok(self.transact(read).await)
     }
@@ -354,7 +366,7 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
         Ok(self.transact(read).await)
     }
 
-    async fn news(&self, beyond: &Position, at_most: Duration) {
+    async fn news(&self, beyond: &Position, at_most: Duration) -> bool {
         let revision = beyond.revision;
         let register = |kernel: &mut Kernel<W>, task| {
             if kernel.database.revision > revision {
@@ -364,12 +376,14 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
                 kernel.database.news_waiters.push((task, revision));
             }
         };
-        self.pause(at_most, register).await;
+        self.pause(at_most, |state, _| state.revision > revision, register).await;
+        self.0.lock().database.revision > revision
     }
 
-    async fn acknowledgements(&self, at_most: Duration) {
-        // Woken by what is recorded; looking less often in between only makes a change return later.
-        self.pause(8 * at_most, |kernel, task| kernel.database.acknowledgement_waiters.push(task)).await;
+    async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
+        let is_over = |state: &State, task| !state.acknowledgement_waiters.contains(&task);
+        self.pause(at_most, is_over, |kernel, task| kernel.database.acknowledgement_waiters.push(task)).await;
+        Vec::new()
     }
 
     fn monotonic_ms(&self) -> u64 {

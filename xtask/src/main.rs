@@ -36,7 +36,8 @@ enum Command {
         port_offset: u16,
     },
     /// Build, then run every test, with all that can be found or installed of what they need: Envoy, Chromium,
-    /// axe-core, Schemathesis. Tests whose tools are missing are skipped, unless you choose them yourself.
+    /// axe-core, Schemathesis, PostgreSQL. POSTGRES_URL=postgres://user@host:port/postgres names a server to use instead
+    /// of a temporary one. Tests whose tools are missing are skipped, unless you choose them yourself.
     Test {
         #[command(flatten)]
         envoy: EnvoyFlag,

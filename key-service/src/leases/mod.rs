@@ -96,21 +96,31 @@ pub struct History {
 pub struct Lease {
     /// The edge.
     pub edge: String,
-    /// The highest revision of the log that the edge has acknowledged; 0 for none.
-    pub acknowledged: u64,
     /// When it ends, in milliseconds since 1970-01-01 UTC by the database's clock.
     pub ends_at_ms: i64,
 }
 
-/// All leases, read as one.
+/// The leases that a change may have to wait for, read as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leases {
     /// The database's clock at the reading, in milliseconds since 1970-01-01 UTC.
     pub now_ms: i64,
-    /// Leases of before may have been forgotten; none of those lasts beyond this.
+    /// Leases of before may have been forgotten; none of those lasts beyond this. It changes whenever leases are
+    /// forgotten.
     pub forgotten_until_ms: i64,
-    /// Those that are remembered, expired ones too.
-    pub leases: Vec<Lease>,
+    /// How many edges hold a lease.
+    pub held: usize,
+    /// The leases of edges that have not acknowledged the change, those too that have ended a while ago.
+    pub behind: Vec<Lease>,
+}
+
+/// What an edge says with a sync that it has applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// The edge.
+    pub edge: String,
+    /// The place up to which it has applied all changes.
+    pub position: Position,
 }
 
 /// What a change is about: whose digests it touches.
@@ -153,19 +163,12 @@ pub struct Progress {
     pub acknowledged: usize,
     /// How many lost their lease without having acknowledged it.
     pub expired: usize,
-    /// The others.
-    pub waits_for: Vec<Waiting>,
+    /// A few of the others by their ids, of which each, known whole, lets its bearer acknowledge for that edge.
+    pub named: Vec<String>,
+    /// When the last of the others' leases ends, in milliseconds from now; `None` if there are none.
+    pub ends_in_ms: Option<u64>,
     /// For how long leases that were forgotten may still run, in milliseconds; `None` if there are none.
     pub forgotten_for_ms: Option<u64>,
-}
-
-/// An edge that a change waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// The edge's id; whoever knows it whole could acknowledge for it.
-    pub edge: String,
-    /// When its lease ends at the latest, in milliseconds from now.
-    pub ends_in_ms: u64,
 }
 
 /// The database as the lease protocol uses it. Each function but the last three is one transaction.
@@ -187,8 +190,9 @@ pub trait Ledger: Sync {
     /// What happened since then; without a place of this log, [`History::changed`] is `None`.
     fn history(&self, since: Option<&Position>) -> impl Future<Output = Result<History, Self::Error>> + Send;
 
-    /// All leases. An acknowledgement of another log than the present one counts as none.
-    fn leases(&self) -> impl Future<Output = Result<Leases, Self::Error>> + Send;
+    /// Who holds a lease, and who has not acknowledged a place. An acknowledgement of another log than the present one
+    /// counts as none.
+    fn leases(&self, position: &Position) -> impl Future<Output = Result<Leases, Self::Error>> + Send;
 
     /// Verdicts and the place they belong to, from a snapshot begun now.
     fn verdicts(
@@ -196,11 +200,13 @@ pub trait Ledger: Sync {
         digests: &[KeyDigest],
     ) -> impl Future<Output = Result<VerifyResponse, Self::Error>> + Send;
 
-    /// Waits until the history has gone beyond a place, or the time is over. It may return too soon.
-    fn news(&self, beyond: &Position, at_most: Duration) -> impl Future<Output = ()> + Send;
+    /// Waits until the history may have gone beyond a place, or the time is over. Returns `false` if nothing was heard of
+    /// that.
+    fn news(&self, beyond: &Position, at_most: Duration) -> impl Future<Output = bool> + Send;
 
-    /// Waits until an edge may have acknowledged something, or the time is over.
-    fn acknowledgements(&self, at_most: Duration) -> impl Future<Output = ()> + Send;
+    /// Waits until an edge acknowledges something to this process, or the time is over. Returns all that were heard since
+    /// this was last asked; some may be missing, as those are that other processes hear.
+    fn acknowledgements(&self, at_most: Duration) -> impl Future<Output = Vec<Acknowledgement>> + Send;
 
     /// Milliseconds of a monotonic clock.
     fn monotonic_ms(&self) -> u64;

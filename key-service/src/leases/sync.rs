@@ -37,8 +37,9 @@ pub async fn answer<L: Ledger>(
     };
     let has_nothing_new = since.as_ref() == Some(&history.position);
     let wait_ms = request.wait_ms.min(terms.hold_ms);
-    if has_nothing_new && wait_ms > 0 {
-        ledger.news(&history.position, Duration::from_millis(wait_ms)).await;
+    // Without news, what was read when the lease was recorded is still true: a later change has seen the lease.
+    if has_nothing_new && wait_ms > 0 && ledger.news(&history.position, Duration::from_millis(wait_ms)).await
+    {
         history = read(ledger, since.as_ref()).await?;
     }
     let news = match history.changed {

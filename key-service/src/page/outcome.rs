@@ -20,9 +20,6 @@ const LINES: &str = "<!-- lines -->";
 const UNTOLD: &str =
     "<p class=\"line\">What became of it cannot be shown here; it is in the service's log.</p>\n";
 
-/// A line names so many edges, and counts the others.
-const EDGES_NAMED: usize = 3;
-
 /// What edges do once a change is in force.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Effect {
@@ -135,11 +132,9 @@ fn waiting(progress: &Progress, effect: Effect) -> String {
     let done = progress.acknowledged + progress.expired;
     let seconds = |ms: u64| format!("for {} s more at most", ms.div_ceil(1000));
     let mut text = format!("{done} of {} {does}", edges_of(progress.edges));
-    let ends_in_ms = progress.waits_for.iter().map(|edge| edge.ends_in_ms).max();
-    if let Some(ends_in_ms) = ends_in_ms {
-        let mut names: Vec<_> =
-            progress.waits_for.iter().take(EDGES_NAMED).map(|edge| edges::shown(&edge.edge)).collect();
-        let others = progress.waits_for.len() - names.len();
+    if let Some(ends_in_ms) = progress.ends_in_ms {
+        let mut names: Vec<_> = progress.named.iter().map(|edge| edges::shown(edge)).collect();
+        let others = progress.edges.saturating_sub(done + names.len());
         if others > 0 {
             names.push(format!("{others} more"));
         }
@@ -166,23 +161,23 @@ fn edges_of(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::leases::Waiting;
 
     #[test]
     fn a_change_on_its_way_is_told_with_what_it_waits_for() {
-        let edge = |name: &str, ends_in_ms| Waiting { edge: name.repeat(4), ends_in_ms };
         let mut progress = Progress {
             edges: 6,
             acknowledged: 4,
             expired: 1,
-            waits_for: vec![edge("3f9a", 3_001)],
+            named: vec!["3f9a".repeat(4)],
+            ends_in_ms: Some(3_001),
             forgotten_for_ms: None,
         };
         assert_eq!(
             waiting(&progress, Effect::Refused),
             "5 of 6 edges refuse it; still waiting for 3f9a3f9a…, for 4 s more at most."
         );
-        progress.waits_for = ["a", "b", "c", "d", "e"].map(|name| edge(name, 900)).into();
+        progress = Progress { acknowledged: 0, named: ["a", "b", "c"].map(str::to_owned).into(), ..progress };
+        progress.ends_in_ms = Some(900);
         let told = waiting(&progress, Effect::InForce);
         assert!(told.contains("know of it") && told.contains(", 2 more, for 1 s more"), "{told}");
     }
@@ -209,7 +204,8 @@ mod tests {
             edges: 0,
             acknowledged: 0,
             expired: 0,
-            waits_for: Vec::new(),
+            named: Vec::new(),
+            ends_in_ms: None,
             forgotten_for_ms: Some(2_000),
         };
         let told = waiting(&progress, Effect::Refused);

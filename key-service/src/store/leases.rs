@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, Row};
 
 use super::{NOW_MS, as_u64, rows_of};
-use crate::leases::{Lease, Leases, Registration};
+use crate::edges::{Edge, shown};
+use crate::leases::{Lease, Leases, Position, Registration};
 
 /// A key's last use is written again only this much later, in milliseconds.
 const USE_INTERVAL_MS: i64 = 60 * 60 * 1000;
@@ -82,29 +83,54 @@ pub(super) async fn write_uses(
     Ok(())
 }
 
-/// All leases, and the time. A single statement sees a single snapshot.
-pub(super) async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<Leases> {
+/// Who holds a lease, and who has not acknowledged that place. A single statement sees a single snapshot.
+pub(super) async fn read(connection: impl AnyExecutor<'_>, position: &Position) -> sqlx::Result<Leases> {
     let select = format!(
         "SELECT {NOW_MS} AS now_ms, l.forgotten_until, e.edge, e.ends_at,
-            CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE 0 END AS acknowledged
-        FROM revision_log l LEFT JOIN edge_leases e ON 1 = 1"
+            (SELECT COUNT(*) FROM edge_leases h WHERE h.ends_at > {NOW_MS}) AS held
+        FROM revision_log l
+        LEFT JOIN edge_leases e ON e.acknowledged < $1 OR e.log_id <> l.log_id"
     );
+    // No revision is beyond what the column holds.
+    let revision = i64::try_from(position.revision).unwrap_or(i64::MAX);
     // Safe: the text is always the same.
-    let rows = sqlx::query(AssertSqlSafe(select)).fetch_all(connection).await?;
-    // SQLite reads its clock for each row. The first reading is the earliest: it ends no lease too soon.
+    let rows = sqlx::query(AssertSqlSafe(select)).bind(revision).fetch_all(connection).await?;
+    // The clock is read for each row. The first reading is the earliest: it ends no lease too soon.
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let mut read = Leases {
         now_ms: head.try_get("now_ms")?,
         forgotten_until_ms: head.try_get("forgotten_until")?,
-        leases: Vec::with_capacity(rows.len()),
+        held: usize::try_from(as_u64(head, "held")?).unwrap_or(usize::MAX),
+        behind: Vec::with_capacity(rows.len()),
     };
     for row in &rows {
         if let Some(edge) = row.try_get::<Option<String>, _>("edge")? {
-            let acknowledged = as_u64(row, "acknowledged")?;
-            read.leases.push(Lease { edge, acknowledged, ends_at_ms: row.try_get("ends_at")? });
+            read.behind.push(Lease { edge, ends_at_ms: row.try_get("ends_at")? });
         }
     }
     Ok(read)
+}
+
+/// The edges that hold a lease, the one that lags most first.
+pub(crate) async fn edges(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<Edge>> {
+    let select = format!(
+        "SELECT edge, acknowledged, left_ms FROM
+        (SELECT e.edge, e.ends_at - {NOW_MS} AS left_ms,
+            CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE 0 END AS acknowledged
+        FROM edge_leases e CROSS JOIN revision_log l) held
+        WHERE left_ms > 0 ORDER BY acknowledged, edge"
+    );
+    // Safe: the text is always the same.
+    let rows = sqlx::query(AssertSqlSafe(select)).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Edge {
+                edge: shown(row.try_get("edge")?),
+                acknowledged: as_u64(row, "acknowledged")?,
+                lease_ends_in_ms: as_u64(row, "left_ms")?,
+            })
+        })
+        .collect()
 }
 
 /// Forgets leases that ended a while ago.
@@ -115,18 +141,27 @@ pub(super) async fn remove_ended(connection: impl AnyExecutor<'_>) -> sqlx::Resu
     Ok(())
 }
 
-/// Notices that the machine was started anew since leases were last recorded, which need not have survived that: until
-/// the last of them would have ended, every change has to wait. Without a boot id, every start may be such a one.
-pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> sqlx::Result<()> {
+/// Leases may have been forgotten: until the last of them would have ended, every change has to wait.
+pub(super) async fn may_be_forgotten(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let update = format!(
-        "UPDATE revision_log SET boot_id = $1, forgotten_until =
+        "UPDATE revision_log SET forgotten_until =
             CASE WHEN forgotten_until > {NOW_MS} + longest_lease_ms
-                THEN forgotten_until ELSE {NOW_MS} + longest_lease_ms END
-        WHERE boot_id IS NULL OR boot_id <> $2"
+                THEN forgotten_until ELSE {NOW_MS} + longest_lease_ms END"
     );
-    // Safe: the text is always the same. A boot id is never empty.
-    let query = sqlx::query(AssertSqlSafe(update)).bind(boot_id).bind(boot_id.unwrap_or_default());
-    query.execute(connection).await?;
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(update)).execute(connection).await?;
+    Ok(())
+}
+
+/// Notices that the machine was started anew since leases were last recorded, which need not have survived that. Without
+/// a boot id, every start may be such a one.
+pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> sqlx::Result<()> {
+    let update = "UPDATE revision_log SET boot_id = $1 WHERE boot_id IS NULL OR boot_id <> $2";
+    // A boot id is never empty.
+    let query = sqlx::query(update).bind(boot_id).bind(boot_id.unwrap_or_default());
+    if query.execute(&mut *connection).await?.rows_affected() > 0 {
+        may_be_forgotten(connection).await?;
+    }
     Ok(())
 }
 

@@ -1,15 +1,17 @@
 //! The database as the lease protocol uses it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::{KeyDigest, VerifyResponse};
 use sqlx::AnyConnection;
-use tokio::sync::watch;
+use tokio::sync::Mutex;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::write::Write;
-use super::{Database, digest, keys, leases, revision};
-use crate::leases::{History, Leases, Ledger, Position, Registration, Touched};
+use super::{Database, Kind, digest, keys, leases, postgres, revision};
+use crate::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
 use crate::metrics::METRICS;
 use crate::verdicts;
 
@@ -17,15 +19,14 @@ use crate::verdicts;
 #[derive(Debug)]
 pub(crate) struct DatabaseLedger {
     database: Database,
-    /// Has seen what was recorded before the last reading of the leases: nothing recorded since goes unheard.
-    recorded: Mutex<watch::Receiver<()>>,
+    /// What edges acknowledge from the first reading of the leases on.
+    heard: Mutex<Option<Receiver<Arc<[Acknowledgement]>>>>,
     began: Instant,
 }
 
 impl DatabaseLedger {
     pub(super) fn new(database: Database) -> Self {
-        let recorded = Mutex::new(database.recorder.recorded());
-        DatabaseLedger { database, recorded, began: Instant::now() }
+        DatabaseLedger { database, heard: Mutex::default(), began: Instant::now() }
     }
 }
 
@@ -47,26 +48,32 @@ impl Ledger for DatabaseLedger {
         revision::history(self.database.pool(), since).await
     }
 
-    async fn leases(&self) -> sqlx::Result<Leases> {
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).mark_unchanged();
-        leases::read(self.database.pool()).await
+    async fn leases(&self, position: &Position) -> sqlx::Result<Leases> {
+        self.heard.lock().await.get_or_insert_with(|| self.database.recorder.acknowledgements());
+        leases::read(self.database.pool(), position).await
     }
 
     async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {
         verdicts::read(self.database.pool(), digests).await
     }
 
-    async fn news(&self, beyond: &Position, at_most: Duration) {
+    async fn news(&self, beyond: &Position, at_most: Duration) -> bool {
         let _holding = METRICS.holding();
-        self.database.news.beyond(beyond.revision, at_most, self.database.pool()).await;
+        self.database.news.beyond(beyond, at_most).await
     }
 
-    async fn acknowledgements(&self, at_most: Duration) {
-        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        tokio::select! {
-            // Without a recorder, nothing is recorded any more.
-            Ok(()) = recorded.changed() => {}
-            () = tokio::time::sleep(at_most) => {}
+    async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
+        let mut heard = self.heard.lock().await;
+        let heard = heard.get_or_insert_with(|| self.database.recorder.acknowledgements());
+        match tokio::time::timeout(at_most, heard.recv()).await {
+            Ok(Ok(group)) => group.to_vec(),
+            // Too much was heard to be kept: a reading tells it.
+            Ok(Err(RecvError::Lagged(_))) | Err(_) => Vec::new(),
+            // Without a recorder, nothing is heard any more.
+            Ok(Err(RecvError::Closed)) => {
+                tokio::time::sleep(at_most).await;
+                Vec::new()
+            }
         }
     }
 
@@ -112,8 +119,11 @@ impl crate::leases::Change for Change {
 
     async fn commit(mut self, changed: &[KeyDigest]) -> sqlx::Result<Position> {
         revision::write_down(self.connection(), changed).await?;
+        if let Kind::Postgres { .. } = self.database.kind {
+            postgres::notify(self.connection()).await?;
+        }
         self.write.commit().await?;
-        self.database.news.tell(self.position.revision);
+        self.database.news.tell(&self.position);
         Ok(self.position)
     }
 

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::AnyPool;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::leases;
 use super::write::Turns;
-use crate::leases::Registration;
+use crate::leases::{Acknowledgement, Registration};
 
 /// How many uses of keys one group carries, give or take one registration's.
 const MAX_USES: usize = 4_000;
+
+/// How many groups of acknowledgements are kept for who has not taken them yet.
+const HEARD_GROUPS: usize = 64;
 
 struct Entry {
     registration: Registration,
@@ -25,16 +28,16 @@ type Outcome = Result<(), Arc<sqlx::Error>>;
 #[derive(Debug)]
 pub(super) struct Recorder {
     queue: mpsc::Sender<Entry>,
-    recorded: watch::Receiver<()>,
+    heard: broadcast::Sender<Arc<[Acknowledgement]>>,
 }
 
 impl Recorder {
     /// Starts the task. It ends with the recorder.
     pub(super) fn start(pool: AnyPool, turns: Turns) -> Self {
         let (queue, entries) = mpsc::channel(leases::MAX_ROWS);
-        let (recorded, hears) = watch::channel(());
-        tokio::spawn(write_groups(pool, turns, entries, recorded));
-        Recorder { queue, recorded: hears }
+        let heard = broadcast::Sender::new(HEARD_GROUPS);
+        tokio::spawn(write_groups(pool, turns, entries, heard.clone()));
+        Recorder { queue, heard }
     }
 
     /// Returns when the registration is committed.
@@ -48,9 +51,9 @@ impl Recorder {
         }
     }
 
-    /// Changes each time something was recorded.
-    pub(super) fn recorded(&self) -> watch::Receiver<()> {
-        self.recorded.clone()
+    /// What edges acknowledge from now on, in groups.
+    pub(super) fn acknowledgements(&self) -> broadcast::Receiver<Arc<[Acknowledgement]>> {
+        self.heard.subscribe()
     }
 }
 
@@ -58,7 +61,7 @@ async fn write_groups(
     pool: AnyPool,
     turns: Turns,
     mut entries: mpsc::Receiver<Entry>,
-    recorded: watch::Sender<()>,
+    heard: broadcast::Sender<Arc<[Acknowledgement]>>,
 ) {
     while let Some(first) = entries.recv().await {
         // Whoever comes while the turn is awaited still belongs to this group.
@@ -70,12 +73,14 @@ async fn write_groups(
         {
             group.add(entry);
         }
+        // What an edge has applied is true whether or not that can be written.
+        if heard.receiver_count() > 0 {
+            // They may have gone meanwhile.
+            let _ = heard.send(group.acknowledgements());
+        }
         let outcome = group.write(&pool).await.map_err(Arc::new);
         turn.note(outcome.is_ok());
         drop(turn);
-        if outcome.is_ok() {
-            recorded.send_replace(());
-        }
         for done in group.waiting {
             // Who asked may have gone.
             let _ = done.send(outcome.clone());
@@ -104,6 +109,16 @@ impl Group {
 
     fn is_full(&self) -> bool {
         self.registrations.len() >= leases::MAX_ROWS || self.used.len() >= MAX_USES
+    }
+
+    fn acknowledgements(&self) -> Arc<[Acknowledgement]> {
+        let position = |registration: &Registration| registration.acknowledged.clone();
+        let registrations = self.registrations.iter();
+        registrations
+            .filter_map(|entry| {
+                Some(Acknowledgement { edge: entry.edge.clone(), position: position(entry)? })
+            })
+            .collect()
     }
 
     async fn write(&self, pool: &AnyPool) -> sqlx::Result<()> {

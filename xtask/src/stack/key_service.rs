@@ -14,7 +14,7 @@ use crate::ports::Addresses;
 use crate::process::Process;
 use crate::spawn::spawn;
 
-/// The key service of a stack, on a SQLite database.
+/// The key service of a stack.
 #[derive(Debug)]
 pub struct KeyService {
     process: Process,
@@ -30,12 +30,12 @@ impl KeyService {
         folder: &Path,
         addresses: &Addresses,
         token: &str,
+        database_url: &str,
         extra: &[(String, String)],
     ) -> Result<Self> {
         let program = built(paths::key_service())?;
-        let database = format!("sqlite:{}", folder.join("key-service.db").display());
         let mut env = vec![
-            ("DATABASE_URL".to_owned(), database),
+            ("DATABASE_URL".to_owned(), database_url.to_owned()),
             ("LISTEN".to_owned(), addresses.public.to_string()),
             ("EDGE_LISTEN".to_owned(), addresses.edge.to_string()),
             ("EDGE_TOKEN".to_owned(), token.to_owned()),
