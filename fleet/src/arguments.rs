@@ -57,8 +57,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) edges: u32,
 
-    /// Where the key service's edge API listens, such as http://127.0.0.1:8081; several are taken in turn, and a
-    /// connection that is made anew goes to the next
+    /// The key service's edge API, such as http://127.0.0.1:8081; may be repeated: connections go to each in turn
     #[arg(long = "service", value_name = "URL", required = true, value_parser = base_url)]
     pub(crate) services: Vec<Authority>,
 

@@ -177,7 +177,10 @@ impl Keys {
     pub(crate) async fn clean_up(&mut self) -> Result<(), String> {
         let Some(id) = self.left_over.take() else { return Ok(()) };
         let deleted = call(&self.connector, Method::DELETE, &format!("{KEYS}{id}/"), Vec::new()).await;
-        deleted.map(drop).map_err(|error| format!("the key {id} is left over: {error}"))
+        match deleted {
+            Ok(_) | Err(ApiError::Status { status: 404, .. }) => Ok(()),
+            Err(error) => Err(format!("the key {id} is left over: {error}")),
+        }
     }
 }
 
