@@ -3,6 +3,7 @@
 pub mod build;
 pub mod demo;
 pub mod echo;
+pub mod fleet;
 mod interrupt;
 pub mod paths;
 pub mod ports;

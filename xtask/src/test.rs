@@ -27,7 +27,8 @@ struct Run {
     flags: &'static [&'static str],
 }
 
-const RUNS: [Run; 9] = [
+const RUNS: [Run; 10] = [
+    Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
     Run { name: "stack", target: "stack", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
     Run {
         name: "envoy",
