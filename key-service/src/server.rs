@@ -14,7 +14,7 @@ use crate::edge_tokens::EdgeTokens;
 use crate::http::client_address::TrustedProxies;
 use crate::leases::Terms;
 use crate::readiness::Readiness;
-use crate::store::{Database, upkeep, uses};
+use crate::store::{Database, news, upkeep, uses};
 use crate::webhooks::{self, Endpoint};
 
 /// Requests that are still in progress this long after the shutdown began are cut off: container engines kill
@@ -129,10 +129,10 @@ impl Server {
         database.announce_leases(terms.lasts_ms()).await?;
         // The addresses tell the port where the setting left it to the system.
         let (public, edge) = (self.public.local_addr()?, self.edge.local_addr()?);
-        // Each edge takes one or two.
-        let open_files = rlimit::increase_nofile_limit(rlimit::INFINITY)?;
+        let open_files = connections::raise_open_files();
         tracing::info!(%public, %edge, open_files, "listening");
         let mut background = JoinSet::new();
+        background.spawn(news::run(database.clone()));
         background.spawn(uses::run(database.clone()));
         background.spawn(upkeep::run(database.clone(), audit_kept));
         if let Some(endpoint) = webhook {

@@ -145,18 +145,27 @@ pub(super) async fn remove_ended(connection: impl AnyExecutor<'_>) -> sqlx::Resu
     Ok(())
 }
 
-/// Notices that the machine was started anew since leases were last recorded, which need not have survived that: until
-/// the last of them would have ended, every change has to wait. Without a boot id, every start may be such a one.
-pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> sqlx::Result<()> {
+/// Leases may have been forgotten: until the last of them would have ended, every change has to wait.
+pub(super) async fn may_be_forgotten(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let update = format!(
-        "UPDATE revision_log SET boot_id = $1, forgotten_until =
+        "UPDATE revision_log SET forgotten_until =
             CASE WHEN forgotten_until > {NOW_MS} + longest_lease_ms
-                THEN forgotten_until ELSE {NOW_MS} + longest_lease_ms END
-        WHERE boot_id IS NULL OR boot_id <> $2"
+                THEN forgotten_until ELSE {NOW_MS} + longest_lease_ms END"
     );
-    // Safe: the text is always the same. A boot id is never empty.
-    let query = sqlx::query(AssertSqlSafe(update)).bind(boot_id).bind(boot_id.unwrap_or_default());
-    query.execute(connection).await?;
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(update)).execute(connection).await?;
+    Ok(())
+}
+
+/// Notices that the machine was started anew since leases were last recorded, which need not have survived that. Without
+/// a boot id, every start may be such a one.
+pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> sqlx::Result<()> {
+    let update = "UPDATE revision_log SET boot_id = $1 WHERE boot_id IS NULL OR boot_id <> $2";
+    // A boot id is never empty.
+    let query = sqlx::query(update).bind(boot_id).bind(boot_id.unwrap_or_default());
+    if query.execute(&mut *connection).await?.rows_affected() > 0 {
+        may_be_forgotten(connection).await?;
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::write::Write;
-use super::{Database, digest, keys, leases, revision};
+use super::{Database, Kind, digest, keys, leases, postgres, revision};
 use crate::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
 use crate::metrics::METRICS;
 
@@ -59,7 +59,7 @@ impl Ledger for DatabaseLedger {
 
     async fn news(&self, beyond: &Position, at_most: Duration) -> bool {
         let _holding = METRICS.holding();
-        self.database.news.beyond(beyond.revision, at_most, self.database.pool()).await
+        self.database.news.beyond(beyond, at_most).await
     }
 
     async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
@@ -119,8 +119,11 @@ impl crate::leases::Change for Change {
 
     async fn commit(mut self, changed: &[KeyDigest]) -> sqlx::Result<Position> {
         revision::write_down(self.connection(), changed).await?;
+        if let Kind::Postgres { .. } = self.database.kind {
+            postgres::notify(self.connection()).await?;
+        }
         self.write.commit().await?;
-        self.database.news.tell(self.position.revision);
+        self.database.news.tell(&self.position);
         Ok(self.position)
     }
 

@@ -30,13 +30,14 @@ async fn an_edge_far_behind_is_told_up_to_a_thousand_changes_and_then_to_reset()
     service
         .alter(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 999)
-            INSERT INTO changes SELECT revision, printf('%064x', n), made_at FROM n, (SELECT * FROM changes)",
+            INSERT INTO changes SELECT revision, substr(digest, 1, 58) || (100000 + n), made_at
+                FROM n, (SELECT * FROM changes) c",
         )
         .await;
     let behind = edge.request.clone();
     assert_eq!(told(&edge.sync(0).await.news), Some(MAX_CHANGED_PER_SYNC));
     service
-        .alter("INSERT INTO changes SELECT revision, printf('%064x', 1000), made_at FROM changes LIMIT 1")
+        .alter("INSERT INTO changes SELECT revision, substr(digest, 1, 58) || 101000, made_at FROM changes LIMIT 1")
         .await;
     edge.request = behind;
     assert_eq!(told(&edge.sync(0).await.news), None);
@@ -72,8 +73,8 @@ async fn a_hundred_thousand_changed_digests_are_kept_at_most() {
     service
         .alter(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 99999)
-            INSERT INTO changes SELECT revision, printf('%064x', n), made_at FROM n,
-                (SELECT * FROM changes ORDER BY revision DESC LIMIT 1)",
+            INSERT INTO changes SELECT revision, substr(digest, 1, 58) || (100000 + n), made_at FROM n,
+                (SELECT * FROM changes ORDER BY revision DESC LIMIT 1) c",
         )
         .await;
     assert_eq!(service.number("SELECT COUNT(*) FROM changes").await, 100_001);
