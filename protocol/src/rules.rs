@@ -2,7 +2,7 @@
 //!
 //! Each stands at one place in the code of the edge or of the key service, as `holds(Rule::…)`. It always holds, and
 //! costs nothing. With the feature `mutants`, which the simulation alone uses, a thread can break one rule, to show
-//! that the simulation notices.
+//! that the simulation notices. What the database sees to, in the store's SQL, stands in the simulation's model of it.
 
 /// One rule. `docs/revocation.md` tells what goes wrong without each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,11 +35,29 @@ pub enum Rule {
     LockFirst,
     /// Service: a change waits for the leases there were when it was committed, not for later ones.
     FrozenWaitSet,
+    /// Service: who is no longer behind has acknowledged, but only while no leases were forgotten.
+    SameRegistry,
+    /// Database: a lease ends by the database's clock, not by a replica's own.
+    DatabaseClock,
+    /// Database: an acknowledgement counts in the history that it was made in.
+    AcknowledgedInLog,
+    /// Database: a change of a history that is no more is not said to be in force.
+    SettledInLog,
+    /// Database: after a loss of the leases, it is written down that they are forgotten before anything is read.
+    ForgottenFirst,
+    /// Database: a history that may have lost changes gets another log id.
+    NewLog,
+    /// Database: a cursor from before what was pruned is told to forget everything.
+    PrunedIsReset,
+    /// Database: of all replicas, one at a time makes a change.
+    OneWriter,
+    /// Service: a read that is made for a group begins after all its members have asked.
+    GroupAfterMembers,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 14] = [
+    pub const ALL: [Rule; 23] = [
         Rule::Fence,
         Rule::LeaseCheck,
         Rule::Join,
@@ -54,6 +72,15 @@ impl Rule {
         Rule::RepeatedDeleteWaits,
         Rule::LockFirst,
         Rule::FrozenWaitSet,
+        Rule::SameRegistry,
+        Rule::DatabaseClock,
+        Rule::AcknowledgedInLog,
+        Rule::SettledInLog,
+        Rule::ForgottenFirst,
+        Rule::NewLog,
+        Rule::PrunedIsReset,
+        Rule::OneWriter,
+        Rule::GroupAfterMembers,
     ];
 }
 

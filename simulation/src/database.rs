@@ -1,216 +1,222 @@
-//! A model of the database: transactions happen one after the other, each at one moment; and the service's `Ledger` on
-//! it.
+//! A model of the database: transactions happen one after the other, each at one moment. It can crash, and another can
+//! take its place.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::convert::Infallible;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
 
-use key_service::leases::{
-    Acknowledgement, Change, History, Lease, Leases, Ledger, Position, Registration, Touched,
-};
-use protocol::{ActiveVerdict, KeyDigest, ScopeSet, Verdict, VerifyResponse};
+use key_service::leases::{Position, Registration};
+use protocol::KeyDigest;
+use protocol::rules::{Rule, holds};
 
-use crate::kernel::{Done, Event, Kernel, Shared, TaskId};
-use crate::profile::MS;
+use crate::clock::Clock;
+use crate::profile::Profile;
+use crate::tasks::TaskId;
 
-/// A key, as the database has it.
-#[derive(Clone, Debug)]
-pub struct Key {
-    /// Whose it is.
-    pub user: usize,
-    /// The digest of its one value.
-    pub digest: KeyDigest,
-    /// Whether it may read insights, which is what requests ask for.
-    pub may_read: bool,
-}
+mod data;
+mod lock;
 
-/// What a change does to the keys.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// The key is gone.
-    Delete(String),
-    /// The key has another value.
-    Roll(String, KeyDigest),
-    /// The key may read insights, or may not.
-    Scope(String, bool),
-    /// The user is let in, or is not.
-    Enable(usize, bool),
-}
+pub use data::{Data, Effect, Key, Worth};
+pub use lock::Session;
+use lock::{Granted, Locks};
 
-/// What a digest is worth.
+/// How many changes a standby lacks at most.
+pub const MOST_LACKING: usize = 12;
+
+/// How long a lease counts at most, in milliseconds.
+const LONGEST_LEASE_MS: i64 = 7_000;
+
+/// A transaction failed; whether it was committed is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worth {
-    /// Nothing.
-    Nothing,
-    /// It is good, and may not read insights.
-    Known,
-    /// It is good, and may.
-    Good,
+pub struct Broken;
+
+/// A failover: which history ended then, and up to where the next one has it.
+#[derive(Clone, Debug)]
+struct Ended {
+    at: u64,
+    kept: Position,
 }
 
-/// All that is in the database, and who waits for it.
-pub struct State {
-    /// The keys, by id.
-    pub keys: BTreeMap<String, Key>,
-    /// The users who are shut out.
-    pub disabled: BTreeSet<usize>,
-    /// The place of the latest change.
-    pub revision: u64,
-    history: Vec<(u64, KeyDigest)>,
-    commit_times: BTreeMap<u64, u64>,
-    registry: BTreeMap<String, (u64, i64)>,
-    forgotten_until_ms: i64,
-    locked: bool,
-    lock_queue: VecDeque<(TaskId, Slot<()>)>,
-    news_waiters: Vec<(TaskId, u64)>,
-    acknowledgement_waiters: Vec<TaskId>,
+/// The database server.
+pub struct Database {
+    /// All that is in it.
+    pub data: Data,
+    /// Whether it answers.
+    pub is_up: bool,
+    clock: Clock,
+    locks: Locks,
+    /// What a standby may still be at, the latest last.
+    standby: VecDeque<Data>,
+    is_followed: bool,
+    /// The table of leases is as it was: nothing was lost since it was last looked at.
+    has_witness: bool,
+    /// The history is written where it was last.
+    is_in_place: bool,
+    logs: u64,
+    ended: Vec<Ended>,
+    commit_times: BTreeMap<(String, u64), u64>,
     /// Tasks that got what they were blocked on.
     pub unblocked: Vec<TaskId>,
-    /// Tasks that may find something new.
-    pub woken: Vec<TaskId>,
-    /// The effects of commits that the oracle has not seen yet.
-    pub committed: Vec<(u64, Effect)>,
-    rate: f64,
+    /// Who has committed since somebody looked.
+    pub committed: Vec<TaskId>,
 }
 
-impl State {
-    /// An empty database, with a clock that may run fast or slow.
-    pub fn new(random: &mut fastrand::Rng, drift: u32) -> Self {
-        State {
-            keys: BTreeMap::new(),
-            disabled: BTreeSet::new(),
-            revision: 0,
-            history: Vec::new(),
+impl Database {
+    /// An empty one, with a clock of its own.
+    pub fn new(random: &mut fastrand::Rng, profile: &Profile) -> Self {
+        Database {
+            data: Data::new(log_name(0)),
+            is_up: true,
+            clock: Clock::new(random, profile.drift, 0),
+            locks: Locks::default(),
+            standby: VecDeque::new(),
+            is_followed: profile.fails_over(),
+            has_witness: true,
+            is_in_place: true,
+            logs: 0,
+            ended: Vec::new(),
             commit_times: BTreeMap::new(),
-            registry: BTreeMap::new(),
-            forgotten_until_ms: 0,
-            locked: false,
-            lock_queue: VecDeque::new(),
-            news_waiters: Vec::new(),
-            acknowledgement_waiters: Vec::new(),
             unblocked: Vec::new(),
-            woken: Vec::new(),
             committed: Vec::new(),
-            rate: clock_rate(random, drift),
         }
     }
 
-    /// The database's clock.
+    /// Its clock.
     pub fn clock_ms(&self, now: u64) -> i64 {
-        1_700_000_000_000 + (now as f64 * self.rate / MS as f64) as i64
-    }
-
-    /// What a digest is worth now.
-    pub fn worth(&self, digest: &KeyDigest) -> Worth {
-        match self.keys.values().find(|key| key.digest == *digest) {
-            Some(key) if !self.disabled.contains(&key.user) => {
-                if key.may_read {
-                    Worth::Good
-                } else {
-                    Worth::Known
-                }
-            }
-            _ => Worth::Nothing,
-        }
+        self.clock.wall_ms(now)
     }
 
     /// Whether a change is under way, so that nobody else can write.
     pub fn is_locked(&self) -> bool {
-        self.locked
+        self.locks.is_taken()
     }
 
-    /// When a revision was committed.
-    pub fn committed_at(&self, revision: u64) -> u64 {
-        self.commit_times.get(&revision).copied().unwrap_or_default()
+    /// When a change was committed.
+    pub fn committed_at(&self, position: &Position) -> u64 {
+        self.commit_times.get(&(position.log.clone(), position.revision)).copied().unwrap_or_default()
     }
 
-    /// A power cut loses all leases; whoever starts next knows that it may have.
-    pub fn lose_leases(&mut self, now: u64, longest_ms: u64) {
-        self.registry.clear();
-        self.forgotten_until_ms = self.clock_ms(now) + longest_ms as i64;
+    /// Whether a failover before then has lost the change that made a place.
+    pub fn had_lost(&self, position: &Position, by: u64) -> bool {
+        let lost = |ended: &Ended| {
+            ended.at <= by && ended.kept.log == position.log && ended.kept.revision < position.revision
+        };
+        self.ended.iter().any(lost)
     }
 
-    /// The process that held the lock, or waited for it, is gone.
-    pub fn roll_back(&mut self) {
-        self.locked = false;
-        self.lock_queue.clear();
-        self.news_waiters.clear();
-        self.acknowledgement_waiters.clear();
+    /// What is done first on each new connection: a loss is noticed.
+    pub(crate) fn connect(&mut self, now: u64) {
+        if !self.is_in_place && holds(Rule::NewLog) {
+            self.logs += 1;
+            self.data.position.log = log_name(self.logs);
+        }
+        if !(self.has_witness && self.is_in_place) && holds(Rule::ForgottenFirst) {
+            let until_ms = self.clock_ms(now) + LONGEST_LEASE_MS;
+            self.data.forgotten_until_ms = self.data.forgotten_until_ms.max(until_ms);
+        }
+        (self.has_witness, self.is_in_place) = (true, true);
     }
 
-    fn unlock(&mut self) {
-        self.locked = false;
-        if let Some((task, slot)) = self.lock_queue.pop_front() {
-            self.locked = true;
-            slot.fill(());
-            self.unblocked.push(task);
+    /// Takes the lock and raises the revision, or waits for it; whether it has it at once.
+    pub(crate) fn begin(&mut self, session: Session, granted: &Granted) -> bool {
+        let is_granted = self.locks.take(session, granted.clone());
+        if is_granted {
+            granted.fill(Ok(self.next_position()));
+        }
+        is_granted
+    }
+
+    fn next_position(&self) -> Position {
+        Position { revision: self.data.position.revision + 1, ..self.data.position.clone() }
+    }
+
+    /// Commits a change.
+    pub(crate) fn commit(
+        &mut self,
+        session: Session,
+        position: &Position,
+        changed: &[KeyDigest],
+        effect: Option<Effect>,
+        now: u64,
+    ) {
+        if self.is_followed {
+            self.standby.push_back(self.data.clone());
+            if self.standby.len() > MOST_LACKING {
+                self.standby.pop_front();
+            }
+        }
+        self.data.change(position.clone(), changed, effect);
+        self.commit_times.insert((position.log.clone(), position.revision), now);
+        self.committed.push(session.task);
+        self.unlock(session);
+    }
+
+    /// Remembers an edge.
+    pub(crate) fn record(&mut self, registration: Registration, now_ms: i64) {
+        self.data.record(registration, now_ms);
+    }
+
+    /// Lets the lock go, if the session has it.
+    pub(crate) fn unlock(&mut self, session: Session) {
+        if let Some((next, granted)) = self.locks.release(session) {
+            granted.fill(Ok(self.next_position()));
+            self.unblocked.push(next.task);
         }
     }
 
-    fn digests(&self, touched: &Touched) -> Vec<KeyDigest> {
-        match touched {
-            Touched::Key(id) => self.keys.get(id).map(|key| key.digest).into_iter().collect(),
-            Touched::Value(digest) => vec![*digest],
-            Touched::User(id) => {
-                let of_user = self.keys.values().filter(|key| key.user.to_string() == *id);
-                of_user.map(|key| key.digest).collect()
-            }
-            Touched::KeysWith(values) => {
-                let all = self.keys.values().map(|key| key.digest);
-                all.filter(|digest| values.contains(digest)).collect()
-            }
+    /// A replica's connections are gone: who waited for the lock over one of them hears so. Who has it over one keeps it
+    /// until that is noticed.
+    pub(crate) fn lose_connections(&mut self, replica: usize) -> Vec<Session> {
+        let (waiting, holding) = self.locks.abandoned_by(replica);
+        self.refuse(waiting);
+        holding
+    }
+
+    fn refuse(&mut self, waiting: Vec<(Session, Granted)>) {
+        for (session, granted) in waiting {
+            granted.fill(Err(Broken));
+            self.unblocked.push(session.task);
         }
     }
 
-    fn commit(&mut self, changed: &[KeyDigest], effect: Option<Effect>, now: u64) -> Position {
-        self.revision += 1;
-        self.commit_times.insert(self.revision, now);
-        self.history.extend(changed.iter().map(|digest| (self.revision, *digest)));
-        if let Some(effect) = effect {
-            match &effect {
-                Effect::Delete(id) => drop(self.keys.remove(id)),
-                Effect::Roll(id, digest) => {
-                    if let Some(key) = self.keys.get_mut(id) {
-                        key.digest = *digest;
-                    }
-                }
-                Effect::Scope(id, may_read) => {
-                    if let Some(key) = self.keys.get_mut(id) {
-                        key.may_read = *may_read;
-                    }
-                }
-                Effect::Enable(user, true) => drop(self.disabled.remove(user)),
-                Effect::Enable(user, false) => drop(self.disabled.insert(*user)),
-            }
-            self.committed.push((now, effect));
+    /// The server crashes. All that was committed is still there when it starts again, but for the leases.
+    pub(crate) fn crash(&mut self) {
+        self.is_up = false;
+        let waiting = self.locks.clear();
+        self.refuse(waiting);
+        self.data.registry.clear();
+        self.has_witness = false;
+    }
+
+    /// A standby takes the place of the server that crashes now. It lacks so many changes, and its clock is so far off.
+    pub(crate) fn fail_over(&mut self, lacking: usize, offset_ms: i64, now: u64) {
+        self.crash();
+        let log = self.data.position.log.clone();
+        let kept = self.standby.len().saturating_sub(lacking);
+        if let Some(earlier) = self.standby.drain(kept..).next() {
+            self.data = earlier;
         }
-        let revision = self.revision;
-        self.news_waiters.retain(|(task, beyond)| {
-            let waits = *beyond >= revision;
-            if !waits {
-                self.woken.push(*task);
-            }
-            waits
-        });
-        self.unlock();
-        Position { log: LOG.to_owned(), revision }
+        self.standby.clear();
+        self.data.registry.clear();
+        self.ended.push(Ended { at: now, kept: Position { log, ..self.data.position.clone() } });
+        self.is_in_place = false;
+        // Both clocks have counted from the same moment: they are no further apart than this.
+        self.clock.set_to(offset_ms);
+    }
+
+    /// Forgets old changes, all but a few.
+    pub fn prune(&mut self, kept: u64) {
+        self.data.prune(kept);
     }
 }
 
-/// The one history that the simulation has.
-const LOG: &str = "log";
-
-/// A clock's rate: up to `drift` thousandths fast or slow.
-pub fn clock_rate(random: &mut fastrand::Rng, drift: u32) -> f64 {
-    let drift = f64::from(drift) / 1_000.0;
-    1.0 - drift + 2.0 * drift * random.f64()
+fn log_name(number: u64) -> String {
+    format!("log-{number}")
 }
 
 /// Where a transaction leaves what it made.
-struct Slot<T>(Arc<Mutex<Option<T>>>);
+pub(crate) struct Slot<T>(Arc<Mutex<Option<T>>>);
 
 impl<T> Clone for Slot<T> {
     fn clone(&self) -> Self {
@@ -219,7 +225,7 @@ impl<T> Clone for Slot<T> {
 }
 
 impl<T> Slot<T> {
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Slot(Arc::new(Mutex::new(None)))
     }
 
@@ -227,224 +233,12 @@ impl<T> Slot<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fill(&self, made: T) {
+    pub(crate) fn fill(&self, made: T) {
         *self.lock() = Some(made);
     }
 
     /// Waits until it is filled; the task is polled when it is.
-    fn filled(self) -> impl Future<Output = T> {
+    pub(crate) fn filled(self) -> impl Future<Output = T> {
         poll_fn(move |_| self.lock().take().map_or(Poll::Pending, Poll::Ready))
-    }
-}
-
-/// The service's view of the database.
-pub struct SimulatedLedger<W>(pub Shared<W>);
-
-impl<W: Send + 'static> SimulatedLedger<W> {
-    /// One transaction.
-    fn transact<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut State, u64) -> T + Send + 'static,
-    ) -> impl Future<Output = T> {
-        transact(&self.0, false, work)
-    }
-
-    /// Waits a while, or until `is_over`.
-    fn pause(
-        &self,
-        at_most: Duration,
-        is_over: impl Fn(&State, TaskId) -> bool,
-        register: impl FnOnce(&mut Kernel<W>, TaskId),
-    ) -> impl Future<Output = ()> {
-        let at_most = at_most.as_micros() as u64;
-        let (task, end) = {
-            let mut kernel = self.0.lock();
-            let task = kernel.current;
-            register(&mut kernel, task);
-            kernel.after(at_most, Event::Poll(task));
-            (task, kernel.now + at_most)
-        };
-        let mut was_polled = false;
-        poll_fn(move |_| {
-            let kernel = self.0.lock();
-            let is_first = !std::mem::replace(&mut was_polled, true);
-            if is_first || kernel.now < end && !is_over(&kernel.database, task) {
-                return Poll::Pending;
-            }
-            Poll::Ready(())
-        })
-    }
-}
-
-fn transact<W: Send + 'static, T: Send + 'static>(
-    shared: &Shared<W>,
-    survives_crash: bool,
-    work: impl FnOnce(&mut State, u64) -> T + Send + 'static,
-) -> impl Future<Output = T> {
-    let slot = Slot::empty();
-    let filled = slot.clone();
-    let work = move |state: &mut State, now| {
-        slot.fill(work(state, now));
-        Done::Ready
-    };
-    shared.lock().transact(survives_crash, Box::new(work));
-    filled.filled()
-}
-
-impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
-    type Error = Infallible;
-    type Change<'l> = SimulatedChange<W>;
-
-    async fn begin(&self) -> Result<SimulatedChange<W>, Infallible> {
-        let slot = Slot::empty();
-        {
-            let (slot, mut kernel) = (slot.clone(), self.0.lock());
-            let task = kernel.current;
-            let lock = move |state: &mut State, _| {
-                if state.locked {
-                    state.lock_queue.push_back((task, slot));
-                    return Done::Blocked;
-                }
-                state.locked = true;
-                slot.fill(());
-                Done::Ready
-            };
-            kernel.transact(false, Box::new(lock));
-        }
-        slot.filled().await;
-        Ok(SimulatedChange { shared: self.0.clone(), effect: None, has_lock: true })
-    }
-
-    async fn record(&self, registration: Registration) -> Result<(), Infallible> {
-        self.transact(move |state, now| {
-            let ends_at = state.clock_ms(now) + registration.lasts_ms as i64;
-            let acknowledged = registration.acknowledged.map_or(0, |position| position.revision);
-            let entry = state.registry.entry(registration.edge).or_insert((0, 0));
-            *entry = (entry.0.max(acknowledged), entry.1.max(ends_at));
-            state.woken.append(&mut state.acknowledgement_waiters);
-        })
-        .await;
-        Ok(())
-    }
-
-    async fn history(&self, since: Option<&Position>) -> Result<History, Infallible> {
-        let since = since.map(|position| position.revision);
-        let read = move |state: &mut State, _| History {
-            position: Position { log: LOG.to_owned(), revision: state.revision },
-            changed: since.map(|since| {
-                let later = state.history.iter().rev().take_while(|(revision, _)| *revision > since);
-                later.map(|(_, digest)| *digest).collect()
-            }),
-        };
-        Ok(self.transact(read).await)
-    }
-
-    async fn leases(&self, position: &Position) -> Result<Leases, Infallible> {
-        let revision = position.revision;
-        let read = move |state: &mut State, now| {
-            let now_ms = state.clock_ms(now);
-            let behind = state.registry.iter().filter(|(_, (acknowledged, _))| *acknowledged < revision);
-            Leases {
-                now_ms,
-                forgotten_until_ms: state.forgotten_until_ms,
-                held: state.registry.values().filter(|(_, ends_at_ms)| *ends_at_ms > now_ms).count(),
-                behind: behind
-                    .map(|(edge, &(_, ends_at_ms))| Lease { edge: edge.clone(), ends_at_ms })
-                    .collect(),
-            }
-        };
-        Ok(self.transact(read).await)
-    }
-
-    async fn verdicts(&self, digests: &[KeyDigest]) -> Result<VerifyResponse, Infallible> {
-        let digests = digests.to_vec();
-        let read = move |state: &mut State, _| VerifyResponse {
-            log: LOG.to_owned(),
-            revision: state.revision,
-            verdicts: digests.iter().map(|digest| verdict(state.worth(digest))).collect(),
-        };
-        Ok(self.transact(read).await)
-    }
-
-    async fn news(&self, beyond: &Position, at_most: Duration) -> bool {
-        let revision = beyond.revision;
-        let register = |kernel: &mut Kernel<W>, task| {
-            if kernel.database.revision > revision {
-                kernel.database.woken.push(task);
-                kernel.wake_unblocked();
-            } else {
-                kernel.database.news_waiters.push((task, revision));
-            }
-        };
-        self.pause(at_most, |state, _| state.revision > revision, register).await;
-        self.0.lock().database.revision > revision
-    }
-
-    async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
-        let is_over = |state: &State, task| !state.acknowledgement_waiters.contains(&task);
-        self.pause(at_most, is_over, |kernel, task| kernel.database.acknowledgement_waiters.push(task)).await;
-        Vec::new()
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        self.0.lock().now / MS
-    }
-}
-
-fn verdict(worth: Worth) -> Verdict {
-    let scopes = match worth {
-        Worth::Nothing => return Verdict::Inactive,
-        Worth::Known => ScopeSet::default(),
-        Worth::Good => ScopeSet::parse(["insight:read"]).unwrap_or_default(),
-    };
-    Verdict::Active(ActiveVerdict { key_id: "k".into(), user_id: "u".into(), scopes, expires_in_ms: None })
-}
-
-/// A change under way.
-pub struct SimulatedChange<W> {
-    shared: Shared<W>,
-    /// What it will do when it is committed.
-    pub effect: Option<Effect>,
-    has_lock: bool,
-}
-
-impl<W: Send + 'static> SimulatedChange<W> {
-    /// Whether a key is there, as the change sees it.
-    pub fn has_key(&self, id: &str) -> bool {
-        self.shared.lock().database.keys.contains_key(id)
-    }
-}
-
-impl<W: Send + 'static> Change for SimulatedChange<W> {
-    type Error = Infallible;
-
-    async fn digests(&mut self, touched: &Touched) -> Result<Vec<KeyDigest>, Infallible> {
-        let touched = touched.clone();
-        Ok(transact(&self.shared, false, move |state, _| state.digests(&touched)).await)
-    }
-
-    async fn commit(mut self, changed: &[KeyDigest]) -> Result<Position, Infallible> {
-        self.has_lock = false;
-        let (effect, changed) = (self.effect.take(), changed.to_vec());
-        Ok(transact(&self.shared, true, move |state, now| state.commit(&changed, effect, now)).await)
-    }
-
-    async fn abandon(mut self) -> Result<Position, Infallible> {
-        self.has_lock = false;
-        let end = |state: &mut State, _| {
-            state.unlock();
-            Position { log: LOG.to_owned(), revision: state.revision }
-        };
-        Ok(transact(&self.shared, false, end).await)
-    }
-}
-
-impl<W> Drop for SimulatedChange<W> {
-    fn drop(&mut self) {
-        if self.has_lock {
-            let mut kernel = self.shared.lock();
-            kernel.database.unlock();
-            kernel.wake_unblocked();
-        }
     }
 }

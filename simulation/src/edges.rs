@@ -9,7 +9,8 @@ use edge_key_auth::lookup::{CallId, StreamId};
 use edge_key_auth::request::RequestHead;
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 
-use crate::database::{Worth, clock_rate};
+use crate::clock::Clock;
+use crate::database::Worth;
 use crate::oracle::Outcome;
 use crate::profile::MS;
 
@@ -58,12 +59,14 @@ pub struct Call {
     pub timeout: u64,
 }
 
+/// How far an edge's wall clock is off at first, in milliseconds, either way.
+const SKEW_MS: i64 = 100_000;
+
 /// Both clocks of an edge.
 #[derive(Clone, Debug)]
 struct Clocks {
-    monotonic_rate: f64,
-    wall_rate: f64,
-    wall_offset_ms: i64,
+    monotonic: Clock,
+    wall: Clock,
     /// How long the machine has been suspended, in microseconds of true time.
     suspended: u64,
 }
@@ -102,9 +105,8 @@ impl Node {
         Some(Node {
             edge: Edge::new(id, seed, config.policy, config.cache, config.lookups),
             clocks: Clocks {
-                monotonic_rate: clock_rate(random, drift),
-                wall_rate: clock_rate(random, drift),
-                wall_offset_ms: random.i64(-100_000..100_000),
+                monotonic: Clock::new(random, drift, 0),
+                wall: Clock::new(random, drift, SKEW_MS),
                 suspended: 0,
             },
             generation,
@@ -118,18 +120,13 @@ impl Node {
 
     /// What the edge's clocks say.
     fn moment(&self, now: u64) -> Moment {
-        let Clocks { monotonic_rate, wall_rate, wall_offset_ms, suspended } = self.clocks;
-        let monotonic = (now - suspended) as f64 * monotonic_rate / MS as f64;
-        let wall = now as f64 * wall_rate / MS as f64;
-        Moment {
-            monotonic: monotonic as u64,
-            wall: (1_700_000_000_000 + wall_offset_ms + wall as i64) as u64,
-        }
+        let Clocks { monotonic, wall, suspended } = &self.clocks;
+        Moment { monotonic: monotonic.elapsed_ms(now - suspended), wall: wall.wall_ms(now) as u64 }
     }
 
     /// Somebody sets the wall clock.
     pub fn set_wall_clock(&mut self, by_ms: i64) {
-        self.clocks.wall_offset_ms += by_ms;
+        self.clocks.wall.set(by_ms);
     }
 
     /// The machine was suspended for so long: its monotonic clock stood still.

@@ -1,30 +1,27 @@
-//! Time, events and tasks: what happens next is decided by the clock of the simulation and by its seed alone.
+//! Time and events: what happens next is decided by the clock of the simulation and by its seed alone.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 
-use crate::database::State;
-use crate::profile::Profile;
+use key_service::leases::Position;
 
-/// A task of the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TaskId(pub u64);
+use crate::clock::Clock;
+use crate::database::{Database, Session};
+use crate::profile::{MS, Profile};
+use crate::replica::{Group, Replica};
+use crate::tasks::TaskId;
 
-/// A step of a transaction, or of waiting for one, that happens later.
-type Work = Box<dyn FnOnce(&mut State, u64) -> Done + Send>;
+mod transactions;
 
-/// What came of a step of a transaction.
-pub enum Done {
-    /// The task that waits for it goes on.
-    Ready,
-    /// It waits for something else, which will make it go on.
-    Blocked,
-}
+use transactions::Pending;
+pub use transactions::{Done, Fate, Statement, Work};
+
+/// How often a replica asks the database whether another one made a change.
+const POLL: u64 = 250 * MS;
+
+/// How long a task of a replica takes to wake another one.
+const WAKING: Range<u64> = 1..50;
 
 /// What is still to happen.
 pub enum Event<W> {
@@ -32,15 +29,20 @@ pub enum Event<W> {
     Poll(TaskId),
     /// A transaction happens.
     Work(u64),
+    /// The answer to a group of questions reaches a replica, in that start of it.
+    GroupEnds(usize, u64, Group),
+    /// A replica, in that start of it, is told how far the history goes.
+    Notified(usize, u64, Position),
+    /// A replica, in that start of it, asks how far the history goes.
+    Asks(usize, u64),
+    /// The database sees that a connection is dead.
+    SessionEnds(Session),
     /// Something of the world's own.
     World(Box<W>),
 }
 
-struct Pending {
-    task: TaskId,
-    survives_crash: bool,
-    work: Work,
-}
+/// When an event happens, and which one of that moment it is.
+pub type Due = (u64, u64);
 
 /// What tasks and the world share.
 pub struct Kernel<W> {
@@ -51,38 +53,55 @@ pub struct Kernel<W> {
     /// The faults.
     pub profile: Profile,
     /// The database.
-    pub database: State,
+    pub database: Database,
+    /// The service's processes.
+    pub replicas: Vec<Replica>,
     /// The task that is running.
     pub current: TaskId,
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    events: BTreeMap<u64, Event<W>>,
+    events: BTreeMap<Due, Event<W>>,
     works: BTreeMap<u64, Pending>,
     next: u64,
 }
 
 impl<W> Kernel<W> {
-    /// A kernel at time zero.
+    /// A kernel at time zero, with replicas that have just started.
     pub fn new(profile: Profile) -> Self {
         let mut random = fastrand::Rng::with_seed(profile.seed ^ 0x5eed);
-        let database = State::new(&mut random, profile.drift);
-        Kernel {
+        let database = Database::new(&mut random, &profile);
+        let (drift, skew_ms) = (profile.drift, profile.skew_ms);
+        let replicas: Vec<Replica> =
+            (0..profile.replicas).map(|_| Replica::new(Clock::new(&mut random, drift, skew_ms))).collect();
+        let mut kernel = Kernel {
             now: 0,
             random,
             profile,
             database,
-            current: TaskId(0),
-            queue: BinaryHeap::new(),
+            replicas,
+            current: TaskId { replica: 0, number: 0 },
             events: BTreeMap::new(),
             works: BTreeMap::new(),
             next: 0,
-        }
+        };
+        (0..kernel.replicas.len()).for_each(|replica| kernel.ask_later(replica));
+        kernel
     }
 
-    /// Lets something happen after a while.
-    pub fn after(&mut self, delay: u64, event: Event<W>) {
+    /// A number that nothing else has.
+    pub fn number(&mut self) -> u64 {
         self.next += 1;
-        self.queue.push(Reverse((self.now + delay, self.next)));
-        self.events.insert(self.next, event);
+        self.next
+    }
+
+    /// Lets something happen after a while; which event it is.
+    pub fn after(&mut self, delay: u64, event: Event<W>) -> Due {
+        let due = (self.now + delay, self.number());
+        self.events.insert(due, event);
+        due
+    }
+
+    /// Something need not happen any more.
+    pub fn cancel(&mut self, due: Due) {
+        self.events.remove(&due);
     }
 
     /// A random span.
@@ -90,71 +109,84 @@ impl<W> Kernel<W> {
         self.random.u64(range)
     }
 
-    /// Moves the clock to the next event.
+    /// Whether something happens that does so many times in a thousand.
+    pub fn chance(&mut self, thousandths: u32) -> bool {
+        thousandths > 0 && self.random.u32(..1_000) < thousandths
+    }
+
+    /// Moves the clock to the next event that concerns the world.
     pub fn next_event(&mut self) -> Option<Event<W>> {
-        let Reverse((at, number)) = self.queue.pop()?;
-        self.now = at;
-        self.events.remove(&number)
-    }
-
-    /// Lets a transaction of the current task happen after a while.
-    pub fn transact(&mut self, survives_crash: bool, work: Work) {
-        let delay = self.span(self.profile.database_delay.clone());
-        self.next += 1;
-        let (number, task) = (self.next, self.current);
-        self.works.insert(number, Pending { task, survives_crash, work });
-        self.after(delay, Event::Work(number));
-    }
-
-    /// A transaction happens now, unless its process died before.
-    pub fn perform(&mut self, number: u64) {
-        let Some(Pending { task, work, .. }) = self.works.remove(&number) else { return };
-        let outcome = work(&mut self.database, self.now);
-        if let Done::Ready = outcome {
-            let delay = self.span(self.profile.database_delay.clone());
-            self.after(delay, Event::Poll(task));
-        }
-        self.wake_unblocked();
-    }
-
-    /// Lets the transaction happen that a task waits for; false if it waits for none.
-    pub fn perform_next_of(&mut self, task: TaskId) -> bool {
-        let next = self.works.iter().find(|(_, pending)| pending.task == task).map(|(number, _)| *number);
-        next.into_iter().for_each(|number| self.perform(number));
-        next.is_some()
-    }
-
-    /// Lets tasks go on that a transaction has unblocked.
-    pub fn wake_unblocked(&mut self) {
-        for task in std::mem::take(&mut self.database.unblocked) {
-            let delay = self.span(self.profile.database_delay.clone());
-            self.after(delay, Event::Poll(task));
-        }
-        for task in std::mem::take(&mut self.database.woken) {
-            let delay = self.span(self.profile.news_delay.clone());
-            self.after(delay, Event::Poll(task));
-        }
-    }
-
-    /// The service's process dies: its transactions never happen, but for commits that were on their way already, half
-    /// of the time.
-    pub fn crash(&mut self) {
-        let doomed: Vec<u64> = self
-            .works
-            .iter()
-            .filter(|(_, pending)| !pending.survives_crash)
-            .map(|(number, _)| *number)
-            .collect();
-        doomed.iter().for_each(|number| drop(self.works.remove(number)));
-        let on_their_way: Vec<u64> = self.works.keys().copied().collect();
-        for number in on_their_way {
-            if self.random.bool() {
-                self.works.remove(&number);
-            } else {
-                self.perform(number);
+        loop {
+            let ((at, _), event) = self.events.pop_first()?;
+            self.now = at;
+            if let Some(left) = self.stands_still_for(&event) {
+                self.after(left, event);
+                continue;
+            }
+            match event {
+                Event::GroupEnds(replica, generation, group) if self.runs(replica, generation) => {
+                    self.end_group(replica, group);
+                }
+                Event::Notified(replica, generation, position) if self.runs(replica, generation) => {
+                    self.tell(replica, &position);
+                }
+                Event::Asks(replica, generation) if self.runs(replica, generation) => self.ask(replica),
+                Event::SessionEnds(session) => self.end_session(session),
+                Event::GroupEnds(..) | Event::Notified(..) | Event::Asks(..) => {}
+                Event::Poll(_) | Event::Work(_) | Event::World(_) => return Some(event),
             }
         }
-        self.database.roll_back();
+    }
+
+    /// How long until a replica goes on that an event concerns, if it stands still.
+    fn stands_still_for(&self, event: &Event<W>) -> Option<u64> {
+        let replica = match event {
+            Event::Poll(task) => task.replica,
+            Event::GroupEnds(replica, ..) | Event::Notified(replica, ..) | Event::Asks(replica, _) => {
+                *replica
+            }
+            Event::Work(_) | Event::SessionEnds(_) | Event::World(_) => return None,
+        };
+        self.replicas[replica].stands_still_until?.checked_sub(self.now).filter(|left| *left > 0)
+    }
+
+    fn runs(&self, replica: usize, generation: u64) -> bool {
+        self.replicas[replica].is_up && self.replicas[replica].generation == generation
+    }
+
+    /// A replica starts again.
+    pub fn start(&mut self, replica: usize) {
+        self.replicas[replica].is_up = true;
+        self.ask_later(replica);
+    }
+
+    fn ask_later(&mut self, replica: usize) {
+        let generation = self.replicas[replica].generation;
+        let delay = self.replicas[replica].clock.lasts(POLL);
+        self.after(delay, Event::Asks(replica, generation));
+    }
+
+    fn ask(&mut self, replica: usize) {
+        if self.database.is_up {
+            self.database.connect(self.now);
+            let position = self.database.data.position.clone();
+            self.tell(replica, &position);
+        }
+        self.ask_later(replica);
+    }
+
+    /// A replica hears how far the history goes.
+    pub fn tell(&mut self, replica: usize, position: &Position) {
+        let woken = self.replicas[replica].hear(position);
+        self.wake(woken);
+    }
+
+    /// These tasks go on at once.
+    pub fn wake(&mut self, tasks: Vec<TaskId>) {
+        for task in tasks {
+            let delay = self.span(WAKING);
+            self.after(delay, Event::Poll(task));
+        }
     }
 }
 
@@ -171,45 +203,5 @@ impl<W> Shared<W> {
     /// The kernel itself; nothing is awaited while it is held.
     pub fn lock(&self) -> MutexGuard<'_, Kernel<W>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Tasks that are under way, each with what it makes.
-pub struct Tasks<T> {
-    tasks: BTreeMap<TaskId, Pin<Box<dyn Future<Output = T>>>>,
-    next: u64,
-}
-
-impl<T> Default for Tasks<T> {
-    fn default() -> Self {
-        Tasks { tasks: BTreeMap::new(), next: 0 }
-    }
-}
-
-impl<T> Tasks<T> {
-    /// Adds a task; it does nothing until it is polled.
-    pub fn add(&mut self, task: impl Future<Output = T> + 'static) -> TaskId {
-        self.next += 1;
-        let id = TaskId(self.next);
-        self.tasks.insert(id, Box::pin(task));
-        id
-    }
-
-    /// Lets a task go on; what it made if it has ended.
-    pub fn poll<W>(&mut self, id: TaskId, shared: &Shared<W>) -> Option<T> {
-        let task = self.tasks.get_mut(&id)?;
-        shared.lock().current = id;
-        match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(made) => {
-                self.tasks.remove(&id);
-                Some(made)
-            }
-            Poll::Pending => None,
-        }
-    }
-
-    /// Ends all tasks where they are.
-    pub fn kill(&mut self) {
-        self.tasks.clear();
     }
 }

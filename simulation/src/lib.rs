@@ -5,22 +5,31 @@
 //! One seed is one history: [`run`] with the same seed always does the same. `docs/revocation.md` tells what was found.
 //!
 //! - [`profile`]: which faults a seed has. Uniform randomness misses rare interleavings; each seed stresses something.
-//! - [`kernel`]: time, events, and the tasks of the service.
-//! - [`database`]: a model of the database, with the service's `Ledger` on it.
+//! - [`outage`]: what can be out of order for a while.
+//! - [`kernel`]: time, events, and transactions on their way; [`clock`]: clocks that are off; [`tasks`]: of the service.
+//! - [`database`]: a model of the database; [`replica`]: one process of the service; [`ledger`]: the service's `Ledger`
+//!   on both.
 //! - [`edges`]: the filter's `Edge` with clocks and callouts of its own.
 //! - [`oracle`]: what may happen to a request, and what may not.
-//! - [`world`]: all of it together.
+//! - [`world`]: all of it together; [`summary`]: what a run has seen.
 
+pub mod clock;
 pub mod database;
 pub mod edges;
 pub mod kernel;
+pub mod ledger;
 pub mod oracle;
+pub mod outage;
 pub mod profile;
+pub mod replica;
+pub mod summary;
+pub mod tasks;
 pub mod world;
 
 pub use oracle::Violation;
 pub use profile::Profile;
-pub use world::{Summary, World};
+pub use summary::Summary;
+pub use world::World;
 
 /// Runs one seed.
 ///

@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
+use crate::outage::Outage;
+
 /// A millisecond, in the simulation's unit of time.
 pub const MS: u64 = 1_000;
-
-/// Which of [`Profile::outage_weights`] is which, of those that do not go together.
-const SUSPENDED: usize = 3;
-const WALL_CLOCK_SET: usize = 7;
 
 /// How often each kind of message is lost, in thousandths.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +20,10 @@ pub struct Losses {
     pub verify_answers: u32,
     /// Requests of either kind that arrive twice.
     pub duplicates: u32,
+    /// What the database tells one replica of a change by another.
+    pub notifications: u32,
+    /// What one task of a replica tells another of an acknowledgement.
+    pub acknowledgements: u32,
 }
 
 /// The faults of one seed. Times are in microseconds.
@@ -31,6 +33,10 @@ pub struct Profile {
     pub seed: u64,
     /// How many edges there are.
     pub edges: usize,
+    /// How many processes the service consists of.
+    pub replicas: usize,
+    /// Whether an edge's questions reach the same replica as long as it is up, or any at any time.
+    pub is_sticky: bool,
     /// How long it goes on before everything comes to rest.
     pub duration: u64,
     /// How long a verify, or its answer, travels.
@@ -39,7 +45,7 @@ pub struct Profile {
     pub sync_delay: Range<u64>,
     /// How long a transaction takes to happen, and again to be known.
     pub database_delay: Range<u64>,
-    /// How long until a held sync is woken by a commit.
+    /// How long until a replica is told of a change.
     pub news_delay: Range<u64>,
     /// What is lost.
     pub losses: Losses,
@@ -47,43 +53,33 @@ pub struct Profile {
     pub request_gap: Range<u64>,
     /// Between changes.
     pub change_gap: Range<u64>,
-    /// Between faults that take something down for a while: partitions, pauses, crashes; `None` for never.
+    /// Between prunings of the history; `None` for never.
+    pub prune_gap: Option<Range<u64>>,
+    /// Between outages; `None` for never.
     pub outage_gap: Option<Range<u64>>,
-    /// How long such a fault lasts.
+    /// How long an outage lasts.
     pub outage: Range<u64>,
-    /// Which of them happen, as weights: edge cut off, edge's syncs cut off, edge paused, edge suspended, edge restarted,
-    /// service crashed, power cut, wall clock set.
-    pub outage_weights: [u32; 8],
+    /// Which of them happen, each as often as its weight says.
+    pub outages: Vec<(Outage, u32)>,
+    /// Which of them strike the replica that commits a change, just then, and how often, in thousandths of the commits.
+    pub strikes: Option<(Outage, u32)>,
+    /// How long the database takes to see that a connection is dead.
+    pub notice_delay: Range<u64>,
+    /// Whether a replica waits for a database that is down, or fails at once.
+    pub is_patient: bool,
     /// How far clocks run fast or slow, in thousandths.
     pub drift: u32,
+    /// How far a replica's wall clock is off, in milliseconds, either way.
+    pub skew_ms: i64,
 }
 
 impl Profile {
     /// The profile of a seed.
     pub fn of_seed(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut pick = |choices: &[Range<u64>]| choices[random.usize(..choices.len())].clone();
-        let fast = 50..MS;
-        let slow = MS..300 * MS;
-        let mut profile = Profile {
-            seed,
-            edges: 1,
-            duration: 15_000 * MS,
-            verify_delay: pick(&[fast.clone(), fast.clone(), MS..40 * MS, slow.clone(), 10..900 * MS]),
-            sync_delay: pick(&[fast.clone(), fast.clone(), MS..40 * MS, slow.clone(), 10..900 * MS]),
-            database_delay: pick(&[20..300, 20..300, 100..5 * MS, MS..60 * MS]),
-            news_delay: pick(&[10..MS, 10..MS, 10..100 * MS]),
-            losses: Losses::default(),
-            request_gap: pick(&[5 * MS..40 * MS, 5 * MS..200 * MS]),
-            change_gap: pick(&[10 * MS..300 * MS, 100 * MS..2_000 * MS, 1_000 * MS..6_000 * MS]),
-            outage_gap: None,
-            outage: pick(&[100 * MS..3_000 * MS, 3_000 * MS..12_000 * MS]),
-            outage_weights: [0; 8],
-            drift: 0,
-        };
-        profile.edges = random.usize(1..4);
-        // A fifth of the seeds are calm: there, a valid key must never even be unavailable.
-        if random.u32(..5) == 0 {
+        let mut profile = Self::without_faults(seed, &mut random);
+        // A sixth of the seeds are calm: there, a valid key must never even be unavailable.
+        if random.u32(..6) == 0 {
             let calm = 50..40 * MS;
             profile.verify_delay = calm.clone();
             profile.sync_delay = calm;
@@ -98,27 +94,62 @@ impl Profile {
                 verify_requests: loss(),
                 verify_answers: loss(),
                 duplicates: loss(),
+                notifications: loss() * 3,
+                acknowledgements: loss() * 3,
             };
         }
         if random.u32(..4) > 0 {
             profile.outage_gap = Some(500 * MS..8_000 * MS);
-            for weight in &mut profile.outage_weights {
-                *weight = if random.u32(..3) == 0 { random.u32(1..10) } else { 0 };
-            }
-            if profile.outage_weights == [0; 8] {
-                profile.outage_weights = [1; 8];
-            }
-            // A wall clock set back while the machine is suspended fools both clocks: the promise does not hold then.
-            if random.bool() {
-                profile.outage_weights[SUSPENDED] = 0;
-            } else {
-                profile.outage_weights[WALL_CLOCK_SET] = 0;
-            }
-            // What is left may be nothing.
-            profile.outage_weights[0] = profile.outage_weights[0].max(1);
+            profile.outages = some_outages(&mut random);
+        }
+        if random.u32(..4) == 0 {
+            let at = random.usize(..Outage::OF_A_COMMIT.len());
+            profile.strikes = Some((Outage::OF_A_COMMIT[at], random.u32(20..200)));
         }
         profile.drift = [0, 0, 10, 50][random.usize(..4)];
+        profile.skew_ms = [0, 500, 5_000][random.usize(..3)];
         profile
+    }
+
+    fn without_faults(seed: u64, random: &mut fastrand::Rng) -> Self {
+        let mut pick = |choices: &[Range<u64>]| choices[random.usize(..choices.len())].clone();
+        let fast = 50..MS;
+        let slow = MS..300 * MS;
+        let mut profile = Profile {
+            seed,
+            edges: 1,
+            replicas: 1,
+            is_sticky: false,
+            duration: 15_000 * MS,
+            verify_delay: pick(&[fast.clone(), fast.clone(), MS..40 * MS, slow.clone(), 10..900 * MS]),
+            sync_delay: pick(&[fast.clone(), fast.clone(), MS..40 * MS, slow.clone(), 10..900 * MS]),
+            database_delay: pick(&[20..300, 20..300, 100..5 * MS, MS..60 * MS, 5 * MS..300 * MS]),
+            news_delay: pick(&[10..MS, 10..MS, 10..100 * MS]),
+            losses: Losses::default(),
+            request_gap: pick(&[5 * MS..40 * MS, 5 * MS..200 * MS]),
+            change_gap: pick(&[10 * MS..300 * MS, 100 * MS..2_000 * MS, 1_000 * MS..6_000 * MS]),
+            prune_gap: None,
+            outage_gap: None,
+            outage: pick(&[100 * MS..3_000 * MS, 3_000 * MS..12_000 * MS]),
+            outages: Vec::new(),
+            strikes: None,
+            notice_delay: pick(&[20..MS, MS..2_000 * MS]),
+            is_patient: false,
+            drift: 0,
+            skew_ms: 0,
+        };
+        profile.edges = random.usize(1..4);
+        profile.replicas = random.usize(1..4);
+        profile.is_sticky = random.u32(..3) == 0;
+        profile.is_patient = random.bool();
+        profile.prune_gap = (random.u32(..4) == 0).then_some(500 * MS..4_000 * MS);
+        profile
+    }
+
+    /// Whether a standby ever takes the database's place.
+    pub fn fails_over(&self) -> bool {
+        let mut outages = self.outages.iter().chain(&self.strikes).map(|(outage, _)| *outage);
+        outages.any(|outage| outage == Outage::FailedOver)
     }
 
     /// Whether nothing ever fails.
@@ -128,7 +159,33 @@ impl Profile {
         let in_time = |delay: &Range<u64>| delay.end <= 100 * MS;
         is_lossless
             && self.outage_gap.is_none()
+            && self.strikes.is_none()
             && in_time(&self.verify_delay)
             && self.database_delay.end <= 10 * MS
     }
+}
+
+/// Outages of the edges, of the replicas, of the database, or of all; and of those only some.
+fn some_outages(random: &mut fastrand::Rng) -> Vec<(Outage, u32)> {
+    let of_all = [Outage::OF_EDGES, Outage::OF_REPLICAS, Outage::OF_THE_DATABASE].concat();
+    let candidates = match random.u32(..6) {
+        0 | 1 => Outage::OF_EDGES,
+        2 => Outage::OF_REPLICAS,
+        3 => Outage::OF_THE_DATABASE,
+        _ => &of_all,
+    };
+    let mut outages: Vec<(Outage, u32)> = Vec::new();
+    for outage in candidates {
+        if random.u32(..3) == 0 {
+            outages.push((*outage, random.u32(1..10)));
+        }
+    }
+    // A wall clock set back while the machine is suspended fools both clocks: the promise does not hold then.
+    let never = if random.bool() { Outage::EdgeSuspended } else { Outage::WallClockSet };
+    outages.retain(|(outage, _)| *outage != never);
+    // What is left may be nothing. And an edge that hears nothing is what leases are there for.
+    if outages.is_empty() || random.bool() {
+        outages.push((Outage::EdgeCutOff, random.u32(1..10)));
+    }
+    outages
 }

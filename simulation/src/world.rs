@@ -1,25 +1,30 @@
-//! Everything together: clients, edges, the network, the service on its database, and the faults.
+//! Everything together: clients, edges, the network, the service's replicas on their database, and the faults.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use key_service::leases::{Revocation, Terms};
+use key_service::leases::Terms;
 use protocol::{ApiKey, KeyDigest};
 
 use crate::database::{Key, Worth};
 use crate::edges::{Call, Node, Reply};
-use crate::kernel::{Event, Kernel, Shared, TaskId, Tasks};
+use crate::kernel::{Event, Kernel, Shared};
 use crate::oracle::{Oracle, Violation};
 use crate::profile::{MS, Profile};
+use crate::summary::Summary;
+use crate::tasks::{TaskId, Tasks};
 
+mod changes;
 mod clients;
 mod faults;
 mod network;
 mod service;
 
+use changes::{Intent, Made as ChangeMade};
+
 /// How long everything may take to come to rest once the last outage is over: the longest that a change can wait, and
 /// then some.
-const REST: u64 = 10_000 * MS;
+const REST: u64 = 13_000 * MS;
 
 /// How long the requests may take that are sent to every edge when all is well again.
 const LAST_REQUESTS: u64 = 3_000 * MS;
@@ -40,10 +45,20 @@ pub enum Happening {
     Arrives(usize, usize, u64),
     /// Somebody changes something.
     Change,
+    /// Somebody asks again for a change.
+    Repeats(Intent),
+    /// Old changes are forgotten.
+    Prune,
     /// Something goes down.
     Outage,
-    /// The service starts again.
-    ServiceStarts,
+    /// A replica, in that start of it, has served for long enough since it was told to end, and is gone for a while.
+    ReplicaEnds(usize, u64, u64),
+    /// A replica starts again.
+    ReplicaStarts(usize),
+    /// A replica goes on after it stood still.
+    ReplicaContinues(usize),
+    /// The database answers again.
+    DatabaseStarts,
     /// An edge's proxy looks whether something is due.
     Pump(usize, u64),
     /// A question reaches the service.
@@ -54,55 +69,18 @@ pub enum Happening {
     Reconnect(usize),
     /// An edge goes on after it stood still.
     Continues(usize, u64),
+    /// There are no more clients and faults.
+    ComesToRest,
+    /// Every edge is asked a last time.
+    LastRequests,
+    /// That was all.
+    End,
 }
 
 /// What a task of the service has made.
 enum Made {
-    Answer {
-        edge: usize,
-        generation: u64,
-        call: u32,
-        reply: Option<Reply>,
-        is_duplicate: bool,
-    },
-    /// `covers` is when the last change was committed that is in force with this one.
-    Change {
-        covers: u64,
-        revocation: Option<Revocation>,
-        told: Option<KeyDigest>,
-    },
-}
-
-/// What a run has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Simulated time, in milliseconds.
-    pub simulated_ms: u64,
-    /// Requests decided from memory or by an answer.
-    pub decided: u64,
-    /// Of these, requests whose key was accepted.
-    pub accepted: u64,
-    /// Requests that nobody could decide.
-    pub unavailable: u64,
-    /// Changes that returned.
-    pub changes: u64,
-    /// Changes that at least one edge had to acknowledge.
-    pub acknowledged: u64,
-    /// Changes that at least one lease had to run out for.
-    pub expired: u64,
-}
-
-impl Summary {
-    /// Adds another run's numbers.
-    pub fn add(&mut self, other: &Summary) {
-        self.simulated_ms += other.simulated_ms;
-        self.decided += other.decided;
-        self.accepted += other.accepted;
-        self.unavailable += other.unavailable;
-        self.changes += other.changes;
-        self.acknowledged += other.acknowledged;
-        self.expired += other.expired;
-    }
+    Answer { edge: usize, generation: u64, call: u32, reply: Option<Reply>, is_duplicate: bool },
+    Change(ChangeMade),
 }
 
 /// One history under way.
@@ -112,16 +90,22 @@ pub struct World {
     nodes: Vec<Node>,
     cut_off: BTreeMap<usize, CutOff>,
     tasks: Tasks<Made>,
-    service_is_up: bool,
     rests: bool,
     asks_last: bool,
+    has_ended: bool,
     oracle: Oracle,
     /// All values there ever were, the key each belongs or belonged to, and its digest.
     values: Vec<(String, String, KeyDigest)>,
     /// Those that somebody was told, as places in `values`: nobody can send another.
     known: Vec<usize>,
-    /// Changes under way: since when.
-    changing: BTreeMap<TaskId, u64>,
+    /// Changes under way.
+    changing: BTreeMap<TaskId, Intent>,
+    /// How many are to be asked for again.
+    repeating: usize,
+    /// The latest revision that each edge has acknowledged to anybody, by edge and log.
+    acknowledged: BTreeMap<(String, String), u64>,
+    /// When the last outage of the service or its database ends.
+    disturbed_until: u64,
     calm: bool,
     summary: Summary,
 }
@@ -149,13 +133,16 @@ impl World {
             nodes,
             cut_off: BTreeMap::new(),
             tasks: Tasks::default(),
-            service_is_up: true,
             rests: false,
             asks_last: false,
+            has_ended: false,
             oracle: Oracle::default(),
             values: Vec::new(),
             known: Vec::new(),
             changing: BTreeMap::new(),
+            repeating: 0,
+            acknowledged: BTreeMap::new(),
+            disturbed_until: 0,
             calm,
             summary: Summary::default(),
         };
@@ -187,8 +174,8 @@ impl World {
         self.known.push(self.values.len() - 1);
         let mut kernel = self.kernel();
         let now = kernel.now;
-        kernel.database.keys.insert(id, Key { user, digest, may_read: true });
-        let worth = kernel.database.worth(&digest);
+        kernel.database.data.keys.insert(id, Key { user, digest, may_read: true });
+        let worth = kernel.database.data.worth(&digest);
         drop(kernel);
         self.oracle.committed(digest, worth, now);
         // Its value is told once it is in force: from now on it is not nothing.
@@ -211,32 +198,20 @@ impl World {
     fn run_to_rest(&mut self) -> Checked {
         self.happen_after(0, Happening::Request);
         self.happen_after(1, Happening::Change);
-        let outage = self.kernel().profile.outage_gap.clone();
-        if let Some(gap) = outage {
-            let delay = self.kernel().span(gap);
-            self.happen_after(delay, Happening::Outage);
-        }
+        self.happen_after(0, Happening::Prune);
+        self.happen_after(0, Happening::Outage);
         let (duration, at_rest) = {
             let profile = &self.kernel().profile;
-            let longest_outage = profile.outage_gap.as_ref().map_or(0, |_| profile.outage.end);
+            let has_outages = profile.outage_gap.is_some() || profile.strikes.is_some();
+            let longest_outage = if has_outages { profile.outage.end } else { 0 };
             (profile.duration, profile.duration + longest_outage + REST)
         };
-        loop {
-            let (event, now) = {
-                let mut kernel = self.kernel();
-                let event = kernel.next_event();
-                (event, kernel.now)
-            };
+        self.happen_after(duration, Happening::ComesToRest);
+        self.happen_after(at_rest, Happening::LastRequests);
+        self.happen_after(at_rest + LAST_REQUESTS, Happening::End);
+        while !self.has_ended {
+            let event = self.kernel().next_event();
             let Some(event) = event else { break };
-            if now > duration && !self.rests {
-                self.come_to_rest();
-            }
-            if now > at_rest + LAST_REQUESTS {
-                break;
-            }
-            if now > at_rest && !self.asks_last {
-                self.ask_last();
-            }
             match event {
                 Event::Poll(task) => self.poll(task)?,
                 Event::Work(number) => {
@@ -244,10 +219,12 @@ impl World {
                     self.observe_commits();
                 }
                 Event::World(happening) => self.happen(*happening)?,
+                // The kernel's own.
+                _ => {}
             }
         }
         let waiting: usize = self.nodes.iter().map(Node::waiting).sum();
-        match (waiting, self.changing.len()) {
+        match (waiting, self.changing.len() + self.repeating) {
             (0, 0) => Ok(()),
             (waiting, changes) => Err(format!("at rest {waiting} requests and {changes} changes still wait")),
         }
@@ -260,6 +237,7 @@ impl World {
         let mut kernel = self.kernel();
         kernel.profile.losses = Default::default();
         kernel.profile.outage_gap = None;
+        kernel.profile.strikes = None;
         // Answers come in time from now on.
         kernel.profile.verify_delay = 50..40 * MS;
         kernel.profile.sync_delay = 50..40 * MS;
@@ -280,42 +258,41 @@ impl World {
 
     fn happen(&mut self, happening: Happening) -> Checked {
         match happening {
-            Happening::Request => {
-                self.request();
-                Ok(())
+            Happening::Arrives(edge, at, arrived) => return self.arrives(edge, at, arrived),
+            Happening::Answered(edge, generation, call, reply) => {
+                return self.answered(edge, generation, call, reply);
             }
-            Happening::Arrives(edge, at, arrived) => self.arrives(edge, at, arrived),
+            Happening::Request => self.request(),
             Happening::Change => self.change(),
+            Happening::Repeats(intent) => self.repeat(intent),
+            Happening::Prune => self.prune(),
             Happening::Outage => self.outage(),
-            Happening::ServiceStarts => {
-                self.service_is_up = true;
-                Ok(())
+            Happening::ReplicaEnds(replica, generation, away) => {
+                self.replica_ends(replica, generation, away);
             }
+            Happening::ReplicaStarts(replica) => self.kernel().start(replica),
+            Happening::ReplicaContinues(replica) => self.kernel().replicas[replica].stands_still_until = None,
+            Happening::DatabaseStarts => self.kernel().database.is_up = true,
             Happening::Pump(edge, generation) => {
                 if self.nodes[edge].generation == generation && !self.stands_still(edge) {
                     self.pump(edge, true);
                 }
-                Ok(())
             }
             Happening::Asked(edge, generation, call, is_duplicate) => {
                 self.asked(edge, generation, call, is_duplicate);
-                Ok(())
             }
-            Happening::Answered(edge, generation, call, reply) => {
-                self.answered(edge, generation, call, reply)
-            }
-            Happening::Reconnect(edge) => {
-                self.cut_off.remove(&edge);
-                Ok(())
-            }
+            Happening::Reconnect(edge) => drop(self.cut_off.remove(&edge)),
             Happening::Continues(edge, generation) => {
                 if self.nodes[edge].generation == generation
                     && self.nodes[edge].stands_still_until.take().is_some()
                 {
                     self.pump(edge, true);
                 }
-                Ok(())
             }
+            Happening::ComesToRest => self.come_to_rest(),
+            Happening::LastRequests => self.ask_last(),
+            Happening::End => self.has_ended = true,
         }
+        Ok(())
     }
 }

@@ -191,7 +191,7 @@ pub trait Ledger: Sync {
     fn history(&self, since: Option<&Position>) -> impl Future<Output = Result<History, Self::Error>> + Send;
 
     /// Who holds a lease, and who has not acknowledged a place. An acknowledgement of another log than the present one
-    /// counts as none.
+    /// counts as none. Fails if the place itself is of another log: the change that made it may be lost.
     fn leases(&self, position: &Position) -> impl Future<Output = Result<Leases, Self::Error>> + Send;
 
     /// Verdicts and the place they belong to, from a snapshot begun now.

@@ -87,10 +87,11 @@ pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, 
     Ok(())
 }
 
-/// Who holds a lease, and who has not acknowledged that place. A single statement sees a single snapshot.
+/// Who holds a lease, and who has not acknowledged that place. A single statement sees a single snapshot. Where another
+/// history has begun, which need not have the change that made the place, it fails.
 pub(super) async fn read(connection: impl AnyExecutor<'_>, position: &Position) -> sqlx::Result<Leases> {
     let select = format!(
-        "SELECT {NOW_MS} AS now_ms, l.forgotten_until, e.edge, e.ends_at,
+        "SELECT {NOW_MS} AS now_ms, l.log_id, l.forgotten_until, e.edge, e.ends_at,
             (SELECT COUNT(*) FROM edge_leases h WHERE h.ends_at > {NOW_MS}) AS held
         FROM revision_log l
         LEFT JOIN edge_leases e ON e.acknowledged < $1 OR e.log_id <> l.log_id"
@@ -101,6 +102,9 @@ pub(super) async fn read(connection: impl AnyExecutor<'_>, position: &Position) 
     let rows = sqlx::query(AssertSqlSafe(select)).bind(revision).fetch_all(connection).await?;
     // The clock is read for each row. The first reading is the earliest: it ends no lease too soon.
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    if head.try_get::<&str, _>("log_id")? != position.log {
+        return Err(sqlx::Error::Protocol("the database's history is another one since".to_owned()));
+    }
     let mut read = Leases {
         now_ms: head.try_get("now_ms")?,
         forgotten_until_ms: head.try_get("forgotten_until")?,

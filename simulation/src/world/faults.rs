@@ -1,71 +1,158 @@
 //! What goes wrong for a while.
 
-use super::{Checked, CutOff, Happening, World};
+use super::{CutOff, Happening, World};
+use crate::database::MOST_LACKING;
 use crate::edges::Node;
-use crate::profile::MS;
+use crate::outage::Outage;
+use crate::tasks::TaskId;
 
 impl World {
-    pub(super) fn outage(&mut self) -> Checked {
-        if self.rests {
-            return Ok(());
+    /// Something goes down, and something else later.
+    pub(super) fn outage(&mut self) {
+        let Some(gap) = self.kernel().profile.outage_gap.clone() else { return };
+        let (outage, replica) = {
+            let mut kernel = self.kernel();
+            let outages = kernel.profile.outages.clone();
+            let weights: u32 = outages.iter().map(|(_, weight)| weight).sum();
+            let mut at = kernel.random.u32(..weights);
+            let outage = outages.into_iter().find(|(_, weight)| {
+                let is_it = at < *weight;
+                at = at.saturating_sub(*weight);
+                is_it
+            });
+            let replicas = kernel.replicas.len();
+            (outage, kernel.random.usize(..replicas))
+        };
+        // At the very beginning there is nothing yet that could go down.
+        if let Some((outage, _)) = outage.filter(|_| self.kernel().now > 0) {
+            self.begin(outage, replica);
         }
-        let (edge, lasts, kind, gap, now, drift) = {
+        let gap = self.kernel().span(gap);
+        self.happen_after(gap, Happening::Outage);
+    }
+
+    /// A replica has just committed a change: now something may strike.
+    pub(super) fn strike(&mut self, replica: usize) {
+        let Some((outage, thousandths)) = self.kernel().profile.strikes else { return };
+        if self.kernel().chance(thousandths) && self.kernel().replicas[replica].is_up {
+            self.summary.kills_at_commit += u64::from(outage == Outage::ReplicaKilled);
+            self.begin(outage, replica);
+        }
+    }
+
+    fn begin(&mut self, outage: Outage, replica: usize) {
+        let (edge, lasts, now, drift) = {
             let edges = self.nodes.len();
             let mut kernel = self.kernel();
-            let profile = kernel.profile.clone();
-            let lasts = kernel.span(profile.outage.clone());
-            let gap = kernel.span(profile.outage_gap.unwrap_or(MS..2 * MS));
-            let weights: u32 = profile.outage_weights.iter().sum();
-            let mut at = kernel.random.u32(..weights);
-            let kind = profile.outage_weights.iter().position(|&weight| {
-                let found = at < weight;
-                at = at.saturating_sub(weight);
-                found
-            });
-            (kernel.random.usize(..edges), lasts, kind.unwrap_or_default(), gap, kernel.now, profile.drift)
+            let outage = kernel.profile.outage.clone();
+            let lasts = kernel.span(outage);
+            (kernel.random.usize(..edges), lasts, kernel.now, kernel.profile.drift)
         };
-        self.happen_after(gap, Happening::Outage);
-        match kind {
-            0 | 1 => {
-                self.cut_off.insert(edge, if kind == 0 { CutOff::Everything } else { CutOff::Syncs });
-                self.happen_after(lasts, Happening::Reconnect(edge));
+        let is_fit = match outage {
+            Outage::EdgePaused | Outage::EdgeSuspended => !self.stands_still(edge),
+            Outage::ReplicaKilled | Outage::ConnectionsLost => self.kernel().replicas[replica].is_up,
+            Outage::ReplicaPaused | Outage::ReplicaDrained => {
+                let replica = &self.kernel().replicas[replica];
+                replica.is_up && replica.stands_still_until.is_none() && !replica.is_draining
             }
-            2 | 3 if !self.stands_still(edge) => {
-                let is_suspended = kind == 3;
+            Outage::DatabaseRestarted | Outage::FailedOver | Outage::PowerCut => self.kernel().database.is_up,
+            _ => true,
+        };
+        if !is_fit {
+            return;
+        }
+        self.summary.count(outage);
+        match outage {
+            Outage::EdgeCutOff => self.cut_off(edge, CutOff::Everything, lasts),
+            Outage::SyncsCutOff => self.cut_off(edge, CutOff::Syncs, lasts),
+            Outage::EdgePaused | Outage::EdgeSuspended => {
                 self.nodes[edge].stands_still_until = Some(now + lasts);
-                if is_suspended {
+                if outage == Outage::EdgeSuspended {
                     self.nodes[edge].was_suspended(lasts);
                 }
                 let generation = self.nodes[edge].generation;
                 self.happen_after(lasts, Happening::Continues(edge, generation));
             }
-            4 => {
+            Outage::EdgeRestarted => {
                 let generation = self.nodes[edge].generation + 1;
                 let mut kernel = self.shared.lock();
                 if let Some(node) = Node::start(edge, generation, &mut kernel.random, drift) {
                     self.nodes[edge] = node;
                 }
             }
-            5 | 6 if self.service_is_up => {
-                self.service_is_up = false;
-                self.tasks.kill();
-                self.changing.clear();
-                let longest_ms = self.terms.lease_ms + self.terms.margin_ms;
-                let mut kernel = self.kernel();
-                kernel.crash();
-                if kind == 6 {
-                    kernel.database.lose_leases(now + lasts, longest_ms);
-                }
-                drop(kernel);
-                self.observe_commits();
-                self.happen_after(lasts, Happening::ServiceStarts);
-            }
-            7 => {
+            Outage::WallClockSet => {
                 let by_ms = self.kernel().random.i64(-20_000..20_000);
                 self.nodes[edge].set_wall_clock(by_ms);
             }
-            _ => {}
+            Outage::ReplicaKilled => self.kill(replica, lasts),
+            Outage::ReplicaPaused => {
+                self.disturb(lasts);
+                self.kernel().replicas[replica].stands_still_until = Some(now + lasts);
+                self.happen_after(lasts, Happening::ReplicaContinues(replica));
+            }
+            Outage::ReplicaDrained => self.drain(replica, lasts),
+            Outage::ConnectionsLost => self.kernel().lose_connections(replica),
+            Outage::DatabaseRestarted => self.crash_database(None, lasts),
+            Outage::FailedOver => {
+                let lacking = self.kernel().random.usize(..=MOST_LACKING);
+                self.crash_database(Some(lacking), lasts);
+            }
+            Outage::PowerCut => {
+                let replicas = self.kernel().replicas.len();
+                (0..replicas).for_each(|replica| self.kill(replica, lasts));
+                self.crash_database(None, lasts);
+            }
         }
-        Ok(())
+    }
+
+    fn cut_off(&mut self, edge: usize, from: CutOff, lasts: u64) {
+        self.cut_off.insert(edge, from);
+        self.happen_after(lasts, Happening::Reconnect(edge));
+    }
+
+    /// A replica's tasks end where they are. Whoever waited for a change there asks again.
+    fn kill(&mut self, replica: usize, away: u64) {
+        if !self.kernel().replicas[replica].is_up {
+            return;
+        }
+        self.disturb(away);
+        self.kernel().kill(replica);
+        self.tasks.kill(replica);
+        let of_others = self.changing.split_off(&TaskId { replica: replica + 1, number: 0 });
+        let its = self.changing.split_off(&TaskId { replica, number: 0 });
+        self.changing.extend(of_others);
+        its.into_values().for_each(|intent| self.repeat_later(intent));
+        self.happen_after(away, Happening::ReplicaStarts(replica));
+    }
+
+    /// A replica is told to end: it serves for half the time, and is away for the rest.
+    fn drain(&mut self, replica: usize, lasts: u64) {
+        let generation = {
+            let mut kernel = self.kernel();
+            let held = kernel.replicas[replica].drain();
+            kernel.wake(held);
+            kernel.replicas[replica].generation
+        };
+        self.happen_after(lasts / 2, Happening::ReplicaEnds(replica, generation, lasts / 2));
+    }
+
+    pub(super) fn replica_ends(&mut self, replica: usize, generation: u64, away: u64) {
+        if self.kernel().replicas[replica].generation == generation {
+            self.kill(replica, away);
+        }
+    }
+
+    fn crash_database(&mut self, lacking: Option<usize>, away: u64) {
+        self.disturb(away);
+        self.kernel().crash_database(lacking);
+        // What was committed at the last moment, and what was lost.
+        self.kernel().database.committed.clear();
+        self.observe();
+        self.happen_after(away, Happening::DatabaseStarts);
+    }
+
+    fn disturb(&mut self, lasts: u64) {
+        let until = self.kernel().now + lasts;
+        self.disturbed_until = self.disturbed_until.max(until);
     }
 }

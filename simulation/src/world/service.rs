@@ -1,22 +1,18 @@
 //! What the service does: its tasks, and what they have made.
 
 use key_service::leases::{sync, verify};
-use protocol::KeyDigest;
 
 use super::{Checked, Made, World};
-use crate::database::SimulatedLedger;
 use crate::edges::{Call, Question, Reply};
-use crate::kernel::{Event, TaskId};
+use crate::kernel::Event;
+use crate::ledger::SimulatedLedger;
+use crate::tasks::TaskId;
 
 impl World {
     pub(super) fn poll(&mut self, task: TaskId) -> Checked {
         let Some(made) = self.tasks.poll(task, &self.shared) else { return Ok(()) };
         match made {
-            Made::Change { covers, revocation, told } => {
-                let is_told = |value: &&(String, String, KeyDigest)| Some(value.2) == told;
-                self.known.extend(self.values.iter().position(|value| is_told(&value)));
-                self.changed(task, covers, revocation)
-            }
+            Made::Change(made) => self.changed(task, made),
             Made::Answer { edge, generation, call, reply, is_duplicate } => {
                 if !is_duplicate {
                     self.send_back(edge, generation, call, reply);
@@ -27,29 +23,39 @@ impl World {
     }
 
     pub(super) fn asked(&mut self, edge: usize, generation: u64, call: Call, is_duplicate: bool) {
-        if !self.service_is_up {
+        let replica = self.replica_for(edge);
+        if !self.kernel().replicas[replica].is_up {
             // The connection is refused, which the proxy notices at once.
             self.send_back(edge, generation, call.id, None);
             return;
         }
-        let ledger = SimulatedLedger(self.shared.clone());
+        let ledger = SimulatedLedger::new(&self.shared);
         let (id, terms) = (call.id, self.terms);
+        let answer = move |reply| Made::Answer { edge, generation, call: id, reply, is_duplicate };
         let task = match call.question {
-            Question::Verify(request) => self.tasks.add(async move {
-                let Ok(response) = verify::answer(&ledger, &request).await;
-                Made::Answer {
-                    edge,
-                    generation,
-                    call: id,
-                    reply: Some(Reply::Verify(response)),
-                    is_duplicate,
+            Question::Verify(request) => self.tasks.add(replica, async move {
+                answer(verify::answer(&ledger, &request).await.ok().map(Reply::Verify))
+            }),
+            Question::Sync(request) => {
+                if let Some((log, cursor)) = request.log.clone().zip(request.cursor) {
+                    let latest = self.acknowledged.entry((request.edge.clone(), log)).or_default();
+                    *latest = cursor.max(*latest);
                 }
-            }),
-            Question::Sync(request) => self.tasks.add(async move {
-                let Ok(response) = sync::answer(&ledger, terms, &request).await;
-                Made::Answer { edge, generation, call: id, reply: Some(Reply::Sync(response)), is_duplicate }
-            }),
+                self.tasks.add(replica, async move {
+                    answer(sync::answer(&ledger, terms, &request).await.ok().map(Reply::Sync))
+                })
+            }
         };
         self.kernel().after(0, Event::Poll(task));
+    }
+
+    /// Where an edge's question goes.
+    fn replica_for(&self, edge: usize) -> usize {
+        let usual = {
+            let kernel = self.kernel();
+            let usual = edge % kernel.replicas.len();
+            (kernel.profile.is_sticky && kernel.replicas[usual].is_up).then_some(usual)
+        };
+        usual.unwrap_or_else(|| self.some_replica())
     }
 }

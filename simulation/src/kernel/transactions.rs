@@ -1,0 +1,226 @@
+//! Transactions on their way: when they happen, and what becomes of them when something breaks.
+
+use protocol::rules::{Rule, holds};
+
+use super::{Event, Kernel};
+use crate::database::{Database, Session};
+use crate::profile::MS;
+use crate::replica::Group;
+use crate::tasks::TaskId;
+
+/// How far the clocks of two machines that the database runs on are apart at most, in milliseconds: well within the
+/// margin, for a jump by more than that is outside the promise.
+const STANDBY_SKEW_MS: i64 = 150;
+
+/// How long until somebody who waits for a database that is down tries again.
+const RECONNECTING: u64 = 100 * MS;
+
+/// A step of a transaction, or of waiting for one, that happens later.
+pub type Work = Box<dyn FnOnce(Fate<'_>) -> Done + Send>;
+
+/// What becomes of a step of a transaction.
+pub enum Fate<'d> {
+    /// It happens, at that time.
+    Happens(&'d mut Database, u64),
+    /// It happens, and nobody hears so.
+    IsUntold(&'d mut Database, u64),
+    /// It does not happen.
+    Fails,
+}
+
+/// What came of a step of a transaction.
+pub enum Done {
+    /// The task that waits for it goes on.
+    Ready,
+    /// It waits for something else, which will make it go on.
+    Blocked,
+}
+
+/// How a step of a transaction is sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statement {
+    /// It goes with others of its kind.
+    pub group: Option<Group>,
+    /// It goes over the connection of this session alone.
+    pub session: Option<Session>,
+    /// Sent once, it may happen though nobody waits for it any more.
+    pub may_outlive: bool,
+}
+
+/// What has been decided of a transaction on its way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doom {
+    Untold,
+    Failed,
+}
+
+pub(super) struct Pending {
+    replica: usize,
+    generation: u64,
+    statement: Statement,
+    members: Vec<(TaskId, Work)>,
+    doom: Option<Doom>,
+}
+
+impl<W> Kernel<W> {
+    /// Lets a step of a transaction of the current task happen after a while.
+    pub fn transact(&mut self, statement: Statement, work: Work) {
+        let task = self.current;
+        let Some(group) = statement.group else { return self.send(statement, vec![(task, work)]) };
+        let gathering = self.replicas[task.replica].gathering(group);
+        if !gathering.is_busy {
+            gathering.is_busy = true;
+            self.send(statement, vec![(task, work)]);
+        } else if let Some(mut seen) = gathering.seen.take() {
+            // What must not be done: it joins a group whose read has begun.
+            std::mem::swap(&mut *seen, &mut self.database.data);
+            work(Fate::Happens(&mut self.database, self.now));
+            std::mem::swap(&mut *seen, &mut self.database.data);
+            self.replicas[task.replica].gathering(group).seen = Some(seen);
+            self.wake(vec![task]);
+        } else {
+            gathering.next.push((task, work));
+        }
+    }
+
+    fn send(&mut self, statement: Statement, members: Vec<(TaskId, Work)>) {
+        let Some(replica) = members.first().map(|(task, _)| task.replica) else { return };
+        let delay = self.span(self.profile.database_delay.clone());
+        let (number, generation) = (self.number(), self.replicas[replica].generation);
+        self.works.insert(number, Pending { replica, generation, statement, members, doom: None });
+        self.after(delay, Event::Work(number));
+    }
+
+    /// A transaction happens now, unless something broke before.
+    pub fn perform(&mut self, number: u64) {
+        let Some(pending) = self.works.remove(&number) else { return };
+        let can_wait = pending.statement.session.is_none() && pending.doom.is_none();
+        if !self.database.is_up && self.profile.is_patient && can_wait {
+            self.works.insert(number, pending);
+            self.after(RECONNECTING, Event::Work(number));
+            return;
+        }
+        let Pending { replica, generation, statement, members, doom } = pending;
+        let is_lost = statement.session.is_some_and(|it| it.connection != self.replicas[replica].connection);
+        let fails = !self.database.is_up || doom == Some(Doom::Failed) || is_lost && doom.is_none();
+        if !fails {
+            self.database.connect(self.now);
+        }
+        let delay = self.span(self.profile.database_delay.clone());
+        for (task, work) in members {
+            let fate = match doom {
+                _ if fails => Fate::Fails,
+                Some(_) => Fate::IsUntold(&mut self.database, self.now),
+                None => Fate::Happens(&mut self.database, self.now),
+            };
+            if let Done::Ready = work(fate) {
+                self.after(delay, Event::Poll(task));
+            }
+        }
+        if let Some(group) = statement.group {
+            let is_read = group != Group::Records;
+            let runs = self.replicas[replica].generation == generation;
+            if is_read && runs && !fails && !holds(Rule::GroupAfterMembers) {
+                self.replicas[replica].gathering(group).seen = Some(Box::new(self.database.data.clone()));
+            }
+            self.after(delay, Event::GroupEnds(replica, generation, group));
+        }
+        self.tell_of_changes();
+    }
+
+    /// The answer to a group is there: the next one can be sent.
+    pub fn end_group(&mut self, replica: usize, group: Group) {
+        let gathering = self.replicas[replica].gathering(group);
+        gathering.seen = None;
+        let members = std::mem::take(&mut gathering.next);
+        gathering.is_busy = !members.is_empty();
+        let may_outlive = group == Group::Records;
+        self.send(Statement { group: Some(group), session: None, may_outlive }, members);
+    }
+
+    /// Lets the transaction happen that a task waits for; the group that it was for, if there was one.
+    pub fn perform_next_of(&mut self, task: TaskId) -> Option<Option<Group>> {
+        let is_its = |pending: &Pending| pending.members.iter().any(|(member, _)| *member == task);
+        let (number, pending) = self.works.iter().find(|(_, pending)| is_its(pending))?;
+        let (number, group) = (*number, pending.statement.group);
+        self.perform(number);
+        Some(group)
+    }
+
+    /// Tasks go on that a transaction has unblocked, and replicas are told of what was committed.
+    pub fn tell_of_changes(&mut self) {
+        for task in std::mem::take(&mut self.database.unblocked) {
+            let delay = self.span(self.profile.database_delay.clone());
+            self.after(delay, Event::Poll(task));
+        }
+        if self.database.committed.is_empty() {
+            return;
+        }
+        let position = self.database.data.position.clone();
+        for replica in 0..self.replicas.len() {
+            if self.replicas[replica].is_up && !self.chance(self.profile.losses.notifications) {
+                let delay = self.span(self.profile.news_delay.clone());
+                let generation = self.replicas[replica].generation;
+                self.after(delay, Event::Notified(replica, generation, position.clone()));
+            }
+        }
+    }
+
+    /// A replica's connections break. Of what is on its way over them, some happens all the same, and nobody hears so.
+    pub fn lose_connections(&mut self, replica: usize) {
+        self.replicas[replica].connection += 1;
+        let mut committing = Vec::new();
+        for pending in self.works.values_mut().filter(|it| it.replica == replica && it.doom.is_none()) {
+            if pending.statement.may_outlive && self.random.bool() {
+                pending.doom = Some(Doom::Untold);
+                committing.extend(pending.statement.session);
+            } else {
+                pending.doom = Some(Doom::Failed);
+            }
+        }
+        for session in self.database.lose_connections(replica) {
+            // A commit that happens ends its session.
+            if !committing.contains(&session) {
+                let delay = self.span(self.profile.notice_delay.clone());
+                self.after(delay, Event::SessionEnds(session));
+            }
+        }
+        self.tell_of_changes();
+    }
+
+    /// A replica is killed. Its tasks are the caller's to end.
+    pub fn kill(&mut self, replica: usize) {
+        self.lose_connections(replica);
+        self.replicas[replica].stop();
+    }
+
+    pub(super) fn end_session(&mut self, session: Session) {
+        self.database.unlock(session);
+        self.tell_of_changes();
+    }
+
+    /// The database goes down. Of the commits on their way, some happen before, and nobody hears so. All connections
+    /// break. It may be a standby that answers next, and lacks so many changes.
+    pub fn crash_database(&mut self, lacking: Option<usize>) {
+        let outliving = self.works.iter().filter(|(_, it)| it.statement.may_outlive && it.doom.is_none());
+        let outliving: Vec<u64> = outliving.map(|(number, _)| *number).collect();
+        for number in outliving {
+            if self.random.bool() {
+                if let Some(pending) = self.works.get_mut(&number) {
+                    pending.doom = Some(Doom::Untold);
+                }
+                self.perform(number);
+            }
+        }
+        self.works.values_mut().for_each(|pending| pending.doom = Some(Doom::Failed));
+        self.replicas.iter_mut().for_each(|replica| replica.connection += 1);
+        match lacking {
+            None => self.database.crash(),
+            Some(lacking) => {
+                let offset_ms = self.random.i64(-STANDBY_SKEW_MS..=STANDBY_SKEW_MS);
+                self.database.fail_over(lacking, offset_ms, self.now);
+            }
+        }
+        self.tell_of_changes();
+    }
+}

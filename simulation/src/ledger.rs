@@ -1,0 +1,271 @@
+//! The service's `Ledger` on the model of the database, as one sync, one question or one change uses it.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use key_service::leases::{
+    Acknowledgement, Change, History, Leases, Ledger, Position, Registration, Touched,
+};
+use protocol::rules::{Rule, holds};
+use protocol::{KeyDigest, VerifyResponse};
+
+use crate::database::{Broken, Database, Effect, Session, Slot};
+use crate::kernel::{Done, Event, Fate, Shared, Statement};
+use crate::replica::{Awaited, Group, Replica};
+
+/// How often something is tried that may be done twice, before the database counts as failed.
+const TRIES: u32 = 2;
+
+/// A replica's view of the database: the replica whose task uses it.
+pub struct SimulatedLedger<W> {
+    shared: Shared<W>,
+    /// How many of the acknowledgements that its replica has heard are taken; none matters from before.
+    taken: AtomicUsize,
+    /// When the leases were read last.
+    read_at: AtomicU64,
+}
+
+impl<W: Send + 'static> SimulatedLedger<W> {
+    /// A view that nothing was read through yet.
+    pub fn new(shared: &Shared<W>) -> Self {
+        SimulatedLedger {
+            shared: shared.clone(),
+            taken: AtomicUsize::new(usize::MAX),
+            read_at: AtomicU64::new(0),
+        }
+    }
+
+    /// The true time at which the leases were read last, in microseconds.
+    pub fn read_at(&self) -> u64 {
+        self.read_at.load(Ordering::Relaxed)
+    }
+
+    /// One question that goes with others of its kind; asked again if a connection broke.
+    async fn ask<T: Send + 'static>(
+        &self,
+        group: Group,
+        work: impl Fn(&mut Database, u64) -> T + Clone + Send + 'static,
+    ) -> Result<T, Broken> {
+        let may_outlive = group == Group::Records;
+        for _ in 1..TRIES {
+            let statement = Statement { group: Some(group), session: None, may_outlive };
+            if let Ok(made) = transact(&self.shared, statement, work.clone()).await {
+                return Ok(made);
+            }
+        }
+        transact(&self.shared, Statement { group: Some(group), session: None, may_outlive }, work).await
+    }
+
+    /// Looks at the replica whose task this is.
+    fn look<T>(&self, at: impl FnOnce(&Replica) -> T) -> T {
+        let kernel = self.shared.lock();
+        at(&kernel.replicas[kernel.current.replica])
+    }
+
+    /// Waits until its replica has heard of something, or the time is over.
+    async fn wait(&self, awaited: Awaited, at_most: Duration) {
+        let (task, timer) = {
+            let mut kernel = self.shared.lock();
+            let task = kernel.current;
+            kernel.replicas[task.replica].wait(task, awaited);
+            let at_most = kernel.replicas[task.replica].clock.lasts(at_most.as_micros() as u64);
+            (task, kernel.after(at_most, Event::Poll(task)))
+        };
+        poll_fn(|_| {
+            let mut kernel = self.shared.lock();
+            if kernel.now >= timer.0 {
+                kernel.replicas[task.replica].stop_waiting(task);
+            }
+            if kernel.replicas[task.replica].waits(task) {
+                return Poll::Pending;
+            }
+            kernel.cancel(timer);
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// One step of a transaction.
+async fn transact<W: Send + 'static, T: Send + 'static>(
+    shared: &Shared<W>,
+    statement: Statement,
+    work: impl FnOnce(&mut Database, u64) -> T + Send + 'static,
+) -> Result<T, Broken> {
+    let slot = Slot::empty();
+    let filled = slot.clone();
+    let work = move |fate: Fate<'_>| {
+        slot.fill(match fate {
+            Fate::Happens(database, now) => Ok(work(database, now)),
+            Fate::IsUntold(database, now) => {
+                work(database, now);
+                Err(Broken)
+            }
+            Fate::Fails => Err(Broken),
+        });
+        Done::Ready
+    };
+    shared.lock().transact(statement, Box::new(work));
+    filled.filled().await
+}
+
+impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
+    type Error = Broken;
+    type Change<'l> = SimulatedChange<W>;
+
+    async fn begin(&self) -> Result<SimulatedChange<W>, Broken> {
+        let granted = Slot::empty();
+        let session = {
+            let mut kernel = self.shared.lock();
+            let task = kernel.current;
+            let (id, connection) = (kernel.number(), kernel.replicas[task.replica].connection);
+            let session = Session { id, task, connection };
+            let granted = granted.clone();
+            let lock = move |fate: Fate<'_>| {
+                let Fate::Happens(database, _) = fate else {
+                    granted.fill(Err(Broken));
+                    return Done::Ready;
+                };
+                if database.begin(session, &granted) { Done::Ready } else { Done::Blocked }
+            };
+            let statement = Statement { session: Some(session), ..Statement::default() };
+            kernel.transact(statement, Box::new(lock));
+            session
+        };
+        let position = granted.filled().await?;
+        Ok(SimulatedChange { shared: self.shared.clone(), effect: None, session, position, is_open: true })
+    }
+
+    async fn record(&self, registration: Registration) -> Result<(), Broken> {
+        let task = {
+            let mut kernel = self.shared.lock();
+            let task = kernel.current;
+            let losses = kernel.profile.losses;
+            let is_heard = !kernel.chance(losses.acknowledgements);
+            if let Some(position) = registration.acknowledged.clone().filter(|_| is_heard) {
+                let acknowledgement = Acknowledgement { edge: registration.edge.clone(), position };
+                let woken = kernel.replicas[task.replica].hear_acknowledgement(acknowledgement);
+                kernel.wake(woken);
+            }
+            task
+        };
+        let clock = self.shared.lock().replicas[task.replica].clock;
+        self.ask(Group::Records, move |database, now| {
+            let now_ms = if holds(Rule::DatabaseClock) { database.clock_ms(now) } else { clock.wall_ms(now) };
+            database.record(registration.clone(), now_ms);
+        })
+        .await
+    }
+
+    async fn history(&self, since: Option<&Position>) -> Result<History, Broken> {
+        let since = since.cloned();
+        self.ask(Group::Histories, move |database, _| database.data.history(since.as_ref())).await
+    }
+
+    async fn leases(&self, position: &Position) -> Result<Leases, Broken> {
+        {
+            let kernel = self.shared.lock();
+            let heard = kernel.replicas[kernel.current.replica].acknowledged.len();
+            self.taken.fetch_min(heard, Ordering::Relaxed);
+        }
+        let position = position.clone();
+        let read = move |database: &mut Database, now| {
+            (database.data.leases(&position, database.clock_ms(now)), now)
+        };
+        let (leases, read_at) = transact(&self.shared, Statement::default(), read).await?;
+        self.read_at.store(read_at, Ordering::Relaxed);
+        leases
+    }
+
+    async fn verdicts(&self, digests: &[KeyDigest]) -> Result<VerifyResponse, Broken> {
+        let digests = digests.to_vec();
+        self.ask(Group::Verdicts, move |database, _| database.data.verdicts(&digests)).await
+    }
+
+    async fn news(&self, beyond: &Position, at_most: Duration) -> bool {
+        let (has_news, is_draining) = self.look(|replica| (replica.has_news(beyond), replica.is_draining));
+        if !has_news && !is_draining {
+            self.wait(Awaited::News(beyond.clone()), at_most).await;
+        }
+        self.look(|replica| replica.has_news(beyond))
+    }
+
+    async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
+        let taken = self.taken.load(Ordering::Relaxed);
+        if self.look(|replica| replica.acknowledged.len() <= taken) {
+            self.wait(Awaited::Acknowledgement, at_most).await;
+        }
+        let heard = self.look(|replica| replica.acknowledged.get(taken..).unwrap_or_default().to_vec());
+        self.taken.fetch_add(heard.len(), Ordering::Relaxed);
+        heard
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        let now = self.shared.lock().now;
+        self.look(|replica| replica.clock.elapsed_ms(now))
+    }
+}
+
+/// A change under way.
+pub struct SimulatedChange<W> {
+    shared: Shared<W>,
+    /// What it will do when it is committed.
+    pub effect: Option<Effect>,
+    session: Session,
+    position: Position,
+    is_open: bool,
+}
+
+impl<W: Send + 'static> SimulatedChange<W> {
+    /// Whether a key is there, as the change sees it.
+    pub fn has_key(&self, id: &str) -> bool {
+        self.shared.lock().database.data.keys.contains_key(id)
+    }
+
+    fn statement(&self, may_outlive: bool) -> Statement {
+        Statement { group: None, session: Some(self.session), may_outlive }
+    }
+}
+
+impl<W: Send + 'static> Change for SimulatedChange<W> {
+    type Error = Broken;
+
+    async fn digests(&mut self, touched: &Touched) -> Result<Vec<KeyDigest>, Broken> {
+        let touched = touched.clone();
+        let read = move |database: &mut Database, _| database.data.digests(&touched);
+        transact(&self.shared, self.statement(false), read).await
+    }
+
+    async fn commit(mut self, changed: &[KeyDigest]) -> Result<Position, Broken> {
+        self.is_open = false;
+        let (session, position, changed) = (self.session, self.position.clone(), changed.to_vec());
+        let effect = self.effect.take();
+        let commit = move |database: &mut Database, now| {
+            database.commit(session, &position, &changed, effect, now);
+            position
+        };
+        let position = transact(&self.shared, self.statement(true), commit).await?;
+        self.shared.lock().tell(session.task.replica, &position);
+        Ok(position)
+    }
+
+    async fn abandon(mut self) -> Result<Position, Broken> {
+        self.is_open = false;
+        let session = self.session;
+        transact(&self.shared, self.statement(false), move |database, _| database.unlock(session)).await?;
+        Ok(Position { revision: self.position.revision.saturating_sub(1), ..self.position.clone() })
+    }
+}
+
+impl<W> Drop for SimulatedChange<W> {
+    fn drop(&mut self) {
+        let mut kernel = self.shared.lock();
+        // Over a connection that broke, nothing can be said any more.
+        if self.is_open && kernel.replicas[self.session.task.replica].connection == self.session.connection {
+            kernel.database.unlock(self.session);
+            kernel.tell_of_changes();
+        }
+    }
+}

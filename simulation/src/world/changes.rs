@@ -1,0 +1,226 @@
+//! What owners do with keys: changes, made again when there is no answer; and what the oracle is told of them.
+
+use key_service::leases::settle::settle;
+use key_service::leases::{Position, Revocation, Touched, change};
+use protocol::KeyDigest;
+
+use super::{Checked, Happening, KEYS, MOST_CHANGES, USERS, World};
+use crate::database::{Broken, Effect};
+use crate::kernel::{Event, Kernel, Shared};
+use crate::ledger::SimulatedLedger;
+use crate::profile::MS;
+use crate::tasks::TaskId;
+
+/// How long it takes somebody to ask again.
+const REPEATED_AFTER: std::ops::Range<u64> = MS..200 * MS;
+
+/// A change that somebody wants.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    touched: Touched,
+    effect: Effect,
+}
+
+/// What became of a change.
+pub(super) struct Made(Result<Settled, Broken>);
+
+/// A change that was answered.
+struct Settled {
+    /// The place that it made, or that the history was at when it was found to be made.
+    position: Position,
+    /// When the last change was committed that is in force with this one.
+    covers: u64,
+    /// When the leases were read last.
+    read_at: u64,
+    /// How it came into force, if it was not found to be so already.
+    revocation: Option<Revocation>,
+}
+
+/// Makes a change, as the service does.
+async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -> Result<Settled, Broken> {
+    let ledger = SimulatedLedger::new(&shared);
+    let mut begun = change::begin(&ledger, &intent.touched).await?;
+    let key = match &intent.effect {
+        Effect::Delete(id) | Effect::Roll(id, _) | Effect::Scope(id, _) => Some(id),
+        Effect::Enable(..) => None,
+    };
+    if key.is_none_or(|id| begun.change().has_key(id)) {
+        begun.change().effect = Some(intent.effect);
+        let position = begun.commit().await?;
+        let covers = shared.lock().database.committed_at(&position);
+        let revocation = Some(settle(&ledger, &position, |_| {}).await?);
+        return Ok(Settled { position, covers, read_at: ledger.read_at(), revocation });
+    }
+    // It has the lock, so whatever made it so was committed before.
+    let (covers, position) = {
+        let kernel = shared.lock();
+        (kernel.now, kernel.database.data.position.clone())
+    };
+    begun.already_so().await?;
+    Ok(Settled { position, covers, read_at: ledger.read_at(), revocation: None })
+}
+
+impl World {
+    pub(super) fn change(&mut self) {
+        if self.rests {
+            return;
+        }
+        let gap = self.kernel().profile.change_gap.clone();
+        let gap = self.kernel().span(gap);
+        self.happen_after(gap, Happening::Change);
+        let (keys, may_write) = {
+            let database = &self.kernel().database;
+            (database.data.keys.len(), database.is_up && !database.is_locked())
+        };
+        // Creating a key writes too, so it waits for a change that has begun: a user who is being disabled gets none.
+        if keys < KEYS && may_write {
+            let user = self.kernel().random.usize(..USERS);
+            self.create_key(user);
+        }
+        if self.changing.len() + self.repeating > MOST_CHANGES {
+            return;
+        }
+        // Now and then two at once, of the same key.
+        let twice = self.kernel().random.u32(..4) == 0;
+        let at = {
+            let newest = self.values.len().min(KEYS + 3);
+            self.values.len() - 1 - self.kernel().random.usize(..newest)
+        };
+        for _ in 0..=u32::from(twice) {
+            let intent = self.some_intent(at);
+            self.ask_for(intent);
+        }
+    }
+
+    fn some_intent(&mut self, at: usize) -> Intent {
+        let id = self.values[at].1.clone();
+        let kind = self.kernel().random.u32(..10);
+        let user = self.kernel().random.usize(..USERS);
+        let truth = self.kernel().random.u32(..3) > 0;
+        let (touched, effect) = match kind {
+            0..=3 => (Touched::Key(id.clone()), Effect::Delete(id)),
+            4..=6 => {
+                let digest = self.new_value(&id);
+                (Touched::Key(id.clone()), Effect::Roll(id, digest))
+            }
+            7..=8 => (Touched::Key(id.clone()), Effect::Scope(id, truth)),
+            _ => (Touched::User(user.to_string()), Effect::Enable(user, truth)),
+        };
+        Intent { touched, effect }
+    }
+
+    /// Asks some replica for a change; another one later, if it is down.
+    fn ask_for(&mut self, intent: Intent) {
+        let replica = self.some_replica();
+        if !self.kernel().replicas[replica].is_up {
+            self.repeat_later(intent);
+            return;
+        }
+        let task = make(self.shared.clone(), intent.clone());
+        let task = self.tasks.add(replica, async move { super::Made::Change(Made(task.await)) });
+        self.changing.insert(task, intent);
+        self.kernel().after(0, Event::Poll(task));
+    }
+
+    /// Somebody got no answer, and asks again.
+    pub(super) fn repeat_later(&mut self, intent: Intent) {
+        // Whoever wants another value looks first whether there is one: that is another change.
+        if let Effect::Roll(..) = intent.effect {
+            return;
+        }
+        self.repeating += 1;
+        self.summary.repeated += 1;
+        let delay = self.kernel().span(REPEATED_AFTER);
+        self.happen_after(delay, Happening::Repeats(intent));
+    }
+
+    pub(super) fn repeat(&mut self, intent: Intent) {
+        self.repeating -= 1;
+        self.ask_for(intent);
+    }
+
+    pub(super) fn prune(&mut self) {
+        let Some(gap) = self.kernel().profile.prune_gap.clone() else { return };
+        if self.rests {
+            return;
+        }
+        let mut kernel = self.kernel();
+        if kernel.database.is_up && !kernel.database.is_locked() {
+            let kept = kernel.random.u64(..4);
+            kernel.database.prune(kept);
+        }
+        let gap = kernel.span(gap);
+        drop(kernel);
+        self.happen_after(gap, Happening::Prune);
+    }
+
+    /// Tells the oracle what has just been committed, and what else has changed.
+    pub(super) fn observe(&mut self) {
+        for (_, digest) in self.values.iter().map(|(_, key, digest)| (key, *digest)) {
+            let (worth, now) = {
+                let kernel = self.shared.lock();
+                (kernel.database.data.worth(&digest), kernel.now)
+            };
+            self.oracle.committed(digest, worth, now);
+        }
+    }
+
+    /// The same, if anything was committed. Then something may strike just now.
+    pub(super) fn observe_commits(&mut self) {
+        let committed = std::mem::take(&mut self.kernel().database.committed);
+        if committed.is_empty() {
+            return;
+        }
+        self.observe();
+        committed.into_iter().for_each(|task| self.strike(task.replica));
+    }
+
+    pub(super) fn changed(&mut self, task: TaskId, Made(made): Made) -> Checked {
+        let Some(intent) = self.changing.remove(&task) else { return Ok(()) };
+        let Ok(Settled { position, covers, read_at, revocation }) = made else {
+            self.repeat_later(intent);
+            return Ok(());
+        };
+        let (now, slowest, had_lost) = {
+            let kernel = self.kernel();
+            (kernel.now, kernel.profile.database_delay.end, kernel.database.had_lost(&position, read_at))
+        };
+        if had_lost {
+            return Err(format!("revision {} is said to be in force, and is lost", position.revision));
+        }
+        // Whoever has acknowledged a revision has applied every one up to it.
+        let all: Vec<KeyDigest> = self.values.iter().map(|value| value.2).collect();
+        self.oracle.returned(&all, covers, now);
+        self.summary.changes += 1;
+        let Some(revocation) = revocation else { return Ok(()) };
+        if let Effect::Roll(_, digest) = intent.effect {
+            self.known.extend(self.values.iter().position(|value| value.2 == digest));
+        }
+        self.summary.acknowledged += u64::from(revocation.acknowledged > 0);
+        self.summary.expired += u64::from(revocation.expired > 0);
+        self.summary.forgotten += u64::from(revocation.forgotten);
+        let has = |((_, log), latest): &(&(String, String), &u64)| {
+            *log == position.log && **latest >= position.revision
+        };
+        let acknowledged = self.acknowledged.iter().filter(has).count();
+        if revocation.acknowledged > acknowledged {
+            let told = revocation.acknowledged;
+            return Err(format!("a change tells of {told} acknowledgements where there are {acknowledged}"));
+        }
+        let longest = self.terms.lasts_ms() * MS;
+        // Clocks run differently, and each look at the leases takes its time.
+        let allowed = longest + longest / 10 + 8 * slowest + 500 * MS;
+        let took = now.saturating_sub(covers.max(self.disturbed_until));
+        if took > allowed {
+            return Err(format!("a change took {} ms to return after its commit", took / MS));
+        }
+        Ok(())
+    }
+
+    /// Where a balancer sends somebody.
+    pub(super) fn some_replica(&self) -> usize {
+        let mut kernel: std::sync::MutexGuard<'_, Kernel<Happening>> = self.kernel();
+        let replicas = kernel.replicas.len();
+        kernel.random.usize(..replicas)
+    }
+}

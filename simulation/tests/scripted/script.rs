@@ -1,0 +1,178 @@
+//! The service's replicas on their database, moved on by hand: one transaction at a time.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use key_service::leases::settle::settle;
+use key_service::leases::{Revocation, Terms, Touched, change, sync, verify};
+use protocol::rules::{Rule, break_rule};
+use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
+use simulation::Profile;
+use simulation::database::{Broken, Effect, Key};
+use simulation::kernel::{Kernel, Shared};
+use simulation::ledger::SimulatedLedger;
+use simulation::outage::Outage;
+use simulation::replica::Group;
+use simulation::tasks::{TaskId, Tasks};
+
+/// Two replicas and their tasks.
+pub(crate) struct Script {
+    pub(crate) shared: Shared<()>,
+    tasks: Tasks<()>,
+    /// The replica that is asked next.
+    pub(crate) replica: usize,
+}
+
+/// What a task has made, when it has ended.
+pub(crate) type Answer<T> = Rc<RefCell<Option<Result<T, Broken>>>>;
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Changed {
+    /// It is made.
+    Now(Revocation),
+    /// There was no such key any more.
+    Before,
+}
+
+impl Script {
+    /// A service with one key.
+    pub(crate) fn new() -> Self {
+        let mut profile = Profile::of_seed(0);
+        (profile.replicas, profile.drift, profile.skew_ms) = (2, 0, 0);
+        profile.outages = vec![(Outage::FailedOver, 1)];
+        profile.losses = Default::default();
+        let mut kernel = Kernel::new(profile);
+        kernel.database.data.keys.insert("key".into(), Key { user: 0, digest: old_value(), may_read: true });
+        Script { shared: Shared(Arc::new(Mutex::new(kernel))), tasks: Tasks::default(), replica: 0 }
+    }
+
+    fn start<T: 'static>(
+        &mut self,
+        task: impl Future<Output = Result<T, Broken>> + 'static,
+    ) -> (TaskId, Answer<T>) {
+        let answer = Rc::new(RefCell::new(None));
+        let filled = Rc::clone(&answer);
+        let id = self.tasks.add(self.replica, async move { *filled.borrow_mut() = Some(task.await) });
+        self.tasks.poll(id, &self.shared);
+        (id, answer)
+    }
+
+    /// Lets one transaction of a task happen; false if the task waits for something else, or has ended.
+    pub(crate) fn step(&mut self, task: TaskId) -> bool {
+        let mut kernel = self.shared.lock();
+        let happened = kernel.perform_next_of(task);
+        happened.flatten().into_iter().for_each(|group| kernel.end_group(task.replica, group));
+        drop(kernel);
+        self.tasks.poll(task, &self.shared);
+        happened.is_some()
+    }
+
+    /// Lets a task go on until it waits for somebody else, or has ended.
+    pub(crate) fn finish(&mut self, task: TaskId) {
+        for _ in 0..50 {
+            self.step(task);
+        }
+    }
+
+    /// Time passes.
+    pub(crate) fn pass(&mut self, milliseconds: u64) {
+        self.shared.lock().now += milliseconds * 1_000;
+    }
+
+    fn ledger(&self) -> SimulatedLedger<()> {
+        SimulatedLedger::new(&self.shared)
+    }
+
+    /// An edge asks for a lease; it says that it has applied everything up to that revision of the first log.
+    pub(crate) fn sync(&mut self, edge: &str, cursor: u64) -> (TaskId, Answer<SyncResponse>) {
+        self.sync_held(edge, cursor, 0)
+    }
+
+    /// The same, and the answer may be held back for so long.
+    pub(crate) fn sync_held(
+        &mut self,
+        edge: &str,
+        cursor: u64,
+        wait_ms: u64,
+    ) -> (TaskId, Answer<SyncResponse>) {
+        let ledger = self.ledger();
+        let (log, cursor) = (Some("log-0".to_owned()), Some(cursor));
+        let request = SyncRequest { edge: edge.to_owned(), log, cursor, wait_ms, used: Default::default() };
+        self.start(async move { sync::answer(&ledger, Terms::default(), &request).await })
+    }
+
+    pub(crate) fn verify(&mut self) -> (TaskId, Answer<VerifyResponse>) {
+        let ledger = self.ledger();
+        let request = VerifyRequest { edge: "edge".into(), digests: vec![old_value()] };
+        self.start(async move { verify::answer(&ledger, &request).await })
+    }
+
+    /// Makes a change of the key.
+    pub(crate) fn change(&mut self, effect: Effect) -> (TaskId, Answer<Changed>) {
+        let ledger = self.ledger();
+        self.start(async move {
+            let mut begun = change::begin(&ledger, &Touched::Key("key".into())).await?;
+            if begun.change().has_key("key") {
+                begun.change().effect = Some(effect);
+                let position = begun.commit().await?;
+                return Ok(Changed::Now(settle(&ledger, &position, |_| {}).await?));
+            }
+            begun.already_so().await?;
+            Ok(Changed::Before)
+        })
+    }
+
+    pub(crate) fn delete(&mut self) -> (TaskId, Answer<Changed>) {
+        self.change(Effect::Delete("key".into()))
+    }
+
+    /// A replica is killed, with its tasks.
+    pub(crate) fn kill(&mut self, replica: usize) {
+        self.shared.lock().kill(replica);
+        self.tasks.kill(replica);
+    }
+
+    /// The database crashes and is there again; or a standby is, which lacks so many changes.
+    pub(crate) fn crash_database(&mut self, lacking: Option<usize>) {
+        let mut kernel = self.shared.lock();
+        kernel.crash_database(lacking);
+        kernel.database.is_up = true;
+    }
+
+    /// Lets a transaction of a task happen, and no answer be there yet.
+    pub(crate) fn only_happen(&mut self, task: TaskId) {
+        self.shared.lock().perform_next_of(task);
+    }
+
+    /// The answer to a group of the first replica is there.
+    pub(crate) fn end_group(&mut self, group: Group) {
+        self.shared.lock().end_group(0, group);
+    }
+}
+
+pub(crate) fn old_value() -> KeyDigest {
+    KeyDigest::of_value("phx_old")
+}
+
+pub(crate) fn new_value() -> KeyDigest {
+    KeyDigest::of_value("phx_new")
+}
+
+pub(crate) fn has_ended<T>(answer: &Answer<T>) -> bool {
+    answer.borrow().is_some()
+}
+
+pub(crate) fn tells<T>(answer: &Answer<T>, what: impl Fn(&T) -> bool) -> bool {
+    matches!(&*answer.borrow(), Some(Ok(answer)) if what(answer))
+}
+
+/// The script is right, and wrong without the rule.
+pub(crate) fn depends_on(rule: Rule, is_right: impl Fn() -> bool) {
+    assert!(is_right(), "wrong though every rule holds");
+    break_rule(Some(rule));
+    let is_right_without = is_right();
+    break_rule(None);
+    assert!(!is_right_without, "right without {rule:?}: what is it for?");
+}
