@@ -23,6 +23,11 @@ pub struct Backup {
 /// Why a backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
+    /// The database is not SQLite's.
+    #[error(
+        "--database-url (DATABASE_URL): only SQLite databases are copied; PostgreSQL has pg_dump and pg_basebackup"
+    )]
+    NotSqlite,
     /// The copy is not sound: the fault is the disk's, or in the database itself.
     #[error("the copy is damaged, and so may the database be: {0}")]
     Damaged(String),
@@ -36,7 +41,10 @@ pub enum BackupError {
 /// # Errors
 /// See [`BackupError`]; the file is of no use then.
 pub async fn make(database: &Database, by: &Actor, file: &Path) -> Result<Backup, BackupError> {
-    let copy = store::copy(database.pool(), file).await?;
+    if !store::is_possible(database) {
+        return Err(BackupError::NotSqlite);
+    }
+    let copy = store::copy(database, file).await?;
     let (faults, users, keys) = store::check(copy).await?;
     if !faults.is_empty() {
         return Err(BackupError::Damaged(faults.join("; ")));

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -35,10 +36,10 @@ const READINESS_PATH: &str = "/readyz";
 const METRICS_PATH: &str = "/metrics";
 
 /// What the handlers share.
-#[derive(Clone)]
 struct Service {
     database: Database,
     terms: Terms,
+    tokens: EdgeTokens,
     readiness: Readiness,
 }
 
@@ -52,35 +53,42 @@ pub(crate) fn router(database: Database, terms: Terms, tokens: EdgeTokens, readi
         terms,
     };
     Router::new()
-        .route(VERIFY_PATH, post(verify))
-        .route(SYNC_PATH, post(sync))
-        .route_layer(from_fn_with_state(Arc::new(tokens), require_token))
+        .route(VERIFY_PATH, post(verify).fallback(wrong_method))
+        .route(SYNC_PATH, post(sync).fallback(wrong_method))
         .route(HEALTH_PATH, get(healthz))
         .route(READINESS_PATH, get(readyz))
         .route(METRICS_PATH, get(show_metrics))
         .layer(from_fn(complete_errors))
         .layer(from_fn_with_state(log, log_requests))
-        .with_state(Service { database, terms, readiness })
+        .with_state(Arc::new(Service { database, terms, tokens, readiness }))
 }
 
-/// Lets a request in that carries an edge token (RFC 6750, section 2.1), before its body is read.
-async fn require_token(State(tokens): State<Arc<EdgeTokens>>, request: Request, next: Next) -> Response {
-    let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-    if sent.is_some_and(|token| tokens.accept(token)) {
-        return next.run(request).await;
+/// Whoever sent the request is an edge: it carries an edge token (RFC 6750, section 2.1). It stands before what reads
+/// the body.
+struct Edge;
+
+impl FromRequestParts<Arc<Service>> for Edge {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Response> {
+        let sent = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let error = match sent {
+            Some(token) if service.tokens.accept(token) => return Ok(Edge),
+            Some(_) => ApiError::authentication_failed("The edge token is wrong."),
+            None => ApiError::not_authenticated(),
+        };
+        let mut response = error.into_response();
+        let challenge = HeaderValue::from_static(r#"Bearer realm="edge""#);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        Err(response)
     }
-    let mut response = match sent {
-        None => ApiError::not_authenticated(),
-        Some(_) => ApiError::authentication_failed("The edge token is wrong."),
-    }
-    .into_response();
-    response
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="edge""#));
-    response
 }
 
-async fn verify(State(service): State<Service>, body: Bytes) -> Result<Json<VerifyResponse>, ApiError> {
+async fn verify(
+    _: Edge,
+    State(service): State<Arc<Service>>,
+    body: Bytes,
+) -> Result<Json<VerifyResponse>, ApiError> {
     let request: VerifyRequest = parse(&body)?;
     check_id("edge", &request.edge)?;
     if request.digests.len() > MAX_DIGESTS_PER_VERIFY {
@@ -92,7 +100,11 @@ async fn verify(State(service): State<Service>, body: Bytes) -> Result<Json<Veri
     Ok(Json(answer))
 }
 
-async fn sync(State(service): State<Service>, body: Bytes) -> Result<Json<SyncResponse>, ApiError> {
+async fn sync(
+    _: Edge,
+    State(service): State<Arc<Service>>,
+    body: Bytes,
+) -> Result<Json<SyncResponse>, ApiError> {
     let request: SyncRequest = parse(&body)?;
     check_id("edge", &request.edge)?;
     if let Some(log) = &request.log {
@@ -105,6 +117,11 @@ async fn sync(State(service): State<Service>, body: Bytes) -> Result<Json<SyncRe
     let answer = leases::sync::answer(&service.database.ledger(), service.terms, &request).await?;
     METRICS.synced(&answer.news);
     Ok(Json(answer))
+}
+
+/// That there is something here, edges alone are told.
+async fn wrong_method(_: Edge) -> StatusCode {
+    StatusCode::METHOD_NOT_ALLOWED
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
@@ -125,12 +142,12 @@ async fn healthz() -> Json<Value> {
 }
 
 /// Whether the process can do its work.
-async fn readyz(State(service): State<Service>) -> Report {
+async fn readyz(State(service): State<Arc<Service>>) -> Report {
     service.readiness.report().await
 }
 
 /// Metrics for Prometheus. Where the database fails, those that it would tell are left out.
-async fn show_metrics(State(service): State<Service>) -> Response {
+async fn show_metrics(State(service): State<Arc<Service>>) -> Response {
     let state = state::read(service.database.pool()).await.inspect_err(|error| {
         METRICS.database_failed();
         tracing::warn!(%error, "metrics of the database are left out");

@@ -41,6 +41,6 @@ pub fn shown(edge: &str) -> String {
 /// # Errors
 /// The database failed.
 pub async fn list(database: &Database) -> sqlx::Result<Edges> {
-    let revision = revision::current(database.pool()).await?;
+    let revision = revision::current(database.pool()).await?.revision;
     Ok(Edges { revision, edges: leases::edges(database.pool()).await? })
 }

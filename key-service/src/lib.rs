@@ -7,7 +7,8 @@
 //! - [`transfer`] imports and exports keys, [`backup`] copies the database, [`scan`] finds keys where they should not
 //!   be;
 //! - `store` holds all SQL;
-//! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both;
+//! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both on their
+//!   `connections`;
 //! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
 //! - [`cli`] is the command line.
 
@@ -17,6 +18,7 @@ pub mod audit;
 pub mod backup;
 pub mod cli;
 pub mod clock;
+mod connections;
 pub mod edge_api;
 pub mod edge_tokens;
 pub mod edges;

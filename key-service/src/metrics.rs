@@ -23,6 +23,9 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0];
 
+/// The upper bounds of the histogram of how many questions are asked together.
+const QUESTIONS: [f64; 8] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0];
+
 /// This process's.
 pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
@@ -40,6 +43,14 @@ pub(crate) struct Metrics {
     sign_ins: Family<Outcome, Counter>,
     database_errors: Counter,
     webhook_attempts: Family<Outcome, Counter>,
+    group_questions: Family<Topic, Histogram, fn() -> Histogram>,
+    group_seconds: Family<Topic, Histogram, fn() -> Histogram>,
+}
+
+/// What is asked of the database in groups.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Topic {
+    topic: &'static str,
 }
 
 /// Where a request went.
@@ -102,6 +113,8 @@ impl Metrics {
             sign_ins: outcomes(&["succeeded", "refused", "throttled"]),
             database_errors: Counter::default(),
             webhook_attempts: outcomes(&["delivered", "failed", "given_up"]),
+            group_questions: Family::new_with_constructor(questions),
+            group_seconds: Family::new_with_constructor(seconds),
         };
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let of_process = &mut metrics.registry;
@@ -130,6 +143,10 @@ impl Metrics {
         of_service.register("database_errors", "Failures of the database", metrics.database_errors.clone());
         let help = "Attempts to deliver to the webhook";
         of_service.register("webhook_attempts", help, metrics.webhook_attempts.clone());
+        let help = "Edges' questions that were put to the database together";
+        of_service.register("group_questions", help, metrics.group_questions.clone());
+        let (name, help) = ("group_duration", "Time in which the database answered them");
+        of_service.register_with_unit(name, help, Unit::Seconds, metrics.group_seconds.clone());
         metrics
     }
 
@@ -203,6 +220,13 @@ impl Metrics {
         self.database_errors.inc();
     }
 
+    /// Questions of edges were put to the database together, and answered or not.
+    pub(crate) fn asked_in_group(&self, topic: &'static str, questions: usize, took: Duration) {
+        // Far fewer than what a float counts exactly.
+        self.group_questions.get_or_create(&Topic { topic }).observe(questions as f64);
+        self.group_seconds.get_or_create(&Topic { topic }).observe(took.as_secs_f64());
+    }
+
     /// A delivery to the webhook was tried.
     pub(crate) fn webhook_attempt(&self, attempt: WebhookAttempt) {
         let outcome = match attempt {
@@ -225,6 +249,10 @@ impl Drop for Holding<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn questions() -> Histogram {
+    Histogram::new(QUESTIONS)
 }
 
 fn seconds() -> Histogram {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ops::Deref;
 
+use xtask::postgres::Databases;
 use xtask::stack::{Options, Stack};
 
 use crate::driver::{Browser, Viewport};
@@ -28,9 +29,10 @@ impl Deref for Site {
 }
 
 impl Site {
-    /// A site without users.
+    /// A site without users, on PostgreSQL if the environment names a server.
     pub(crate) fn start(viewport: Viewport) -> Self {
-        let options = Options { seeded: false, ..Options::default() };
+        let server = Databases::of_the_tests();
+        let options = Options { seeded: false, server, ..Options::default() };
         let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
         Site { browser: Browser::start(viewport), stack, looks: Cell::new(0) }
     }

@@ -15,6 +15,7 @@ mod keys;
 mod load;
 mod lookups;
 mod outage;
+mod replicas;
 mod requests;
 mod revocation;
 

@@ -3,9 +3,11 @@
 pub mod build;
 pub mod demo;
 pub mod echo;
+pub mod fleet;
 mod interrupt;
 pub mod paths;
 pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod render;
 mod spawn;
@@ -13,3 +15,4 @@ pub mod stack;
 pub mod test;
 pub mod tools;
 pub mod trim;
+mod user;

@@ -1,11 +1,12 @@
 //! The command line of `cargo xtask`.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use xtask::{build, demo, echo, test};
+use xtask::{build, demo, echo, fleet, test};
 
 /// Builds, runs and tests edge-key-auth.
 #[derive(Parser)]
@@ -35,7 +36,8 @@ enum Command {
         port_offset: u16,
     },
     /// Build, then run every test, with all that can be found or installed of what they need: Envoy, Chromium,
-    /// axe-core, Schemathesis. Tests whose tools are missing are skipped, unless you choose them yourself.
+    /// axe-core, Schemathesis, PostgreSQL. POSTGRES_URL=postgres://user@host:port/postgres names a server to use instead
+    /// of a temporary one. Tests whose tools are missing are skipped, unless you choose them yourself.
     Test {
         #[command(flatten)]
         envoy: EnvoyFlag,
@@ -45,6 +47,13 @@ enum Command {
         /// Passed on to the test programs, such as a test's name or `--nocapture`.
         #[arg(last = true)]
         test_args: Vec<String>,
+    },
+    /// Measure what a key service holds, with simulated edges that have real connections; `--help` tells how.
+    #[command(disable_help_flag = true)]
+    Fleet {
+        /// Passed on to the fleet.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Run the echo upstream alone: it answers every request with what it received, as JSON.
     Echo {
@@ -82,6 +91,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test { envoy, cargo_args, test_args } => {
             test::run(envoy.envoy.as_deref(), &cargo_args, &test_args)
         }
+        Command::Fleet { arguments } => fleet::run(&arguments),
         Command::Echo { listen } => echo::run(listen),
     }
 }

@@ -20,6 +20,13 @@ pub const AXE_VARIABLE: &str = "AXE_CORE";
 /// Names, in the environment of the tests, a Python that has Schemathesis.
 pub const SCHEMATHESIS_VARIABLE: &str = "SCHEMATHESIS_PYTHON";
 
+/// Names the folder of PostgreSQL's programs, for whom the one that is found will not do.
+pub const POSTGRESQL_VARIABLE: &str = "POSTGRESQL_BIN";
+
+/// Names, in the environment of the tests, a PostgreSQL server that databases can be made on: the URL of its maintenance
+/// database, with a role that may make others. Where it is not set, tests run on SQLite.
+pub const POSTGRES_URL_VARIABLE: &str = "POSTGRES_URL";
+
 /// Names, in the environment of the tests, the Wasm module that they load.
 pub const WASM_VARIABLE: &str = "EDGE_KEY_AUTH_WASM";
 

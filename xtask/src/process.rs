@@ -1,5 +1,7 @@
 //! Child processes: steps that run to their end, and servers that are started, paused and stopped.
 
+mod probe;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -12,8 +14,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+pub use self::probe::Probe;
 use crate::interrupt;
 use crate::spawn::spawn;
+use crate::user::User;
 
 /// How long a server may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -27,13 +31,25 @@ const POLL: Duration = Duration::from_millis(20);
 /// How many lines of a log an error shows.
 const TAIL_LINES: usize = 20;
 
-/// Runs a program to its end, its output going where ours goes.
+/// Runs a program to its end, its output going where ours goes. Where signals are caught, one that asks us to end is
+/// passed on.
 ///
 /// # Errors
 /// It cannot be started, or it ends with a status other than 0.
 pub fn step(what: &str, command: Command) -> Result<()> {
     println!("==> {what}");
-    let status = spawn(command, Signal::TERM)?.wait()?;
+    let mut child = spawn(command, Signal::TERM)?;
+    let mut told_to_end = false;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if interrupt::requested() && !told_to_end {
+            kill_process(pid(&child), Signal::TERM)?;
+            told_to_end = true;
+        }
+        thread::sleep(POLL);
+    };
     if !status.success() {
         bail!("{what} failed ({status})");
     }
@@ -48,20 +64,22 @@ pub struct Process {
     args: Vec<OsString>,
     env: Vec<(String, String)>,
     log: PathBuf,
-    ready_url: String,
+    probe: Probe,
+    stop_signal: Signal,
+    user: Option<User>,
     child: Mutex<Option<Child>>,
 }
 
 impl Process {
-    /// A server that is not running yet. It answers once a GET of `ready_url` gets status 200; what it prints
-    /// is appended to `log`.
+    /// A server that is not running yet. It answers once `probe` says so, a URL that is to be had with status 200 or
+    /// a program; what it prints is appended to `log`.
     pub fn new(
         name: &str,
         program: &Path,
         args: impl IntoIterator<Item = impl Into<OsString>>,
         env: &[(String, String)],
         log: PathBuf,
-        ready_url: String,
+        probe: impl Into<Probe>,
     ) -> Self {
         Process {
             name: name.to_owned(),
@@ -69,9 +87,23 @@ impl Process {
             args: args.into_iter().map(Into::into).collect(),
             env: env.to_vec(),
             log,
-            ready_url,
+            probe: probe.into(),
+            stop_signal: Signal::TERM,
+            user: None,
             child: Mutex::new(None),
         }
+    }
+
+    /// The same, asked to end by this signal instead of SIGTERM.
+    pub(crate) fn stopped_by(mut self, signal: Signal) -> Self {
+        self.stop_signal = signal;
+        self
+    }
+
+    /// The same, run as another user of the system.
+    pub(crate) fn run_as(mut self, user: Option<User>) -> Self {
+        self.user = user;
+        self
     }
 
     /// What messages call it.
@@ -88,7 +120,7 @@ impl Process {
     pub fn start(&self) -> Result<()> {
         self.spawn()?;
         let began = Instant::now();
-        while !answers(&self.ready_url) {
+        while !self.probe.answers() {
             if interrupt::requested() {
                 bail!("interrupted");
             }
@@ -97,9 +129,9 @@ impl Process {
             }
             if began.elapsed() > START_LIMIT {
                 bail!(
-                    "{} does not answer at {} after {} s. {}",
+                    "{} does not answer {} after {} s. {}",
                     self.name,
-                    self.ready_url,
+                    self.probe,
                     START_LIMIT.as_secs(),
                     self.log_tail()
                 );
@@ -127,22 +159,30 @@ impl Process {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A group of its own: Ctrl-C on the terminal reaches us alone, and we stop the servers in order.
         command.process_group(0);
+        if let Some(user) = &self.user {
+            user.apply(&mut command);
+        }
         *slot = Some(spawn(command, Signal::KILL)?);
         Ok(())
     }
 
-    /// Asks it to end (SIGTERM), waits 10 s for that, then kills it. Does nothing if it is not running.
+    /// Asks it to end (SIGTERM, mostly), waits 10 s for that, then kills it. Does nothing if it is not running.
     ///
     /// # Errors
     /// The system refuses.
     pub fn stop(&self) -> Result<()> {
+        self.stop_with(self.stop_signal)
+    }
+
+    /// As [`stop`](Self::stop), asked by another signal.
+    pub(crate) fn stop_with(&self, signal: Signal) -> Result<()> {
         let mut slot = self.child();
         let Some(mut child) = slot.take() else { return Ok(()) };
         if child.try_wait()?.is_some() {
             return Ok(());
         }
-        kill_process(pid(&child), Signal::TERM)?;
-        // A paused process sees the SIGTERM only once it continues.
+        kill_process(pid(&child), signal)?;
+        // A paused process sees the signal only once it continues.
         kill_process(pid(&child), Signal::CONT)?;
         let began = Instant::now();
         while child.try_wait()?.is_none() {
@@ -248,13 +288,6 @@ pub(crate) fn last_lines(text: &str) -> String {
 
 fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
-}
-
-/// Whether a GET of `url` gets status 200.
-fn answers(url: &str) -> bool {
-    let agent =
-        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(1))).build().new_agent();
-    agent.get(url).call().is_ok_and(|response| response.status() == 200)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Makes a stack's Envoy configuration out of `envoy/envoy.yaml`, the file that people copy.
+//! Makes a stack's Envoy configurations out of the files in `envoy/`, which people copy.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -37,12 +37,59 @@ pub struct Setup<'a> {
     pub upstream: SocketAddr,
 }
 
+/// What takes the place of the addresses of `envoy/replicas.yaml`.
+#[derive(Clone, Debug)]
+pub struct Balancing {
+    /// Envoy's admin address.
+    pub admin: SocketAddr,
+    /// The one address of all public listeners.
+    pub public: SocketAddr,
+    /// The one address of all edge listeners.
+    pub edge: SocketAddr,
+    /// Each replica's public and edge listener.
+    pub replicas: [(SocketAddr, SocketAddr); REPLICAS],
+}
+
+/// How many replicas `envoy/replicas.yaml` has.
+pub const REPLICAS: usize = 3;
+
 /// The text of `envoy/envoy.yaml`.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn template() -> Result<String> {
-    let path = paths::workspace().join("envoy/envoy.yaml");
+    read("envoy.yaml")
+}
+
+/// The text of `envoy/replicas.yaml` with these addresses in it.
+///
+/// # Errors
+/// The file cannot be read, or does not have each address exactly once.
+pub fn balancer(balancing: &Balancing) -> Result<String> {
+    let mut rendered = read("replicas.yaml")?;
+    let place = |host: &str, port| format!("address: {host}, port_value: {port}");
+    let here = |at: SocketAddr| place(&at.ip().to_string(), at.port());
+    let health = |port, n| format!("health_check_config: {{ port_value: {port} }} # of key-service-{n}");
+    let mut places = vec![
+        (place("0.0.0.0", 9901), here(balancing.admin)),
+        (place("0.0.0.0", 8080), here(balancing.public)),
+        (place("0.0.0.0", 8081), here(balancing.edge)),
+    ];
+    for (n, (public, edge)) in (1..).zip(balancing.replicas) {
+        let host = format!("key-service-{n}");
+        places.push((place(&host, 8080), here(public)));
+        places.push((place(&host, 8081), here(edge)));
+        places.push((health(8081, n), health(edge.port(), n)));
+    }
+    for (text, replacement) in places {
+        require_once(&rendered, "replicas.yaml", "an address", &text)?;
+        rendered = rendered.replace(&text, &replacement);
+    }
+    Ok(rendered)
+}
+
+fn read(name: &str) -> Result<String> {
+    let path = paths::workspace().join("envoy").join(name);
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
@@ -63,11 +110,11 @@ pub fn render(template: &str, setup: Setup<'_>, patch: &Value) -> Result<String>
     ];
     let mut rendered = template.to_owned();
     for ((what, text), replacement) in PLACES.into_iter().zip(replacements) {
-        require_once(template, what, text)?;
+        require_once(template, "envoy.yaml", what, text)?;
         rendered = rendered.replace(text, &replacement);
     }
     if patch.as_object().is_none_or(|changes| !changes.is_empty()) {
-        require_once(template, "the filter's settings", SETTINGS)?;
+        require_once(template, "envoy.yaml", "the filter's settings", SETTINGS)?;
         let mut settings = serde_json::from_str(SETTINGS)?;
         merge(&mut settings, patch);
         rendered = rendered.replace(SETTINGS, &settings.to_string());
@@ -75,10 +122,10 @@ pub fn render(template: &str, setup: Setup<'_>, patch: &Value) -> Result<String>
     Ok(rendered)
 }
 
-fn require_once(template: &str, what: &str, text: &str) -> Result<()> {
+fn require_once(template: &str, file: &str, what: &str, text: &str) -> Result<()> {
     match template.matches(text).count() {
         1 => Ok(()),
-        found => bail!("envoy/envoy.yaml has {what}, written `{}`, {found} times, not once", text.trim()),
+        found => bail!("envoy/{file} has {what}, written `{}`, {found} times, not once", text.trim()),
     }
 }
 

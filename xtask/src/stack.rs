@@ -16,6 +16,7 @@ pub use self::key_service::KeyService;
 use crate::echo::Echo;
 use crate::paths;
 use crate::ports::Addresses;
+use crate::postgres::{Databases, TemporaryDatabase};
 use crate::process::Process;
 
 /// What a stack is made of.
@@ -29,6 +30,10 @@ pub struct Options {
     pub filter: Value,
     /// The Wasm module; `None` for the one that is built to be deployed.
     pub wasm: Option<PathBuf>,
+    /// The PostgreSQL server on which the key service gets a database, dropped with the stack; `None` for a SQLite file.
+    pub server: Option<Databases>,
+    /// Whether there are several key services behind one address, as in `envoy/replicas.yaml`; it takes a `server`.
+    pub replicated: bool,
     /// Whether the demo's user and keys are made; without them nobody has an account.
     pub seeded: bool,
     /// Added to the environment of the key service, and of its commands.
@@ -45,6 +50,8 @@ impl Default for Options {
             workers: 2,
             filter: json!({}),
             wasm: None,
+            server: None,
+            replicated: false,
             seeded: true,
             key_service_env: Vec::new(),
             envoy_env: Vec::new(),
@@ -58,6 +65,7 @@ pub struct Stack {
     // Dropped in this order: clients of the others first.
     envoys: Vec<Envoy>,
     key_service: KeyService,
+    _database: Option<TemporaryDatabase>,
     echo: Echo,
     folder: Option<TempDir>,
 }
@@ -82,7 +90,7 @@ impl Stack {
     }
 
     /// Starts a stack: its database, logs and rendered configurations are in `folder`, which exists. Where the
-    /// folder has a database already, its accounts and keys are kept.
+    /// folder has a SQLite file already, its accounts and keys are kept.
     ///
     /// # Errors
     /// A port is taken, something has not been built, or a part does not start; then with the end of its log.
@@ -90,12 +98,19 @@ impl Stack {
         addresses.require_free()?;
         let token = random_token()?;
         let echo = Echo::start(addresses.echo)?;
-        let key_service = KeyService::new(folder, addresses, &token, &options.key_service_env)?;
+        let database = options.server.as_ref().map(|server| server.temporary(None)).transpose()?;
+        let url = match &database {
+            Some(database) => database.url(),
+            None => format!("sqlite:{}", folder.join("key-service.db").display()),
+        };
+        let balancer = options.replicated.then_some(envoy);
+        let extra = &options.key_service_env;
+        let key_service = KeyService::new(folder, addresses, &token, &url, extra, balancer)?;
         if options.seeded {
             key_service.seed()?;
         }
-        key_service.process().start()?;
-        let mut stack = Stack { envoys: Vec::new(), key_service, echo, folder: None };
+        key_service.start()?;
+        let mut stack = Stack { envoys: Vec::new(), key_service, _database: database, echo, folder: None };
         for (index, at) in addresses.envoys.iter().enumerate() {
             let name = if index == 0 { "envoy".to_owned() } else { format!("envoy-{}", index + 1) };
             stack.envoys.push(Envoy::new(&name, envoy, folder, *at, addresses, &token, options)?);
@@ -141,7 +156,7 @@ impl Stack {
 
     fn processes(&self) -> impl Iterator<Item = &Process> {
         let envoys = self.envoys.iter().map(Envoy::process);
-        envoys.chain([self.key_service.process()])
+        envoys.chain(self.key_service.processes())
     }
 }
 

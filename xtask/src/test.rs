@@ -1,28 +1,84 @@
 //! `cargo xtask test`: every test, with all that the integration tests need.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::paths::{
-    AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, ENVOY_VARIABLE, SCHEMATHESIS_VARIABLE,
+    AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, ENVOY_VARIABLE, POSTGRES_URL_VARIABLE,
+    POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE,
 };
+use crate::postgres::{FORGETFUL, Postgres};
 use crate::process::step;
-use crate::tools::{axe, chromium, envoy, schemathesis};
-use crate::{build, paths};
+use crate::tools::{axe, chromium, envoy, postgresql, schemathesis};
+use crate::{build, interrupt, paths};
 
-/// The test targets that need more than the workspace builds, and the variables that must name it to them.
-/// Their tests are marked `#[ignore]`, so that a plain `cargo test` needs nothing.
-const NEEDS: [(&str, &[&str]); 4] = [
-    ("envoy", &[ENVOY_VARIABLE]),
-    ("stack", &[ENVOY_VARIABLE]),
-    ("browser", &[ENVOY_VARIABLE, CHROMIUM_VARIABLE, CHROMEDRIVER_VARIABLE, AXE_VARIABLE]),
-    ("openapi", &[SCHEMATHESIS_VARIABLE]),
+/// A run of a test target that needs more than the workspace builds.
+struct Run {
+    name: &'static str,
+    target: &'static str,
+    /// The variables that must name to the tests what they need. Of all those there are, a run sees these alone.
+    needs: &'static [&'static str],
+    /// Which of the target's tests. Those that always need something are marked `#[ignore]`, so that a plain `cargo
+    /// test` needs nothing.
+    flags: &'static [&'static str],
+}
+
+const RUNS: [Run; 10] = [
+    Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
+    Run { name: "stack", target: "stack", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
+    Run {
+        name: "envoy",
+        target: "envoy",
+        needs: &[ENVOY_VARIABLE],
+        flags: &["--ignored", "--skip", "replicas::"],
+    },
+    Run {
+        name: "envoy, with PostgreSQL",
+        target: "envoy",
+        needs: &[ENVOY_VARIABLE, POSTGRESQL_VARIABLE],
+        flags: &["--ignored", "replicas::"],
+    },
+    Run {
+        name: "browser",
+        target: "browser",
+        needs: &[ENVOY_VARIABLE, CHROMIUM_VARIABLE, CHROMEDRIVER_VARIABLE, AXE_VARIABLE],
+        flags: &["--ignored"],
+    },
+    Run { name: "openapi", target: "openapi", needs: &[SCHEMATHESIS_VARIABLE], flags: &["--ignored"] },
+    Run { name: "postgres", target: "postgres", needs: &[POSTGRESQL_VARIABLE], flags: &["--ignored"] },
+    Run {
+        name: "service, on PostgreSQL servers of its own",
+        target: "service",
+        needs: &[POSTGRESQL_VARIABLE],
+        flags: &["--ignored", "postgresql::"],
+    },
+    Run {
+        name: "service, on PostgreSQL",
+        target: "service",
+        needs: &[POSTGRES_URL_VARIABLE],
+        flags: &["--skip", "sqlite::"],
+    },
+    Run {
+        name: "browser, on PostgreSQL",
+        target: "browser",
+        needs: &[
+            POSTGRES_URL_VARIABLE,
+            ENVOY_VARIABLE,
+            CHROMIUM_VARIABLE,
+            CHROMEDRIVER_VARIABLE,
+            AXE_VARIABLE,
+        ],
+        // How a page looks is no matter of the database.
+        flags: &["--ignored", "wide_screen"],
+    },
 ];
 
-/// Each tool by its variable: where it is, or why it cannot be had.
-type Tools = [(&'static str, Result<PathBuf>)];
+/// What tests may need, each by its variable: what that is set to, or why it cannot be had.
+type Tools = [(&'static str, Result<OsString>)];
 
 /// Builds what the tests run, then runs all tests of the workspace: first those that need nothing, then those
 /// whose tools can be had. Arguments for cargo choose tests themselves; then exactly these are run.
@@ -30,48 +86,56 @@ type Tools = [(&'static str, Result<PathBuf>)];
 /// # Errors
 /// A build or a test fails; or, where the variable `CI` is set, tests would be skipped.
 pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]) -> Result<()> {
+    interrupt::catch()?; // so that a server started below is stopped, and its files are removed
     build::all()?;
     build::panicking_wasm()?;
-    let tools = [
-        (ENVOY_VARIABLE, envoy::find(asked_for)),
-        (CHROMIUM_VARIABLE, chromium::find_browser()),
-        (CHROMEDRIVER_VARIABLE, chromium::find_driver()),
-        (AXE_VARIABLE, axe::find()),
-        (SCHEMATHESIS_VARIABLE, schemathesis::find()),
+    let mut tools = vec![
+        (ENVOY_VARIABLE, envoy::find(asked_for).map(OsString::from)),
+        (CHROMIUM_VARIABLE, chromium::find_browser().map(OsString::from)),
+        (CHROMEDRIVER_VARIABLE, chromium::find_driver().map(OsString::from)),
+        (AXE_VARIABLE, axe::find().map(OsString::from)),
+        (SCHEMATHESIS_VARIABLE, schemathesis::find().map(OsString::from)),
+        (POSTGRESQL_VARIABLE, postgresql::find().map(OsString::from)),
     ];
     if let (Some(_), Err(error)) = (asked_for, &tools[0].1) {
         bail!("{error:#}");
     }
-    let cargo_test = |cargo_args: &[String], flags: &[&str]| {
-        let mut tests = build::cargo("test");
-        tests.arg("--workspace").env(paths::WASM_VARIABLE, paths::built_wasm());
-        for (variable, found) in &tools {
-            if let Ok(path) = found {
-                tests.env(variable, path);
-            }
-        }
-        tests.args(cargo_args);
-        // Whatever follows the first of cargo's arguments arrives here unread, a `--` too.
-        if !cargo_args.iter().any(|argument| argument == "--") {
-            tests.arg("--");
-        }
-        tests.args(flags).args(test_args);
-        tests
-    };
     if !cargo_args.is_empty() {
-        return step("running the tests asked for", cargo_test(cargo_args, &["--include-ignored"]));
+        let mut tests = cargo_test(cargo_args, &["--include-ignored"], test_args);
+        tests.envs(tools.iter().filter_map(|(variable, found)| Some((variable, found.as_ref().ok()?))));
+        return step("running the tests asked for", tests);
     }
 
+    // Lasts until all has run.
+    let mut _postgres = None;
+    let server = match env::var_os(POSTGRES_URL_VARIABLE) {
+        Some(url) => Ok(url),
+        None => Postgres::start(&FORGETFUL).map(|postgres| {
+            let url = postgres.url("postgres").into();
+            _postgres = Some(postgres);
+            url
+        }),
+    };
+    tools.push((POSTGRES_URL_VARIABLE, server));
     let (ready, skipped) = sort(&tools);
     if !skipped.is_empty() && env::var_os("CI").is_some_and(|ci| ci == "true") {
         bail!("CI=true, and these would be skipped:\n  {}", skipped.join("\n  "));
     }
-    let mut outcome = step("running the tests that need nothing", cargo_test(&[], &[]));
-    if outcome.is_ok() && !ready.is_empty() {
-        let targets: Vec<String> =
-            ready.iter().flat_map(|target| ["--test".to_owned(), (*target).to_owned()]).collect();
-        let what = format!("running the tests with tools: {}", ready.join(", "));
-        outcome = step(&what, cargo_test(&targets, &["--ignored"]));
+    let run = |what: &str, cargo_args: &[String], needs: &[&str], flags: &[&str]| {
+        let mut tests = cargo_test(cargo_args, flags, test_args);
+        for (variable, found) in &tools {
+            match found {
+                Ok(value) if needs.contains(variable) => tests.env(variable, value),
+                _ => tests.env_remove(variable),
+            };
+        }
+        step(what, tests)
+    };
+    let mut outcome = run("running the tests that need nothing", &[], &[], &[]);
+    for Run { name, target, needs, flags } in ready {
+        let what = format!("running the tests of: {name}");
+        let target = ["--test", target].map(str::to_owned);
+        outcome = outcome.and_then(|()| run(&what, &target, needs, flags));
     }
     for reason in &skipped {
         println!("==> SKIPPED {reason}");
@@ -79,19 +143,32 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
     outcome
 }
 
-/// The targets whose tools are all there; and of each of the others, what is missing and why.
-fn sort(tools: &Tools) -> (Vec<&'static str>, Vec<String>) {
+/// `cargo test`, with these arguments of cargo's, and these two lists for the test programs.
+fn cargo_test(cargo_args: &[String], flags: &[&str], test_args: &[String]) -> Command {
+    let mut tests = build::cargo("test");
+    tests.arg("--workspace").env(paths::WASM_VARIABLE, paths::built_wasm());
+    tests.args(cargo_args);
+    // Whatever follows the first of cargo's arguments arrives here unread, a `--` too.
+    if !cargo_args.iter().any(|argument| argument == "--") {
+        tests.arg("--");
+    }
+    tests.args(flags).args(test_args);
+    tests
+}
+
+/// The runs whose tools are all there; and of each of the others, what is missing and why.
+fn sort(tools: &Tools) -> (Vec<&'static Run>, Vec<String>) {
     let (mut ready, mut skipped) = (Vec::new(), Vec::new());
-    for (target, needs) in NEEDS {
+    for run in &RUNS {
         let missing: Vec<String> = tools
             .iter()
-            .filter(|(variable, _)| needs.contains(variable))
+            .filter(|(variable, _)| run.needs.contains(variable))
             .filter_map(|(variable, found)| Some(format!("{variable}: {:#}", found.as_ref().err()?)))
             .collect();
         if missing.is_empty() {
-            ready.push(target);
+            ready.push(run);
         } else {
-            skipped.push(format!("the tests of `{target}`: {}", missing.join("; ")));
+            skipped.push(format!("the tests of {}: {}", run.name, missing.join("; ")));
         }
     }
     (ready, skipped)
@@ -103,27 +180,31 @@ mod tests {
 
     use super::*;
 
-    /// All the tools, those of `missing` not to be had.
-    fn tools(missing: &[&str]) -> Vec<(&'static str, Result<PathBuf>)> {
-        let all = NEEDS.into_iter().flat_map(|(_, needs)| needs.iter().copied());
-        all.map(|tool| {
-            let lost = missing.contains(&tool);
-            (tool, if lost { Err(anyhow!("{tool} is lost")) } else { Ok(PathBuf::from("/tool")) })
-        })
-        .collect()
+    /// The names of the runs that are ready, and why the others are not, with all the tools there but those of `missing`.
+    fn sorted(missing: &[&str]) -> (Vec<&'static str>, Vec<String>) {
+        let all = RUNS.iter().flat_map(|run| run.needs.iter().copied());
+        let tools: Vec<_> = all
+            .map(|tool| {
+                let lost = missing.contains(&tool);
+                (tool, if lost { Err(anyhow!("{tool} is lost")) } else { Ok("/tool".into()) })
+            })
+            .collect();
+        let (ready, skipped) = sort(&tools);
+        (ready.iter().map(|run| run.name).collect(), skipped)
     }
 
     #[test]
-    fn a_missing_tool_skips_the_targets_that_need_it_and_no_other() {
-        assert_eq!(sort(&tools(&[])), (vec!["envoy", "stack", "browser", "openapi"], vec![]));
+    fn a_missing_tool_skips_the_runs_that_need_it_and_no_other() {
+        let names = RUNS.each_ref().map(|run| run.name);
+        assert_eq!(sorted(&[]), (names.to_vec(), vec![]));
 
-        let (ready, skipped) = sort(&tools(&[CHROMIUM_VARIABLE]));
-        assert_eq!(ready, ["envoy", "stack", "openapi"]);
-        assert_eq!(skipped, ["the tests of `browser`: CHROMIUM: CHROMIUM is lost"]);
+        let (ready, skipped) = sorted(&[SCHEMATHESIS_VARIABLE]);
+        assert_eq!(ready, names.iter().copied().filter(|name| *name != "openapi").collect::<Vec<_>>());
+        assert_eq!(skipped, ["the tests of openapi: SCHEMATHESIS_PYTHON: SCHEMATHESIS_PYTHON is lost"]);
 
-        let (ready, skipped) = sort(&tools(&[ENVOY_VARIABLE]));
-        assert_eq!(ready, ["openapi"]);
-        assert_eq!(skipped.len(), 3);
+        let (ready, skipped) = sorted(&[ENVOY_VARIABLE]);
+        assert!(ready.contains(&"service, on PostgreSQL") && !ready.contains(&"browser"), "{ready:?}");
+        assert_eq!((ready.len(), skipped.len()), (RUNS.len() - 4, 4));
         assert!(skipped.iter().all(|reason| reason.contains("ENVOY is lost")), "{skipped:?}");
     }
 }

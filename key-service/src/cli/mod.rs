@@ -40,7 +40,8 @@ mod user;
 #[derive(Debug, Parser)]
 #[command(name = "key-service", version)]
 struct Cli {
-    /// The database, as sqlite:path/to/file.db; serve, user add and import make the file if there is none
+    /// The database, as sqlite:path/to/file.db or postgres://user@host/database; serve, user add and import make the file
+    /// or the tables if there are none
     #[arg(
         long,
         env = "DATABASE_URL",

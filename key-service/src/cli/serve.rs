@@ -18,7 +18,7 @@ use crate::store::Database;
 use crate::webhooks::{Endpoint, SECRET_VARIABLE, URL_VARIABLE};
 
 /// What is logged unless `RUST_LOG` says otherwise. The session library warns of every expired cookie.
-const DEFAULT_LOG: &str = "info,tower_sessions=error,tower_sessions_core=error";
+const DEFAULT_LOG: &str = "info,sqlx::postgres::notice=warn,tower_sessions=error,tower_sessions_core=error";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Environment only:

@@ -20,7 +20,7 @@ pub mod sync;
 pub mod verify;
 
 /// A place in a history of changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// Names the history; a database that was newly made, or restored from a backup, has another.
     pub log: String,

@@ -1,10 +1,11 @@
-//! A copy of a SQLite database while others use it, made ready to be restored from.
+//! A copy of a SQLite database while others use it, made ready to be restored from. PostgreSQL has tools of its own.
 
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-use sqlx::{AnyPool, ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use super::{Database, Kind};
 use crate::leases::Terms;
 
 /// Takes out what belongs to the running service alone. The log id goes, so that whoever opens a copy begins a history
@@ -18,9 +19,14 @@ const STRIP: &str = "
     UPDATE revision_log SET log_id = '', boot_id = NULL, pruned_to = revision;
     VACUUM;";
 
+/// Whether this can copy the database.
+pub(crate) fn is_possible(database: &Database) -> bool {
+    matches!(database.kind, Kind::Sqlite)
+}
+
 /// Copies the state of one moment into an empty file. Nobody who uses the database waits for it.
-pub(crate) async fn copy(pool: &AnyPool, file: &Path) -> sqlx::Result<SqliteConnection> {
-    sqlx::query("VACUUM INTO $1").bind(file.display().to_string()).execute(pool).await?;
+pub(crate) async fn copy(database: &Database, file: &Path) -> sqlx::Result<SqliteConnection> {
+    sqlx::query("VACUUM INTO $1").bind(file.display().to_string()).execute(database.pool()).await?;
     // The file is to be whole without others beside it.
     let options = SqliteConnectOptions::new().filename(file).journal_mode(SqliteJournalMode::Delete);
     let mut copy = options.connect().await?;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::write::{BEGIN_WRITE, Turns};
-use super::{Database, MIGRATIONS, revision};
+use super::write::{Turns, begin_whole};
+use super::{Database, revision};
 
 /// What takes longer than this does not work: those who ask wait for a second, mostly.
 const AT_MOST: Duration = Duration::from_millis(800);
@@ -13,7 +13,9 @@ impl Database {
     /// Whether every migration that this program knows of is applied; `None` if the database does not answer.
     pub(crate) async fn is_migrated(&self) -> Option<bool> {
         match tokio::time::timeout(AT_MOST, self.migrations()).await {
-            Ok(Ok(applied)) => Some(MIGRATIONS.iter().all(|migration| applied.contains(&migration.version))),
+            Ok(Ok(applied)) => {
+                Some(self.kind.migrations().iter().all(|migration| applied.contains(&migration.version)))
+            }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the database does not answer");
                 None
@@ -58,7 +60,7 @@ impl Database {
     /// A commit that changes nothing and still has to reach the file: SQLite skips a row that is set to what it is,
     /// and a transaction that is rolled back never leaves memory.
     async fn write_nothing(&self) -> sqlx::Result<()> {
-        let mut transaction = self.record_pool.begin_with(BEGIN_WRITE).await?;
+        let mut transaction = begin_whole(&self.record_pool, self.kind.begin_record()).await?;
         let insert = "INSERT INTO sessions (id_digest, data, expires_at) VALUES ('writable', '', 0)";
         sqlx::query(insert).execute(&mut *transaction).await?;
         sqlx::query("DELETE FROM sessions WHERE id_digest = 'writable'").execute(&mut *transaction).await?;

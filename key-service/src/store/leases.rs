@@ -2,11 +2,9 @@
 //!
 //! All times are the database's, read inside the statement that compares or stores them.
 
-use std::collections::BTreeMap;
-
 use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, Row};
 
-use super::{NOW_MS, as_u64, rows_of};
+use super::{NOW_MS, ROWS_AT_ONCE, as_u64, rows_of};
 use crate::edges::{Edge, shown};
 use crate::leases::{Lease, Leases, Position, Registration};
 
@@ -16,22 +14,32 @@ const USE_INTERVAL_MS: i64 = 60 * 60 * 1000;
 /// How long a lease is kept after its end, in milliseconds.
 const KEPT_MS: i64 = 60 * 1000;
 
-/// How many rows one statement writes: SQLite takes 32,766 parameters, PostgreSQL 65,535.
-pub(super) const MAX_ROWS: usize = 1_000;
-
 /// Remembers edges: the highest revision of this log that each ever acknowledged, and when its lease ends; an end
-/// never moves backwards. An edge may stand among them more than once.
+/// never moves backwards. An edge may stand among them more than once. All of it belongs in one transaction.
 pub(super) async fn record(
     connection: &mut AnyConnection,
     registrations: &[Registration],
 ) -> sqlx::Result<()> {
+    let mut registrations: Vec<_> = registrations.iter().collect();
+    // Two processes that record the same edges lock their rows in the same order, and so never wait for each other.
+    registrations.sort_by(|one, other| one.edge.cmp(&other.edge));
+    // PostgreSQL does not take an edge twice in one statement.
+    for different in registrations.chunk_by(|one, next| one.edge != next.edge) {
+        for registrations in different.chunks(ROWS_AT_ONCE) {
+            record_at_once(connection, registrations).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn record_at_once(connection: &mut AnyConnection, registrations: &[&Registration]) -> sqlx::Result<()> {
     let upsert = format!(
         "WITH sync (edge, log_id, acknowledged, lasts_ms) AS (VALUES {})
         INSERT INTO edge_leases (edge, log_id, acknowledged, ends_at)
         SELECT s.edge, l.log_id,
-            MAX(CASE WHEN s.log_id = l.log_id AND s.acknowledged <= l.revision THEN s.acknowledged ELSE 0 END),
-            {NOW_MS} + MAX(s.lasts_ms)
-        FROM sync s CROSS JOIN revision_log l GROUP BY s.edge, l.log_id
+            CASE WHEN s.log_id = l.log_id AND s.acknowledged <= l.revision THEN s.acknowledged ELSE 0 END,
+            {NOW_MS} + s.lasts_ms
+        FROM sync s CROSS JOIN revision_log l WHERE TRUE
         ON CONFLICT (edge) DO UPDATE SET
             acknowledged = CASE
                 WHEN edge_leases.log_id = excluded.log_id AND edge_leases.acknowledged > excluded.acknowledged
@@ -42,7 +50,7 @@ pub(super) async fn record(
         rows_of(4, registrations.len())
     );
     // Safe: the text depends on the number of edges alone.
-    let mut query = sqlx::query(AssertSqlSafe(upsert)).persistent(false);
+    let mut query = sqlx::query(AssertSqlSafe(upsert));
     for registration in registrations {
         // No log has the empty name, and no revision is beyond what the column holds.
         let (log, revision) = registration
@@ -59,12 +67,8 @@ pub(super) async fn record(
 
 /// Writes down when keys were last used, by key id, in milliseconds since 1970-01-01 UTC: never backwards, never in
 /// the future, and hourly at most.
-pub(super) async fn write_uses(
-    connection: &mut AnyConnection,
-    used: &BTreeMap<String, i64>,
-) -> sqlx::Result<()> {
-    let used: Vec<_> = used.iter().collect();
-    for used in used.chunks(MAX_ROWS) {
+pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, i64)]) -> sqlx::Result<()> {
+    for used in used.chunks(ROWS_AT_ONCE) {
         let update = format!(
             "WITH used (key_id, used_at) AS (VALUES {})
             UPDATE api_keys SET last_used_at = u.used_at
@@ -76,7 +80,7 @@ pub(super) async fn write_uses(
         // Safe: the text depends on the number of keys alone.
         let mut query = sqlx::query(AssertSqlSafe(update)).persistent(false);
         for (key_id, at) in used {
-            query = query.bind(key_id.as_str()).bind(**at);
+            query = query.bind(key_id.as_str()).bind(*at);
         }
         query.execute(&mut *connection).await?;
     }
@@ -145,18 +149,27 @@ pub(super) async fn remove_ended(connection: impl AnyExecutor<'_>) -> sqlx::Resu
     Ok(())
 }
 
-/// Notices that the machine was started anew since leases were last recorded, which need not have survived that: until
-/// the last of them would have ended, every change has to wait. Without a boot id, every start may be such a one.
-pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> sqlx::Result<()> {
+/// Leases may have been forgotten: until the last of them would have ended, every change has to wait.
+pub(super) async fn may_be_forgotten(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let update = format!(
-        "UPDATE revision_log SET boot_id = $1, forgotten_until =
+        "UPDATE revision_log SET forgotten_until =
             CASE WHEN forgotten_until > {NOW_MS} + longest_lease_ms
-                THEN forgotten_until ELSE {NOW_MS} + longest_lease_ms END
-        WHERE boot_id IS NULL OR boot_id <> $2"
+                THEN forgotten_until ELSE {NOW_MS} + longest_lease_ms END"
     );
-    // Safe: the text is always the same. A boot id is never empty.
-    let query = sqlx::query(AssertSqlSafe(update)).bind(boot_id).bind(boot_id.unwrap_or_default());
-    query.execute(connection).await?;
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(update)).execute(connection).await?;
+    Ok(())
+}
+
+/// Notices that the machine was started anew since leases were last recorded, which need not have survived that. Without
+/// a boot id, every start may be such a one.
+pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> sqlx::Result<()> {
+    let update = "UPDATE revision_log SET boot_id = $1 WHERE boot_id IS NULL OR boot_id <> $2";
+    // A boot id is never empty.
+    let query = sqlx::query(update).bind(boot_id).bind(boot_id.unwrap_or_default());
+    if query.execute(&mut *connection).await?.rows_affected() > 0 {
+        may_be_forgotten(connection).await?;
+    }
     Ok(())
 }
 

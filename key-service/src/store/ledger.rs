@@ -10,10 +10,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::write::Write;
-use super::{Database, digest, keys, leases, revision};
+use super::{Database, Kind, digest, keys, leases, postgres, revision};
 use crate::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
 use crate::metrics::METRICS;
-use crate::verdicts;
 
 /// The database as one sync, one question or one change uses it.
 #[derive(Debug)]
@@ -40,31 +39,32 @@ impl Ledger for DatabaseLedger {
         Ok(Change { database: self.database.clone(), write, position })
     }
 
-    async fn record(&self, registration: Registration) -> sqlx::Result<()> {
-        self.database.recorder.record(registration).await
+    async fn record(&self, mut registration: Registration) -> sqlx::Result<()> {
+        self.database.uses.add(std::mem::take(&mut registration.used));
+        self.database.lease_path.records.ask(registration).await
     }
 
     async fn history(&self, since: Option<&Position>) -> sqlx::Result<History> {
-        revision::history(self.database.pool(), since).await
+        Ok(Arc::unwrap_or_clone(self.database.lease_path.histories.ask(since.cloned()).await?))
     }
 
     async fn leases(&self, position: &Position) -> sqlx::Result<Leases> {
-        self.heard.lock().await.get_or_insert_with(|| self.database.recorder.acknowledgements());
+        self.heard.lock().await.get_or_insert_with(|| self.database.lease_path.heard.subscribe());
         leases::read(self.database.pool(), position).await
     }
 
     async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {
-        verdicts::read(self.database.pool(), digests).await
+        self.database.lease_path.verdicts.ask(digests.to_vec()).await
     }
 
     async fn news(&self, beyond: &Position, at_most: Duration) -> bool {
         let _holding = METRICS.holding();
-        self.database.news.beyond(beyond.revision, at_most, self.database.pool()).await
+        self.database.news.beyond(beyond, at_most).await
     }
 
     async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
         let mut heard = self.heard.lock().await;
-        let heard = heard.get_or_insert_with(|| self.database.recorder.acknowledgements());
+        let heard = heard.get_or_insert_with(|| self.database.lease_path.heard.subscribe());
         match tokio::time::timeout(at_most, heard.recv()).await {
             Ok(Ok(group)) => group.to_vec(),
             // Too much was heard to be kept: a reading tells it.
@@ -119,8 +119,11 @@ impl crate::leases::Change for Change {
 
     async fn commit(mut self, changed: &[KeyDigest]) -> sqlx::Result<Position> {
         revision::write_down(self.connection(), changed).await?;
+        if let Kind::Postgres { .. } = self.database.kind {
+            postgres::notify(self.connection()).await?;
+        }
         self.write.commit().await?;
-        self.database.news.tell(self.position.revision);
+        self.database.news.tell(&self.position);
         Ok(self.position)
     }
 

@@ -1,43 +1,50 @@
 //! The database: opening it, and all SQL, written once for every database through sqlx's `Any` driver.
 //!
 //! The SQL keeps to what SQLite and PostgreSQL both accept, and to BIGINT and TEXT columns, which `Any` reads
-//! alike from both.
+//! alike from both. What each has of its own is in `sqlite` and `postgres`.
 
+use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use protocol::{KeyDigest, ScopeSet};
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 pub(crate) mod audit;
 pub(crate) mod backup;
 mod filter;
+mod groups;
 mod health;
 pub(crate) mod keys;
 pub(crate) mod leases;
 mod ledger;
 pub(crate) mod links;
 pub(crate) mod management_tokens;
-mod news;
-mod recorder;
+pub(crate) mod news;
+mod postgres;
 pub(crate) mod revision;
 pub(crate) mod sessions;
+mod sqlite;
 pub(crate) mod state;
 pub(crate) mod transfer;
 pub(crate) mod upkeep;
 pub(crate) mod users;
+pub(crate) mod uses;
 pub(crate) mod verdicts;
 pub(crate) mod webhooks;
 mod write;
 
+use groups::Groups;
+use groups::histories::Histories;
+use groups::records::{Heard, Records};
+use groups::verdicts::Verdicts;
 pub(crate) use ledger::{Change, DatabaseLedger};
 use news::News;
-use recorder::Recorder;
-use write::{BEGIN_WRITE, Turns, Write};
+use uses::Uses;
+use write::{Turns, Write};
 
 /// How many connections a process keeps for reading at most.
 const MAX_READERS: u32 = 8;
@@ -45,50 +52,152 @@ const MAX_READERS: u32 = 8;
 /// A request that cannot get a connection in this time fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// WAL lets readers go on while another process writes; FULL makes a commit survive a power cut. A writer waits
-/// for another one for `busy_timeout` milliseconds.
-const SQLITE_PRAGMAS: &str = "
-    PRAGMA busy_timeout = 5000;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA foreign_keys = ON;";
+/// A connection that has been free for longer than this may be dead, if there is a network between.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// For what a power cut may undo: commits that do not wait for the disk. The end of a process undoes nothing.
-const RECORDER_PRAGMAS: &str = "PRAGMA synchronous = NORMAL;";
+/// The database's clock, in milliseconds since 1970-01-01 UTC, read when the expression is evaluated: after the
+/// statement began, and maybe anew for each row. SQLite has the function, and the migrations give it to PostgreSQL.
+const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
 
-/// The database's clock, in milliseconds since 1970-01-01 UTC. It stands still within a statement that returns no rows,
-/// and is read after the statement has its lock.
-const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Names this run of the machine.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// The same, and then those that PostgreSQL alone has.
+static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let own = sqlx::migrate!("migrations/postgresql");
+    let migrations = MIGRATIONS.iter().chain(own.iter()).cloned().collect();
+    // The transaction around them has a lock already.
+    Migrator { migrations, locking: false, ..Migrator::DEFAULT }
+});
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+/// What database it is.
+#[derive(Clone)]
+enum Kind {
+    Sqlite,
+    Postgres { url: Arc<str> },
+}
 
-/// The accounts, the keys and the leases on disk.
+impl Kind {
+    fn migrations(&self) -> &'static Migrator {
+        match self {
+            Kind::Sqlite => &MIGRATIONS,
+            Kind::Postgres { .. } => &POSTGRES_MIGRATIONS,
+        }
+    }
+
+    /// What every connection is set up with.
+    fn set_up(&self) -> &'static str {
+        match self {
+            Kind::Sqlite => sqlite::SET_UP,
+            Kind::Postgres { .. } => postgres::SET_UP,
+        }
+    }
+
+    /// And what is set besides for what a crash may undo.
+    fn set_up_recorder(&self) -> &'static str {
+        match self {
+            Kind::Sqlite => sqlite::SET_UP_RECORDER,
+            Kind::Postgres { .. } => postgres::SET_UP_RECORDER,
+        }
+    }
+
+    /// Begins a transaction that reads and then writes.
+    fn begin_write(&self) -> &'static str {
+        match self {
+            Kind::Sqlite => sqlite::BEGIN_WRITE,
+            Kind::Postgres { .. } => postgres::BEGIN_WRITE,
+        }
+    }
+
+    /// Begins a transaction that only writes.
+    fn begin_record(&self) -> &'static str {
+        match self {
+            Kind::Sqlite => sqlite::BEGIN_WRITE,
+            Kind::Postgres { .. } => "BEGIN",
+        }
+    }
+
+    /// How long a change that another process made can go unnoticed. PostgreSQL tells of it as well.
+    fn polls_every(&self) -> Duration {
+        Duration::from_millis(match self {
+            Kind::Sqlite => 50,
+            Kind::Postgres { .. } => 250,
+        })
+    }
+
+    /// Notices what may have been lost since the database was last used.
+    async fn notice_loss(&self, connection: &mut AnyConnection) -> sqlx::Result<()> {
+        match self {
+            Kind::Sqlite => Ok(()),
+            Kind::Postgres { .. } => {
+                postgres::require_primary(connection).await?;
+                postgres::notice_loss(connection).await
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    /// Without the URL: a password may be in it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Kind::Sqlite => "Sqlite",
+            Kind::Postgres { .. } => "Postgres",
+        })
+    }
+}
+
+/// The accounts, the keys and the leases in a database.
 #[derive(Clone, Debug)]
 pub struct Database {
+    kind: Kind,
     read_pool: AnyPool,
     /// Of one connection, as the next: no write waits behind reads.
     write_pool: AnyPool,
     record_pool: AnyPool,
+    group_pool: AnyPool,
     turns: Turns,
-    recorder: Arc<Recorder>,
+    lease_path: Arc<LeasePath>,
+    uses: Arc<Uses>,
     news: Arc<News>,
+}
+
+/// What edges ask all the time.
+#[derive(Debug)]
+struct LeasePath {
+    records: Groups<Records>,
+    heard: Heard,
+    histories: Groups<Histories>,
+    verdicts: Groups<Verdicts>,
 }
 
 /// Why a database could not be opened. The texts name the setting's flag and variable.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL is of a database that this service does not know.
-    #[error("--database-url (DATABASE_URL): not a SQLite URL; write sqlite:path/to/file.db")]
+    #[error(
+        "--database-url (DATABASE_URL): neither a SQLite nor a PostgreSQL URL; write sqlite:path/to/file.db or \
+         postgres://user@host/database"
+    )]
     Url,
+    /// The URL is not what PostgreSQL URLs are.
+    #[error("--database-url (DATABASE_URL): not a PostgreSQL URL: {0}")]
+    PostgresUrl(String),
+    /// A file that the URL names cannot be read.
+    #[error("--database-url (DATABASE_URL): {parameter}: cannot read {path}: {source}")]
+    Unreadable {
+        /// The URL's parameter.
+        parameter: String,
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The URL names no file.
     #[error("--database-url (DATABASE_URL): a database in memory would forget its keys; name a file")]
     InMemory,
-    /// There is no file, and this command does not make one.
-    #[error("--database-url (DATABASE_URL): there is no database {}", .0.display())]
-    Missing(PathBuf),
+    /// There is no file, or no table, and this command does not make any.
+    #[error("--database-url (DATABASE_URL): there is no database {0}")]
+    Missing(String),
     /// The file is missing and cannot be made.
     #[error("--database-url (DATABASE_URL): cannot create {}: {source}", path.display())]
     Create {
@@ -97,71 +206,110 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is there and cannot be used.
-    #[error("--database-url (DATABASE_URL): cannot use {}: {source}", path.display())]
+    /// It is there and cannot be used, or does not answer.
+    #[error("--database-url (DATABASE_URL): cannot use {database}: {source}")]
     Use {
-        /// The database file.
-        path: PathBuf,
+        /// The file, or the server and its database.
+        database: String,
         /// What the database said.
         source: sqlx::Error,
     },
     /// The tables could not be brought up to date.
-    #[error("--database-url (DATABASE_URL): cannot migrate {}: {source}", path.display())]
+    #[error("--database-url (DATABASE_URL): cannot migrate {database}: {source}")]
     Migrate {
-        /// The database file.
-        path: PathBuf,
+        /// The file, or the server and its database.
+        database: String,
         /// What the migration said.
         source: sqlx::migrate::MigrateError,
     },
 }
 
 impl Database {
-    /// Opens the database of a `sqlite:` URL, makes the file if there is none, and brings its tables up to date.
+    /// Opens the database of a `sqlite:` or `postgres:` URL, and brings its tables up to date. A SQLite file is made if
+    /// there is none.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(url: &str) -> Result<Self, OpenError> {
-        let path = file_of(url)?;
-        create_private(&path).map_err(|source| OpenError::Create { path: path.clone(), source })?;
-        Self::open_file(url, path).await
+        if is_postgres(url) {
+            return Self::open_postgres(url).await;
+        }
+        let path = sqlite_file(url)?;
+        sqlite::create_private(&path).map_err(|source| OpenError::Create { path: path.clone(), source })?;
+        Self::connect(Kind::Sqlite, url, path.display().to_string()).await
     }
 
-    /// The same, but without a file there is no database.
+    /// The same, but nothing is made: without a file or a table there is no database.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub async fn open_existing(url: &str) -> Result<Self, OpenError> {
-        let path = file_of(url)?;
+        if is_postgres(url) {
+            let database = postgres::place_of(url)?;
+            return match postgres::is_empty(url).await {
+                Ok(false) => Self::open_postgres(url).await,
+                Ok(true) => Err(OpenError::Missing(format!("of the key service in {database}"))),
+                Err(source) => Err(OpenError::Use { database, source }),
+            };
+        }
+        let path = sqlite_file(url)?;
+        let database = path.display().to_string();
         match path.try_exists() {
-            Ok(true) => Self::open_file(url, path).await,
-            Ok(false) => Err(OpenError::Missing(path)),
-            Err(source) => Err(OpenError::Use { path, source: source.into() }),
+            Ok(true) => Self::connect(Kind::Sqlite, url, database).await,
+            Ok(false) => Err(OpenError::Missing(database)),
+            Err(source) => Err(OpenError::Use { database, source: source.into() }),
         }
     }
 
-    async fn open_file(url: &str, path: PathBuf) -> Result<Self, OpenError> {
+    async fn open_postgres(url: &str) -> Result<Self, OpenError> {
+        let database = postgres::place_of(url)?;
+        Self::connect(Kind::Postgres { url: url.into() }, url, database).await
+    }
+
+    async fn connect(kind: Kind, url: &str, database: String) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        let unusable = |source| OpenError::Use { path: path.clone(), source };
+        let unusable = |source| OpenError::Use { database: database.clone(), source };
         // On a connection of its own: a pool would try again and again, and then say only that time ran out.
         let mut connection = AnyConnection::connect(url).await.map_err(unusable)?;
-        set_up(&mut connection).await.map_err(unusable)?;
+        sqlx::raw_sql(kind.set_up()).execute(&mut connection).await.map_err(unusable)?;
+        if let Kind::Postgres { .. } = kind {
+            postgres::require_primary(&mut connection).await.map_err(unusable)?;
+        }
         // One transaction around all migrations: processes that start together take turns.
-        let mut transaction = connection.begin_with(BEGIN_WRITE).await.map_err(unusable)?;
-        MIGRATIONS
+        let mut transaction = connection.begin_with(kind.begin_write()).await.map_err(unusable)?;
+        kind.migrations()
             .run(&mut *transaction)
             .await
-            .map_err(|source| OpenError::Migrate { path: path.clone(), source })?;
+            .map_err(|source| OpenError::Migrate { database: database.clone(), source })?;
         revision::start_log(&mut *transaction).await.map_err(unusable)?;
-        leases::notice_boot(&mut transaction, boot_id().as_deref()).await.map_err(unusable)?;
+        if let Kind::Sqlite = kind {
+            leases::notice_boot(&mut transaction, sqlite::boot_id().as_deref()).await.map_err(unusable)?;
+        }
         transaction.commit().await.map_err(unusable)?;
+        kind.notice_loss(&mut connection).await.map_err(unusable)?;
         connection.close().await.map_err(unusable)?;
 
-        let read_pool = connections(MAX_READERS, "").connect(url).await.map_err(unusable)?;
-        let write_pool = connections(1, "").connect_lazy(url).map_err(unusable)?;
-        let record_pool = connections(1, RECORDER_PRAGMAS).connect_lazy(url).map_err(unusable)?;
+        let read_pool = connections(&kind, MAX_READERS, "").connect_lazy(url).map_err(unusable)?;
+        let write_pool = connections(&kind, 1, "").connect_lazy(url).map_err(unusable)?;
+        // One to record leases, and one to try whether writing works.
+        let set_up_recorder = kind.set_up_recorder();
+        let record_pool = connections(&kind, 2, set_up_recorder).connect_lazy(url).map_err(unusable)?;
+        // One for histories and one for verdicts: edges do not wait for those who look at pages.
+        let group_pool = connections(&kind, 2, "").connect_lazy(url).map_err(unusable)?;
         let turns = Turns::default();
-        let recorder = Arc::new(Recorder::start(record_pool.clone(), turns.clone()));
-        Ok(Database { read_pool, write_pool, record_pool, turns, recorder, news: Arc::default() })
+        // On SQLite whoever writes takes a turn; on PostgreSQL leases are recorded while others write.
+        let records = Records::new(match kind {
+            Kind::Sqlite => turns.clone(),
+            Kind::Postgres { .. } => Turns::default(),
+        });
+        let lease_path = Arc::new(LeasePath {
+            heard: records.heard(),
+            records: Groups::start(records, record_pool.clone()),
+            histories: Groups::start(Histories, group_pool.clone()),
+            verdicts: Groups::start(Verdicts, group_pool.clone()),
+        });
+        let (uses, news) = Default::default();
+        Ok(Database { kind, read_pool, write_pool, record_pool, group_pool, turns, lease_path, uses, news })
     }
 
     /// For reading.
@@ -177,7 +325,7 @@ impl Database {
     /// Begins a transaction that may write, and makes it the only such one at once. It must not alter a verdict: that
     /// takes a change of the ledger.
     pub(crate) async fn begin_write(&self) -> sqlx::Result<Write> {
-        Write::begin(&self.write_pool, &self.turns).await
+        Write::begin(&self.write_pool, self.kind.begin_write(), &self.turns).await
     }
 
     /// Remembers for how long, margin included, this process is going to grant leases. To be called before the first.
@@ -197,72 +345,47 @@ impl Database {
 
     /// Waits until all connections are closed.
     pub async fn close(&self) {
-        for pool in [&self.record_pool, &self.write_pool, &self.read_pool] {
+        for pool in [&self.record_pool, &self.group_pool, &self.write_pool, &self.read_pool] {
             pool.close().await;
         }
     }
 }
 
-/// The database file of a URL.
-fn file_of(url: &str) -> Result<PathBuf, OpenError> {
-    if !url.starts_with("sqlite:") {
-        return Err(OpenError::Url);
-    }
-    let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
-    let path = options.get_filename().to_owned();
-    if url.contains(":memory:") || url.contains("mode=memory") || path.as_os_str().is_empty() {
-        return Err(OpenError::InMemory);
-    }
-    Ok(path)
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 
-/// `None` where the system does not tell.
-fn boot_id() -> Option<String> {
-    let id = std::fs::read_to_string(BOOT_ID).ok()?.trim().to_owned();
-    (!id.is_empty()).then_some(id)
-}
-
-async fn set_up(connection: &mut AnyConnection) -> sqlx::Result<()> {
-    sqlx::raw_sql(SQLITE_PRAGMAS).execute(connection).await?;
-    Ok(())
+fn sqlite_file(url: &str) -> Result<PathBuf, OpenError> {
+    if url.starts_with("sqlite:") { sqlite::file_of(url) } else { Err(OpenError::Url) }
 }
 
 /// A pool of connections that are set up, `more` for some of them.
-fn connections(most: u32, more: &'static str) -> AnyPoolOptions {
+fn connections(kind: &Kind, most: u32, more: &'static str) -> AnyPoolOptions {
+    let (new, is_remote) = (kind.clone(), matches!(kind, Kind::Postgres { .. }));
     AnyPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // Connections to a file do not age. And with neither limit there is no task in sqlx that looks for old ones: it
-        // counts idle connections with a number that can be below zero for a moment, and then spins for good.
+        // Connections do not age. And with neither limit there is no task in sqlx that looks for old ones: it counts idle
+        // connections with a number that can be below zero for a moment, and then spins for good.
         .max_lifetime(None)
         .idle_timeout(None)
-        // A file does not hang up.
+        // What follows does it when there is reason to.
         .test_before_acquire(false)
-        // Where a commit fails, for want of space say, SQLite ends the transaction and sqlx does not notice: every
-        // later one on that connection would fail.
-        .before_acquire(|connection, _| {
+        .before_acquire(move |connection, connected| {
+            // Where a commit fails, for want of space say, SQLite ends the transaction and sqlx does not notice: every
+            // later one on that connection would fail.
             let is_free = !connection.is_in_transaction();
-            Box::pin(async move { Ok(is_free) })
+            let may_be_dead = is_remote && connected.idle_for > TRUSTED_FOR;
+            Box::pin(async move { Ok(is_free && !(may_be_dead && connection.ping().await.is_err())) })
         })
         .after_connect(move |connection, _| {
+            let kind = new.clone();
             Box::pin(async move {
-                set_up(connection).await?;
-                sqlx::raw_sql(more).execute(connection).await?;
-                Ok(())
+                sqlx::raw_sql(kind.set_up()).execute(&mut *connection).await?;
+                sqlx::raw_sql(more).execute(&mut *connection).await?;
+                kind.notice_loss(connection).await
             })
         })
-}
-
-/// Makes an empty file that its owner alone can read, unless there is a file already. SQLite gives its own
-/// files beside it the same permissions.
-fn create_private(path: &std::path::Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Reads a column of scopes separated by spaces.

@@ -2,41 +2,32 @@
 
 use std::time::Duration;
 
-use sqlx::AnyPool;
-use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{Notify, watch};
 
-use super::revision;
+use super::{Database, Kind, postgres, revision};
+use crate::leases::Position;
+use crate::metrics::METRICS;
 
-/// How often the database is asked whether another process made a change.
-const POLL: Duration = Duration::from_millis(50);
-
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Heard {
-    revision: u64,
+    position: Option<Position>,
     is_closing: bool,
 }
 
 /// What this process has heard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct News {
     heard: watch::Sender<Heard>,
-    /// When the database was asked last.
-    polled: Mutex<Instant>,
-}
-
-impl Default for News {
-    fn default() -> Self {
-        News { heard: watch::Sender::default(), polled: Mutex::new(Instant::now()) }
-    }
 }
 
 impl News {
     /// Tells everybody who waits that the history goes this far.
-    pub(super) fn tell(&self, revision: u64) {
+    pub(super) fn tell(&self, position: &Position) {
         self.heard.send_if_modified(|heard| {
-            let is_new = revision > heard.revision;
-            heard.revision = heard.revision.max(revision);
+            let is_new = heard.position.as_ref().is_none_or(|heard| is_beyond(position, heard));
+            if is_new {
+                heard.position = Some(position.clone());
+            }
             is_new
         });
     }
@@ -46,29 +37,50 @@ impl News {
         self.heard.send_modify(|heard| heard.is_closing = true);
     }
 
-    /// Waits until the history goes beyond a revision, or the database fails; `false` if the time was over before.
-    pub(super) async fn beyond(&self, revision: u64, at_most: Duration, pool: &AnyPool) -> bool {
+    /// Waits until the history goes beyond a place; `false` if the time was over before.
+    pub(super) async fn beyond(&self, place: &Position, at_most: Duration) -> bool {
         let mut hears = self.heard.subscribe();
-        tokio::select! {
-            heard = hears.wait_for(|heard| heard.is_closing || heard.revision > revision) => {
-                heard.is_ok_and(|heard| heard.revision > revision)
-            }
-            () = self.poll(pool) => true,
-            () = tokio::time::sleep(at_most) => false,
+        let is_news = |heard: &Heard| heard.position.as_ref().is_some_and(|heard| is_beyond(heard, place));
+        let waiting = hears.wait_for(|heard| heard.is_closing || is_news(heard));
+        match tokio::time::timeout(at_most, waiting).await {
+            Ok(Ok(heard)) => is_news(&heard),
+            Ok(Err(_)) | Err(_) => false,
         }
     }
+}
 
-    /// Asks the database again and again, for everybody: of those who wait, one has the lock, and the next gets it
-    /// when that one waits no longer. Returns only if the database fails; who waits asks it next, and is told why.
-    async fn poll(&self, pool: &AnyPool) {
-        let mut polled = self.polled.lock().await;
+/// Another history is as good as news.
+fn is_beyond(position: &Position, than: &Position) -> bool {
+    position.log != than.log || position.revision > than.revision
+}
+
+/// Hears for good of the changes that other processes make.
+pub(crate) async fn run(database: Database) {
+    let told = Notify::new();
+    let listening = async {
+        match &database.kind {
+            Kind::Sqlite => std::future::pending().await,
+            Kind::Postgres { url } => postgres::listen(url, &told).await,
+        }
+    };
+    let asking = async {
+        let mut is_failing = false;
         loop {
-            sleep_until(*polled + POLL).await;
-            *polled = Instant::now();
-            match revision::current(pool).await {
-                Ok(revision) => self.tell(revision),
-                Err(_) => return,
+            // Told or not: a notification can be lost.
+            let _ = tokio::time::timeout(database.kind.polls_every(), told.notified()).await;
+            match revision::current(database.pool()).await {
+                Ok(position) => {
+                    is_failing = false;
+                    database.news.tell(&position);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        METRICS.database_failed();
+                        tracing::warn!(%error, "cannot ask for changes");
+                    }
+                }
             }
         }
-    }
+    };
+    tokio::join!(listening, asking);
 }

@@ -32,9 +32,10 @@ pub(crate) async fn raise(connection: impl AnyExecutor<'_>) -> sqlx::Result<Posi
     Ok(Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? })
 }
 
-/// The revision of the latest change.
-pub(crate) async fn current(connection: impl AnyExecutor<'_>) -> sqlx::Result<u64> {
-    as_u64(&sqlx::query("SELECT revision FROM revision_log").fetch_one(connection).await?, "revision")
+/// The place that the latest change made.
+pub(crate) async fn current(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
+    let row = sqlx::query("SELECT log_id, revision FROM revision_log").fetch_one(connection).await?;
+    Ok(Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? })
 }
 
 /// Writes down which digests' verdicts the present revision may have altered.

@@ -6,14 +6,12 @@ use std::time::{Duration, Instant};
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// On SQLite a transaction that reads first and writes later fails when another one wrote in between.
-pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
-
 /// For how long the outcome of a write tells whether writing works.
 const TELLS_FOR: Duration = Duration::from_secs(1);
 
 /// The right to write, of which a process has one. Whoever finds SQLite's own lock taken sleeps, up to a tenth of a
-/// second at a time, and has no place in a queue; so only other processes shall meet there.
+/// second at a time, and has no place in a queue; and whoever waits for PostgreSQL's has a connection meanwhile. So only
+/// other processes shall meet there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
     right: Arc<Mutex<()>>,
@@ -52,6 +50,19 @@ impl Turn {
     }
 }
 
+/// Begins a transaction, also if nobody waits for that any more, and then rolls it back. Otherwise sqlx would take a
+/// connection back whose server has begun a transaction that sqlx knows nothing of, and nothing that is written there
+/// later would ever be committed.
+pub(super) async fn begin_whole(
+    pool: &AnyPool,
+    begin: &'static str,
+) -> sqlx::Result<Transaction<'static, Any>> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(begin).await });
+    // Nobody aborts the task.
+    begun.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
+}
+
 /// A transaction that may write. Dropped before [`Write::commit`], it leaves no trace.
 #[derive(Debug)]
 pub(crate) struct Write {
@@ -62,9 +73,9 @@ pub(crate) struct Write {
 
 impl Write {
     /// Begins one, and makes it the only such one at once.
-    pub(super) async fn begin(pool: &AnyPool, turns: &Turns) -> sqlx::Result<Self> {
+    pub(super) async fn begin(pool: &AnyPool, begin: &'static str, turns: &Turns) -> sqlx::Result<Self> {
         let turn = turns.take().await;
-        let begun = pool.begin_with(BEGIN_WRITE).await;
+        let begun = begin_whole(pool, begin).await;
         let transaction = begun.inspect_err(|_| turn.note(false))?;
         Ok(Write { transaction, turn })
     }

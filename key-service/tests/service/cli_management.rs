@@ -91,7 +91,10 @@ fn a_user_without_a_password_gets_a_link() {
 
     let url = site.ok(&["user", "link", "new@example.com", "--public-url", "https://keys.example.com"], "");
     let secret = url.trim().strip_prefix("https://keys.example.com/link/").unwrap();
-    assert!(secret.len() > 40 && !site.stored().windows(secret.len()).any(|part| part == secret.as_bytes()));
+    assert!(
+        secret.len() > 40
+            && !site.storage.content().windows(secret.len()).any(|part| part == secret.as_bytes())
+    );
     let link = site.json(&["user", "link", "new@example.com", "--json"]);
     assert!(link["url"].is_null() && text(&link, "path").starts_with("/link/"), "no address is made up");
     let output = site.run(&["user", "link", "new@example.com"], "");

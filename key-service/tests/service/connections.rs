@@ -23,7 +23,11 @@ async fn start() -> Service {
 }
 
 async fn connect(service: &Service) -> TcpStream {
-    TcpStream::connect(service.public.strip_prefix("http://").unwrap()).await.unwrap()
+    connect_to(&service.public).await
+}
+
+async fn connect_to(base: &str) -> TcpStream {
+    TcpStream::connect(base.strip_prefix("http://").unwrap()).await.unwrap()
 }
 
 /// How long the service keeps a connection on which a client sends this and nothing more, and what it answers.
@@ -68,4 +72,23 @@ async fn no_number_of_silent_connections_keeps_others_out_for_long() {
     let answer = tokio::time::timeout(2 * TIMEOUT + LATE, asking).await.expect("nobody is served").unwrap();
     assert_eq!(answer.status(), 200);
     assert!(began.elapsed() > TIMEOUT / 2, "the places were not taken: {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_edge_connection_is_let_go_on_which_nothing_comes() {
+    let service = start().await;
+    let (time, answer) = kept(connect_to(&service.edge).await, b"").await;
+    assert!(time >= TIMEOUT - Duration::from_secs(1) && answer.is_empty(), "{answer} after {time:?}");
+}
+
+#[tokio::test]
+async fn it_may_open_as_many_files_as_the_system_allows() {
+    let service =
+        tokio::task::spawn_blocking(|| Site::empty().serve_through("ulimit -Sn 64; exec \"$0\" \"$@\""))
+            .await
+            .unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [soft, hard] = [3, 4].map(|column| files.split_whitespace().nth(column).unwrap());
+    assert!(soft == hard && soft != "64", "{files}");
 }

@@ -2,44 +2,61 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+
+use crate::storage::Storage;
 use crate::support::Service;
 
 impl Service {
-    async fn sqlite(&self) -> sqlx::SqlitePool {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.site.database());
-        sqlx::SqlitePool::connect_with(options).await.unwrap()
+    async fn database(&self) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        AnyConnection::connect(&self.site.storage.url()).await.unwrap()
     }
 
     /// Changes rows behind the service's back, as the passing of time would.
-    pub(crate) async fn alter(&self, update: &'static str) {
-        assert_ne!(sqlx::query(update).execute(&self.sqlite().await).await.unwrap().rows_affected(), 0);
+    pub(crate) async fn alter(&self, update: impl Into<String>) {
+        let query = sqlx::query(AssertSqlSafe(update.into()));
+        assert_ne!(query.execute(&mut self.database().await).await.unwrap().rows_affected(), 0);
     }
 
     /// Breaks the database: changes what no row tells.
-    pub(crate) async fn alter_tables(&self, statement: &'static str) {
-        sqlx::query(statement).execute(&self.sqlite().await).await.unwrap();
+    pub(crate) async fn alter_tables(&self, statements: &'static str) {
+        sqlx::raw_sql(statements).execute(&mut self.database().await).await.unwrap();
     }
 
     /// Keeps everybody else from writing until it is dropped.
-    pub(crate) async fn lock(&self) -> sqlx::Transaction<'static, sqlx::Sqlite> {
-        self.sqlite().await.begin_with("BEGIN IMMEDIATE").await.unwrap()
+    pub(crate) async fn lock(&self) -> AnyConnection {
+        let mut connection = self.database().await;
+        let begin = match *self.site.storage {
+            Storage::File(_) => "BEGIN IMMEDIATE",
+            _ => "BEGIN; LOCK TABLE sessions IN EXCLUSIVE MODE",
+        };
+        sqlx::raw_sql(begin).execute(&mut connection).await.unwrap();
+        connection
     }
 
     /// What the database answers to a question for a number.
     pub(crate) async fn number(&self, question: &'static str) -> i64 {
-        sqlx::query_scalar(question).fetch_one(&self.sqlite().await).await.unwrap()
+        sqlx::query_scalar(question).fetch_one(&mut self.database().await).await.unwrap()
     }
 
     /// What the database answers to a question for a text.
-    pub(crate) async fn text(&self, question: &'static str) -> String {
-        sqlx::query_scalar(question).fetch_one(&self.sqlite().await).await.unwrap()
+    pub(crate) async fn text(&self, question: impl Into<String>) -> String {
+        let query = sqlx::query_scalar(AssertSqlSafe(question.into()));
+        query.fetch_one(&mut self.database().await).await.unwrap()
     }
 
-    /// Waits until the database answers 1 to a question.
-    pub(crate) async fn until(&self, question: &'static str) {
+    /// Waits until the database says that a condition, selected alone, holds.
+    pub(crate) async fn until(&self, condition: &'static str) {
+        // A truth value is a number in SQLite, and in PostgreSQL it is not.
+        let question = format!("WITH it (holds) AS ({condition}) SELECT COUNT(*) FROM it WHERE holds");
         let deadline = Instant::now() + Duration::from_secs(10);
-        while self.number(question).await != 1 {
-            assert!(Instant::now() < deadline, "{question}");
+        let mut database = self.database().await;
+        let mut holds = async || -> i64 {
+            sqlx::query_scalar(AssertSqlSafe(question.clone())).fetch_one(&mut database).await.unwrap()
+        };
+        while holds().await == 0 {
+            assert!(Instant::now() < deadline, "{condition}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -1,11 +1,11 @@
 //! What is told of the past, and of keys' use.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::{MAX_CHANGED_PER_SYNC, News};
 use serde_json::{Value, json};
 
-use crate::scripted_edge::{Edge, path, short_terms};
+use crate::scripted_edge::{Edge, SOON, path, short_terms};
 use crate::support::{Browser, Service, text};
 
 async fn a_change(demo: &Browser) {
@@ -30,13 +30,14 @@ async fn an_edge_far_behind_is_told_up_to_a_thousand_changes_and_then_to_reset()
     service
         .alter(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 999)
-            INSERT INTO changes SELECT revision, printf('%064x', n), made_at FROM n, (SELECT * FROM changes)",
+            INSERT INTO changes SELECT revision, substr(digest, 1, 58) || (100000 + n), made_at
+                FROM n, (SELECT * FROM changes) c",
         )
         .await;
     let behind = edge.request.clone();
     assert_eq!(told(&edge.sync(0).await.news), Some(MAX_CHANGED_PER_SYNC));
     service
-        .alter("INSERT INTO changes SELECT revision, printf('%064x', 1000), made_at FROM changes LIMIT 1")
+        .alter("INSERT INTO changes SELECT revision, substr(digest, 1, 58) || 101000, made_at FROM changes LIMIT 1")
         .await;
     edge.request = behind;
     assert_eq!(told(&edge.sync(0).await.news), None);
@@ -72,8 +73,8 @@ async fn a_hundred_thousand_changed_digests_are_kept_at_most() {
     service
         .alter(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 99999)
-            INSERT INTO changes SELECT revision, printf('%064x', n), made_at FROM n,
-                (SELECT * FROM changes ORDER BY revision DESC LIMIT 1)",
+            INSERT INTO changes SELECT revision, substr(digest, 1, 58) || (100000 + n), made_at FROM n,
+                (SELECT * FROM changes ORDER BY revision DESC LIMIT 1) c",
         )
         .await;
     assert_eq!(service.number("SELECT COUNT(*) FROM changes").await, 100_001);
@@ -95,14 +96,36 @@ async fn leases_that_ended_a_while_ago_are_forgotten() {
     service.until("SELECT COUNT(*) = 0 FROM edge_leases WHERE edge = 'old'").await;
 }
 
-/// Reports a use, and returns what the key then shows, in seconds since 1970-01-01 UTC.
-async fn shown_after(edge: &mut Edge, demo: &Browser, key: &Value, at_s: u64) -> Option<u64> {
-    edge.request.used = [(text(key, "id").to_owned(), at_s)].into();
-    edge.sync(0).await;
+/// When a key was last used, in seconds since 1970-01-01 UTC.
+async fn last_use(demo: &Browser, key: &Value) -> Option<u64> {
     let (_, shown) = demo.get(&path(key)).await;
     let at = shown["last_used_at"].as_str()?;
     let at = time::OffsetDateTime::parse(at, &time::format_description::well_known::Rfc3339).unwrap();
     Some(u64::try_from(at.unix_timestamp()).unwrap())
+}
+
+/// An edge that reports uses, and another key with each, used an hour later each time: it shows when they are written.
+struct Reporting {
+    edge: Edge,
+    demo: Browser,
+    other: Value,
+    other_at_s: u64,
+}
+
+impl Reporting {
+    /// Reports a use, and returns what the key shows when that is written.
+    async fn shown_after(&mut self, key: &Value, at_s: u64) -> Option<u64> {
+        self.other_at_s += 3_600;
+        let id = |key: &Value| text(key, "id").to_owned();
+        self.edge.request.used = [(id(key), at_s), (id(&self.other), self.other_at_s)].into();
+        self.edge.sync(0).await;
+        let reported = Instant::now();
+        while last_use(&self.demo, &self.other).await != Some(self.other_at_s) {
+            assert!(reported.elapsed() < Duration::from_secs(1) + SOON, "it is not written");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        last_use(&self.demo, key).await
+    }
 }
 
 #[tokio::test]
@@ -110,18 +133,36 @@ async fn a_keys_last_use_is_written_hourly_and_never_backwards_or_ahead() {
     let (service, demo, _) = Service::with_users().await;
     let key = demo.new_key("used", &["*"]).await;
     let unused = demo.new_key("unused", &["*"]).await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let other = demo.new_key("other", &["*"]).await;
+    let edge = Edge::subscribed(&service, "e").await;
+    let mut reporting = Reporting { edge, demo: demo.clone(), other, other_at_s: 0 };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let first = now - 10_000;
-    assert_eq!(shown_after(&mut edge, &demo, &key, first).await, Some(first));
-    assert_eq!(shown_after(&mut edge, &demo, &key, first + 3_599).await, Some(first), "too soon");
-    assert_eq!(shown_after(&mut edge, &demo, &key, first - 7_200).await, Some(first), "never backwards");
-    assert_eq!(shown_after(&mut edge, &demo, &key, first + 3_600).await, Some(first + 3_600));
-    let latest = shown_after(&mut edge, &demo, &key, u64::MAX).await.unwrap();
+    assert_eq!(reporting.shown_after(&key, first).await, Some(first));
+    assert_eq!(reporting.shown_after(&key, first + 3_599).await, Some(first), "too soon");
+    assert_eq!(reporting.shown_after(&key, first - 7_200).await, Some(first), "never backwards");
+    assert_eq!(reporting.shown_after(&key, first + 3_600).await, Some(first + 3_600));
+    let latest = reporting.shown_after(&key, u64::MAX).await.unwrap();
     assert!((now..now + 60).contains(&latest), "never in the future: {latest} at {now}");
     assert_eq!(demo.get(&path(&unused)).await.1["last_used_at"], Value::Null);
     let (_, rolled) = demo.post(&format!("{}roll/", path(&unused)), json!({})).await;
     assert_eq!(rolled["last_used_at"], Value::Null);
     let table = service.site.ok(&["key", "list"], "");
     assert!(table.contains("LAST USED"), "{table}");
+}
+
+#[tokio::test]
+async fn what_was_reported_just_before_the_end_is_written() {
+    let (mut service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("used", &["*"]).await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    // Those of the first second may be written at once.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    edge.request.used = [(text(&key, "id").to_owned(), 1_000_000)].into();
+    edge.sync(0).await;
+    assert_eq!(service.number("SELECT COUNT(last_used_at) FROM api_keys").await, 0, "it waits for others");
+    let site = service.site.clone();
+    assert_eq!(tokio::task::spawn_blocking(move || service.stop()).await.unwrap(), Some(0));
+    let keys = tokio::task::spawn_blocking(move || site.json(&["key", "list", "--json"])).await.unwrap();
+    assert_eq!(keys[0]["last_used_at"], "1970-01-12T13:46:40Z");
 }

@@ -60,11 +60,11 @@ async fn a_value_is_shown_once_and_never_stored_or_logged() {
     for value in values {
         assert!(service.scopes(value).await.is_some(), "{value}");
         let hidden = |bytes: &[u8]| !bytes.windows(value.len()).any(|window| window == value.as_bytes());
-        assert!(hidden(&service.site.stored()) && hidden(listed.to_string().as_bytes()));
+        assert!(hidden(&service.site.storage.content()) && hidden(listed.to_string().as_bytes()));
         assert!(hidden(service.log_text().as_bytes()));
     }
     service.stop();
-    let stored = service.site.stored();
+    let stored = service.site.storage.content();
     assert!(stored.windows(5).any(|window| window == b"phx_."), "the masks are there");
     assert!(!stored.windows(values[0].len()).any(|window| window == values[0].as_bytes()));
 }

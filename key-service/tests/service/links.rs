@@ -29,7 +29,7 @@ fn the_first_start_prints_a_link_for_the_first_admin_until_there_is_a_user() {
     let again = printed(&site);
     assert!(again.contains("/link/") && !again.contains(&link), "a new one each time");
     let secret = link.rsplit('/').next().unwrap();
-    let stored = site.stored();
+    let stored = site.storage.content();
     assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()));
     assert_eq!(printed(&Site::with_users()), "");
 }

@@ -1,4 +1,7 @@
 //! The real program on a temporary database, through its command line and over HTTP.
+//!
+//! Databases are SQLite files, or, if the variable `POSTGRES_URL` names a server, on that:
+//! `POSTGRES_URL=postgres://me@host/postgres cargo test -p key-service --test service -- --skip sqlite::`.
 
 // Here every function is a test's, the helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -6,7 +9,6 @@
 mod administration;
 mod api_errors;
 mod audit_log;
-mod backup;
 mod cli;
 mod cli_management;
 mod connections;
@@ -19,6 +21,7 @@ mod links;
 mod management_tokens;
 mod metrics;
 mod page;
+mod postgresql;
 mod proxies;
 mod readiness;
 mod request_log;
@@ -28,7 +31,9 @@ mod scrape;
 mod scripted_edge;
 mod sessions;
 mod shutdown;
+mod sqlite;
 mod startup;
+mod storage;
 mod support;
 mod survival;
 mod sync;

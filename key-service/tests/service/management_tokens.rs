@@ -117,7 +117,7 @@ async fn a_token_ends_when_it_is_revoked_or_expires_and_its_value_is_shown_once(
     assert_eq!(short.call(Method::GET, "/api/users/", Value::Null).await.0, 401);
 
     service.stop();
-    let stored = service.site.stored();
+    let stored = service.site.storage.content();
     for secret in [&automation.token, &short.token] {
         assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()));
         assert!(!service.log_text().contains(secret.as_str()));

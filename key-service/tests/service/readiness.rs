@@ -1,16 +1,15 @@
 //! Whether the service says that it can do its work exactly when it can.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{DEMO, PASSWORD, Service, Site, client, read};
+use crate::support::{Service, Site, client, read};
 
 /// A probe's timeout is a second, mostly.
 const PROBE: Duration = Duration::from_secs(1);
 
-async fn readiness(service: &Service) -> (u16, Value) {
+pub(crate) async fn readiness(service: &Service) -> (u16, Value) {
     let asked = Instant::now();
     let (status, body) = read(client().get(format!("{}/readyz", service.edge))).await;
     assert!(asked.elapsed() < PROBE, "{:?}", asked.elapsed());
@@ -18,7 +17,7 @@ async fn readiness(service: &Service) -> (u16, Value) {
 }
 
 /// Waits until the service is or is not ready, and returns its checks.
-async fn until(service: &Service, status: u16) -> Value {
+pub(crate) async fn until(service: &Service, status: u16) -> Value {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let (told, body) = readiness(service).await;
@@ -30,7 +29,7 @@ async fn until(service: &Service, status: u16) -> Value {
     }
 }
 
-async fn is_alive(service: &Service) -> bool {
+pub(crate) async fn is_alive(service: &Service) -> bool {
     client().get(format!("{}/healthz", service.edge)).send().await.unwrap().status() == 200
 }
 
@@ -55,29 +54,6 @@ async fn while_another_process_keeps_the_database_locked_it_is_not_ready() {
     assert_eq!(changes, 2, "it is logged when it changes, not each time it is asked");
 }
 
-/// Sets the most bytes that a file of the process can have: beyond it, writing fails as on a full disk.
-fn limit_files(service: &Service, limit: &str) {
-    let id = service.id().to_string();
-    assert!(Command::new("prlimit").args(["--pid", &id, limit]).status().unwrap().success());
-}
-
-#[tokio::test]
-async fn on_a_full_disk_it_is_not_ready_and_goes_on_when_there_is_space() {
-    // The signal that comes with the limit would end the process; a full disk sends none.
-    let site = tokio::task::spawn_blocking(Site::with_users).await.unwrap();
-    let service = site.serve_through("trap '' XFSZ; exec \"$0\" \"$@\"");
-    until(&service, 200).await;
-    limit_files(&service, "--fsize=0:unlimited");
-    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 503, "a sign-in writes");
-    let checks = until(&service, 503).await;
-    assert_eq!((&checks["writes"], &checks["database"]), (&json!("failed"), &json!("ok")));
-    assert!(is_alive(&service).await, "though its log cannot be written either");
-    assert_eq!(service.scopes("phx_unknown").await, None, "what it can do, it does");
-    limit_files(&service, "--fsize=unlimited");
-    until(&service, 200).await;
-    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 200);
-}
-
 #[tokio::test]
 async fn without_its_tables_it_is_not_ready() {
     let service = Site::empty().serve();
@@ -86,19 +62,4 @@ async fn without_its_tables_it_is_not_ready() {
     service.alter_tables("DROP TABLE _sqlx_migrations").await;
     let checks = until(&service, 503).await;
     assert_eq!((&checks["database"], &checks["migrations"]), (&json!("failed"), &json!("unknown")));
-}
-
-#[tokio::test]
-async fn however_often_it_is_asked_it_writes_once_a_second() {
-    let service = Site::empty().serve();
-    let log = service.site.dir.path().join("keys.db-wal");
-    until(&service, 200).await;
-    let size = || std::fs::metadata(&log).unwrap().len();
-    let (before, begun) = (size(), Instant::now());
-    for _ in 0..100 {
-        readiness(&service).await;
-    }
-    // A commit of it writes four pages and their heads at most.
-    let (seconds, most) = (begun.elapsed().as_secs() + 1, 4 * (4_096 + 24));
-    assert!(size() - before <= seconds * most, "{} bytes in {seconds} s", size() - before);
 }

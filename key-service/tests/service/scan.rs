@@ -37,7 +37,7 @@ fn keys_in_files_are_told_by_place_and_mask_and_never_by_value() {
 
     assert_eq!(scan(&site, &["clean"], "").0, Some(0));
     assert_eq!(scan(&site, &[], "nothing").0, Some(0), "standard input");
-    assert!(!site.database().exists(), "no database is needed");
+    assert!(site.storage.is_untouched(), "no database is needed");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Browser, DEMO, OTHER, PASSWORD, Service, Site, client, read, session_cookie};
+use crate::support::{Browser, DEMO, OTHER, PASSWORD, Service, client, read, session_cookie};
 
 const ME: &str = "/api/users/@me/";
 
@@ -29,7 +29,7 @@ async fn a_login_answers_with_the_user_and_a_cookie_that_scripts_cannot_read() {
     assert_eq!(browser.get(ME).await.1, user);
     assert_eq!(demo.get(ME).await.1, user, "an earlier session goes on");
 
-    let stored = service.site.stored();
+    let stored = service.site.storage.content();
     for secret in [cookie.as_str(), PASSWORD] {
         assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()));
         assert!(!service.log_text().contains(secret));
@@ -117,9 +117,7 @@ async fn disabling_a_user_ends_sessions_and_keys_and_enabling_brings_back_the_ke
 async fn sessions_survive_a_restart() {
     let (mut service, demo, _) = Service::with_users().await;
     assert_eq!(service.stop(), Some(0));
-    let site = Site::empty();
-    std::fs::copy(service.site.database(), site.database()).unwrap();
-    let again = site.serve();
+    let again = service.site.clone().serve();
     let browser = Browser { base: again.public.clone(), cookie: demo.cookie };
     assert_eq!(browser.get(ME).await.0, 200);
 }
@@ -159,15 +157,19 @@ async fn a_session_that_was_idle_for_too_long_has_ended() {
     assert_eq!(demo.get(ME).await.0, 401);
 }
 
+/// Moves a time that a session remembers of its login into the past.
+async fn age(service: &Service, browser: &Browser, field: &str, by_ms: i64) {
+    let which = format!("WHERE id_digest = '{}'", protocol::KeyDigest::of_value(&browser.cookie).to_hex());
+    let data = service.text(format!("SELECT data FROM sessions {which}")).await;
+    let mut data: Value = serde_json::from_str(&data).unwrap();
+    data["login"][field] = (data["login"][field].as_i64().unwrap() - by_ms).into();
+    service.alter(format!("UPDATE sessions SET data = '{data}' {which}")).await;
+}
+
 #[tokio::test]
 async fn a_session_ends_30_days_after_the_login() {
     let (service, demo, _) = Service::with_users().await;
-    service
-        .alter(
-            "UPDATE sessions SET data =
-            json_set(data, '$.login.began_at', json_extract(data, '$.login.began_at') - 2592000000)",
-        )
-        .await;
+    age(&service, &demo, "began_at", 2_592_000_000).await;
     assert_eq!(demo.get(ME).await.0, 401);
 }
 
@@ -176,12 +178,8 @@ async fn the_idle_time_of_a_session_in_use_begins_anew_each_day() {
     let (service, demo, _) = Service::with_users().await;
     let me = || demo.request(reqwest::Method::GET, ME).send();
     assert_eq!(session_cookie(&me().await.unwrap()), None, "it is fresh");
-    service
-        .alter(
-            "UPDATE sessions SET expires_at = expires_at - 172800000, data =
-            json_set(data, '$.login.renewed_at', json_extract(data, '$.login.renewed_at') - 172800000)",
-        )
-        .await;
+    service.alter("UPDATE sessions SET expires_at = expires_at - 172800000").await;
+    age(&service, &demo, "renewed_at", 172_800_000).await;
     assert_eq!(session_cookie(&me().await.unwrap()).as_deref(), Some(demo.cookie.as_str()));
     service.alter("UPDATE sessions SET expires_at = expires_at - 1123200000").await;
     assert_eq!(demo.get(ME).await.0, 200, "13 days after its renewal it still runs");

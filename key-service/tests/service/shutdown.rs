@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use protocol::{News, SyncResponse};
+use reqwest::header::HeaderValue;
+use tokio::net::TcpStream;
+
 use crate::scripted_edge::{Edge, SOON, path};
-use crate::support::{Service, Site, client, read};
+use crate::support::{Service, Site, TOKEN, client, read};
 
 /// A moment for a request to get to its waiting.
 const A_MOMENT: Duration = Duration::from_millis(300);
@@ -12,13 +16,17 @@ async fn end_of(mut service: Service) -> Option<i32> {
     tokio::task::spawn_blocking(move || service.wait()).await.unwrap()
 }
 
+/// Long enough for what happens meanwhile, and for what must not.
+const DELAY: Duration = Duration::from_millis(1_500);
+
+async fn start_with_delay() -> Service {
+    let site = tokio::task::spawn_blocking(Site::with_users).await.unwrap();
+    site.serve_with(|command| command.env("SHUTDOWN_DELAY_MS", DELAY.as_millis().to_string()))
+}
+
 #[tokio::test]
 async fn until_the_delay_is_over_it_serves_and_says_that_it_is_not_ready() {
-    let site = tokio::task::spawn_blocking(Site::with_users).await.unwrap();
-    let service = site.serve_with(|command| command.env("SHUTDOWN_DELAY_MS", "1500"));
-    let edge = Edge::subscribed(&service, "e").await;
-    let holding = tokio::spawn(edge.asks(60_000).send());
-    tokio::time::sleep(A_MOMENT).await;
+    let service = start_with_delay().await;
     let told = Instant::now();
     service.signal("-TERM");
     tokio::time::sleep(A_MOMENT).await;
@@ -26,12 +34,103 @@ async fn until_the_delay_is_over_it_serves_and_says_that_it_is_not_ready() {
     let (status, body) = read(client().get(format!("{}/readyz", service.edge))).await;
     assert_eq!((status.as_u16(), &body["checks"]["shutdown"]), (503, &"begun".into()));
     let [demo, _] = service.browsers();
-    assert_eq!(demo.get("/api/users/@me/").await.0, 200, "a new connection is still served");
-    assert!(!holding.is_finished(), "edges would only ask again");
-    assert_eq!(holding.await.unwrap().unwrap().status(), 200);
-    assert!(told.elapsed() >= Duration::from_millis(1_400), "{:?}", told.elapsed());
+    let answer = demo.request(reqwest::Method::GET, "/api/users/@me/").send().await.unwrap();
+    assert_eq!(answer.status(), 200, "a new connection is still served");
+    assert_eq!(answer.headers()["connection"], "close");
+    assert_eq!(service.scopes("phx_unknown").await, None, "edges are, too");
     assert_eq!(end_of(service).await, Some(0));
-    assert!(told.elapsed() < Duration::from_millis(1_500) + SOON, "{:?}", told.elapsed());
+    assert!(told.elapsed() >= DELAY && told.elapsed() < DELAY + SOON, "{:?}", told.elapsed());
+}
+
+#[tokio::test]
+async fn from_the_signal_on_every_edge_is_granted_its_lease_at_once() {
+    let service = start_with_delay().await;
+    let mut edge = Edge::subscribed(&service, "e").await;
+    let holding = tokio::spawn(edge.asks(60_000).send());
+    tokio::time::sleep(A_MOMENT).await;
+    assert!(!holding.is_finished());
+    let told = Instant::now();
+    service.signal("-TERM");
+    let answer = holding.await.unwrap().unwrap();
+    assert!(told.elapsed() < A_MOMENT, "{:?}", told.elapsed());
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["connection"]),
+        (200, &HeaderValue::from_static("close"))
+    );
+    let granted: SyncResponse = answer.json().await.unwrap();
+    assert_eq!((granted.lease_ms, granted.news), (6_000, News::Changed(vec![])));
+
+    let mut answered = 0;
+    while told.elapsed() < DELAY - A_MOMENT {
+        let asked = Instant::now();
+        assert_eq!(edge.sync(60_000).await.lease_ms, 6_000);
+        assert!(asked.elapsed() < A_MOMENT, "{:?}", asked.elapsed());
+        answered += 1;
+    }
+    assert!(answered > 3, "{answered}");
+    assert_eq!(end_of(service).await, Some(0));
+}
+
+#[tokio::test]
+async fn an_http2_connection_is_closed_when_its_requests_are_answered() {
+    let service = start_with_delay().await;
+    let stream = TcpStream::connect(service.edge.strip_prefix("http://").unwrap()).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let edge = Edge::subscribed(&service, "e").await;
+    let request = edge.asks(60_000).build().unwrap();
+    let mut head = axum::http::Request::post(request.url().as_str());
+    head.headers_mut().unwrap().extend(request.headers().clone());
+    let body = request.body().unwrap().as_bytes().unwrap().to_vec();
+    let (answer, mut sending) = sender.send_request(head.body(()).unwrap(), false).unwrap();
+    sending.send_data(body.into(), true).unwrap();
+    let answer = tokio::spawn(answer);
+    tokio::time::sleep(A_MOMENT).await;
+    assert!(!answer.is_finished());
+
+    let told = Instant::now();
+    service.signal("-TERM");
+    let answer = answer.await.unwrap().unwrap();
+    assert_eq!((answer.status(), answer.headers().get("connection")), (reqwest::StatusCode::OK, None));
+    let mut body = answer.into_body();
+    let granted: SyncResponse = serde_json::from_slice(&body.data().await.unwrap().unwrap()).unwrap();
+    assert_eq!(granted.lease_ms, 6_000);
+    // Without a word it would stay until the delay is over.
+    connection.await.unwrap().unwrap();
+    assert!(told.elapsed() < DELAY - A_MOMENT, "{:?}", told.elapsed());
+    assert_eq!(end_of(service).await, Some(0));
+}
+
+#[tokio::test]
+async fn no_request_on_an_open_connection_is_lost_while_it_leaves() {
+    let service = start_with_delay().await;
+    Edge::subscribed(&service, "e").await;
+    let kept_open = |http2| {
+        let builder = reqwest::Client::builder();
+        if http2 { builder.http2_prior_knowledge() } else { builder }.build().unwrap()
+    };
+    let asking: Vec<_> = (0..8)
+        .map(|n| {
+            let (client, url) = (kept_open(n % 2 == 0), format!("{}/edge/v1/verify", service.edge));
+            tokio::spawn(async move {
+                let begun = Instant::now();
+                let mut asked = 0;
+                while begun.elapsed() < DELAY {
+                    let question = serde_json::json!({"edge": "e", "digests": []});
+                    let answer = client.post(&url).bearer_auth(TOKEN).json(&question).send().await;
+                    assert_eq!(answer.unwrap().status(), 200);
+                    asked += 1;
+                }
+                asked
+            })
+        })
+        .collect();
+    tokio::time::sleep(A_MOMENT).await;
+    service.signal("-TERM");
+    for asking in asking {
+        assert!(asking.await.unwrap() > 5);
+    }
+    assert_eq!(end_of(service).await, Some(0));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use protocol::{KeyDigest, Verdict, VerifyRequest, VerifyResponse};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::storage::{Storage, Template};
 
 pub(crate) const TOKEN: &str = "edge-token-of-the-tests";
 pub(crate) const PREVIOUS_TOKEN: &str = "previous-edge-token-of-the-tests";
@@ -21,37 +23,40 @@ pub(crate) const ADMIN: &str = "admin@example.com";
 
 const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"];
 
-/// A folder with a database, and the program's way to it.
+/// A database, the program's way to it, and a folder.
 #[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) dir: Arc<TempDir>,
+    pub(crate) storage: Arc<Storage>,
 }
 
 impl Site {
     pub(crate) fn empty() -> Self {
-        Site { dir: Arc::new(tempfile::tempdir().unwrap()) }
+        Self::on(Storage::new)
     }
 
     /// A site with the two users [`DEMO`] and [`OTHER`].
     ///
     /// Hashing a password takes long, on purpose, so this is done once and the database copied.
     pub(crate) fn with_users() -> Self {
-        let site = Site::empty();
-        fs::write(site.database(), &template().0).unwrap();
-        site
+        let (template, _) = prepared();
+        Self::on(|folder| Storage::copy_of(template, folder))
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
-        self.dir.path().join("keys.db")
+    /// A site on a database that the test looks after.
+    pub(crate) fn at(url: &str) -> Self {
+        Self::on(|_| Storage::At(url.to_owned()))
+    }
+
+    fn on(storage: impl FnOnce(&Path) -> Storage) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = storage(dir.path());
+        Site { dir: Arc::new(dir), storage: Arc::new(storage) }
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_key-service"));
-        command
-            .args(args)
-            .env_clear()
-            .env("DATABASE_URL", format!("sqlite:{}", self.database().display()))
-            .current_dir(self.dir.path());
+        command.args(args).env_clear().env("DATABASE_URL", self.storage.url()).current_dir(self.dir.path());
         command
     }
 
@@ -84,15 +89,6 @@ impl Site {
 
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.ok(args, "")).unwrap()
-    }
-
-    /// All bytes of the database, its log included.
-    pub(crate) fn stored(&self) -> Vec<u8> {
-        let files = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        files
-            .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("keys.db"))
-            .flat_map(|path| fs::read(path).unwrap())
-            .collect()
     }
 
     pub(crate) fn serve(self) -> Service {
@@ -175,7 +171,7 @@ impl Service {
 
     /// The two users' browsers, logged in.
     pub(crate) fn browsers(&self) -> [Browser; 2] {
-        let (_, sessions) = template();
+        let (_, sessions) = prepared();
         sessions.each_ref().map(|cookie| Browser { base: self.public.clone(), cookie: cookie.clone() })
     }
 
@@ -271,18 +267,18 @@ impl Service {
     }
 }
 
-/// The bytes of a database with the two users, and the ids of a session of each.
-fn template() -> &'static (Vec<u8>, [String; 2]) {
-    static TEMPLATE: OnceLock<(Vec<u8>, [String; 2])> = OnceLock::new();
-    TEMPLATE.get_or_init(make_template)
+/// A database with the two users, and the ids of a session of each.
+fn prepared() -> &'static (Template, [String; 2]) {
+    static PREPARED: OnceLock<(Template, [String; 2])> = OnceLock::new();
+    PREPARED.get_or_init(prepare)
 }
 
-fn make_template() -> (Vec<u8>, [String; 2]) {
+fn prepare() -> (Template, [String; 2]) {
     let site = Site::empty();
     site.ok(&["user", "add", DEMO, "--password-stdin"], PASSWORD);
     let permissions = ["--permissions", "insight:read,cohort:write"];
     site.ok(&[&["user", "add", OTHER, "--password-stdin"], &permissions[..]].concat(), PASSWORD);
-    let mut service = site.serve();
+    let mut service = site.clone().serve();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let sessions = [DEMO, OTHER].map(|email| {
         let response = runtime.block_on(service.log_in(email, PASSWORD));
@@ -290,7 +286,8 @@ fn make_template() -> (Vec<u8>, [String; 2]) {
     });
     // Its end writes SQLite's log back into the database file.
     assert_eq!(service.stop(), Some(0));
-    (fs::read(service.site.database()).unwrap(), sessions)
+    drop(service);
+    (Arc::into_inner(site.storage).unwrap().into_template(), sessions)
 }
 
 /// The value of the session cookie that an answer sets.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::scripted_edge::{ALMOST, Edge, LASTS, SOON, delete_later, outcome, path, short_terms};
-use crate::support::{Service, Site, TOKEN, text};
+use crate::support::{Service, Site, TOKEN};
 
 #[tokio::test]
 async fn a_killed_and_restarted_service_waits_for_the_leases_granted_before() {
@@ -27,56 +27,6 @@ async fn a_killed_and_restarted_service_waits_for_the_leases_granted_before() {
         matches!(told.news, protocol::News::Changed(changed) if changed.len() == 1),
         "its cursor counts on"
     );
-}
-
-#[tokio::test]
-async fn after_a_restart_of_the_machine_a_change_waits_for_the_leases_that_may_be_forgotten() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let [key, next] = [demo.new_key("deleted", &["*"]).await, demo.new_key("deleted next", &["*"]).await];
-    // A power cut took the leases with it, and the machine has started since.
-    service.alter("UPDATE revision_log SET boot_id = 'another', longest_lease_ms = 2700").await;
-    let restarted_at = Instant::now();
-    let service = service.restart(short_terms);
-    let [demo, _] = service.browsers();
-    let (_, answer, returned_at) = delete_later(&demo, &key).await.unwrap();
-    assert_eq!(outcome(&answer), [0, 0, 0]);
-    let waited = returned_at - restarted_at;
-    assert!(waited >= ALMOST && waited < LASTS + SOON, "{waited:?}");
-
-    let service = service.restart(short_terms);
-    let [demo, _] = service.browsers();
-    let begun = Instant::now();
-    assert_eq!(demo.delete(&path(&next)).await.0, 200);
-    assert!(begun.elapsed() < SOON, "one start after the machine's is enough");
-}
-
-#[tokio::test]
-async fn a_command_before_the_service_waits_for_forgotten_leases_too() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("revoked", &["*"]).await;
-    service.alter("UPDATE revision_log SET boot_id = 'another', longest_lease_ms = 1200").await;
-    let site = service.site.clone();
-    drop(service);
-    let begun = Instant::now();
-    let id = text(&key, "id").to_owned();
-    tokio::task::spawn_blocking(move || site.ok(&["key", "revoke", &id], "")).await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_millis(1_200), "{:?}", begun.elapsed());
-}
-
-#[tokio::test]
-async fn the_longest_lease_ever_granted_is_known_before_it_is_granted() {
-    let longest = "SELECT longest_lease_ms FROM revision_log";
-    let service = Site::empty().serve_with(short_terms);
-    assert_eq!(service.number(longest).await, 2_700);
-    let service = service.restart(|command| command);
-    assert_eq!(service.number(longest).await, 7_000);
-    let service = service.restart(short_terms);
-    assert_eq!(service.number(longest).await, 7_000, "some may still run");
-    service.alter("UPDATE revision_log SET boot_id = 'another'").await;
-    let service = service.restart(short_terms);
-    assert_eq!(service.number(longest).await, 7_000, "it is never forgotten");
-    let waits = "SELECT forgotten_until - CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
-    assert!((4_000..=7_000).contains(&service.number(waits).await), "the old ones are waited for");
 }
 
 #[tokio::test]

@@ -228,10 +228,10 @@ fn what_is_no_file_of_keys_leaves_no_database_behind() {
         (&["user", "add", DEMO, "--password-stdin"], "short"),
     ] {
         site.fails(args, input);
-        assert!(!site.database().exists(), "{args:?}");
+        assert!(site.storage.is_untouched(), "{args:?}");
     }
     site.ok(&["user", "add", DEMO, "--without-password", "--if-absent"], "");
-    assert!(site.database().exists());
+    assert!(!site.storage.is_untouched());
 }
 
 const ROWS: usize = 100_000;

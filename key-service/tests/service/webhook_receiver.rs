@@ -88,6 +88,6 @@ async fn answer(
 pub(crate) async fn enqueue(service: &Service) {
     let insert = r#"INSERT INTO webhook_deliveries (id, kind, payload, created_at, attempts, next_attempt_at)
         VALUES ('msg_1', 'key.leaked', '{"type":"key.leaked","data":{"label":"é"}}',
-            CAST(unixepoch('subsec') * 1000 AS INTEGER), 0, CAST(unixepoch('subsec') * 1000 AS INTEGER))"#;
+            CAST(unixepoch('subsec') * 1000 AS BIGINT), 0, CAST(unixepoch('subsec') * 1000 AS BIGINT))"#;
     service.alter(insert).await;
 }

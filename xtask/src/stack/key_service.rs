@@ -1,5 +1,6 @@
 //! The key service of a stack.
 
+use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,14 +11,17 @@ use rustix::process::Signal;
 
 use super::built;
 use crate::paths;
-use crate::ports::Addresses;
+use crate::ports::{self, Addresses};
 use crate::process::Process;
+use crate::render::{self, Balancing, REPLICAS};
 use crate::spawn::spawn;
 
-/// The key service of a stack, on a SQLite database.
+/// The key service of a stack: one process, or several behind an Envoy that balances over them.
 #[derive(Debug)]
 pub struct KeyService {
-    process: Process,
+    // Dropped in this order: what sends requests to the others first.
+    balancer: Option<Process>,
+    replicas: Vec<Process>,
     env: Vec<(String, String)>,
     program: PathBuf,
     public: SocketAddr,
@@ -26,18 +30,18 @@ pub struct KeyService {
 }
 
 impl KeyService {
+    /// Several, if there is an Envoy to balance over them.
     pub(super) fn new(
         folder: &Path,
         addresses: &Addresses,
         token: &str,
+        database_url: &str,
         extra: &[(String, String)],
+        balancer: Option<&Path>,
     ) -> Result<Self> {
         let program = built(paths::key_service())?;
-        let database = format!("sqlite:{}", folder.join("key-service.db").display());
         let mut env = vec![
-            ("DATABASE_URL".to_owned(), database),
-            ("LISTEN".to_owned(), addresses.public.to_string()),
-            ("EDGE_LISTEN".to_owned(), addresses.edge.to_string()),
+            ("DATABASE_URL".to_owned(), database_url.to_owned()),
             ("EDGE_TOKEN".to_owned(), token.to_owned()),
         ];
         env.extend(
@@ -46,17 +50,49 @@ impl KeyService {
                 .first()
                 .map(|envoy| ("API_URL".to_owned(), format!("http://{}", envoy.listener))),
         );
+        env.extend(balancer.map(|_| ("TRUSTED_PROXIES".to_owned(), addresses.public.ip().to_string())));
         env.extend_from_slice(extra);
-        let log = folder.join("key-service.log");
-        let ready = format!("http://{}/readyz", addresses.edge);
-        let process = Process::new("key-service", &program, ["serve"], &env, log, ready);
         let (public, edge) = (addresses.public, addresses.edge);
-        Ok(KeyService { process, env, program, public, edge, token: token.to_owned() })
+        let replica = |name: &str, (public, edge): (SocketAddr, SocketAddr)| {
+            let listen = [("LISTEN", public), ("EDGE_LISTEN", edge)];
+            let mut env = env.clone();
+            env.extend(listen.map(|(variable, address)| (variable.to_owned(), address.to_string())));
+            let log = folder.join(format!("{name}.log"));
+            let ready = format!("http://{edge}/readyz");
+            Process::new(name, &program, ["serve"], &env, log, ready)
+        };
+        let (replicas, balancer) = match balancer {
+            None => (vec![replica("key-service", (public, edge))], None),
+            Some(envoy) => {
+                let mut at = [(public, edge); REPLICAS];
+                for listeners in &mut at {
+                    *listeners = (ports::free()?, ports::free()?);
+                }
+                let names = (1..).map(|n| format!("key-service-{n}"));
+                let replicas = names.zip(at).map(|(name, at)| replica(&name, at)).collect();
+                let balancing = Balancing { admin: ports::free()?, public, edge, replicas: at };
+                (replicas, Some(balance(folder, envoy, &balancing)?))
+            }
+        };
+        Ok(KeyService { balancer, replicas, env, program, public, edge, token: token.to_owned() })
     }
 
-    /// To stop, pause and start it, and to read its log.
+    pub(super) fn start(&self) -> Result<()> {
+        self.processes().try_for_each(Process::start)
+    }
+
+    pub(super) fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.replicas.iter().chain(&self.balancer)
+    }
+
+    /// To stop, pause and start it, and to read its log; of several, the first.
     pub fn process(&self) -> &Process {
-        &self.process
+        &self.replicas[0]
+    }
+
+    /// All of its processes but the balancer.
+    pub fn replicas(&self) -> &[Process] {
+        &self.replicas
     }
 
     /// Where its public listener is.
@@ -112,4 +148,14 @@ impl KeyService {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// The Envoy that balances.
+fn balance(folder: &Path, envoy: &Path, balancing: &Balancing) -> Result<Process> {
+    let config = folder.join("balancer.yaml");
+    fs::write(&config, render::balancer(balancing)?)?;
+    let path = config.to_string_lossy();
+    let args = ["--config-path", &path, "--concurrency", "1", "--disable-hot-restart"];
+    let ready = format!("http://{}/ready", balancing.admin);
+    Ok(Process::new("balancer", envoy, args, &[], folder.join("balancer.log"), ready))
 }

@@ -5,4 +5,5 @@ mod pypi;
 
 pub(crate) mod axe;
 pub(crate) mod chromium;
+pub(crate) mod postgresql;
 pub(crate) mod schemathesis;

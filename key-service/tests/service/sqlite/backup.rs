@@ -12,7 +12,7 @@ use crate::support::{Browser, DEMO, PASSWORD, Service, Site, session_cookie, tex
 /// A new site on a copy of a backup of this one.
 fn restored(site: &Site) -> Site {
     let elsewhere = Site::empty();
-    fs::copy(site.dir.path().join("backup.db"), elsewhere.database()).unwrap();
+    fs::copy(site.dir.path().join("backup.db"), elsewhere.storage.file()).unwrap();
     elsewhere
 }
 
@@ -40,7 +40,7 @@ async fn a_backup_of_a_running_service_holds_keys_and_no_sessions_links_or_lease
     let session = "SELECT COUNT(*) FROM sessions";
     let digest = protocol::KeyDigest::of_value(&demo.cookie).to_hex();
     let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(service.number(session).await > 0 && holds(&service.site.stored(), &digest));
+    assert!(service.number(session).await > 0 && holds(&service.site.storage.content(), &digest));
 
     let said = backed_up(&service.site).await;
     assert!(said.contains("2 users and 1 key ") && said.contains("work again"), "{said}");

@@ -1,0 +1,200 @@
+//! A server that goes away, with the leases or without them, and a database that is copied.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::process::Command;
+use xtask::postgres::{FORGETFUL, Postgres, Shutdown};
+
+use crate::postgresql::server::{role, shared};
+use crate::scripted_edge::{ALMOST, Edge, LASTS, SOON, outcome, path, short_terms};
+use crate::support::{Automation, DEMO, Service, Site, text};
+
+/// How long the service may take to notice that its database is there again.
+const BACK: Duration = Duration::from_secs(10);
+
+/// A service on a server that a test can do with as it likes, somebody who may use its API, and two keys.
+struct Scene {
+    service: Service,
+    automation: Automation,
+    keys: [Value; 2],
+    postgres: Postgres,
+}
+
+async fn scene() -> Scene {
+    scene_with(short_terms).await
+}
+
+async fn scene_with(set: fn(&mut Command) -> &mut Command) -> Scene {
+    tokio::task::spawn_blocking(move || {
+        let postgres = Postgres::start(&FORGETFUL).unwrap();
+        let site = Site::at(&role(&postgres).url(&postgres, "127.0.0.1"));
+        site.ok(&["user", "add", DEMO, "--without-password", "--permissions", "*"], "");
+        let create = ["key", "create", "--user", DEMO, "--scopes", "*", "--json", "--label"];
+        let keys = ["first", "second"].map(|label| site.json(&[&create[..], &[label]].concat()));
+        let token = site.json(&["token", "create", "--label", "terraform", "--json"]);
+        let service = site.serve_with(set);
+        let (base, id) = (service.public.clone(), text(&token, "id").to_owned());
+        let automation = Automation { base, id, token: text(&token, "value").to_owned() };
+        Scene { service, automation, keys, postgres }
+    })
+    .await
+    .unwrap()
+}
+
+impl Scene {
+    /// Does something to the server, which takes a while.
+    async fn server(self, what: impl FnOnce(&Postgres) + Send + 'static) -> Self {
+        tokio::task::spawn_blocking(move || {
+            what(&self.postgres);
+            self
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Deletes a key, as soon as the database lets it; returns what that says.
+    async fn delete(&self, key: &Value) -> Value {
+        let deadline = Instant::now() + BACK + LASTS;
+        loop {
+            match self.automation.call(Method::DELETE, &path(key), Value::Null).await {
+                (status, answer) if status == 200 => return answer,
+                (status, answer) if status == 503 => assert!(Instant::now() < deadline, "{answer}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// Asks until the database is there again, and returns whether the value works.
+async fn works(service: &Service, value: &str) -> bool {
+    let deadline = Instant::now() + BACK;
+    let digest = protocol::KeyDigest::of_value(value);
+    loop {
+        let response = service.ask(crate::support::TOKEN, vec![digest]).send().await.unwrap();
+        if response.status() == 200 {
+            let answer: protocol::VerifyResponse = response.json().await.unwrap();
+            return matches!(answer.verdicts[..], [protocol::Verdict::Active(_)]);
+        }
+        assert_eq!(response.status(), 503);
+        assert!(Instant::now() < deadline, "the database is back");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn after_a_crash_of_the_database_a_change_waits_for_the_leases_that_it_forgot() {
+    let scene = scene().await;
+    Edge::subscribed(&scene.service, "e").await;
+    let crashed = |postgres: &Postgres| {
+        postgres.stop(Shutdown::Immediate).unwrap();
+        postgres.start_again().unwrap();
+    };
+    let granted_at = Instant::now();
+    let scene = scene.server(crashed).await;
+    let answer = scene.delete(&scene.keys[0]).await;
+    assert_eq!(outcome(&answer), [0, 0, 0], "nobody knows of the edge");
+    assert!(granted_at.elapsed() >= ALMOST, "{:?}", granted_at.elapsed());
+
+    let begun = Instant::now();
+    scene.delete(&scene.keys[1]).await;
+    assert!(begun.elapsed() < SOON, "one crash is waited for once: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn a_command_after_a_crash_of_the_database_waits_as_well() {
+    let scene = scene().await;
+    Edge::subscribed(&scene.service, "e").await;
+    let granted_at = Instant::now();
+    let Scene { service, keys: [key, _], postgres, .. } = scene;
+    let revoke = move || {
+        let site = service.site.clone();
+        drop(service);
+        postgres.process().kill().unwrap();
+        postgres.start_again().unwrap();
+        site.ok(&["key", "revoke", text(&key, "id")], "");
+    };
+    tokio::task::spawn_blocking(revoke).await.unwrap();
+    assert!(granted_at.elapsed() >= ALMOST, "{:?}", granted_at.elapsed());
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn a_restart_of_the_database_forgets_no_lease() {
+    // Longer than a restart takes.
+    let scene = scene_with(|command| command.env("LEASE_MS", "9000")).await;
+    let granted_at = Instant::now();
+    Edge::subscribed(&scene.service, "e").await;
+    let scene = scene.server(|postgres| postgres.restart().unwrap()).await;
+    assert!(works(&scene.service, text(&scene.keys[0], "value")).await);
+    let answer = scene.delete(&scene.keys[0]).await;
+    assert_eq!(outcome(&answer), [1, 0, 1]);
+    let waited = granted_at.elapsed();
+    assert!(waited >= Duration::from_millis(9_950), "{waited:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn without_its_database_the_service_says_so_and_takes_nothing_for_revoked() {
+    let scene = scene().await;
+    let value = text(&scene.keys[0], "value").to_owned();
+    assert!(works(&scene.service, &value).await);
+    let scene = scene.server(|postgres| postgres.stop(Shutdown::Fast).unwrap()).await;
+    let digest = protocol::KeyDigest::of_value(&value);
+    let begun = Instant::now();
+    let refused = scene.service.ask(crate::support::TOKEN, vec![digest]).send().await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    let edge = Edge::new(&scene.service, "e");
+    assert_eq!(edge.asks(0).send().await.unwrap().status(), 503, "no lease");
+    let checks = crate::readiness::until(&scene.service, 503).await;
+    assert_eq!((&checks["database"], &checks["writes"]), (&json!("failed"), &json!("failed")));
+    assert!(crate::readiness::is_alive(&scene.service).await);
+
+    let scene = scene.server(|postgres| postgres.start_again().unwrap()).await;
+    assert!(works(&scene.service, &value).await);
+    crate::readiness::until(&scene.service, 200).await;
+    Edge::subscribed(&scene.service, "e").await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn connections_that_are_cut_cost_no_news_and_no_truth() {
+    let scene = scene().await;
+    let [kept, revoked] = scene.keys.each_ref().map(|key| text(key, "value").to_owned());
+    let mut edge = Edge::subscribed(&scene.service, "e").await;
+    let cut = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let cut = move |postgres: &Postgres| {
+        assert_ne!(postgres.databases().query("postgres", cut).unwrap(), "0");
+    };
+    let scene = scene.server(cut).await;
+    for _ in 0..20 {
+        assert!(works(&scene.service, &kept).await);
+    }
+    let answer = scene.delete(&scene.keys[1]).await;
+    assert_eq!(outcome(&answer)[0], 1, "{answer}");
+    assert!(!works(&scene.service, &revoked).await);
+    let told = protocol::News::Changed(vec![protocol::KeyDigest::of_value(&revoked)]);
+    assert_eq!(edge.sync(0).await.news, told);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn a_copy_of_a_database_begins_a_history_of_its_own() {
+    let (original, copy, _postgres) = tokio::task::spawn_blocking(|| {
+        let postgres = shared();
+        let role = role(&postgres);
+        let site = Site::at(&role.url(&postgres, "127.0.0.1"));
+        let mut service = site.clone().serve();
+        assert_eq!(service.stop(), Some(0));
+        let copy = format!("copy_of_{}", role.database);
+        postgres.databases().create(&copy, Some(&role.database)).unwrap();
+        (site.serve(), Site::at(&postgres.url(&copy)).serve(), postgres)
+    })
+    .await
+    .unwrap();
+    assert_ne!(original.verify(&[]).await.log, copy.verify(&[]).await.log);
+}

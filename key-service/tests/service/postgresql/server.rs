@@ -1,0 +1,45 @@
+//! A server that tests share.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use uuid::Uuid;
+use xtask::postgres::{FORGETFUL, Postgres};
+
+/// A server that lasts until the last of those who share it has let go of it. The superuser needs no password.
+pub(super) fn shared() -> Arc<Postgres> {
+    static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let postgres = Arc::new(Postgres::start(&FORGETFUL).unwrap());
+        *shared = Arc::downgrade(&postgres);
+        postgres
+    })
+}
+
+/// A role's way to a database that it owns.
+pub(super) struct Role {
+    pub(super) name: String,
+    pub(super) database: String,
+}
+
+/// The password of every [`Role`], as it is and as a URL has it.
+pub(super) const PASSWORD: &str = "hunter/2";
+pub(super) const ENCODED_PASSWORD: &str = "hunter%2F2";
+
+/// Makes a role and a database of its own.
+pub(super) fn role(postgres: &Postgres) -> Role {
+    let [name, database] = ["role", "keys"].map(|kind| format!("{kind}_{}", Uuid::new_v4().simple()));
+    let databases = postgres.databases();
+    databases.query("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")).unwrap();
+    databases.create(&database, None).unwrap();
+    databases.query("postgres", &format!("ALTER DATABASE {database} OWNER TO {name}")).unwrap();
+    Role { name, database }
+}
+
+impl Role {
+    /// The role's URL of its database, under another host name perhaps.
+    pub(super) fn url(&self, postgres: &Postgres, host: &str) -> String {
+        let port = postgres.address().port();
+        format!("postgres://{}:{ENCODED_PASSWORD}@{host}:{port}/{}", self.name, self.database)
+    }
+}

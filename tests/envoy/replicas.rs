@@ -1,0 +1,183 @@
+//! Three key services on one PostgreSQL behind one address, while they are killed and the database is restarted.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use xtask::postgres::Postgres;
+use xtask::stack::{Options, Stack};
+
+use crate::account::Account;
+use crate::client::get;
+use crate::load::{Clients, Seen, Shared};
+
+const ROUNDS: usize = 200;
+
+/// How often a replica is killed, and how long it stays away.
+const KILLED_EVERY: Duration = Duration::from_secs(3);
+const AWAY: Duration = Duration::from_millis(800);
+
+/// How long somebody who manages keys asks again while replicas and the database come and go.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until there is an answer that is not the outage's.
+fn insist(account: &Account, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let began = Instant::now();
+    loop {
+        let response = account.call(method, path, body);
+        if !matches!(response.status, 500..600) {
+            let json = if response.body.is_empty() { Value::Null } else { response.json() };
+            return (response.status, json);
+        }
+        assert!(began.elapsed() < PATIENCE, "{method} {path}: no answer in {PATIENCE:?}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// Creates a key. If an answer was lost, a key may be left that nobody knows the value of; there can be ten.
+fn create(account: &Account, round: usize) -> (String, String) {
+    let keys = "/api/personal_api_keys/";
+    let label = format!("round {round}");
+    loop {
+        let (status, key) =
+            insist(account, "POST", keys, &json!({"label": label, "scopes": ["insight:read"]}));
+        if status == 201 {
+            return (key["id"].as_str().unwrap().to_owned(), key["value"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(status, 400, "{key}");
+        let (_, lost) = insist(account, "GET", keys, &Value::Null);
+        let lost = lost["results"].as_array().or(lost.as_array()).unwrap().clone();
+        for key in lost.iter().filter(|key| key["label"] == label.as_str()) {
+            insist(account, "DELETE", &format!("{keys}{}/", key["id"].as_str().unwrap()), &Value::Null);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an Envoy and PostgreSQL: cargo xtask test"]
+fn no_key_is_accepted_after_its_delete_while_replicas_are_killed_and_the_database_restarts() {
+    // A server that keeps what it has committed, unlike those of other tests.
+    let server = Postgres::start(&[]).unwrap_or_else(|error| panic!("{error:#}"));
+    let options = Options {
+        envoys: 2,
+        workers: 2,
+        server: Some(server.databases().clone()),
+        replicated: true,
+        ..Options::default()
+    };
+    let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
+    let addresses: Vec<SocketAddr> = stack.envoys().iter().map(|envoy| envoy.address()).collect();
+    let account = Account::demo(stack.key_service());
+    let mut clients = Clients::connect(&addresses, 4);
+
+    let (kills, restarts) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (is_over, round_now) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let mut told = Told::default();
+    scope(|scope| {
+        scope.spawn(|| {
+            let replicas = stack.key_service().replicas();
+            let mut next = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                sleep(KILLED_EVERY - AWAY);
+                let killed = replicas[next % replicas.len()].kill();
+                kills.fetch_add(usize::from(killed.is_ok()), Ordering::Relaxed);
+                sleep(AWAY);
+                // One that starts without a database ends, and whoever runs it starts it again.
+                for replica in replicas {
+                    let _ = replica.spawn();
+                }
+                next += 1;
+            }
+        });
+        scope.spawn(|| {
+            while round_now.load(Ordering::Relaxed) < ROUNDS / 2 && !is_over.load(Ordering::Relaxed) {
+                sleep(Duration::from_millis(10));
+            }
+            server.restart().unwrap_or_else(|error| panic!("{error:#}"));
+            restarts.fetch_add(1, Ordering::Relaxed);
+        });
+        // Whatever goes wrong here, the other threads are to end.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..ROUNDS {
+                round_now.store(round, Ordering::Relaxed);
+                one_round(&account, &addresses, &mut clients, round, &mut told);
+            }
+        }));
+        is_over.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    let Told { accepted, refused, unavailable, repeated, .. } = &told;
+    println!(
+        "{ROUNDS} rounds, {kills:?} replicas killed, {restarts:?} restart of PostgreSQL: {accepted} accepted before, \
+         {refused} refused and {unavailable} unavailable after; {repeated} deletes had to be repeated"
+    );
+    assert!(kills.into_inner() > 5 && restarts.into_inner() == 1);
+    assert!(told.accepted > 2 * ROUNDS, "answered while all this went on");
+
+    // Every change that was acknowledged is there: the deleted keys are gone, the kept ones work.
+    for id in &told.deleted {
+        let path = format!("/api/personal_api_keys/{id}/");
+        assert_eq!(insist(&account, "GET", &path, &Value::Null).0, 404, "{id} is back");
+    }
+    let (id, value) = create(&account, ROUNDS);
+    let began = Instant::now();
+    while addresses.iter().any(|address| get(*address, "/api/insights/", &value).status != 200) {
+        assert!(began.elapsed() < PATIENCE, "the key {id} does not work everywhere");
+    }
+}
+
+/// What was seen.
+#[derive(Default)]
+struct Told {
+    accepted: usize,
+    refused: usize,
+    unavailable: usize,
+    /// How often a DELETE had to be sent again.
+    repeated: usize,
+    deleted: Vec<String>,
+}
+
+/// A key is made, used everywhere as fast as can be, and deleted.
+fn one_round(
+    account: &Account,
+    addresses: &[SocketAddr],
+    clients: &mut Clients,
+    round: usize,
+    told: &mut Told,
+) {
+    let (id, value) = create(account, round);
+    let shared = Shared::default();
+    let (seen, returned) = scope(|scope| {
+        let load = clients.start(scope, &shared, &value);
+        load.go_on();
+        let path = format!("/api/personal_api_keys/{id}/");
+        let (status, answer) = insist(account, "DELETE", &path, &Value::Null);
+        let returned = Instant::now();
+        // 404: the first one was carried out, and its answer lost.
+        assert!(matches!(status, 200 | 404), "{status} {answer}");
+        told.repeated += usize::from(status == 404);
+        load.go_on();
+        (load.stop(), returned)
+    });
+    told.deleted.push(id);
+    let mut after = BTreeMap::<u16, usize>::new();
+    for Seen { begun, status } in seen {
+        if begun >= returned {
+            *after.entry(status).or_default() += 1;
+        } else {
+            told.accepted += usize::from(status == 200);
+        }
+    }
+    told.refused += after.get(&401).copied().unwrap_or_default();
+    told.unavailable += after.get(&503).copied().unwrap_or_default();
+    let others: Vec<_> = after.keys().filter(|status| !matches!(status, 401 | 503)).collect();
+    assert!(others.is_empty(), "round {round}: after the delete had returned: {after:?}");
+    // The same once more on connections of their own.
+    for address in addresses {
+        let status = get(*address, "/api/insights/", &value).status;
+        assert!(matches!(status, 401 | 503), "round {round}: {status}");
+    }
+}

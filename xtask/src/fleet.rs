@@ -1,0 +1,23 @@
+//! `cargo xtask fleet`: simulated edges, in a process of their own.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Error, Result};
+
+use crate::process::step;
+use crate::{build, paths};
+
+/// Builds the fleet and becomes it, with these arguments.
+///
+/// # Errors
+/// The build fails, or the program cannot be started; otherwise this does not return.
+pub fn run(arguments: &[OsString]) -> Result<()> {
+    let mut build = build::cargo("build");
+    // A measurement of the service must not measure an unoptimised fleet.
+    build.args(["--release", "--quiet", "--package", "fleet"]);
+    step("building the fleet", build)?;
+    let error = Command::new(paths::target().join("release/fleet")).args(arguments).exec();
+    Err(Error::new(error).context("cannot start the fleet"))
+}

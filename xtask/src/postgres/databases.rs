@@ -1,0 +1,86 @@
+//! The databases of a PostgreSQL server, ours or another's: making, dropping and asking them, with `psql`.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::tools::postgresql;
+
+/// The databases of a server.
+#[derive(Clone, Debug)]
+pub struct Databases {
+    /// Of the database that one connects to for making others.
+    maintenance_url: String,
+}
+
+impl Databases {
+    /// Those of the server whose maintenance database has this URL, in the name of the role in it.
+    pub fn of(maintenance_url: &str) -> Self {
+        Databases { maintenance_url: maintenance_url.to_owned() }
+    }
+
+    /// The URL of a database, whether it is there or not.
+    pub fn url(&self, database: &str) -> String {
+        let url = &self.maintenance_url;
+        let host = url.find("://").map_or(0, |at| at + "://".len());
+        let options = url.find('?').unwrap_or(url.len());
+        let path = url[host..options].find('/').map_or(options, |at| host + at);
+        format!("{}/{database}{}", &url[..path], &url[options..])
+    }
+
+    /// Makes a database, a copy of another if one is named, and returns its URL. Nobody may use the other meanwhile.
+    ///
+    /// # Errors
+    /// The server refuses, or cannot be reached.
+    pub fn create(&self, database: &str, template: Option<&str>) -> Result<String> {
+        let template = template.map_or(String::new(), |template| format!(r#" TEMPLATE "{template}""#));
+        Self::run(&self.maintenance_url, &format!(r#"CREATE DATABASE "{database}"{template}"#))?;
+        Ok(self.url(database))
+    }
+
+    /// Drops a database if it is there, and cuts its users off.
+    ///
+    /// # Errors
+    /// The server refuses, or cannot be reached.
+    pub fn drop(&self, database: &str) -> Result<()> {
+        Self::run(&self.maintenance_url, &format!(r#"DROP DATABASE IF EXISTS "{database}" WITH (FORCE)"#))?;
+        Ok(())
+    }
+
+    /// Runs one SQL statement in a database, and returns what it answers: a line a row, columns separated by `|`.
+    ///
+    /// # Errors
+    /// The server refuses, with its words, or cannot be reached.
+    pub fn query(&self, database: &str, sql: &str) -> Result<String> {
+        Self::run(&self.url(database), sql)
+    }
+
+    fn run(url: &str, sql: &str) -> Result<String> {
+        let mut command = Command::new(postgresql::find_client()?);
+        command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password"]);
+        command.args(["--set", "ON_ERROR_STOP=1", "--dbname", url, "--command", sql]);
+        let output = command.env("PGOPTIONS", "-c client_min_messages=warning").output();
+        let output = output.context("cannot run psql")?;
+        if !output.status.success() {
+            bail!("PostgreSQL refuses {sql}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_is_replaced_in_a_url_and_nothing_else() {
+        for (maintenance, expected) in [
+            ("postgres://me@host:5432/postgres", "postgres://me@host:5432/keys"),
+            ("postgres://me@host:5432", "postgres://me@host:5432/keys"),
+            ("postgres://host/postgres?sslmode=require", "postgres://host/keys?sslmode=require"),
+            ("postgres:///postgres?host=/run/pg", "postgres:///keys?host=/run/pg"),
+        ] {
+            assert_eq!(Databases::of(maintenance).url("keys"), expected);
+        }
+    }
+}
