@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use key_service::leases::{Position, Registration, Terms};
+use key_service::leases::{Position, Terms};
 use protocol::KeyDigest;
 use protocol::rules::{Rule, holds};
 
@@ -152,11 +152,6 @@ impl Database {
         self.commit_times.insert((position.log.clone(), position.revision), now);
         self.committed.push(session.task);
         self.unlock(session);
-    }
-
-    /// Remembers an edge.
-    pub(crate) fn record(&mut self, registration: Registration, now_ms: i64) {
-        self.data.record(registration, now_ms);
     }
 
     /// Lets the lock go, if the session has it.

@@ -154,7 +154,7 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
         let clock = self.shared.lock().replicas[task.replica].clock;
         self.ask(Group::Records, move |database, now| {
             let now_ms = if holds(Rule::DatabaseClock) { database.clock_ms(now) } else { clock.wall_ms(now) };
-            database.record(registration.clone(), now_ms);
+            database.data.record(registration.clone(), now_ms);
         })
         .await
     }

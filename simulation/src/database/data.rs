@@ -142,7 +142,7 @@ impl Data {
     }
 
     /// Remembers an edge.
-    pub(super) fn record(&mut self, registration: Registration, now_ms: i64) {
+    pub(crate) fn record(&mut self, registration: Registration, now_ms: i64) {
         let here = &self.position;
         let counts = |place: &Position| {
             place.log == here.log && place.revision <= here.revision || !holds(Rule::AcknowledgedInLog)

@@ -1,18 +1,20 @@
 //! What owners do with keys: changes, made again when there is no answer; and what the oracle is told of them.
 
+use std::ops::Range;
+
 use key_service::leases::settle::settle;
 use key_service::leases::{Position, Revocation, Touched, change};
 use protocol::KeyDigest;
 
 use super::{Checked, Happening, KEYS, MOST_CHANGES, USERS, World};
 use crate::database::{Broken, Effect};
-use crate::kernel::{Event, Kernel, Shared};
+use crate::kernel::{Event, Shared};
 use crate::ledger::SimulatedLedger;
 use crate::profile::MS;
 use crate::tasks::TaskId;
 
 /// How long it takes somebody to ask again.
-const REPEATED_AFTER: std::ops::Range<u64> = MS..200 * MS;
+const REPEATED_AFTER: Range<u64> = MS..200 * MS;
 
 /// A change that somebody wants.
 #[derive(Clone, Debug)]
@@ -156,12 +158,9 @@ impl World {
 
     /// Tells the oracle what has just been committed, and what else has changed.
     pub(super) fn observe(&mut self) {
-        for (_, digest) in self.values.iter().map(|(_, key, digest)| (key, *digest)) {
-            let (worth, now) = {
-                let kernel = self.shared.lock();
-                (kernel.database.data.worth(&digest), kernel.now)
-            };
-            self.oracle.committed(digest, worth, now);
+        let kernel = self.shared.lock();
+        for (_, _, digest) in &self.values {
+            self.oracle.committed(*digest, kernel.database.data.worth(digest), kernel.now);
         }
     }
 
@@ -220,7 +219,7 @@ impl World {
 
     /// Where a balancer sends somebody.
     pub(super) fn some_replica(&self) -> usize {
-        let mut kernel: std::sync::MutexGuard<'_, Kernel<Happening>> = self.kernel();
+        let mut kernel = self.kernel();
         let replicas = kernel.replicas.len();
         kernel.random.usize(..replicas)
     }
