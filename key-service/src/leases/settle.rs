@@ -105,8 +105,7 @@ impl Waiting {
         }
         let behind: HashSet<&str> = reading.behind.iter().map(|lease| lease.edge.as_str()).collect();
         // Who is not behind has acknowledged; unless the leases were forgotten meanwhile, for then nothing is known of it.
-        let is_told =
-            reading.forgotten_until_ms == self.forgotten_until_ms || !holds(Rule::SameRegistry);
+        let is_told = reading.forgotten_until_ms == self.forgotten_until_ms || !holds(Rule::SameRegistry);
         let Waiting { leases, acknowledged, expired, .. } = self;
         leases.retain(|edge, ends_at_ms| {
             if is_told && !behind.contains(edge.as_str()) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use protocol::{KeyDigest, ScopeSet};
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 pub(crate) mod audit;
@@ -214,13 +214,23 @@ pub enum OpenError {
         /// What the database said.
         source: sqlx::Error,
     },
+    /// The tables are of a release that this one does not know.
+    #[error(
+        "--database-url (DATABASE_URL): {database} belongs to a newer release of the key service: it has migration {version}"
+    )]
+    Newer {
+        /// The file, or the server and its database.
+        database: String,
+        /// A migration that is not this release's.
+        version: i64,
+    },
     /// The tables could not be brought up to date.
     #[error("--database-url (DATABASE_URL): cannot migrate {database}: {source}")]
     Migrate {
         /// The file, or the server and its database.
         database: String,
         /// What the migration said.
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
 }
 
@@ -280,7 +290,7 @@ impl Database {
         kind.migrations()
             .run(&mut *transaction)
             .await
-            .map_err(|source| OpenError::Migrate { database: database.clone(), source })?;
+            .map_err(|source| unmigrated(database.clone(), source))?;
         revision::start_log(&mut *transaction).await.map_err(unusable)?;
         if let Kind::Sqlite = kind {
             leases::notice_boot(&mut transaction, sqlite::boot_id().as_deref()).await.map_err(unusable)?;
@@ -348,6 +358,13 @@ impl Database {
         for pool in [&self.record_pool, &self.group_pool, &self.write_pool, &self.read_pool] {
             pool.close().await;
         }
+    }
+}
+
+fn unmigrated(database: String, source: MigrateError) -> OpenError {
+    match source {
+        MigrateError::VersionMissing(version) => OpenError::Newer { database, version },
+        source => OpenError::Migrate { database, source },
     }
 }
 
