@@ -45,6 +45,8 @@ pub enum Rule {
     SettledInLog,
     /// Database: after a loss of the leases, it is written down that they are forgotten before anything is read.
     ForgottenFirst,
+    /// Database: leases that are forgotten count as long as the longest that any replica grants.
+    LongestLease,
     /// Database: a history that may have lost changes gets another log id.
     NewLog,
     /// Database: a cursor from before what was pruned is told to forget everything.
@@ -57,7 +59,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 23] = [
+    pub const ALL: [Rule; 24] = [
         Rule::Fence,
         Rule::LeaseCheck,
         Rule::Join,
@@ -77,6 +79,7 @@ impl Rule {
         Rule::AcknowledgedInLog,
         Rule::SettledInLog,
         Rule::ForgottenFirst,
+        Rule::LongestLease,
         Rule::NewLog,
         Rule::PrunedIsReset,
         Rule::OneWriter,

@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use key_service::leases::{Position, Registration};
+use key_service::leases::{Position, Registration, Terms};
 use protocol::KeyDigest;
 use protocol::rules::{Rule, holds};
 
@@ -23,9 +23,6 @@ use lock::{Granted, Locks};
 
 /// How many changes a standby lacks at most.
 pub const MOST_LACKING: usize = 12;
-
-/// How long a lease counts at most, in milliseconds.
-const LONGEST_LEASE_MS: i64 = 7_000;
 
 /// A transaction failed; whether it was committed is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +46,8 @@ pub struct Database {
     /// What a standby may still be at, the latest last.
     standby: VecDeque<Data>,
     is_followed: bool,
+    /// How long, margin included, leases are granted at most: what every replica says before it grants one.
+    longest_lease_ms: u64,
     /// The table of leases is as it was: nothing was lost since it was last looked at.
     has_witness: bool,
     /// The history is written where it was last.
@@ -72,6 +71,7 @@ impl Database {
             locks: Locks::default(),
             standby: VecDeque::new(),
             is_followed: profile.fails_over(),
+            longest_lease_ms: profile.longest_lease_ms(),
             has_witness: true,
             is_in_place: true,
             logs: 0,
@@ -112,7 +112,9 @@ impl Database {
             self.data.position.log = log_name(self.logs);
         }
         if !(self.has_witness && self.is_in_place) && holds(Rule::ForgottenFirst) {
-            let until_ms = self.clock_ms(now) + LONGEST_LEASE_MS;
+            let is_known = holds(Rule::LongestLease);
+            let longest_ms = if is_known { self.longest_lease_ms } else { Terms::default().lasts_ms() };
+            let until_ms = self.clock_ms(now) + longest_ms as i64;
             self.data.forgotten_until_ms = self.data.forgotten_until_ms.max(until_ms);
         }
         (self.has_witness, self.is_in_place) = (true, true);

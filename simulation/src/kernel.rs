@@ -109,6 +109,12 @@ impl<W> Kernel<W> {
         self.random.u64(range)
     }
 
+    /// How long a transaction takes now: mostly not long, and sometimes long.
+    fn database_delay(&mut self) -> u64 {
+        let Range { start, end } = self.profile.database_delay;
+        start + ((end - start) as f64 * self.random.f64().powi(3)) as u64
+    }
+
     /// Whether something happens that does so many times in a thousand.
     pub fn chance(&mut self, thousandths: u32) -> bool {
         thousandths > 0 && self.random.u32(..1_000) < thousandths

@@ -2,10 +2,15 @@
 
 use std::ops::Range;
 
+use key_service::leases::Terms;
+
 use crate::outage::Outage;
 
 /// A millisecond, in the simulation's unit of time.
 pub const MS: u64 = 1_000;
+
+/// How much longer the leases of some replicas may be than those of others, in milliseconds.
+const LONGER_LEASE_MS: u64 = 3_000;
 
 /// How often each kind of message is lost, in thousandths.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +40,8 @@ pub struct Profile {
     pub edges: usize,
     /// How many processes the service consists of.
     pub replicas: usize,
+    /// What each of them grants: not the same while one after the other is set up anew.
+    pub terms: Vec<Terms>,
     /// Whether an edge's questions reach the same replica as long as it is up, or any at any time.
     pub is_sticky: bool,
     /// How long it goes on before everything comes to rest.
@@ -43,7 +50,7 @@ pub struct Profile {
     pub verify_delay: Range<u64>,
     /// How long a sync, or its answer, travels.
     pub sync_delay: Range<u64>,
-    /// How long a transaction takes to happen, and again to be known.
+    /// How long a transaction takes to happen, and again to be known; mostly it is towards the start.
     pub database_delay: Range<u64>,
     /// How long until a replica is told of a change.
     pub news_delay: Range<u64>,
@@ -98,15 +105,24 @@ impl Profile {
                 acknowledgements: loss() * 3,
             };
         }
-        if random.u32(..4) > 0 {
-            profile.outage_gap = Some(500 * MS..8_000 * MS);
-            profile.outages = some_outages(&mut random);
+        match random.u32(..8) {
+            0 | 1 => {}
+            2 => profile.has_edges_that_come_back(),
+            3 | 4 => {
+                profile.outage_gap = Some(100 * MS..1_500 * MS);
+                profile.outage = 10 * MS..1_000 * MS;
+                profile.outages = some_outages(&mut random);
+            }
+            _ => {
+                profile.outage_gap = Some(500 * MS..8_000 * MS);
+                profile.outages = some_outages(&mut random);
+            }
         }
         if random.u32(..4) == 0 {
             let at = random.usize(..Outage::OF_A_COMMIT.len());
             profile.strikes = Some((Outage::OF_A_COMMIT[at], random.u32(20..200)));
         }
-        profile.drift = [0, 0, 10, 50][random.usize(..4)];
+        profile.drift = [0, 10, 50, 50][random.usize(..4)];
         profile.skew_ms = [0, 500, 5_000][random.usize(..3)];
         profile
     }
@@ -119,6 +135,7 @@ impl Profile {
             seed,
             edges: 1,
             replicas: 1,
+            terms: Vec::new(),
             is_sticky: false,
             duration: 15_000 * MS,
             verify_delay: pick(&[fast.clone(), fast.clone(), MS..40 * MS, slow.clone(), 10..900 * MS]),
@@ -140,10 +157,29 @@ impl Profile {
         };
         profile.edges = random.usize(1..4);
         profile.replicas = random.usize(1..4);
+        let longer = if random.u32(..4) == 0 { LONGER_LEASE_MS } else { 0 };
+        let terms = Terms::default();
+        profile.terms.resize(profile.replicas - 1, Terms { lease_ms: terms.lease_ms + longer, ..terms });
+        profile.terms.push(terms);
         profile.is_sticky = random.u32(..3) == 0;
         profile.is_patient = random.bool();
         profile.prune_gap = (random.u32(..4) == 0).then_some(500 * MS..4_000 * MS);
         profile
+    }
+
+    /// Edges come back without a lease, again and again, and find a slow database.
+    fn has_edges_that_come_back(&mut self) {
+        self.outages = vec![(Outage::EdgeCutOff, 1)];
+        self.outage_gap = Some(500 * MS..2_000 * MS);
+        self.outage = 6_500 * MS..9_000 * MS;
+        self.database_delay = MS..300 * MS;
+        self.change_gap = 300 * MS..2_000 * MS;
+        self.request_gap = MS..20 * MS;
+    }
+
+    /// How long a lease counts at most, in milliseconds.
+    pub fn longest_lease_ms(&self) -> u64 {
+        self.terms.iter().map(|terms| terms.lasts_ms()).max().unwrap_or_default()
     }
 
     /// Whether a standby ever takes the database's place.

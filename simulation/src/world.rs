@@ -24,7 +24,7 @@ use changes::{Intent, Made as ChangeMade};
 
 /// How long everything may take to come to rest once the last outage is over: the longest that a change can wait, and
 /// then some.
-const REST: u64 = 13_000 * MS;
+const REST: u64 = 16_000 * MS;
 
 /// How long the requests may take that are sent to every edge when all is well again.
 const LAST_REQUESTS: u64 = 3_000 * MS;
@@ -86,7 +86,7 @@ enum Made {
 /// One history under way.
 pub struct World {
     shared: Shared<Happening>,
-    terms: Terms,
+    terms: Vec<Terms>,
     nodes: Vec<Node>,
     cut_off: BTreeMap<usize, CutOff>,
     tasks: Tasks<Made>,
@@ -123,13 +123,13 @@ impl World {
     /// A world whose service and edges have just started.
     pub fn new(profile: Profile) -> Self {
         let calm = profile.is_calm();
-        let (edges, drift) = (profile.edges, profile.drift);
+        let (edges, drift, terms) = (profile.edges, profile.drift, profile.terms.clone());
         let mut kernel = Kernel::new(profile);
         let nodes =
             (0..edges).filter_map(|number| Node::start(number, 0, &mut kernel.random, drift)).collect();
         let mut world = World {
             shared: Shared(Arc::new(Mutex::new(kernel))),
-            terms: Terms::default(),
+            terms,
             nodes,
             cut_off: BTreeMap::new(),
             tasks: Tasks::default(),

@@ -85,7 +85,7 @@ impl<W> Kernel<W> {
 
     fn send(&mut self, statement: Statement, members: Vec<(TaskId, Work)>) {
         let Some(replica) = members.first().map(|(task, _)| task.replica) else { return };
-        let delay = self.span(self.profile.database_delay.clone());
+        let delay = self.database_delay();
         let (number, generation) = (self.number(), self.replicas[replica].generation);
         self.works.insert(number, Pending { replica, generation, statement, members, doom: None });
         self.after(delay, Event::Work(number));
@@ -106,7 +106,7 @@ impl<W> Kernel<W> {
         if !fails {
             self.database.connect(self.now);
         }
-        let delay = self.span(self.profile.database_delay.clone());
+        let delay = self.database_delay();
         for (task, work) in members {
             let fate = match doom {
                 _ if fails => Fate::Fails,
@@ -150,7 +150,7 @@ impl<W> Kernel<W> {
     /// Tasks go on that a transaction has unblocked, and replicas are told of what was committed.
     pub fn tell_of_changes(&mut self) {
         for task in std::mem::take(&mut self.database.unblocked) {
-            let delay = self.span(self.profile.database_delay.clone());
+            let delay = self.database_delay();
             self.after(delay, Event::Poll(task));
         }
         if self.database.committed.is_empty() {

@@ -181,9 +181,11 @@ impl World {
             self.repeat_later(intent);
             return Ok(());
         };
-        let (now, slowest, had_lost) = {
+        let (now, slowest, longest, had_lost) = {
             let kernel = self.kernel();
-            (kernel.now, kernel.profile.database_delay.end, kernel.database.had_lost(&position, read_at))
+            let had_lost = kernel.database.had_lost(&position, read_at);
+            let longest = kernel.profile.longest_lease_ms() * MS;
+            (kernel.now, kernel.profile.database_delay.end, longest, had_lost)
         };
         if had_lost {
             return Err(format!("revision {} is said to be in force, and is lost", position.revision));
@@ -207,7 +209,6 @@ impl World {
             let told = revocation.acknowledged;
             return Err(format!("a change tells of {told} acknowledgements where there are {acknowledged}"));
         }
-        let longest = self.terms.lasts_ms() * MS;
         // Clocks run differently, and each look at the leases takes its time.
         let allowed = longest + longest / 10 + 8 * slowest + 500 * MS;
         let took = now.saturating_sub(covers.max(self.disturbed_until));

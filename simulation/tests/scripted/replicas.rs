@@ -1,5 +1,6 @@
 //! What can come between several replicas, their clients, and the database that they share.
 
+use key_service::leases::Terms;
 use protocol::rules::Rule;
 use protocol::{News, SyncResponse, Verdict};
 use simulation::database::Effect;
@@ -141,6 +142,25 @@ fn after_a_crash_of_the_database_a_delete_waits_for_leases_that_nobody_knows() {
         script.pass(7_000);
         script.finish(delete);
         waits && tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.forgotten))
+    });
+}
+
+/// The leases are lost of a replica that grants longer ones than others.
+#[test]
+fn leases_that_nobody_knows_count_as_long_as_the_longest() {
+    depends_on(Rule::LongestLease, || {
+        let longer = Terms { lease_ms: 9_000, ..Terms::default() };
+        let mut script = Script::with_terms(vec![longer, Terms::default()]);
+        let (sync, granted) = script.sync("edge", 0);
+        script.finish(sync);
+        assert!(tells(&granted, |answer| answer.lease_ms == 9_000));
+        script.crash_database(None);
+        script.replica = 1;
+        let (delete, deleted) = script.delete();
+        script.finish(delete);
+        script.pass(8_900);
+        script.finish(delete);
+        !has_ended(&deleted)
     });
 }
 

@@ -19,6 +19,7 @@ use simulation::tasks::{TaskId, Tasks};
 /// Two replicas and their tasks.
 pub(crate) struct Script {
     pub(crate) shared: Shared<()>,
+    terms: Vec<Terms>,
     tasks: Tasks<()>,
     /// The replica that is asked next.
     pub(crate) replica: usize,
@@ -39,13 +40,20 @@ pub(crate) enum Changed {
 impl Script {
     /// A service with one key.
     pub(crate) fn new() -> Self {
+        Self::with_terms(vec![Terms::default(); 2])
+    }
+
+    /// The same, and what each replica grants.
+    pub(crate) fn with_terms(terms: Vec<Terms>) -> Self {
         let mut profile = Profile::of_seed(0);
         (profile.replicas, profile.drift, profile.skew_ms) = (2, 0, 0);
         profile.outages = vec![(Outage::FailedOver, 1)];
         profile.losses = Default::default();
+        profile.terms = terms;
+        let terms = profile.terms.clone();
         let mut kernel = Kernel::new(profile);
         kernel.database.data.keys.insert("key".into(), Key { user: 0, digest: old_value(), may_read: true });
-        Script { shared: Shared(Arc::new(Mutex::new(kernel))), tasks: Tasks::default(), replica: 0 }
+        Script { shared: Shared(Arc::new(Mutex::new(kernel))), terms, tasks: Tasks::default(), replica: 0 }
     }
 
     fn start<T: 'static>(
@@ -100,7 +108,8 @@ impl Script {
         let ledger = self.ledger();
         let (log, cursor) = (Some("log-0".to_owned()), Some(cursor));
         let request = SyncRequest { edge: edge.to_owned(), log, cursor, wait_ms, used: Default::default() };
-        self.start(async move { sync::answer(&ledger, Terms::default(), &request).await })
+        let terms = self.terms[self.replica];
+        self.start(async move { sync::answer(&ledger, terms, &request).await })
     }
 
     pub(crate) fn verify(&mut self) -> (TaskId, Answer<VerifyResponse>) {
