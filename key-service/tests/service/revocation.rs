@@ -56,6 +56,18 @@ async fn a_prompt_edge_delays_a_delete_by_milliseconds() {
 }
 
 #[tokio::test]
+async fn a_change_is_not_said_to_be_in_force_when_another_history_has_begun() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let key = demo.new_key("deleted", &["*"]).await;
+    Edge::subscribed(&service, "e").await;
+    let deleting = delete_later(&demo, &key);
+    service.until("SELECT revision = 1 FROM revision_log").await;
+    service.alter("UPDATE revision_log SET log_id = 'another'").await;
+    let (status, answer, _) = deleting.await.unwrap();
+    assert_eq!((status, &answer["type"]), (503, &json!("server_error")), "{answer}");
+}
+
+#[tokio::test]
 async fn a_late_sync_takes_no_acknowledgement_back() {
     let (service, demo, _) = Service::with_users_and(short_terms).await;
     let key = demo.new_key("deleted", &["*"]).await;
