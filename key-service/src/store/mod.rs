@@ -419,7 +419,7 @@ fn connections(kind: &Kind, most: u32, more: &'static str) -> AnyPoolOptions {
             // later one on that connection would fail.
             let is_free = !connection.is_in_transaction();
             let may_be_dead = is_remote && connected.idle_for > TRUSTED_FOR;
-            Box::pin(async move { Ok(is_free && !(may_be_dead && !answers(connection).await)) })
+            Box::pin(async move { Ok(is_free && (!may_be_dead || answers(connection).await)) })
         })
         // A server that is gone without a word would have the place for as long as sqlx asks it for a last one.
         .after_release(move |connection, _| {
