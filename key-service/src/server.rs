@@ -21,6 +21,9 @@ use crate::webhooks::{self, Endpoint};
 /// what does not end within ten seconds.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// How long the database has for a last word.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Unless leases last so long that a change could wait longer. It waits for this much less.
 const SHUTDOWN_RESERVE: Duration = Duration::from_secs(1);
 
@@ -184,8 +187,13 @@ impl Server {
             }
         }
         background.shutdown().await;
-        uses::write(&database).await;
-        database.close().await;
+        let closing = async {
+            uses::write(&database).await;
+            database.close().await;
+        };
+        if tokio::time::timeout(CLOSING_TIMEOUT, closing).await.is_err() {
+            tracing::warn!("the database does not answer; its connections are cut off");
+        }
         Ok(())
     }
 }

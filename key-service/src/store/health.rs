@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::write::{Turns, begin_whole};
+use super::write::{Transaction, Turns};
 use super::{Database, revision};
 
 /// What takes longer than this does not work: those who ask wait for a second, mostly.
@@ -34,12 +34,12 @@ impl Database {
     /// Whether the database can be written. If nobody has tried within the last second, this does: so however often it
     /// is asked, it writes once a second at most, and where edges sync it hardly ever writes.
     pub(crate) async fn can_write(&self) -> bool {
-        if let Some(works) = self.turns.work() {
+        if let Some(works) = self.record_turns.work() {
             return works;
         }
-        tokio::time::timeout(AT_MOST, self.try_to_write(&self.turns)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(AT_MOST, self.try_to_write(&self.record_turns)).await.unwrap_or_else(|_| {
             tracing::debug!("the database could not be written in time");
-            self.turns.note(false);
+            self.record_turns.note(false);
             false
         })
     }
@@ -60,10 +60,12 @@ impl Database {
     /// A commit that changes nothing and still has to reach the file: SQLite skips a row that is set to what it is,
     /// and a transaction that is rolled back never leaves memory.
     async fn write_nothing(&self) -> sqlx::Result<()> {
-        let mut transaction = begin_whole(&self.record_pool, self.kind.begin_record()).await?;
+        let mut transaction = Transaction::begin(&self.record_pool, self.kind.begin_record()).await?;
         let insert = "INSERT INTO sessions (id_digest, data, expires_at) VALUES ('writable', '', 0)";
-        sqlx::query(insert).execute(&mut *transaction).await?;
-        sqlx::query("DELETE FROM sessions WHERE id_digest = 'writable'").execute(&mut *transaction).await?;
+        sqlx::query(insert).execute(transaction.connection()).await?;
+        sqlx::query("DELETE FROM sessions WHERE id_digest = 'writable'")
+            .execute(transaction.connection())
+            .await?;
         transaction.commit().await
     }
 }

@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::write::Write;
-use super::{Database, Kind, digest, keys, leases, postgres, revision};
+use super::write::{Write, within};
+use super::{Database, Kind, READ_AT_MOST, digest, keys, leases, postgres, revision};
 use crate::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
 use crate::metrics::METRICS;
 
@@ -45,12 +45,14 @@ impl Ledger for DatabaseLedger {
     }
 
     async fn history(&self, since: Option<&Position>) -> sqlx::Result<History> {
-        Ok(Arc::unwrap_or_clone(self.database.lease_path.histories.ask(since.cloned()).await?))
+        let history = self.database.lease_path.histories.ask(since.cloned()).await?;
+        self.database.news.tell(&history.position);
+        Ok(Arc::unwrap_or_clone(history))
     }
 
     async fn leases(&self, position: &Position) -> sqlx::Result<Leases> {
         self.heard.lock().await.get_or_insert_with(|| self.database.lease_path.heard.subscribe());
-        leases::read(self.database.pool(), position).await
+        within(READ_AT_MOST, leases::read(self.database.pool(), position)).await
     }
 
     async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use protocol::{KeyDigest, ScopeSet};
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 pub(crate) mod audit;
@@ -55,6 +55,15 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that has been free for longer than this may be dead, if there is a network between.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
+/// A server that has not answered by then is gone.
+const PING_AT_MOST: Duration = Duration::from_secs(2);
+
+/// A reading that takes longer has lost its server.
+const READ_AT_MOST: Duration = Duration::from_secs(10);
+
+/// So has a transaction in the background.
+const WRITE_AT_MOST: Duration = Duration::from_secs(60);
+
 /// The database's clock, in milliseconds since 1970-01-01 UTC, read when the expression is evaluated: after the
 /// statement began, and maybe anew for each row. SQLite has the function, and the migrations give it to PostgreSQL.
 const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
@@ -64,7 +73,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// The same, and then those that PostgreSQL alone has.
 static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let own = sqlx::migrate!("migrations/postgresql");
-    let migrations = MIGRATIONS.iter().chain(own.iter()).cloned().collect();
+    let mut migrations: Vec<_> = MIGRATIONS.iter().chain(own.iter()).cloned().collect();
+    migrations.sort_by_key(|migration| migration.version);
+    let migrations = migrations.into();
     // The transaction around them has a lock already.
     Migrator { migrations, locking: false, ..Migrator::DEFAULT }
 });
@@ -156,6 +167,8 @@ pub struct Database {
     record_pool: AnyPool,
     group_pool: AnyPool,
     turns: Turns,
+    /// Of those who record leases; on SQLite the same.
+    record_turns: Turns,
     lease_path: Arc<LeasePath>,
     uses: Arc<Uses>,
     news: Arc<News>,
@@ -214,13 +227,23 @@ pub enum OpenError {
         /// What the database said.
         source: sqlx::Error,
     },
+    /// The tables are of a release that this one does not know.
+    #[error(
+        "--database-url (DATABASE_URL): {database} belongs to a newer release of the key service: it has migration {version}"
+    )]
+    Newer {
+        /// The file, or the server and its database.
+        database: String,
+        /// A migration that is not this release's.
+        version: i64,
+    },
     /// The tables could not be brought up to date.
     #[error("--database-url (DATABASE_URL): cannot migrate {database}: {source}")]
     Migrate {
         /// The file, or the server and its database.
         database: String,
         /// What the migration said.
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
 }
 
@@ -273,6 +296,7 @@ impl Database {
         let mut connection = AnyConnection::connect(url).await.map_err(unusable)?;
         sqlx::raw_sql(kind.set_up()).execute(&mut connection).await.map_err(unusable)?;
         if let Kind::Postgres { .. } = kind {
+            sqlx::raw_sql(postgres::SET_UP_MIGRATION).execute(&mut connection).await.map_err(unusable)?;
             postgres::require_primary(&mut connection).await.map_err(unusable)?;
         }
         // One transaction around all migrations: processes that start together take turns.
@@ -280,7 +304,7 @@ impl Database {
         kind.migrations()
             .run(&mut *transaction)
             .await
-            .map_err(|source| OpenError::Migrate { database: database.clone(), source })?;
+            .map_err(|source| unmigrated(database.clone(), source))?;
         revision::start_log(&mut *transaction).await.map_err(unusable)?;
         if let Kind::Sqlite = kind {
             leases::notice_boot(&mut transaction, sqlite::boot_id().as_deref()).await.map_err(unusable)?;
@@ -298,10 +322,11 @@ impl Database {
         let group_pool = connections(&kind, 2, "").connect_lazy(url).map_err(unusable)?;
         let turns = Turns::default();
         // On SQLite whoever writes takes a turn; on PostgreSQL leases are recorded while others write.
-        let records = Records::new(match kind {
+        let record_turns = match kind {
             Kind::Sqlite => turns.clone(),
             Kind::Postgres { .. } => Turns::default(),
-        });
+        };
+        let records = Records::new(record_turns.clone());
         let lease_path = Arc::new(LeasePath {
             heard: records.heard(),
             records: Groups::start(records, record_pool.clone()),
@@ -309,7 +334,18 @@ impl Database {
             verdicts: Groups::start(Verdicts, group_pool.clone()),
         });
         let (uses, news) = Default::default();
-        Ok(Database { kind, read_pool, write_pool, record_pool, group_pool, turns, lease_path, uses, news })
+        Ok(Database {
+            kind,
+            read_pool,
+            write_pool,
+            record_pool,
+            group_pool,
+            turns,
+            record_turns,
+            lease_path,
+            uses,
+            news,
+        })
     }
 
     /// For reading.
@@ -351,6 +387,13 @@ impl Database {
     }
 }
 
+fn unmigrated(database: String, source: MigrateError) -> OpenError {
+    match source {
+        MigrateError::VersionMissing(version) => OpenError::Newer { database, version },
+        source => OpenError::Migrate { database, source },
+    }
+}
+
 fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
@@ -376,7 +419,17 @@ fn connections(kind: &Kind, most: u32, more: &'static str) -> AnyPoolOptions {
             // later one on that connection would fail.
             let is_free = !connection.is_in_transaction();
             let may_be_dead = is_remote && connected.idle_for > TRUSTED_FOR;
-            Box::pin(async move { Ok(is_free && !(may_be_dead && connection.ping().await.is_err())) })
+            Box::pin(async move { Ok(is_free && (!may_be_dead || answers(connection).await)) })
+        })
+        // A server that is gone without a word would have the place for as long as sqlx asks it for a last one.
+        .after_release(move |connection, _| {
+            Box::pin(async move {
+                if is_remote && !answers(connection).await {
+                    Err(sqlx::Error::PoolTimedOut)
+                } else {
+                    Ok(true)
+                }
+            })
         })
         .after_connect(move |connection, _| {
             let kind = new.clone();
@@ -386,6 +439,11 @@ fn connections(kind: &Kind, most: u32, more: &'static str) -> AnyPoolOptions {
                 kind.notice_loss(connection).await
             })
         })
+}
+
+/// Whether the server answers on a connection, within a while.
+async fn answers(connection: &mut AnyConnection) -> bool {
+    matches!(tokio::time::timeout(PING_AT_MOST, connection.ping()).await, Ok(Ok(())))
 }
 
 /// Reads a column of scopes separated by spaces.

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::{Database, Kind, postgres, revision};
+use super::write::within;
+use super::{Database, Kind, READ_AT_MOST, postgres, revision};
 use crate::leases::Position;
 use crate::metrics::METRICS;
+
+/// How long somebody waits who begins to when all waiting has ended.
+const LAST_HOLD: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Debug, Default)]
 struct Heard {
@@ -32,7 +36,7 @@ impl News {
         });
     }
 
-    /// Ends all waiting, and lets nobody wait any more.
+    /// Ends all waiting, and lets nobody wait for long any more.
     pub(super) fn close(&self) {
         self.heard.send_modify(|heard| heard.is_closing = true);
     }
@@ -40,8 +44,11 @@ impl News {
     /// Waits until the history goes beyond a place; `false` if the time was over before.
     pub(super) async fn beyond(&self, place: &Position, at_most: Duration) -> bool {
         let mut hears = self.heard.subscribe();
+        // Who comes back at once is not to do so again and again.
+        let is_closing = hears.borrow().is_closing;
+        let at_most = if is_closing { at_most.min(LAST_HOLD) } else { at_most };
         let is_news = |heard: &Heard| heard.position.as_ref().is_some_and(|heard| is_beyond(heard, place));
-        let waiting = hears.wait_for(|heard| heard.is_closing || is_news(heard));
+        let waiting = hears.wait_for(|heard| heard.is_closing && !is_closing || is_news(heard));
         match tokio::time::timeout(at_most, waiting).await {
             Ok(Ok(heard)) => is_news(&heard),
             Ok(Err(_)) | Err(_) => false,
@@ -68,7 +75,7 @@ pub(crate) async fn run(database: Database) {
         loop {
             // Told or not: a notification can be lost.
             let _ = tokio::time::timeout(database.kind.polls_every(), told.notified()).await;
-            match revision::current(database.pool()).await {
+            match within(READ_AT_MOST, revision::current(database.pool())).await {
                 Ok(position) => {
                     is_failing = false;
                     database.news.tell(&position);

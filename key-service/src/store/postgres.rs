@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::{OpenError, leases, truth};
 
-/// A transaction that waits for a lock, or for its client, holds up others: both have an end. So has a peer that is gone
-/// without a word. A commit that is told waits for the disk, and for standbys if the server is told so.
+/// A transaction that waits for a lock, or for its client, holds up others: both have an end. So has one whose client is
+/// gone without a word. What a transaction reads after it got the lock has to be what is there then. A commit that is told waits for the disk, and for standbys if the server is told so.
 pub(super) const SET_UP: &str = "
     SET application_name = 'key-service';
+    SET default_transaction_isolation = 'read committed';
     SET lock_timeout = '5s';
     SET statement_timeout = '30s';
     SET idle_in_transaction_session_timeout = '10s';
@@ -24,6 +25,9 @@ pub(super) const SET_UP: &str = "
     SET tcp_keepalives_count = 3;
     SET tcp_user_timeout = 10000;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
+
+/// Migrations take their time, and whoever starts meanwhile waits for them.
+pub(super) const SET_UP_MIGRATION: &str = "SET lock_timeout = '60s'; SET statement_timeout = 0;";
 
 /// Leases live in a table that is not logged; what is logged beside them is read back after a crash or not.
 pub(super) const SET_UP_RECORDER: &str = "SET synchronous_commit = off;";
@@ -105,8 +109,9 @@ pub(super) async fn require_primary(connection: &mut AnyConnection) -> sqlx::Res
 }
 
 /// Notices, before anything is read on a new connection, that leases may have been forgotten since they were recorded, or
-/// that this is not where the history was written last. Neither can happen while a connection lasts: a server that
-/// crashes, or is promoted, has closed those it had.
+/// that this is not where the history was written last. Neither can happen while a connection to a primary lasts: a server
+/// that crashes closes all it has, and one that is promoted had none of ours. Then changes may be lost too, of a copy that
+/// was made before them say, and only a new log makes every edge forget what it knew of them.
 pub(super) async fn notice_loss(connection: &mut AnyConnection) -> sqlx::Result<()> {
     if is_as_it_was(connection).await? {
         return Ok(());
@@ -115,9 +120,7 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection) -> sqlx::Result<
     // Another process may have been here first.
     if !is_as_it_was(&mut transaction).await? {
         // Safe: the text is always the same.
-        let update = format!(
-            "UPDATE revision_log SET log_id = CASE WHEN place <> {PLACE} THEN $1 ELSE log_id END, place = {PLACE}"
-        );
+        let update = format!("UPDATE revision_log SET log_id = $1, place = {PLACE}");
         sqlx::query(AssertSqlSafe(update))
             .bind(Uuid::new_v4().to_string())
             .execute(&mut *transaction)
@@ -125,6 +128,7 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection) -> sqlx::Result<
         leases::may_be_forgotten(&mut *transaction).await?;
         let insert = "INSERT INTO lease_witness (only_row) VALUES (1) ON CONFLICT (only_row) DO NOTHING";
         sqlx::query(insert).execute(&mut *transaction).await?;
+        tracing::warn!("the server was started anew, crashed or was replaced: a new log begins");
     }
     transaction.commit().await
 }

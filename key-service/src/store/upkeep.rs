@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Database, audit, leases, links, revision, webhooks};
+use super::write::within;
+use super::{Database, WRITE_AT_MOST, audit, leases, links, revision, webhooks};
 use crate::metrics::METRICS;
 
 /// How often.
@@ -16,7 +17,7 @@ pub(crate) async fn run(database: Database, audit_kept: Option<Duration>) {
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
         interval.tick().await;
-        if let Err(error) = forget_the_old(&database, audit_kept).await {
+        if let Err(error) = within(WRITE_AT_MOST, forget_the_old(&database, audit_kept)).await {
             METRICS.database_failed();
             tracing::warn!(%error, "what is out of date could not be removed");
         }

@@ -6,7 +6,8 @@ use std::collections::btree_map::Entry;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Database, leases};
+use super::write::within;
+use super::{Database, WRITE_AT_MOST, leases};
 use crate::metrics::METRICS;
 
 /// How often they are written.
@@ -73,7 +74,7 @@ pub(crate) async fn write(database: &Database) {
         if used.is_empty() {
             return;
         }
-        if let Err(error) = write_some(database, &used).await {
+        if let Err(error) = within(WRITE_AT_MOST, write_some(database, &used)).await {
             METRICS.database_failed();
             tracing::warn!(%error, "when keys were last used could not be written");
             database.uses.merge(used.into_iter());

@@ -3,8 +3,11 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::ACQUIRE_TIMEOUT;
 
 /// For how long the outcome of a write tells whether writing works.
 const TELLS_FOR: Duration = Duration::from_secs(1);
@@ -50,39 +53,83 @@ impl Turn {
     }
 }
 
-/// Begins a transaction, also if nobody waits for that any more, and then rolls it back. Otherwise sqlx would take a
-/// connection back whose server has begun a transaction that sqlx knows nothing of, and nothing that is written there
-/// later would ever be committed.
-pub(super) async fn begin_whole(
-    pool: &AnyPool,
-    begin: &'static str,
-) -> sqlx::Result<Transaction<'static, Any>> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(begin).await });
-    // Nobody aborts the task.
-    begun.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
+/// A transaction. Its connection goes back to the pool only when it has ended well: sqlx would not notice that the server
+/// is still inside one whose beginning was given up or failed half-way, where nothing that is written later would ever be
+/// committed; nor that nobody answers any more. Dropped, it leaves no trace.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    connection: PoolConnection<Any>,
+    has_ended: bool,
 }
 
-/// A transaction that may write. Dropped before [`Write::commit`], it leaves no trace.
+impl Transaction {
+    pub(super) async fn begin(pool: &AnyPool, begin: &'static str) -> sqlx::Result<Self> {
+        let mut transaction = Transaction { connection: pool.acquire().await?, has_ended: false };
+        within(BEGIN_AT_MOST, sqlx::raw_sql(begin).execute(transaction.connection())).await?;
+        Ok(transaction)
+    }
+
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.connection
+    }
+
+    pub(super) async fn commit(self) -> sqlx::Result<()> {
+        self.end("COMMIT").await
+    }
+
+    pub(super) async fn rollback(self) -> sqlx::Result<()> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, statement: &'static str) -> sqlx::Result<()> {
+        within(END_AT_MOST, sqlx::raw_sql(statement).execute(self.connection())).await?;
+        self.has_ended = true;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// What takes longer has lost its server: the server itself ends waiting for a lock sooner.
+const BEGIN_AT_MOST: Duration = Duration::from_secs(10);
+
+/// A commit may wait for a standby.
+const END_AT_MOST: Duration = Duration::from_secs(35);
+
+/// Gives up after a while.
+pub(super) async fn within<T>(
+    at_most: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::time::timeout(at_most, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// A transaction that may write, the only one of the process. Dropped before [`Write::commit`], it leaves no trace.
 #[derive(Debug)]
 pub(crate) struct Write {
     // In this order: the transaction ends before the turn does.
-    transaction: Transaction<'static, Any>,
+    transaction: Transaction,
     turn: Turn,
 }
 
 impl Write {
     /// Begins one, and makes it the only such one at once.
     pub(super) async fn begin(pool: &AnyPool, begin: &'static str, turns: &Turns) -> sqlx::Result<Self> {
-        let turn = turns.take().await;
-        let begun = begin_whole(pool, begin).await;
+        let turn = within(ACQUIRE_TIMEOUT, async { Ok(turns.take().await) }).await?;
+        let begun = Transaction::begin(pool, begin).await;
         let transaction = begun.inspect_err(|_| turn.note(false))?;
         Ok(Write { transaction, turn })
     }
 
     /// Where its statements run.
     pub(crate) fn connection(&mut self) -> &mut AnyConnection {
-        &mut self.transaction
+        self.transaction.connection()
     }
 
     pub(crate) async fn commit(self) -> sqlx::Result<()> {

@@ -8,7 +8,7 @@ use crate::storage::Storage;
 use crate::support::Service;
 
 impl Service {
-    async fn database(&self) -> AnyConnection {
+    pub(crate) async fn database(&self) -> AnyConnection {
         sqlx::any::install_default_drivers();
         AnyConnection::connect(&self.site.storage.url()).await.unwrap()
     }

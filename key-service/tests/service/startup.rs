@@ -62,6 +62,17 @@ fn a_database_of_an_unknown_kind_is_refused_and_its_password_not_shown() {
     assert!(!said.contains("hunter2"));
 }
 
+#[tokio::test]
+async fn a_database_of_a_newer_release_is_refused() {
+    let mut service = Site::empty().serve();
+    service.stop();
+    let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        SELECT 9999, description, success, checksum, execution_time FROM _sqlx_migrations WHERE version = 1";
+    service.alter(insert).await;
+    let said = refused(&service.site, &[], |command| command);
+    assert_one_line(&said, &["--database-url (DATABASE_URL)", "newer release", "9999"]);
+}
+
 #[test]
 fn other_bad_settings_are_named() {
     let site = Site::empty();

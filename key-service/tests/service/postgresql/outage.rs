@@ -198,3 +198,31 @@ async fn a_copy_of_a_database_begins_a_history_of_its_own() {
     .unwrap();
     assert_ne!(original.verify(&[]).await.log, copy.verify(&[]).await.log);
 }
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn who_could_not_write_in_time_or_gave_up_writes_as_soon_as_others_have_done() {
+    let scene = scene().await;
+    let mut other = scene.service.database().await;
+    sqlx::raw_sql("SELECT pg_advisory_lock(7310579463551)").execute(&mut other).await.unwrap();
+    let delete = |key: &Value| {
+        let url = format!("{}{}", scene.service.public, path(key));
+        crate::support::client().delete(url).bearer_auth(&scene.automation.token)
+    };
+    // The server gives up waiting for the lock; then the client does.
+    assert_eq!(delete(&scene.keys[0]).send().await.unwrap().status(), 503);
+    assert!(
+        delete(&scene.keys[0]).timeout(Duration::from_millis(500)).send().await.unwrap_err().is_timeout()
+    );
+    let ready = crate::support::client().get(format!("{}/readyz", scene.service.edge)).send().await.unwrap();
+    assert_eq!(ready.status(), 200, "leases can be recorded all the same");
+    sqlx::raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut other).await.unwrap();
+    for key in &scene.keys {
+        let began = Instant::now();
+        assert_eq!(delete(key).send().await.unwrap().status(), 200);
+        assert!(began.elapsed() < BACK / 2, "{:?}", began.elapsed());
+    }
+    let stuck = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - INTERVAL '1 second'";
+    assert_eq!(scene.service.number(stuck).await, 0);
+}
