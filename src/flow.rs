@@ -244,14 +244,14 @@ impl Edge {
         if self.lease.due_in_ms(now) != Some(0) {
             return None;
         }
+        let may_be_held_back = self.lease.may_be_held_back(now);
         self.lease.sent(now);
         let position = self.lease.position();
         Some(SyncRequest {
             edge: self.id.clone(),
             log: position.map(|position| position.log.to_string()),
             cursor: position.map(|position| position.cursor),
-            // Without a lease every request is a callout, so there is nothing to wait for.
-            wait_ms: if self.lease.is_held(now) { self.policy.sync_wait_ms } else { 0 },
+            wait_ms: if may_be_held_back { self.policy.sync_wait_ms } else { 0 },
             used: self.usage.report(),
         })
     }

@@ -89,6 +89,12 @@ impl Lease {
         self.is_held(now) && (self.position.as_ref().is_some_and(reached) || !holds(Rule::Fence))
     }
 
+    /// Whether the next sync may be held back. Without a lease there is nothing to wait for, since every request is a
+    /// callout; and after a sync that brought no answer the lease is too near its end.
+    pub fn may_be_held_back(&self, now: Moment) -> bool {
+        self.is_held(now) && self.failures == 0
+    }
+
     /// Where in the history this edge is; `None` before the first answer.
     pub fn position(&self) -> Option<&Position> {
         self.position.as_ref()

@@ -102,7 +102,7 @@ impl Edge {
             let mut tenure = self.tenure();
             tenure.look(fleet, now);
             let position = tenure.lease.position().cloned();
-            let wait_ms = if tenure.held_one { fleet.wait_ms } else { 0 };
+            let wait_ms = if tenure.lease.may_be_held_back(now) { fleet.wait_ms } else { 0 };
             tenure.lease.sent(now);
             let (log, cursor) = position.as_ref().map(|at| (at.log.to_string(), at.cursor)).unzip();
             let used = Default::default();

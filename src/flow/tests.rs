@@ -165,6 +165,17 @@ fn a_known_key_is_answered_from_memory_while_the_lease_is_held() {
 }
 
 #[test]
+fn after_a_sync_without_an_answer_the_next_is_not_held_back() {
+    let mut talk = warm("");
+    assert_eq!(talk.sync(1, News::Changed(vec![])).wait_ms, 2_000);
+    talk.now += 5_000;
+    talk.edge.next_sync(talk.moment()).unwrap();
+    assert!(talk.edge.synced(Err(NoAnswer::Timeout), talk.moment()).is_err());
+    talk.now += 200;
+    assert_eq!(talk.edge.next_sync(talk.moment()).unwrap().wait_ms, 0, "though the lease still runs");
+}
+
+#[test]
 fn a_lease_runs_from_when_it_was_asked_for() {
     let mut talk = warm("");
     talk.now = T0 + 5_000;
