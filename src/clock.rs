@@ -38,6 +38,11 @@ impl Deadline {
         now.monotonic >= self.monotonic
     }
 
+    /// How many milliseconds are left, by the clock that comes to the end first.
+    pub fn left_ms(self, now: Moment) -> u64 {
+        self.monotonic.saturating_sub(now.monotonic).min(self.wall.saturating_sub(now.wall))
+    }
+
     /// The end that many milliseconds later.
     pub fn plus(self, milliseconds: u64) -> Deadline {
         Moment { monotonic: self.monotonic, wall: self.wall }.plus(milliseconds)
@@ -57,5 +62,7 @@ mod tests {
         assert!(at(15, 1_004), "the wall clock was set back");
         assert!(at(11, 1_005), "the machine was suspended");
         assert!(!at(14, 900));
+        let left = |monotonic, wall| end.left_ms(Moment { monotonic, wall });
+        assert_eq!((left(11, 1_003), left(13, 900), left(16, 1_000)), (2, 2, 0));
     }
 }

@@ -15,6 +15,10 @@ const FIRST_BACKOFF_MS: u64 = 100;
 /// No pause after a failure is longer, in milliseconds.
 const LONGEST_BACKOFF_MS: u64 = 5_000;
 
+/// While a lease runs on, a pause takes up to one part in so many of what is left of it: requests are answered from
+/// memory meanwhile, and a fleet whose connections were lost together comes back over a second, not within a tenth.
+const PATIENCE: u64 = 4;
+
 /// The pause after an answer that brought nothing new, in milliseconds, least and most.
 const PAUSE_MS: (u64, u64) = (50, 100);
 
@@ -142,7 +146,9 @@ impl Lease {
     /// The outstanding sync brought no answer. The lease that is held runs on to its end.
     pub fn failed(&mut self, now: Moment) {
         self.outstanding = None;
-        let longest = FIRST_BACKOFF_MS.saturating_mul(1 << self.failures.min(16)).min(LONGEST_BACKOFF_MS);
+        let backoff_ms = FIRST_BACKOFF_MS.saturating_mul(1 << self.failures.min(16)).min(LONGEST_BACKOFF_MS);
+        let left_ms = self.held.map_or(0, |(_, end)| end.left_ms(now));
+        let longest = backoff_ms.max(left_ms / PATIENCE);
         self.failures = self.failures.saturating_add(1);
         // Full jitter: edges that failed together come back apart.
         let pause = self.random_between(0, longest);
@@ -156,5 +162,43 @@ impl Lease {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         least + (z ^ (z >> 31)) % (most - least + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64) -> Moment {
+        Moment { monotonic: milliseconds, wall: 1_000_000 + milliseconds }
+    }
+
+    /// After how many milliseconds a thousand edges come back whose lease began at 0, and whose next sync fails then.
+    fn pauses_after_a_failure_at(now: Moment) -> Vec<u64> {
+        let pause = |seed| {
+            let mut lease = Lease::new(seed);
+            lease.subscribe();
+            lease.sent(at(0));
+            let answer =
+                SyncResponse { log: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
+            lease.answered(&answer, at(0)).unwrap();
+            lease.sent(at(0));
+            lease.failed(now);
+            lease.due_in_ms(now).unwrap()
+        };
+        (0..1_000).map(pause).collect()
+    }
+
+    #[test]
+    fn edges_that_fail_together_come_back_over_a_quarter_of_what_is_left_of_their_leases() {
+        let pauses = pauses_after_a_failure_at(at(1_000));
+        let in_quarter = |n: u64| pauses.iter().filter(|&&pause| pause / 313 == n).count();
+        assert!(pauses.iter().all(|&pause| pause <= 1_250));
+        assert!((0..4).all(|quarter| in_quarter(quarter) > 200), "{pauses:?}");
+    }
+
+    #[test]
+    fn without_a_lease_an_edge_comes_back_soon() {
+        assert!(pauses_after_a_failure_at(at(6_000)).iter().all(|&pause| pause <= FIRST_BACKOFF_MS));
     }
 }
