@@ -87,7 +87,10 @@ impl<W> Kernel<W> {
         let Some(replica) = members.first().map(|(task, _)| task.replica) else { return };
         let delay = self.database_delay();
         let (number, generation) = (self.number(), self.replicas[replica].generation);
-        self.works.insert(number, Pending { replica, generation, statement, members, doom: None });
+        // Over a connection that has broken nothing arrives, whatever breaks next.
+        let is_lost = statement.session.is_some_and(|it| it.connection != self.replicas[replica].connection);
+        let doom = is_lost.then_some(Doom::Failed);
+        self.works.insert(number, Pending { replica, generation, statement, members, doom });
         self.after(delay, Event::Work(number));
     }
 
@@ -101,8 +104,7 @@ impl<W> Kernel<W> {
             return;
         }
         let Pending { replica, generation, statement, members, doom } = pending;
-        let is_lost = statement.session.is_some_and(|it| it.connection != self.replicas[replica].connection);
-        let fails = !self.database.is_up || doom == Some(Doom::Failed) || is_lost && doom.is_none();
+        let fails = !self.database.is_up || doom == Some(Doom::Failed);
         if !fails {
             self.database.connect(self.now);
         }
