@@ -33,6 +33,10 @@ impl<'r> FromRow<'r, AnyRow> for Entry {
     }
 }
 
+/// The columns of an entry.
+const COLUMNS: &str = "id, at, action, actor_kind, actor_id, actor_name, address, request_id, \
+    user_id, user_email, subject_id, subject_name, detail";
+
 /// Adds entries.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
@@ -44,8 +48,7 @@ pub(crate) async fn insert(
         let actor = (next..next + 5).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
         let insert = format!(
             "WITH event (id, action, user_id, subject_id, subject_name, detail) AS (VALUES {})
-            INSERT INTO audit_log (id, at, action, actor_kind, actor_id, actor_name, address, request_id,
-                user_id, user_email, subject_id, subject_name, detail)
+            INSERT INTO audit_log ({COLUMNS})
             SELECT e.id, {NOW_MS}, e.action, {actor}, e.user_id, u.email, e.subject_id, e.subject_name, e.detail
             FROM event e LEFT JOIN users u ON u.id = e.user_id",
             rows_of(6, events.len())
@@ -90,7 +93,7 @@ pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result
     if let Some(since) = search.since {
         filter.and("at >= ?", [since.unix_ms().into()]);
     }
-    filter.find(pool, "*", "audit_log", "at DESC, id DESC", search.page).await
+    filter.find(pool, COLUMNS, "audit_log", "at DESC, id DESC", search.page).await
 }
 
 /// Forgets entries that are older than that many milliseconds.

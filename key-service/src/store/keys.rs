@@ -37,7 +37,8 @@ impl<'r> FromRow<'r, AnyRow> for Key {
 /// The columns of a key, of `api_keys k`.
 pub(super) fn key_columns() -> String {
     format!(
-        "k.*, (SELECT MAX(o.expires_at) FROM key_digests o WHERE o.key_id = k.id AND o.expires_at > {NOW_MS})
+        "k.id, k.user_id, k.label, k.mask_value, k.scopes, k.created_at, k.last_used_at, k.last_rolled_at, k.expires_at,
+            (SELECT MAX(o.expires_at) FROM key_digests o WHERE o.key_id = k.id AND o.expires_at > {NOW_MS})
             AS old_value_expires_at"
     )
 }

@@ -29,7 +29,8 @@ impl<'r> FromRow<'r, AnyRow> for ManagementToken {
 macro_rules! select_tokens {
     ($rest:literal) => {
         concat!(
-            "SELECT t.*, (SELECT STRING_AGG(u.user_id, ' ') FROM management_token_users u WHERE u.token_id = t.id)
+            "SELECT t.id, t.label, t.mask_value, t.is_for_all, t.created_at, t.created_by, t.expires_at, t.last_used_at,
+                (SELECT STRING_AGG(u.user_id, ' ') FROM management_token_users u WHERE u.token_id = t.id)
                 AS named_users FROM management_tokens t ",
             $rest
         )

@@ -20,8 +20,8 @@ impl Service {
     }
 
     /// Breaks the database: changes what no row tells.
-    pub(crate) async fn alter_tables(&self, statements: &'static str) {
-        sqlx::raw_sql(statements).execute(&mut self.database().await).await.unwrap();
+    pub(crate) async fn alter_tables(&self, statements: impl Into<String>) {
+        sqlx::raw_sql(AssertSqlSafe(statements.into())).execute(&mut self.database().await).await.unwrap();
     }
 
     /// Keeps everybody else from writing until it is dropped.

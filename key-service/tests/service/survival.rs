@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::scripted_edge::{ALMOST, Edge, LASTS, SOON, delete_later, outcome, path, short_terms};
-use crate::support::{Service, Site, TOKEN};
+use crate::support::{Service, Site, TOKEN, text};
 
 #[tokio::test]
 async fn a_killed_and_restarted_service_waits_for_the_leases_granted_before() {
@@ -86,4 +88,32 @@ fn terms_under_which_no_edge_could_keep_a_lease_are_refused_by_name() {
             assert!(said(&[flag, value]).contains(flag), "{flag} {value}");
         }
     }
+}
+
+/// As while replicas are replaced by a newer release one after the other.
+#[tokio::test]
+async fn columns_that_a_newer_release_adds_disturb_nobody() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    let key = demo.new_key("a key", &["*"]).await;
+    service.automation(&admin, None).await;
+    let id = text(&key, "id");
+    let answers = async || {
+        let mut answers = vec![(200.try_into().unwrap(), json!(service.scopes(text(&key, "value")).await))];
+        for path in ["/api/users/", "/api/management_tokens/", "/api/audit_log/", "/api/keys/"] {
+            answers.push(admin.get(path).await);
+        }
+        for path in ["/api/users/@me/", "/api/personal_api_keys/", &format!("/api/personal_api_keys/{id}/")] {
+            answers.push(demo.get(path).await);
+        }
+        answers
+    };
+    let before = answers().await;
+    assert!(before.iter().all(|(status, _)| *status == 200), "{before:?}");
+    let add =
+        ["users", "api_keys", "key_digests", "management_tokens", "audit_log", "sessions", "revision_log"]
+            .map(|table| format!("ALTER TABLE {table} ADD COLUMN of_a_newer_release BIGINT;"));
+    service.alter_tables(add.concat()).await;
+    assert_eq!(answers().await, before);
+    assert_eq!(demo.delete(&format!("/api/personal_api_keys/{id}/")).await.0, 200);
 }
