@@ -82,7 +82,7 @@ pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result
     let mut filter = Filter::default();
     if let Some(action) = &search.action {
         let prefix = like_escaped(action) + "%";
-        filter.and(r"action LIKE ? ESCAPE '\'", [prefix.as_str().into()]);
+        filter.and(r"action LIKE LOWER(?) ESCAPE '\'", [prefix.as_str().into()]);
     }
     if let Some(user_id) = &search.user_id {
         filter.and("user_id = ? OR actor_id = ?", [user_id.as_str().into(), user_id.as_str().into()]);

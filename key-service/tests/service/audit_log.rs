@@ -71,7 +71,7 @@ async fn what_failed_is_not_in_the_log() {
     let admin = service.admin().await;
     let key = demo.new_key("stays", &["*"]).await;
     assert_eq!(other.delete(&format!("/api/personal_api_keys/{}/", text(&key, "id"))).await.0, 404);
-    let (_, log) = admin.get("/api/audit_log/?action=key.").await;
+    let (_, log) = admin.get("/api/audit_log/?action=Key.").await;
     assert_eq!(log["count"], 1, "{log}");
 }
 
