@@ -154,9 +154,16 @@ impl From<Invalid> for ApiError {
     }
 }
 
+/// What PostgreSQL says of a text with U+0000, which it cannot have: `character_not_in_repertoire`.
+const NO_SUCH_CHARACTER: &str = "22021";
+
 impl From<sqlx::Error> for ApiError {
+    /// 503, or 400 if the request has a text that no row can have.
     fn from(error: sqlx::Error) -> Self {
-        Self::unavailable(&error)
+        match error.as_database_error().and_then(|error| error.code()).as_deref() {
+            Some(NO_SUCH_CHARACTER) => Self::invalid_input("A text has the character U+0000."),
+            _ => Self::unavailable(&error),
+        }
     }
 }
 

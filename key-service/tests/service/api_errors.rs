@@ -173,3 +173,26 @@ async fn write_requests_of_another_origin_are_refused() {
     let get = demo.request(Method::GET, KEYS).header("origin", "https://evil.example");
     assert_eq!(read(get).await.0, 200, "reading changes nothing");
 }
+
+/// SQLite has such texts, and PostgreSQL has none.
+#[tokio::test]
+async fn a_text_with_a_nul_is_never_the_databases_failure() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    for path in [
+        "/api/personal_api_keys/%00/",
+        "/api/users/%00/",
+        "/api/users/?search=%00",
+        "/api/keys/?search=a%00",
+        "/api/audit_log/?action=%00",
+        "/keys/%00",
+    ] {
+        let status = admin.request(Method::GET, path).send().await.unwrap().status();
+        assert!(!status.is_server_error(), "{path}: {status}");
+    }
+    let (status, answer) = admin.post(KEYS, json!({"label": "x", "scopes": ["*"], "user_id": "\u{0}"})).await;
+    assert!(status.is_client_error(), "{status} {answer}");
+    let login = service.log_in("\u{0}@example.com", "wrong").await;
+    assert!(login.status().is_client_error(), "{}", login.status());
+    assert_eq!(demo.get(KEYS).await.0, 200);
+}
