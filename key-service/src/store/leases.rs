@@ -87,36 +87,44 @@ pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, 
     Ok(())
 }
 
-/// Who holds a lease, and who has not acknowledged that place. A single statement sees a single snapshot. Where another
-/// history has begun, which need not have the change that made the place, it fails.
-pub(super) async fn read(connection: impl AnyExecutor<'_>, position: &Position) -> sqlx::Result<Leases> {
+/// For each place, who holds a lease and has not acknowledged it; `None` where another history has begun, which need not
+/// have the change that made the place. A single statement sees a single snapshot.
+pub(super) async fn read(
+    connection: impl AnyExecutor<'_>,
+    positions: &[Position],
+) -> sqlx::Result<Vec<Option<Leases>>> {
     let select = format!(
         "SELECT {NOW_MS} AS now_ms, l.log_id, l.forgotten_until, e.edge, e.ends_at,
+            CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE -1 END AS acknowledged,
             (SELECT COUNT(*) FROM edge_leases h WHERE h.ends_at > {NOW_MS}) AS held
         FROM revision_log l
         LEFT JOIN edge_leases e ON e.acknowledged < $1 OR e.log_id <> l.log_id"
     );
     // No revision is beyond what the column holds.
-    let revision = i64::try_from(position.revision).unwrap_or(i64::MAX);
+    let revision_of = |position: &Position| i64::try_from(position.revision).unwrap_or(i64::MAX);
+    let last = positions.iter().map(revision_of).max().unwrap_or_default();
     // Safe: the text is always the same.
-    let rows = sqlx::query(AssertSqlSafe(select)).bind(revision).fetch_all(connection).await?;
+    let rows = sqlx::query(AssertSqlSafe(select)).bind(last).fetch_all(connection).await?;
     // The clock is read for each row. The first reading is the earliest: it ends no lease too soon.
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    if head.try_get::<&str, _>("log_id")? != position.log {
-        return Err(sqlx::Error::Protocol("the database's history is another one since".to_owned()));
-    }
-    let mut read = Leases {
-        now_ms: head.try_get("now_ms")?,
-        forgotten_until_ms: head.try_get("forgotten_until")?,
-        held: usize::try_from(as_u64(head, "held")?).unwrap_or(usize::MAX),
-        behind: Vec::with_capacity(rows.len()),
-    };
+    let (now_ms, forgotten_until_ms) = (head.try_get("now_ms")?, head.try_get("forgotten_until")?);
+    let (log, held) = (head.try_get::<&str, _>("log_id")?, as_u64(head, "held")?);
+    let mut behind = Vec::with_capacity(rows.len());
     for row in &rows {
         if let Some(edge) = row.try_get::<Option<String>, _>("edge")? {
-            read.behind.push(Lease { edge, ends_at_ms: row.try_get("ends_at")? });
+            behind.push((row.try_get("acknowledged")?, Lease { edge, ends_at_ms: row.try_get("ends_at")? }));
         }
     }
-    Ok(read)
+    let leases = |position: &Position| {
+        let lacks_it = |(acknowledged, _): &&(i64, Lease)| *acknowledged < revision_of(position);
+        (position.log == log).then(|| Leases {
+            now_ms,
+            forgotten_until_ms,
+            held: usize::try_from(held).unwrap_or(usize::MAX),
+            behind: behind.iter().filter(lacks_it).map(|(_, lease)| lease.clone()).collect(),
+        })
+    };
+    Ok(positions.iter().map(leases).collect())
 }
 
 /// The edges that hold a lease, the one that lags most first.
@@ -187,4 +195,48 @@ pub(super) async fn announce(connection: impl AnyExecutor<'_>, lasts_ms: u64) ->
     let query = sqlx::query(AssertSqlSafe(update)).bind(lasts_ms).bind(lasts_ms).bind(lasts_ms);
     query.execute(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Database;
+
+    #[tokio::test]
+    async fn each_place_is_told_who_has_not_acknowledged_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        let mut connection = database.pool().acquire().await.unwrap();
+        sqlx::query("UPDATE revision_log SET log_id = 'l', revision = 9")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        let place = |log: &str, revision| Position { log: log.to_owned(), revision };
+        let registered =
+            [("at four", Some(place("l", 4))), ("of before", Some(place("k", 9))), ("new", None)].map(
+                |(edge, acknowledged)| Registration {
+                    edge: edge.to_owned(),
+                    acknowledged,
+                    lasts_ms: 60_000,
+                    used: Default::default(),
+                },
+            );
+        record(&mut connection, &registered).await.unwrap();
+        let asked = [place("l", 4), place("l", 5), place("l", 9), place("k", 4), place("l", u64::MAX)];
+        let told: Vec<_> = read(&mut *connection, &asked)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|leases| {
+                let leases = leases?;
+                assert_eq!(leases.held, 3);
+                let mut behind: Vec<_> = leases.behind.into_iter().map(|lease| lease.edge).collect();
+                behind.sort();
+                Some(behind.join(", "))
+            })
+            .collect();
+        let all = Some("at four, new, of before".to_owned());
+        assert_eq!(told, [Some("new, of before".to_owned()), all.clone(), all.clone(), None, all]);
+    }
 }

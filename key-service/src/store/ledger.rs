@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::write::{Write, within};
-use super::{Database, Kind, READ_AT_MOST, digest, keys, leases, postgres, revision};
+use super::write::Write;
+use super::{Database, Kind, digest, keys, postgres, revision};
 use crate::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
 use crate::metrics::METRICS;
 
@@ -52,7 +52,8 @@ impl Ledger for DatabaseLedger {
 
     async fn leases(&self, position: &Position) -> sqlx::Result<Leases> {
         self.heard.lock().await.get_or_insert_with(|| self.database.lease_path.heard.subscribe());
-        within(READ_AT_MOST, leases::read(self.database.pool(), position)).await
+        let leases = self.database.lease_path.holders.ask(position.clone()).await?;
+        leases.ok_or_else(|| sqlx::Error::Protocol("the database's history is another one since".to_owned()))
     }
 
     async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {

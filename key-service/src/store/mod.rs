@@ -39,6 +39,7 @@ mod write;
 
 use groups::Groups;
 use groups::histories::Histories;
+use groups::holders::Holders;
 use groups::records::{Heard, Records};
 use groups::verdicts::Verdicts;
 pub(crate) use ledger::{Change, DatabaseLedger};
@@ -174,12 +175,13 @@ pub struct Database {
     news: Arc<News>,
 }
 
-/// What edges ask all the time.
+/// What edges ask all the time, and changes that wait for them.
 #[derive(Debug)]
 struct LeasePath {
     records: Groups<Records>,
     heard: Heard,
     histories: Groups<Histories>,
+    holders: Groups<Holders>,
     verdicts: Groups<Verdicts>,
 }
 
@@ -318,8 +320,8 @@ impl Database {
         // One to record leases, and one to try whether writing works.
         let set_up_recorder = kind.set_up_recorder();
         let record_pool = connections(&kind, 2, set_up_recorder).connect_lazy(url).map_err(unusable)?;
-        // One for histories and one for verdicts: edges do not wait for those who look at pages.
-        let group_pool = connections(&kind, 2, "").connect_lazy(url).map_err(unusable)?;
+        // One for each kind of reading: edges do not wait for those who look at pages.
+        let group_pool = connections(&kind, 3, "").connect_lazy(url).map_err(unusable)?;
         let turns = Turns::default();
         // On SQLite whoever writes takes a turn; on PostgreSQL leases are recorded while others write.
         let record_turns = match kind {
@@ -331,6 +333,7 @@ impl Database {
             heard: records.heard(),
             records: Groups::start(records, record_pool.clone()),
             histories: Groups::start(Histories, group_pool.clone()),
+            holders: Groups::start(Holders, group_pool.clone()),
             verdicts: Groups::start(Verdicts, group_pool.clone()),
         });
         let (uses, news) = Default::default();

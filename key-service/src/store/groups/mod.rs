@@ -13,6 +13,7 @@ use tokio::time::{Instant as Deadline, timeout_at};
 use crate::metrics::METRICS;
 
 pub(super) mod histories;
+pub(super) mod holders;
 pub(super) mod records;
 pub(super) mod verdicts;
 

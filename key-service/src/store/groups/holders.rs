@@ -1,0 +1,26 @@
+//! Reads in groups who holds a lease: once for all changes that wait meanwhile.
+
+use sqlx::AnyConnection;
+
+use super::Topic;
+use crate::leases::{Leases, Position};
+use crate::store::leases;
+
+/// Who holds a lease, and has not acknowledged a place; `None` if that place is of a history that is no more.
+#[derive(Debug)]
+pub(in crate::store) struct Holders;
+
+impl Topic for Holders {
+    type Question = Position;
+    type Answer = Option<Leases>;
+    const NAME: &'static str = "holders";
+    const MOST: usize = 1_000;
+
+    async fn ask(
+        &self,
+        connection: &mut AnyConnection,
+        positions: &[Position],
+    ) -> sqlx::Result<Vec<Option<Leases>>> {
+        leases::read(connection, positions).await
+    }
+}
