@@ -16,7 +16,7 @@ const FIRST_BACKOFF_MS: u64 = 100;
 const LONGEST_BACKOFF_MS: u64 = 5_000;
 
 /// While a lease runs on, a pause takes up to one part in so many of what is left of it: requests are answered from
-/// memory meanwhile, and a fleet whose connections were lost together comes back over a second, not within a tenth.
+/// memory meanwhile, and a fleet whose connections were lost together does not come back within a tenth of a second.
 const PATIENCE: u64 = 4;
 
 /// The pause after an answer that brought nothing new, in milliseconds, least and most.
@@ -94,7 +94,7 @@ impl Lease {
     }
 
     /// Whether the next sync may be held back. Without a lease there is nothing to wait for, since every request is a
-    /// callout; and after a sync that brought no answer the lease is too near its end.
+    /// callout; and after a sync that brought no answer the lease may be too near its end.
     pub fn may_be_held_back(&self, now: Moment) -> bool {
         self.is_held(now) && self.failures == 0
     }
@@ -127,8 +127,8 @@ impl Lease {
         };
         if !follows || known.is_some_and(|position| answer.revision < position.cursor) {
             // What was known may belong to a history that never was: begin from nothing.
-            self.failed(now);
             (self.position, self.held) = (None, None);
+            self.failed(now);
             return Err(Contradiction);
         }
         self.outstanding = None;
@@ -146,9 +146,9 @@ impl Lease {
     /// The outstanding sync brought no answer. The lease that is held runs on to its end.
     pub fn failed(&mut self, now: Moment) {
         self.outstanding = None;
-        let backoff_ms = FIRST_BACKOFF_MS.saturating_mul(1 << self.failures.min(16)).min(LONGEST_BACKOFF_MS);
+        let backoff_ms = FIRST_BACKOFF_MS.saturating_mul(1 << self.failures.min(16));
         let left_ms = self.held.map_or(0, |(_, end)| end.left_ms(now));
-        let longest = backoff_ms.max(left_ms / PATIENCE);
+        let longest = backoff_ms.max(left_ms / PATIENCE).min(LONGEST_BACKOFF_MS);
         self.failures = self.failures.saturating_add(1);
         // Full jitter: edges that failed together come back apart.
         let pause = self.random_between(0, longest);
@@ -174,13 +174,12 @@ mod tests {
     }
 
     /// After how many milliseconds a thousand edges come back whose lease began at 0, and whose next sync fails then.
-    fn pauses_after_a_failure_at(now: Moment) -> Vec<u64> {
+    fn pauses_after_a_failure(lease_ms: u64, now: Moment) -> Vec<u64> {
         let pause = |seed| {
             let mut lease = Lease::new(seed);
             lease.subscribe();
             lease.sent(at(0));
-            let answer =
-                SyncResponse { log: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
+            let answer = SyncResponse { log: "l".to_owned(), revision: 1, lease_ms, news: News::Reset };
             lease.answered(&answer, at(0)).unwrap();
             lease.sent(at(0));
             lease.failed(now);
@@ -191,7 +190,7 @@ mod tests {
 
     #[test]
     fn edges_that_fail_together_come_back_over_a_quarter_of_what_is_left_of_their_leases() {
-        let pauses = pauses_after_a_failure_at(at(1_000));
+        let pauses = pauses_after_a_failure(6_000, at(1_000));
         let in_quarter = |n: u64| pauses.iter().filter(|&&pause| pause / 313 == n).count();
         assert!(pauses.iter().all(|&pause| pause <= 1_250));
         assert!((0..4).all(|quarter| in_quarter(quarter) > 200), "{pauses:?}");
@@ -199,6 +198,11 @@ mod tests {
 
     #[test]
     fn without_a_lease_an_edge_comes_back_soon() {
-        assert!(pauses_after_a_failure_at(at(6_000)).iter().all(|&pause| pause <= FIRST_BACKOFF_MS));
+        assert!(pauses_after_a_failure(6_000, at(6_000)).iter().all(|&pause| pause <= FIRST_BACKOFF_MS));
+    }
+
+    #[test]
+    fn no_lease_is_so_long_that_an_edge_is_not_heard_of_for_more_than_five_seconds() {
+        assert!(pauses_after_a_failure(3_600_000, at(1_000)).iter().all(|&pause| pause <= 5_000));
     }
 }

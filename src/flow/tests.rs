@@ -171,7 +171,7 @@ fn after_a_sync_without_an_answer_the_next_is_not_held_back() {
     talk.now += 5_000;
     talk.edge.next_sync(talk.moment()).unwrap();
     assert!(talk.edge.synced(Err(NoAnswer::Timeout), talk.moment()).is_err());
-    talk.now += 200;
+    talk.now += 250;
     assert_eq!(talk.edge.next_sync(talk.moment()).unwrap().wait_ms, 0, "though the lease still runs");
 }
 
