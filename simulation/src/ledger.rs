@@ -174,7 +174,7 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
         let read = move |database: &mut Database, now| {
             (database.data.leases(&position, database.clock_ms(now)), now)
         };
-        let (leases, read_at) = transact(&self.shared, Statement::default(), read).await?;
+        let (leases, read_at) = self.ask(Group::Holders, read).await?;
         self.read_at.store(read_at, Ordering::Relaxed);
         leases
     }

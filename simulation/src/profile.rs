@@ -10,7 +10,7 @@ use crate::outage::Outage;
 pub const MS: u64 = 1_000;
 
 /// How much longer the leases of some replicas may be than those of others, in milliseconds.
-const LONGER_LEASE_MS: u64 = 3_000;
+const LONGER_LEASE_MS: u64 = 9_000;
 
 /// How often each kind of message is lost, in thousandths.
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,7 +157,7 @@ impl Profile {
         };
         profile.edges = random.usize(1..4);
         profile.replicas = random.usize(1..4);
-        let longer = if random.u32(..4) == 0 { LONGER_LEASE_MS } else { 0 };
+        let longer = if random.bool() { LONGER_LEASE_MS } else { 0 };
         let terms = Terms::default();
         profile.terms.resize(profile.replicas - 1, Terms { lease_ms: terms.lease_ms + longer, ..terms });
         profile.terms.push(terms);

@@ -18,6 +18,8 @@ pub enum Group {
     Histories,
     /// Verdicts are read.
     Verdicts,
+    /// It is read who holds a lease.
+    Holders,
 }
 
 /// The groups of one kind.
@@ -59,7 +61,7 @@ pub struct Replica {
     /// What edges have acknowledged to it.
     pub acknowledged: Vec<Acknowledgement>,
     waiting: BTreeMap<TaskId, Awaited>,
-    gatherings: [Gathering; 3],
+    gatherings: [Gathering; 4],
 }
 
 impl Replica {

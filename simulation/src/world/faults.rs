@@ -44,8 +44,11 @@ impl World {
         let (edge, lasts, now, drift) = {
             let edges = self.nodes.len();
             let mut kernel = self.kernel();
-            let outage = kernel.profile.outage.clone();
-            let lasts = kernel.span(outage);
+            let span = kernel.profile.outage.clone();
+            let lasts = kernel.span(span);
+            // A database is often back while an edge that was cut off before still is.
+            let is_quick = Outage::OF_THE_DATABASE.contains(&outage) && kernel.random.bool();
+            let lasts = if is_quick { lasts / 16 } else { lasts };
             (kernel.random.usize(..edges), lasts, kernel.now, kernel.profile.drift)
         };
         let is_fit = match outage {
