@@ -143,7 +143,8 @@ impl Metrics {
         of_service.register("database_errors", "Failures of the database", metrics.database_errors.clone());
         let help = "Attempts to deliver to the webhook";
         of_service.register("webhook_attempts", help, metrics.webhook_attempts.clone());
-        let help = "Edges' questions that were put to the database together";
+        let help =
+            "Questions of edges, or of changes that wait for them, that were put to the database together";
         of_service.register("group_questions", help, metrics.group_questions.clone());
         let (name, help) = ("group_duration", "Time in which the database answered them");
         of_service.register_with_unit(name, help, Unit::Seconds, metrics.group_seconds.clone());

@@ -223,6 +223,8 @@ mod tests {
                 },
             );
         record(&mut connection, &registered).await.unwrap();
+        let from_before = "UPDATE edge_leases SET log_id = 'k', acknowledged = 9 WHERE edge = 'of before'";
+        sqlx::query(from_before).execute(&mut *connection).await.unwrap();
         let asked = [place("l", 4), place("l", 5), place("l", 9), place("k", 4), place("l", u64::MAX)];
         let told: Vec<_> = read(&mut *connection, &asked)
             .await

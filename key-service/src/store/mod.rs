@@ -1,7 +1,8 @@
 //! The database: opening it, and all SQL, written once for every database through sqlx's `Any` driver.
 //!
 //! The SQL keeps to what SQLite and PostgreSQL both accept, and to BIGINT and TEXT columns, which `Any` reads
-//! alike from both. What each has of its own is in `sqlite` and `postgres`.
+//! alike from both. What each has of its own is in `sqlite` and `postgres`. What is read is named column by column: a
+//! statement that a running process has prepared must give the same ones after a newer one has added some.
 
 use std::fmt;
 use std::path::PathBuf;

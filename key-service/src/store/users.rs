@@ -26,9 +26,6 @@ impl<'r> FromRow<'r, AnyRow> for User {
 }
 
 /// The columns of a user.
-///
-/// Everywhere in this folder columns are named: a statement that a running process has prepared must give the same ones
-/// after another process has added a column.
 const COLUMNS: &str = "id, email, password_hash, permissions, is_admin, is_active, session_epoch, created_at";
 
 /// Adds a user; `false` if the e-mail address is taken. A user without keys alters no verdict.

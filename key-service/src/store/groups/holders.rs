@@ -14,7 +14,8 @@ impl Topic for Holders {
     type Question = Position;
     type Answer = Option<Leases>;
     const NAME: &'static str = "holders";
-    const MOST: usize = 1_000;
+    // Each is told of up to as many edges as there are.
+    const MOST: usize = 32;
 
     async fn ask(
         &self,
