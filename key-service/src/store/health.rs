@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::write::{Transaction, Turns};
+use super::write::Transaction;
 use super::{Database, revision};
 
 /// What takes longer than this does not work: those who ask wait for a second, mostly.
@@ -37,17 +37,17 @@ impl Database {
         if let Some(works) = self.record_turns.work() {
             return works;
         }
-        tokio::time::timeout(AT_MOST, self.try_to_write(&self.record_turns)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(AT_MOST, self.try_to_write()).await.unwrap_or_else(|_| {
             tracing::debug!("the database could not be written in time");
             self.record_turns.note(false);
             false
         })
     }
 
-    async fn try_to_write(&self, turns: &Turns) -> bool {
-        let turn = turns.take().await;
+    async fn try_to_write(&self) -> bool {
+        let turn = self.record_turns.take().await;
         // Whoever had the turn before may have told.
-        if let Some(works) = turns.work() {
+        if let Some(works) = self.record_turns.work() {
             return works;
         }
         let works = self.write_nothing().await.inspect_err(|error| {

@@ -108,7 +108,8 @@ pub(super) async fn read(
     // The clock is read for each row. The first reading is the earliest: it ends no lease too soon.
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let (now_ms, forgotten_until_ms) = (head.try_get("now_ms")?, head.try_get("forgotten_until")?);
-    let (log, held) = (head.try_get::<&str, _>("log_id")?, as_u64(head, "held")?);
+    let log: &str = head.try_get("log_id")?;
+    let held = usize::try_from(as_u64(head, "held")?).unwrap_or(usize::MAX);
     let mut behind = Vec::with_capacity(rows.len());
     for row in &rows {
         if let Some(edge) = row.try_get::<Option<String>, _>("edge")? {
@@ -116,11 +117,12 @@ pub(super) async fn read(
         }
     }
     let leases = |position: &Position| {
-        let lacks_it = |(acknowledged, _): &&(i64, Lease)| *acknowledged < revision_of(position);
+        let revision = revision_of(position);
+        let lacks_it = |(acknowledged, _): &&(i64, Lease)| *acknowledged < revision;
         (position.log == log).then(|| Leases {
             now_ms,
             forgotten_until_ms,
-            held: usize::try_from(held).unwrap_or(usize::MAX),
+            held,
             behind: behind.iter().filter(lacks_it).map(|(_, lease)| lease.clone()).collect(),
         })
     };

@@ -46,7 +46,7 @@ use groups::verdicts::Verdicts;
 pub(crate) use ledger::{Change, DatabaseLedger};
 use news::News;
 use uses::Uses;
-use write::{Turns, Write};
+use write::{Turns, Write, within};
 
 /// How many connections a process keeps for reading at most.
 const MAX_READERS: u32 = 8;
@@ -60,10 +60,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// A server that has not answered by then is gone.
 const PING_AT_MOST: Duration = Duration::from_secs(2);
 
-/// A reading that takes longer has lost its server.
-const READ_AT_MOST: Duration = Duration::from_secs(10);
-
-/// So has a transaction in the background.
+/// A transaction in the background that takes longer has lost its server.
 const WRITE_AT_MOST: Duration = Duration::from_secs(60);
 
 /// The database's clock, in milliseconds since 1970-01-01 UTC, read when the expression is evaluated: after the
@@ -447,7 +444,7 @@ fn connections(kind: &Kind, most: u32, more: &'static str) -> AnyPoolOptions {
 
 /// Whether the server answers on a connection, within a while.
 async fn answers(connection: &mut AnyConnection) -> bool {
-    matches!(tokio::time::timeout(PING_AT_MOST, connection.ping()).await, Ok(Ok(())))
+    within(PING_AT_MOST, connection.ping()).await.is_ok()
 }
 
 /// Reads a column of scopes separated by spaces.

@@ -5,9 +5,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::write::within;
-use super::{Database, Kind, READ_AT_MOST, postgres, revision};
+use super::{Database, Kind, postgres, revision};
 use crate::leases::Position;
 use crate::metrics::METRICS;
+
+/// A reading that takes longer has lost its server.
+const READ_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How long somebody waits who begins to when all waiting has ended.
 const LAST_HOLD: Duration = Duration::from_millis(250);
