@@ -1,0 +1,99 @@
+//! What the key service answers to the filter.
+
+use crate::formats::expand;
+use edge_key_auth::answer::{synced, verified};
+use edge_key_auth::cache::Verdict;
+use protocol::News;
+use serde_json::Value;
+
+const WORDS: [&[u8]; 32] = [
+    br#"{"log":"l","revision":7,"verdicts":["#,
+    br#"{"status":"active","key_id":"k","user_id":"u","scopes":["insight:read"],"expires_in_ms":null}"#,
+    br#"{"status":"inactive"}"#,
+    br#"{"log":"l","revision":7,"lease_ms":6000,"#,
+    br#""changed":["0000000000000000000000000000000000000000000000000000000000000000"]"#,
+    br#""changed":[]"#,
+    br#""reset":true"#,
+    br#""reset":false"#,
+    br#""status":"active""#,
+    br#""status":"inactive""#,
+    br#""key_id":"#,
+    br#""user_id":"#,
+    br#""scopes":"#,
+    br#""expires_in_ms":"#,
+    br#""log":"#,
+    br#""revision":"#,
+    br#""lease_ms":"#,
+    br#""verdicts":"#,
+    br"\r\n",
+    br#"["*"]"#,
+    b"null",
+    b"18446744073709551616",
+    b"1.5",
+    b"-1",
+    b"0",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b",",
+    br#"""#,
+    b"\xff",
+];
+
+#[test]
+fn to_a_verify() {
+    bolero::check!(name = "answers_to_a_verify").for_each(|input: &[u8]| {
+        let (&asked, input) = input.split_first().unwrap_or((&0, &[]));
+        let (body, asked) = (expand(input, &WORDS), usize::from(asked & 3));
+        let Ok(answer) = verified(Some(200), &body, asked) else { return };
+        assert_eq!(answer.verdicts.len(), asked);
+        let value = fields(&body);
+        assert_eq!(
+            (value["log"].as_str(), value["revision"].as_u64()),
+            (Some(&*answer.log), Some(answer.revision))
+        );
+        for (answer, written) in answer.verdicts.iter().zip(value["verdicts"].as_array().unwrap()) {
+            assert_eq!(matches!(answer.verdict, Verdict::Active(_)), written["status"] == "active");
+            assert_eq!(
+                answer.expires_in_ms,
+                written["expires_in_ms"].as_u64().filter(|_| written["status"] == "active")
+            );
+            let Verdict::Active(holder) = &answer.verdict else { continue };
+            assert_eq!(
+                (&written["key_id"], &written["user_id"]),
+                (&(*holder.key_id).into(), &(*holder.user_id).into())
+            );
+            // What goes into a header must not end it.
+            for text in [&holder.user_id, &holder.key_id] {
+                assert!(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?}");
+            }
+            assert!(holder.scopes_text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
+            let written: Vec<_> =
+                written["scopes"].as_array().unwrap().iter().map(|scope| scope.as_str().unwrap()).collect();
+            assert_eq!(holder.scopes_text.split_terminator(' ').collect::<Vec<_>>(), written);
+        }
+    });
+}
+
+#[test]
+fn to_a_sync() {
+    bolero::check!(name = "answers_to_a_sync").for_each(|input: &[u8]| {
+        let body = expand(input, &WORDS);
+        let Ok(answer) = synced(Some(200), &body) else { return };
+        let value = fields(&body);
+        let changed = value["changed"].as_array().map(Vec::len);
+        match &answer.news {
+            News::Reset => assert!(changed.is_none() && value["reset"] == true),
+            News::Changed(digests) => assert!(changed == Some(digests.len()) && value["reset"] != true),
+        }
+        assert_eq!(value["lease_ms"].as_u64(), Some(answer.lease_ms));
+        let written = serde_json::to_vec(&answer).unwrap();
+        assert_eq!(synced(Some(200), &written), Ok(answer));
+    });
+}
+
+/// The body as another reader has it, who takes the last of two fields of one name.
+fn fields(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap()
+}

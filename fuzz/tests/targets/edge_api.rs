@@ -1,0 +1,69 @@
+//! What edges send to the key service.
+
+use std::fmt::Debug;
+
+use crate::formats::expand;
+use protocol::{SyncRequest, VerifyRequest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+const WORDS: [&[u8]; 24] = [
+    br#"{"edge":"e","digests":["#,
+    br#"{"edge":"e","log":"l","cursor":7,"wait_ms":2000,"used":{"k":7}}"#,
+    br#""0000000000000000000000000000000000000000000000000000000000000000""#,
+    br#""edge":"#,
+    br#""digests":"#,
+    br#""log":"#,
+    br#""cursor":"#,
+    br#""wait_ms":"#,
+    br#""used":"#,
+    b"null",
+    b"true",
+    b"18446744073709551616",
+    b"1e3",
+    b"-1",
+    b"0",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b",",
+    b":",
+    br#"""#,
+    br"\u0000",
+    b"\xff",
+];
+
+#[test]
+fn bodies() {
+    bolero::check!(name = "edge_api_bodies").for_each(|input: &[u8]| {
+        let body = expand(input, &WORDS);
+        if let Some(VerifyRequest { edge, digests }) = round_trip(&body) {
+            let value = fields(&body);
+            assert_eq!(value["edge"], edge);
+            let digests: Vec<_> = digests.iter().map(|digest| digest.to_hex()).collect();
+            let written = value["digests"].as_array().unwrap().iter().map(|hex| hex.as_str().unwrap());
+            assert_eq!(digests, written.map(str::to_ascii_lowercase).collect::<Vec<_>>());
+        }
+        if let Some(SyncRequest { edge, log, cursor, wait_ms, used }) = round_trip(&body) {
+            let value = fields(&body);
+            assert_eq!((&value["edge"], value["wait_ms"].as_u64()), (&Value::from(edge), Some(wait_ms)));
+            assert_eq!((value["log"].as_str(), value["cursor"].as_u64()), (log.as_deref(), cursor));
+            assert_eq!(value["used"].as_object().map_or(0, |used| used.len()), used.len());
+        }
+    });
+}
+
+/// A body that is read as it would be written.
+fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(body: &[u8]) -> Option<T> {
+    let read: T = serde_json::from_slice(body).ok()?;
+    let written = serde_json::to_vec(&read).unwrap();
+    assert_eq!(serde_json::from_slice::<T>(&written).unwrap(), read);
+    Some(read)
+}
+
+/// The body as another reader has it, who takes the last of two fields of one name.
+fn fields(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap()
+}

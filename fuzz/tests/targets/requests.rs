@@ -1,0 +1,350 @@
+//! A request's head: what passes means the same to every server that may read it.
+
+use std::sync::LazyLock;
+
+use crate::formats::{expand, header_block, percent_decoded};
+use edge_key_auth::config::Config;
+use edge_key_auth::credential::Credential;
+use edge_key_auth::headers::HeaderPairs;
+use edge_key_auth::request::RequestHead;
+use edge_key_auth::route::Access;
+use protocol::{ApiKey, KeyDigest};
+use serde_json::Value;
+
+const WORDS: [&[u8]; 96] = [
+    b"\n",
+    b"\n",
+    b"\n",
+    b"GET /",
+    b"POST /",
+    b"OPTIONS /",
+    b"/api/",
+    b"/api/projects/",
+    b"insights",
+    b"/a/",
+    b"/a/b",
+    b"/a/b/c",
+    b"/a/x",
+    b"/decide",
+    b"/@me",
+    b"%40me",
+    b"%2e",
+    b"%2E%2e",
+    b"%2f",
+    b"%5c",
+    b"%25",
+    b"%252e",
+    b"%20",
+    b"%00",
+    b"%3b",
+    b"%3f",
+    b"%23",
+    b"%c3%a9",
+    b"%c3",
+    b"%a9",
+    b"%c0%ae",
+    b"%",
+    b"..",
+    b"/../",
+    b"/./",
+    b"//",
+    b"\\",
+    b";",
+    b";x=1",
+    b"#",
+    b"?",
+    b"?a=/../",
+    b" ",
+    b"\t",
+    b"\0",
+    b"\x7f",
+    b"\xff",
+    b"\xc3\xa9",
+    b":method ",
+    b":path ",
+    b":authority ",
+    b"host ",
+    b"Host ",
+    b"api.example.com",
+    b"api.example.com:80",
+    b"[::1]",
+    b"user@host",
+    b"authorization ",
+    b"Authorization ",
+    b"Bearer ",
+    b"bEARER ",
+    b"Bearer phx_a",
+    b"Basic dTpw",
+    b"phx_",
+    b"phx_1234567890abcdef",
+    b",",
+    b", ",
+    b"origin https://a",
+    b"access-control-request-method GET",
+    b"x-http-method-override ",
+    b"X_HTTP_METHOD ",
+    b"x-method-override ",
+    b"x-original-method ",
+    b"x-original-url ",
+    b"x-original-uri ",
+    b"x-rewrite-url ",
+    b"X-Forwarded_Uri ",
+    b"x-auth-user-id ",
+    b"X-Auth-User-Id ",
+    b"x_auth_user_id ",
+    b"x.auth.user.id ",
+    b"x-auth-key-id ",
+    b"x-auth-scopes ",
+    b"x-auth\xffscopes ",
+    b"X_AUTH-SCOPES ",
+    b"x-auth-scopes2 ",
+    b"content-type text/plain",
+    b"cookie a=b",
+    b"a",
+    b"b",
+    "é".as_bytes(),
+    b"/users/",
+    b"+",
+    b"*",
+    b"{",
+    b"~",
+];
+
+/// The documented table, and one whose rules overlap in every way.
+const TABLES: [&str; 2] = [
+    include_str!("../../../src/config/default_routes.json"),
+    r#"[{"path": "/", "scope": "root:read"},
+        {"path": "/a", "scope": "exact:read"},
+        {"path": "/a/{*rest}", "scope": "rest:read"},
+        {"path": "/a/{id}", "scope": "parameter:read"},
+        {"path": "/a/b", "public": true},
+        {"path": "/a/{id}/c", "scope": "deep:read"},
+        {"path": "/a/b/{*rest}", "scope": "literal_rest:read"},
+        {"path": "/a/x/{id}/d", "scope": "dead_end:read"},
+        {"path": "/users/@me", "public": true},
+        {"path": "/users/{id}", "scope": "user:read"},
+        {"path": "/caf\u00e9", "public": true}]"#,
+];
+
+static CONFIGS: LazyLock<[Config; 2]> = LazyLock::new(|| {
+    TABLES.map(|routes| {
+        let text = format!(r#"{{"key_service":{{"cluster":"k"}},"routes":{routes}}}"#);
+        Config::read(text.as_bytes()).unwrap()
+    })
+});
+
+static RULES: LazyLock<[Value; 2]> =
+    LazyLock::new(|| TABLES.map(|routes| serde_json::from_str(routes).unwrap()));
+
+/// An input is a request line of method and path, then lines of a header's name and value.
+#[test]
+fn heads() {
+    bolero::check!(name = "requests").for_each(|input: &[u8]| {
+        let text = expand(input, &WORDS);
+        let mut lines = text.split(|&byte| byte == b'\n');
+        let (method, path) = at_space(lines.next().unwrap_or_default());
+        let mut headers = vec![(&b":method"[..], method), (b":path", path)];
+        headers.extend(lines.filter(|line| !line.is_empty()).map(at_space));
+        if !headers.iter().any(|(name, _)| *name == b":authority") {
+            headers.push((b":authority", b"api.example.com"));
+        }
+        check(&headers);
+    });
+}
+
+fn at_space(line: &[u8]) -> (&[u8], &[u8]) {
+    let at = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());
+    (&line[..at], line.get(at + 1..).unwrap_or_default())
+}
+
+fn check(headers: &[(&[u8], &[u8])]) {
+    let block = header_block(headers);
+    let own = &CONFIGS[0].policy.identity_headers.0;
+    let Ok(head) = RequestHead::read(HeaderPairs::new(&block).unwrap(), own) else { return };
+    let of = |name: &[u8]| {
+        headers.iter().filter(|header| header.0 == name).map(|header| header.1).collect::<Vec<_>>()
+    };
+
+    assert_eq!(of(b":method"), [head.method]);
+    let [path] = of(b":path")[..] else { panic!("two paths") };
+    assert_eq!(path.split(|&byte| byte == b'?').next(), Some(head.path));
+    let [authority] = of(b":authority")[..] else { panic!("two authorities") };
+    assert!(!authority.is_empty() && of(b"host").iter().all(|host| *host == authority));
+    assert!(!authority.iter().any(|byte| b"@/\\?#%, \t".contains(byte) || *byte >= 0x7f));
+    let has = |name: &[u8]| !of(name).is_empty();
+    let is_preflight = head.method == b"OPTIONS" && has(b"origin") && has(b"access-control-request-method");
+    assert_eq!(head.is_preflight, is_preflight);
+
+    check_forged(headers, own, &head);
+    check_credential(&of(b"authorization"), &head);
+    check_path(&head);
+}
+
+/// Every spelling of an identity header is listed, and nothing else.
+fn check_forged(headers: &[(&[u8], &[u8])], own: &[Box<str>], head: &RequestHead<'_>) {
+    let fold = |name: &[u8]| {
+        name.iter().map(|b| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() }).collect::<Vec<_>>()
+    };
+    let is_own = |name: &&[u8]| own.iter().any(|own| own.as_bytes() == fold(name));
+    let forged: Vec<_> = headers.iter().map(|header| header.0).filter(is_own).collect();
+    assert_eq!(head.forged.iter().map(|name| name.as_bytes()).collect::<Vec<_>>(), forged);
+}
+
+/// Who reads the header whole, and who takes any of its parts for a credential of its own, find the same token.
+fn check_credential(authorization: &[&[u8]], head: &RequestHead<'_>) {
+    assert!(authorization.len() <= 1);
+    let value = authorization.first().copied().unwrap_or_default();
+    let token = |text: &[u8]| {
+        let (scheme, token) = text.trim_ascii().split_at_checked(6)?;
+        let token = token.strip_prefix(b" ").or(token.strip_prefix(b"\t"))?.trim_ascii();
+        (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty()).then(|| token.to_vec())
+    };
+    assert_eq!(head.bearer_token.map(<[u8]>::to_vec), token(value));
+    for part in value.split(|&byte| byte == b',') {
+        assert_eq!(token(part), token(value), "{:?}", String::from_utf8_lossy(value));
+    }
+    match (Credential::of(head.bearer_token), head.bearer_token) {
+        (Credential::Missing, token) => assert_eq!(token, None),
+        (Credential::Impossible, token) => assert!(ApiKey::parse(token.unwrap()).is_err()),
+        (Credential::Key(digest), token) => {
+            assert_eq!(digest, KeyDigest::of_value(std::str::from_utf8(token.unwrap()).unwrap()));
+        }
+    }
+}
+
+/// Whatever a server does to the path before it routes, the path stays as it is, and so does the access it needs.
+fn check_path(head: &RequestHead<'_>) {
+    let decoded = percent_decoded(head.path);
+    let text = std::str::from_utf8(&decoded).unwrap();
+    let unchanged = [
+        ("decoded twice", percent_decoded(&decoded)),
+        ("as a path of Windows", text.replace('\\', "/").into_bytes()),
+        (
+            "without parameters",
+            text.split('/')
+                .map(|segment| segment.split(';').next().unwrap())
+                .collect::<Vec<_>>()
+                .join("/")
+                .into_bytes(),
+        ),
+        ("as a URL", text.split(['?', '#']).next().unwrap().as_bytes().to_vec()),
+        ("as a string of C", text.split('\0').next().unwrap().as_bytes().to_vec()),
+        ("trimmed", text.trim_matches(|c: char| c.is_ascii_control()).as_bytes().to_vec()),
+        ("with slashes merged", merged(text)),
+        ("with dot segments resolved", resolved(text)),
+    ];
+    for (how, changed) in unchanged {
+        assert_eq!(decoded, changed, "{how}: {text:?}");
+    }
+    assert_eq!(
+        head.path.split(|&b| b == b'/').count(),
+        text.split('/').count(),
+        "an escape makes a segment: {text:?}"
+    );
+
+    let encoded = encoded(&decoded);
+    let headers = [(&b":method"[..], head.method), (b":path", &encoded), (b":authority", b"a")];
+    let block = header_block(&headers);
+    let again = RequestHead::read(HeaderPairs::new(&block).unwrap(), &[]).unwrap();
+    for (config, rules) in CONFIGS.iter().zip(RULES.iter()) {
+        let access = shown(config.policy.routes.classify(head));
+        assert_eq!(access, expected(rules, text, head.method), "{text:?}");
+        assert_eq!(access, shown(config.policy.routes.classify(&again)), "{text:?} encoded anew");
+        let plain = RequestHead {
+            method: head.method,
+            path: &decoded,
+            bearer_token: None,
+            is_preflight: false,
+            forged: Vec::new(),
+        };
+        assert_eq!(access, shown(config.policy.routes.classify(&plain)), "{text:?} decoded");
+    }
+}
+
+fn merged(path: &str) -> Vec<u8> {
+    let mut bytes = path.as_bytes().to_vec();
+    bytes.dedup_by(|a, b| *a == b'/' && *b == b'/');
+    bytes
+}
+
+/// RFC 3986 section 5.2.4.
+fn resolved(path: &str) -> Vec<u8> {
+    let mut segments = Vec::new();
+    let mut parts = path.split('/').skip(1).peekable();
+    while let Some(part) = parts.next() {
+        match part {
+            "." | ".." => {
+                if part == ".." {
+                    segments.pop();
+                }
+                if parts.peek().is_none() {
+                    segments.push("");
+                }
+            }
+            _ => segments.push(part),
+        }
+    }
+    format!("/{}", segments.join("/")).into_bytes()
+}
+
+/// As most libraries encode a path: all but letters, digits and some marks.
+fn encoded(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for &byte in path {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => out.push(byte),
+            byte if byte.is_ascii_alphanumeric() => out.push(byte),
+            byte => out.extend(format!("%{byte:02X}").bytes()),
+        }
+    }
+    out
+}
+
+fn shown(access: Access<'_>) -> String {
+    match access {
+        Access::Public => "public".to_owned(),
+        Access::Authenticated(scope) => scope.to_string(),
+    }
+}
+
+/// What the most specific rule asks, found by comparing all of them.
+fn expected(rules: &Value, path: &str, method: &[u8]) -> String {
+    let segments = segments(path);
+    let matching = rules.as_array().unwrap().iter().filter_map(|rule| {
+        Some((specificity(&self::segments(rule["path"].as_str().unwrap()), &segments)?, rule))
+    });
+    let Some((_, rule)) = matching.max_by_key(|(specificity, _)| specificity.clone()) else {
+        return "*".to_owned();
+    };
+    let Some(scope) = rule["scope"].as_str() else { return "public".to_owned() };
+    let action = if [&b"GET"[..], b"HEAD", b"OPTIONS"].contains(&method) { "read" } else { "write" };
+    if scope.contains(':') || scope == "*" { scope.to_owned() } else { format!("{scope}:{action}") }
+}
+
+fn segments(path: &str) -> Vec<&str> {
+    let path = path.strip_prefix('/').unwrap();
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path.is_empty() { Vec::new() } else { path.split('/').collect() }
+}
+
+/// How closely a template names a path, segment by segment, to be compared from the left; `None` if it does not.
+fn specificity(template: &[&str], path: &[&str]) -> Option<Vec<u8>> {
+    let [rest, end, parameter, literal] = [0, 1, 2, 3];
+    let mut marks = Vec::new();
+    for (at, part) in template.iter().enumerate() {
+        if part.starts_with("{*") {
+            marks.push(rest);
+            return Some(marks);
+        }
+        let segment = path.get(at)?;
+        if part.starts_with('{') {
+            marks.push(parameter);
+        } else if part == segment {
+            marks.push(literal);
+        } else {
+            return None;
+        }
+    }
+    marks.push(end);
+    (template.len() == path.len()).then_some(marks)
+}
