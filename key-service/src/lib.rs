@@ -9,6 +9,7 @@
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both on their
 //!   `connections`;
+//! - `rate_limit` bounds how often callers may do something;
 //! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
 //! - [`cli`] is the command line.
 
@@ -34,6 +35,7 @@ mod metrics;
 mod page;
 pub mod paging;
 pub mod passwords;
+mod rate_limit;
 mod readiness;
 pub mod scan;
 pub mod server;

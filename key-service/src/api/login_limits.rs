@@ -1,14 +1,13 @@
 //! How often somebody may try to log in: to one account, and from one address.
 
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::Quota;
 use protocol::KeyDigest;
 
 use crate::metrics::{METRICS, SignIn};
+use crate::rate_limit::{RateLimit, Wait};
 
 /// Tries for one account, at once and then a minute, whoever makes them.
 const TRIES_PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(10).unwrap();
@@ -16,28 +15,18 @@ const TRIES_PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// Tries from one address, at once and then a minute, for whatever accounts.
 const TRIES_PER_ADDRESS: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
-/// Beyond this many accounts or addresses, those that have all their tries again are forgotten.
-const REMEMBERED: usize = 10_000;
-
 /// The tries made lately.
 #[derive(Debug)]
 pub(crate) struct LoginLimits {
-    accounts: DefaultKeyedRateLimiter<KeyDigest>,
-    addresses: DefaultKeyedRateLimiter<IpAddr>,
-}
-
-/// No further try now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wait {
-    /// Seconds until the next one, at least 1.
-    pub(crate) seconds: u64,
+    accounts: RateLimit<KeyDigest>,
+    addresses: RateLimit<IpAddr>,
 }
 
 impl Default for LoginLimits {
     fn default() -> Self {
         LoginLimits {
-            accounts: RateLimiter::keyed(Quota::per_minute(TRIES_PER_ACCOUNT)),
-            addresses: RateLimiter::keyed(Quota::per_minute(TRIES_PER_ADDRESS)),
+            accounts: RateLimit::new(&[Quota::per_minute(TRIES_PER_ACCOUNT)]),
+            addresses: RateLimit::new(&[Quota::per_minute(TRIES_PER_ADDRESS)]),
         }
     }
 }
@@ -45,25 +34,15 @@ impl Default for LoginLimits {
 impl LoginLimits {
     /// Counts a try from `address` to log in as `email`, which need not exist.
     pub(crate) fn admit(&self, address: Option<IpAddr>, email: &str) -> Result<(), Wait> {
-        let by_address = address.map_or(Ok(()), |address| count(&self.addresses, &network(address)));
+        let by_address = address.map_or(Ok(()), |address| self.addresses.admit(&network(address)));
         let admitted = by_address.and_then(|()| self.admit_account(email));
         admitted.inspect_err(|_| METRICS.sign_in(SignIn::Throttled))
     }
 
     /// Counts a try for one account alone.
     pub(crate) fn admit_account(&self, email: &str) -> Result<(), Wait> {
-        count(&self.accounts, &KeyDigest::of_value(&email.trim().to_lowercase()))
+        self.accounts.admit(&KeyDigest::of_value(&email.trim().to_lowercase()))
     }
-}
-
-fn count<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), Wait> {
-    if limiter.len() > REMEMBERED {
-        limiter.retain_recent();
-    }
-    limiter.check_key(key).map_err(|refused| {
-        let wait = refused.wait_time_from(DefaultClock::default().now());
-        Wait { seconds: wait.as_secs() + 1 }
-    })
 }
 
 /// Who has one IPv6 address has the whole /64 (RFC 4291, section 2.5.4).

@@ -13,10 +13,10 @@ use super::visitor::MaybeSignedIn;
 use super::{PageState, keys};
 use crate::accounts;
 use crate::api::caller::Visitor;
-use crate::api::login_limits::Wait;
 use crate::api::session;
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
+use crate::rate_limit::Wait;
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
