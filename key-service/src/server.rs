@@ -1,6 +1,7 @@
 //! The running service: both listeners, from bind to graceful shutdown.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub api_url: Option<PublicUrl>,
     /// Whose word counts for where a request came from.
     pub trusted_proxies: TrustedProxies,
+    /// How many changes one user or management token may make, at once and then a minute.
+    pub changes_per_minute: NonZeroU32,
     /// How long entries of the audit log are kept; without it for good.
     pub audit_kept: Option<Duration>,
     /// How long the service goes on after it was told to end, so that load balancers notice that it is not ready.
@@ -125,6 +128,7 @@ impl Server {
             public_url,
             api_url,
             trusted_proxies,
+            changes_per_minute,
             audit_kept,
             shutdown_delay,
             webhook,
@@ -147,7 +151,7 @@ impl Server {
         serving.spawn(serve(
             self.public,
             public_protocol(),
-            api::router(database.clone(), terms, public_url, api_url, trusted_proxies),
+            api::router(database.clone(), terms, public_url, api_url, trusted_proxies, changes_per_minute),
             MAX_PUBLIC_CONNECTIONS,
             phase.clone(),
         ));

@@ -29,7 +29,7 @@ pub(super) async fn log_in(
 ) -> Result<Json<User>, ApiError> {
     let email = fields.filled("email")?;
     let password = fields.filled("password")?;
-    state.limits.admit(by.address, email).map_err(|wait| ApiError::throttled(wait.seconds))?;
+    state.limits.admit(by.address, email)?;
 
     let user =
         accounts::authenticate(&state.database, &by, &state.passwords, email, password.to_owned()).await?;

@@ -1,6 +1,7 @@
 //! The public listener: accounts' sessions, and their personal API keys, in the shapes of PostHog's API. Beside it is
 //! the page.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
@@ -25,6 +26,7 @@ use crate::store::sessions::Sessions;
 
 mod bodies;
 pub(crate) mod caller;
+pub(crate) mod change_limit;
 mod leaked_keys;
 mod login;
 pub(crate) mod login_limits;
@@ -36,6 +38,7 @@ pub(crate) mod public_url;
 pub(crate) mod session;
 mod users;
 
+use change_limit::ChangeLimit;
 use login_limits::LoginLimits;
 pub use public_url::{InvalidPublicUrl, PublicUrl};
 
@@ -48,6 +51,7 @@ struct ApiState {
     database: Database,
     passwords: Passwords,
     limits: Arc<LoginLimits>,
+    changes: Arc<ChangeLimit>,
 }
 
 /// The routes of the public listener.
@@ -57,6 +61,7 @@ pub fn router(
     public_url: Option<PublicUrl>,
     api_url: Option<PublicUrl>,
     proxies: TrustedProxies,
+    changes_per_minute: NonZeroU32,
 ) -> Router {
     let log = RequestLog { listener: "public", at_debug: &[], proxies, terms };
     let sessions = SessionManagerLayer::new(Sessions(database.clone()))
@@ -67,11 +72,13 @@ pub fn router(
         same_origin = url.trust(same_origin);
     }
     let (passwords, limits) = (Passwords::default(), Arc::new(LoginLimits::default()));
+    let changes = Arc::new(ChangeLimit::new(changes_per_minute));
     let page = page::router(
         PageState {
             database: database.clone(),
             passwords: passwords.clone(),
             limits: limits.clone(),
+            changes: changes.clone(),
             public_url: public_url.clone(),
             api_url,
         },
@@ -101,7 +108,7 @@ pub fn router(
         .route("/api/{*rest}", any(not_found))
         .layer(same_origin)
         .layer(from_fn(complete_errors))
-        .with_state(ApiState { database, passwords, limits })
+        .with_state(ApiState { database, passwords, limits, changes })
         .merge(page)
         .layer(sessions)
         .layer(from_fn_with_state(public_url.map(Arc::new), public_url::relax_cookies_on_loopback))

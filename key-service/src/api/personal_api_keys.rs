@@ -11,7 +11,7 @@ use super::ApiState;
 use super::bodies::{DeletedKey, KeyChanges, NewKey as NewKeyBody, Roll, ScopeName};
 use super::caller::Caller;
 use crate::clock::Timestamp;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Body};
 use crate::http::fields::Fields;
 use crate::http::params::{PageView, Paging, Params};
 use crate::invalid::Invalid;
@@ -74,7 +74,7 @@ pub(super) async fn search(
     path = "/api/personal_api_keys/",
     tag = "Personal API keys",
     request_body = NewKeyBody,
-    responses((status = 201, description = "The new key, with its value.", body = KeyView)),
+    responses((status = 201, description = "The new key, with its value.", body = KeyView), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = [])),
 )]
 pub(super) async fn create(
@@ -89,6 +89,7 @@ pub(super) async fn create(
         expires_at: fields.future("expires_at", now)?.flatten(),
     };
     let user_id = caller.user_id(fields.text("user_id")?)?;
+    state.changes.admit(&caller.by)?;
     let (key, value) = keys::create(&state.database, &caller.by, user_id, new, now).await?;
     Ok((StatusCode::CREATED, Json(key.view(Some(&value)))).into_response())
 }
@@ -118,7 +119,7 @@ pub(super) async fn show(
     tag = "Personal API keys",
     params(("id" = String, Path, description = "The key's id.")),
     request_body = KeyChanges,
-    responses((status = 200, description = "The key as changed, at every edge.", body = ChangedKey)),
+    responses((status = 200, description = "The key as changed, at every edge.", body = ChangedKey), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = [])),
 )]
 pub(super) async fn update(
@@ -132,6 +133,7 @@ pub(super) async fn update(
         scopes: scopes(&fields)?,
         expires_at: fields.future("expires_at", Timestamp::now())?,
     };
+    state.changes.admit(&caller.by)?;
     let (key, settling) = keys::update(&state.database, &caller.by, caller.manages(), &id, patch).await?;
     let revocation = match settling {
         Some(settling) => Some(settling.settled().await?),
@@ -165,7 +167,7 @@ pub(super) async fn delete(
     tag = "Personal API keys",
     params(("id" = String, Path, description = "The key's id.")),
     request_body = Roll,
-    responses((status = 200, description = "The key with its new value. Without a grace period no edge accepts an old one any more.", body = ChangedKey)),
+    responses((status = 200, description = "The key with its new value. Without a grace period no edge accepts an old one any more.", body = ChangedKey), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = [])),
 )]
 pub(super) async fn roll(
@@ -175,6 +177,7 @@ pub(super) async fn roll(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let grace_s = fields.integer("grace_s")?.map_or(Ok(0), key_fields::grace_s)?;
+    state.changes.admit(&caller.by)?;
     let (key, value, settling) =
         keys::roll(&state.database, &caller.by, caller.manages(), &id, grace_s).await?;
     let revocation = settling.settled().await?;

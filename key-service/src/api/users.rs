@@ -48,7 +48,7 @@ pub(super) async fn change_me(
 ) -> Result<Json<User>, ApiError> {
     let current = fields.filled("current_password")?.to_owned();
     let new = fields.filled("password")?.to_owned();
-    state.limits.admit_account(&user.email).map_err(|wait| ApiError::throttled(wait.seconds))?;
+    state.limits.admit_account(&user.email)?;
     let user = accounts::change_password(&state.database, &by, &state.passwords, &user, current, new).await?;
     session::begin(&session, &user, Timestamp::now()).await?;
     Ok(Json(user))
@@ -125,7 +125,7 @@ pub(super) async fn create(
     tag = "Users",
     params(("id" = String, Path, description = "The user's id.")),
     request_body = UserChanges,
-    responses((status = 200, description = "The user as changed, at every edge.", body = ChangedUser)),
+    responses((status = 200, description = "The user as changed, at every edge.", body = ChangedUser), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = [])),
 )]
 pub(super) async fn update(
@@ -145,6 +145,10 @@ pub(super) async fn update(
     let target = accounts::find(&state.database, &id).await?.ok_or(AccountError::NotFound)?;
     if target.is_admin || patch.is_admin.is_some() {
         admin.in_person()?;
+    }
+    // A disabling is never refused.
+    if patch.is_active != Some(false) {
+        state.changes.admit(&admin.by)?;
     }
     let (user, settling) = accounts::update(&state.database, &admin.by, &id, &patch).await?;
     let revocation = settling.settled().await?;

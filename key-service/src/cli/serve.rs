@@ -1,6 +1,7 @@
 //! `key-service serve`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +49,10 @@ pub(super) struct Args {
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     trusted_proxies: TrustedProxies,
 
+    /// How many keys and users one user or management token may create or change, at once and then a minute
+    #[arg(long, env = "CHANGES_PER_MINUTE", default_value = "60")]
+    changes_per_minute: NonZeroU32,
+
     /// How long requests are still taken after the signal to end, while /readyz says no already, in milliseconds
     #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     shutdown_delay_ms: u64,
@@ -90,6 +95,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         public_url: args.public_url,
         api_url: args.api_url,
         trusted_proxies: args.trusted_proxies,
+        changes_per_minute: args.changes_per_minute,
         audit_kept: (args.audit_retention_days > 0).then(|| DAY.saturating_mul(args.audit_retention_days)),
         shutdown_delay: Duration::from_millis(args.shutdown_delay_ms),
         webhook: Endpoint::new(secret(URL_VARIABLE).as_deref(), secret(SECRET_VARIABLE).as_deref())?,

@@ -14,6 +14,7 @@ use crate::keys::KeyError;
 use crate::links::LinkError;
 use crate::management_tokens::TokenError;
 use crate::metrics::METRICS;
+use crate::rate_limit::Wait;
 use crate::settling::Unsettled;
 
 /// An answer that is an error.
@@ -79,13 +80,6 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "validation_error", "invalid_input", detail)
     }
 
-    /// 429, with the seconds to wait.
-    pub(crate) fn throttled(retry_after_s: u64) -> Self {
-        let detail = format!("Request was throttled. Expected available in {retry_after_s} seconds.");
-        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled_error", "throttled", detail);
-        ApiError { retry_after_s: Some(retry_after_s), ..error }
-    }
-
     /// 503: the database does not do its work. What it said is for the log alone.
     pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
         METRICS.database_failed();
@@ -143,6 +137,15 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+}
+
+impl From<Wait> for ApiError {
+    /// 429, with the seconds to wait.
+    fn from(Wait { seconds }: Wait) -> Self {
+        let detail = format!("Request was throttled. Expected available in {seconds} seconds.");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled_error", "throttled", detail);
+        ApiError { retry_after_s: Some(seconds), ..error }
     }
 }
 

@@ -19,6 +19,7 @@ use axum::routing::{get, post};
 use tower_http::csrf::CsrfLayer;
 
 use crate::api::PublicUrl;
+use crate::api::change_limit::ChangeLimit;
 use crate::api::login_limits::LoginLimits;
 use crate::passwords::Passwords;
 use crate::store::Database;
@@ -48,6 +49,8 @@ pub(crate) struct PageState {
     pub(crate) passwords: Passwords,
     /// Counts the tries to sign in, those through the API too.
     pub(crate) limits: Arc<LoginLimits>,
+    /// Counts changes, those through the API too.
+    pub(crate) changes: Arc<ChangeLimit>,
     /// Where browsers reach the service; `None` if nobody told.
     pub(crate) public_url: Option<PublicUrl>,
     /// Where the API is that the keys are for; `None` if nobody told.

@@ -81,6 +81,10 @@ pub(super) async fn submit(
         }
         _ => return Err(PageError::of_status(StatusCode::BAD_REQUEST)),
     };
+    // A disabling is never refused.
+    if patch.is_active != Some(false) {
+        state.changes.admit(&by)?;
+    }
     let (user, settling) = accounts::update(&state.database, &by, &user.id, &patch).await?;
     let page = OutcomePage {
         frame: Frame::of(admin, Place::Users, title),

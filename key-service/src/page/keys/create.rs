@@ -48,6 +48,7 @@ pub(super) async fn submit(
     };
     let new =
         NewKey { label: entered.label, scopes: entered.scopes, expires_at: entered.expires_at.flatten() };
+    state.changes.admit(&by)?;
     match keys::create(&state.database, &by, &user.id, new, now).await {
         Ok((key, new_value)) => {
             let frame = Frame::of(user, Place::Keys, "Store your new key");

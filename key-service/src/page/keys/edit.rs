@@ -65,6 +65,7 @@ pub(super) async fn submit(
         scopes: Some(entered.scopes).filter(|scopes| !are_alike(scopes, &key.scopes)),
         expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
     };
+    state.changes.admit(&by)?;
     let owner = Owner::User(&user.id);
     let (key, settling) = keys::update(&state.database, &by, owner, &id, patch).await?;
     let page = OutcomePage {

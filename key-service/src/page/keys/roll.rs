@@ -57,6 +57,7 @@ pub(super) async fn submit(
         let key = keys::get(&state.database, Owner::User(&user.id), &id).await?;
         return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
     };
+    state.changes.admit(&by)?;
     let rolled = keys::roll(&state.database, &by, Owner::User(&user.id), &id, grace_s).await;
     let (key, new_value, settling) = match rolled {
         Err(error @ KeyError::TooManyOldValues) => {

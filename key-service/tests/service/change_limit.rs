@@ -1,0 +1,108 @@
+//! How often one caller may change something, and what is never refused.
+
+use std::process::Command;
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Browser, OTHER, Service, text};
+
+const KEYS: &str = "/api/personal_api_keys/";
+
+fn three_a_minute(command: &mut Command) -> &mut Command {
+    command.env("CHANGES_PER_MINUTE", "3")
+}
+
+/// Sends a request again and again until it is throttled, and returns how often it was not.
+async fn until_throttled(request: impl Fn() -> RequestBuilder) -> usize {
+    for done in 0..20 {
+        let response = request().send().await.unwrap();
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!((1..=21).contains(&seconds), "{seconds}");
+            if response.headers()["content-type"] == "application/json" {
+                let expected = json!({
+                    "type": "throttled_error",
+                    "code": "throttled",
+                    "detail": format!("Request was throttled. Expected available in {seconds} seconds."),
+                    "attr": null
+                });
+                assert_eq!(response.json::<Value>().await.unwrap(), expected);
+            }
+            return done;
+        }
+        assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+    }
+    panic!("never throttled");
+}
+
+/// What a page's form sends.
+fn form(browser: &Browser, path: &str, fields: &str) -> RequestBuilder {
+    let request = browser.request(Method::POST, path);
+    request.header("content-type", "application/x-www-form-urlencoded").body(fields.to_owned())
+}
+
+async fn count(browser: &Browser) -> usize {
+    browser.get(KEYS).await.1.as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn one_user_creates_rolls_and_changes_keys_so_often_and_deletes_any_time() {
+    let (service, demo, other) = Service::with_users_and(three_a_minute).await;
+    let key = demo.new_key("rolled", &["insight:read"]).await;
+    let path = format!("{KEYS}{}/", text(&key, "id"));
+    let roll = || demo.request(Method::POST, &format!("{path}roll/"));
+    assert!(until_throttled(roll).await >= 2);
+    let patch = || demo.request(Method::PATCH, &path).json(&json!({"scopes": ["cohort:read"]}));
+    until_throttled(patch).await;
+    let create = || demo.request(Method::POST, KEYS).json(&json!({"label": "x", "scopes": ["*"]}));
+    until_throttled(create).await;
+    let page = format!("/account/keys/{}", text(&key, "id"));
+    let fields = "label=y&access=all&expires_at=never";
+    until_throttled(|| form(&demo, &format!("{page}/roll"), "grace_s=0")).await;
+    until_throttled(|| form(&demo, &page, fields)).await;
+    until_throttled(|| form(&demo, "/account/keys/new", fields)).await;
+
+    let keys = count(&demo).await;
+    let refused = create().send().await.unwrap();
+    if refused.status() == StatusCode::TOO_MANY_REQUESTS {
+        assert_eq!(count(&demo).await, keys, "what is refused is not done");
+    }
+    other.new_key("of another user", &["insight:read"]).await;
+    assert_eq!(demo.delete(&path).await.0, 200, "a delete is never refused");
+    assert_eq!(service.scopes(text(&key, "value")).await, None);
+}
+
+#[tokio::test]
+async fn an_admin_disables_and_reports_leaks_any_time() {
+    let (service, demo, _) = Service::with_users_and(three_a_minute).await;
+    let leaked = demo.new_key("leaked", &["insight:read"]).await;
+    let admin = service.admin().await;
+    let automation = service.automation(&admin, None).await;
+    let user = format!("/api/users/{}/", service.user_id(OTHER));
+    let enable = || admin.request(Method::PATCH, &user).json(&json!({"is_active": true}));
+    assert!(until_throttled(enable).await >= 3);
+    let page = format!("/admin/users/{}", service.user_id(OTHER));
+    until_throttled(|| form(&admin, &page, "action=enable")).await;
+
+    for _ in 0..4 {
+        assert_eq!(form(&admin, &page, "action=disable").send().await.unwrap().status(), 200);
+        assert_eq!(admin.patch(&user, json!({"is_active": false})).await.0, 200);
+        let report = json!({"values": [leaked["value"]], "source": "a test"});
+        assert_eq!(admin.post("/api/leaked_keys/", report).await.0, 200);
+    }
+    assert_eq!(service.scopes(text(&leaked, "value")).await, None);
+    let (status, _) = automation.call(Method::PATCH, &user, json!({"is_active": true})).await;
+    assert_eq!(status, 200, "a token has a limit of its own");
+    let (status, _) = automation.call(Method::PATCH, &user, json!({"is_active": false})).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn the_command_line_has_no_limit() {
+    let (service, demo, _) = Service::with_users_and(three_a_minute).await;
+    let key = demo.new_key("rolled", &["insight:read"]).await;
+    for _ in 0..5 {
+        service.site.ok(&["key", "roll", text(&key, "id")], "");
+    }
+}
