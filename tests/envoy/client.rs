@@ -58,6 +58,12 @@ impl Connection {
         self
     }
 
+    /// Whether the other side closes instead of answering.
+    pub(crate) fn is_closed_unanswered(&mut self, bytes: &[u8]) -> bool {
+        let sent = self.stream.get_mut().write_all(bytes);
+        sent.is_err() || matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
+    }
+
     pub(crate) fn receive(&mut self) -> Response {
         let mut lines = Vec::new();
         loop {

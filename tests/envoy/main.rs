@@ -12,6 +12,7 @@ mod client;
 mod configuration;
 mod cutoff;
 mod keys;
+mod limits;
 mod load;
 mod lookups;
 mod outage;
@@ -33,6 +34,14 @@ const NOT_PERMITTED: &str = r#"{"detail":"You do not have permission to perform 
 /// A stack as shipped.
 fn stack() -> Stack {
     stack_with(json!({}))
+}
+
+/// A stack in which Envoy leaves to the filter what the shipped file has Envoy refuse.
+fn unguarded_stack() -> Stack {
+    let envoy_config =
+        &[("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW")];
+    Stack::temporary(&Options { envoy_config, ..Options::default() })
+        .unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// A stack whose filter's settings are changed by a merge patch.

@@ -12,7 +12,7 @@ use crate::paths;
 /// The places that depend on where things run, marked `[1]` to `[5]` in the file: what each is, and its text
 /// there. Each text occurs exactly once, and the rest of the file is used as it is.
 const PLACES: [(&str, &str); 5] = [
-    ("[1] Envoy's admin address", "address: 0.0.0.0, port_value: 9901"),
+    ("[1] Envoy's admin address", "address: 127.0.0.1, port_value: 9901"),
     ("[2] Envoy's listener", "address: 0.0.0.0, port_value: 10000"),
     ("[3] the Wasm module", "filename: /etc/envoy/edge_key_auth.wasm"),
     ("[4] the key service's edge listener", "address: key-service, port_value: 8081"),
@@ -71,7 +71,7 @@ pub fn balancer(balancing: &Balancing) -> Result<String> {
     let here = |at: SocketAddr| place(&at.ip().to_string(), at.port());
     let health = |port, n| format!("health_check_config: {{ port_value: {port} }} # of key-service-{n}");
     let mut places = vec![
-        (place("0.0.0.0", 9901), here(balancing.admin)),
+        (place("127.0.0.1", 9901), here(balancing.admin)),
         (place("0.0.0.0", 8080), here(balancing.public)),
         (place("0.0.0.0", 8081), here(balancing.edge)),
     ];
@@ -91,6 +91,19 @@ pub fn balancer(balancing: &Balancing) -> Result<String> {
 fn read(name: &str) -> Result<String> {
     let path = paths::workspace().join("envoy").join(name);
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The template with texts replaced: of each pair, the first occurs exactly once, the second takes its place.
+///
+/// # Errors
+/// Names the text that the template does not have exactly once.
+pub fn edit(template: &str, changes: &[(&str, &str)]) -> Result<String> {
+    let mut edited = template.to_owned();
+    for (text, replacement) in changes {
+        require_once(&edited, "envoy.yaml", "a text that is changed", text)?;
+        edited = edited.replace(text, replacement);
+    }
+    Ok(edited)
 }
 
 /// The template with a setup in its places, and the filter's settings changed as `patch` says: an RFC 7396
@@ -195,6 +208,15 @@ mod tests {
                 let error = render(&broken, setup(), &json!({})).unwrap_err().to_string();
                 assert!(error.contains(what) && error.contains(text), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn a_text_to_change_that_is_missing_or_repeated_is_named() {
+        assert_eq!(edit("a: 1\nb: 1\n", &[("a: 1", "a: 2"), ("b: 1", "b: 3")]).unwrap(), "a: 2\nb: 3\n");
+        for text in ["c: 1", ": 1"] {
+            let error = edit("a: 1\nb: 1\n", &[(text, "")]).unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Options {
     pub workers: u32,
     /// Changes to the filter's settings, as a merge patch (RFC 7396).
     pub filter: Value,
+    /// Changes to `envoy/envoy.yaml`: texts that it has exactly once, and what takes their place.
+    pub envoy_config: &'static [(&'static str, &'static str)],
     /// The Wasm module; `None` for the one that is built to be deployed.
     pub wasm: Option<PathBuf>,
     /// The PostgreSQL server on which the key service gets a database, dropped with the stack; `None` for a SQLite file.
@@ -49,6 +51,7 @@ impl Default for Options {
             envoys: 1,
             workers: 2,
             filter: json!({}),
+            envoy_config: &[],
             wasm: None,
             server: None,
             replicated: false,

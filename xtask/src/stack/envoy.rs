@@ -11,7 +11,7 @@ use super::{Options, built};
 use crate::paths;
 use crate::ports::{Addresses, EnvoyAddresses};
 use crate::process::Process;
-use crate::render::{Setup, render, template};
+use crate::render::{Setup, edit, render, template};
 
 /// One Envoy of a stack.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ impl Envoy {
             upstream: addresses.echo,
         };
         let config = folder.join(format!("{name}.yaml"));
-        fs::write(&config, render(&template()?, setup, &options.filter)?)?;
+        let template = edit(&template()?, options.envoy_config)?;
+        fs::write(&config, render(&template, setup, &options.filter)?)?;
         let workers = options.workers.to_string();
         // Several Envoys on one machine would meet in the shared memory of hot restarts.
         let path = config.to_string_lossy();
