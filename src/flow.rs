@@ -22,17 +22,24 @@ use crate::usage::Usage;
 #[cfg(test)]
 mod tests;
 
-/// What is to be done with a request now.
+/// What is to be done with a request that arrives. What is not decided can only be held.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Let it pass, without identity: its route is public.
+    /// Forward it or answer it.
+    Decided(Outcome),
+    /// Hold it until the flight of this digest lands, which brings its [`Outcome`].
+    Hold(KeyDigest),
+}
+
+/// What becomes of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It passes without identity: its route is public.
     ForwardPublic,
-    /// Let it pass, with the identity that the grant carries.
+    /// It passes with the identity that the grant carries.
     Forward(Grant),
-    /// Answer it.
+    /// It is answered.
     Reply(Reply),
-    /// Hold it until the flight of this digest lands.
-    Wait(KeyDigest),
 }
 
 /// The state of one edge: one filter configuration in one VM.
@@ -85,18 +92,18 @@ impl Edge {
     ) -> Step {
         let head = match head {
             Ok(head) => head,
-            Err(ambiguity) => return self.deny(Denial::Ambiguous(ambiguity)),
+            Err(ambiguity) => return Step::Decided(self.deny(Denial::Ambiguous(ambiguity))),
         };
         if head.is_preflight && self.policy.forward_preflights {
-            return self.forward_public();
+            return Step::Decided(self.forward_public());
         }
         let required = match self.policy.routes.classify(head) {
-            Access::Public => return self.forward_public(),
+            Access::Public => return Step::Decided(self.forward_public()),
             Access::Authenticated(scope) => scope,
         };
         let digest = match Credential::of(head.bearer_token) {
-            Credential::Missing => return self.deny(Denial::Missing),
-            Credential::Impossible => return self.deny(Denial::Invalid),
+            Credential::Missing => return Step::Decided(self.deny(Denial::Missing)),
+            Credential::Impossible => return Step::Decided(self.deny(Denial::Invalid)),
             Credential::Key(digest) => digest,
         };
         let may_use_cache = self.lease.is_held(now) || !holds(Rule::LeaseCheck);
@@ -105,7 +112,7 @@ impl Edge {
                 let decision = decide(verdict, required);
                 self.metrics.count(Counter::CacheHits);
                 self.metrics.lease_used(self.lease.age_ms(now).unwrap_or_default());
-                self.conclude(decision, now)
+                Step::Decided(self.conclude(decision, now))
             }
             None => {
                 let required = required.clone();
@@ -120,14 +127,14 @@ impl Edge {
         match self.lookups.join(digest, Waiter::new(stream, required.clone())) {
             Err(Full) => {
                 let decision = self.without_answer(&digest, &required, Denial::Overloaded, now);
-                self.conclude(decision, now)
+                Step::Decided(self.conclude(decision, now))
             }
             Ok(()) => {
                 self.lease.subscribe();
                 if self.lookups.in_flight() == flights {
                     self.metrics.count(Counter::Joined);
                 }
-                Step::Wait(digest)
+                Step::Hold(digest)
             }
         }
     }
@@ -138,7 +145,7 @@ impl Edge {
     }
 
     /// A waiting request cannot be served: nobody would ask for it.
-    pub fn give_up(&mut self, digest: &KeyDigest, stream: StreamId) -> Step {
+    pub fn give_up(&mut self, digest: &KeyDigest, stream: StreamId) -> Outcome {
         self.leave(digest, stream);
         self.deny(Denial::Unavailable)
     }
@@ -156,16 +163,16 @@ impl Edge {
     }
 
     /// A question brought no answer, or could not be sent: everyone who waits for it hears so.
-    pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Vec<(StreamId, Step)> {
+    pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Vec<(StreamId, Outcome)> {
         self.metrics.count(Counter::CalloutsFailed);
-        let mut steps = Vec::new();
+        let mut outcomes = Vec::new();
         for digest in digests {
             for waiter in self.lookups.land(digest, true) {
                 let decision = self.without_answer(digest, &waiter.required, Denial::Unavailable, now);
-                steps.push((waiter.stream, self.conclude(decision, now)));
+                outcomes.push((waiter.stream, self.conclude(decision, now)));
             }
         }
-        steps
+        outcomes
     }
 
     /// What is decided without an answer: the denial, unless an older verdict may be used.
@@ -200,7 +207,7 @@ impl Edge {
         id: CallId,
         read: impl FnOnce(usize) -> Result<Verified, NoAnswer>,
         now: Moment,
-    ) -> (Vec<(StreamId, Step)>, Result<(), NoAnswer>) {
+    ) -> (Vec<(StreamId, Outcome)>, Result<(), NoAnswer>) {
         let Some(Call { digests, asked_at }) = self.lookups.ended(id) else { return (Vec::new(), Ok(())) };
         self.metrics.sample(Histogram::VerifyMs, now.monotonic.saturating_sub(asked_at.monotonic));
         let answer = match read(digests.len()) {
@@ -212,7 +219,7 @@ impl Edge {
         }
         let is_vouched_for = self.lease.vouches_for(&answer.log, answer.revision, now);
         let serves_everyone = is_vouched_for || !holds(Rule::Join);
-        let mut steps = Vec::new();
+        let mut outcomes = Vec::new();
         for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
             if verdict == Verdict::Inactive {
                 self.cache.forget(digest);
@@ -223,10 +230,10 @@ impl Edge {
             }
             for waiter in self.lookups.land(digest, serves_everyone) {
                 let decision = decide(verdict.clone(), &waiter.required);
-                steps.push((waiter.stream, self.conclude(decision, now)));
+                outcomes.push((waiter.stream, self.conclude(decision, now)));
             }
         }
-        (steps, Ok(()))
+        (outcomes, Ok(()))
     }
 
     /// Whether a question waits to be sent.
@@ -319,25 +326,25 @@ impl Edge {
         self.cache.sizes()
     }
 
-    fn forward_public(&mut self) -> Step {
+    fn forward_public(&mut self) -> Outcome {
         self.metrics.count(Counter::Public);
-        Step::ForwardPublic
+        Outcome::ForwardPublic
     }
 
-    fn conclude(&mut self, decision: Result<Grant, Denial>, now: Moment) -> Step {
+    fn conclude(&mut self, decision: Result<Grant, Denial>, now: Moment) -> Outcome {
         match decision {
             Ok(grant) => {
                 self.metrics.count(Counter::Forwarded);
                 self.usage.note(grant.holder(), now);
-                Step::Forward(grant)
+                Outcome::Forward(grant)
             }
             Err(denial) => self.deny(denial),
         }
     }
 
     /// The one exit of every denial.
-    fn deny(&mut self, denial: Denial) -> Step {
+    fn deny(&mut self, denial: Denial) -> Outcome {
         self.metrics.count(denial.counter());
-        Step::Reply(Reply::to(&denial, &self.policy.realm, self.policy.error_bodies))
+        Outcome::Reply(Reply::to(&denial, &self.policy.realm, self.policy.error_bodies))
     }
 }

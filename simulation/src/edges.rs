@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use edge_key_auth::clock::Moment;
 use edge_key_auth::config::Config;
-use edge_key_auth::flow::{Edge, Step};
+use edge_key_auth::flow::{self, Edge, Step};
 use edge_key_auth::lookup::{CallId, StreamId};
 use edge_key_auth::request::RequestHead;
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
@@ -146,10 +146,9 @@ impl Node {
         };
         self.next_stream += 1;
         let digest = KeyDigest::of_value(value);
-        let step = self.edge.arrive(Ok(&head), StreamId(self.next_stream), moment);
-        match outcome(&step) {
-            Some(outcome) => Some(Decided { digest, arrived, outcome }),
-            None => {
+        match self.edge.arrive(Ok(&head), StreamId(self.next_stream), moment) {
+            Step::Decided(decided) => Some(Decided { digest, arrived, outcome: outcome(&decided) }),
+            Step::Hold(_) => {
                 self.waiting.insert(self.next_stream, (digest, arrived));
                 None
             }
@@ -187,21 +186,20 @@ impl Node {
                 Err(other) => return Err(format!("a sync was answered, and yet: {other}")),
             }
         }
-        let (steps, outcome) =
+        let (outcomes, answer) =
             self.edge.answered(CallId(call), |asked| verified(status, &body, asked), moment);
-        match outcome {
-            Ok(()) | Err(NoAnswer::Timeout) => self.decided(steps),
+        match answer {
+            Ok(()) | Err(NoAnswer::Timeout) => self.decided(outcomes),
             Err(other) => Err(format!("a verify was answered, and yet: {other}")),
         }
     }
 
-    fn decided(&mut self, steps: Vec<(StreamId, Step)>) -> Result<Vec<Decided>, String> {
+    fn decided(&mut self, outcomes: Vec<(StreamId, flow::Outcome)>) -> Result<Vec<Decided>, String> {
         let mut decided = Vec::new();
-        for (StreamId(stream), step) in steps {
+        for (StreamId(stream), told) in outcomes {
             let (digest, arrived) =
                 self.waiting.remove(&stream).ok_or_else(|| format!("request {stream} was answered twice"))?;
-            let outcome = outcome(&step).ok_or_else(|| format!("request {stream} was told to wait again"))?;
-            decided.push(Decided { digest, arrived, outcome });
+            decided.push(Decided { digest, arrived, outcome: outcome(&told) });
         }
         Ok(decided)
     }
@@ -248,12 +246,11 @@ impl Node {
     }
 }
 
-fn outcome(step: &Step) -> Option<Outcome> {
-    match step {
-        Step::Forward(_) | Step::ForwardPublic => Some(Outcome::Decided(Worth::Good)),
-        Step::Reply(reply) if reply.status == 401 => Some(Outcome::Decided(Worth::Nothing)),
-        Step::Reply(reply) if reply.status == 403 => Some(Outcome::Decided(Worth::Known)),
-        Step::Reply(_) => Some(Outcome::Unavailable),
-        Step::Wait(_) => None,
+fn outcome(told: &flow::Outcome) -> Outcome {
+    match told {
+        flow::Outcome::Forward(_) | flow::Outcome::ForwardPublic => Outcome::Decided(Worth::Good),
+        flow::Outcome::Reply(reply) if reply.status == 401 => Outcome::Decided(Worth::Nothing),
+        flow::Outcome::Reply(reply) if reply.status == 403 => Outcome::Decided(Worth::Known),
+        flow::Outcome::Reply(_) => Outcome::Unavailable,
     }
 }

@@ -31,7 +31,10 @@ impl Talk {
         let block = serialise(&headers);
         let head = RequestHead::read(HeaderPairs::new(&block).unwrap(), &self.edge.policy.identity_headers.0);
         let stream = StreamId(self.streams.replace(self.streams.get() + 1));
-        print(&self.edge.arrive(head.as_ref().map_err(|error| *error), stream, self.moment()))
+        match self.edge.arrive(head.as_ref().map_err(|error| *error), stream, self.moment()) {
+            Step::Decided(outcome) => print(&outcome),
+            Step::Hold(_) => "wait".to_owned(),
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -60,21 +63,20 @@ impl Talk {
 
     fn answer(&mut self, call: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
         let body = format!(r#"{{"log":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","));
-        let (steps, _) = self.edge.answered(
+        let (outcomes, _) = self.edge.answered(
             CallId(call),
             |asked| answer::verified(status, body.as_bytes(), asked),
             self.moment(),
         );
-        steps.iter().map(|(stream, step)| (stream.0, print(step))).collect()
+        outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
     }
 }
 
-fn print(step: &Step) -> String {
-    match step {
-        Step::ForwardPublic => "public".to_owned(),
-        Step::Forward(grant) => format!("for {} {}", grant.holder().user_id, grant.holder().scopes_text),
-        Step::Reply(reply) => format!("{} {}", reply.status, reply.reason),
-        Step::Wait(_) => "wait".to_owned(),
+fn print(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::ForwardPublic => "public".to_owned(),
+        Outcome::Forward(grant) => format!("for {} {}", grant.holder().user_id, grant.holder().scopes_text),
+        Outcome::Reply(reply) => format!("{} {}", reply.status, reply.reason),
     }
 }
 

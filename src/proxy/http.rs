@@ -7,7 +7,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::host;
-use super::vm::Vm;
+use super::vm::{Passage, Vm};
 use crate::flow::Step;
 use crate::lookup::StreamId;
 use crate::request::RequestHead;
@@ -38,16 +38,17 @@ impl HttpContext for Request {
         if let Ok(head) = &head {
             head.forged.iter().for_each(|name| host::remove_header(name));
         }
-        match step {
-            Step::Wait(digest) => self.waits_for = Some(digest),
-            Step::Reply(reply) => host::send(&reply),
-            Step::ForwardPublic => return Action::Continue,
-            Step::Forward(grant) => {
-                self.vm.set_identity(&grant);
-                return Action::Continue;
+        let passage = match step {
+            Step::Decided(outcome) => self.vm.apply(outcome),
+            Step::Hold(digest) => {
+                self.waits_for = Some(digest);
+                Passage::Closed
             }
+        };
+        match passage {
+            Passage::Open => Action::Continue,
+            Passage::Closed => Action::Pause,
         }
-        Action::Pause
     }
 }
 

@@ -9,12 +9,21 @@ use super::host::{self, Clock, Meters, Turn};
 use crate::answer::{self, NoAnswer};
 use crate::config::{Config, IdentityHeaders, KeyService, Problem};
 use crate::decision::Grant;
-use crate::flow::{Edge, Step};
+use crate::flow::{Edge, Outcome, Step};
 use crate::lookup::{CallId, StreamId};
 use crate::request::{Ambiguity, RequestHead};
 
 /// How often the host is told the metrics when nothing else happens, in milliseconds.
 const TELL_EVERY_MS: u64 = 1_000;
+
+/// Whether the host may let a request on towards the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// Its outcome is to pass.
+    Open,
+    /// It is not decided yet, or it was answered.
+    Closed,
+}
 
 /// One configuration in one VM.
 pub(super) struct Vm {
@@ -84,11 +93,11 @@ impl Vm {
         let mut edge = self.edge.borrow_mut();
         let step = edge.arrive(head, stream, self.clock.now());
         match &step {
-            Step::Wait(digest) if !self.turn_is_coming.replace(true) => {
+            Step::Hold(digest) if !self.turn_is_coming.replace(true) => {
                 if let Err(status) = self.turn.request() {
                     log::error!("the host takes nothing into the queue: {status:?}");
                     self.turn_is_coming.set(false);
-                    return edge.give_up(digest, stream);
+                    return Step::Decided(edge.give_up(digest, stream));
                 }
             }
             _ => {}
@@ -122,20 +131,20 @@ impl Vm {
             self.go_on(Vec::new());
         } else {
             let read = |asked| answer::verified(status, body, asked);
-            let (steps, outcome) = self.edge.borrow_mut().answered(id, read, self.clock.now());
-            self.note(outcome);
-            self.go_on(steps);
+            let (outcomes, answer) = self.edge.borrow_mut().answered(id, read, self.clock.now());
+            self.note(answer);
+            self.go_on(outcomes);
         }
     }
 
     /// Sends everything that is to be sent now: what requests wait for, in as few callouts as hold it, and the sync. Then
     /// does what was decided for requests that were held: that leaves another context than the root one current, and
     /// callouts must be sent from the root context.
-    fn go_on(&self, mut steps: Vec<(StreamId, Step)>) {
+    fn go_on(&self, mut outcomes: Vec<(StreamId, Outcome)>) {
         loop {
             let question = self.edge.borrow_mut().next_question();
             let Some(digests) = question else { break };
-            steps.extend(self.ask(digests));
+            outcomes.extend(self.ask(digests));
         }
         let sync = self.edge.borrow_mut().next_sync(self.clock.now());
         if let Some(request) = sync {
@@ -148,11 +157,11 @@ impl Vm {
             }
         }
         self.schedule();
-        self.carry_out(steps);
+        self.carry_out(outcomes);
     }
 
     /// Sends a question; what is to be done with those who wait for it if it cannot be sent.
-    fn ask(&self, digests: Vec<KeyDigest>) -> Vec<(StreamId, Step)> {
+    fn ask(&self, digests: Vec<KeyDigest>) -> Vec<(StreamId, Outcome)> {
         let asked_at = self.clock.now();
         let request = VerifyRequest { edge: self.edge.borrow().id().to_owned(), digests };
         match self.post(VERIFY_PATH, &request, 0) {
@@ -203,25 +212,31 @@ impl Vm {
     }
 
     /// Does what was decided for requests that were held.
-    fn carry_out(&self, steps: Vec<(StreamId, Step)>) {
-        for (stream, step) in steps {
-            if !host::switch_to(stream) {
-                continue;
+    fn carry_out(&self, outcomes: Vec<(StreamId, Outcome)>) {
+        for (stream, outcome) in outcomes {
+            if host::switch_to(stream) && self.apply(outcome) == Passage::Open {
+                host::resume();
             }
-            match step {
-                Step::ForwardPublic => host::resume(),
-                Step::Forward(grant) => {
-                    self.set_identity(&grant);
-                    host::resume();
-                }
-                Step::Reply(reply) => host::send(&reply),
-                Step::Wait(_) => {}
+        }
+    }
+
+    /// Makes the current request what its outcome says, and tells whether it is to pass.
+    pub(super) fn apply(&self, outcome: Outcome) -> Passage {
+        match outcome {
+            Outcome::ForwardPublic => Passage::Open,
+            Outcome::Forward(grant) => {
+                self.set_identity(&grant);
+                Passage::Open
+            }
+            Outcome::Reply(reply) => {
+                host::send(&reply);
+                Passage::Closed
             }
         }
     }
 
     /// Makes the current request carry the identity that a grant proves, and hides the key if so configured.
-    pub(super) fn set_identity(&self, grant: &Grant) {
+    fn set_identity(&self, grant: &Grant) {
         let holder = grant.holder();
         let values = [&holder.user_id, &holder.key_id, &holder.scopes_text];
         for (name, value) in self.identity_headers.0.iter().zip(values) {
