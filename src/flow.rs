@@ -139,6 +139,11 @@ impl Edge {
         }
     }
 
+    /// Whether a request that was held is neither forwarded nor answered yet.
+    pub fn is_waiting(&self, digest: &KeyDigest, stream: StreamId) -> bool {
+        self.lookups.is_waiting(digest, stream)
+    }
+
     /// A waiting request's client has gone.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {
         self.lookups.leave(digest, stream);

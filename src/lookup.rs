@@ -89,6 +89,11 @@ impl Lookups {
         Ok(())
     }
 
+    /// Whether a request waits for the answer about this digest.
+    pub fn is_waiting(&self, digest: &KeyDigest, stream: StreamId) -> bool {
+        self.flights.get(digest).is_some_and(|waiters| waiters.iter().any(|waiter| waiter.stream == stream))
+    }
+
     /// Forgets a waiter whose client has gone. The others are answered all the same; a question that nobody waits for
     /// and that was not sent yet is dropped.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {
@@ -210,8 +215,10 @@ mod tests {
     fn one_who_leaves_takes_nobody_along() {
         let mut lookups = lookups(10, 3);
         (0..3).for_each(|stream| lookups.join(key(1), waiter(stream)).unwrap());
+        assert!(lookups.is_waiting(&key(1), StreamId(1)) && !lookups.is_waiting(&key(2), StreamId(1)));
         lookups.leave(&key(1), StreamId(1));
         lookups.leave(&key(1), StreamId(1));
+        assert!(!lookups.is_waiting(&key(1), StreamId(1)) && lookups.is_waiting(&key(1), StreamId(2)));
         lookups.join(key(1), waiter(3)).unwrap();
         let streams: Vec<u32> = lookups.land(&key(1), true).iter().map(|waiter| waiter.stream.0).collect();
         assert_eq!(streams, [0, 2, 3]);

@@ -16,13 +16,41 @@ use crate::request::RequestHead;
 pub(super) struct Request {
     vm: Rc<Vm>,
     stream: StreamId,
-    /// What the request waits for, while it is held.
-    waits_for: Option<KeyDigest>,
+    progress: Progress,
+}
+
+/// How far a request has come.
+enum Progress {
+    /// Its headers have not been read.
+    New,
+    /// It is held until a lookup of this digest ends, which then forwards or answers it.
+    Held(KeyDigest),
+    /// Its headers alone decided.
+    Decided(Passage),
 }
 
 impl Request {
     pub(super) fn new(vm: Rc<Vm>, stream: StreamId) -> Self {
-        Request { vm, stream, waits_for: None }
+        Request { vm, stream, progress: Progress::New }
+    }
+
+    /// Whether the request may go on to the upstream now.
+    fn passage(&self) -> Passage {
+        match &self.progress {
+            Progress::New => Passage::Closed,
+            Progress::Held(digest) if self.vm.is_waiting(digest, self.stream) => Passage::Closed,
+            Progress::Held(_) => Passage::Open,
+            Progress::Decided(passage) => *passage,
+        }
+    }
+}
+
+impl From<Passage> for Action {
+    fn from(passage: Passage) -> Action {
+        match passage {
+            Passage::Open => Action::Continue,
+            Passage::Closed => Action::Pause,
+        }
     }
 }
 
@@ -38,24 +66,35 @@ impl HttpContext for Request {
         if let Ok(head) = &head {
             head.forged.iter().for_each(|name| host::remove_header(name));
         }
-        let passage = match step {
-            Step::Decided(outcome) => self.vm.apply(outcome),
-            Step::Hold(digest) => {
-                self.waits_for = Some(digest);
-                Passage::Closed
+        match step {
+            Step::Decided(outcome) => {
+                let passage = self.vm.apply(outcome);
+                self.progress = Progress::Decided(passage);
+                passage.into()
             }
-        };
-        match passage {
-            Passage::Open => Action::Continue,
-            Passage::Closed => Action::Pause,
+            Step::Hold(digest) => {
+                self.progress = Progress::Held(digest);
+                Action::Pause
+            }
         }
+    }
+
+    /// The finished module does not export this callback: while a request is held, the host keeps its body back. Without
+    /// the build's last step a host may take a pause for the headers' alone, and ask here whether the body may pass.
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.passage().into()
+    }
+
+    /// As for the body.
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.passage().into()
     }
 }
 
 /// The host deletes a request's context when the request has ended, also when its client left while it was held.
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(digest) = &self.waits_for {
+        if let Progress::Held(digest) = &self.progress {
             self.vm.leave(digest, self.stream);
         }
     }

@@ -110,6 +110,11 @@ impl Vm {
         self.edge.borrow_mut().leave(digest, stream);
     }
 
+    /// Whether a request that was held still waits for the lookup of its digest.
+    pub(super) fn is_waiting(&self, digest: &KeyDigest, stream: StreamId) -> bool {
+        self.edge.borrow().is_waiting(digest, stream)
+    }
+
     /// The turn that a waiting request asked for has come.
     pub(super) fn take_turn(&self) {
         self.turn.take();

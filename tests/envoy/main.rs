@@ -9,8 +9,10 @@
 
 mod account;
 mod client;
+mod client_http2;
 mod configuration;
 mod cutoff;
+mod holding;
 mod keys;
 mod limits;
 mod load;

@@ -44,13 +44,50 @@ pub(crate) struct Callout {
 #[derive(Debug, Default)]
 struct Stream {
     headers: Headers,
-    resumed: bool,
+    trailers: Headers,
+    iteration: Iteration,
+    /// What was kept back of the body: the sizes of its pieces, and whether each is the last of the request.
+    kept_back: Vec<(u32, bool)>,
+    /// How many bytes of the body have gone on to the upstream.
+    passed: u32,
     reply: Option<Outcome>,
+}
+
+/// How far the host lets the parts of a request, as Envoy's filter manager does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Iteration {
+    /// Everything passes.
+    Continues,
+    /// The headers are stopped; the body's and the trailers' callbacks say whether these pass, and the headers with them.
+    Stopped,
+    /// Headers, body and trailers are stopped until the filter resumes the request.
+    #[default]
+    AllStopped,
+}
+
+/// How the host is set up.
+pub(crate) struct Setup<'a> {
+    /// The module's file.
+    pub(crate) module: PathBuf,
+    pub(crate) environment: &'a [&'a str],
+    /// `allow_on_headers_stop_iteration` of the plugin's configuration.
+    pub(crate) allow_on_headers_stop_iteration: bool,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Setup {
+            module: module_path(),
+            environment: &["EDGE_TOKEN=edge-token-of-the-tests"],
+            allow_on_headers_stop_iteration: false,
+        }
+    }
 }
 
 #[derive(Default)]
 struct State {
     environment: Vec<String>,
+    allow_on_headers_stop_iteration: bool,
     configuration: Vec<u8>,
     now_ns: u64,
     effective: u32,
@@ -85,22 +122,20 @@ fn module_path() -> PathBuf {
 impl Host {
     /// Starts a VM with this configuration; the log if the module refuses it.
     pub(crate) fn start(configuration: &str) -> Result<Host, Vec<String>> {
-        Host::start_with_environment(configuration, &["EDGE_TOKEN=edge-token-of-the-tests"])
+        Host::start_as(&Setup::default(), configuration)
     }
 
-    pub(crate) fn start_with_environment(
-        configuration: &str,
-        environment: &[&str],
-    ) -> Result<Host, Vec<String>> {
-        let path = module_path();
-        let bytes = std::fs::read(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}; build it with: cargo xtask build", path.display()));
+    pub(crate) fn start_as(setup: &Setup<'_>, configuration: &str) -> Result<Host, Vec<String>> {
+        let bytes = std::fs::read(&setup.module).unwrap_or_else(|error| {
+            panic!("{}: {error}; build it with: cargo xtask test", setup.module.display())
+        });
         // Eager: a function compiled at its first call would be charged to the request that happens to call it.
         let eager = CompilationMode::Eager;
         let engine = Engine::new(Config::default().consume_fuel(true).compilation_mode(eager));
         let module = Module::new(&engine, &bytes).unwrap();
         let state = State {
-            environment: environment.iter().map(|&variable| variable.to_owned()).collect(),
+            environment: setup.environment.iter().map(|&variable| variable.to_owned()).collect(),
+            allow_on_headers_stop_iteration: setup.allow_on_headers_stop_iteration,
             configuration: configuration.as_bytes().to_vec(),
             now_ns: 1_000_000_000,
             ..State::default()
@@ -118,21 +153,86 @@ impl Host {
         }
     }
 
-    /// A request arrives; returns its id.
+    /// A request without a body arrives; returns its id.
     pub(crate) fn request(&mut self, headers: &[(&str, &[u8])]) -> u32 {
+        self.begin(headers, true)
+    }
+
+    /// The headers of a request arrive; returns its id.
+    pub(crate) fn begin(&mut self, headers: &[(&str, &[u8])], is_whole: bool) -> u32 {
         self.contexts += 1;
         let id = self.contexts;
         self.call("proxy_on_context_create", &[id, ROOT]);
-        let headers: Headers =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+        let headers = owned(headers);
         let count = headers.len() as u32;
         self.state().streams.insert(id, Stream { headers, ..Stream::default() });
         self.state().effective = id;
-        let action = self.call("proxy_on_request_headers", &[id, count, 1]);
-        let stream = self.state().streams.get_mut(&id).unwrap();
-        stream.resumed = action == Some(0);
-        assert!(!(stream.resumed && stream.reply.is_some()), "forwarded and answered");
+        let answer = self.call("proxy_on_request_headers", &[id, count, u32::from(is_whole)]);
+        let allowed = self.state().allow_on_headers_stop_iteration;
+        let stream = self.stream(id);
+        stream.iteration = match answer {
+            Some(1) if allowed => Iteration::Stopped,
+            // The host takes StopIteration for StopAllIterationAndWatermark, unless it is told not to.
+            Some(1 | 3 | 4) => Iteration::AllStopped,
+            // Envoy takes what it does not know for Continue.
+            _ => Iteration::Continues,
+        };
+        assert!(stream.iteration != Iteration::Continues || stream.reply.is_none(), "forwarded and answered");
         id
+    }
+
+    /// A piece of a request's body arrives.
+    pub(crate) fn body(&mut self, request: u32, size: u32, is_last: bool) {
+        let stream = self.stream(request);
+        if stream.reply.is_some() {
+            return;
+        }
+        stream.kept_back.push((size, is_last));
+        self.pass_on(request);
+    }
+
+    /// The trailers of a request arrive.
+    pub(crate) fn trailers(&mut self, request: u32, trailers: &[(&str, &[u8])]) {
+        let stream = self.stream(request);
+        if stream.reply.is_some() {
+            return;
+        }
+        stream.trailers = owned(trailers);
+        self.pass_on(request);
+    }
+
+    /// Offers what was kept back of a request's body, and its trailers, to the filter.
+    fn pass_on(&mut self, request: u32) {
+        self.state().effective = request;
+        while self.stream(request).iteration != Iteration::AllStopped {
+            let stream = self.stream(request);
+            let stopped = stream.iteration == Iteration::Stopped;
+            let (callback, size, is_last) = match stream.kept_back.first() {
+                Some(&(size, is_last)) => ("proxy_on_request_body", size, u32::from(is_last)),
+                None if !stream.trailers.is_empty() => ("proxy_on_request_trailers", 0, 0),
+                None => return,
+            };
+            let arguments = [request, size, is_last];
+            let arguments =
+                if callback == "proxy_on_request_body" { &arguments[..] } else { &arguments[..2] };
+            // A callback that the module does not have lets everything pass.
+            let passes = !self.exports(callback) || self.call(callback, arguments) == Some(0);
+            let stream = self.stream(request);
+            if !passes {
+                assert!(stopped, "the body of a request that was forwarded is kept back");
+                return;
+            }
+            stream.iteration = Iteration::Continues;
+            match stream.kept_back.is_empty() {
+                true => return,
+                false => stream.passed += stream.kept_back.remove(0).0,
+            }
+        }
+    }
+
+    /// How many bytes of a request's body have gone on to the upstream.
+    pub(crate) fn passed(&mut self, request: u32) -> u32 {
+        self.stream(request).passed
     }
 
     /// A GET request with these headers beside the pseudo-headers.
@@ -147,7 +247,7 @@ impl Host {
         let stream = &self.store.data().streams[&request];
         match &stream.reply {
             Some(reply) => reply.clone(),
-            None if stream.resumed => Outcome::Forwarded(stream.headers.clone()),
+            None if stream.iteration == Iteration::Continues => Outcome::Forwarded(stream.headers.clone()),
             None => Outcome::Held,
         }
     }
@@ -187,6 +287,12 @@ impl Host {
         self.state().answer = (headers, body.as_bytes().to_vec());
         self.state().effective = ROOT;
         self.call("proxy_on_http_call_response", &[ROOT, callout, count, body.len() as u32, 0]);
+        let streams: Vec<u32> = self.state().streams.keys().copied().collect();
+        for resumed in streams {
+            if self.stream(resumed).iteration == Iteration::Continues {
+                self.pass_on(resumed);
+            }
+        }
     }
 
     /// Time passes.
@@ -244,6 +350,15 @@ impl Host {
         self.store.data_mut()
     }
 
+    fn stream(&mut self, request: u32) -> &mut Stream {
+        self.state().streams.get_mut(&request).expect("a request that has ended")
+    }
+
+    /// Whether the module has a callback.
+    pub(crate) fn exports(&self, callback: &str) -> bool {
+        self.instance.get_func(&self.store, callback).is_some()
+    }
+
     fn call(&mut self, export: &str, arguments: &[u32]) -> Option<i32> {
         let function =
             self.instance.get_func(&self.store, export).unwrap_or_else(|| panic!("no export {export}"));
@@ -254,6 +369,10 @@ impl Host {
         });
         results.first().and_then(|result| result.i32())
     }
+}
+
+fn owned(headers: &[(&str, &[u8])]) -> Headers {
+    headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect()
 }
 
 type Vm<'a> = Caller<'a, State>;
@@ -363,8 +482,9 @@ fn serve_requests(linker: &mut Linker<State>) -> Result<(), wasmi::errors::Linke
     linker.func_wrap("env", "proxy_continue_stream", |mut vm: Vm<'_>, _kind: i32| {
         count(&mut vm, "continue_stream");
         let stream = current(&mut vm);
-        assert!(!stream.resumed && stream.reply.is_none(), "resumed a request that was not held");
-        stream.resumed = true;
+        let held = stream.iteration != Iteration::Continues && stream.reply.is_none();
+        assert!(held, "resumed a request that was not held");
+        stream.iteration = Iteration::Continues;
         OK
     })?;
     let send = |mut vm: Vm<'_>,
@@ -381,7 +501,8 @@ fn serve_requests(linker: &mut Linker<State>) -> Result<(), wasmi::errors::Linke
         let body = read_text(&vm, body, body_size);
         let headers = read_headers(&vm, headers, headers_size);
         let stream = current(&mut vm);
-        assert!(!stream.resumed && stream.reply.is_none(), "answered a request twice");
+        let held = stream.iteration != Iteration::Continues && stream.reply.is_none();
+        assert!(held, "answered a request twice");
         stream.reply = Some(Outcome::Replied { status: status as u32, details, headers, body });
         OK
     };

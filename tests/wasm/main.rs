@@ -7,9 +7,10 @@
     reason = "a test that is surprised should stop"
 )]
 
+mod holding;
 mod host;
 
-use host::{Callout, Host, Outcome};
+use host::{Callout, Host, Outcome, Setup};
 
 const CONFIGURATION: &str = r#"{"key_service":{"cluster":"key_service","timeout_ms":700}}"#;
 const VALID: &[u8] = b"Bearer phx_1234567890abcdef";
@@ -279,7 +280,9 @@ fn a_bad_configuration_is_refused_with_every_problem_in_the_log() {
     assert_eq!(log.len(), 2, "{log:?}");
     assert!(log[0].starts_with("configuration refused: key_service.cluster: is required"), "{log:?}");
     assert!(log[1].starts_with("configuration refused: realms: unknown field"), "{log:?}");
-    let log = Host::start_with_environment(CONFIGURATION, &["OTHER=1"]).err().unwrap();
+    let log = Host::start_as(&Setup { environment: &["OTHER=1"], ..Setup::default() }, CONFIGURATION)
+        .err()
+        .unwrap();
     assert!(log[0].contains("the environment variable EDGE_TOKEN holds no token"), "{log:?}");
 }
 

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::finish::finish;
 use crate::paths;
 use crate::process::step;
-use crate::trim::trim;
 
 /// The Rust target that the filter is compiled for.
 const WASM_TARGET: &str = "wasm32-wasip1";
@@ -39,18 +39,32 @@ pub fn panicking_wasm() -> Result<()> {
     module("building the Wasm module that panics, for the tests", &features, &paths::panicking_wasm())
 }
 
+/// Writes the module as the compiler leaves it, for the tests alone: what somebody deploys who skips the last step.
+///
+/// # Errors
+/// As [`wasm`].
+pub fn unfinished_wasm() -> Result<()> {
+    let built = compile("building the Wasm module, without the last step, for the tests", &[])?;
+    let target = paths::unfinished_wasm();
+    fs::write(&target, built).with_context(|| format!("cannot write {}", target.display()))
+}
+
 fn module(what: &str, features: &[&str], target: &Path) -> Result<()> {
+    let built = compile(what, features)?;
+    let finished = finish(&built).context("cannot finish the Wasm module")?;
+    fs::write(target, &finished).with_context(|| format!("cannot write {}", target.display()))?;
+    println!("==> {}: {} bytes, made from {}", target.display(), finished.len(), built.len());
+    Ok(())
+}
+
+/// The module as the compiler leaves it.
+fn compile(what: &str, features: &[&str]) -> Result<Vec<u8>> {
     require_wasm_target()?;
     let mut build = cargo("build");
     build.args(["--profile", "wasm", "--target", WASM_TARGET, "--package", "edge-key-auth"]).args(features);
     step(what, build)?;
-
     let built = paths::target().join(WASM_TARGET).join("wasm/edge_key_auth.wasm");
-    let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    let trimmed = trim(&bytes).with_context(|| format!("cannot trim {}", built.display()))?;
-    fs::write(target, &trimmed).with_context(|| format!("cannot write {}", target.display()))?;
-    println!("==> {}: {} bytes, trimmed from {}", target.display(), trimmed.len(), bytes.len());
-    Ok(())
+    fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
 }
 
 /// Builds `target/release/key-service`.

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod demo;
 pub mod echo;
+pub mod finish;
 pub mod fleet;
 mod interrupt;
 pub mod paths;
@@ -14,5 +15,4 @@ mod spawn;
 pub mod stack;
 pub mod test;
 pub mod tools;
-pub mod trim;
 mod user;

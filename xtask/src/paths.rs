@@ -66,6 +66,11 @@ pub fn panicking_wasm() -> PathBuf {
     target().join("edge_key_auth_panicking.wasm")
 }
 
+/// What [`crate::build::unfinished_wasm`] writes.
+pub fn unfinished_wasm() -> PathBuf {
+    target().join("edge_key_auth_unfinished.wasm")
+}
+
 /// The key service as [`crate::build::key_service`] builds it.
 pub fn key_service() -> PathBuf {
     target().join("release/key-service")

@@ -88,6 +88,7 @@ type Tools = [(&'static str, Result<OsString>)];
 pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]) -> Result<()> {
     interrupt::catch()?; // so that a server started below is stopped, and its files are removed
     build::all()?;
+    build::unfinished_wasm()?;
     build::panicking_wasm()?;
     let mut tools = vec![
         (ENVOY_VARIABLE, envoy::find(asked_for).map(OsString::from)),

@@ -1,0 +1,196 @@
+//! The last step of the build: what the compiler cannot say of the module that Envoy loads.
+//!
+//! - A request that may not pass is held whatever the host's options say.
+//! - Envoy calls every callback that a module exports, so the unused ones go.
+
+use anyhow::{Context, Result, bail, ensure};
+use walrus::{Module, ModuleConfig, ValType};
+
+/// The exports that the filter lives on. Whatever else the SDK exports would cost a call per request, or, for
+/// the body callbacks, a copy of every body into the VM.
+const KEPT: [&str; 11] = [
+    "memory",
+    "_initialize",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_context_create",
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_tick",
+    "proxy_on_queue_ready",
+    REQUEST_HEADERS,
+    "proxy_on_http_call_response",
+    "proxy_on_delete",
+];
+
+/// The callback whose answer says whether a request passes.
+const REQUEST_HEADERS: &str = "proxy_on_request_headers";
+
+/// The request passes.
+const CONTINUE: i32 = 0;
+
+/// Neither headers nor body nor trailers pass, and what comes is kept within the stream's flow-control window.
+const STOP_ALL_ITERATION_AND_WATERMARK: i32 = 4;
+
+/// How Envoy allocates inside the module: it looks for these names, and one is enough.
+const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
+
+/// The module as it is deployed: it holds what may not pass, and lacks the exports that the filter does not use, the
+/// code that only they reached, and the sections that only debuggers read.
+///
+/// # Errors
+/// `wasm` is not a module, or lacks an export that the filter cannot do without.
+pub fn finish(wasm: &[u8]) -> Result<Vec<u8>> {
+    let mut config = ModuleConfig::new();
+    config.generate_name_section(false).generate_producers_section(false).generate_dwarf(false);
+    let mut module = config.parse(wasm).context("the built file is not a Wasm module")?;
+
+    let names: Vec<String> = module.exports.iter().map(|export| export.name.clone()).collect();
+    let has = |name: &&str| names.iter().any(|export| export == name);
+    let mut absent: Vec<&str> = KEPT.into_iter().filter(|name| !has(name)).collect();
+    if !ALLOCATORS.iter().any(has) {
+        absent.push("proxy_on_memory_allocate");
+    }
+    if !absent.is_empty() {
+        bail!("the module does not export {}", absent.join(", "));
+    }
+
+    hold_what_may_not_pass(&mut module)?;
+    for name in &names {
+        if !KEPT.contains(&name.as_str()) && !ALLOCATORS.contains(&name.as_str()) {
+            module.exports.remove(name)?;
+        }
+    }
+    let sections: Vec<_> = module.customs.iter().map(|(id, _)| id).collect();
+    for section in sections {
+        module.customs.delete(section);
+    }
+    walrus::passes::gc::run(&mut module);
+    Ok(module.emit_wasm())
+}
+
+/// Makes every answer of the request header callback but "continue" [`STOP_ALL_ITERATION_AND_WATERMARK`].
+///
+/// The SDK can only answer `Action::Pause`, 1, which is StopIteration. Whether the host takes it to stop the body too
+/// depends on `allow_on_headers_stop_iteration` in the plugin's configuration: where that is set, the first byte of
+/// the body lets the request pass. Any answer that Envoy does not know lets it pass as well.
+fn hold_what_may_not_pass(module: &mut Module) -> Result<()> {
+    let decide = module.exports.get_func(REQUEST_HEADERS)?;
+    let signature = module.types.get(module.funcs.get(decide).ty());
+    let expected = (&[ValType::I32; 3][..], &[ValType::I32][..]);
+    ensure!((signature.params(), signature.results()) == expected, "{REQUEST_HEADERS} is {signature:?}");
+    module.replace_exported_func(decide, |(body, arguments)| {
+        for argument in arguments {
+            body.local_get(*argument);
+        }
+        body.call(decide).if_else(
+            ValType::I32,
+            |other| {
+                other.i32_const(STOP_ALL_ITERATION_AND_WATERMARK);
+            },
+            |zero| {
+                zero.i32_const(CONTINUE);
+            },
+        );
+    })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use walrus::{FunctionBuilder, FunctionId, RawCustomSection};
+
+    use super::*;
+
+    /// A module with these function exports, a memory and a custom section.
+    fn module(functions: &[&str]) -> Vec<u8> {
+        let mut module = Module::default();
+        let memory = module.memories.add_local(false, false, 1, None, None);
+        module.exports.add("memory", memory);
+        for name in functions {
+            let function = match *name {
+                REQUEST_HEADERS => first_argument(&mut module),
+                _ => FunctionBuilder::new(&mut module.types, &[], &[]).finish(vec![], &mut module.funcs),
+            };
+            module.exports.add(name, function);
+        }
+        module.customs.add(RawCustomSection { name: "notes".into(), data: vec![1] });
+        module.emit_wasm()
+    }
+
+    /// A request header callback that answers its first argument.
+    fn first_argument(module: &mut Module) -> FunctionId {
+        let i32s = [ValType::I32; 3];
+        let arguments: Vec<_> = i32s.iter().map(|kind| module.locals.add(*kind)).collect();
+        let mut function = FunctionBuilder::new(&mut module.types, &i32s, &i32s[..1]);
+        function.func_body().local_get(arguments[0]);
+        function.finish(arguments, &mut module.funcs)
+    }
+
+    fn exports(wasm: &[u8]) -> Vec<String> {
+        let module = Module::from_buffer(wasm).unwrap();
+        module.exports.iter().map(|export| export.name.clone()).collect()
+    }
+
+    fn complete() -> Vec<&'static str> {
+        KEPT[1..].iter().copied().chain(["proxy_on_memory_allocate"]).collect()
+    }
+
+    #[test]
+    fn unused_callbacks_and_their_code_are_dropped() {
+        let mut functions = complete();
+        functions.extend(["proxy_on_log", "proxy_on_request_body", "main"]);
+        let finished = finish(&module(&functions)).unwrap();
+        let mut kept = exports(&finished);
+        let mut expected: Vec<_> = complete().into_iter().map(str::to_owned).collect();
+        expected.push("memory".to_owned());
+        kept.sort();
+        expected.sort();
+        assert_eq!(kept, expected);
+        let finished = Module::from_buffer(&finished).unwrap();
+        assert_eq!(finished.funcs.iter().count(), complete().len() + 1, "one is wrapped");
+        assert!(finished.customs.iter().all(|(_, section)| section.name() != "notes"));
+    }
+
+    #[test]
+    fn every_answer_but_continue_holds_the_whole_request() {
+        let finished = finish(&module(&complete())).unwrap();
+        let engine = wasmi::Engine::default();
+        let module = wasmi::Module::new(&engine, &finished).unwrap();
+        let mut store = wasmi::Store::new(&engine, ());
+        let instance = wasmi::Linker::new(&engine).instantiate_and_start(&mut store, &module).unwrap();
+        let decide =
+            instance.get_typed_func::<(i32, i32, i32), i32>(&store, "proxy_on_request_headers").unwrap();
+        assert_eq!(decide.call(&mut store, (0, 7, 1)).unwrap(), 0);
+        for answer in [1, 2, 3, 4, 5, -1, i32::MIN, i32::MAX] {
+            assert_eq!(decide.call(&mut store, (answer, 0, 0)).unwrap(), 4, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_callback_of_another_signature_is_refused() {
+        let mut module = Module::from_buffer(&module(&complete())).unwrap();
+        module.exports.remove(REQUEST_HEADERS).unwrap();
+        let other = FunctionBuilder::new(&mut module.types, &[], &[]).finish(vec![], &mut module.funcs);
+        module.exports.add(REQUEST_HEADERS, other);
+        let error = finish(&module.emit_wasm()).unwrap_err().to_string();
+        assert!(error.starts_with("proxy_on_request_headers is "), "{error}");
+    }
+
+    #[test]
+    fn a_missing_callback_is_named() {
+        let without =
+            |name: &str| complete().into_iter().filter(|export| *export != name).collect::<Vec<_>>();
+        for name in complete() {
+            let error = finish(&module(&without(name))).unwrap_err().to_string();
+            assert_eq!(error, format!("the module does not export {name}"));
+        }
+        let mut malloc = without("proxy_on_memory_allocate");
+        malloc.push("malloc");
+        assert!(exports(&finish(&module(&malloc)).unwrap()).contains(&"malloc".to_owned()));
+    }
+
+    #[test]
+    fn a_file_that_is_no_module_is_refused() {
+        assert!(finish(b"not wasm").unwrap_err().to_string().contains("not a Wasm module"));
+    }
+}
