@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use crate::header_policy::HeaderPolicy;
 use crate::reply::ErrorBodies;
 use crate::route::RouteTable;
 
 mod fields;
+mod header_names;
 mod read;
 mod structs;
 #[cfg(test)]
@@ -50,6 +52,8 @@ pub struct Policy {
     pub forward_preflights: bool,
     /// The headers that carry the caller's identity upstream.
     pub identity_headers: IdentityHeaders,
+    /// The request headers that are removed or refused.
+    pub header_policy: HeaderPolicy,
     /// Whether an accepted key is kept from the upstream.
     pub hide_credentials: bool,
     /// How long the key service may hold back a sync that has nothing new, in milliseconds.

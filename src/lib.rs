@@ -3,7 +3,7 @@
 //! The story of one request, in order:
 //!
 //! 1. [`headers`] and [`request`]: the header bytes become a [`request::RequestHead`], or the request is refused
-//!    because two hops could read it differently.
+//!    because two hops could read it differently. [`header_policy`] names the headers that are removed or refused.
 //! 2. [`route`]: the most specific rule says which [`route::Access`] the route needs. A public one is forwarded.
 //! 3. [`credential`]: the `Authorization` header becomes the digest of a key.
 //! 4. [`cache`]: what is remembered of the key decides at once while the [`lease`] says it may, or else
@@ -23,6 +23,7 @@ pub mod config;
 pub mod credential;
 pub mod decision;
 pub mod flow;
+pub mod header_policy;
 pub mod headers;
 pub mod lease;
 pub mod lookup;

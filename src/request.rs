@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use crate::credential;
+use crate::header_policy::{HeaderPolicy, Treatment};
 use crate::headers::HeaderPairs;
 
 /// One request's head, as far as access depends on it, borrowed from the header bytes.
@@ -20,8 +21,15 @@ pub struct RequestHead<'a> {
     pub bearer_token: Option<&'a [u8]>,
     /// Whether this is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`.
     pub is_preflight: bool,
-    /// Names of headers the sender set that only this filter may set; to be removed.
-    pub forged: Vec<&'a str>,
+}
+
+/// What was read of a request's headers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reading<'a> {
+    /// The names of headers to be removed before the request is forwarded or answered.
+    pub removed: Vec<&'a str>,
+    /// The head, or why the request is refused.
+    pub head: Result<RequestHead<'a>, Ambiguity>,
 }
 
 /// What two hops could read differently in a request.
@@ -42,6 +50,9 @@ pub enum Ambiguity {
     /// A header that makes some servers act on another path.
     #[error("The request overrides its path.")]
     PathOverride,
+    /// A header that the configuration refuses.
+    #[error("The request has a header that overrides its method or path.")]
+    Override,
     /// `//`, which some servers merge into one slash.
     #[error("The request path has an empty segment.")]
     EmptySegment,
@@ -62,66 +73,74 @@ pub enum Ambiguity {
     Credential,
 }
 
-impl<'a> RequestHead<'a> {
-    /// Reads a head from its headers, among which `own_headers` are those that only this filter may set (lower case,
-    /// with hyphens).
-    ///
-    /// # Errors
-    /// The first [`Ambiguity`] found.
-    pub fn read(headers: HeaderPairs<'a>, own_headers: &[Box<str>]) -> Result<Self, Ambiguity> {
-        let (mut method, mut path, mut authority, mut host, mut authorization) =
-            (None, None, None, None, None);
-        let (mut origin, mut requested_method) = (false, false);
-        let mut forged = Vec::new();
+impl<'a> Reading<'a> {
+    /// Reads a request's headers, all of them in one pass: a header that is to be removed is found in a request that is
+    /// refused too.
+    pub fn of(headers: HeaderPairs<'a>, policy: &HeaderPolicy) -> Self {
+        let mut fields = Fields::default();
+        let mut refused = None;
         for pair in headers {
-            let (name, value) = pair.map_err(|_| Ambiguity::Headers)?;
-            match name {
-                b":method" => once(&mut method, value, Ambiguity::Method)?,
-                b":path" => once(&mut path, value, Ambiguity::Path)?,
-                b":authority" => once(&mut authority, value, Ambiguity::Authority)?,
-                b"host" => once(&mut host, value, Ambiguity::Authority)?,
-                b"authorization" => once(&mut authorization, value, Ambiguity::Credential)?,
-                b"origin" => origin = true,
-                b"access-control-request-method" => requested_method = true,
-                _ => {
-                    if let Some(ambiguity) = overridden(name) {
-                        return Err(ambiguity);
-                    }
-                    if own_headers.iter().any(|own| is_spelling_of(name, own.as_bytes())) {
-                        forged.push(std::str::from_utf8(name).map_err(|_| Ambiguity::Headers)?);
-                    }
-                }
+            let taken = pair.map_err(|_| Ambiguity::Headers).and_then(|pair| fields.take(pair, policy));
+            if let Err(ambiguity) = taken {
+                refused.get_or_insert(ambiguity);
             }
         }
-        let method = method.filter(|method| !method.is_empty()).ok_or(Ambiguity::Method)?;
-        let path = path_without_query(path.ok_or(Ambiguity::Path)?);
-        check_path(path)?;
-        check_authority(authority, host)?;
-        let bearer_token = match authorization {
-            Some(value) => credential::bearer_token(value)?,
-            None => None,
-        };
-        let is_preflight = method == b"OPTIONS" && origin && requested_method;
-        Ok(RequestHead { method, path, bearer_token, is_preflight, forged })
+        let removed = std::mem::take(&mut fields.removed);
+        Reading { removed, head: refused.map_or_else(|| fields.head(), Err) }
     }
 }
 
-/// What a header overrides for some servers, if anything: the method or the path of the request line.
-fn overridden(name: &[u8]) -> Option<Ambiguity> {
-    // By length first, since nearly every header is none of these.
-    let (methods, paths): (&[&[u8]], &[&[u8]]) = match name.len() {
-        13 => (&[b"x-http-method"], &[b"x-rewrite-url"]),
-        14 => (&[], &[b"x-original-url", b"x-original-uri"]),
-        15 => (&[], &[b"x-forwarded-uri"]),
-        17 => (&[b"x-method-override", b"x-original-method"], &[]),
-        22 => (&[b"x-http-method-override"], &[]),
-        _ => return None,
-    };
-    let is_one_of = |owns: &[&[u8]]| owns.iter().any(|own| is_spelling_of(name, own));
-    match (is_one_of(methods), is_one_of(paths)) {
-        (true, _) => Some(Ambiguity::MethodOverride),
-        (_, true) => Some(Ambiguity::PathOverride),
-        _ => None,
+/// The fields that a head is made of, as far as they have been found.
+#[derive(Default)]
+struct Fields<'a> {
+    method: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
+    has_origin: bool,
+    has_requested_method: bool,
+    removed: Vec<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, (name, value): (&'a [u8], &'a [u8]), policy: &HeaderPolicy) -> Result<(), Ambiguity> {
+        match name {
+            b":method" => once(&mut self.method, value, Ambiguity::Method),
+            b":path" => once(&mut self.path, value, Ambiguity::Path),
+            b":authority" => once(&mut self.authority, value, Ambiguity::Authority),
+            b"host" => once(&mut self.host, value, Ambiguity::Authority),
+            b"authorization" => once(&mut self.authorization, value, Ambiguity::Credential),
+            b"origin" => {
+                self.has_origin = true;
+                Ok(())
+            }
+            b"access-control-request-method" => {
+                self.has_requested_method = true;
+                Ok(())
+            }
+            _ => match policy.treatment(name) {
+                None => Ok(()),
+                Some(Treatment::Refuse(ambiguity)) => Err(ambiguity),
+                Some(Treatment::Remove) => {
+                    self.removed.push(std::str::from_utf8(name).map_err(|_| Ambiguity::Headers)?);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    fn head(self) -> Result<RequestHead<'a>, Ambiguity> {
+        let method = self.method.filter(|method| !method.is_empty()).ok_or(Ambiguity::Method)?;
+        let path = path_without_query(self.path.ok_or(Ambiguity::Path)?);
+        check_path(path)?;
+        check_authority(self.authority, self.host)?;
+        let bearer_token = match self.authorization {
+            Some(value) => credential::bearer_token(value)?,
+            None => None,
+        };
+        let is_preflight = method == b"OPTIONS" && self.has_origin && self.has_requested_method;
+        Ok(RequestHead { method, path, bearer_token, is_preflight })
     }
 }
 
@@ -130,15 +149,6 @@ fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], repeated: Ambiguity) -
         None => Ok(()),
         Some(_) => Err(repeated),
     }
-}
-
-/// Whether servers that ignore letter case, or read `_` as `-` (CGI's habit), take `name` for `own`.
-fn is_spelling_of(name: &[u8], own: &[u8]) -> bool {
-    if name.len() != own.len() {
-        return false;
-    }
-    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.iter().zip(own).all(|(byte, own)| folded(byte) == *own)
 }
 
 fn path_without_query(path: &[u8]) -> &[u8] {

@@ -142,7 +142,6 @@ impl Node {
             path: b"/api/insights/",
             bearer_token: Some(value.as_bytes()),
             is_preflight: false,
-            forged: Vec::new(),
         };
         self.next_stream += 1;
         let digest = KeyDigest::of_value(value);

@@ -3,10 +3,9 @@
 use serde_json::Value;
 
 use super::fields::{Fields, Problems, kind};
+use super::header_names::{header_policy, identity_headers};
 use super::structs::struct_to_json;
-use super::{
-    CacheLimits, Config, DEFAULT_ROUTES, IdentityHeaders, KeyService, LookupLimits, Policy, Problem,
-};
+use super::{CacheLimits, Config, DEFAULT_ROUTES, KeyService, LookupLimits, Policy, Problem};
 use crate::reply::ErrorBodies;
 use crate::route::{Conflict, Requirement, RouteTable, Rule, Template};
 
@@ -38,6 +37,7 @@ impl Config {
         let forward_preflights =
             fields.take_choice("cors_preflight", &["authenticate", "forward"]) == Some(1);
         let identity_headers = identity_headers(&mut fields);
+        let header_policy = header_policy(&mut fields, &identity_headers, &problems);
         let hide_credentials = fields.take_bool("hide_credentials").unwrap_or(false);
         let sync_wait_ms = sync_wait_ms(&mut fields);
         let serve_stale_ms = serve_stale_ms(&mut fields);
@@ -50,6 +50,7 @@ impl Config {
             error_bodies,
             forward_preflights,
             identity_headers,
+            header_policy,
             hide_credentials,
             sync_wait_ms,
             serve_stale_ms,
@@ -60,30 +61,6 @@ impl Config {
         }
     }
 }
-
-/// Replacing one of these would break the request, or the credential in it.
-const RESERVED_HEADERS: [&str; 20] = [
-    "accept",
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "origin",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-uri",
-    "x-original-url",
-    "x-request-id",
-];
 
 fn key_service(fields: &mut Fields<'_>) -> KeyService {
     let mut fields = fields.take_fields("key_service");
@@ -111,29 +88,6 @@ fn realm(fields: &mut Fields<'_>) -> String {
         fields.problem("realm", "must be printable ASCII without quotes and backslashes");
     }
     realm
-}
-
-fn identity_headers(fields: &mut Fields<'_>) -> IdentityHeaders {
-    let mut fields = fields.take_fields("identity_headers");
-    let mut names: [Box<str>; 3] = Default::default();
-    let defaults = [("user_id", "x-auth-user-id"), ("key_id", "x-auth-key-id"), ("scopes", "x-auth-scopes")];
-    for (at, (field, default)) in defaults.into_iter().enumerate() {
-        let name = fields.take_string(field).unwrap_or_else(|| default.to_owned()).to_ascii_lowercase();
-        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if name.is_empty() || !name.bytes().all(is_name) {
-            fields.problem(
-                field,
-                format!("must be a header name of letters, digits and hyphens, not {name:?}"),
-            );
-        } else if RESERVED_HEADERS.contains(&name.as_str()) {
-            fields.problem(field, format!("must not be {name:?}, which HTTP itself uses"));
-        } else if names.iter().any(|other| **other == *name) {
-            fields.problem(field, format!("{name:?} is taken by another identity header"));
-        }
-        names[at] = name.into();
-    }
-    fields.finish();
-    IdentityHeaders(names)
 }
 
 fn sync_wait_ms(fields: &mut Fields<'_>) -> u64 {

@@ -1,4 +1,6 @@
 use super::*;
+use crate::header_policy::Treatment;
+use crate::request::Ambiguity;
 
 fn problems(json: &str) -> Vec<String> {
     Config::read(json.as_bytes()).unwrap_err().iter().map(Problem::to_string).collect()
@@ -52,6 +54,12 @@ fn every_problem_is_reported_with_its_path() {
         "realm": "a\"b",
         "error_bodies": "json",
         "identity_headers": {"user_id": "x-a", "key_id": "X-A", "scopes": "content-length"},
+        "request_overrides": {
+            "allow": ["X-Forwarded-Prefix", "x-forwarded-prefx", 1],
+            "remove": ["x a", "x_forwarded_prefix", "X_A", ":path", "Host"],
+            "refuse": "x-my-path",
+            "deny": []
+        },
         "hide_credentials": "yes",
         "cache": {"max_active": 1.5},
         "lookups": {"max_waiters": -1},
@@ -79,11 +87,55 @@ fn every_problem_is_reported_with_its_path() {
             r#"error_bodies: must be documented or posthog, not "json""#,
             r#"identity_headers.key_id: "x-a" is taken by another identity header"#,
             r#"identity_headers.scopes: must not be "content-length", which HTTP itself uses"#,
+            r#"request_overrides.allow[1]: "x-forwarded-prefx" is allowed by default"#,
+            "request_overrides.allow[2]: must be a string, not a number",
+            r#"request_overrides.remove[0]: must be a header name, not "x a""#,
+            r#"request_overrides.remove[1]: "x-forwarded-prefix" is listed already: request_overrides.allow[0]"#,
+            r#"request_overrides.remove[2]: "x-a" is an identity header, which is always removed"#,
+            r#"request_overrides.remove[3]: must be a header name, not ":path""#,
+            r#"request_overrides.remove[4]: must not be "host", which HTTP itself uses"#,
+            "request_overrides.refuse: must be a list, not a string",
+            "request_overrides.deny: unknown field; known here: allow, remove, refuse",
             "hide_credentials: must be true or false, not a string",
             "cache.max_active: must be a whole number from 1 to 10000000, not 1.5",
             "lookups.max_waiters: must be a whole number from 1 to 1000000, not -1",
-            "extra: unknown field; known here: key_service, routes, realm, error_bodies, cors_preflight, identity_headers, hide_credentials, sync, on_unavailable, cache, lookups",
+            "extra: unknown field; known here: key_service, routes, realm, error_bodies, cors_preflight, identity_headers, request_overrides, hide_credentials, sync, on_unavailable, cache, lookups",
         ]
+    );
+}
+
+#[test]
+fn identity_is_not_carried_in_headers_that_override_the_request() {
+    let json =
+        r#"{"key_service":{"cluster":"k"},"identity_headers":{"user_id":"Script-Name","key_id":"-x"}}"#;
+    assert_eq!(
+        problems(json),
+        [
+            r#"identity_headers.user_id: must not be "script-name", which overrides a request's method or path"#,
+            r#"identity_headers.key_id: must be a header name of letters, digits and hyphens, not "-x""#,
+        ]
+    );
+}
+
+#[test]
+fn request_overrides_change_what_is_done_with_the_names_they_list_alone() {
+    let treatments = |overrides: &str| {
+        let json = format!(r#"{{"key_service":{{"cluster":"k"}},"request_overrides":{overrides}}}"#);
+        let policy = Config::read(json.as_bytes()).unwrap().policy.header_policy;
+        ["X-HTTP-Method-Override", "x-forwarded-prefix", "x-custom", "X_Auth_Scopes", "script_name"]
+            .map(|name| policy.treatment(name.as_bytes()))
+    };
+    let refused = |kind| Some(Treatment::Refuse(kind));
+    let removed = Some(Treatment::Remove);
+    let (method, path) = (refused(Ambiguity::MethodOverride), refused(Ambiguity::PathOverride));
+    assert_eq!(treatments("{}"), [method, removed, None, removed, path]);
+    assert_eq!(
+        treatments(r#"{"allow":["X-Forwarded-Prefix"],"remove":["SCRIPT_NAME"],"refuse":["X_Custom"]}"#),
+        [method, None, refused(Ambiguity::Override), removed, removed]
+    );
+    assert_eq!(
+        treatments(r#"{"remove":["x-http-method-override","x-custom"],"refuse":["x-forwarded-prefix"]}"#),
+        [removed, path, removed, removed, path]
     );
 }
 

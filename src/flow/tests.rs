@@ -4,6 +4,7 @@ use super::*;
 use crate::answer;
 use crate::config::Config;
 use crate::headers::{HeaderPairs, serialise};
+use crate::request::Reading;
 
 const T0: u64 = 100;
 const VALID: &str = "phx_1234567890abcdef";
@@ -29,7 +30,7 @@ impl Talk {
             vec![(":method", method.as_bytes()), (":path", path.as_bytes()), (":authority", b"a")];
         headers.extend(extra.iter().map(|(name, value)| (*name, value.as_bytes())));
         let block = serialise(&headers);
-        let head = RequestHead::read(HeaderPairs::new(&block).unwrap(), &self.edge.policy.identity_headers.0);
+        let head = Reading::of(HeaderPairs::new(&block).unwrap(), &self.edge.policy.header_policy).head;
         let stream = StreamId(self.streams.replace(self.streams.get() + 1));
         match self.edge.arrive(head.as_ref().map_err(|error| *error), stream, self.moment()) {
             Step::Decided(outcome) => print(&outcome),

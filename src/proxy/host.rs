@@ -7,11 +7,12 @@ use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
 use crate::clock::Moment;
 use crate::config::KeyService;
+use crate::header_policy::HeaderPolicy;
 use crate::headers::HeaderPairs;
 use crate::lookup::{CallId, StreamId};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
-use crate::request::Ambiguity;
+use crate::request::{Ambiguity, Reading};
 
 /// The host's number for success.
 const OK: u32 = 0;
@@ -103,8 +104,12 @@ impl HeaderBlock {
         HeaderBlock(header_map_bytes(MapType::HttpRequestHeaders as u32))
     }
 
-    pub(super) fn pairs(&self) -> Result<HeaderPairs<'_>, Ambiguity> {
-        HeaderPairs::new(&self.0).map_err(|_| Ambiguity::Headers)
+    /// Reads the block of a request's headers.
+    pub(super) fn read(&self, policy: &HeaderPolicy) -> Reading<'_> {
+        match HeaderPairs::new(&self.0) {
+            Ok(pairs) => Reading::of(pairs, policy),
+            Err(_) => Reading { removed: Vec::new(), head: Err(Ambiguity::Headers) },
+        }
     }
 }
 
@@ -112,7 +117,8 @@ impl HeaderBlock {
 impl HeaderBlock {
     /// Whether a header of this name is among them.
     pub(super) fn names(&self, name: &[u8]) -> bool {
-        self.pairs().is_ok_and(|mut pairs| pairs.any(|pair| pair.is_ok_and(|(header, _)| header == name)))
+        HeaderPairs::new(&self.0)
+            .is_ok_and(|mut pairs| pairs.any(|pair| pair.is_ok_and(|(header, _)| header == name)))
     }
 }
 

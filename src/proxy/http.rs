@@ -10,7 +10,7 @@ use super::host;
 use super::vm::{Passage, Vm};
 use crate::flow::Step;
 use crate::lookup::StreamId;
-use crate::request::RequestHead;
+use crate::request::Reading;
 
 /// One request in this VM.
 pub(super) struct Request {
@@ -61,11 +61,10 @@ impl HttpContext for Request {
         let block = host::HeaderBlock::of_request();
         #[cfg(feature = "provoke-panic")]
         assert!(!block.names(b"x-provoke-panic"), "provoked");
-        let head = block.pairs().and_then(|pairs| RequestHead::read(pairs, self.vm.identity_headers()));
+        let Reading { removed, head } = block.read(self.vm.header_policy());
+        // Before anything is forwarded or answered: access logs and other filters see these headers too.
+        removed.iter().for_each(|name| host::remove_header(name));
         let step = self.vm.arrive(head.as_ref().map_err(|error| *error), self.stream);
-        if let Ok(head) = &head {
-            head.forged.iter().for_each(|name| host::remove_header(name));
-        }
         match step {
             Step::Decided(outcome) => {
                 let passage = self.vm.apply(outcome);

@@ -10,6 +10,7 @@ use crate::answer::{self, NoAnswer};
 use crate::config::{Config, IdentityHeaders, KeyService, Problem};
 use crate::decision::Grant;
 use crate::flow::{Edge, Outcome, Step};
+use crate::header_policy::HeaderPolicy;
 use crate::lookup::{CallId, StreamId};
 use crate::request::{Ambiguity, RequestHead};
 
@@ -31,6 +32,7 @@ pub(super) struct Vm {
     authorization: String,
     key_service: KeyService,
     identity_headers: IdentityHeaders,
+    header_policy: HeaderPolicy,
     clock: Clock,
     meters: Meters,
     turn: Turn,
@@ -69,6 +71,7 @@ impl Vm {
             authorization: format!("Bearer {token}"),
             key_service,
             identity_headers: policy.identity_headers.clone(),
+            header_policy: policy.header_policy.clone(),
             clock: Clock::start(),
             meters: Meters::define(),
             turn,
@@ -83,9 +86,9 @@ impl Vm {
         Ok(vm)
     }
 
-    /// The headers that only this filter may set.
-    pub(super) fn identity_headers(&self) -> &[Box<str>] {
-        &self.identity_headers.0
+    /// What is done with the headers that a client must not reach the upstream with.
+    pub(super) fn header_policy(&self) -> &HeaderPolicy {
+        &self.header_policy
     }
 
     /// A request arrives; if it must wait, the root context is called to ask.

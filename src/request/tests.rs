@@ -1,5 +1,11 @@
 use super::*;
+use crate::config::Config;
 use crate::headers::serialise;
+
+fn policy() -> HeaderPolicy {
+    let json = r#"{"key_service":{"cluster":"k"},"request_overrides":{"refuse":["X-My-Path"],"allow":["x-http-method"]}}"#;
+    Config::read(json.as_bytes()).unwrap().policy.header_policy
+}
 
 /// Reads a head whose headers are these, beside whatever of method, path and authority they do not name.
 fn read(headers: &[(&str, &str)]) -> Result<String, Ambiguity> {
@@ -12,11 +18,11 @@ fn read(headers: &[(&str, &str)]) -> Result<String, Ambiguity> {
     all.extend(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
     all.retain(|(_, value)| *value != b"(absent)");
     let block = serialise(&all);
-    let own = ["x-auth-user-id".into(), "x-auth-key-id".into()];
-    let head = RequestHead::read(HeaderPairs::new(&block).unwrap(), &own)?;
+    let reading = Reading::of(HeaderPairs::new(&block).unwrap(), &policy());
+    let head = reading.head?;
     let token = head.bearer_token.map(String::from_utf8_lossy);
     let path = String::from_utf8_lossy(head.path);
-    Ok(format!("{path} {} {:?} {:?}", token.as_deref().unwrap_or("-"), head.is_preflight, head.forged))
+    Ok(format!("{path} {} {:?} {:?}", token.as_deref().unwrap_or("-"), head.is_preflight, reading.removed))
 }
 
 fn path(path: &str) -> Result<String, Ambiguity> {
@@ -133,13 +139,29 @@ fn the_authority_is_one_plain_host() {
 }
 
 #[test]
-fn headers_that_override_method_or_path_are_refused() {
-    for name in ["x-http-method-override", "X_HTTP_Method", "x-method_override", "x-original-method"] {
-        assert_eq!(read(&[(name, "DELETE")]), Err(Ambiguity::MethodOverride));
+fn headers_that_override_method_or_path_are_refused_or_removed() {
+    for name in ["x-http-method-override", "X_HTTP.Method-Override", "x-method_override", "x-original-method"]
+    {
+        assert_eq!(read(&[(name, "DELETE")]), Err(Ambiguity::MethodOverride), "{name}");
     }
-    for name in ["x-original-url", "X_Original_URL", "x-original-uri", "x_rewrite-url", "x-forwarded-uri"] {
-        assert_eq!(read(&[(name, "/admin")]), Err(Ambiguity::PathOverride));
+    for name in [
+        "x-original-url",
+        "X_Original_URL",
+        "x-original-uri",
+        "x_rewrite-url",
+        "x-forwarded-uri",
+        "x-override.url",
+        "SCRIPT_NAME",
+        "path_info",
+        "Path-Info",
+    ] {
+        assert_eq!(read(&[(name, "/admin")]), Err(Ambiguity::PathOverride), "{name}");
     }
+    for name in ["x_forwarded_prefix", "x-forwarded-path", "X-Envoy-Original-Path", "x-script-name"] {
+        assert_eq!(read(&[(name, "/admin")]).unwrap(), format!("/ - false [{name:?}]"));
+    }
+    assert_eq!(read(&[("x.my.path", "/admin")]), Err(Ambiguity::Override));
+    assert_eq!(read(&[("x-http-method", "GET")]).unwrap(), "/ - false []");
 }
 
 #[test]
@@ -161,14 +183,27 @@ fn a_preflight_is_options_with_both_headers() {
 
 #[test]
 fn forged_identity_headers_are_found_in_every_spelling() {
-    let forged =
-        [("X-Auth-User-Id", "1"), ("x_auth_user_id", "1"), ("x-auth_KEY-id", "1"), ("x-auth-user-id2", "1")];
-    assert_eq!(read(&forged).unwrap(), r#"/ - false ["X-Auth-User-Id", "x_auth_user_id", "x-auth_KEY-id"]"#);
+    let forged = ["X-Auth-User-Id", "x_auth_user_id", "x-auth_KEY-id", "x.auth.scopes"];
+    let headers: Vec<_> = forged.iter().chain(&["x-auth-user-id2"]).map(|name| (*name, "1")).collect();
+    assert_eq!(read(&headers).unwrap(), format!("/ - false {forged:?}"));
+}
+
+#[test]
+fn forged_identity_headers_are_found_in_a_refused_request_too() {
+    let block = serialise(&[
+        (":path", b"/decide/../api"),
+        ("x-auth-key-id", b"1"),
+        ("x-original-url", b"/"),
+        ("x.auth.user.id", b"1"),
+    ]);
+    let reading = Reading::of(HeaderPairs::new(&block).unwrap(), &policy());
+    assert_eq!(reading.head, Err(Ambiguity::PathOverride));
+    assert_eq!(reading.removed, ["x-auth-key-id", "x.auth.user.id"]);
 }
 
 #[test]
 fn a_malformed_block_is_refused() {
     let block = serialise(&[(":method", b"GET")]);
     let pairs = HeaderPairs::new(&block[..block.len() - 1]).unwrap();
-    assert_eq!(RequestHead::read(pairs, &[]), Err(Ambiguity::Headers));
+    assert_eq!(Reading::of(pairs, &policy()).head, Err(Ambiguity::Headers));
 }

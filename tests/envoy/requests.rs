@@ -152,6 +152,8 @@ fn requests_that_two_hops_could_read_differently_never_reach_the_upstream() {
             &[("X_HTTP_Method_Override", "DELETE"), ("authorization", &key)],
             "The request overrides its method",
         ),
+        (&[("Path.Info", "/api/projects/"), ("authorization", &key)], "The request overrides its path"),
+        (&[("SCRIPT-NAME", "/api/insights"), ("authorization", &key)], "The request overrides its path"),
     ] {
         for path in ["/api/projects/", "/decide/"] {
             let response = send(edge, "GET", path, headers, b"");
@@ -187,8 +189,18 @@ fn identity_cannot_be_forged() {
         ("X-Auth-Scopes", "*"),
         ("x_auth_key_id", "root"),
         ("X_AUTH-SCOPES", "*"),
+        ("X.Auth.User.Id", "root"),
+        ("X-Forwarded-Prefix", "/admin"),
     ];
-    let names = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes", "x_auth_key_id", "x_auth-scopes"];
+    let names = [
+        "x-auth-user-id",
+        "x-auth-key-id",
+        "x-auth-scopes",
+        "x_auth_key_id",
+        "x_auth-scopes",
+        "x.auth.user.id",
+        "x-forwarded-prefix",
+    ];
     let public = send(edge, "GET", "/decide/", &forged, b"");
     for name in names {
         assert_eq!(public.upstream_header(name), Vec::<String>::new(), "{name}");

@@ -252,6 +252,11 @@ impl Host {
         }
     }
 
+    /// The headers of a request as they are now, whatever has become of it.
+    pub(crate) fn headers_of(&mut self, request: u32) -> Headers {
+        self.stream(request).headers.clone()
+    }
+
     /// A request ends, in whatever state it is: the client has gone, or it was answered.
     pub(crate) fn end(&mut self, request: u32) {
         self.call("proxy_on_delete", &[request]);

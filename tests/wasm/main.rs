@@ -135,11 +135,12 @@ fn forged_identity_never_gets_through() {
     let forged: &[(&str, &[u8])] = &[
         ("x-auth-user-id", b"root"),
         ("X_Auth_Key_Id", b"root"),
+        ("x.auth!key|id", b"root"),
         ("x-auth-scopes", b"*"),
         ("authorization", VALID),
     ];
     let identity = |headers: &[(String, String)]| -> Vec<(String, String)> {
-        let is_own = |name: &str| name.to_ascii_lowercase().replace('_', "-").starts_with("x-auth-");
+        let is_own = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-").starts_with("x-auth-");
         headers.iter().filter(|(name, _)| is_own(name)).cloned().collect()
     };
     let mut host = start();
@@ -152,6 +153,18 @@ fn forged_identity_never_gets_through() {
     assert_eq!(identity(&forwarded(host.outcome(held))), own);
     let cached = host.get("/api/projects/", forged);
     assert_eq!(identity(&forwarded(host.outcome(cached))), own);
+}
+
+/// Access logs and other filters see the headers of a refused request.
+#[test]
+fn forged_identity_is_removed_before_a_refusal_too() {
+    let mut host = start();
+    for (path, expected) in [("/decide/../api/", 400), ("/api/projects/", 401)] {
+        let request = host.get(path, &[("x.auth.user.id", b"root"), ("X_Auth_Scopes", b"*")]);
+        assert_eq!(status(host.outcome(request)).0, expected);
+        let names: Vec<String> = host.headers_of(request).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [":method", ":path", ":authority"]);
+    }
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use crate::formats::{expand, header_block, percent_decoded};
 use edge_key_auth::config::Config;
 use edge_key_auth::credential::Credential;
+use edge_key_auth::header_policy::{HeaderPolicy, OVERRIDES, folded};
 use edge_key_auth::headers::HeaderPairs;
-use edge_key_auth::request::RequestHead;
+use edge_key_auth::request::{Reading, RequestHead};
 use edge_key_auth::route::Access;
 use protocol::{ApiKey, KeyDigest};
 use serde_json::Value;
@@ -159,8 +160,9 @@ fn at_space(line: &[u8]) -> (&[u8], &[u8]) {
 
 fn check(headers: &[(&[u8], &[u8])]) {
     let block = header_block(headers);
-    let own = &CONFIGS[0].policy.identity_headers.0;
-    let Ok(head) = RequestHead::read(HeaderPairs::new(&block).unwrap(), own) else { return };
+    let reading = Reading::of(HeaderPairs::new(&block).unwrap(), &CONFIGS[0].policy.header_policy);
+    check_removed(headers, &reading.removed);
+    let Ok(head) = reading.head else { return };
     let of = |name: &[u8]| {
         headers.iter().filter(|header| header.0 == name).map(|header| header.1).collect::<Vec<_>>()
     };
@@ -175,19 +177,19 @@ fn check(headers: &[(&[u8], &[u8])]) {
     let is_preflight = head.method == b"OPTIONS" && has(b"origin") && has(b"access-control-request-method");
     assert_eq!(head.is_preflight, is_preflight);
 
-    check_forged(headers, own, &head);
     check_credential(&of(b"authorization"), &head);
     check_path(&head);
 }
 
-/// Every spelling of an identity header is listed, and nothing else.
-fn check_forged(headers: &[(&[u8], &[u8])], own: &[Box<str>], head: &RequestHead<'_>) {
-    let fold = |name: &[u8]| {
-        name.iter().map(|b| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() }).collect::<Vec<_>>()
-    };
-    let is_own = |name: &&[u8]| own.iter().any(|own| own.as_bytes() == fold(name));
-    let forged: Vec<_> = headers.iter().map(|header| header.0).filter(is_own).collect();
-    assert_eq!(head.forged.iter().map(|name| name.as_bytes()).collect::<Vec<_>>(), forged);
+/// Every spelling of an identity header, and of an override that is removed, is listed, and nothing else; also where the
+/// request is refused.
+fn check_removed(headers: &[(&[u8], &[u8])], removed: &[&str]) {
+    let own = CONFIGS[0].policy.identity_headers.0.iter().map(|name| &**name);
+    let overrides = OVERRIDES.iter().filter(|known| known.is_removed).map(|known| known.name);
+    let unwanted: Vec<&str> = own.chain(overrides).collect();
+    let names = headers.iter().filter_map(|header| std::str::from_utf8(header.0).ok());
+    let expected: Vec<&str> = names.filter(|name| unwanted.contains(&folded(name).as_str())).collect();
+    assert_eq!(removed, expected);
 }
 
 /// Who reads the header whole, and who takes any of its parts for a credential of its own, find the same token.
@@ -245,18 +247,14 @@ fn check_path(head: &RequestHead<'_>) {
     let encoded = encoded(&decoded);
     let headers = [(&b":method"[..], head.method), (b":path", &encoded), (b":authority", b"a")];
     let block = header_block(&headers);
-    let again = RequestHead::read(HeaderPairs::new(&block).unwrap(), &[]).unwrap();
+    let pairs = HeaderPairs::new(&block).unwrap();
+    let again = Reading::of(pairs, &HeaderPolicy::default()).head.unwrap();
     for (config, rules) in CONFIGS.iter().zip(RULES.iter()) {
         let access = shown(config.policy.routes.classify(head));
         assert_eq!(access, expected(rules, text, head.method), "{text:?}");
         assert_eq!(access, shown(config.policy.routes.classify(&again)), "{text:?} encoded anew");
-        let plain = RequestHead {
-            method: head.method,
-            path: &decoded,
-            bearer_token: None,
-            is_preflight: false,
-            forged: Vec::new(),
-        };
+        let plain =
+            RequestHead { method: head.method, path: &decoded, bearer_token: None, is_preflight: false };
         assert_eq!(access, shown(config.policy.routes.classify(&plain)), "{text:?} decoded");
     }
 }

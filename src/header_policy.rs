@@ -1,0 +1,120 @@
+//! Request headers that a client must not reach the upstream with: those that only this filter may set, and those that
+//! make some servers act on another method or path than the one that was judged.
+
+use crate::request::Ambiguity;
+
+/// What is done with a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// It is removed before the request is forwarded or answered.
+    Remove,
+    /// The request is refused.
+    Refuse(Ambiguity),
+}
+
+/// A header that overrides something for some servers.
+#[derive(Clone, Copy, Debug)]
+pub struct Override {
+    /// Its name in lower case, with hyphens.
+    pub name: &'static str,
+    /// What it overrides.
+    pub kind: Ambiguity,
+    /// Whether it is removed by default; else the request is refused.
+    pub is_removed: bool,
+}
+
+/// The headers that are known to override a method or path.
+///
+/// Proxies in front write the ones that are removed, so refusing those would refuse every request that came through
+/// such a proxy.
+pub const OVERRIDES: [Override; 15] = [
+    refused("x-http-method-override", Ambiguity::MethodOverride),
+    refused("x-http-method", Ambiguity::MethodOverride),
+    refused("x-method-override", Ambiguity::MethodOverride),
+    refused("x-original-method", Ambiguity::MethodOverride),
+    refused("x-original-url", Ambiguity::PathOverride),
+    refused("x-original-uri", Ambiguity::PathOverride),
+    refused("x-rewrite-url", Ambiguity::PathOverride),
+    refused("x-override-url", Ambiguity::PathOverride),
+    refused("x-forwarded-uri", Ambiguity::PathOverride),
+    refused("script-name", Ambiguity::PathOverride),
+    refused("path-info", Ambiguity::PathOverride),
+    removed("x-script-name", Ambiguity::PathOverride),
+    removed("x-forwarded-prefix", Ambiguity::PathOverride),
+    removed("x-forwarded-path", Ambiguity::PathOverride),
+    removed("x-envoy-original-path", Ambiguity::PathOverride),
+];
+
+const fn refused(name: &'static str, kind: Ambiguity) -> Override {
+    Override { name, kind, is_removed: false }
+}
+
+const fn removed(name: &'static str, kind: Ambiguity) -> Override {
+    Override { name, kind, is_removed: true }
+}
+
+/// The treatment of each header that has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderPolicy {
+    /// Folded names, by their length: nearly every header of a request has the length of none.
+    by_length: Vec<Vec<(Box<[u8]>, Treatment)>>,
+}
+
+impl HeaderPolicy {
+    /// Sets the treatment of the headers that a server may take for `name`.
+    pub fn set(&mut self, name: &str, treatment: Treatment) {
+        if self.by_length.len() <= name.len() {
+            self.by_length.resize_with(name.len() + 1, Vec::new);
+        }
+        self.by_length[name.len()].push((folded(name).into_bytes().into(), treatment));
+    }
+
+    /// The treatment of a header; `None` if it passes.
+    pub fn treatment(&self, name: &[u8]) -> Option<Treatment> {
+        let candidates = self.by_length.get(name.len())?;
+        let found = candidates
+            .iter()
+            .find(|(folded, _)| name.iter().zip(folded).all(|(byte, folded)| fold_byte(*byte) == *folded));
+        found.map(|(_, treatment)| *treatment)
+    }
+}
+
+/// The form in which header names are compared: in lower case, with a hyphen for every byte that is no letter or digit.
+///
+/// CGI and PHP make `X_AUTH_USER_ID` of `X-Auth-User-Id`, `X_Auth_User_Id` and `X.Auth.User.Id` alike.
+pub fn folded(name: &str) -> String {
+    name.bytes().map(|byte| char::from(fold_byte(byte))).collect()
+}
+
+fn fold_byte(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_name_has_its_treatment() {
+        let mut policy = HeaderPolicy::default();
+        policy.set("x-auth-user-id", Treatment::Remove);
+        policy.set("SCRIPT_NAME", Treatment::Refuse(Ambiguity::PathOverride));
+        for name in ["x-auth-user-id", "X_Auth_User_Id", "x.auth.user.id", "x!auth~user|id", "X-AUTH_user.ID"]
+        {
+            assert_eq!(policy.treatment(name.as_bytes()), Some(Treatment::Remove), "{name}");
+        }
+        assert_eq!(policy.treatment(b"x\xffauth-user-id"), Some(Treatment::Remove));
+        let refused = Some(Treatment::Refuse(Ambiguity::PathOverride));
+        assert_eq!(policy.treatment(b"script-name"), refused);
+        for name in ["", "x-auth-user-id2", "x-auth-user-i", "x-auth-user0id", "xxauth-user-id", "accept"] {
+            assert_eq!(policy.treatment(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn known_overrides_are_written_as_they_are_compared() {
+        for known in OVERRIDES {
+            assert_eq!(folded(known.name), known.name);
+        }
+    }
+}
