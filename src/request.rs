@@ -90,6 +90,25 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// The names of trailers to be removed: a server that merges trailers into the headers must not find there what this
+/// filter alone may set, nor what is removed or refused as a header.
+///
+/// # Errors
+/// [`Ambiguity::Headers`] if the trailers cannot be read.
+pub fn trailers_to_remove<'a>(
+    trailers: HeaderPairs<'a>,
+    policy: &HeaderPolicy,
+) -> Result<Vec<&'a str>, Ambiguity> {
+    let mut names = Vec::new();
+    for pair in trailers {
+        let (name, _) = pair.map_err(|_| Ambiguity::Headers)?;
+        if policy.treatment(name).is_some() {
+            names.push(std::str::from_utf8(name).map_err(|_| Ambiguity::Headers)?);
+        }
+    }
+    Ok(names)
+}
+
 /// The fields that a head is made of, as far as they have been found.
 #[derive(Default)]
 struct Fields<'a> {

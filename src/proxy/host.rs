@@ -12,7 +12,7 @@ use crate::headers::HeaderPairs;
 use crate::lookup::{CallId, StreamId};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
-use crate::request::{Ambiguity, Reading};
+use crate::request::{self, Ambiguity, Reading};
 
 /// The host's number for success.
 const OK: u32 = 0;
@@ -104,6 +104,16 @@ impl HeaderBlock {
         HeaderBlock(header_map_bytes(MapType::HttpRequestHeaders as u32))
     }
 
+    pub(super) fn of_trailers() -> Self {
+        HeaderBlock(header_map_bytes(MapType::HttpRequestTrailers as u32))
+    }
+
+    /// The names of trailers to be removed.
+    pub(super) fn trailers_to_remove(&self, policy: &HeaderPolicy) -> Result<Vec<&str>, Ambiguity> {
+        let trailers = HeaderPairs::new(&self.0).map_err(|_| Ambiguity::Headers)?;
+        request::trailers_to_remove(trailers, policy)
+    }
+
     /// Reads the block of a request's headers.
     pub(super) fn read(&self, policy: &HeaderPolicy) -> Reading<'_> {
         match HeaderPairs::new(&self.0) {
@@ -123,10 +133,18 @@ impl HeaderBlock {
 }
 
 /// Removes a header of the current request.
-///
-/// The SDK stops the VM where the host refuses to change headers, so a forged one is never forwarded.
 pub(super) fn remove_header(name: &str) {
-    let removed = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+    remove(MapType::HttpRequestHeaders, name);
+}
+
+/// Removes a trailer of the current request.
+pub(super) fn remove_trailer(name: &str) {
+    remove(MapType::HttpRequestTrailers, name);
+}
+
+/// The SDK stops the VM where the host refuses to change headers, so a forged one is never forwarded.
+fn remove(map: MapType, name: &str) {
+    let removed = hostcalls::remove_map_value(map, name);
     debug_assert!(removed.is_ok());
 }
 

@@ -84,9 +84,22 @@ impl HttpContext for Request {
         self.passage().into()
     }
 
-    /// As for the body.
+    /// Trailers come after the last byte of the body, so those of a held request reach only a module that the build's
+    /// last step has not seen.
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.passage().into()
+        if self.passage() == Passage::Closed {
+            return Action::Pause;
+        }
+        match host::HeaderBlock::of_trailers().trailers_to_remove(self.vm.header_policy()) {
+            Ok(names) => {
+                names.iter().for_each(|name| host::remove_trailer(name));
+                Action::Continue
+            }
+            Err(ambiguity) => {
+                log::warn!("a request's trailers are held: {ambiguity}");
+                Action::Pause
+            }
+        }
     }
 }
 

@@ -207,3 +207,16 @@ fn a_malformed_block_is_refused() {
     let pairs = HeaderPairs::new(&block[..block.len() - 1]).unwrap();
     assert_eq!(Reading::of(pairs, &policy()).head, Err(Ambiguity::Headers));
 }
+
+#[test]
+fn trailers_with_identity_or_an_override_are_removed() {
+    let remove = |block: &[u8]| {
+        let names = trailers_to_remove(HeaderPairs::new(block).unwrap(), &policy())?;
+        Ok(names.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let trailers =
+        ["x-checksum", "x.auth.user.id", "X_HTTP_Method_Override", "x-forwarded-prefix", "grpc-status"];
+    let block = serialise(&trailers.map(|name| (name, &b"1"[..])));
+    assert_eq!(remove(&block), Ok(trailers[1..4].iter().map(|name| (*name).to_owned()).collect()));
+    assert_eq!(remove(&block[..block.len() - 1]), Err(Ambiguity::Headers));
+}

@@ -4,9 +4,11 @@ use std::thread;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use xtask::stack::{Options, Stack};
 
 use crate::account::Account;
 use crate::client::{Connection, get, request, send};
+use crate::client_http2;
 use crate::{
     DOCUMENTED, INSIGHTS_ONLY, NOT_AUTHENTICATED, NOT_PERMITTED, stack, stack_with, unguarded_stack,
 };
@@ -240,4 +242,53 @@ fn no_byte_in_a_header_stops_the_vm() {
     let log = stack.envoys()[0].process().log().unwrap();
     assert!(!log.contains("panicked") && !log.contains("Function: proxy_on"), "{log}");
     assert_eq!(get(edge, "/api/projects/", DOCUMENTED).status, 200);
+}
+
+/// Trailers reach the upstream where HTTP/2 or `enable_trailers` lets them.
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
+fn identity_cannot_be_forged_in_trailers() {
+    const UPSTREAM: &str = "    - name: upstream\n      type: STRICT_DNS\n";
+    let envoy_config = &[
+        ("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW"),
+        (
+            "stat_prefix: edge",
+            "stat_prefix: edge\n                http_protocol_options: { enable_trailers: true }",
+        ),
+        (
+            UPSTREAM,
+            concat!(
+                "    - name: upstream\n      type: STRICT_DNS\n      typed_extension_protocol_options:\n",
+                "        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n",
+                "          \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions\n",
+                "          explicit_http_config: { http_protocol_options: { enable_trailers: true } }\n",
+            ),
+        ),
+    ];
+    let options = Options { envoy_config, ..Options::default() };
+    let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
+    let edge = stack.envoys()[0].address();
+    let key = format!("Bearer {DOCUMENTED}");
+    let trailers = [("x.auth.user.id", "root"), ("x-checksum", "1"), ("x_auth_scopes", "*")];
+    for path in ["/api/projects/", "/decide/"] {
+        let headers = [("authorization", key.as_str())];
+        let http2 = client_http2::Request {
+            method: "POST",
+            path,
+            headers: &headers,
+            body: b"abc",
+            trailers: &trailers,
+        };
+        let chunked = [headers[0], ("transfer-encoding", "chunked")];
+        let mut http1 = request("GET", path, &chunked, b"");
+        http1.extend(b"3\r\nabc\r\n0\r\n");
+        for (name, value) in trailers {
+            http1.extend(format!("{name}: {value}\r\n").as_bytes());
+        }
+        http1.extend(b"\r\n");
+        for response in [client_http2::send(edge, &http2), Connection::open(edge).send(&http1).receive()] {
+            assert_eq!(response.status, 200, "{path}: {}", response.text());
+            assert_eq!(response.json()["trailers"], json!([["x-checksum", "1"]]), "{path}");
+        }
+    }
 }

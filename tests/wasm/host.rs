@@ -53,6 +53,17 @@ struct Stream {
     reply: Option<Outcome>,
 }
 
+impl Stream {
+    /// A header list by its number in the ABI.
+    fn map(&mut self, number: i32) -> &mut Headers {
+        match number {
+            0 => &mut self.headers,
+            1 => &mut self.trailers,
+            other => panic!("header list {other} is not served"),
+        }
+    }
+}
+
 /// How far the host lets the parts of a request, as Envoy's filter manager does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Iteration {
@@ -257,6 +268,11 @@ impl Host {
         self.stream(request).headers.clone()
     }
 
+    /// The trailers of a request, as they are now.
+    pub(crate) fn trailers_of(&mut self, request: u32) -> Headers {
+        self.stream(request).trailers.clone()
+    }
+
     /// A request ends, in whatever state it is: the client has gone, or it was answered.
     pub(crate) fn end(&mut self, request: u32) {
         self.call("proxy_on_delete", &[request]);
@@ -456,8 +472,7 @@ fn serve_requests(linker: &mut Linker<State>) -> Result<(), wasmi::errors::Linke
         "proxy_get_header_map_pairs",
         |mut vm: Vm<'_>, map: i32, data: i32, size: i32| {
             count(&mut vm, "get_header_map_pairs");
-            assert_eq!(map, 0, "request headers");
-            let headers = current(&mut vm).headers.clone();
+            let headers = current(&mut vm).map(map).clone();
             let pairs: Vec<(&str, &[u8])> =
                 headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
             give(&mut vm, &edge_key_auth::headers::serialise(&pairs), data, size)
@@ -468,9 +483,8 @@ fn serve_requests(linker: &mut Linker<State>) -> Result<(), wasmi::errors::Linke
         "proxy_remove_header_map_value",
         |mut vm: Vm<'_>, map: i32, name: i32, size: i32| {
             count(&mut vm, "remove_header");
-            assert_eq!(map, 0, "request headers");
             let name = read_text(&vm, name, size);
-            current(&mut vm).headers.retain(|(header, _)| !header.eq_ignore_ascii_case(&name));
+            current(&mut vm).map(map).retain(|(header, _)| !header.eq_ignore_ascii_case(&name));
             OK
         },
     )?;

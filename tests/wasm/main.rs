@@ -168,6 +168,24 @@ fn forged_identity_is_removed_before_a_refusal_too() {
 }
 
 #[test]
+fn forged_identity_never_gets_through_in_trailers() {
+    let mut host = warm();
+    for (path, credential) in [("/decide/", &b"none"[..]), ("/api/projects/", VALID)] {
+        let headers: [(&str, &[u8]); 4] = [
+            (":method", b"POST"),
+            (":path", path.as_bytes()),
+            (":authority", b"api.example.com"),
+            ("authorization", credential),
+        ];
+        let request = host.begin(&headers, false);
+        host.body(request, 100, false);
+        host.trailers(request, &[("x.auth.user.id", b"root"), ("x-checksum", b"1"), ("X_Auth_Scopes", b"*")]);
+        forwarded(host.outcome(request));
+        assert_eq!(host.trailers_of(request), [("x-checksum".to_owned(), b"1".to_vec())]);
+    }
+}
+
+#[test]
 fn denials_carry_the_documented_body_and_challenge() {
     let mut host = start();
     let request = host.get("/api/projects/", &[]);

@@ -1,4 +1,4 @@
-//! The echo upstream: answers every request with what it received.
+//! The echo upstream: answers every request with what it received; trailers, if there were any.
 
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -90,12 +90,16 @@ async fn answer(State(requests): State<Arc<AtomicU64>>, request: Request) -> Res
     let (head, mut body) = request.into_parts();
     let mut body_bytes = 0_u64;
     let mut hash = Sha256::new();
+    let mut trailers = HeaderMap::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         match frame {
             Ok(frame) => {
                 if let Some(data) = frame.data_ref() {
                     body_bytes += data.len() as u64;
                     hash.update(data);
+                }
+                if let Some(more) = frame.trailers_ref() {
+                    trailers.extend(more.clone());
                 }
             }
             Err(error) => {
@@ -104,15 +108,19 @@ async fn answer(State(requests): State<Arc<AtomicU64>>, request: Request) -> Res
             }
         }
     }
-    let headers: Vec<(&str, _)> =
-        head.headers.iter().map(|(name, value)| (name.as_str(), text(value.as_bytes()))).collect();
-    let received = json!({
+    let pairs = |headers: &HeaderMap| -> Vec<(String, String)> {
+        headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
+    };
+    let mut received = json!({
         "method": head.method.as_str(),
         "path": head.uri.to_string(),
-        "headers": headers,
+        "headers": pairs(&head.headers),
         "body_bytes": body_bytes,
         "body_sha256": hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
     });
+    if !trailers.is_empty() {
+        received["trailers"] = json!(pairs(&trailers));
+    }
     reply(StatusCode::OK, &received)
 }
 

@@ -8,7 +8,7 @@ use walrus::{Module, ModuleConfig, ValType};
 
 /// The exports that the filter lives on. Whatever else the SDK exports would cost a call per request, or, for
 /// the body callbacks, a copy of every body into the VM.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 12] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
@@ -18,6 +18,7 @@ const KEPT: [&str; 11] = [
     "proxy_on_tick",
     "proxy_on_queue_ready",
     REQUEST_HEADERS,
+    "proxy_on_request_trailers",
     "proxy_on_http_call_response",
     "proxy_on_delete",
 ];
