@@ -35,7 +35,10 @@ pub enum Step {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It passes without identity: its route is public.
-    ForwardPublic,
+    ForwardPublic {
+        /// Whether the key that it presents is kept from the upstream.
+        hides_key: bool,
+    },
     /// It passes with the identity that the grant carries.
     Forward(Grant),
     /// It is answered.
@@ -95,10 +98,10 @@ impl Edge {
             Err(ambiguity) => return Step::Decided(self.deny(Denial::Ambiguous(ambiguity))),
         };
         if head.is_preflight && self.policy.forward_preflights {
-            return Step::Decided(self.forward_public());
+            return Step::Decided(self.forward_public(head));
         }
         let required = match self.policy.routes.classify(head) {
-            Access::Public => return Step::Decided(self.forward_public()),
+            Access::Public => return Step::Decided(self.forward_public(head)),
             Access::Authenticated(scope) => scope,
         };
         let digest = match Credential::of(head.bearer_token) {
@@ -331,9 +334,9 @@ impl Edge {
         self.cache.sizes()
     }
 
-    fn forward_public(&mut self) -> Outcome {
+    fn forward_public(&mut self, head: &RequestHead<'_>) -> Outcome {
         self.metrics.count(Counter::Public);
-        Outcome::ForwardPublic
+        Outcome::ForwardPublic { hides_key: self.policy.hide_credentials && head.presents_key() }
     }
 
     fn conclude(&mut self, decision: Result<Grant, Denial>, now: Moment) -> Outcome {

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use protocol::KEY_PREFIX;
+
 use crate::credential;
 use crate::header_policy::{HeaderPolicy, Treatment};
 use crate::headers::HeaderPairs;
@@ -21,6 +23,13 @@ pub struct RequestHead<'a> {
     pub bearer_token: Option<&'a [u8]>,
     /// Whether this is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`.
     pub is_preflight: bool,
+}
+
+impl RequestHead<'_> {
+    /// Whether the bearer token is meant as a personal API key, valid or not.
+    pub fn presents_key(&self) -> bool {
+        self.bearer_token.is_some_and(|token| token.starts_with(KEY_PREFIX.as_bytes()))
+    }
 }
 
 /// What was read of a request's headers.

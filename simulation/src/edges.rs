@@ -247,7 +247,7 @@ impl Node {
 
 fn outcome(told: &flow::Outcome) -> Outcome {
     match told {
-        flow::Outcome::Forward(_) | flow::Outcome::ForwardPublic => Outcome::Decided(Worth::Good),
+        flow::Outcome::Forward(_) | flow::Outcome::ForwardPublic { .. } => Outcome::Decided(Worth::Good),
         flow::Outcome::Reply(reply) if reply.status == 401 => Outcome::Decided(Worth::Nothing),
         flow::Outcome::Reply(reply) if reply.status == 403 => Outcome::Decided(Worth::Known),
         flow::Outcome::Reply(_) => Outcome::Unavailable,

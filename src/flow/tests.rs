@@ -75,7 +75,8 @@ impl Talk {
 
 fn print(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::ForwardPublic => "public".to_owned(),
+        Outcome::ForwardPublic { hides_key: false } => "public".to_owned(),
+        Outcome::ForwardPublic { hides_key: true } => "public, key hidden".to_owned(),
         Outcome::Forward(grant) => format!("for {} {}", grant.holder().user_id, grant.holder().scopes_text),
         Outcome::Reply(reply) => format!("{} {}", reply.status, reply.reason),
     }
@@ -94,6 +95,20 @@ fn a_public_route_asks_nothing_whatever_it_carries() {
     assert_eq!(talk.request("POST", "/capture/", &[]), "public");
     assert_eq!(talk.get("/decide/", "phx_wrong"), "public");
     assert_eq!(talk.ask(), None);
+}
+
+#[test]
+fn keys_are_hidden_on_public_routes_too_and_other_credentials_are_not() {
+    let preflight = [("origin", "https://a"), ("access-control-request-method", "GET")];
+    let mut talk = talk(r#","hide_credentials":true,"cors_preflight":"forward""#);
+    assert_eq!(talk.get("/decide/", VALID), "public, key hidden");
+    assert_eq!(talk.get("/decide/", &format!("phx_{}", "0".repeat(50))), "public, key hidden");
+    let with_key = [&preflight[..], &[("authorization", "bearer phx_a")]].concat();
+    assert_eq!(talk.request("OPTIONS", "/api/projects/", &with_key), "public, key hidden");
+    assert_eq!(talk.request("OPTIONS", "/api/projects/", &preflight), "public");
+    assert_eq!(talk.get("/decide/", "phc_project_token"), "public");
+    assert_eq!(talk.request("GET", "/decide/", &[("authorization", "Basic dTpw")]), "public");
+    assert_eq!(talk.request("GET", "/decide/", &[]), "public");
 }
 
 #[test]

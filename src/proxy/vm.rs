@@ -14,6 +14,9 @@ use crate::header_policy::HeaderPolicy;
 use crate::lookup::{CallId, StreamId};
 use crate::request::{Ambiguity, RequestHead};
 
+/// The header that carries a key.
+const AUTHORIZATION: &str = "authorization";
+
 /// How often the host is told the metrics when nothing else happens, in milliseconds.
 const TELL_EVERY_MS: u64 = 1_000;
 
@@ -231,7 +234,12 @@ impl Vm {
     /// Makes the current request what its outcome says, and tells whether it is to pass.
     pub(super) fn apply(&self, outcome: Outcome) -> Passage {
         match outcome {
-            Outcome::ForwardPublic => Passage::Open,
+            Outcome::ForwardPublic { hides_key } => {
+                if hides_key {
+                    host::remove_header(AUTHORIZATION);
+                }
+                Passage::Open
+            }
             Outcome::Forward(grant) => {
                 self.set_identity(&grant);
                 Passage::Open
@@ -252,7 +260,7 @@ impl Vm {
         }
         host::note_for_access_log(host::KEY_ID, &holder.key_id);
         if self.edge.borrow().policy().hide_credentials {
-            host::remove_header("authorization");
+            host::remove_header(AUTHORIZATION);
         }
     }
 }

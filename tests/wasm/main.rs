@@ -326,6 +326,11 @@ fn credentials_can_be_hidden_from_the_upstream() {
     for request in [request, host.get("/api/projects/", &[("authorization", VALID)])] {
         assert_eq!(values(&forwarded(host.outcome(request)), "authorization"), Vec::<&str>::new());
     }
+    for (credential, passes) in [(VALID, false), (b"Bearer phx_wrong", false), (b"Basic dTpw", true)] {
+        let request = host.get("/decide/", &[("authorization", credential)]);
+        let headers = forwarded(host.outcome(request));
+        assert_eq!(values(&headers, "authorization").len(), usize::from(passes));
+    }
 }
 
 #[test]
