@@ -24,6 +24,8 @@ pub struct Config {
     pub cache: CacheLimits,
     /// How much may wait for answers.
     pub lookups: LookupLimits,
+    /// What is probably not meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// Where and how keys are looked up.

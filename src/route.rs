@@ -4,10 +4,12 @@ use protocol::{Action, Scope};
 
 use crate::request::{RequestHead, decoded};
 
+mod letter_case;
 mod template;
 #[cfg(test)]
 mod tests;
 
+pub use letter_case::CaseGap;
 use template::Segment;
 pub use template::{Template, TemplateError};
 
@@ -70,9 +72,20 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict;
 
+/// Whether letter case counts in paths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathCase {
+    /// `/Admin` is another path than `/admin`.
+    #[default]
+    Sensitive,
+    /// They are one path: letter case of A to Z is ignored.
+    Insensitive,
+}
+
 /// All rules, as a tree of path segments.
 #[derive(Debug, Default)]
 pub struct RouteTable {
+    path_case: PathCase,
     root: Node,
 }
 
@@ -80,6 +93,11 @@ pub struct RouteTable {
 static UNNAMED: Scope = Scope::All;
 
 impl RouteTable {
+    /// A table without rules.
+    pub fn new(path_case: PathCase) -> Self {
+        RouteTable { path_case, root: Node::default() }
+    }
+
     /// Adds a rule; the order of rules never matters.
     ///
     /// # Errors
@@ -88,7 +106,10 @@ impl RouteTable {
         let mut node = &mut self.root;
         for segment in &rule.template.segments {
             node = match segment {
-                Segment::Literal(text) => node.literal_mut(text),
+                Segment::Literal(text) => match self.path_case {
+                    PathCase::Sensitive => node.literal_mut(text),
+                    PathCase::Insensitive => node.literal_mut(&text.to_ascii_lowercase()),
+                },
                 Segment::Parameter => node.parameter.get_or_insert_default(),
             };
         }
@@ -106,7 +127,7 @@ impl RouteTable {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let leaf = match path {
             b"" => self.root.leaf(),
-            path => self.root.find(Some(path)),
+            path => self.root.find(Some(path), self.path_case),
         };
         let requirement = leaf.and_then(|leaf| leaf.requirement(head.method));
         requirement.map_or(Access::Authenticated(&UNNAMED), |requirement| requirement.access(head.method))
@@ -135,8 +156,16 @@ impl Node {
         &mut self.literals[at].1
     }
 
-    fn literal(&self, text: &[u8]) -> Option<&Node> {
-        let at = self.literals.binary_search_by(|(literal, _)| literal.as_bytes().cmp(text)).ok()?;
+    fn literal(&self, text: &[u8], path_case: PathCase) -> Option<&Node> {
+        let at = match path_case {
+            PathCase::Sensitive => {
+                self.literals.binary_search_by(|(literal, _)| literal.as_bytes().cmp(text)).ok()?
+            }
+            PathCase::Insensitive => {
+                let lower = || text.iter().map(u8::to_ascii_lowercase);
+                self.literals.binary_search_by(|(literal, _)| literal.bytes().cmp(lower())).ok()?
+            }
+        };
         Some(&self.literals.get(at)?.1)
     }
 
@@ -146,12 +175,12 @@ impl Node {
     }
 
     /// Follows what is left of a path; each node is visited at most once.
-    fn find(&self, path: Option<&[u8]>) -> Option<&Leaf> {
+    fn find(&self, path: Option<&[u8]>, path_case: PathCase) -> Option<&Leaf> {
         let Some(path) = path else { return self.leaf() };
         let mut parts = path.splitn(2, |&byte| byte == b'/');
         let (segment, left) = (decoded(parts.next().unwrap_or_default()), parts.next());
-        let by_literal = self.literal(&segment).and_then(|node| node.find(left));
-        let by_parameter = || self.parameter.as_ref().and_then(|node| node.find(left));
+        let by_literal = self.literal(&segment, path_case).and_then(|node| node.find(left, path_case));
+        let by_parameter = || self.parameter.as_ref().and_then(|node| node.find(left, path_case));
         by_literal.or_else(by_parameter).or(self.rest.as_ref())
     }
 }

@@ -7,7 +7,7 @@ use super::header_names::{header_policy, identity_headers};
 use super::structs::struct_to_json;
 use super::{CacheLimits, Config, DEFAULT_ROUTES, KeyService, LookupLimits, Policy, Problem};
 use crate::reply::ErrorBodies;
-use crate::route::{Conflict, Requirement, RouteTable, Rule, Template};
+use crate::route::{Conflict, PathCase, Requirement, RouteTable, Rule, Template};
 
 /// A day, in milliseconds: longer than anything here should last.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -28,7 +28,11 @@ impl Config {
         let problems = Problems::default();
         let mut fields = Fields::of(value, String::new(), &problems);
         let key_service = key_service(&mut fields);
-        let routes = routes(&mut fields, &problems);
+        let path_case = match fields.take_choice("path_case", &["sensitive", "insensitive"]) {
+            Some(1) => PathCase::Insensitive,
+            _ => PathCase::Sensitive,
+        };
+        let (routes, warnings) = routes(&mut fields, path_case, &problems);
         let realm = realm(&mut fields);
         let error_bodies = match fields.take_choice("error_bodies", &["documented", "posthog"]) {
             Some(1) => ErrorBodies::Posthog,
@@ -56,7 +60,7 @@ impl Config {
             serve_stale_ms,
         };
         match problems.into_vec() {
-            problems if problems.is_empty() => Ok(Config { key_service, policy, cache, lookups }),
+            problems if problems.is_empty() => Ok(Config { key_service, policy, cache, lookups, warnings }),
             problems => Err(problems),
         }
     }
@@ -126,8 +130,10 @@ fn lookups(fields: &mut Fields<'_>) -> LookupLimits {
     limits
 }
 
-fn routes(fields: &mut Fields<'_>, problems: &Problems) -> RouteTable {
-    let mut table = RouteTable::default();
+fn routes(fields: &mut Fields<'_>, path_case: PathCase, problems: &Problems) -> (RouteTable, Vec<Problem>) {
+    let mut table = RouteTable::new(path_case);
+    let mut rules = Vec::new();
+    let mut places = Vec::new();
     let list = fields.take_list("routes").unwrap_or_else(|| {
         let shipped = serde_json::from_str(DEFAULT_ROUTES);
         shipped.unwrap_or_else(|error| {
@@ -137,12 +143,31 @@ fn routes(fields: &mut Fields<'_>, problems: &Problems) -> RouteTable {
     });
     for (at, value) in list.into_iter().enumerate() {
         let path = fields.path_of(&format!("routes[{at}]"));
-        let rule = rule(Fields::of(value, path.clone(), problems), problems);
-        if rule.is_some_and(|rule| table.add(rule) == Err(Conflict)) {
-            problems.add(path, "an earlier rule has the same path and method");
+        let written = value["path"].clone();
+        let Some(rule) = rule(Fields::of(value, path.clone(), problems), problems) else { continue };
+        if path_case == PathCase::Insensitive
+            && let Some(segment) = rule.template.segment_with_other_letters()
+        {
+            let message = format!("has {segment:?}: path_case: insensitive ignores the case of A to Z alone");
+            problems.add(format!("{path}.path"), message);
         }
+        if table.add(rule.clone()) == Err(Conflict) {
+            problems.add(&path, "an earlier rule has the same path and method");
+        }
+        rules.push(rule);
+        places.push((path, written));
     }
-    table
+    let warnings = table.case_gaps(&rules).into_iter().filter_map(|gap| {
+        let ((path, weaker), (place, stricter)) = (places.get(gap.weaker)?, places.get(gap.stricter)?);
+        let message = format!(
+            "{weaker} admits {:?} for less than {place} ({stricter}) asks for: if the upstream ignores letter case, set \
+             path_case: insensitive",
+            gap.path
+        );
+        Some(Problem { path: path.clone(), message })
+    });
+    let warnings = warnings.collect();
+    (table, warnings)
 }
 
 fn rule(mut fields: Fields<'_>, problems: &Problems) -> Option<Rule> {

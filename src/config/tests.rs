@@ -99,7 +99,7 @@ fn every_problem_is_reported_with_its_path() {
             "hide_credentials: must be true or false, not a string",
             "cache.max_active: must be a whole number from 1 to 10000000, not 1.5",
             "lookups.max_waiters: must be a whole number from 1 to 1000000, not -1",
-            "extra: unknown field; known here: key_service, routes, realm, error_bodies, cors_preflight, identity_headers, request_overrides, hide_credentials, sync, on_unavailable, cache, lookups",
+            "extra: unknown field; known here: key_service, path_case, routes, realm, error_bodies, cors_preflight, identity_headers, request_overrides, hide_credentials, sync, on_unavailable, cache, lookups",
         ]
     );
 }
@@ -136,6 +136,29 @@ fn request_overrides_change_what_is_done_with_the_names_they_list_alone() {
     assert_eq!(
         treatments(r#"{"remove":["x-http-method-override","x-custom"],"refuse":["x-forwarded-prefix"]}"#),
         [removed, path, removed, removed, path]
+    );
+}
+
+#[test]
+fn rules_that_letter_case_leads_around_are_warned_of() {
+    let warnings = |settings: &str| {
+        let json = format!(r#"{{"key_service":{{"cluster":"k"}}{settings}}}"#);
+        let config = Config::read(json.as_bytes()).unwrap();
+        config.warnings.iter().map(Problem::to_string).collect::<Vec<_>>()
+    };
+    let routes = r#","routes":[{"path":"/admin","scope":"*"},{"path":"/{*rest}","public":true}]"#;
+    assert_eq!(
+        warnings(routes),
+        [
+            r#"routes[1]: "/{*rest}" admits "/ADMIN" for less than routes[0] ("/admin") asks for: if the upstream ignores letter case, set path_case: insensitive"#
+        ]
+    );
+    assert_eq!(warnings(&format!(r#"{routes},"path_case":"insensitive""#)), Vec::<String>::new());
+    assert_eq!(warnings(""), Vec::<String>::new(), "the shipped table");
+    let json = r#"{"key_service":{"cluster":"k"},"path_case":"insensitive","routes":[{"path":"/caf\u00e9","public":true}]}"#;
+    assert_eq!(
+        problems(json),
+        [r#"routes[0].path: has "café": path_case: insensitive ignores the case of A to Z alone"#]
     );
 }
 

@@ -54,7 +54,8 @@ pub(super) struct Vm {
 impl Vm {
     /// Takes up a configuration, as Envoy passes it.
     pub(super) fn configure(json: &[u8]) -> Result<Self, Vec<Problem>> {
-        let Config { key_service, policy, cache, lookups } = Config::read(json)?;
+        let Config { key_service, policy, cache, lookups, warnings } = Config::read(json)?;
+        warnings.iter().for_each(|warning| log::warn!("configuration: {warning}"));
         let problem = |path: &str, message: String| vec![Problem { path: path.to_owned(), message }];
         let token = std::env::var(&key_service.token_env).unwrap_or_default();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -40,6 +40,17 @@ pub enum TemplateError {
     Parameter(String),
 }
 
+impl Template {
+    /// A segment with a letter whose case is not that of A to Z alone.
+    pub(crate) fn segment_with_other_letters(&self) -> Option<&str> {
+        let is_other = |c: char| !c.is_ascii() && (c.is_lowercase() || c.is_uppercase());
+        self.segments.iter().find_map(|segment| match segment {
+            Segment::Literal(text) if text.contains(is_other) => Some(text.as_ref()),
+            _ => None,
+        })
+    }
+}
+
 impl FromStr for Template {
     type Err = TemplateError;
 

@@ -146,6 +146,38 @@ fn a_method_that_the_rule_does_not_list_needs_everything() {
 }
 
 #[test]
+fn letter_case_counts_unless_it_is_ignored() {
+    let rules = [("/Admin/{*rest}", "admin:read"), ("/{*rest}", "public"), ("/admin/keys", "key:read")];
+    let table = |path_case| {
+        let mut table = RouteTable::new(path_case);
+        for (template, scope) in rules {
+            let requirement = match scope {
+                "public" => Requirement::Public,
+                scope => Requirement::Fixed(scope.parse().unwrap()),
+            };
+            table.add(Rule { template: template.parse().unwrap(), methods: None, requirement }).unwrap();
+        }
+        table
+    };
+    let (sensitive, insensitive) = (table(PathCase::Sensitive), table(PathCase::Insensitive));
+    for (path, exactly, ignoring) in [
+        ("/Admin/x", "admin:read", "admin:read"),
+        ("/ADMIN/x", "public", "admin:read"),
+        ("/aDMiN", "public", "admin:read"),
+        ("/admin/KEYS", "public", "key:read"),
+        ("/Admin/keys/", "admin:read", "key:read"),
+        ("/administration", "public", "public"),
+    ] {
+        assert_eq!(classify(&sensitive, "GET", path), exactly, "{path}");
+        assert_eq!(classify(&insensitive, "GET", path), ignoring, "{path}");
+    }
+    let twin =
+        Rule { template: "/ADMIN/{*x}".parse().unwrap(), methods: None, requirement: Requirement::Public };
+    assert_eq!(table(PathCase::Sensitive).add(twin.clone()), Ok(()));
+    assert_eq!(table(PathCase::Insensitive).add(twin), Err(Conflict));
+}
+
+#[test]
 fn two_rules_for_the_same_paths_conflict() {
     let mut table = table(&[("/a/{id}", "public")]);
     let twin =
