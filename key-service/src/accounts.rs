@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::leases::{Revocation, Touched, change};
 use crate::metrics::{METRICS, SignIn};
+use crate::network::Network;
 use crate::paging::{Found, Page};
 use crate::passwords::{PasswordError, Passwords, check_new_password};
 use crate::settling::Settling;
@@ -19,6 +20,9 @@ use crate::store::{Change, Database, links, users};
 
 /// The most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const MAX_EMAIL_CHARS: usize = 254;
+
+/// How long a network is known from which a user signed in, in seconds: 90 days.
+const KNOWN_NETWORK_S: u32 = 90 * 24 * 60 * 60;
 
 /// A user. Its JSON form leaves out what nobody needs to see.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -247,6 +251,17 @@ pub async fn authenticate(
     write.commit().await?;
     METRICS.sign_in(if let_in.is_some() { SignIn::Succeeded } else { SignIn::Refused });
     Ok(let_in)
+}
+
+/// Whether the user with that address has signed in from a network lately. Nobody has for nobody's address.
+pub(crate) async fn has_signed_in_from(
+    database: &Database,
+    email: &str,
+    network: Network,
+) -> sqlx::Result<bool> {
+    let Ok(email) = normal_email(email) else { return Ok(false) };
+    let addresses = audit::sign_in_addresses(database, &email, KNOWN_NETWORK_S).await?;
+    Ok(addresses.into_iter().any(|address| Network::of(address) == network))
 }
 
 /// Writes down that a user ended a session.

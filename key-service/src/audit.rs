@@ -246,6 +246,17 @@ pub struct AuditSearch {
     pub page: Page,
 }
 
+/// The addresses from which the user with that address signed in within so many seconds.
+pub(crate) async fn sign_in_addresses(
+    database: &Database,
+    email: &str,
+    within_s: u32,
+) -> sqlx::Result<Vec<IpAddr>> {
+    let actions = [Action::UserSignedIn, Action::LinkUsed];
+    let addresses = store::addresses(database.pool(), email, actions, within_s).await?;
+    Ok(addresses.iter().filter_map(|address| address.parse().ok()).collect())
+}
+
 /// Entries, newest first.
 ///
 /// # Errors

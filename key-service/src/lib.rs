@@ -9,7 +9,7 @@
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both on their
 //!   `connections`;
-//! - `rate_limit` bounds how often callers may do something;
+//! - `rate_limit` bounds how often callers may do something, and `network` says which of them count as one;
 //! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
 //! - [`cli`] is the command line.
 
@@ -32,6 +32,7 @@ pub mod leases;
 pub mod links;
 pub mod management_tokens;
 mod metrics;
+mod network;
 mod page;
 pub mod paging;
 pub mod passwords;

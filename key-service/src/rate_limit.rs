@@ -33,14 +33,15 @@ pub(crate) struct Wait {
 impl<K: Clone + Eq + Hash> RateLimit<K> {
     /// A limit of these quotas, the shortest period first.
     pub(crate) fn new(quotas: &[Quota]) -> Self {
-        Self::with_clock(quotas, DefaultClock::default())
+        Self::with_clock(quotas, &DefaultClock::default())
     }
 }
 
 impl<K: Clone + Eq + Hash, C: Clock + Clone> RateLimit<K, C> {
-    fn with_clock(quotas: &[Quota], clock: C) -> Self {
+    /// The same, going by another clock.
+    pub(crate) fn with_clock(quotas: &[Quota], clock: &C) -> Self {
         let limiter = |quota: &Quota| RateLimiter::new(*quota, RecentKeys::default(), clock.clone());
-        RateLimit { quotas: quotas.iter().map(limiter).collect(), clock }
+        RateLimit { quotas: quotas.iter().map(limiter).collect(), clock: clock.clone() }
     }
 
     /// Counts one use of a key, unless it has to wait. A use that is refused by one quota does not count in the next.
@@ -108,7 +109,7 @@ mod tests {
     fn a_key_that_goes_on_is_admitted_more_and_more_rarely() {
         let clock = FakeRelativeClock::default();
         let quotas = [Quota::per_minute(THREE), Quota::per_hour(SIXTY).allow_burst(FIVE)];
-        let limit = RateLimit::with_clock(&quotas, clock.clone());
+        let limit = RateLimit::with_clock(&quotas, &clock);
         assert_eq!(exhaust(&limit, 1), (3, 21), "three at once, then one each 20 s");
         assert_eq!(exhaust(&limit, 2), (3, 21), "another key has its own");
         clock.advance(Duration::from_secs(50));
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_keys_in_use_are_kept() {
-        let limit = RateLimit::with_clock(&[Quota::per_hour(THREE)], FakeRelativeClock::default());
+        let limit = RateLimit::with_clock(&[Quota::per_hour(THREE)], &FakeRelativeClock::default());
         let used = u32::MAX;
         assert_eq!(exhaust(&limit, used).0, 3);
         for key in 0..3 * MAX_KEYS as u32 {

@@ -29,7 +29,7 @@ pub(super) async fn log_in(
 ) -> Result<Json<User>, ApiError> {
     let email = fields.filled("email")?;
     let password = fields.filled("password")?;
-    state.limits.admit(by.address, email)?;
+    state.limits.admit(&state.database, &by, email).await??;
 
     let user =
         accounts::authenticate(&state.database, &by, &state.passwords, email, password.to_owned()).await?;

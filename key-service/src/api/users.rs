@@ -48,7 +48,7 @@ pub(super) async fn change_me(
 ) -> Result<Json<User>, ApiError> {
     let current = fields.filled("current_password")?.to_owned();
     let new = fields.filled("password")?.to_owned();
-    state.limits.admit_account(&user.email)?;
+    state.limits.admit_user(&by, &user)?;
     let user = accounts::change_password(&state.database, &by, &state.passwords, &user, current, new).await?;
     session::begin(&session, &user, Timestamp::now()).await?;
     Ok(Json(user))

@@ -87,7 +87,7 @@ pub(super) async fn submit(
     if !problems.is_empty() {
         return Ok((StatusCode::BAD_REQUEST, SignInPage::new(email, next, problems)).into_response());
     }
-    if let Err(wait) = state.limits.admit(by.address, email) {
+    if let Err(wait) = state.limits.admit(&state.database, &by, email).await? {
         problems.add_whole(too_many_tries(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
         let page = SignInPage::new(email, next, problems);

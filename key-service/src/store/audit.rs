@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::filter::{Filter, like_escaped};
 use super::{NOW_MS, ROWS_AT_ONCE, rows_of};
-use crate::audit::{Actor, AuditSearch, Entry, Event};
+use crate::audit::{Action, Actor, AuditSearch, Entry, Event};
 use crate::paging::Found;
 
 impl<'r> FromRow<'r, AnyRow> for Entry {
@@ -94,6 +94,28 @@ pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result
         filter.and("at >= ?", [since.unix_ms().into()]);
     }
     filter.find(pool, COLUMNS, "audit_log", "at DESC, id DESC", search.page).await
+}
+
+/// From which addresses one of these actions was done to the user with that address, within so many seconds.
+pub(crate) async fn addresses(
+    pool: &AnyPool,
+    email: &str,
+    actions: [Action; 2],
+    within_s: u32,
+) -> sqlx::Result<Vec<String>> {
+    let select = format!(
+        "SELECT DISTINCT a.address FROM audit_log a JOIN users u ON u.id = a.user_id
+        WHERE u.email = $1 AND a.action IN ($2, $3) AND a.at >= {NOW_MS} - $4 AND a.address IS NOT NULL"
+    );
+    let [first, second] = actions.map(Action::as_str);
+    // Safe: the text is always the same.
+    sqlx::query_scalar(AssertSqlSafe(select))
+        .bind(email)
+        .bind(first)
+        .bind(second)
+        .bind(i64::from(within_s) * 1_000)
+        .fetch_all(pool)
+        .await
 }
 
 /// Forgets entries that are older than that many milliseconds.

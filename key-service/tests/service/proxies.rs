@@ -1,9 +1,9 @@
 //! Where a request came from: whose word counts for it.
 
-use reqwest::StatusCode;
+use reqwest::{Response, StatusCode};
 use serde_json::json;
 
-use crate::support::{Service, Site, client};
+use crate::support::{DEMO, PASSWORD, Service, Site, client};
 
 /// Tries to log in, through proxies that wrote this.
 async fn try_from(service: &Service, forwarded_for: &[&str], email: &str) -> StatusCode {
@@ -55,6 +55,61 @@ async fn two_clients_behind_one_trusted_proxy_have_limits_of_their_own() {
     }
     assert!(tries >= 60, "{tries}");
     assert_eq!(try_from(&service, &["198.51.100.2"], "another@example.com").await, 401);
+}
+
+/// Tries to log in with the right password, from an address.
+async fn sign_in_from(service: &Service, address: &str) -> Response {
+    let body = json!({"email": DEMO, "password": PASSWORD});
+    let request = client().post(format!("{}/api/login/", service.public)).json(&body);
+    request.header("x-forwarded-for", address).send().await.unwrap()
+}
+
+/// Uses up what strangers' networks together may try for [`DEMO`].
+async fn besiege(service: &Service) {
+    for network in 0..40 {
+        let mut status = StatusCode::UNAUTHORIZED;
+        let mut tries = 0;
+        while status == StatusCode::UNAUTHORIZED {
+            status = try_from(service, &[&format!("203.0.113.{network}")], DEMO).await;
+            tries += 1;
+        }
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+        if tries == 1 {
+            return;
+        }
+    }
+    panic!("no limit for all networks together");
+}
+
+/// Whether a network that has made no tries is refused. A try for an account comes back each minute, maybe just now.
+async fn is_throttled(service: &Service, address: &str) -> bool {
+    for _ in 0..3 {
+        if try_from(service, &[address], DEMO).await == StatusCode::TOO_MANY_REQUESTS {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn strangers_do_not_keep_a_user_out_of_a_network_that_is_known() {
+    let site = tokio::task::spawn_blocking(Site::with_users).await.unwrap();
+    let service = site.serve_with(|command| command.env("TRUSTED_PROXIES", "127.0.0.1"));
+    for own in ["198.51.100.7", "2001:db8:1:2::3"] {
+        assert_eq!(sign_in_from(&service, own).await.status(), 200);
+    }
+    besiege(&service).await;
+    assert!(is_throttled(&service, "198.51.100.8").await, "the user never signed in from there");
+    for own in ["198.51.100.7", "2001:db8:1:2:ffff::1"] {
+        assert_eq!(sign_in_from(&service, own).await.status(), 200, "{own}");
+    }
+
+    // What a process has counted ends with it; which networks are known does not.
+    let service = service.restart(|command| command.env("TRUSTED_PROXIES", "127.0.0.1"));
+    besiege(&service).await;
+    assert_eq!(sign_in_from(&service, "198.51.100.7").await.status(), 200);
+    service.alter("UPDATE audit_log SET at = at - 7776000000 WHERE action = 'user.signed_in'").await;
+    assert!(is_throttled(&service, "2001:db8:1:2::3").await, "the user did 90 days ago");
 }
 
 #[test]
