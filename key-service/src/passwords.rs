@@ -5,6 +5,7 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
+use zxcvbn::{Score, zxcvbn};
 
 use crate::invalid::Invalid;
 
@@ -33,7 +34,8 @@ impl Default for Passwords {
     }
 }
 
-/// Refuses a new password that is too short to be safe or too long to be one.
+/// Refuses a new password that is too short to be safe, too long to be one, or among the million that are guessed first: what
+/// the limits of sign-ins let through would find it.
 ///
 /// # Errors
 /// The field `password`, and what is wrong with it.
@@ -42,6 +44,10 @@ pub fn check_new_password(password: &str) -> Result<(), Invalid> {
         let detail = format!(
             "A password has {MIN_PASSWORD_CHARS} characters or more, {MAX_PASSWORD_BYTES} bytes at most."
         );
+        return Err(Invalid::input("password", detail));
+    }
+    if zxcvbn(password, &[]).score() < Score::Two {
+        let detail = "This password is easy to guess. Choose a longer one, such as several words.";
         return Err(Invalid::input("password", detail));
     }
     Ok(())
@@ -118,7 +124,19 @@ mod tests {
     #[test]
     fn a_new_password_that_is_too_short_or_too_long_is_refused() {
         assert!(check_new_password("1234567").is_err());
-        assert!(check_new_password("12345678").is_ok());
-        assert!(check_new_password(&"x".repeat(MAX_PASSWORD_BYTES + 1)).is_err());
+        assert!(check_new_password("xkqvbnzt").is_ok());
+        assert!(check_new_password(&"over the hills".repeat(MAX_PASSWORD_BYTES / 14 + 1)).is_err());
+    }
+
+    #[test]
+    fn a_new_password_that_many_have_is_refused() {
+        for common in ["12345678", "Password1", "P@ssw0rd!", "qwertyuiop", "letmein1", "aaaaaaaaaaaaaaaaaaaa"]
+        {
+            let detail = check_new_password(common).unwrap_err().detail;
+            assert!(detail.contains("easy to guess"), "{common}: {detail}");
+        }
+        for own in ["demo-password", "correct horse", "moonlight over water"] {
+            assert!(check_new_password(own).is_ok(), "{own}");
+        }
     }
 }
