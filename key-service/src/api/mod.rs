@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
-use tower_sessions::SessionManagerLayer;
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
@@ -22,7 +21,6 @@ use crate::leases::Terms;
 use crate::page::{self, PageState};
 use crate::passwords::Passwords;
 use crate::store::Database;
-use crate::store::sessions::Sessions;
 
 mod bodies;
 pub(crate) mod caller;
@@ -41,6 +39,7 @@ mod users;
 use change_limit::ChangeLimit;
 use login_limits::LoginLimits;
 pub use public_url::{InvalidPublicUrl, PublicUrl};
+use session::SessionCookies;
 
 /// The most bytes of a request's body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -64,9 +63,7 @@ pub fn router(
     changes_per_minute: NonZeroU32,
 ) -> Router {
     let log = RequestLog { listener: "public", at_debug: &[], proxies, terms };
-    let sessions = SessionManagerLayer::new(Sessions(database.clone()))
-        .with_name(session::COOKIE)
-        .with_expiry(session::IDLE_EXPIRY);
+    let cookies = Arc::new(SessionCookies::new(&database, public_url.clone()));
     let mut same_origin = CsrfLayer::new();
     if let Some(url) = &public_url {
         same_origin = url.trust(same_origin);
@@ -79,7 +76,7 @@ pub fn router(
             passwords: passwords.clone(),
             limits: limits.clone(),
             changes: changes.clone(),
-            public_url: public_url.clone(),
+            public_url,
             api_url,
         },
         same_origin.clone(),
@@ -110,8 +107,7 @@ pub fn router(
         .layer(from_fn(complete_errors))
         .with_state(ApiState { database, passwords, limits, changes })
         .merge(page)
-        .layer(sessions)
-        .layer(from_fn_with_state(public_url.map(Arc::new), public_url::relax_cookies_on_loopback))
+        .layer(from_fn_with_state(cookies, session::find))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(map_response(keep_out_of_caches))
         .layer(from_fn_with_state(log, log_requests))

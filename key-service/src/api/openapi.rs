@@ -13,6 +13,9 @@ use utoipa::{PartialSchema, ToSchema};
 use super::session;
 use crate::http::error::Body;
 
+const COOKIE_DESCRIPTION: &str = "The session that POST /api/login/ begins. Over plain HTTP on the service's own machine the \
+     cookie's name is `session`.";
+
 /// What the document begins with.
 pub(super) fn begin() -> OpenApi {
     let info = InfoBuilder::new()
@@ -30,7 +33,7 @@ pub(super) fn begin() -> OpenApi {
 pub(super) fn complete(api: &mut OpenApi) {
     let components = api.components.get_or_insert_default();
     components.schemas.insert(Body::name().into_owned(), Body::schema());
-    let cookie = ApiKeyValue::with_description(session::COOKIE, "The session that POST /api/login/ begins.");
+    let cookie = ApiKeyValue::with_description(session::COOKIE, COOKIE_DESCRIPTION);
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("ekm_…").build();
     components.add_security_scheme("management_token", SecurityScheme::Http(bearer));

@@ -1,14 +1,11 @@
 //! Where browsers reach the service: the origin it trusts, and whether its cookies may travel unencrypted.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderMap, HeaderName, Uri, header};
 use tower_http::csrf::CsrfLayer;
 
 /// The address under which browsers reach the public listener, such as `https://keys.example.com`.
@@ -17,7 +14,7 @@ pub struct PublicUrl {
     /// As a browser writes it in `Origin` (RFC 6454, section 6.2): lower case, no default port.
     origin: String,
     host: String,
-    is_https: bool,
+    pub(super) is_https: bool,
 }
 
 /// The text is not the address of a site.
@@ -68,28 +65,26 @@ impl PublicUrl {
     }
 }
 
-/// Takes `Secure` off the session cookie where browsers talk plain HTTP to their own machine: some of them drop
-/// a `Secure` cookie there.
-pub(super) async fn relax_cookies_on_loopback(
-    State(public_url): State<Option<Arc<PublicUrl>>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let relax = match public_url {
-        Some(url) => !url.is_https && is_loopback(&url.host),
-        None => requested_host(request.uri(), request.headers()).is_some_and(is_loopback),
+/// Whether a request came over plain HTTP from a browser on the service's own machine; some browsers drop `Secure` cookies
+/// there. The browser asked for a loopback name. The connection comes from loopback, or `PUBLIC_URL` says that browsers
+/// reach the service there (through the published port of a container, say). And no proxy has forwarded the request, which
+/// could have taken it over HTTPS.
+pub(super) fn is_plain_loopback(public_url: Option<&PublicUrl>, request: &Request) -> bool {
+    let headers = request.headers();
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let is_from_loopback = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
+    let is_plain = match public_url {
+        Some(url) => !url.is_https && (is_from_loopback || is_loopback(&url.host)),
+        None => is_from_loopback,
     };
-    let mut response = next.run(request).await;
-    if relax {
-        let headers = response.headers_mut().iter_mut();
-        for (_, cookie) in headers.filter(|(name, _)| *name == header::SET_COOKIE) {
-            let relaxed = cookie.to_str().unwrap_or_default().replace("; Secure", "");
-            if let Ok(relaxed) = HeaderValue::from_str(&relaxed) {
-                *cookie = relaxed;
-            }
-        }
-    }
-    response
+    is_plain
+        && requested_host(request.uri(), headers).is_some_and(is_loopback)
+        && !headers.keys().any(is_written_by_proxies)
+}
+
+fn is_written_by_proxies(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-")
 }
 
 /// The service's address as the browser that sent a request knows it.
@@ -122,6 +117,9 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn origin(text: &str) -> Result<String, InvalidPublicUrl> {
@@ -155,6 +153,30 @@ mod tests {
         assert_eq!(told("keys.example.com"), "https://keys.example.com");
         let url = "https://keys.example.com".parse().ok();
         assert_eq!(base(url.as_ref(), &HeaderMap::new()), "https://keys.example.com");
+    }
+
+    #[test]
+    fn plain_http_is_from_this_machine_to_this_machine_through_no_proxy() {
+        let is_plain = |public_url: &str, peer: &str, host: &str, forwarding: &[&'static str]| {
+            let mut request = Request::builder().header(header::HOST, host).body(Body::empty()).unwrap();
+            let peer: IpAddr = peer.parse().unwrap();
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from((peer, 1))));
+            for name in forwarding {
+                request.headers_mut().insert(*name, HeaderValue::from_static("x"));
+            }
+            is_plain_loopback(public_url.parse().ok().as_ref(), &request)
+        };
+        assert!(is_plain("", "127.0.0.1", "127.0.0.1:8080", &[]));
+        assert!(is_plain("", "::ffff:127.0.0.1", "localhost:8080", &["accept"]));
+        assert!(is_plain("http://127.0.0.1:8080", "172.18.0.1", "127.0.0.1:8080", &[]), "a container");
+        assert!(!is_plain("", "172.18.0.1", "127.0.0.1:8080", &[]), "whatever a client says of the host");
+        assert!(!is_plain("", "127.0.0.1", "keys.example.com", &[]));
+        assert!(!is_plain("https://keys.example.com", "127.0.0.1", "127.0.0.1", &[]));
+        assert!(!is_plain("http://127.0.0.1:8080", "172.18.0.1", "keys.example.com", &[]));
+        for name in ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-proto"] {
+            assert!(!is_plain("", "127.0.0.1", "127.0.0.1", &[name]), "{name}");
+            assert!(!is_plain("http://127.0.0.1", "127.0.0.1", "127.0.0.1", &[name]), "{name}");
+        }
     }
 
     #[test]

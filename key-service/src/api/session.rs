@@ -1,20 +1,32 @@
 //! Who is logged in: a browser session from its beginning to its end.
 
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use time::Duration;
-use tower_sessions::{Expiry, Session};
+use tower::{Layer, ServiceExt};
+use tower_sessions::{Expiry, Session, SessionManagerLayer};
 
+use super::public_url::{PublicUrl, is_plain_loopback};
 use crate::accounts::{self, User};
 use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::http::error::ApiError;
 use crate::store::Database;
+use crate::store::sessions::Sessions;
 
-/// The session cookie's name.
-pub(super) const COOKIE: &str = "session";
+/// The session cookie's name. With this prefix browsers take it from this very host over HTTPS alone, so that no other
+/// host of the domain can plant a session (RFC 6265bis, section 4.1.3.2).
+pub(super) const COOKIE: &str = "__Host-session";
+
+/// Its name over plain HTTP on the service's own machine, where browsers take no cookie with the prefix.
+pub(super) const LOOPBACK_COOKIE: &str = "session";
 
 /// A session that nobody uses for this long ends.
-pub(super) const IDLE_EXPIRY: Expiry = Expiry::OnInactivity(Duration::days(14));
+const IDLE_EXPIRY: Expiry = Expiry::OnInactivity(Duration::days(14));
 
 /// A session ends this long after the login, used or not.
 const LIFETIME_S: u32 = 30 * 24 * 60 * 60;
@@ -24,6 +36,41 @@ const RENEWAL_S: u32 = 24 * 60 * 60;
 
 /// The one entry of a session's data.
 const LOGIN: &str = "login";
+
+/// The layer that finds the session of a request, once for each cookie.
+#[derive(Clone, Debug)]
+pub(super) struct SessionCookies {
+    secure: SessionManagerLayer<Sessions>,
+    loopback: SessionManagerLayer<Sessions>,
+    public_url: Option<PublicUrl>,
+}
+
+impl SessionCookies {
+    pub(super) fn new(database: &Database, public_url: Option<PublicUrl>) -> Self {
+        let layer = |name| {
+            SessionManagerLayer::new(Sessions(database.clone())).with_name(name).with_expiry(IDLE_EXPIRY)
+        };
+        SessionCookies {
+            secure: layer(COOKIE),
+            loopback: layer(LOOPBACK_COOKIE).with_secure(false),
+            public_url,
+        }
+    }
+}
+
+/// Finds the session of a request by the one cookie that its connection allows.
+pub(super) async fn find(
+    State(cookies): State<Arc<SessionCookies>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_plain = is_plain_loopback(cookies.public_url.as_ref(), &request);
+    let layer = if is_plain { &cookies.loopback } else { &cookies.secure };
+    match layer.layer(next).oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Login {

@@ -46,6 +46,28 @@ async fn elsewhere_than_on_loopback_the_cookie_is_secure() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_the_cookie_is_secure_and_no_other_is_looked_at() {
+    let (service, demo, _) = Service::with_users().await;
+    let login = client().post(format!("{}/api/login/", service.public));
+    let login = login.json(&json!({"email": DEMO, "password": PASSWORD}));
+    let response = login.header("x-forwarded-proto", "https").send().await.unwrap();
+    let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.starts_with("__Host-session=") && cookie.contains("; Secure"), "{cookie}");
+    assert!(cookie.contains("; Path=/") && !cookie.contains("Domain"), "what the prefix asks for: {cookie}");
+
+    let value = session_cookie(&response).unwrap();
+    let me = async |name: &str, value: &str, is_forwarded: bool| {
+        let request = client().get(format!("{}{ME}", service.public));
+        let request = request.header("cookie", format!("{name}={value}"));
+        let request = if is_forwarded { request.header("via", "1.1 proxy") } else { request };
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(me("__Host-session", &value, true).await, 200);
+    assert_eq!(me("session", &demo.cookie, true).await, 401, "any host of the domain could have set it");
+    assert_eq!(me("session", &demo.cookie, false).await, 200);
+}
+
+#[tokio::test]
 async fn wrong_credentials_are_refused_alike_whatever_is_wrong() {
     let (service, ..) = Service::with_users().await;
     service.site.ok(&["user", "disable", OTHER], "");

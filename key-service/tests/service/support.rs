@@ -293,7 +293,9 @@ fn prepare() -> (Template, [String; 2]) {
 /// The value of the session cookie that an answer sets.
 pub(crate) fn session_cookie(response: &Response) -> Option<String> {
     let cookie = response.headers().get("set-cookie")?.to_str().unwrap();
-    Some(cookie.split(';').next().unwrap().strip_prefix("session=").unwrap().to_owned())
+    let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+    assert_eq!(name, if cookie.contains("; Secure") { "__Host-session" } else { "session" });
+    Some(value.to_owned())
 }
 
 /// A browser with a session.
