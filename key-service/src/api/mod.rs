@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -44,6 +44,8 @@ use session::SessionCookies;
 /// The most bytes of a request's body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
 /// What the handlers share.
 #[derive(Clone)]
 struct ApiState {
@@ -64,6 +66,7 @@ pub fn router(
 ) -> Router {
     let log = RequestLog { listener: "public", at_debug: &[], proxies, terms };
     let cookies = Arc::new(SessionCookies::new(&database, public_url.clone()));
+    let is_https = public_url.as_ref().is_some_and(|url| url.is_https);
     let mut same_origin = CsrfLayer::new();
     if let Some(url) = &public_url {
         same_origin = url.trust(same_origin);
@@ -109,8 +112,8 @@ pub fn router(
         .merge(page)
         .layer(from_fn_with_state(cookies, session::find))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(map_response(keep_out_of_caches))
         .layer(from_fn_with_state(log, log_requests))
+        .layer(map_response(move |response| add_headers(response, is_https)))
 }
 
 /// Every operation of the API: what it is documented as, and its handler.
@@ -134,9 +137,19 @@ fn operations() -> [UtoipaMethodRouter<ApiState>; 15] {
     ]
 }
 
-/// An answer can hold a key's value, and depends on who is logged in, unless it says otherwise.
-async fn keep_out_of_caches(mut response: Response) -> Response {
+/// Browsers take the address for that of an HTTPS site alone for so long: a year.
+const HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Says of every answer: its type is what it says, no window of another site can reach its own, and it is in no cache unless
+/// it says otherwise, since it can hold a key's value and depends on who is logged in. Where browsers use HTTPS they shall
+/// go on to.
+async fn add_headers(mut response: Response, is_https: bool) -> Response {
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    if is_https {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HTTPS_ONLY);
+    }
     response
 }

@@ -90,13 +90,12 @@ async fn without_last_slash(uri: Uri) -> Response {
 /// Says what browsers may do with the answers: load from this site alone, run nothing that stands in a page, show them
 /// in no frame, and tell no other site where somebody came from, since an address can hold a secret.
 async fn protect(request: Request, next: Next) -> Response {
-    const HEADERS: [(HeaderName, &str); 3] = [
+    const HEADERS: [(HeaderName, &str); 2] = [
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
              base-uri 'none'; frame-ancestors 'none'",
         ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     let mut response = next.run(request).await;

@@ -1,5 +1,7 @@
 //! Logging in, and the ends that a session can come to.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::support::{Browser, DEMO, OTHER, PASSWORD, Service, client, read, session_cookie};
@@ -65,6 +67,34 @@ async fn behind_a_proxy_the_cookie_is_secure_and_no_other_is_looked_at() {
     assert_eq!(me("__Host-session", &value, true).await, 200);
     assert_eq!(me("session", &demo.cookie, true).await, 401, "any host of the domain could have set it");
     assert_eq!(me("session", &demo.cookie, false).await, 200);
+}
+
+#[tokio::test]
+async fn every_answer_says_how_browsers_shall_treat_it() {
+    fn public_url(command: &mut Command) -> &mut Command {
+        command.env("PUBLIC_URL", "https://keys.example.com")
+    }
+    for (service, hsts) in [
+        (Service::with_users().await.0, None),
+        (Service::with_users_and(public_url).await.0, Some("max-age=31536000")),
+    ] {
+        for (path, status) in [
+            (ME, 401),
+            ("/api/nothing/", 404),
+            ("/api/openapi.json", 200),
+            ("/sign-in", 200),
+            ("/assets/nothing", 404),
+            ("/nothing", 404),
+        ] {
+            let response = client().get(format!("{}{path}", service.public)).send().await.unwrap();
+            assert_eq!(response.status(), status, "{path}");
+            let headers = response.headers();
+            assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+            assert_eq!(headers["cross-origin-opener-policy"], "same-origin", "{path}");
+            let sent = headers.get("strict-transport-security").map(|value| value.to_str().unwrap());
+            assert_eq!(sent, hsts, "{path}");
+        }
+    }
 }
 
 #[tokio::test]
