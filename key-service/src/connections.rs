@@ -16,7 +16,10 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_io_timeout::TimeoutStream;
+
+use crate::places::Places;
 
 /// How many connections wait at most to be taken: as many as come at once when a service has started anew, if the
 /// system allows it (`net.core.somaxconn` on Linux).
@@ -24,6 +27,9 @@ const BACKLOG: u32 = 16_384;
 
 /// A client that has not sent a request's headers by then is let go: after it connected, and after each answer.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client that takes nothing of what is sent to it for this long is let go: it may never read, and keep its place.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often an edge that speaks HTTP/2 is asked whether it is still there. One that has gone without a word is let go
 /// after twice that.
@@ -92,17 +98,16 @@ pub(crate) async fn serve(
     listener: TcpListener,
     protocol: Protocol,
     router: Router,
-    most: usize,
+    places: Places,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let places = Arc::new(Semaphore::new(most));
     let shared =
         Arc::new(Shared { protocol, router: TowerToHyperService::new(router), phase: phase.clone() });
     let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
     loop {
         let accepted = async {
             // Without a free place nobody is accepted; whoever waits is the system's to queue.
-            let place = Arc::clone(&places).acquire_owned().await;
+            let place = places.free().await;
             (listener.accept().await, place)
         };
         let (accepted, place) = tokio::select! {
@@ -111,10 +116,14 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let Ok(share) = places.share(peer.ip()) else {
+                    tracing::debug!(%peer, "too many connections from this network");
+                    continue;
+                };
                 let (shared, open) = (Arc::clone(&shared), open.clone());
                 tokio::spawn(async move {
                     shared.talk(stream, peer).await;
-                    drop((place, open));
+                    drop((place, share, open));
                 });
             }
             Err(error) => {
@@ -167,7 +176,10 @@ impl Shared {
                 Ok::<Response<_>, Infallible>(response)
             }
         });
-        let mut connection = pin!(self.protocol.serve_connection(TokioIo::new(stream), service));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let stream = TokioIo::new(Box::pin(stream));
+        let mut connection = pin!(self.protocol.serve_connection(stream, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.time_to_close(&speaks_http2) => {

@@ -8,7 +8,7 @@
 //!   be;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both on their
-//!   `connections`;
+//!   `connections`, for which there are `places`;
 //! - `rate_limit` bounds how often callers may do something, and `network` says which of them count as one;
 //! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
 //! - [`cli`] is the command line.
@@ -36,6 +36,7 @@ mod network;
 mod page;
 pub mod paging;
 pub mod passwords;
+mod places;
 mod rate_limit;
 mod readiness;
 pub mod scan;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api::{self, PublicUrl};
@@ -14,6 +14,7 @@ use crate::edge_api;
 use crate::edge_tokens::EdgeTokens;
 use crate::http::client_address::TrustedProxies;
 use crate::leases::Terms;
+use crate::places::Places;
 use crate::readiness::Readiness;
 use crate::store::{Database, news, upkeep, uses};
 use crate::webhooks::{self, Endpoint};
@@ -27,10 +28,6 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Unless leases last so long that a change could wait longer. It waits for this much less.
 const SHUTDOWN_RESERVE: Duration = Duration::from_secs(1);
-
-/// The most open connections of the public listener: well below what a process may open, so that no number of idle
-/// clients keeps edges out.
-const MAX_PUBLIC_CONNECTIONS: usize = 512;
 
 /// An address that the service was told to listen on, and the names of its setting.
 #[derive(Clone, Copy, Debug)]
@@ -148,18 +145,19 @@ impl Server {
         let readiness = Readiness::new(database.clone());
         let (end, phase) = watch::channel(Phase::Serving);
         let mut serving = JoinSet::new();
+        let places = Places::of_public_listener(trusted_proxies.clone());
         serving.spawn(serve(
             self.public,
             public_protocol(),
             api::router(database.clone(), terms, public_url, api_url, trusted_proxies, changes_per_minute),
-            MAX_PUBLIC_CONNECTIONS,
+            places,
             phase.clone(),
         ));
         serving.spawn(serve(
             self.edge,
             edge_protocol(),
             edge_api::router(database.clone(), terms, tokens, readiness.clone()),
-            Semaphore::MAX_PERMITS,
+            Places::unlimited(),
             phase,
         ));
 

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::support::{Service, Site, client};
@@ -28,6 +28,40 @@ async fn connect(service: &Service) -> TcpStream {
 
 async fn connect_to(base: &str) -> TcpStream {
     TcpStream::connect(base.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+/// From an address of this machine: 127.0.0.`last`.
+async fn connect_from(last: u8, service: &Service) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+    // A client that does not read has taken all that it can soon.
+    socket.set_recv_buffer_size(4096).unwrap();
+    let address = service.public.strip_prefix("http://").unwrap().parse().unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// Whether a request on a connection is answered; otherwise the connection is closed.
+async fn is_answered(stream: &mut TcpStream) -> bool {
+    // The service may have closed it by now.
+    let _ = stream.write_all(REQUEST).await;
+    let mut answer = [0; 12];
+    match stream.read_exact(&mut answer).await {
+        Ok(_) => answer == *b"HTTP/1.1 200",
+        Err(_) => false,
+    }
+}
+
+/// How many connections from one address are answered and left open until one is closed; at most 200.
+async fn connections_of_one_address(service: &Service) -> Vec<TcpStream> {
+    let mut open = Vec::new();
+    while open.len() < 200 {
+        let mut stream = connect_from(1, service).await;
+        if !is_answered(&mut stream).await {
+            break;
+        }
+        open.push(stream);
+    }
+    open
 }
 
 /// How long the service keeps a connection on which a client sends this and nothing more, and what it answers.
@@ -64,14 +98,42 @@ async fn a_public_connection_is_let_go_when_no_request_comes() {
 async fn no_number_of_silent_connections_keeps_others_out_for_long() {
     let service = start().await;
     let mut silent = Vec::new();
-    for _ in 0..600 {
-        silent.push(connect(&service).await);
+    for n in 0..600_u16 {
+        silent.push(connect_from((n % 6 + 1) as u8, &service).await);
     }
     let began = Instant::now();
     let asking = client().get(format!("{}/sign-in", service.public)).send();
     let answer = tokio::time::timeout(2 * TIMEOUT + LATE, asking).await.expect("nobody is served").unwrap();
     assert_eq!(answer.status(), 200);
     assert!(began.elapsed() > TIMEOUT / 2, "the places were not taken: {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn one_address_has_a_share_of_the_places_and_trusted_proxies_have_all() {
+    let service = start().await;
+    let open = connections_of_one_address(&service).await;
+    // On a slow machine the first of them may be closed by now.
+    assert!((128..200).contains(&open.len()), "{}", open.len());
+    assert!(is_answered(&mut connect_from(2, &service).await).await, "another address has its own");
+    assert!(service.log_text().contains("TRUSTED_PROXIES"));
+    drop(open);
+    let again = async { while !is_answered(&mut connect_from(1, &service).await).await {} };
+    tokio::time::timeout(TIMEOUT + LATE, again).await.expect("places that are free again");
+
+    let service = tokio::task::spawn_blocking(|| {
+        Site::empty().serve_with(|command| command.env("TRUSTED_PROXIES", "127.0.0.1"))
+    });
+    let service = service.await.unwrap();
+    assert_eq!(connections_of_one_address(&service).await.len(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_let_go() {
+    let service = start().await;
+    let mut stream = connect_from(1, &service).await;
+    let asking = async { while stream.write_all(REQUEST).await.is_ok() {} };
+    // The service stops reading once it cannot write; from then on this waits.
+    tokio::time::timeout(2 * TIMEOUT + LATE, asking).await.expect("it keeps its place");
 }
 
 #[tokio::test]
