@@ -159,7 +159,9 @@ impl Profile {
         profile.replicas = random.usize(1..4);
         let longer = if random.bool() { LONGER_LEASE_MS } else { 0 };
         let terms = Terms::default();
-        profile.terms.resize(profile.replicas - 1, Terms { lease_ms: terms.lease_ms + longer, ..terms });
+        let lease_ms = terms.lease_ms + longer;
+        let margin_ms = Terms::least_margin_ms(lease_ms);
+        profile.terms.resize(profile.replicas - 1, Terms { lease_ms, margin_ms, ..terms });
         profile.terms.push(terms);
         profile.is_sticky = random.u32(..3) == 0;
         profile.is_patient = random.bool();

@@ -9,7 +9,7 @@ use crate::accounts::AccountError;
 use crate::edge_tokens::TokenError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
-use crate::leases::LeaseTooShort;
+use crate::leases::LeaseConfigError;
 use crate::links::LinkError;
 use crate::management_tokens;
 use crate::server::ServerError;
@@ -125,9 +125,9 @@ enum CliError {
     /// The webhook cannot be used.
     #[error(transparent)]
     Webhook(#[from] EndpointError),
-    /// Edges could not keep their leases.
-    #[error("--lease-ms (LEASE_MS): {0}")]
-    Terms(#[from] LeaseTooShort),
+    /// Edges could not keep their leases, or changes would not wait long enough for them.
+    #[error("{setting}: {0}", setting = serve::setting_at_fault(.0))]
+    Terms(#[from] LeaseConfigError),
     /// The service cannot run.
     #[error(transparent)]
     Server(#[from] ServerError),

@@ -12,7 +12,7 @@ use super::terminal::print_line;
 use crate::TrustedProxies;
 use crate::api::PublicUrl;
 use crate::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
-use crate::leases::Terms;
+use crate::leases::{LeaseConfigError, Terms};
 use crate::links;
 use crate::server::{Listen, Server, Settings};
 use crate::store::Database;
@@ -69,9 +69,18 @@ pub(super) struct Args {
     #[arg(long, env = "LEASE_MS", default_value_t = 6_000, value_parser = up_to_an_hour())]
     lease_ms: u64,
 
-    /// How much longer than a lease a revocation waits for an edge that is cut off, in milliseconds
-    #[arg(long, env = "LEASE_MARGIN_MS", default_value_t = 1_000, value_parser = up_to_an_hour())]
-    lease_margin_ms: u64,
+    /// How much longer than a lease a revocation waits for an edge that is cut off, in milliseconds [default: 1000, or a
+    /// sixth of the lease if that is longer; less is refused]
+    #[arg(long, env = "LEASE_MARGIN_MS", value_parser = up_to_an_hour())]
+    lease_margin_ms: Option<u64>,
+}
+
+/// The setting that makes the terms unusable, as messages name it.
+pub(super) fn setting_at_fault(error: &LeaseConfigError) -> &'static str {
+    match error {
+        LeaseConfigError::LeaseTooShort { .. } => "--lease-ms (LEASE_MS)",
+        LeaseConfigError::MarginTooShort { .. } => "--lease-margin-ms (LEASE_MARGIN_MS)",
+    }
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -83,7 +92,8 @@ fn up_to_an_hour() -> impl clap::builder::TypedValueParser<Value = u64> {
 pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> {
     start_log()?;
 
-    let Args { hold_ms, lease_ms, lease_margin_ms: margin_ms, .. } = args;
+    let Args { hold_ms, lease_ms, lease_margin_ms, .. } = args;
+    let margin_ms = lease_margin_ms.unwrap_or_else(|| Terms::least_margin_ms(lease_ms));
     let terms = Terms { hold_ms, lease_ms, margin_ms }.check()?;
     let secret = |variable| std::env::var(variable).ok();
     let settings = Settings {

@@ -36,6 +36,7 @@ pub struct Terms {
     /// How long a lease is, in milliseconds from when the edge sent the sync.
     pub lease_ms: u64,
     /// How much longer than that a change waits for it, in milliseconds: for clocks that run differently.
+    /// [`Terms::least_margin_ms`] or more.
     pub margin_ms: u64,
 }
 
@@ -45,27 +46,55 @@ impl Default for Terms {
     }
 }
 
-/// A lease shorter than this would run out while the next sync is held back.
+/// Why terms cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the lease must last at least twice the hold and 2 s more, {least_ms} ms")]
-pub struct LeaseTooShort {
-    /// The shortest lease that goes with the hold, in milliseconds.
-    pub least_ms: u64,
+pub enum LeaseConfigError {
+    /// The lease would run out while the next sync is held back.
+    #[error("the lease must last at least twice the hold and 2 s more, {least_ms} ms")]
+    LeaseTooShort {
+        /// The shortest lease that goes with the hold, in milliseconds.
+        least_ms: u64,
+    },
+    /// An edge whose clock is slow would still hold its lease when the service counts it as ended.
+    #[error("the margin must be at least 1 s and a sixth of the lease, {least_ms} ms")]
+    MarginTooShort {
+        /// The shortest margin that goes with the lease, in milliseconds.
+        least_ms: u64,
+    },
 }
 
+/// The shortest margin, in milliseconds, however short the lease is: for clocks that are set by a little.
+const LEAST_MARGIN_MS: u64 = 1_000;
+
+/// The margin is this part of the lease or more. With a sixth, two clocks may differ by one part in seven, 14 %.
+const LEASE_PER_MARGIN: u64 = 6;
+
 impl Terms {
+    /// The shortest margin that goes with a lease, in milliseconds, and the one it has unless another is set. It grows with
+    /// the lease, because the error of a clock that runs too slowly grows with time.
+    pub fn least_margin_ms(lease_ms: u64) -> u64 {
+        lease_ms.div_ceil(LEASE_PER_MARGIN).max(LEAST_MARGIN_MS)
+    }
+
     /// How long a change waits for a lease at most, in milliseconds: the margin included.
     pub fn lasts_ms(self) -> u64 {
         self.lease_ms.saturating_add(self.margin_ms)
     }
 
-    /// Whether edges can keep a lease under these terms.
+    /// Checks that edges can keep a lease under these terms, and that a change waits long enough for it.
     ///
     /// # Errors
-    /// See [`LeaseTooShort`].
-    pub fn check(self) -> Result<Self, LeaseTooShort> {
+    /// See [`LeaseConfigError`].
+    pub fn check(self) -> Result<Self, LeaseConfigError> {
         let least_ms = self.hold_ms.saturating_mul(2).saturating_add(2_000);
-        if self.lease_ms < least_ms { Err(LeaseTooShort { least_ms }) } else { Ok(self) }
+        if self.lease_ms < least_ms {
+            return Err(LeaseConfigError::LeaseTooShort { least_ms });
+        }
+        let least_ms = Self::least_margin_ms(self.lease_ms);
+        if self.margin_ms < least_ms {
+            return Err(LeaseConfigError::MarginTooShort { least_ms });
+        }
+        Ok(self)
     }
 }
 
@@ -228,4 +257,23 @@ pub trait Change: Send {
 
     /// Ends without a trace. Returns the place there was before.
     fn abandon(self) -> impl Future<Output = Result<Position, Self::Error>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_margin_covers_clocks_that_differ_by_a_seventh_whatever_the_lease() {
+        for lease_ms in [6_000, 6_001, 14_000, 62_000, 3_600_000] {
+            let margin_ms = Terms::least_margin_ms(lease_ms);
+            let terms = Terms { hold_ms: 2_000, lease_ms, margin_ms };
+            // An edge's clock that counts six sevenths of the time that passes: its lease lasts longer than the edge thinks.
+            assert!(terms.lasts_ms() * 6 >= lease_ms * 7, "{terms:?}");
+            assert_eq!(terms.check(), Ok(terms));
+            let short = Terms { margin_ms: margin_ms - 1, ..terms };
+            assert_eq!(short.check(), Err(LeaseConfigError::MarginTooShort { least_ms: margin_ms }));
+        }
+        assert_eq!(Terms::default().margin_ms, Terms::least_margin_ms(Terms::default().lease_ms));
+    }
 }

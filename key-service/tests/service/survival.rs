@@ -83,6 +83,12 @@ fn terms_under_which_no_edge_could_keep_a_lease_are_refused_by_name() {
     let too_short = said(&["--lease-ms", "5999"]);
     assert!(too_short.contains("--lease-ms (LEASE_MS)") && too_short.contains("6000 ms"), "{too_short}");
     assert!(said(&["--hold-ms", "3000"]).contains("8000 ms"));
+    let narrow = said(&["--lease-ms", "62000", "--lease-margin-ms", "10333"]);
+    assert!(
+        narrow.contains("--lease-margin-ms (LEASE_MARGIN_MS)") && narrow.contains("10334 ms"),
+        "{narrow}"
+    );
+    assert!(said(&["--lease-margin-ms", "999"]).contains("1000 ms"));
     for flag in ["--hold-ms", "--lease-ms", "--lease-margin-ms"] {
         for value in ["0", "3600001", "soon"] {
             assert!(said(&[flag, value]).contains(flag), "{flag} {value}");

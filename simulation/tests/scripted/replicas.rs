@@ -149,7 +149,7 @@ fn after_a_crash_of_the_database_a_delete_waits_for_leases_that_nobody_knows() {
 #[test]
 fn leases_that_nobody_knows_count_as_long_as_the_longest() {
     depends_on(Rule::LongestLease, || {
-        let longer = Terms { lease_ms: 9_000, ..Terms::default() };
+        let longer = Terms { lease_ms: 9_000, margin_ms: 1_500, ..Terms::default() };
         let mut script = Script::with_terms(vec![longer, Terms::default()]);
         let (sync, granted) = script.sync("edge", 0);
         script.finish(sync);
@@ -158,7 +158,7 @@ fn leases_that_nobody_knows_count_as_long_as_the_longest() {
         script.replica = 1;
         let (delete, deleted) = script.delete();
         script.finish(delete);
-        script.pass(8_900);
+        script.pass(10_400);
         script.finish(delete);
         !has_ended(&deleted)
     });

@@ -10,7 +10,7 @@ async fn after_a_restart_of_the_machine_a_change_waits_for_the_leases_that_may_b
     let (service, demo, _) = Service::with_users_and(short_terms).await;
     let [key, next] = [demo.new_key("deleted", &["*"]).await, demo.new_key("deleted next", &["*"]).await];
     // A power cut took the leases with it, and the machine has started since.
-    service.alter("UPDATE revision_log SET boot_id = 'another', longest_lease_ms = 2700").await;
+    service.alter("UPDATE revision_log SET boot_id = 'another', longest_lease_ms = 3400").await;
     let restarted_at = Instant::now();
     let service = service.restart(short_terms);
     let [demo, _] = service.browsers();
@@ -43,7 +43,7 @@ async fn a_command_before_the_service_waits_for_forgotten_leases_too() {
 async fn the_longest_lease_ever_granted_is_known_before_it_is_granted() {
     let longest = "SELECT longest_lease_ms FROM revision_log";
     let service = Site::empty().serve_with(short_terms);
-    assert_eq!(service.number(longest).await, 2_700);
+    assert_eq!(service.number(longest).await, 3_400);
     let service = service.restart(|command| command);
     assert_eq!(service.number(longest).await, 7_000);
     let service = service.restart(short_terms);
