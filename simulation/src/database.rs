@@ -46,8 +46,6 @@ pub struct Database {
     /// What a standby may still be at, the latest last.
     standby: VecDeque<Data>,
     is_followed: bool,
-    /// How long, margin included, leases are granted at most: what every replica says before it grants one.
-    longest_lease_ms: u64,
     /// The table of leases is as it was: nothing was lost since it was last looked at.
     has_witness: bool,
     /// The history is written where it was last.
@@ -65,13 +63,12 @@ impl Database {
     /// An empty one, with a clock of its own.
     pub fn new(random: &mut fastrand::Rng, profile: &Profile) -> Self {
         Database {
-            data: Data::new(log_name(0)),
+            data: Data::new(log_name(0), profile.longest_lease_ms()),
             is_up: true,
             clock: Clock::new(random, profile.drift, 0),
             locks: Locks::default(),
             standby: VecDeque::new(),
             is_followed: profile.fails_over(),
-            longest_lease_ms: profile.longest_lease_ms(),
             has_witness: true,
             is_in_place: true,
             logs: 0,
@@ -105,19 +102,33 @@ impl Database {
         self.ended.iter().any(lost)
     }
 
-    /// What is done first on each new connection: a loss is noticed.
-    pub(crate) fn connect(&mut self, now: u64) {
-        if !self.is_in_place && holds(Rule::NewLog) {
+    /// What a replica does first on each new connection: it notices a loss, and announces how long its leases last.
+    /// `announced_in` is the log in which it last did so.
+    pub(crate) fn connect(&mut self, lasts_ms: u64, announced_in: &mut Option<String>, now: u64) {
+        let is_lost = !(self.has_witness && self.is_in_place);
+        if is_lost && holds(Rule::NewLog) {
             self.logs += 1;
             self.data.position.log = log_name(self.logs);
         }
-        if !(self.has_witness && self.is_in_place) && holds(Rule::ForgottenFirst) {
+        let now_ms = self.clock_ms(now);
+        let log = &self.data.position.log;
+        // Whoever began this log did not know of leases as long as this replica's.
+        let is_unknown = self.data.longest_lease_ms < lasts_ms
+            && announced_in.as_ref().is_some_and(|announced_in| announced_in != log);
+        *announced_in = Some(log.clone());
+        self.data.announce(lasts_ms, now_ms);
+        if (is_lost || is_unknown) && holds(Rule::ForgottenFirst) {
             let is_known = holds(Rule::LongestLease);
-            let longest_ms = if is_known { self.longest_lease_ms } else { Terms::default().lasts_ms() };
-            let until_ms = self.clock_ms(now) + longest_ms as i64;
-            self.data.forgotten_until_ms = self.data.forgotten_until_ms.max(until_ms);
+            let longest_ms = if is_known { self.data.longest_lease_ms } else { Terms::default().lasts_ms() };
+            self.data.forgotten_until_ms = self.data.forgotten_until_ms.max(now_ms + longest_ms as i64);
         }
         (self.has_witness, self.is_in_place) = (true, true);
+    }
+
+    /// Lowers what is waited for after a loss, as far as it is above what a replica grants.
+    pub(crate) fn lower_longest(&mut self, lasts_ms: u64, now: u64) {
+        let now_ms = self.clock_ms(now);
+        self.data.lower_longest(lasts_ms, now_ms);
     }
 
     /// Takes the lock and raises the revision, or waits for it; whether it has it at once.

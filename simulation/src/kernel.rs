@@ -174,11 +174,30 @@ impl<W> Kernel<W> {
 
     fn ask(&mut self, replica: usize) {
         if self.database.is_up {
-            self.database.connect(self.now);
+            self.connect(replica);
             let position = self.database.data.position.clone();
             self.tell(replica, &position);
         }
         self.ask_later(replica);
+    }
+
+    /// A replica uses the database: on a new connection it looks first whether anything was lost.
+    fn connect(&mut self, replica: usize) {
+        let lasts_ms = self.profile.terms[replica].lasts_ms();
+        let connecting = &mut self.replicas[replica];
+        if connecting.looked_over.replace(connecting.connection) != Some(connecting.connection) {
+            self.database.connect(lasts_ms, &mut connecting.announced_in, self.now);
+        }
+    }
+
+    /// A replica lowers what is waited for after a loss, if it is more than what the replicas grant.
+    pub fn lower_longest(&mut self, replica: usize) {
+        let is_awake = self.replicas[replica].is_up && self.replicas[replica].stands_still_until.is_none();
+        if is_awake && self.database.is_up {
+            self.connect(replica);
+            let lasts_ms = self.profile.terms[replica].lasts_ms();
+            self.database.lower_longest(lasts_ms, self.now);
+        }
     }
 
     /// A replica hears how far the history goes.

@@ -54,6 +54,10 @@ pub struct Replica {
     pub generation: u64,
     /// Which of its connections to the database it uses: a broken one is followed by another.
     pub connection: u64,
+    /// The connection over which it last looked for a loss.
+    pub looked_over: Option<u64>,
+    /// The log in which it last announced how long its leases last.
+    pub announced_in: Option<String>,
     /// The clock of its machine.
     pub clock: Clock,
     /// The latest place of the history that it has heard of.
@@ -73,6 +77,8 @@ impl Replica {
             is_draining: false,
             generation: 0,
             connection: 0,
+            looked_over: None,
+            announced_in: None,
             clock,
             heard: None,
             acknowledged: Vec::new(),
@@ -88,6 +94,7 @@ impl Replica {
         self.is_draining = false;
         self.generation += 1;
         self.connection += 1;
+        self.announced_in = None;
         self.heard = None;
         self.acknowledged.clear();
         self.waiting.clear();

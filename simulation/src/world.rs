@@ -32,6 +32,9 @@ const LAST_REQUESTS: u64 = 3_000 * MS;
 /// No change is begun while more than these are under way: a slow database would never come to rest.
 const MOST_CHANGES: usize = 8;
 
+/// How often each replica looks whether leases are shorter than they were.
+const LOWERING_GAP: u64 = 1_000 * MS;
+
 /// How many users and keys there are at the start.
 const USERS: usize = 2;
 const KEYS: usize = 5;
@@ -49,6 +52,8 @@ pub enum Happening {
     Repeats(Intent),
     /// Old changes are forgotten.
     Prune,
+    /// Each replica looks whether leases are shorter than they were.
+    LowerLongest,
     /// Something goes down.
     Outage,
     /// A replica, in that start of it, has served for long enough since it was told to end, and is gone for a while.
@@ -199,6 +204,7 @@ impl World {
         self.happen_after(0, Happening::Request);
         self.happen_after(1, Happening::Change);
         self.happen_after(0, Happening::Prune);
+        self.happen_after(LOWERING_GAP, Happening::LowerLongest);
         self.happen_after(0, Happening::Outage);
         let (duration, at_rest) = {
             let profile = &self.kernel().profile;
@@ -266,6 +272,7 @@ impl World {
             Happening::Change => self.change(),
             Happening::Repeats(intent) => self.repeat(intent),
             Happening::Prune => self.prune(),
+            Happening::LowerLongest => self.lower_longest(),
             Happening::Outage => self.outage(),
             Happening::ReplicaEnds(replica, generation, away) => {
                 self.replica_ends(replica, generation, away);

@@ -4,6 +4,7 @@
 
 use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, Row};
 
+use super::lease_limit::as_column;
 use super::{NOW_MS, ROWS_AT_ONCE, as_u64, rows_of};
 use crate::edges::{Edge, shown};
 use crate::leases::{Lease, Leases, Position, Registration};
@@ -15,31 +16,37 @@ const USE_INTERVAL_MS: i64 = 60 * 60 * 1000;
 const KEPT_MS: i64 = 60 * 1000;
 
 /// Remembers edges: the highest revision of this log that each ever acknowledged, and when its lease ends; an end
-/// never moves backwards. An edge may stand among them more than once. All of it belongs in one transaction.
+/// never moves backwards. An edge may stand among them more than once. All of it belongs in one transaction, to be
+/// committed only if the result is `true`: else some lease is longer than leases may be.
 pub(super) async fn record(
     connection: &mut AnyConnection,
     registrations: &[Registration],
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let mut registrations: Vec<_> = registrations.iter().collect();
     // Two processes that record the same edges lock their rows in the same order, and so never wait for each other.
     registrations.sort_by(|one, other| one.edge.cmp(&other.edge));
     // PostgreSQL does not take an edge twice in one statement.
     for different in registrations.chunk_by(|one, next| one.edge != next.edge) {
         for registrations in different.chunks(ROWS_AT_ONCE) {
-            record_at_once(connection, registrations).await?;
+            if !record_at_once(connection, registrations).await? {
+                return Ok(false);
+            }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-async fn record_at_once(connection: &mut AnyConnection, registrations: &[&Registration]) -> sqlx::Result<()> {
+async fn record_at_once(
+    connection: &mut AnyConnection,
+    registrations: &[&Registration],
+) -> sqlx::Result<bool> {
     let upsert = format!(
         "WITH sync (edge, log_id, acknowledged, lasts_ms) AS (VALUES {})
         INSERT INTO edge_leases (edge, log_id, acknowledged, ends_at)
         SELECT s.edge, l.log_id,
             CASE WHEN s.log_id = l.log_id AND s.acknowledged <= l.revision THEN s.acknowledged ELSE 0 END,
             {NOW_MS} + s.lasts_ms
-        FROM sync s CROSS JOIN revision_log l WHERE TRUE
+        FROM sync s CROSS JOIN revision_log l WHERE s.lasts_ms <= l.lease_limit_ms
         ON CONFLICT (edge) DO UPDATE SET
             acknowledged = CASE
                 WHEN edge_leases.log_id = excluded.log_id AND edge_leases.acknowledged > excluded.acknowledged
@@ -58,11 +65,11 @@ async fn record_at_once(connection: &mut AnyConnection, registrations: &[&Regist
             .as_ref()
             .and_then(|place| Some((place.log.as_str(), i64::try_from(place.revision).ok()?)))
             .unwrap_or_default();
-        let lasts_ms = i64::try_from(registration.lasts_ms).unwrap_or(i64::MAX / 2);
+        let lasts_ms = as_column(registration.lasts_ms);
         query = query.bind(&registration.edge).bind(log).bind(revision).bind(lasts_ms);
     }
-    query.execute(connection).await?;
-    Ok(())
+    let recorded = query.execute(connection).await?.rows_affected();
+    Ok(usize::try_from(recorded) == Ok(registrations.len()))
 }
 
 /// Writes down when keys were last used, by key id, in milliseconds since 1970-01-01 UTC: never backwards, never in
@@ -183,22 +190,6 @@ pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<
     Ok(())
 }
 
-/// Remembers for how long, margin included, leases are going to be granted. While leases that may be forgotten are
-/// waited for, those may have been as long.
-pub(super) async fn announce(connection: impl AnyExecutor<'_>, lasts_ms: u64) -> sqlx::Result<()> {
-    let update = format!(
-        "UPDATE revision_log SET longest_lease_ms = $1, forgotten_until =
-            CASE WHEN forgotten_until > {NOW_MS} THEN forgotten_until - longest_lease_ms + $2
-            ELSE forgotten_until END
-        WHERE longest_lease_ms < $3"
-    );
-    let lasts_ms = i64::try_from(lasts_ms).unwrap_or(i64::MAX / 2);
-    // Safe: the text is always the same.
-    let query = sqlx::query(AssertSqlSafe(update)).bind(lasts_ms).bind(lasts_ms).bind(lasts_ms);
-    query.execute(connection).await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +200,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("keys.db").display());
         let database = Database::open(&url).await.unwrap();
+        database.announce_leases(60_000).await.unwrap();
         let mut connection = database.pool().acquire().await.unwrap();
         sqlx::query("UPDATE revision_log SET log_id = 'l', revision = 9")
             .execute(&mut *connection)
@@ -224,7 +216,7 @@ mod tests {
                     used: Default::default(),
                 },
             );
-        record(&mut connection, &registered).await.unwrap();
+        assert!(record(&mut connection, &registered).await.unwrap());
         let from_before = "UPDATE edge_leases SET log_id = 'k', acknowledged = 9 WHERE edge = 'of before'";
         sqlx::query(from_before).execute(&mut *connection).await.unwrap();
         let asked = [place("l", 4), place("l", 5), place("l", 9), place("k", 4), place("l", u64::MAX)];

@@ -20,6 +20,7 @@ mod filter;
 mod groups;
 mod health;
 pub(crate) mod keys;
+mod lease_limit;
 pub(crate) mod leases;
 mod ledger;
 pub(crate) mod links;
@@ -43,10 +44,11 @@ use groups::histories::Histories;
 use groups::holders::Holders;
 use groups::records::{Heard, Records};
 use groups::verdicts::Verdicts;
+use lease_limit::Announced;
 pub(crate) use ledger::{Change, DatabaseLedger};
 use news::News;
 use uses::Uses;
-use write::{Turns, Write, within};
+use write::{Turns, Write, Writer, within};
 
 /// How many connections a process keeps for reading at most.
 const MAX_READERS: u32 = 8;
@@ -135,12 +137,12 @@ impl Kind {
     }
 
     /// Notices what may have been lost since the database was last used.
-    async fn notice_loss(&self, connection: &mut AnyConnection) -> sqlx::Result<()> {
+    async fn notice_loss(&self, connection: &mut AnyConnection, announced: &Announced) -> sqlx::Result<()> {
         match self {
             Kind::Sqlite => Ok(()),
             Kind::Postgres { .. } => {
                 postgres::require_primary(connection).await?;
-                postgres::notice_loss(connection).await
+                postgres::notice_loss(connection, announced).await
             }
         }
     }
@@ -161,13 +163,12 @@ impl fmt::Debug for Kind {
 pub struct Database {
     kind: Kind,
     read_pool: AnyPool,
-    /// Of one connection, as the next: no write waits behind reads.
-    write_pool: AnyPool,
+    writer: Writer,
     record_pool: AnyPool,
     group_pool: AnyPool,
-    turns: Turns,
-    /// Of those who record leases; on SQLite the same.
+    /// Of those who record leases; on SQLite the writer's.
     record_turns: Turns,
+    announced: Arc<Announced>,
     lease_path: Arc<LeasePath>,
     uses: Arc<Uses>,
     news: Arc<News>,
@@ -310,23 +311,24 @@ impl Database {
             leases::notice_boot(&mut transaction, sqlite::boot_id().as_deref()).await.map_err(unusable)?;
         }
         transaction.commit().await.map_err(unusable)?;
-        kind.notice_loss(&mut connection).await.map_err(unusable)?;
+        let announced = Arc::<Announced>::default();
+        kind.notice_loss(&mut connection, &announced).await.map_err(unusable)?;
         connection.close().await.map_err(unusable)?;
 
-        let read_pool = connections(&kind, MAX_READERS, "").connect_lazy(url).map_err(unusable)?;
-        let write_pool = connections(&kind, 1, "").connect_lazy(url).map_err(unusable)?;
+        let pool =
+            |most, more| connections(&kind, &announced, most, more).connect_lazy(url).map_err(unusable);
+        let read_pool = pool(MAX_READERS, "")?;
+        let writer = Writer { pool: pool(1, "")?, begin: kind.begin_write(), turns: Turns::default() };
         // One to record leases, and one to try whether writing works.
-        let set_up_recorder = kind.set_up_recorder();
-        let record_pool = connections(&kind, 2, set_up_recorder).connect_lazy(url).map_err(unusable)?;
+        let record_pool = pool(2, kind.set_up_recorder())?;
         // One for each kind of reading: edges do not wait for those who look at pages.
-        let group_pool = connections(&kind, 3, "").connect_lazy(url).map_err(unusable)?;
-        let turns = Turns::default();
+        let group_pool = pool(3, "")?;
         // On SQLite whoever writes takes a turn; on PostgreSQL leases are recorded while others write.
         let record_turns = match kind {
-            Kind::Sqlite => turns.clone(),
+            Kind::Sqlite => writer.turns.clone(),
             Kind::Postgres { .. } => Turns::default(),
         };
-        let records = Records::new(record_turns.clone());
+        let records = Records::new(record_turns.clone(), writer.clone(), Arc::clone(&announced));
         let lease_path = Arc::new(LeasePath {
             heard: records.heard(),
             records: Groups::start(records, record_pool.clone()),
@@ -338,11 +340,11 @@ impl Database {
         Ok(Database {
             kind,
             read_pool,
-            write_pool,
+            writer,
             record_pool,
             group_pool,
-            turns,
             record_turns,
+            announced,
             lease_path,
             uses,
             news,
@@ -362,7 +364,7 @@ impl Database {
     /// Begins a transaction that may write, and makes it the only such one at once. It must not alter a verdict: that
     /// takes a change of the ledger.
     pub(crate) async fn begin_write(&self) -> sqlx::Result<Write> {
-        Write::begin(&self.write_pool, self.kind.begin_write(), &self.turns).await
+        self.writer.begin().await
     }
 
     /// Remembers for how long, margin included, this process is going to grant leases. To be called before the first.
@@ -370,9 +372,7 @@ impl Database {
     /// # Errors
     /// The database failed.
     pub async fn announce_leases(&self, lasts_ms: u64) -> sqlx::Result<()> {
-        let mut write = self.begin_write().await?;
-        leases::announce(write.connection(), lasts_ms).await?;
-        write.commit().await
+        self.announced.announce(&self.writer, lasts_ms).await
     }
 
     /// Has every held sync answered now, and holds none any more.
@@ -382,7 +382,7 @@ impl Database {
 
     /// Waits until all connections are closed.
     pub async fn close(&self) {
-        for pool in [&self.record_pool, &self.group_pool, &self.write_pool, &self.read_pool] {
+        for pool in [&self.record_pool, &self.group_pool, &self.writer.pool, &self.read_pool] {
             pool.close().await;
         }
     }
@@ -404,8 +404,9 @@ fn sqlite_file(url: &str) -> Result<PathBuf, OpenError> {
 }
 
 /// A pool of connections that are set up, `more` for some of them.
-fn connections(kind: &Kind, most: u32, more: &'static str) -> AnyPoolOptions {
+fn connections(kind: &Kind, announced: &Arc<Announced>, most: u32, more: &'static str) -> AnyPoolOptions {
     let (new, is_remote) = (kind.clone(), matches!(kind, Kind::Postgres { .. }));
+    let announced = Arc::clone(announced);
     AnyPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -433,11 +434,13 @@ fn connections(kind: &Kind, most: u32, more: &'static str) -> AnyPoolOptions {
             })
         })
         .after_connect(move |connection, _| {
-            let kind = new.clone();
+            let (kind, announced) = (new.clone(), Arc::clone(&announced));
             Box::pin(async move {
                 sqlx::raw_sql(kind.set_up()).execute(&mut *connection).await?;
-                sqlx::raw_sql(more).execute(&mut *connection).await?;
-                kind.notice_loss(connection).await
+                // What this writes must survive a crash, so it comes before `more` allows that it does not.
+                kind.notice_loss(&mut *connection, &announced).await?;
+                sqlx::raw_sql(more).execute(connection).await?;
+                Ok(())
             })
         })
 }

@@ -10,6 +10,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::lease_limit::{self, Announced};
 use super::{OpenError, leases, truth};
 
 /// A transaction that waits for a lock, or for its client, holds up others: both have an end. So has one whose client is
@@ -112,25 +113,42 @@ pub(super) async fn require_primary(connection: &mut AnyConnection) -> sqlx::Res
 /// that this is not where the history was written last. Neither can happen while a connection to a primary lasts: a server
 /// that crashes closes all it has, and one that is promoted had none of ours. Then changes may be lost too, of a copy that
 /// was made before them say, and only a new log makes every edge forget what it knew of them.
-pub(super) async fn notice_loss(connection: &mut AnyConnection) -> sqlx::Result<()> {
+///
+/// The server may also lack what this process has announced of its leases, or another process may have noticed the loss
+/// that knew of shorter ones only.
+pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Announced) -> sqlx::Result<()> {
+    let lasts_ms = announced.lasts_ms();
     if is_as_it_was(connection).await? {
-        return Ok(());
+        let (longest_ms, log) = lease_limit::known(connection).await?;
+        if lasts_ms.is_none_or(|lasts_ms| longest_ms >= lease_limit::as_column(lasts_ms)) {
+            announced.is_known_in(&log);
+            return Ok(());
+        }
     }
     let mut transaction = connection.begin_with(BEGIN_WRITE).await?;
     // Another process may have been here first.
-    if !is_as_it_was(&mut transaction).await? {
+    let is_lost = !is_as_it_was(&mut transaction).await?;
+    if is_lost {
         // Safe: the text is always the same.
         let update = format!("UPDATE revision_log SET log_id = $1, place = {PLACE}");
         sqlx::query(AssertSqlSafe(update))
             .bind(Uuid::new_v4().to_string())
             .execute(&mut *transaction)
             .await?;
-        leases::may_be_forgotten(&mut *transaction).await?;
         let insert = "INSERT INTO lease_witness (only_row) VALUES (1) ON CONFLICT (only_row) DO NOTHING";
         sqlx::query(insert).execute(&mut *transaction).await?;
         tracing::warn!("the server was started anew, crashed or was replaced: a new log begins");
     }
-    transaction.commit().await
+    let announcement = match lasts_ms {
+        Some(lasts_ms) => Some(announced.announce_within(&mut transaction, lasts_ms).await?),
+        None => None,
+    };
+    if is_lost {
+        leases::may_be_forgotten(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    announcement.into_iter().for_each(|announcement| announced.remember(announcement));
+    Ok(())
 }
 
 async fn is_as_it_was(connection: &mut AnyConnection) -> sqlx::Result<bool> {

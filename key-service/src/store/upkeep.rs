@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::write::within;
-use super::{Database, WRITE_AT_MOST, audit, leases, links, revision, webhooks};
+use super::{Database, WRITE_AT_MOST, audit, lease_limit, leases, links, revision, webhooks};
 use crate::metrics::METRICS;
 
 /// How often.
@@ -28,6 +28,9 @@ async fn forget_the_old(database: &Database, audit_kept: Option<Duration>) -> sq
     let mut write = database.begin_write().await?;
     revision::prune(write.connection()).await?;
     leases::remove_ended(write.connection()).await?;
+    if let Some(lasts_ms) = database.announced.lasts_ms() {
+        lease_limit::lower(write.connection(), lasts_ms).await?;
+    }
     links::remove_ended(write.connection()).await?;
     if let Some(kept) = audit_kept {
         let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX / 2);

@@ -110,6 +110,24 @@ pub(super) async fn within<T>(
     tokio::time::timeout(at_most, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
+/// Begins transactions that may write, on a connection that is there for them alone: no write waits behind reads.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    pub(super) pool: AnyPool,
+    pub(super) begin: &'static str,
+    pub(super) turns: Turns,
+}
+
+impl Writer {
+    /// Begins one, and makes it the only such one at once.
+    pub(super) async fn begin(&self) -> sqlx::Result<Write> {
+        let turn = within(ACQUIRE_TIMEOUT, async { Ok(self.turns.take().await) }).await?;
+        let begun = Transaction::begin(&self.pool, self.begin).await;
+        let transaction = begun.inspect_err(|_| turn.note(false))?;
+        Ok(Write { transaction, turn })
+    }
+}
+
 /// A transaction that may write, the only one of the process. Dropped before [`Write::commit`], it leaves no trace.
 #[derive(Debug)]
 pub(crate) struct Write {
@@ -119,14 +137,6 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    /// Begins one, and makes it the only such one at once.
-    pub(super) async fn begin(pool: &AnyPool, begin: &'static str, turns: &Turns) -> sqlx::Result<Self> {
-        let turn = within(ACQUIRE_TIMEOUT, async { Ok(turns.take().await) }).await?;
-        let begun = Transaction::begin(pool, begin).await;
-        let transaction = begun.inspect_err(|_| turn.note(false))?;
-        Ok(Write { transaction, turn })
-    }
-
     /// Where its statements run.
     pub(crate) fn connection(&mut self) -> &mut AnyConnection {
         self.transaction.connection()

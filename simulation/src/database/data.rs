@@ -57,10 +57,18 @@ pub struct Data {
     /// What each edge has acknowledged, and when its lease ends.
     pub(super) registry: BTreeMap<String, (u64, i64)>,
     pub(super) forgotten_until_ms: i64,
+    /// How long, margin included, leases count after a loss.
+    pub longest_lease_ms: u64,
+    /// How long a lease may be that is recorded now.
+    pub lease_limit_ms: u64,
+    limited_at_ms: i64,
 }
 
+/// How long before its clock is read a record may have read the limit, in milliseconds.
+const LONGEST_RECORD_MS: i64 = 1_000;
+
 impl Data {
-    pub(super) fn new(log: String) -> Self {
+    pub(super) fn new(log: String, longest_lease_ms: u64) -> Self {
         Data {
             keys: BTreeMap::new(),
             disabled: BTreeSet::new(),
@@ -69,6 +77,32 @@ impl Data {
             pruned_to: 0,
             registry: BTreeMap::new(),
             forgotten_until_ms: 0,
+            longest_lease_ms,
+            lease_limit_ms: longest_lease_ms,
+            limited_at_ms: 0,
+        }
+    }
+
+    /// Lets leases last so long. While leases that are forgotten are waited for, those may have been as long.
+    pub(super) fn announce(&mut self, lasts_ms: u64, now_ms: i64) {
+        self.lease_limit_ms = self.lease_limit_ms.max(lasts_ms);
+        let longer_ms = lasts_ms.saturating_sub(self.longest_lease_ms);
+        self.longest_lease_ms += longer_ms;
+        if self.forgotten_until_ms > now_ms {
+            self.forgotten_until_ms += longer_ms as i64;
+        }
+    }
+
+    /// Lowers what is waited for, in two steps, unless some edge holds a longer lease.
+    pub(super) fn lower_longest(&mut self, lasts_ms: u64, now_ms: i64) {
+        let last_end_ms = self.registry.values().map(|(_, ends_at_ms)| *ends_at_ms).max().unwrap_or_default();
+        let over_ms = self.limited_at_ms + self.longest_lease_ms as i64 + LONGEST_RECORD_MS;
+        let is_over = over_ms < now_ms && self.forgotten_until_ms < now_ms;
+        if is_over && last_end_ms <= now_ms + self.lease_limit_ms as i64 {
+            self.longest_lease_ms = self.lease_limit_ms;
+        }
+        if self.lease_limit_ms > lasts_ms && last_end_ms <= now_ms + lasts_ms as i64 {
+            (self.lease_limit_ms, self.limited_at_ms) = (lasts_ms, now_ms);
         }
     }
 
@@ -141,8 +175,9 @@ impl Data {
         History { position: self.position.clone(), changed }
     }
 
-    /// Remembers an edge.
+    /// Remembers an edge. A lease that is longer than leases may be is announced first.
     pub(crate) fn record(&mut self, registration: Registration, now_ms: i64) {
+        self.announce(registration.lasts_ms, now_ms);
         let here = &self.position;
         let counts = |place: &Position| {
             place.log == here.log && place.revision <= here.revision || !holds(Rule::AcknowledgedInLog)

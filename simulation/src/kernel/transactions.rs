@@ -106,7 +106,7 @@ impl<W> Kernel<W> {
         let Pending { replica, generation, statement, members, doom } = pending;
         let fails = !self.database.is_up || doom == Some(Doom::Failed);
         if !fails {
-            self.database.connect(self.now);
+            self.connect(replica);
         }
         let delay = self.database_delay();
         for (task, work) in members {

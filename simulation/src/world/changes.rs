@@ -6,7 +6,7 @@ use key_service::leases::settle::settle;
 use key_service::leases::{Position, Revocation, Touched, change};
 use protocol::KeyDigest;
 
-use super::{Checked, Happening, KEYS, MOST_CHANGES, USERS, World};
+use super::{Checked, Happening, KEYS, LOWERING_GAP, MOST_CHANGES, USERS, World};
 use crate::database::{Broken, Effect};
 use crate::kernel::{Event, Shared};
 use crate::ledger::SimulatedLedger;
@@ -154,6 +154,16 @@ impl World {
         let gap = kernel.span(gap);
         drop(kernel);
         self.happen_after(gap, Happening::Prune);
+    }
+
+    pub(super) fn lower_longest(&mut self) {
+        if self.rests {
+            return;
+        }
+        let mut kernel = self.kernel();
+        (0..kernel.replicas.len()).for_each(|replica| kernel.lower_longest(replica));
+        drop(kernel);
+        self.happen_after(LOWERING_GAP, Happening::LowerLongest);
     }
 
     /// Tells the oracle what has just been committed, and what else has changed.

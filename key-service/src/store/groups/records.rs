@@ -7,7 +7,8 @@ use tokio::sync::broadcast;
 
 use super::Topic;
 use crate::leases::{Acknowledgement, Position, Registration};
-use crate::store::write::Turns;
+use crate::store::lease_limit::Announced;
+use crate::store::write::{Turns, Writer};
 use crate::store::{leases, revision};
 
 /// How many groups of acknowledgements are kept for who has not taken them yet.
@@ -20,18 +21,32 @@ pub(in crate::store) type Heard = broadcast::Sender<Arc<[Acknowledgement]>>;
 #[derive(Debug)]
 pub(in crate::store) struct Records {
     turns: Turns,
+    writer: Writer,
+    announced: Arc<Announced>,
     heard: Heard,
 }
 
 impl Records {
-    /// Which take these turns with others that write.
-    pub(in crate::store) fn new(turns: Turns) -> Self {
-        Records { turns, heard: broadcast::Sender::new(HEARD_GROUPS) }
+    /// Which take these turns with others that write. How long they last is announced through the writer.
+    pub(in crate::store) fn new(turns: Turns, writer: Writer, announced: Arc<Announced>) -> Self {
+        Records { turns, writer, announced, heard: broadcast::Sender::new(HEARD_GROUPS) }
     }
 
     /// Where the acknowledgements are heard that come with them.
     pub(in crate::store) fn heard(&self) -> Heard {
         self.heard.clone()
+    }
+
+    /// Records leases, unless one is longer than leases may be.
+    async fn write(
+        &self,
+        connection: &mut AnyConnection,
+        registrations: &[Registration],
+    ) -> sqlx::Result<bool> {
+        let turn = self.turns.take().await;
+        let written = write(connection, registrations).await;
+        turn.note(written.is_ok());
+        written
     }
 }
 
@@ -46,11 +61,15 @@ impl Topic for Records {
         connection: &mut AnyConnection,
         registrations: &[Registration],
     ) -> sqlx::Result<Vec<()>> {
-        let turn = self.turns.take().await;
-        let written = write(connection, registrations).await;
-        turn.note(written.is_ok());
-        drop(turn);
-        written?;
+        if !self.write(connection, registrations).await? {
+            // What this process had announced was lowered, or lost with a server. Once it is announced again, the same
+            // leases are recorded.
+            let lasts_ms = registrations.iter().map(|registration| registration.lasts_ms).max();
+            self.announced.announce(&self.writer, lasts_ms.unwrap_or_default()).await?;
+            if !self.write(connection, registrations).await? {
+                return Err(sqlx::Error::Protocol("the longest lease was lowered meanwhile".to_owned()));
+            }
+        }
         if self.heard.receiver_count() > 0 {
             let present = revision::history(connection, None).await?.position;
             // They may have gone meanwhile.
@@ -70,8 +89,12 @@ fn acknowledgements(registrations: &[Registration], present: &Position) -> Arc<[
     acknowledged.collect()
 }
 
-async fn write(connection: &mut AnyConnection, registrations: &[Registration]) -> sqlx::Result<()> {
+async fn write(connection: &mut AnyConnection, registrations: &[Registration]) -> sqlx::Result<bool> {
     let mut transaction = connection.begin().await?;
-    leases::record(&mut transaction, registrations).await?;
-    transaction.commit().await
+    if !leases::record(&mut transaction, registrations).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    transaction.commit().await?;
+    Ok(true)
 }
