@@ -35,8 +35,6 @@ pub enum Rule {
     LockFirst,
     /// Service: a change waits for the leases there were when it was committed, not for later ones.
     FrozenWaitSet,
-    /// Service: who is no longer behind has acknowledged, but only while no leases were forgotten.
-    SameRegistry,
     /// Database: a lease ends by the database's clock, not by a replica's own.
     DatabaseClock,
     /// Database: an acknowledgement counts in the history that it was made in.
@@ -59,7 +57,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 24] = [
+    pub const ALL: [Rule; 23] = [
         Rule::Fence,
         Rule::LeaseCheck,
         Rule::Join,
@@ -74,7 +72,6 @@ impl Rule {
         Rule::RepeatedDeleteWaits,
         Rule::LockFirst,
         Rule::FrozenWaitSet,
-        Rule::SameRegistry,
         Rule::DatabaseClock,
         Rule::AcknowledgedInLog,
         Rule::SettledInLog,

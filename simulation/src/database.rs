@@ -84,6 +84,11 @@ impl Database {
         self.clock.wall_ms(now)
     }
 
+    /// Somebody sets its clock.
+    pub fn set_clock(&mut self, by_ms: i64) {
+        self.clock.set(by_ms);
+    }
+
     /// Whether a change is under way, so that nobody else can write.
     pub fn is_locked(&self) -> bool {
         self.locks.is_taken()

@@ -134,6 +134,8 @@ pub struct Lease {
 pub struct Leases {
     /// The database's clock at the reading, in milliseconds since 1970-01-01 UTC.
     pub now_ms: i64,
+    /// No lease lasts longer than this from now on, whatever its end: that clock may have been set back.
+    pub longest_ms: u64,
     /// Leases of before may have been forgotten; none of those lasts beyond this. It changes whenever leases are
     /// forgotten.
     pub forgotten_until_ms: i64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::rules::{Rule, holds};
 
-use super::{Leases, Ledger, Position, Progress, Revocation};
+use super::{Lease, Leases, Ledger, Position, Progress, Revocation};
 
 /// How long acknowledgements that another process received can go unnoticed, at least.
 const POLL_MS: u64 = 20;
@@ -23,6 +23,9 @@ const NAMED: usize = 3;
 /// granted from now on know of the change already, so the wait always ends: after one lease and its margin. Tells
 /// `watcher` how far it has come, each time that it has to wait.
 ///
+/// The database's clock tells once how long each lease still lasts. From then on this process's monotonic clock counts, so
+/// that nobody waits longer, or more shortly, because the database's clock is set.
+///
 /// # Errors
 /// The database failed; the change itself is committed.
 pub async fn settle<L: Ledger>(
@@ -32,23 +35,22 @@ pub async fn settle<L: Ledger>(
 ) -> Result<Revocation, L::Error> {
     let began_ms = ledger.monotonic_ms();
     let mut reading = ledger.leases(position).await?;
-    let mut poll_ms = pause_after(ledger.monotonic_ms().saturating_sub(began_ms));
-    let mut waiting = Waiting::new(&reading);
+    let mut read_ms = ledger.monotonic_ms();
+    let mut poll_ms = pause_after(read_ms.saturating_sub(began_ms));
+    let mut waiting = Waiting::new(&reading, read_ms);
     loop {
-        waiting.take_in(&reading);
-        let forgotten_for_ms = until(reading.forgotten_until_ms, reading.now_ms);
-        waiting.forgotten |= forgotten_for_ms.is_some();
+        waiting.take_in(&reading, read_ms);
         // Acknowledgements heard here need no reading; those that another process hears, and ends of leases, do.
-        let first_end = waiting.leases.values().min().and_then(|end_ms| until(*end_ms, reading.now_ms));
-        let next_ms = [first_end, forgotten_for_ms].into_iter().flatten().fold(poll_ms, u64::min);
-        let read_at_ms = ledger.monotonic_ms().saturating_add(next_ms);
+        let next_end_ms = waiting.next_end_ms(read_ms);
+        let reads_at_ms = next_end_ms.into_iter().fold(read_ms.saturating_add(poll_ms), u64::min);
         loop {
-            if waiting.leases.is_empty() && forgotten_for_ms.is_none() {
-                let elapsed_ms = ledger.monotonic_ms().saturating_sub(began_ms);
-                return Ok(waiting.ended(position.revision, elapsed_ms));
+            let now_ms = ledger.monotonic_ms();
+            // As of the reading: what comes to an end after it is read once more, for the log may be another one by then.
+            if waiting.leases.is_empty() && waiting.forgotten_until_ms <= read_ms {
+                return Ok(waiting.ended(position.revision, now_ms.saturating_sub(began_ms)));
             }
-            watcher(&waiting.progress(reading.now_ms, forgotten_for_ms));
-            let left_ms = read_at_ms.saturating_sub(ledger.monotonic_ms());
+            watcher(&waiting.progress(now_ms));
+            let left_ms = reads_at_ms.saturating_sub(now_ms);
             if left_ms == 0 {
                 break;
             }
@@ -60,7 +62,8 @@ pub async fn settle<L: Ledger>(
         }
         let reads_at_ms = ledger.monotonic_ms();
         reading = ledger.leases(position).await?;
-        poll_ms = pause_after(ledger.monotonic_ms().saturating_sub(reads_at_ms));
+        read_ms = ledger.monotonic_ms();
+        poll_ms = pause_after(read_ms.saturating_sub(reads_at_ms));
     }
 }
 
@@ -68,68 +71,84 @@ fn pause_after(reading_ms: u64) -> u64 {
     reading_ms.saturating_mul(PAUSES).clamp(POLL_MS, SLOWEST_POLL_MS)
 }
 
-/// How long it is until then, unless that is over.
-fn until(end_ms: i64, now_ms: i64) -> Option<u64> {
-    u64::try_from(end_ms.saturating_sub(now_ms)).ok().filter(|left_ms| *left_ms > 0)
+/// When something ends by this process's monotonic clock, which said `read_ms` after the reading; `None` if it had ended.
+fn end_here_ms(reading: &Leases, ends_at_ms: i64, read_ms: u64) -> Option<u64> {
+    let left_ms =
+        u64::try_from(ends_at_ms.saturating_sub(reading.now_ms)).ok().filter(|left_ms| *left_ms > 0)?;
+    Some(read_ms.saturating_add(left_ms.min(reading.longest_ms)))
 }
 
-/// The leases that a change still waits for, and what became of the others.
+/// The leases that a change still waits for, and what became of the others. Times are this process's monotonic clock's.
 struct Waiting {
     /// When each edge's lease ends: the one that it held when the change was committed.
-    leases: BTreeMap<String, i64>,
+    leases: BTreeMap<String, u64>,
     edges: usize,
     acknowledged: usize,
     expired: usize,
-    /// Leases may have been forgotten up to then when the change was committed.
-    forgotten_until_ms: i64,
+    /// Leases may have been forgotten that last until then.
+    forgotten_until_ms: u64,
+    /// The same by the database's clock, as it was last read.
+    forgotten_mark_ms: i64,
     forgotten: bool,
 }
 
 impl Waiting {
-    fn new(reading: &Leases) -> Self {
-        let leases = running(reading);
+    fn new(reading: &Leases, read_ms: u64) -> Self {
+        let leases = running(reading, read_ms);
         Waiting {
             edges: reading.held,
             acknowledged: reading.held.saturating_sub(leases.len()),
             expired: 0,
             leases,
-            forgotten_until_ms: reading.forgotten_until_ms,
+            forgotten_until_ms: 0,
+            forgotten_mark_ms: i64::MIN,
             forgotten: false,
         }
     }
 
-    /// Takes out who has acknowledged the change and whose lease has run out.
-    fn take_in(&mut self, reading: &Leases) {
+    /// Takes out the edges that have acknowledged the change and those whose lease has run out.
+    fn take_in(&mut self, reading: &Leases, read_ms: u64) {
         if !holds(Rule::FrozenWaitSet) {
-            self.leases = running(reading);
+            self.leases = running(reading, read_ms);
+        }
+        if reading.forgotten_until_ms != self.forgotten_mark_ms {
+            self.forgotten_mark_ms = reading.forgotten_until_ms;
+            let until_ms = end_here_ms(reading, reading.forgotten_until_ms, read_ms);
+            self.forgotten |= until_ms.is_some();
+            self.forgotten_until_ms = self.forgotten_until_ms.max(until_ms.unwrap_or_default());
         }
         let behind: HashSet<&str> = reading.behind.iter().map(|lease| lease.edge.as_str()).collect();
-        // Who is not behind has acknowledged; unless the leases were forgotten meanwhile, for then nothing is known of it.
-        let is_told = reading.forgotten_until_ms == self.forgotten_until_ms || !holds(Rule::SameRegistry);
         let Waiting { leases, acknowledged, expired, .. } = self;
         leases.retain(|edge, ends_at_ms| {
-            if is_told && !behind.contains(edge.as_str()) {
+            if !behind.contains(edge.as_str()) {
                 *acknowledged += 1;
                 return false;
             }
-            let runs = *ends_at_ms > reading.now_ms;
+            let runs = *ends_at_ms > read_ms;
             *expired += usize::from(!runs);
             runs
         });
+    }
+
+    /// When the next of the leases ends, or of what may have been forgotten.
+    fn next_end_ms(&self, now_ms: u64) -> Option<u64> {
+        let forgotten = Some(self.forgotten_until_ms).filter(|until_ms| *until_ms > now_ms);
+        self.leases.values().min().copied().into_iter().chain(forgotten).min()
     }
 
     fn acknowledge(&mut self, edge: &str) {
         self.acknowledged += usize::from(self.leases.remove(edge).is_some());
     }
 
-    fn progress(&self, now_ms: i64, forgotten_for_ms: Option<u64>) -> Progress {
+    fn progress(&self, now_ms: u64) -> Progress {
+        let left = |end_ms: u64| Some(end_ms.saturating_sub(now_ms)).filter(|left_ms| *left_ms > 0);
         Progress {
             edges: self.edges,
             acknowledged: self.acknowledged,
             expired: self.expired,
             named: self.leases.keys().take(NAMED).cloned().collect(),
-            ends_in_ms: self.leases.values().max().and_then(|end_ms| until(*end_ms, now_ms)),
-            forgotten_for_ms,
+            ends_in_ms: self.leases.values().max().and_then(|end_ms| left(*end_ms)),
+            forgotten_for_ms: left(self.forgotten_until_ms),
         }
     }
 
@@ -145,8 +164,8 @@ impl Waiting {
     }
 }
 
-/// The leases of edges that are behind and still answer from memory.
-fn running(reading: &Leases) -> BTreeMap<String, i64> {
-    let runs = reading.behind.iter().filter(|lease| lease.ends_at_ms > reading.now_ms);
-    runs.map(|lease| (lease.edge.clone(), lease.ends_at_ms)).collect()
+/// The leases of edges that are behind and still answer from memory, and when each ends here.
+fn running(reading: &Leases, read_ms: u64) -> BTreeMap<String, u64> {
+    let end = |lease: &Lease| Some((lease.edge.clone(), end_here_ms(reading, lease.ends_at_ms, read_ms)?));
+    reading.behind.iter().filter_map(end).collect()
 }

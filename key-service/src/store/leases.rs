@@ -101,7 +101,7 @@ pub(super) async fn read(
     positions: &[Position],
 ) -> sqlx::Result<Vec<Option<Leases>>> {
     let select = format!(
-        "SELECT {NOW_MS} AS now_ms, l.log_id, l.forgotten_until, e.edge, e.ends_at,
+        "SELECT {NOW_MS} AS now_ms, l.log_id, l.forgotten_until, l.longest_lease_ms, e.edge, e.ends_at,
             CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE -1 END AS acknowledged,
             (SELECT COUNT(*) FROM edge_leases h WHERE h.ends_at > {NOW_MS}) AS held
         FROM revision_log l
@@ -116,6 +116,7 @@ pub(super) async fn read(
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let (now_ms, forgotten_until_ms) = (head.try_get("now_ms")?, head.try_get("forgotten_until")?);
     let log: &str = head.try_get("log_id")?;
+    let longest_ms = as_u64(head, "longest_lease_ms")?;
     let held = usize::try_from(as_u64(head, "held")?).unwrap_or(usize::MAX);
     let mut behind = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -128,6 +129,7 @@ pub(super) async fn read(
         let lacks_it = |(acknowledged, _): &&(i64, Lease)| *acknowledged < revision;
         (position.log == log).then(|| Leases {
             now_ms,
+            longest_ms,
             forgotten_until_ms,
             held,
             behind: behind.iter().filter(lacks_it).map(|(_, lease)| lease.clone()).collect(),

@@ -198,6 +198,7 @@ impl Data {
             |(edge, &(_, ends_at_ms)): (&String, &(u64, i64))| Lease { edge: edge.clone(), ends_at_ms };
         Ok(Leases {
             now_ms,
+            longest_ms: self.longest_lease_ms,
             forgotten_until_ms: self.forgotten_until_ms,
             held: self.registry.values().filter(|(_, ends_at_ms)| *ends_at_ms > now_ms).count(),
             behind: behind.map(lease).collect(),

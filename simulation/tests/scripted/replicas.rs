@@ -164,22 +164,84 @@ fn leases_that_nobody_knows_count_as_long_as_the_longest() {
     });
 }
 
-/// The leases are lost while a delete waits for an edge that hears nothing.
+/// The leases are lost while a delete waits for an edge that hears nothing. Nobody knows any more whether the edge has heard
+/// of the delete.
 #[test]
-fn who_was_forgotten_has_not_acknowledged() {
-    depends_on(Rule::SameRegistry, || {
+fn a_change_that_waits_when_the_leases_are_lost_is_not_said_to_be_in_force() {
+    depends_on(Rule::SettledInLog, || {
         let mut script = Script::new();
         let (sync, _) = script.sync("edge", 0);
         script.finish(sync);
         let (delete, deleted) = script.delete();
         script.finish(delete);
         script.crash_database(None);
-        script.pass(20);
-        script.finish(delete);
-        script.pass(7_000);
-        script.finish(delete);
-        tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.expired == 1))
+        for _ in 0..2 {
+            script.pass(7_100);
+            script.finish(delete);
+        }
+        has_ended(&deleted) && !tells(&deleted, |_| true)
     });
+}
+
+/// The leases are lost by a server that lacks how long the first replica's are. Another replica notices first.
+#[test]
+fn leases_are_announced_again_in_every_log() {
+    let longer = Terms { lease_ms: 12_000, margin_ms: 2_000, ..Terms::default() };
+    let mut script = Script::with_terms(vec![longer, Terms::default()]);
+    let (sync, _) = script.sync("edge", 0);
+    script.finish(sync);
+    script.crash_database(None);
+    {
+        let mut kernel = script.shared.lock();
+        (kernel.database.data.longest_lease_ms, kernel.database.data.lease_limit_ms) = (0, 0);
+    }
+    script.replica = 1;
+    let (delete, deleted) = script.delete();
+    script.finish(delete);
+    script.replica = 0;
+    let (verify, _) = script.verify();
+    script.finish(verify); // the first replica is back
+    for _ in 0..2 {
+        script.pass(6_900);
+        script.finish(delete);
+    }
+    assert!(!has_ended(&deleted), "the longer lease may still run");
+    script.pass(300);
+    script.finish(delete);
+    assert!(tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.forgotten)));
+    assert_eq!(script.shared.lock().database.data.longest_lease_ms, 14_000);
+}
+
+/// The clock of the database is set while an edge that hears nothing holds a lease, before or after a delete has begun to
+/// wait for it.
+#[test]
+fn a_database_clock_that_is_set_makes_a_wait_neither_longer_nor_shorter() {
+    for is_waiting in [false, true] {
+        for by_ms in [-3_600_000, 3_600_000] {
+            if !is_waiting && by_ms > 0 {
+                continue; // outside the promise: the lease counts as ended
+            }
+            let mut script = Script::new();
+            let (sync, _) = script.sync("edge", 0);
+            script.finish(sync);
+            let set = |script: &Script| script.shared.lock().database.set_clock(by_ms);
+            if !is_waiting {
+                set(&script);
+            }
+            let (delete, deleted) = script.delete();
+            script.finish(delete);
+            if is_waiting {
+                set(&script);
+            }
+            script.pass(6_900);
+            script.finish(delete);
+            assert!(!has_ended(&deleted), "by {by_ms} ms: the lease still runs");
+            script.pass(200);
+            script.finish(delete);
+            let is_expired = |changed: &Changed| matches!(changed, Changed::Now(it) if it.expired == 1);
+            assert!(tells(&deleted, is_expired), "by {by_ms} ms: the lease has ended");
+        }
+    }
 }
 
 /// A standby that lacks a change makes another one in its place, of which an edge that knows the first has not heard.
