@@ -27,6 +27,13 @@ impl DatabaseLedger {
     pub(super) fn new(database: Database) -> Self {
         DatabaseLedger { database, heard: Mutex::default(), began: Instant::now() }
     }
+
+    /// Takes the revision lock.
+    async fn raise(&self) -> sqlx::Result<Change> {
+        let mut write = self.database.begin_write().await?;
+        let position = revision::raise(write.connection()).await?;
+        Ok(Change { database: self.database.clone(), write, position })
+    }
 }
 
 impl Ledger for DatabaseLedger {
@@ -34,9 +41,13 @@ impl Ledger for DatabaseLedger {
     type Change<'l> = Change;
 
     async fn begin(&self) -> sqlx::Result<Change> {
-        let mut write = self.database.begin_write().await?;
-        let position = revision::raise(write.connection()).await?;
-        Ok(Change { database: self.database.clone(), write, position })
+        let mut change = self.raise().await?;
+        let position = change.position.clone();
+        if !self.database.continues(change.connection(), &position).await? {
+            self.database.begin_log(change.write).await?;
+            change = self.raise().await?;
+        }
+        Ok(change)
     }
 
     async fn record(&self, mut registration: Registration) -> sqlx::Result<()> {

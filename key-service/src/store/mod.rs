@@ -27,6 +27,7 @@ pub(crate) mod links;
 pub(crate) mod management_tokens;
 pub(crate) mod news;
 mod postgres;
+mod restore;
 pub(crate) mod revision;
 pub(crate) mod sessions;
 mod sqlite;

@@ -39,6 +39,12 @@ impl News {
         });
     }
 
+    /// The highest revision of a log that this process has heard of, if it is the log that it heard of last.
+    pub(super) fn highest_of(&self, log: &str) -> Option<u64> {
+        let heard = self.heard.borrow();
+        heard.position.as_ref().filter(|position| position.log == log).map(|position| position.revision)
+    }
+
     /// Ends all waiting, and lets nobody wait for long any more.
     pub(super) fn close(&self) {
         self.heard.send_modify(|heard| heard.is_closing = true);

@@ -129,14 +129,7 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
     // Another process may have been here first.
     let is_lost = !is_as_it_was(&mut transaction).await?;
     if is_lost {
-        // Safe: the text is always the same.
-        let update = format!("UPDATE revision_log SET log_id = $1, place = {PLACE}");
-        sqlx::query(AssertSqlSafe(update))
-            .bind(Uuid::new_v4().to_string())
-            .execute(&mut *transaction)
-            .await?;
-        let insert = "INSERT INTO lease_witness (only_row) VALUES (1) ON CONFLICT (only_row) DO NOTHING";
-        sqlx::query(insert).execute(&mut *transaction).await?;
+        set_log(&mut transaction, &Uuid::new_v4().to_string()).await?;
         tracing::warn!("the server was started anew, crashed or was replaced: a new log begins");
     }
     let announcement = match lasts_ms {
@@ -149,6 +142,25 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
     transaction.commit().await?;
     announcement.into_iter().for_each(|announcement| announced.remember(announcement));
     Ok(())
+}
+
+/// Gives the history another log id, and remembers where it is written from now on.
+pub(super) async fn set_log(connection: &mut AnyConnection, log: &str) -> sqlx::Result<()> {
+    // Safe: the text is always the same.
+    let update = format!("UPDATE revision_log SET log_id = $1, place = {PLACE}");
+    sqlx::query(AssertSqlSafe(update)).bind(log).execute(&mut *connection).await?;
+    let insert = "INSERT INTO lease_witness (only_row) VALUES (1) ON CONFLICT (only_row) DO NOTHING";
+    sqlx::query(insert).execute(connection).await?;
+    Ok(())
+}
+
+/// Whether the tables are the ones that the history was last written to: a restore may have made others, which no open
+/// connection notices.
+pub(super) async fn is_in_place(connection: &mut AnyConnection) -> sqlx::Result<bool> {
+    let select = format!("SELECT CASE WHEN place = {PLACE} THEN 1 ELSE 0 END AS is_so FROM revision_log");
+    // Safe: the text is always the same.
+    let row = sqlx::query(AssertSqlSafe(select)).fetch_one(connection).await?;
+    truth(&row, "is_so")
 }
 
 async fn is_as_it_was(connection: &mut AnyConnection) -> sqlx::Result<bool> {

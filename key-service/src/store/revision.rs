@@ -25,6 +25,12 @@ pub(crate) async fn start_log(connection: impl AnyExecutor<'_>) -> sqlx::Result<
     Ok(())
 }
 
+/// Gives the history another log id.
+pub(super) async fn set_log(connection: impl AnyExecutor<'_>, log: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE revision_log SET log_id = $1").bind(log).execute(connection).await?;
+    Ok(())
+}
+
 /// Raises the revision and returns the place that makes. Until the transaction ends, nobody else can.
 pub(crate) async fn raise(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
     let update = "UPDATE revision_log SET revision = revision + 1 RETURNING log_id, revision";

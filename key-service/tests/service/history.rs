@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use protocol::{MAX_CHANGED_PER_SYNC, News};
 use serde_json::{Value, json};
 
-use crate::scripted_edge::{Edge, SOON, path, short_terms};
+use crate::scripted_edge::{ALMOST, Edge, SOON, path, short_terms};
 use crate::support::{Browser, Service, text};
 
 async fn a_change(demo: &Browser) {
@@ -61,6 +61,29 @@ async fn changes_are_told_of_for_an_hour() {
         edge.request = request;
         assert_eq!(told(&edge.sync(0).await.news), expected);
     }
+}
+
+/// As a restore of the rows alone does, which leaves the tables and all connections as they are.
+#[tokio::test]
+async fn rows_that_are_put_back_while_the_service_runs_begin_another_log() {
+    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    for _ in 0..3 {
+        a_change(&demo).await;
+    }
+    let mut edge = Edge::subscribed(&service, "e").await;
+    let ahead = edge.request.clone();
+    let log = service.text("SELECT log_id FROM revision_log").await;
+    service.alter("UPDATE revision_log SET revision = revision - 2").await;
+    service.alter("UPDATE edge_leases SET ends_at = 0").await;
+    let begun = Instant::now();
+    a_change(&demo).await;
+    assert!(begun.elapsed() >= ALMOST, "the leases of before are waited for: {:?}", begun.elapsed());
+    assert_ne!(service.text("SELECT log_id FROM revision_log").await, log);
+    for _ in 0..3 {
+        a_change(&demo).await;
+    }
+    edge.request = ahead;
+    assert_eq!(told(&edge.sync(0).await.news), None, "it may have missed changes of the same numbers");
 }
 
 #[tokio::test]

@@ -199,6 +199,26 @@ async fn a_copy_of_a_database_begins_a_history_of_its_own() {
     assert_ne!(original.verify(&[]).await.log, copy.verify(&[]).await.log);
 }
 
+/// As a restore from a dump does, which makes the tables anew: no open connection notices.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn tables_that_are_restored_while_the_service_runs_begin_another_log() {
+    let scene = scene().await;
+    let log = scene.service.text("SELECT log_id FROM revision_log").await;
+    // The revision is not below what the service has seen.
+    let restore = "BEGIN; CREATE TABLE restored (LIKE revision_log INCLUDING ALL);
+        INSERT INTO restored SELECT * FROM revision_log; UPDATE restored SET revision = revision + 5;
+        DROP TABLE revision_log; ALTER TABLE restored RENAME TO revision_log; COMMIT";
+    scene.service.alter_tables(restore).await;
+    let begun = Instant::now();
+    scene.delete(&scene.keys[0]).await;
+    assert!(begun.elapsed() >= ALMOST, "leases of before may run: {:?}", begun.elapsed());
+    let next = scene.service.text("SELECT log_id FROM revision_log").await;
+    assert_ne!(next, log);
+    scene.delete(&scene.keys[1]).await;
+    assert_eq!(scene.service.text("SELECT log_id FROM revision_log").await, next, "it goes on");
+}
+
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 async fn who_could_not_write_in_time_or_gave_up_writes_as_soon_as_others_have_done() {
