@@ -285,10 +285,17 @@ type Begun<'l> = change::Begun<'l, DatabaseLedger>;
 /// Begins a change of a key. Where there is no such key, a change that may still be on its way to some edge has taken
 /// it away: the error comes when that is in force.
 async fn begin<'l>(
+    database: &Database,
     ledger: &'l DatabaseLedger,
     owner: Owner<'_>,
     id: &str,
 ) -> Result<(Begun<'l>, Key), KeyError> {
+    // Without the lock first: asking for keys that are not there holds up nobody who changes some.
+    let (key, position) = store::find_at(database.pool(), id).await?;
+    if !key.is_some_and(|key| owner.reaches(&key)) {
+        change::already_so(ledger, &position).await?;
+        return Err(KeyError::NotFound);
+    }
     let mut begun = change::begin(ledger, &Touched::Key(id.to_owned())).await?;
     let key = store::find(begun.change().connection(), id).await?;
     match key.filter(|key| owner.reaches(key)) {
@@ -320,7 +327,7 @@ pub async fn update(
         }
     }
     let ledger = database.ledger();
-    let (mut begun, mut key) = begin(&ledger, owner, id).await?;
+    let (mut begun, mut key) = begin(database, &ledger, owner, id).await?;
     let changes = changes(&key, &patch);
     if changes.is_empty() {
         // What made it so may still be on its way to some edge.
@@ -383,7 +390,7 @@ pub async fn roll(
 ) -> Result<(Key, ApiKey, Settling), KeyError> {
     let value = Generated::new()?;
     let ledger = database.ledger();
-    let (mut begun, mut key) = begin(&ledger, owner, id).await?;
+    let (mut begun, mut key) = begin(database, &ledger, owner, id).await?;
     let now = store::now(begun.change().connection()).await?;
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(KeyError::Expired);
@@ -417,7 +424,7 @@ pub async fn delete(
     id: &str,
 ) -> Result<(Key, Settling), KeyError> {
     let ledger = database.ledger();
-    let (mut begun, key) = begin(&ledger, owner, id).await?;
+    let (mut begun, key) = begin(database, &ledger, owner, id).await?;
     store::delete(begun.change(), id).await?;
     log(begun.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
     Ok((key, Settling::new(database, begun.commit().await?)))

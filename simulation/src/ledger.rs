@@ -58,6 +58,15 @@ impl<W: Send + 'static> SimulatedLedger<W> {
         transact(&self.shared, Statement { group: Some(group), session: None, may_outlive }, work).await
     }
 
+    /// Whether a key is there, the place that the history is at, and the true time of both.
+    pub async fn find_key(&self, id: &str) -> Result<(bool, Position, u64), Broken> {
+        let id = id.to_owned();
+        let find = move |database: &mut Database, now| {
+            (database.data.keys.contains_key(&id), database.data.position.clone(), now)
+        };
+        transact(&self.shared, Statement::default(), find).await
+    }
+
     /// Looks at the replica whose task this is.
     fn look<T>(&self, at: impl FnOnce(&Replica) -> T) -> T {
         let kernel = self.shared.lock();
@@ -182,6 +191,10 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
     async fn verdicts(&self, digests: &[KeyDigest]) -> Result<VerifyResponse, Broken> {
         let digests = digests.to_vec();
         self.ask(Group::Verdicts, move |database, _| database.data.verdicts(&digests)).await
+    }
+
+    async fn secure(&self) -> Result<(), Broken> {
+        transact(&self.shared, Statement::default(), |_, _| ()).await
     }
 
     async fn news(&self, beyond: &Position, at_most: Duration) -> bool {

@@ -43,13 +43,16 @@ impl<'l, L: Ledger> Begun<'l, L> {
         self.change.commit(&self.touched).await
     }
 
-    /// Ends without a trace, and returns the place there was before. What made things as they are is in force everywhere
-    /// when [`settle`] of that place returns.
+    /// Ends without a trace, and returns the place there was before. What made things as they are survives what a change
+    /// survives, and is in force everywhere when [`settle`] of that place returns.
     ///
     /// # Errors
     /// The database failed.
     pub async fn abandon(self) -> Result<Position, L::Error> {
-        self.change.abandon().await
+        let position = self.change.abandon().await?;
+        // It can be read before a standby has it: where its client gave up while it waited for that.
+        self.ledger.secure().await?;
+        Ok(position)
     }
 
     /// Ends without a trace because what was to be changed is so already, and waits until whatever made it so is in
@@ -60,9 +63,23 @@ impl<'l, L: Ledger> Begun<'l, L> {
     pub async fn already_so(self) -> Result<(), L::Error> {
         let ledger = self.ledger;
         let position = self.abandon().await?;
-        if holds(Rule::RepeatedDeleteWaits) {
-            settle(ledger, &position, |_| {}).await?;
-        }
-        Ok(())
+        settle_found(ledger, &position).await
     }
+}
+
+/// Waits until what was found at a place, in one snapshot with it, survives what a change survives and is in force
+/// everywhere, as if it had just been done. It takes no lock: finding nothing holds nobody up.
+///
+/// # Errors
+/// The database failed.
+pub async fn already_so<L: Ledger>(ledger: &L, position: &Position) -> Result<(), L::Error> {
+    ledger.secure().await?;
+    settle_found(ledger, position).await
+}
+
+async fn settle_found<L: Ledger>(ledger: &L, position: &Position) -> Result<(), L::Error> {
+    if holds(Rule::RepeatedDeleteWaits) {
+        settle(ledger, position, |_| {}).await?;
+    }
+    Ok(())
 }

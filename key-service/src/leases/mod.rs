@@ -231,6 +231,10 @@ pub trait Ledger: Sync {
         digests: &[KeyDigest],
     ) -> impl Future<Output = Result<VerifyResponse, Self::Error>> + Send;
 
+    /// Commits something that alters nothing, as durably as a change is committed: when it returns, a failover keeps all that
+    /// could be read before. It takes no lock, raises no revision and wakes no edge.
+    fn secure(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// Waits until the history may have gone beyond a place, or the time is over. Returns `false` if nothing was heard of
     /// that.
     fn news(&self, beyond: &Position, at_most: Duration) -> impl Future<Output = bool> + Send;

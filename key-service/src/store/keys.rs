@@ -5,9 +5,10 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 
 use super::filter::{Filter, like_escaped};
-use super::{Change, NOW_MS, digest, rows_of, scopes, truth};
+use super::{Change, NOW_MS, as_u64, digest, rows_of, scopes, truth};
 use crate::clock::Timestamp;
 use crate::keys::{Generated, Key, KeySearch, KeyState, LONG_MS, OwnedKey, Owner};
+use crate::leases::Position;
 use crate::paging::Found;
 
 impl<'r> FromRow<'r, AnyRow> for OwnedKey {
@@ -64,6 +65,22 @@ pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Re
     let select = format!("SELECT {} FROM api_keys k WHERE k.id = $1", key_columns());
     // Safe: the text is always the same.
     sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(connection).await
+}
+
+/// The key with that id, and the place that the history is at, read as one.
+pub(crate) async fn find_at(
+    connection: impl AnyExecutor<'_>,
+    id: &str,
+) -> sqlx::Result<(Option<Key>, Position)> {
+    let select = format!(
+        "SELECT l.log_id, l.revision, {} FROM revision_log l LEFT JOIN api_keys k ON k.id = $1",
+        key_columns()
+    );
+    // Safe: the text is always the same.
+    let row = sqlx::query(AssertSqlSafe(select)).bind(id).fetch_one(connection).await?;
+    let position = Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? };
+    let is_there = row.try_get::<Option<String>, _>("id")?.is_some();
+    Ok((is_there.then(|| Key::from_row(&row)).transpose()?, position))
 }
 
 /// The key that a value with that digest is, or was until its time ran out.

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::write::Write;
+use super::write::{END_AT_MOST, Write, within};
 use super::{Database, Kind, digest, keys, postgres, revision};
 use crate::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
 use crate::metrics::METRICS;
@@ -69,6 +69,16 @@ impl Ledger for DatabaseLedger {
 
     async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {
         self.database.lease_path.verdicts.ask(digests.to_vec()).await
+    }
+
+    async fn secure(&self) -> sqlx::Result<()> {
+        match self.database.kind {
+            // What can be read has reached the disk.
+            Kind::Sqlite => Ok(()),
+            Kind::Postgres { .. } => {
+                within(END_AT_MOST, postgres::commit_nothing(self.database.pool())).await
+            }
+        }
     }
 
     async fn news(&self, beyond: &Position, at_most: Duration) -> bool {

@@ -100,7 +100,7 @@ impl Drop for Transaction {
 const BEGIN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// A commit may wait for a standby.
-const END_AT_MOST: Duration = Duration::from_secs(35);
+pub(super) const END_AT_MOST: Duration = Duration::from_secs(35);
 
 /// Gives up after a while.
 pub(super) async fn within<T>(

@@ -184,6 +184,21 @@ async fn a_repeated_delete_or_a_change_of_what_is_deleted_waits_as_the_delete_do
     assert_eq!(first.await.unwrap().0, 200);
 }
 
+#[tokio::test]
+async fn a_delete_of_what_is_not_there_waits_for_nobody_who_writes() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("deleted", &["*"]).await;
+    assert_eq!(demo.delete(&path(&key)).await.0, 200);
+    let revision = "SELECT revision FROM revision_log";
+    let before = service.number(revision).await;
+    let lock = service.lock().await;
+    let begun = Instant::now();
+    assert_eq!(demo.delete(&path(&key)).await.0, 404);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    drop(lock);
+    assert_eq!(service.number(revision).await, before);
+}
+
 /// Does something while an edge runs, and checks that the edge was told of the values before it returned.
 async fn assert_told<F: Future<Output = Value>>(service: &Service, values: &[&str], doing: F) -> Value {
     let edge = Edge::new(service, "told").run();

@@ -41,11 +41,18 @@ struct Settled {
 /// Makes a change, as the service does.
 async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -> Result<Settled, Broken> {
     let ledger = SimulatedLedger::new(&shared);
-    let mut begun = change::begin(&ledger, &intent.touched).await?;
     let key = match &intent.effect {
         Effect::Delete(id) | Effect::Roll(id, _) | Effect::Scope(id, _) => Some(id),
         Effect::Enable(..) => None,
     };
+    if let Some(id) = key {
+        let (is_there, position, covers) = ledger.find_key(id).await?;
+        if !is_there {
+            change::already_so(&ledger, &position).await?;
+            return Ok(Settled { position, covers, read_at: ledger.read_at(), revocation: None });
+        }
+    }
+    let mut begun = change::begin(&ledger, &intent.touched).await?;
     if key.is_none_or(|id| begun.change().has_key(id)) {
         begun.change().effect = Some(intent.effect);
         let position = begun.commit().await?;

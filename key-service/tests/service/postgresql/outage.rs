@@ -199,6 +199,66 @@ async fn a_copy_of_a_database_begins_a_history_of_its_own() {
     assert_ne!(original.verify(&[]).await.log, copy.verify(&[]).await.log);
 }
 
+/// Has every commit wait for a standby that there is not; returns when the server does so.
+async fn require_standby(scene: &Scene) {
+    let server = scene.postgres.databases();
+    server.query("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").unwrap();
+    server.query("postgres", "SELECT pg_reload_conf()").unwrap();
+    let commit = "SELECT CAST(pg_logical_emit_message(true, 'test', '') AS TEXT)";
+    loop {
+        let mut probe = scene.service.database().await;
+        let committed =
+            tokio::spawn(async move { sqlx::raw_sql(commit).execute(&mut probe).await.map(drop) });
+        while !committed.is_finished() {
+            if give_up_waiting(scene) > 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Has commits that wait for a standby give up; how many did.
+fn give_up_waiting(scene: &Scene) -> usize {
+    let cancel = "SELECT COUNT(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    scene.postgres.databases().query("postgres", cancel).unwrap().parse().unwrap()
+}
+
+/// A change whose commit gave up waiting for a standby can be read, and a failover would still undo it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn what_is_so_already_is_not_said_before_a_standby_has_it() {
+    let scene = scene().await;
+    let narrower = json!({"scopes": ["insight:read"]});
+    for (method, key, body, expected) in
+        [(Method::DELETE, &scene.keys[0], Value::Null, 404), (Method::PATCH, &scene.keys[1], narrower, 200)]
+    {
+        let call = || {
+            let (automation, method, path, body) =
+                (scene.automation.clone(), method.clone(), path(key), body.clone());
+            tokio::spawn(async move { automation.call(method, &path, body).await })
+        };
+        require_standby(&scene).await;
+        let first = call();
+        while !first.is_finished() {
+            give_up_waiting(&scene);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(first.await.unwrap().0, 200, "a commit that gave up waiting counts as made");
+
+        let again = call();
+        let waits = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        while scene.postgres.databases().query("postgres", waits).unwrap() == "0" {
+            assert!(!again.is_finished(), "{method}: it was answered, and no standby has it");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let server = scene.postgres.databases();
+        server.query("postgres", "ALTER SYSTEM RESET synchronous_standby_names").unwrap();
+        server.query("postgres", "SELECT pg_reload_conf()").unwrap();
+        assert_eq!(again.await.unwrap().0, expected);
+    }
+}
+
 /// As a restore from a dump does, which makes the tables anew: no open connection notices.
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
