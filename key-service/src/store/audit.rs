@@ -118,10 +118,13 @@ pub(crate) async fn addresses(
         .await
 }
 
-/// Forgets entries that are older than that many milliseconds.
-pub(crate) async fn prune(connection: impl AnyExecutor<'_>, kept_ms: i64) -> sqlx::Result<()> {
-    let delete = format!("DELETE FROM audit_log WHERE at < {NOW_MS} - $1");
+/// Removes some of the entries that are older than that many milliseconds; how many.
+pub(crate) async fn prune(connection: impl AnyExecutor<'_>, kept_ms: i64, at_most: i64) -> sqlx::Result<u64> {
+    let delete = format!(
+        "DELETE FROM audit_log WHERE id IN
+        (SELECT id FROM audit_log WHERE at < {NOW_MS} - $1 ORDER BY at LIMIT $2)"
+    );
     // Safe: the text is always the same.
-    sqlx::query(AssertSqlSafe(delete)).bind(kept_ms).execute(connection).await?;
-    Ok(())
+    let query = sqlx::query(AssertSqlSafe(delete)).bind(kept_ms).bind(at_most);
+    Ok(query.execute(connection).await?.rows_affected())
 }

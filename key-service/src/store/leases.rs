@@ -160,12 +160,16 @@ pub(crate) async fn edges(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<
         .collect()
 }
 
-/// Forgets leases that ended a while ago.
-pub(super) async fn remove_ended(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
-    let delete = format!("DELETE FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS}");
+/// Removes some of the leases that ended a while ago; how many.
+pub(super) async fn remove_ended(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
+    // The end stands in both conditions: on PostgreSQL, a lease may be renewed while its row is waited for, and of such a row
+    // the outer condition alone is looked at again.
+    let delete = format!(
+        "DELETE FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} AND edge IN
+        (SELECT edge FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} LIMIT $1)"
+    );
     // Safe: the text is always the same.
-    sqlx::query(AssertSqlSafe(delete)).execute(connection).await?;
-    Ok(())
+    Ok(sqlx::query(AssertSqlSafe(delete)).bind(at_most).execute(connection).await?.rows_affected())
 }
 
 /// Leases may have been forgotten: until the last of them would have ended, every change has to wait.

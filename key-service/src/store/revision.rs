@@ -89,17 +89,73 @@ pub(crate) async fn history(
     Ok(History { position, changed: Some(changed) })
 }
 
-/// Forgets old changes, and moves the mark up to which they are forgotten. Both belong in one transaction.
-pub(crate) async fn prune(connection: &mut AnyConnection) -> sqlx::Result<()> {
-    let update = format!(
-        "UPDATE revision_log SET pruned_to = COALESCE(
+/// How far changes are out of date. It reads all of them, and needs no lock: none becomes newer.
+pub(crate) async fn out_of_date(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
+    let select = format!(
+        "SELECT log_id, COALESCE(
             (SELECT MAX(revision) FROM changes WHERE made_at < {NOW_MS} - {KEPT_MS} OR revision <=
                 (SELECT revision FROM changes ORDER BY revision DESC LIMIT 1 OFFSET {KEPT_ROWS})),
-            pruned_to)"
+            pruned_to) AS revision FROM revision_log"
     );
     // Safe: the text is always the same.
-    sqlx::query(AssertSqlSafe(update)).execute(&mut *connection).await?;
-    let delete = "DELETE FROM changes WHERE revision <= (SELECT pruned_to FROM revision_log)";
-    sqlx::query(delete).execute(connection).await?;
+    let row = sqlx::query(AssertSqlSafe(select)).fetch_one(connection).await?;
+    Ok(Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? })
+}
+
+/// Moves the mark up to which changes are forgotten, before any of them is removed.
+pub(crate) async fn mark_pruned(connection: impl AnyExecutor<'_>, to: &Position) -> sqlx::Result<()> {
+    let update =
+        "UPDATE revision_log SET pruned_to = $1 WHERE pruned_to < $2 AND revision >= $3 AND log_id = $4";
+    let revision = i64::try_from(to.revision).unwrap_or(i64::MAX);
+    let query = sqlx::query(update).bind(revision).bind(revision).bind(revision).bind(&to.log);
+    query.execute(connection).await?;
     Ok(())
+}
+
+/// Removes some of the changes that are forgotten; how many rows.
+pub(crate) async fn remove_pruned(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
+    let delete = "DELETE FROM changes WHERE (revision, digest) IN (SELECT revision, digest FROM changes
+        WHERE revision <= (SELECT pruned_to FROM revision_log) ORDER BY revision LIMIT $1)";
+    Ok(sqlx::query(delete).bind(at_most).execute(connection).await?.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Database;
+
+    #[tokio::test]
+    async fn changes_are_marked_as_forgotten_and_then_removed_some_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        let mut connection = database.pool().acquire().await.unwrap();
+        let old = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 25)
+            INSERT INTO changes SELECT n, $1, 0 FROM n";
+        let digest = KeyDigest::of_value("phx_old").to_hex();
+        sqlx::query(old).bind(digest).execute(&mut *connection).await.unwrap();
+        sqlx::query("UPDATE revision_log SET revision = 30").execute(&mut *connection).await.unwrap();
+        let log = current(&mut *connection).await.unwrap().log;
+        let cursor = Position { log: log.clone(), revision: 10 };
+
+        let mark = out_of_date(&mut *connection).await.unwrap();
+        assert_eq!(mark, Position { log: log.clone(), revision: 25 });
+        let another = Position { log: "another".to_owned(), ..mark.clone() };
+        let ahead = Position { revision: 31, ..mark.clone() };
+        for of_no_use in [another, ahead] {
+            mark_pruned(&mut *connection, &of_no_use).await.unwrap();
+            assert!(history(&mut *connection, Some(&cursor)).await.unwrap().changed.is_some());
+        }
+        mark_pruned(&mut *connection, &mark).await.unwrap();
+        assert_eq!(
+            history(&mut *connection, Some(&cursor)).await.unwrap().changed,
+            None,
+            "before any is removed"
+        );
+        let mut removed = Vec::new();
+        for _ in 0..4 {
+            removed.push(remove_pruned(&mut *connection, 10).await.unwrap());
+        }
+        assert_eq!(removed, [10, 10, 5, 0]);
+    }
 }
