@@ -47,6 +47,17 @@ impl Deadline {
     pub fn plus(self, milliseconds: u64) -> Deadline {
         Moment { monotonic: self.monotonic, wall: self.wall }.plus(milliseconds)
     }
+
+    /// The earlier of two ends, by each clock.
+    pub fn earlier(self, other: Deadline) -> Deadline {
+        Deadline { monotonic: self.monotonic.min(other.monotonic), wall: self.wall.min(other.wall) }
+    }
+
+    /// The same end, latched: whatever the wall clock is set to after this reading, no more time is left than now, and
+    /// an end that has come stays come.
+    pub fn latched(self, now: Moment) -> Deadline {
+        self.earlier(now.plus(self.left_ms(now)))
+    }
 }
 
 #[cfg(test)]
@@ -64,5 +75,17 @@ mod tests {
         assert!(!at(14, 900));
         let left = |monotonic, wall| end.left_ms(Moment { monotonic, wall });
         assert_eq!((left(11, 1_003), left(13, 900), left(16, 1_000)), (2, 2, 0));
+    }
+
+    #[test]
+    fn what_is_left_of_a_latched_end_never_grows() {
+        let at = |monotonic, wall| Moment { monotonic, wall };
+        let end = at(10, 1_000).plus(50).latched(at(20, 1_030));
+        assert_eq!(end.left_ms(at(20, 0)), 20, "the wall clock was ahead, and is set back");
+        let end = at(10, 1_000).plus(50).latched(at(20, 500));
+        assert_eq!(end.left_ms(at(20, 530)), 10, "it was set back, and then the machine was suspended");
+        let ended = at(10, 1_000).plus(50).latched(at(20, 1_050));
+        assert!(ended.has_come(at(20, 0)));
+        assert_eq!(ended.latched(at(90, 0)).plus(30).left_ms(at(25, 0)), 25, "the first reading counts");
     }
 }

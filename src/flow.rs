@@ -65,10 +65,10 @@ impl Edge {
     pub fn new(id: String, seed: u64, policy: Policy, cache: CacheLimits, lookups: LookupLimits) -> Self {
         Edge {
             id,
-            policy,
             cache: VerdictCache::new(cache),
             lookups: Lookups::new(lookups),
-            lease: Lease::new(seed),
+            lease: Lease::new(seed, policy.serve_stale_ms.unwrap_or_default()),
+            policy,
             usage: Usage::default(),
             metrics: Metrics::default(),
             held_a_lease: false,
@@ -197,8 +197,7 @@ impl Edge {
     /// What may be used in place of an answer, as far as the configuration allows: an active verdict, for a while after
     /// its lease has ended.
     fn stale_verdict(&mut self, digest: &KeyDigest, now: Moment) -> Option<Verdict> {
-        let serve_stale_ms = self.policy.serve_stale_ms?;
-        if !self.lease.ended_within(serve_stale_ms, now) {
+        if self.policy.serve_stale_ms.is_none() || !self.lease.allows_stale(now) {
             return None;
         }
         let verdict = self.cache.get(digest, now).filter(|verdict| *verdict != Verdict::Inactive)?;
@@ -256,6 +255,8 @@ impl Edge {
 
     /// The sync to send, if one is due now; it counts as sent.
     pub fn next_sync(&mut self, now: Moment) -> Option<SyncRequest> {
+        // Without requests, this alone reads the clocks: a lease that ends is noticed before they are set again.
+        self.note_lease(now);
         if self.lease.due_in_ms(now) != Some(0) {
             return None;
         }

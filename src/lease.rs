@@ -35,13 +35,26 @@ pub struct Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction;
 
+/// A lease that was granted. Both ends are latched at each reading of the clocks.
+#[derive(Clone, Copy, Debug)]
+struct Term {
+    /// When it was asked for.
+    since: Moment,
+    /// When it ends.
+    end: Deadline,
+    /// When its verdicts are no longer used either where the key service does not answer.
+    stale_end: Deadline,
+}
+
 /// The state of the subscription.
 #[derive(Debug)]
 pub struct Lease {
     subscribed: bool,
     position: Option<Position>,
-    /// When the lease was asked for, and when it ends.
-    held: Option<(Moment, Deadline)>,
+    /// The latest lease; it is kept when it has ended.
+    term: Option<Term>,
+    /// How long after its lease a verdict may be used while the key service does not answer, in milliseconds.
+    serve_stale_ms: u64,
     outstanding: Option<Moment>,
     /// When the next sync is due, by the monotonic clock.
     next_sync: u64,
@@ -50,12 +63,14 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// No subscription yet. The seed makes this edge's pauses differ from other edges'.
-    pub fn new(seed: u64) -> Self {
+    /// No subscription yet. The seed makes this edge's pauses differ from other edges'. `serve_stale_ms` is how long
+    /// after its lease a verdict may be used while the key service does not answer.
+    pub fn new(seed: u64, serve_stale_ms: u64) -> Self {
         Lease {
             subscribed: false,
             position: None,
-            held: None,
+            term: None,
+            serve_stale_ms,
             outstanding: None,
             next_sync: 0,
             failures: 0,
@@ -68,34 +83,45 @@ impl Lease {
         self.subscribed = true;
     }
 
-    /// Whether the cache may be used now.
-    pub fn is_held(&self, now: Moment) -> bool {
-        self.held.is_some_and(|(_, end)| match holds(Rule::WallClock) {
-            true => !end.has_come(now),
-            false => !end.has_come_by_monotonic_clock(now),
+    /// Whether the cache may be used now. A lease that has ended stays ended, whatever a clock says later.
+    pub fn is_held(&mut self, now: Moment) -> bool {
+        self.latch(now);
+        self.term.is_some_and(|term| match holds(Rule::WallClock) {
+            true => !term.end.has_come(now),
+            false => !term.end.has_come_by_monotonic_clock(now),
         })
     }
 
-    /// Whether the lease ended no longer than this ago.
-    pub fn ended_within(&self, milliseconds: u64, now: Moment) -> bool {
-        self.held.is_some_and(|(_, end)| !end.plus(milliseconds).has_come(now))
+    /// Whether verdicts may be used now where the key service does not answer: under the lease, and for a while after
+    /// its end.
+    pub fn allows_stale(&mut self, now: Moment) -> bool {
+        self.latch(now);
+        self.term.is_some_and(|term| !term.stale_end.has_come(now))
     }
 
-    /// How long ago the lease that is held was asked for, in milliseconds.
+    fn latch(&mut self, now: Moment) {
+        let Some(term) = &mut self.term else { return };
+        if holds(Rule::WallClock) {
+            term.end = term.end.latched(now);
+        }
+        term.stale_end = term.stale_end.earlier(term.end.plus(self.serve_stale_ms)).latched(now);
+    }
+
+    /// How long ago the latest lease was asked for, in milliseconds.
     pub fn age_ms(&self, now: Moment) -> Option<u64> {
-        self.held.map(|(since, _)| now.monotonic.saturating_sub(since.monotonic))
+        self.term.map(|term| now.monotonic.saturating_sub(term.since.monotonic))
     }
 
     /// Whether an answer about keys that belongs to this place of this history contains every change that was ever
     /// acknowledged, and none can have returned since without this edge's acknowledgement.
-    pub fn vouches_for(&self, log: &str, revision: u64, now: Moment) -> bool {
+    pub fn vouches_for(&mut self, log: &str, revision: u64, now: Moment) -> bool {
         let reached = |position: &Position| *position.log == *log && revision >= position.cursor;
         self.is_held(now) && (self.position.as_ref().is_some_and(reached) || !holds(Rule::Fence))
     }
 
     /// Whether the next sync may be held back. Without a lease there is nothing to wait for, since every request is a
     /// callout; and after a sync that brought no answer the lease may be too near its end.
-    pub fn may_be_held_back(&self, now: Moment) -> bool {
+    pub fn may_be_held_back(&mut self, now: Moment) -> bool {
         self.is_held(now) && self.failures == 0
     }
 
@@ -127,7 +153,7 @@ impl Lease {
         };
         if !follows || known.is_some_and(|position| answer.revision < position.cursor) {
             // What was known may belong to a history that never was: begin from nothing.
-            (self.position, self.held) = (None, None);
+            (self.position, self.term) = (None, None);
             self.failed(now);
             return Err(Contradiction);
         }
@@ -137,7 +163,8 @@ impl Lease {
             known.is_none_or(|position| answer.revision > position.cursor) || answer.news == News::Reset;
         self.position = Some(Position { log: answer.log.as_str().into(), cursor: answer.revision });
         let since = if holds(Rule::LeaseFromSent) { sent_at } else { now };
-        self.held = Some((since, since.plus(answer.lease_ms)));
+        let end = since.plus(answer.lease_ms);
+        self.term = Some(Term { since, end, stale_end: end.plus(self.serve_stale_ms) });
         let pause = if brought_progress { 0 } else { self.random_between(PAUSE_MS.0, PAUSE_MS.1) };
         self.next_sync = now.monotonic.saturating_add(pause);
         Ok(())
@@ -147,7 +174,7 @@ impl Lease {
     pub fn failed(&mut self, now: Moment) {
         self.outstanding = None;
         let backoff_ms = FIRST_BACKOFF_MS.saturating_mul(1 << self.failures.min(16));
-        let left_ms = self.held.map_or(0, |(_, end)| end.left_ms(now));
+        let left_ms = self.term.map_or(0, |term| term.end.left_ms(now));
         let longest = backoff_ms.max(left_ms / PATIENCE).min(LONGEST_BACKOFF_MS);
         self.failures = self.failures.saturating_add(1);
         // Full jitter: edges that failed together come back apart.
@@ -176,7 +203,7 @@ mod tests {
     /// After how many milliseconds a thousand edges come back whose lease began at 0, and whose next sync fails then.
     fn pauses_after_a_failure(lease_ms: u64, now: Moment) -> Vec<u64> {
         let pause = |seed| {
-            let mut lease = Lease::new(seed);
+            let mut lease = Lease::new(seed, 0);
             lease.subscribe();
             lease.sent(at(0));
             let answer = SyncResponse { log: "l".to_owned(), revision: 1, lease_ms, news: News::Reset };
@@ -194,6 +221,46 @@ mod tests {
         let in_quarter = |n: u64| pauses.iter().filter(|&&pause| pause / 313 == n).count();
         assert!(pauses.iter().all(|&pause| pause <= 1_250));
         assert!((0..4).all(|quarter| in_quarter(quarter) > 200), "{pauses:?}");
+    }
+
+    /// A lease of 6 s from the moment 0, and what may be used for `serve_stale_ms` after its end.
+    fn granted(serve_stale_ms: u64) -> Lease {
+        let mut lease = Lease::new(7, serve_stale_ms);
+        lease.sent(at(0));
+        let answer = SyncResponse { log: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
+        lease.answered(&answer, at(0)).unwrap();
+        lease
+    }
+
+    #[test]
+    fn a_lease_that_has_ended_stays_ended_when_the_wall_clock_is_set_back() {
+        let mut lease = granted(0);
+        let ahead = Moment { wall: at(9_000).wall, ..at(1_000) };
+        assert!(!lease.is_held(ahead));
+        assert!(!lease.is_held(at(1_001)));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_and_a_suspension_after_it_do_not_stretch_a_lease() {
+        let mut lease = granted(0);
+        let set_back = Moment { wall: at(0).wall - 60_000, ..at(1_000) };
+        assert!(lease.is_held(set_back));
+        let suspended_for_6_s = Moment { wall: set_back.wall + 6_000, ..at(1_000) };
+        assert!(!lease.is_held(suspended_for_6_s));
+    }
+
+    #[test]
+    fn stale_use_counts_from_the_end_and_what_has_ended_of_it_stays_ended() {
+        let mut lease = granted(30_000);
+        let ahead = |ms: u64| Moment { wall: at(6_000 + ms).wall, ..at(1_000) };
+        assert!(!lease.is_held(ahead(0)) && lease.allows_stale(ahead(0)));
+        assert!(lease.allows_stale(at(30_999)), "30 s after the lease was found to have ended, at 1 s");
+        assert!(!lease.allows_stale(at(31_000)));
+
+        let mut lease = granted(30_000);
+        assert!(!lease.allows_stale(ahead(30_000)));
+        assert!(!lease.allows_stale(at(1_001)), "the wall clock was set back");
+        assert!(!granted(0).allows_stale(at(6_000)));
     }
 
     #[test]

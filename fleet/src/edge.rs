@@ -68,7 +68,7 @@ impl Tenure {
 impl Edge {
     /// An edge that does nothing yet.
     pub(crate) fn new(number: usize) -> Self {
-        let mut lease = Lease::new(fastrand::u64(..));
+        let mut lease = Lease::new(fastrand::u64(..), 0);
         lease.subscribe();
         Edge {
             number,

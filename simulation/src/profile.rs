@@ -218,9 +218,6 @@ fn some_outages(random: &mut fastrand::Rng) -> Vec<(Outage, u32)> {
             outages.push((*outage, random.u32(1..10)));
         }
     }
-    // A wall clock set back while the machine is suspended fools both clocks: the promise does not hold then.
-    let never = if random.bool() { Outage::EdgeSuspended } else { Outage::WallClockSet };
-    outages.retain(|(outage, _)| *outage != never);
     // What is left may be nothing. And an edge that hears nothing is what leases are there for.
     if outages.is_empty() || random.bool() {
         outages.push((Outage::EdgeCutOff, random.u32(1..10)));

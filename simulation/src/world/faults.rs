@@ -52,7 +52,8 @@ impl World {
             (kernel.random.usize(..edges), lasts, kernel.now, kernel.profile.drift)
         };
         let is_fit = match outage {
-            Outage::EdgePaused | Outage::EdgeSuspended => !self.stands_still(edge),
+            // A wall clock set back while the machine is suspended fools both clocks: the promise does not hold then.
+            Outage::EdgePaused | Outage::EdgeSuspended | Outage::WallClockSet => !self.stands_still(edge),
             Outage::ReplicaKilled | Outage::ConnectionsLost => self.kernel().replicas[replica].is_up,
             Outage::ReplicaPaused | Outage::ReplicaDrained => {
                 let replica = &self.kernel().replicas[replica];
@@ -86,6 +87,8 @@ impl World {
             Outage::WallClockSet => {
                 let by_ms = self.kernel().random.i64(-20_000..20_000);
                 self.nodes[edge].set_wall_clock(by_ms);
+                // A proxy's timer has the edge look at its clocks at least once a second.
+                self.pump(edge, false);
             }
             Outage::ReplicaKilled => self.kill(replica, lasts),
             Outage::ReplicaPaused => {
