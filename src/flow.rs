@@ -56,6 +56,8 @@ pub struct Edge {
     usage: Usage,
     metrics: Metrics,
     held_a_lease: bool,
+    /// Whether the latest verify that has ended brought no answer.
+    is_unanswered: bool,
     /// News that a broken rule has not applied yet.
     unapplied: Option<News>,
 }
@@ -72,6 +74,7 @@ impl Edge {
             usage: Usage::default(),
             metrics: Metrics::default(),
             held_a_lease: false,
+            is_unanswered: false,
             unapplied: None,
         }
     }
@@ -128,10 +131,7 @@ impl Edge {
     fn wait(&mut self, digest: KeyDigest, required: Scope, stream: StreamId, now: Moment) -> Step {
         let flights = self.lookups.in_flight();
         match self.lookups.join(digest, Waiter::new(stream, required.clone())) {
-            Err(Full) => {
-                let decision = self.without_answer(&digest, &required, Denial::Overloaded, now);
-                Step::Decided(self.conclude(decision, now))
-            }
+            Err(Full) => Step::Decided(self.refuse(&digest, &required, now)),
             Ok(()) => {
                 self.lease.subscribe();
                 if self.lookups.in_flight() == flights {
@@ -145,6 +145,15 @@ impl Edge {
     /// Whether a request that was held is neither forwarded nor answered yet.
     pub fn is_waiting(&self, digest: &KeyDigest, stream: StreamId) -> bool {
         self.lookups.is_waiting(digest, stream)
+    }
+
+    /// No room is left for a request to wait. An older verdict is used only if the key service does not answer either.
+    fn refuse(&mut self, digest: &KeyDigest, required: &Scope, now: Moment) -> Outcome {
+        let decision = match self.is_unanswered {
+            true => self.without_answer(digest, required, Denial::Overloaded, now),
+            false => Err(Denial::Overloaded),
+        };
+        self.conclude(decision, now)
     }
 
     /// A waiting request's client has gone.
@@ -173,6 +182,7 @@ impl Edge {
     /// A question brought no answer, or could not be sent: everyone who waits for it hears so.
     pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Vec<(StreamId, Outcome)> {
         self.metrics.count(Counter::CalloutsFailed);
+        self.is_unanswered = true;
         let mut outcomes = Vec::new();
         for digest in digests {
             for waiter in self.lookups.land(digest, true) {
@@ -221,6 +231,7 @@ impl Edge {
             Ok(answer) => answer,
             Err(no_answer) => return (self.not_answered(&digests, now), Err(no_answer)),
         };
+        self.is_unanswered = false;
         if let Some(position) = self.lease.position().filter(|position| *position.log == *answer.log) {
             self.metrics.sample(Histogram::CursorLag, answer.revision.saturating_sub(position.cursor));
         }
