@@ -183,6 +183,7 @@ impl Edge {
     pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Vec<(StreamId, Outcome)> {
         self.metrics.count(Counter::CalloutsFailed);
         self.is_unanswered = true;
+        self.lease.verify_failed(now);
         let mut outcomes = Vec::new();
         for digest in digests {
             for waiter in self.lookups.land(digest, true) {
@@ -232,6 +233,9 @@ impl Edge {
             Err(no_answer) => return (self.not_answered(&digests, now), Err(no_answer)),
         };
         self.is_unanswered = false;
+        if self.lease.verify_answered(now) {
+            self.usage.reported(false);
+        }
         if let Some(position) = self.lease.position().filter(|position| *position.log == *answer.log) {
             self.metrics.sample(Histogram::CursorLag, answer.revision.saturating_sub(position.cursor));
         }
@@ -283,11 +287,14 @@ impl Edge {
         })
     }
 
-    /// The outstanding sync has ended.
+    /// The outstanding sync has ended. The end of one that was given up changes nothing.
     ///
     /// # Errors
     /// Why it brought nothing.
     pub fn synced(&mut self, answer: Result<SyncResponse, NoAnswer>, now: Moment) -> Result<(), NoAnswer> {
+        if !self.lease.awaits_answer() {
+            return Ok(());
+        }
         // A lease that ended before this answer was lost, however soon the next one comes.
         self.note_lease(now);
         let outcome = answer.inspect_err(|_| self.lease.failed(now)).and_then(|answer| {

@@ -19,6 +19,9 @@ const LONGEST_BACKOFF_MS: u64 = 5_000;
 /// memory meanwhile, and a fleet whose connections were lost together does not come back within a tenth of a second.
 const PATIENCE: u64 = 4;
 
+/// Without a lease, the first answer to a verify after an outage brings the next sync within so many milliseconds.
+const SOON_MS: u64 = 200;
+
 /// The pause after an answer that brought nothing new, in milliseconds, least and most.
 const PAUSE_MS: (u64, u64) = (50, 100);
 
@@ -59,6 +62,12 @@ pub struct Lease {
     /// When the next sync is due, by the monotonic clock.
     next_sync: u64,
     failures: u32,
+    /// When a verify was last found to bring no answer, by the monotonic clock.
+    unanswered_at: Option<u64>,
+    /// Whether an answered verify has brought the next sync forward since a verify last failed, or a sync was answered.
+    was_brought_forward: bool,
+    /// Whether the latest sync that has ended was given up.
+    gave_up: bool,
     random: u64,
 }
 
@@ -74,6 +83,9 @@ impl Lease {
             outstanding: None,
             next_sync: 0,
             failures: 0,
+            unanswered_at: None,
+            was_brought_forward: false,
+            gave_up: false,
             random: seed,
         }
     }
@@ -140,6 +152,43 @@ impl Lease {
         self.outstanding = Some(now);
     }
 
+    /// Whether a sync is outstanding: otherwise its answer belongs to one that was given up.
+    pub fn awaits_answer(&self) -> bool {
+        self.outstanding.is_some()
+    }
+
+    /// A verify brought no answer.
+    pub fn verify_failed(&mut self, now: Moment) {
+        self.unanswered_at = Some(now.monotonic);
+        self.was_brought_forward = false;
+    }
+
+    /// A verify was answered. Without a lease every request is a callout, so the next sync is sent soon: at random, for
+    /// an outage left many edges without a lease. If the key service answers verifies and no syncs, the pauses grow as
+    /// usual.
+    ///
+    /// Returns whether the outstanding sync was given up, because it was sent during the outage: its answer is to be
+    /// ignored. The next one is not given up, so that slow syncs are answered in the end.
+    pub fn verify_answered(&mut self, now: Moment) -> bool {
+        if !self.subscribed || self.was_brought_forward || self.is_held(now) {
+            return false;
+        }
+        if let Some(sent_at) = self.outstanding {
+            let has_failed_since = self.unanswered_at.is_some_and(|at| at >= sent_at.monotonic);
+            let is_late = now.monotonic.saturating_sub(sent_at.monotonic) >= SOON_MS;
+            if self.gave_up || !has_failed_since || !is_late {
+                return false;
+            }
+            self.gave_up = true;
+            self.next_sync = u64::MAX;
+        }
+        self.was_brought_forward = true;
+        self.failures = 0;
+        let soon = now.monotonic.saturating_add(self.random_between(0, SOON_MS));
+        self.next_sync = self.next_sync.min(soon);
+        self.outstanding.take().is_some()
+    }
+
     /// The outstanding sync was answered. The caller applies the answer's news to its cache before anything else.
     ///
     /// # Errors
@@ -159,6 +208,7 @@ impl Lease {
         }
         self.outstanding = None;
         self.failures = 0;
+        (self.was_brought_forward, self.gave_up) = (false, false);
         let brought_progress =
             known.is_none_or(|position| answer.revision > position.cursor) || answer.news == News::Reset;
         self.position = Some(Position { log: answer.log.as_str().into(), cursor: answer.revision });
@@ -173,6 +223,7 @@ impl Lease {
     /// The outstanding sync brought no answer. The lease that is held runs on to its end.
     pub fn failed(&mut self, now: Moment) {
         self.outstanding = None;
+        self.gave_up = false;
         let backoff_ms = FIRST_BACKOFF_MS.saturating_mul(1 << self.failures.min(16));
         let left_ms = self.term.map_or(0, |term| term.end.left_ms(now));
         let longest = backoff_ms.max(left_ms / PATIENCE).min(LONGEST_BACKOFF_MS);
@@ -261,6 +312,81 @@ mod tests {
         assert!(!lease.allows_stale(ahead(30_000)));
         assert!(!lease.allows_stale(at(1_001)), "the wall clock was set back");
         assert!(!granted(0).allows_stale(at(6_000)));
+    }
+
+    /// A lease that ended at 6 s, and whose syncs have failed so often since that the pauses are long.
+    fn after_an_outage(seed: u64) -> (Lease, u64) {
+        let mut lease = Lease::new(seed, 0);
+        lease.subscribe();
+        let mut now = 0;
+        for _ in 0..10 {
+            now += lease.due_in_ms(at(now)).unwrap();
+            lease.sent(at(now));
+            lease.failed(at(now));
+        }
+        lease.verify_failed(at(now));
+        (lease, now)
+    }
+
+    #[test]
+    fn the_first_answer_to_a_verify_after_an_outage_brings_the_next_sync_within_200_ms() {
+        let due = |seed| {
+            let (mut lease, now) = after_an_outage(seed);
+            assert!(!lease.verify_answered(at(now)), "none is outstanding");
+            lease.due_in_ms(at(now)).unwrap()
+        };
+        let dues: Vec<u64> = (0..1_000).map(due).collect();
+        assert!(dues.iter().all(|&due| due <= SOON_MS));
+        let in_quarter = |n: u64| dues.iter().filter(|&&due| due / 51 == n).count();
+        assert!((0..4).all(|quarter| in_quarter(quarter) > 180), "{dues:?}");
+    }
+
+    #[test]
+    fn where_verifies_are_answered_and_syncs_are_not_the_pauses_grow() {
+        let (mut lease, mut now) = after_an_outage(7);
+        let mut longest = 0;
+        for _ in 0..20 {
+            lease.verify_answered(at(now));
+            let due = lease.due_in_ms(at(now)).unwrap();
+            longest = longest.max(due);
+            now += due;
+            lease.sent(at(now));
+            lease.failed(at(now));
+        }
+        assert!(longest > 3_000, "{longest}");
+    }
+
+    #[test]
+    fn a_sync_from_the_outage_is_given_up_once() {
+        let (mut lease, mut now) = after_an_outage(7);
+        now += lease.due_in_ms(at(now)).unwrap();
+        lease.sent(at(now));
+        assert!(
+            !lease.verify_answered(at(now + 500)),
+            "no verify has failed since it was sent: it may be slow"
+        );
+        lease.verify_failed(at(now + 100));
+        assert!(!lease.verify_answered(at(now + 199)), "it may be about to be answered");
+        assert!(lease.verify_answered(at(now + 200)));
+        assert!(!lease.awaits_answer());
+        let due = lease.due_in_ms(at(now + 200)).unwrap();
+        assert!(due <= SOON_MS);
+        now += 200 + due;
+        lease.sent(at(now));
+        lease.verify_failed(at(now + 100));
+        assert!(!lease.verify_answered(at(now + 1_000)), "the one after it gets its time");
+    }
+
+    #[test]
+    fn under_a_lease_verifies_change_nothing() {
+        let mut lease = granted(0);
+        lease.subscribe();
+        lease.sent(at(1));
+        lease.failed(at(1));
+        let due = lease.due_in_ms(at(1));
+        lease.verify_failed(at(1));
+        assert!(!lease.verify_answered(at(1)));
+        assert_eq!(lease.due_in_ms(at(1)), due);
     }
 
     #[test]

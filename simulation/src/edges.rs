@@ -81,6 +81,8 @@ pub struct Node {
     pub stands_still_until: Option<u64>,
     waiting: BTreeMap<u32, (KeyDigest, u64)>,
     outstanding: BTreeMap<u32, bool>,
+    /// The latest sync: the end of an earlier one, which was given up, is not the edge's to know.
+    sync: u32,
     next_stream: u32,
     next_call: u32,
 }
@@ -113,6 +115,7 @@ impl Node {
             stands_still_until: None,
             waiting: BTreeMap::new(),
             outstanding: BTreeMap::new(),
+            sync: 0,
             next_stream: 0,
             next_call: 0,
         })
@@ -170,6 +173,9 @@ impl Node {
     pub fn ended(&mut self, call: u32, reply: Option<Reply>, now: u64) -> Result<Vec<Decided>, String> {
         use edge_key_auth::answer::{NoAnswer, synced, verified};
         let Some(is_sync) = self.outstanding.remove(&call) else { return Ok(Vec::new()) };
+        if is_sync && call != self.sync {
+            return Ok(Vec::new());
+        }
         let moment = self.moment(now);
         // Through the same JSON as in production, which the edge reads with its own eyes.
         let body = match &reply {
@@ -221,6 +227,7 @@ impl Node {
         if let Some(request) = self.edge.next_sync(moment) {
             self.next_call += 1;
             self.outstanding.insert(self.next_call, true);
+            self.sync = self.next_call;
             let timeout = (TIMEOUT_MS + request.wait_ms) * MS;
             calls.push(Call { id: self.next_call, question: Question::Sync(request), timeout });
         }

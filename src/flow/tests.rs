@@ -6,6 +6,8 @@ use crate::config::Config;
 use crate::headers::{HeaderPairs, serialise};
 use crate::request::Reading;
 
+mod outage;
+
 const T0: u64 = 100;
 const VALID: &str = "phx_1234567890abcdef";
 
@@ -358,6 +360,28 @@ fn full_lookups_alone_allow_no_stale_verdict() {
     talk.answer(3, Some(200), &[&active("*")]);
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
     assert_eq!(talk.get("/api/insights/", VALID), "503 lookups_full", "it answers again");
+}
+
+#[test]
+fn a_sync_from_an_outage_is_given_up_and_its_end_changes_nothing() {
+    let mut talk = warm("");
+    talk.now = T0 + 6_000;
+    assert_eq!(talk.get("/api/insights/", VALID), "wait");
+    talk.ask();
+    let lost = talk.edge.next_sync(talk.moment()).unwrap();
+    assert_eq!(lost.used.len(), 1);
+    talk.now += 100;
+    talk.answer(2, None, &[]);
+    talk.get("/api/insights/", VALID);
+    talk.ask();
+    talk.now += 100;
+    talk.answer(3, Some(200), &[INACTIVE]);
+    let due = talk.edge.sync_due_in_ms(talk.moment()).unwrap();
+    assert!(due <= 200, "{due}");
+    assert_eq!(talk.edge.synced(Err(NoAnswer::Timeout), talk.moment()), Ok(()));
+    assert_eq!(talk.edge.sync_due_in_ms(talk.moment()), Some(due));
+    talk.now += due;
+    assert_eq!(talk.sync(1, News::Changed(vec![])).used, lost.used, "the report was lost with it");
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) struct Vm {
     meters: Meters,
     turn: Turn,
     turn_is_coming: Cell<bool>,
-    /// The outstanding sync.
+    /// The latest sync, until it ends. One that was given up before is not known any more.
     sync: Cell<Option<CallId>>,
     /// The period of the host's ticks, in milliseconds.
     tick_ms: Cell<u64>,

@@ -1,0 +1,191 @@
+//! Many edges after an outage of the key service: how soon each holds a lease again, and how close together they sync.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::*;
+
+const OUTAGES: u64 = 100;
+const EDGES: usize = 20;
+/// How long a callout may take.
+const TIMEOUT_MS: u64 = 1_000;
+/// How long after the outage everything is watched.
+const WATCHED_MS: u64 = 2_500;
+
+/// SplitMix64, for numbers that are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Request,
+    Timer,
+    VerifyEnds { call: u32, answered: bool },
+    SyncEnds { sync: u32, answered: bool },
+}
+
+/// One edge with what its proxy does for it.
+struct Node {
+    edge: Edge,
+    requests: u32,
+    calls: u32,
+    syncs: u32,
+    /// When the first verify after the outage was answered, and when a lease was held after that.
+    first_answer: Option<u64>,
+    held: Option<u64>,
+}
+
+/// One outage: whether callouts are refused at once or lost, and when it ends.
+struct Outage {
+    refuses: bool,
+    ends: u64,
+    random: Random,
+    events: BinaryHeap<Reverse<(u64, usize, Event)>>,
+    /// When syncs of edges without a lease reached the key service.
+    syncs: Vec<u64>,
+}
+
+fn moment(now: u64) -> Moment {
+    Moment { monotonic: now, wall: now + 1_000_000 }
+}
+
+impl Outage {
+    fn happen(&mut self, at: u64, edge: usize, event: Event) {
+        self.events.push(Reverse((at, edge, event)));
+    }
+
+    /// When a callout that is sent now ends, and whether it is answered.
+    fn callout(&mut self, now: u64, takes: u64) -> (u64, bool) {
+        match (now >= self.ends, self.refuses) {
+            (true, _) => (now + 1 + self.random.below(takes), true),
+            (false, true) => (now + 1, false),
+            (false, false) => (now + TIMEOUT_MS, false),
+        }
+    }
+
+    /// Sends what an edge has to send.
+    fn pump(&mut self, node: &mut Node, number: usize, now: u64) {
+        while let Some(digests) = node.edge.next_question() {
+            node.calls += 1;
+            let (ends, answered) = self.callout(now, 10);
+            node.edge.asked(CallId(node.calls), digests, moment(now));
+            self.happen(ends, number, Event::VerifyEnds { call: node.calls, answered });
+        }
+        if let Some(request) = node.edge.next_sync(moment(now)) {
+            node.syncs += 1;
+            let (ends, answered) = self.callout(now, 50);
+            if answered && request.wait_ms == 0 {
+                self.syncs.push(now);
+            }
+            self.happen(ends + request.wait_ms, number, Event::SyncEnds { sync: node.syncs, answered });
+        } else if let Some(due) = node.edge.sync_due_in_ms(moment(now)) {
+            self.happen(now + due, number, Event::Timer);
+        }
+    }
+
+    fn perform(&mut self, node: &mut Node, number: usize, now: u64, event: Event) {
+        match event {
+            Event::Timer => {}
+            Event::Request => {
+                let key = format!("Bearer phx_{}", self.random.below(1_000));
+                let headers: [(&str, &[u8]); 4] = [
+                    (":method", b"GET"),
+                    (":path", b"/api/insights/"),
+                    (":authority", b"a"),
+                    ("authorization", key.as_bytes()),
+                ];
+                let block = serialise(&headers);
+                let head =
+                    Reading::of(HeaderPairs::new(&block).unwrap(), &node.edge.policy.header_policy).head;
+                node.requests += 1;
+                node.edge.arrive(head.as_ref().map_err(|error| *error), StreamId(node.requests), moment(now));
+                let gap = 1 + self.random.below(100);
+                self.happen(now + gap, number, Event::Request);
+            }
+            Event::VerifyEnds { call, answered } => {
+                let read = |asked| {
+                    let body = format!(r#"{{"log":"l","revision":1,"verdicts":{:?}}}"#, vec![0; asked]);
+                    let body = body.replace('0', INACTIVE);
+                    answer::verified(answered.then_some(200), body.as_bytes(), asked)
+                };
+                let (_, outcome) = node.edge.answered(CallId(call), read, moment(now));
+                assert_eq!(outcome.is_ok(), answered);
+                if answered {
+                    node.first_answer.get_or_insert(now);
+                }
+            }
+            Event::SyncEnds { sync, answered } if sync == node.syncs => {
+                let news = News::Reset;
+                let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 6_000, news };
+                let answer = if answered { Ok(answer) } else { Err(NoAnswer::Timeout) };
+                let _ = node.edge.synced(answer, moment(now));
+                if answered {
+                    node.held.get_or_insert(now);
+                }
+            }
+            Event::SyncEnds { .. } => {}
+        }
+        self.pump(node, number, now);
+    }
+}
+
+/// From its first answer on, how long each edge had no lease; and when syncs arrived, counted from the end.
+fn after_an_outage(seed: u64) -> (Vec<u64>, Vec<u64>) {
+    let mut random = Random(seed);
+    let ends = 2_000 + random.below(8_000);
+    let mut outage =
+        Outage { refuses: seed % 2 == 0, ends, random, events: BinaryHeap::new(), syncs: Vec::new() };
+    let mut nodes: Vec<Node> = (0..EDGES)
+        .map(|number| {
+            let config = Config::read(br#"{"key_service":{"cluster":"k"}}"#).unwrap();
+            let seed = outage.random.below(u64::MAX);
+            let edge = Edge::new(format!("e{number}"), seed, config.policy, config.cache, config.lookups);
+            Node { edge, requests: 0, calls: 0, syncs: 0, first_answer: None, held: None }
+        })
+        .collect();
+    for number in 0..EDGES {
+        let first = outage.random.below(1_000);
+        outage.happen(first, number, Event::Request);
+    }
+    while let Some(Reverse((now, number, event))) = outage.events.pop() {
+        if now > ends + WATCHED_MS {
+            break;
+        }
+        outage.perform(&mut nodes[number], number, now, event);
+    }
+    let took = |node: &Node| match (node.first_answer, node.held) {
+        (Some(first), Some(held)) => held.saturating_sub(first),
+        _ => WATCHED_MS,
+    };
+    (nodes.iter().map(took).collect(), outage.syncs.iter().map(|at| at - ends).collect())
+}
+
+#[test]
+fn after_an_outage_edges_under_load_hold_a_lease_soon_and_do_not_come_in_one_moment() {
+    let (mut took, mut first_syncs) = (Vec::new(), Vec::new());
+    for seed in 0..OUTAGES {
+        let (took_here, syncs) = after_an_outage(seed);
+        took.extend(took_here);
+        first_syncs.extend(syncs);
+    }
+    took.sort_unstable();
+    let p99 = took[took.len() * 99 / 100];
+    let busiest =
+        (0..WATCHED_MS / 10).map(|n| first_syncs.iter().filter(|&&at| at / 10 == n).count()).max().unwrap();
+    println!(
+        "{} edges: p50 {} ms, p99 {p99} ms, {busiest} in the busiest 10 ms",
+        took.len(),
+        took[took.len() / 2]
+    );
+    assert!(p99 <= 500, "{p99} ms in the 99th percentile");
+    assert!(busiest <= took.len() / 10, "{busiest} of {} edges came in the same 10 ms", took.len());
+}
