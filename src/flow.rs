@@ -5,6 +5,7 @@
 use protocol::rules::{Rule, holds};
 use protocol::{KeyDigest, News, Scope, SyncRequest, SyncResponse};
 
+use crate::address::Address;
 use crate::answer::{KeyAnswer, NoAnswer, Verified};
 use crate::cache::{Verdict, VerdictCache};
 use crate::clock::Moment;
@@ -12,7 +13,7 @@ use crate::config::{CacheLimits, LookupLimits, Policy};
 use crate::credential::Credential;
 use crate::decision::{Denial, Grant, decide};
 use crate::lease::Lease;
-use crate::lookup::{Call, CallId, Full, Lookups, StreamId, Waiter};
+use crate::lookup::{Call, CallId, Joined, Lookups, StreamId, Waiter};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
 use crate::request::{Ambiguity, RequestHead};
@@ -58,6 +59,10 @@ pub struct Edge {
     held_a_lease: bool,
     /// Whether the latest verify that has ended brought no answer.
     is_unanswered: bool,
+    /// Whether that is so since what could not be sent was last refused.
+    refuses_queued: bool,
+    /// What is to be done with requests that had to give way.
+    refused: Vec<(StreamId, Outcome)>,
     /// News that a broken rule has not applied yet.
     unapplied: Option<News>,
 }
@@ -75,6 +80,8 @@ impl Edge {
             metrics: Metrics::default(),
             held_a_lease: false,
             is_unanswered: false,
+            refuses_queued: false,
+            refused: Vec::new(),
             unapplied: None,
         }
     }
@@ -89,10 +96,11 @@ impl Edge {
         &self.id
     }
 
-    /// A request arrives.
+    /// A request arrives. Its address is read only if it must wait.
     pub fn arrive(
         &mut self,
         head: Result<&RequestHead<'_>, Ambiguity>,
+        address: impl FnOnce() -> Address,
         stream: StreamId,
         now: Moment,
     ) -> Step {
@@ -123,28 +131,30 @@ impl Edge {
             None => {
                 let required = required.clone();
                 self.metrics.count(Counter::CacheMisses);
-                self.wait(digest, required, stream, now)
+                self.wait(digest, Waiter::new(stream, required, address()), now)
             }
         }
     }
 
-    fn wait(&mut self, digest: KeyDigest, required: Scope, stream: StreamId, now: Moment) -> Step {
-        let flights = self.lookups.in_flight();
-        match self.lookups.join(digest, Waiter::new(stream, required.clone())) {
-            Err(Full) => Step::Decided(self.refuse(&digest, &required, now)),
-            Ok(()) => {
-                self.lease.subscribe();
-                if self.lookups.in_flight() == flights {
-                    self.metrics.count(Counter::Joined);
-                }
-                Step::Hold(digest)
-            }
+    fn wait(&mut self, digest: KeyDigest, waiter: Waiter, now: Moment) -> Step {
+        let required = waiter.required.clone();
+        let Ok(Joined { is_first, evicted }) = self.lookups.join(digest, waiter) else {
+            return Step::Decided(self.refuse(&digest, &required, now));
+        };
+        if let Some((digest, waiter)) = evicted {
+            let outcome = self.refuse(&digest, &waiter.required, now);
+            self.refused.push((waiter.stream, outcome));
         }
+        self.lease.subscribe();
+        if !is_first {
+            self.metrics.count(Counter::Joined);
+        }
+        Step::Hold(digest)
     }
 
     /// Whether a request that was held is neither forwarded nor answered yet.
     pub fn is_waiting(&self, digest: &KeyDigest, stream: StreamId) -> bool {
-        self.lookups.is_waiting(digest, stream)
+        self.lookups.is_waiting(digest, stream) || self.refused.iter().any(|(refused, _)| *refused == stream)
     }
 
     /// No room is left for a request to wait. An older verdict is used only if the key service does not answer either.
@@ -159,6 +169,7 @@ impl Edge {
     /// A waiting request's client has gone.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {
         self.lookups.leave(digest, stream);
+        self.refused.retain(|(refused, _)| *refused != stream);
     }
 
     /// A waiting request cannot be served: nobody would ask for it.
@@ -182,16 +193,32 @@ impl Edge {
     /// A question brought no answer, or could not be sent: everyone who waits for it hears so.
     pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Vec<(StreamId, Outcome)> {
         self.metrics.count(Counter::CalloutsFailed);
-        self.is_unanswered = true;
+        (self.is_unanswered, self.refuses_queued) = (true, true);
         self.lease.verify_failed(now);
         let mut outcomes = Vec::new();
         for digest in digests {
-            for waiter in self.lookups.land(digest, true) {
-                let decision = self.without_answer(digest, &waiter.required, Denial::Unavailable, now);
-                outcomes.push((waiter.stream, self.conclude(decision, now)));
+            self.land_unanswered(digest, &mut outcomes, now);
+        }
+        outcomes
+    }
+
+    /// What is to be done with requests that waited and are refused: others needed their room; or a verify brought no
+    /// answer, and their question could not be sent yet. To be called when all questions are sent that can be.
+    pub fn refused(&mut self, now: Moment) -> Vec<(StreamId, Outcome)> {
+        let mut outcomes = std::mem::take(&mut self.refused);
+        if std::mem::take(&mut self.refuses_queued) {
+            while let Some(digest) = self.lookups.first_queued() {
+                self.land_unanswered(&digest, &mut outcomes, now);
             }
         }
         outcomes
+    }
+
+    fn land_unanswered(&mut self, digest: &KeyDigest, outcomes: &mut Vec<(StreamId, Outcome)>, now: Moment) {
+        for waiter in self.lookups.land(digest, true) {
+            let decision = self.without_answer(digest, &waiter.required, Denial::Unavailable, now);
+            outcomes.push((waiter.stream, self.conclude(decision, now)));
+        }
     }
 
     /// What is decided without an answer: the denial, unless an older verdict may be used.
@@ -256,11 +283,6 @@ impl Edge {
             }
         }
         (outcomes, Ok(()))
-    }
-
-    /// Whether a question waits to be sent.
-    pub fn has_questions(&self) -> bool {
-        self.lookups.has_questions()
     }
 
     /// How many milliseconds until a sync is due; `None` while none is.

@@ -16,6 +16,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod address;
 pub mod answer;
 pub mod cache;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! Questions to the key service: one outstanding for each digest, batched into callouts, with bounds.
+//! Questions to the key service: one outstanding for each digest, batched into callouts, with bounds that addresses share.
 //!
 //! A *flight* is one question about one digest, from the first request that needs its answer until the answer is
 //! there. Requests that come meanwhile with the same key wait for the same flight.
@@ -8,8 +8,15 @@ use std::collections::hash_map::Entry;
 
 use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, Scope};
 
+use crate::address::Address;
 use crate::clock::Moment;
 use crate::config::LookupLimits;
+
+mod shares;
+#[cfg(test)]
+mod tests;
+
+use shares::Shares;
 
 /// A request's id, as the host numbers its contexts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,20 +33,33 @@ pub struct Waiter {
     pub stream: StreamId,
     /// What the request's route needs.
     pub required: Scope,
+    /// Where it comes from.
+    address: Address,
+    /// Requests are numbered in the order of their arrival.
+    number: u64,
     /// Whether the question was sent after the request had arrived.
     was_asked_for: bool,
 }
 
 impl Waiter {
     /// A request that has just arrived.
-    pub fn new(stream: StreamId, required: Scope) -> Self {
-        Waiter { stream, required, was_asked_for: false }
+    pub fn new(stream: StreamId, required: Scope, address: Address) -> Self {
+        Waiter { stream, required, address, number: 0, was_asked_for: false }
     }
 }
 
-/// Too much waits already.
+/// Too much waits already, and no address has more of it than the one that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
+
+/// A request waits.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Whether it began the flight.
+    pub is_first: bool,
+    /// The request that had to give way, and the digest it waited for.
+    pub evicted: Option<(KeyDigest, Waiter)>,
+}
 
 /// A callout that was sent: what it asked, and when.
 #[derive(Debug)]
@@ -50,74 +70,127 @@ pub struct Call {
     pub asked_at: Moment,
 }
 
+/// One question.
+#[derive(Debug)]
+struct Flight {
+    waiters: Vec<Waiter>,
+    /// The address that it is charged to.
+    address: Address,
+    /// The number of its place in the queue of that address; `None` once it is sent.
+    queued: Option<u64>,
+}
+
 /// All flights of one VM.
 #[derive(Debug)]
 pub struct Lookups {
     limits: LookupLimits,
-    /// Who waits for which digest.
-    flights: HashMap<KeyDigest, Vec<Waiter>>,
-    /// The digests that no callout has asked about yet, in order.
-    queued: Vec<KeyDigest>,
+    flights: HashMap<KeyDigest, Flight>,
+    shares: Shares,
     calls: HashMap<CallId, Call>,
     waiting: usize,
+    /// How many requests have ever waited.
+    arrived: u64,
 }
 
 impl Lookups {
     /// No flights.
     pub fn new(limits: LookupLimits) -> Self {
-        Lookups { limits, flights: HashMap::new(), queued: Vec::new(), calls: HashMap::new(), waiting: 0 }
+        Lookups {
+            limits,
+            flights: HashMap::new(),
+            shares: Shares::default(),
+            calls: HashMap::new(),
+            waiting: 0,
+            arrived: 0,
+        }
     }
 
-    /// Waits for the answer about a digest: joins its flight, or queues a new one.
+    /// Waits for the answer about a digest: joins its flight, or queues a new one. If no further request can wait, the
+    /// newest one of the address of which most wait gives way.
     ///
     /// # Errors
-    /// [`Full`] when no further request, or no further digest, can wait.
-    pub fn join(&mut self, digest: KeyDigest, waiter: Waiter) -> Result<(), Full> {
-        if self.waiting >= self.limits.max_waiters {
-            return Err(Full);
-        }
-        let in_flight = self.flights.len();
-        match self.flights.entry(digest) {
-            Entry::Occupied(flight) => flight.into_mut().push(waiter),
-            Entry::Vacant(_) if in_flight >= self.limits.max_digests => return Err(Full),
-            Entry::Vacant(place) => {
-                place.insert(vec![waiter]);
-                self.queued.push(digest);
-            }
-        }
+    /// [`Full`] when that would be the request itself, or one of an address that would then have fewer.
+    pub fn join(&mut self, digest: KeyDigest, mut waiter: Waiter) -> Result<Joined, Full> {
+        let is_full = self.waiting >= self.limits.max_waiters;
+        let evicted = if is_full { Some(self.evict_for(waiter.address).ok_or(Full)?) } else { None };
+        let (address, number) = (waiter.address, self.arrived);
+        waiter.number = number;
+        self.arrived += 1;
         self.waiting += 1;
-        Ok(())
+        self.shares.wait(address, number, digest);
+        let is_first = match self.flights.entry(digest) {
+            Entry::Occupied(flight) => {
+                let flight = flight.into_mut();
+                flight.waiters.push(waiter);
+                // It waits no longer for its turn than if nobody else had asked.
+                if let Some(queued) = flight.queued
+                    && self.shares.waiting(address) < self.shares.waiting(flight.address)
+                {
+                    self.shares.unqueue(flight.address, queued);
+                    self.shares.queue(address, number, digest);
+                    (flight.address, flight.queued) = (address, Some(number));
+                }
+                false
+            }
+            Entry::Vacant(place) => {
+                place.insert(Flight { waiters: vec![waiter], address, queued: Some(number) });
+                self.shares.queue(address, number, digest);
+                true
+            }
+        };
+        Ok(Joined { is_first, evicted })
+    }
+
+    /// Makes room for a request of this address, unless no other has so many more that one less leaves it ahead.
+    fn evict_for(&mut self, address: Address) -> Option<(KeyDigest, Waiter)> {
+        let (most, largest) = self.shares.largest()?;
+        if most <= self.shares.waiting(address) + 1 {
+            return None;
+        }
+        let (number, digest) = self.shares.newest(largest)?;
+        let waiter = self.remove(&digest, |waiter| waiter.number == number)?;
+        Some((digest, waiter))
     }
 
     /// Whether a request waits for the answer about this digest.
     pub fn is_waiting(&self, digest: &KeyDigest, stream: StreamId) -> bool {
-        self.flights.get(digest).is_some_and(|waiters| waiters.iter().any(|waiter| waiter.stream == stream))
+        self.flights
+            .get(digest)
+            .is_some_and(|flight| flight.waiters.iter().any(|waiter| waiter.stream == stream))
     }
 
     /// Forgets a waiter whose client has gone. The others are answered all the same; a question that nobody waits for
     /// and that was not sent yet is dropped.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {
-        let Some(waiters) = self.flights.get_mut(digest) else { return };
-        let before = waiters.len();
-        waiters.retain(|waiter| waiter.stream != stream);
-        self.waiting -= before - waiters.len();
-        if waiters.is_empty()
-            && let Some(at) = self.queued.iter().position(|queued| queued == digest)
-        {
-            self.queued.remove(at);
-            self.flights.remove(digest);
-        }
+        self.remove(digest, |waiter| waiter.stream == stream);
     }
 
-    /// Takes the next callout's worth of queued digests. Whoever waits for them now has been asked for.
-    pub fn next_batch(&mut self) -> Option<Vec<KeyDigest>> {
-        let size = self.queued.len().min(MAX_DIGESTS_PER_VERIFY);
-        let batch: Vec<KeyDigest> = self.queued.drain(..size).collect();
-        for digest in &batch {
-            let waiters = self.flights.get_mut(digest).into_iter().flatten();
-            waiters.for_each(|waiter| waiter.was_asked_for = true);
+    fn remove(&mut self, digest: &KeyDigest, is_it: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
+        let flight = self.flights.get_mut(digest)?;
+        let waiter = flight.waiters.remove(flight.waiters.iter().rposition(is_it)?);
+        self.waiting -= 1;
+        self.shares.end(waiter.address, waiter.number);
+        if let (true, Some(queued)) = (flight.waiters.is_empty(), flight.queued) {
+            self.shares.unqueue(flight.address, queued);
+            self.flights.remove(digest);
         }
-        (size > 0).then_some(batch)
+        Some(waiter)
+    }
+
+    /// Takes the next callout's worth of queued digests that may be sent: see [`shares`]. Whoever waits for them now has been
+    /// asked for.
+    pub fn next_batch(&mut self) -> Option<Vec<KeyDigest>> {
+        let mut batch = Vec::new();
+        while batch.len() < MAX_DIGESTS_PER_VERIFY
+            && let Some(digest) = self.shares.next(self.limits.max_digests)
+        {
+            if let Some(flight) = self.flights.get_mut(&digest) {
+                flight.queued = None;
+                flight.waiters.iter_mut().for_each(|waiter| waiter.was_asked_for = true);
+            }
+            batch.push(digest);
+        }
+        (!batch.is_empty()).then_some(batch)
     }
 
     /// Remembers that a batch was sent.
@@ -133,127 +206,31 @@ impl Lookups {
     /// Ends a digest's flight and hands over those whom its answer serves: everyone, or those alone who waited when the
     /// question was sent. The others are queued for another one. So nobody is asked for more than once.
     pub fn land(&mut self, digest: &KeyDigest, serves_everyone: bool) -> Vec<Waiter> {
-        let waiters = self.flights.remove(digest).unwrap_or_default();
+        let Some(Flight { waiters, address, queued }) = self.flights.remove(digest) else {
+            return Vec::new();
+        };
+        match queued {
+            Some(number) => self.shares.unqueue(address, number),
+            None => self.shares.answered(address),
+        }
         let (served, late): (Vec<Waiter>, Vec<Waiter>) =
             waiters.into_iter().partition(|waiter| serves_everyone || waiter.was_asked_for);
         self.waiting -= served.len();
-        if !late.is_empty() {
-            self.flights.insert(*digest, late);
-            self.queued.push(*digest);
+        served.iter().for_each(|waiter| self.shares.end(waiter.address, waiter.number));
+        if let Some(&Waiter { address, number, .. }) = late.first() {
+            self.flights.insert(*digest, Flight { waiters: late, address, queued: Some(number) });
+            self.shares.queue(address, number, *digest);
         }
         served
     }
 
-    /// Whether a question waits to be sent.
-    pub fn has_questions(&self) -> bool {
-        !self.queued.is_empty()
+    /// A digest that waits to be asked about.
+    pub fn first_queued(&self) -> Option<KeyDigest> {
+        self.shares.queued()
     }
 
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
         self.waiting
-    }
-
-    /// How many digests are asked about, or about to be.
-    pub fn in_flight(&self) -> usize {
-        self.flights.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lookups(max_digests: usize, max_waiters: usize) -> Lookups {
-        Lookups::new(LookupLimits { max_digests, max_waiters })
-    }
-
-    fn key(n: usize) -> KeyDigest {
-        KeyDigest::of_value(&n.to_string())
-    }
-
-    fn waiter(stream: u32) -> Waiter {
-        Waiter::new(StreamId(stream), Scope::All)
-    }
-
-    #[test]
-    fn requests_with_one_key_share_one_question() {
-        let mut lookups = lookups(10, 10);
-        (0..3).for_each(|stream| lookups.join(key(1), waiter(stream)).unwrap());
-        assert_eq!(lookups.next_batch(), Some(vec![key(1)]));
-        assert_eq!(lookups.next_batch(), None);
-        lookups.join(key(1), waiter(3)).unwrap();
-        assert_eq!(lookups.next_batch(), None, "it is in flight already");
-        let streams: Vec<u32> = lookups.land(&key(1), true).iter().map(|waiter| waiter.stream.0).collect();
-        assert_eq!(streams, [0, 1, 2, 3]);
-        lookups.join(key(1), waiter(4)).unwrap();
-        assert_eq!(lookups.next_batch(), Some(vec![key(1)]), "a new flight after the landing");
-    }
-
-    #[test]
-    fn a_batch_holds_no_more_than_a_callout_may_ask() {
-        let mut lookups = lookups(1_000, 1_000);
-        (0..MAX_DIGESTS_PER_VERIFY + 1).for_each(|n| lookups.join(key(n), waiter(n as u32)).unwrap());
-        assert_eq!(lookups.next_batch().unwrap().len(), MAX_DIGESTS_PER_VERIFY);
-        assert_eq!(lookups.next_batch(), Some(vec![key(MAX_DIGESTS_PER_VERIFY)]));
-    }
-
-    #[test]
-    fn digests_and_waiters_are_bounded_apart() {
-        let mut lookups = lookups(2, 4);
-        lookups.join(key(1), waiter(1)).unwrap();
-        lookups.join(key(2), waiter(2)).unwrap();
-        assert_eq!(lookups.join(key(3), waiter(3)), Err(Full));
-        lookups.join(key(2), waiter(4)).unwrap();
-        lookups.join(key(2), waiter(5)).unwrap();
-        assert_eq!(lookups.join(key(2), waiter(6)), Err(Full));
-        lookups.land(&key(2), true);
-        lookups.join(key(3), waiter(7)).unwrap();
-    }
-
-    #[test]
-    fn one_who_leaves_takes_nobody_along() {
-        let mut lookups = lookups(10, 3);
-        (0..3).for_each(|stream| lookups.join(key(1), waiter(stream)).unwrap());
-        assert!(lookups.is_waiting(&key(1), StreamId(1)) && !lookups.is_waiting(&key(2), StreamId(1)));
-        lookups.leave(&key(1), StreamId(1));
-        lookups.leave(&key(1), StreamId(1));
-        assert!(!lookups.is_waiting(&key(1), StreamId(1)) && lookups.is_waiting(&key(1), StreamId(2)));
-        lookups.join(key(1), waiter(3)).unwrap();
-        let streams: Vec<u32> = lookups.land(&key(1), true).iter().map(|waiter| waiter.stream.0).collect();
-        assert_eq!(streams, [0, 2, 3]);
-    }
-
-    #[test]
-    fn a_question_that_nobody_waits_for_is_not_asked() {
-        let mut lookups = lookups(1, 10);
-        lookups.join(key(1), waiter(1)).unwrap();
-        lookups.leave(&key(1), StreamId(1));
-        assert_eq!(lookups.next_batch(), None);
-        lookups.join(key(2), waiter(2)).unwrap();
-        assert_eq!(lookups.next_batch(), Some(vec![key(2)]));
-        lookups.leave(&key(2), StreamId(2));
-        assert_eq!(
-            lookups.join(key(3), waiter(3)),
-            Err(Full),
-            "it was sent: its place is free when it lands"
-        );
-        assert_eq!(lookups.land(&key(2), true), []);
-    }
-
-    #[test]
-    fn whoever_came_after_the_question_is_asked_for_again_unless_everyone_is_served() {
-        let mut lookups = lookups(10, 10);
-        lookups.join(key(1), waiter(1)).unwrap();
-        lookups.next_batch();
-        lookups.join(key(1), waiter(2)).unwrap();
-        let streams = |waiters: Vec<Waiter>| waiters.iter().map(|waiter| waiter.stream.0).collect::<Vec<_>>();
-        assert_eq!(streams(lookups.land(&key(1), false)), [1]);
-        assert!(lookups.has_questions());
-        assert_eq!(lookups.next_batch(), Some(vec![key(1)]));
-        lookups.join(key(1), waiter(3)).unwrap();
-        assert_eq!(streams(lookups.land(&key(1), true)), [2, 3]);
-        assert!(!lookups.has_questions());
-        assert_eq!((lookups.waiting(), lookups.in_flight()), (0, 0));
     }
 }

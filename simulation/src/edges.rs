@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use edge_key_auth::address::Address;
 use edge_key_auth::clock::Moment;
 use edge_key_auth::config::Config;
 use edge_key_auth::flow::{self, Edge, Step};
@@ -148,7 +149,9 @@ impl Node {
         };
         self.next_stream += 1;
         let digest = KeyDigest::of_value(value);
-        match self.edge.arrive(Ok(&head), StreamId(self.next_stream), moment) {
+        // Three clients, so that those of which fewer requests wait make others give way.
+        let address = Address::V4(self.next_stream % 3);
+        match self.edge.arrive(Ok(&head), || address, StreamId(self.next_stream), moment) {
             Step::Decided(decided) => Some(Decided { digest, arrived, outcome: outcome(&decided) }),
             Step::Hold(_) => {
                 self.waiting.insert(self.next_stream, (digest, arrived));
@@ -207,6 +210,15 @@ impl Node {
             decided.push(Decided { digest, arrived, outcome: outcome(&told) });
         }
         Ok(decided)
+    }
+
+    /// The requests that are refused once all is sent that can be.
+    ///
+    /// # Errors
+    /// One of them did not wait.
+    pub fn refused(&mut self, now: u64) -> Result<Vec<Decided>, String> {
+        let refused = self.edge.refused(self.moment(now));
+        self.decided(refused)
     }
 
     /// What the proxy is to send now, and when it is to look again, in microseconds.

@@ -282,7 +282,7 @@ impl World {
             Happening::DatabaseStarts => self.kernel().database.is_up = true,
             Happening::Pump(edge, generation) => {
                 if self.nodes[edge].generation == generation && !self.stands_still(edge) {
-                    self.pump(edge, true);
+                    return self.pump(edge, true);
                 }
             }
             Happening::Asked(edge, generation, call, is_duplicate) => {
@@ -293,7 +293,7 @@ impl World {
                 if self.nodes[edge].generation == generation
                     && self.nodes[edge].stands_still_until.take().is_some()
                 {
-                    self.pump(edge, true);
+                    return self.pump(edge, true);
                 }
             }
             Happening::ComesToRest => self.come_to_rest(),

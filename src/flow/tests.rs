@@ -15,6 +15,8 @@ const VALID: &str = "phx_1234567890abcdef";
 struct Talk {
     edge: Edge,
     now: u64,
+    /// The address that requests come from.
+    from: u32,
     streams: Cell<u32>,
     calls: Cell<u32>,
 }
@@ -23,7 +25,7 @@ fn talk(settings: &str) -> Talk {
     let json = format!(r#"{{"key_service":{{"cluster":"k"}}{settings}}}"#);
     let config = Config::read(json.as_bytes()).unwrap();
     let edge = Edge::new("e1".into(), 7, config.policy, config.cache, config.lookups);
-    Talk { edge, now: T0, streams: Cell::new(0), calls: Cell::new(0) }
+    Talk { edge, now: T0, from: 1, streams: Cell::new(0), calls: Cell::new(0) }
 }
 
 impl Talk {
@@ -34,7 +36,8 @@ impl Talk {
         let block = serialise(&headers);
         let head = Reading::of(HeaderPairs::new(&block).unwrap(), &self.edge.policy.header_policy).head;
         let stream = StreamId(self.streams.replace(self.streams.get() + 1));
-        match self.edge.arrive(head.as_ref().map_err(|error| *error), stream, self.moment()) {
+        let address = || Address::V4(self.from);
+        match self.edge.arrive(head.as_ref().map_err(|error| *error), address, stream, self.moment()) {
             Step::Decided(outcome) => print(&outcome),
             Step::Hold(_) => "wait".to_owned(),
         }
@@ -62,6 +65,11 @@ impl Talk {
         let asked = digests.len();
         self.edge.asked(CallId(self.calls.replace(self.calls.get() + 1)), digests, self.moment());
         Some(asked)
+    }
+
+    fn refused(&mut self) -> Vec<(u32, String)> {
+        let outcomes = self.edge.refused(self.moment());
+        outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
     }
 
     fn answer(&mut self, call: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
@@ -271,10 +279,9 @@ fn who_came_after_the_question_is_served_only_if_the_lease_vouches_for_the_answe
     talk.sync(2, News::Changed(vec![]));
     assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
     assert_eq!(talk.answer(3, Some(200), &[&active("*")]).len(), 1);
-    assert!(talk.edge.has_questions());
     assert_eq!(talk.ask(), Some(1));
     assert_eq!(talk.answer(4, Some(200), &[&active("*")]).len(), 1);
-    assert!(!talk.edge.has_questions());
+    assert_eq!(talk.ask(), None);
 }
 
 #[test]
@@ -441,10 +448,57 @@ fn one_who_left_is_not_answered_and_the_others_are() {
 fn what_exceeds_the_bounds_is_unavailable_and_known_keys_are_not_concerned() {
     let mut talk = warm(r#","lookups":{"max_digests":1,"max_waiters":2}"#);
     assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
-    assert_eq!(talk.get("/api/insights/", "phx_c"), "503 lookups_full");
-    assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
+    assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
     assert_eq!(talk.get("/api/insights/", "phx_b"), "503 lookups_full");
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
+    assert_eq!((talk.ask(), talk.ask()), (Some(1), None), "one at a time");
+    assert_eq!(talk.answer(2, Some(200), &[INACTIVE]), [(3, "401 key_invalid".to_owned())]);
+    assert_eq!(talk.ask(), Some(1));
+}
+
+#[test]
+fn one_who_must_give_way_is_told_in_the_next_turn() {
+    let mut talk = warm(r#","lookups":{"max_waiters":2}"#);
+    assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
+    assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
+    talk.from = 2;
+    assert_eq!(talk.get("/api/insights/", "phx_d"), "wait");
+    let is_waiting = |talk: &Talk| talk.edge.is_waiting(&KeyDigest::of_value("phx_c"), StreamId(4));
+    assert!(is_waiting(&talk), "until it is told, it must be held");
+    assert_eq!(talk.refused(), [(4, "503 lookups_full".to_owned())]);
+    assert!(!is_waiting(&talk));
+    assert_eq!(talk.refused(), []);
+    assert_eq!(talk.get("/api/insights/", "phx_e"), "503 lookups_full", "each has one");
+    talk.from = 3;
+    talk.edge.leave(&KeyDigest::of_value("phx_b"), StreamId(3));
+    assert_eq!(talk.get("/api/insights/", "phx_e"), "wait", "room was left");
+    assert_eq!(talk.refused(), []);
+    assert_eq!(talk.ask(), Some(2));
+    talk.answer(2, Some(200), &[INACTIVE, INACTIVE]);
+}
+
+#[test]
+fn one_who_must_give_way_may_leave_before_being_told() {
+    let mut talk = warm(r#","lookups":{"max_waiters":2}"#);
+    assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
+    assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
+    talk.from = 2;
+    assert_eq!(talk.get("/api/insights/", "phx_d"), "wait");
+    talk.edge.leave(&KeyDigest::of_value("phx_c"), StreamId(4));
+    assert_eq!(talk.refused(), []);
+}
+
+#[test]
+fn what_cannot_be_sent_while_nobody_answers_does_not_wait_for_another_timeout() {
+    let mut talk = warm(r#","lookups":{"max_digests":1}"#);
+    (0..3).for_each(|n| assert_eq!(talk.get("/api/insights/", &format!("phx_{n}")), "wait"));
+    assert_eq!(talk.ask(), Some(1));
+    assert_eq!(talk.refused(), [], "the key service may just be slow");
+    talk.answer(2, None, &[]);
+    assert_eq!(talk.ask(), Some(1));
+    assert_eq!(talk.refused(), [(5, "503 key_service_unavailable".to_owned())]);
+    assert_eq!(talk.get("/api/insights/", "phx_2"), "wait");
+    assert_eq!(talk.refused(), [], "no other verify has failed");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
+use crate::address::Address;
 use crate::clock::Moment;
 use crate::config::KeyService;
 use crate::header_policy::HeaderPolicy;
@@ -172,6 +173,11 @@ pub(super) fn note_for_access_log(name: &str, value: &str) {
     }
 }
 
+/// Where the current request comes from: with trusted hops configured in Envoy, the address before them.
+pub(super) fn source_address() -> Address {
+    Address::read(&property_bytes("source\0address"))
+}
+
 /// Lets the current request, which was held, go on.
 pub(super) fn resume() {
     let resumed = hostcalls::resume_http_request();
@@ -247,12 +253,18 @@ fn buffer(kind: BufferType, size: usize) -> Vec<u8> {
 }
 
 // The SDK copies each header into strings of its own and panics on a name that is not UTF-8, and its local responses
-// carry no reason; setting a property, it panics where the host refuses. These functions of the ABI (version 0.2.1) are therefore called directly.
+// carry no reason; reading or setting a property, it panics where the host refuses. These functions of the ABI (version 0.2.1) are therefore called directly.
 #[allow(unsafe_code)]
 mod raw {
     #[link(wasm_import_module = "env")]
     unsafe extern "C" {
         pub(super) fn proxy_get_header_map_pairs(map_type: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_property(
+            path: *const u8,
+            path_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
         pub(super) fn proxy_set_property(
             path: *const u8,
             path_size: usize,
@@ -275,14 +287,34 @@ mod raw {
 #[allow(unsafe_code)]
 fn header_map_bytes(map_type: u32) -> Vec<u8> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
-    // SAFETY: both pointers are valid for a write. On success the host has had `proxy_on_memory_allocate` allocate
-    // exactly `size` bytes at `data`, as a boxed slice whose owner is now this function.
-    unsafe {
-        if raw::proxy_get_header_map_pairs(map_type, &mut data, &mut size) != OK || data.is_null() {
-            return Vec::new();
-        }
-        Vec::from_raw_parts(data, size, size)
+    // SAFETY: both pointers are valid for a write.
+    let status = unsafe { raw::proxy_get_header_map_pairs(map_type, &mut data, &mut size) };
+    // SAFETY: the host has set both.
+    unsafe { given(status, data, size) }
+}
+
+/// A property's value; nothing if the host has none. The path's parts are separated by zero bytes.
+#[allow(unsafe_code)]
+fn property_bytes(path: &str) -> Vec<u8> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: the path is valid for its size, and both pointers are valid for a write.
+    let status = unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
+    // SAFETY: the host has set both.
+    unsafe { given(status, data, size) }
+}
+
+/// What a host call has handed over, if it succeeded.
+///
+/// # Safety
+/// `data` and `size` are as the host call that returned `status` has left them, and are used once.
+#[allow(unsafe_code)]
+unsafe fn given(status: u32, data: *mut u8, size: usize) -> Vec<u8> {
+    if status != OK || data.is_null() {
+        return Vec::new();
     }
+    // SAFETY: on success the host has had `proxy_on_memory_allocate` allocate exactly `size` bytes at `data`, as a boxed
+    // slice whose owner is now the caller.
+    unsafe { Vec::from_raw_parts(data, size, size) }
 }
 
 #[allow(unsafe_code)]

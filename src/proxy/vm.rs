@@ -98,7 +98,7 @@ impl Vm {
     /// A request arrives; if it must wait, the root context is called to ask.
     pub(super) fn arrive(&self, head: Result<&RequestHead<'_>, Ambiguity>, stream: StreamId) -> Step {
         let mut edge = self.edge.borrow_mut();
-        let step = edge.arrive(head, stream, self.clock.now());
+        let step = edge.arrive(head, host::source_address, stream, self.clock.now());
         match &step {
             Step::Hold(digest) if !self.turn_is_coming.replace(true) => {
                 if let Err(status) = self.turn.request() {
@@ -158,7 +158,9 @@ impl Vm {
             let Some(digests) = question else { break };
             outcomes.extend(self.ask(digests));
         }
-        let sync = self.edge.borrow_mut().next_sync(self.clock.now());
+        let now = self.clock.now();
+        outcomes.extend(self.edge.borrow_mut().refused(now));
+        let sync = self.edge.borrow_mut().next_sync(now);
         if let Some(request) = sync {
             match self.post(SYNC_PATH, &request, request.wait_ms) {
                 Ok(id) => self.sync.set(Some(id)),

@@ -30,13 +30,18 @@ fn waiting(stack: &Stack, count: usize, key: &str) -> Vec<Connection> {
     connections.iter_mut().for_each(|connection| {
         connection.send(&bytes);
     });
+    await_active(stack, count as u64);
+    connections
+}
+
+/// Waits until an Envoy has so many requests that are not answered.
+pub(crate) fn await_active(stack: &Stack, count: u64) {
     let began = Instant::now();
     let active = "http.edge.downstream_rq_active";
-    while stack.envoys()[0].stats(active).unwrap()[active] < count as u64 {
+    while stack.envoys()[0].stats(active).unwrap()[active] < count {
         assert!(began.elapsed() < Duration::from_secs(10), "not all requests arrived");
         thread::sleep(Duration::from_millis(20));
     }
-    connections
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod client;
 mod client_http2;
 mod configuration;
 mod cutoff;
+mod delay;
+mod flood;
 mod holding;
 mod keys;
 mod limits;

@@ -50,6 +50,8 @@ struct Stream {
     kept_back: Vec<(u32, bool)>,
     /// How many bytes of the body have gone on to the upstream.
     passed: u32,
+    /// Where it comes from, with a port.
+    address: String,
     reply: Option<Outcome>,
 }
 
@@ -169,14 +171,23 @@ impl Host {
         self.begin(headers, true)
     }
 
+    /// A request without a body arrives from an address; returns its id.
+    pub(crate) fn request_from(&mut self, address: &str, headers: &[(&str, &[u8])]) -> u32 {
+        self.begin_from(address, headers, true)
+    }
+
     /// The headers of a request arrive; returns its id.
     pub(crate) fn begin(&mut self, headers: &[(&str, &[u8])], is_whole: bool) -> u32 {
+        self.begin_from("192.0.2.1:4000", headers, is_whole)
+    }
+
+    fn begin_from(&mut self, address: &str, headers: &[(&str, &[u8])], is_whole: bool) -> u32 {
         self.contexts += 1;
         let id = self.contexts;
         self.call("proxy_on_context_create", &[id, ROOT]);
         let headers = owned(headers);
         let count = headers.len() as u32;
-        self.state().streams.insert(id, Stream { headers, ..Stream::default() });
+        self.state().streams.insert(id, Stream { headers, address: address.to_owned(), ..Stream::default() });
         self.state().effective = id;
         let answer = self.call("proxy_on_request_headers", &[id, count, u32::from(is_whole)]);
         let allowed = self.state().allow_on_headers_stop_iteration;
@@ -526,6 +537,16 @@ fn serve_requests(linker: &mut Linker<State>) -> Result<(), wasmi::errors::Linke
         OK
     };
     linker.func_wrap("env", "proxy_send_local_response", send)?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_property",
+        |mut vm: Vm<'_>, path: i32, path_size: i32, data: i32, size: i32| {
+            count(&mut vm, "get_property");
+            assert_eq!(read(&vm, path, path_size), b"source\0address");
+            let address = current(&mut vm).address.clone();
+            give(&mut vm, address.as_bytes(), data, size)
+        },
+    )?;
     linker.func_wrap(
         "env",
         "proxy_set_property",

@@ -436,6 +436,38 @@ fn metrics_are_told_about_once_a_second_and_the_access_log_learns_key_and_reason
     assert_eq!((host.metric("leases_lost"), host.metric("leases_held")), (1, 0));
 }
 
+#[test]
+fn when_no_more_can_wait_a_request_of_the_address_with_most_gives_way() {
+    let settings = r#"{"key_service":{"cluster":"k"},"lookups":{"max_waiters":3}}"#;
+    let mut host = Host::start(settings).unwrap_or_else(|log| panic!("{log:?}"));
+    let mut from = |address: &str, key: &str| {
+        let bearer = format!("Bearer {key}");
+        let request = host.request_from(
+            address,
+            &[
+                (":method", b"GET"),
+                (":path", b"/api/projects/"),
+                (":authority", b"a"),
+                ("authorization", bearer.as_bytes()),
+            ],
+        );
+        (host.outcome(request), request)
+    };
+    let flood: Vec<u32> = (0..3).map(|n| from("[2001:db8::1]:1", &format!("phx_{n}")).1).collect();
+    assert_eq!(status(from("[2001:db8::2]:1", "phx_3").0), (503, "lookups_full".into()), "the same network");
+    let (outcome, good) = from("192.0.2.1:1", "phx_1234567890abcdef");
+    assert_eq!(outcome, Outcome::Held);
+    assert_eq!(host.outcome(flood[2]), Outcome::Held, "until the root context has its turn");
+    host.turn();
+    assert_eq!(status(host.outcome(flood[2])), (503, "lookups_full".into()));
+    assert_eq!(host.outcome(flood[1]), Outcome::Held);
+    let callout = verify(&mut host);
+    let wrong = r#"{"status":"inactive"}"#;
+    host.answer(callout.id, "200", &verdicts(&[wrong, ACTIVE, wrong]));
+    assert_eq!(status(host.outcome(flood[0])), (401, "key_invalid".into()));
+    forwarded(host.outcome(good));
+}
+
 /// Host calls are what a request costs most: about 0.8 µs each in Envoy.
 #[test]
 fn a_request_costs_no_more_host_calls_than_it_needs() {
@@ -455,7 +487,7 @@ fn a_request_costs_no_more_host_calls_than_it_needs() {
     let cached = calls(&mut host, "/api/projects/", &[("authorization", VALID)]);
     assert_eq!(cached, [("clock", 2), read_all, ("replace_header", 3), ("set_property", 1)]);
     let unknown = calls(&mut host, "/api/projects/", &[("authorization", b"Bearer phx_unknown")]);
-    assert_eq!(unknown, [("clock", 2), ("enqueue", 1), read_all]);
+    assert_eq!(unknown, [("clock", 2), ("enqueue", 1), read_all, ("get_property", 1)]);
 }
 
 /// Fuel is about one unit an instruction, and the same on every machine. What is allowed here is a tenth more than was

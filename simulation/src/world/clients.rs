@@ -36,9 +36,8 @@ impl World {
             let mut kernel = self.shared.lock();
             self.nodes[edge].leave_one(&mut kernel.random);
         }
-        self.nodes[edge].check_bounds()?;
-        self.pump(edge, false);
-        Ok(())
+        self.pump(edge, false)?;
+        self.nodes[edge].check_bounds()
     }
 
     /// Whether an edge stands still; then this happens when it goes on.

@@ -88,7 +88,8 @@ impl World {
                 let by_ms = self.kernel().random.i64(-20_000..20_000);
                 self.nodes[edge].set_wall_clock(by_ms);
                 // A proxy's timer has the edge look at its clocks at least once a second.
-                self.pump(edge, false);
+                let generation = self.nodes[edge].generation;
+                self.happen_after(0, Happening::Pump(edge, generation));
             }
             Outage::ReplicaKilled => self.kill(replica, lasts),
             Outage::ReplicaPaused => {

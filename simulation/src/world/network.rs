@@ -23,10 +23,15 @@ impl World {
     }
 
     /// Sends what an edge's proxy has to send; `is_timer` says that its timer has run out.
-    pub(super) fn pump(&mut self, edge: usize, is_timer: bool) {
+    ///
+    /// # Errors
+    /// A request that the edge refuses was not to be refused.
+    pub(super) fn pump(&mut self, edge: usize, is_timer: bool) -> Checked {
         let now = self.kernel().now;
         let generation = self.nodes[edge].generation;
         let (calls, due) = self.nodes[edge].pump(now);
+        let refused = self.nodes[edge].refused(now)?;
+        self.judge(refused)?;
         for call in calls {
             let losses = self.kernel().profile.losses;
             let is_sync = matches!(call.question, Question::Sync(_));
@@ -47,6 +52,7 @@ impl World {
         {
             self.happen_after(due, Happening::Pump(edge, generation));
         }
+        Ok(())
     }
 
     pub(super) fn send_back(&mut self, edge: usize, generation: u64, call: u32, reply: Option<Reply>) {
@@ -76,8 +82,7 @@ impl World {
         let now = self.kernel().now;
         let decided = self.nodes[edge].ended(call, reply, now)?;
         self.judge(decided)?;
-        self.pump(edge, true);
-        Ok(())
+        self.pump(edge, true)
     }
 
     pub(super) fn stands_still(&self, edge: usize) -> bool {

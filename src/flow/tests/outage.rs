@@ -80,6 +80,7 @@ impl Outage {
             node.edge.asked(CallId(node.calls), digests, moment(now));
             self.happen(ends, number, Event::VerifyEnds { call: node.calls, answered });
         }
+        node.edge.refused(moment(now));
         if let Some(request) = node.edge.next_sync(moment(now)) {
             node.syncs += 1;
             let (ends, answered) = self.callout(now, 50);
@@ -107,7 +108,9 @@ impl Outage {
                 let head =
                     Reading::of(HeaderPairs::new(&block).unwrap(), &node.edge.policy.header_policy).head;
                 node.requests += 1;
-                node.edge.arrive(head.as_ref().map_err(|error| *error), StreamId(node.requests), moment(now));
+                let stream = StreamId(node.requests);
+                let head = head.as_ref().map_err(|error| *error);
+                node.edge.arrive(head, || Address::Other, stream, moment(now));
                 let gap = 1 + self.random.below(100);
                 self.happen(now + gap, number, Event::Request);
             }
@@ -142,8 +145,13 @@ impl Outage {
 fn after_an_outage(seed: u64) -> (Vec<u64>, Vec<u64>) {
     let mut random = Random(seed);
     let ends = 2_000 + random.below(8_000);
-    let mut outage =
-        Outage { refuses: seed % 2 == 0, ends, random, events: BinaryHeap::new(), syncs: Vec::new() };
+    let mut outage = Outage {
+        refuses: seed.is_multiple_of(2),
+        ends,
+        random,
+        events: BinaryHeap::new(),
+        syncs: Vec::new(),
+    };
     let mut nodes: Vec<Node> = (0..EDGES)
         .map(|number| {
             let config = Config::read(br#"{"key_service":{"cluster":"k"}}"#).unwrap();
