@@ -143,7 +143,7 @@ fn routes(fields: &mut Fields<'_>, path_case: PathCase, problems: &Problems) -> 
     });
     for (at, value) in list.into_iter().enumerate() {
         let path = fields.path_of(&format!("routes[{at}]"));
-        let written = value["path"].clone();
+        let written = value["path"].as_str().unwrap_or_default().to_owned();
         let Some(rule) = rule(Fields::of(value, path.clone(), problems), problems) else { continue };
         if path_case == PathCase::Insensitive
             && let Some(segment) = rule.template.segment_with_other_letters()
@@ -160,7 +160,7 @@ fn routes(fields: &mut Fields<'_>, path_case: PathCase, problems: &Problems) -> 
     let warnings = table.case_gaps(&rules).into_iter().filter_map(|gap| {
         let ((path, weaker), (place, stricter)) = (places.get(gap.weaker)?, places.get(gap.stricter)?);
         let message = format!(
-            "{weaker} admits {:?} for less than {place} ({stricter}) asks for: if the upstream ignores letter case, set \
+            "{weaker:?} admits {:?} for less than {place} ({stricter:?}) asks for: if the upstream ignores letter case, set \
              path_case: insensitive",
             gap.path
         );
