@@ -4,6 +4,7 @@
 mod envoy;
 mod key_service;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -30,6 +31,8 @@ pub struct Options {
     pub filter: Value,
     /// Changes to `envoy/envoy.yaml`: texts that it has exactly once, and what takes their place.
     pub envoy_config: &'static [(&'static str, &'static str)],
+    /// What Envoy forwards to; `None` for the echo.
+    pub upstream: Option<SocketAddr>,
     /// The Wasm module; `None` for the one that is built to be deployed.
     pub wasm: Option<PathBuf>,
     /// The PostgreSQL server on which the key service gets a database, dropped with the stack; `None` for a SQLite file.
@@ -52,6 +55,7 @@ impl Default for Options {
             workers: 2,
             filter: json!({}),
             envoy_config: &[],
+            upstream: None,
             wasm: None,
             server: None,
             replicated: false,

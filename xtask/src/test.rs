@@ -27,7 +27,7 @@ struct Run {
     flags: &'static [&'static str],
 }
 
-const RUNS: [Run; 10] = [
+const RUNS: [Run; 11] = [
     Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
     Run { name: "stack", target: "stack", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
     Run {
@@ -43,6 +43,7 @@ const RUNS: [Run; 10] = [
         needs: &[ENVOY_VARIABLE, POSTGRESQL_VARIABLE],
         flags: &["--ignored", "replicas::"],
     },
+    Run { name: "corpus", target: "corpus", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
     Run {
         name: "browser",
         target: "browser",

@@ -37,7 +37,7 @@ impl Envoy {
             listener: at.listener,
             wasm: &wasm,
             edge: addresses.edge,
-            upstream: addresses.echo,
+            upstream: options.upstream.unwrap_or(addresses.echo),
         };
         let config = folder.join(format!("{name}.yaml"));
         let template = edit(&template()?, options.envoy_config)?;

@@ -1,0 +1,537 @@
+//! Trailers: fields after the body, which some servers merge into the headers.
+
+use crate::runner::{Http1, Http2};
+
+pub(crate) const HTTP1: [Http1; 27] = [
+    Http1 {
+        name: "X-Auth-User-Id: root in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Auth-User-Id: root\r\n\r\n",
+    },
+    Http1 {
+        name: "X-Auth-User-Id: root in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: X-Auth-User-Id\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Auth-User-Id: root\r\n\r\n",
+    },
+    Http1 {
+        name: "x_auth_user_id: root in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx_auth_user_id: root\r\n\r\n",
+    },
+    Http1 {
+        name: "x_auth_user_id: root in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: x_auth_user_id\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx_auth_user_id: root\r\n\r\n",
+    },
+    Http1 {
+        name: "X.Auth.User.Id: root in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX.Auth.User.Id: root\r\n\r\n",
+    },
+    Http1 {
+        name: "X.Auth.User.Id: root in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: X.Auth.User.Id\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX.Auth.User.Id: root\r\n\r\n",
+    },
+    Http1 {
+        name: "X-Auth-Scopes: * in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Auth-Scopes: *\r\n\r\n",
+    },
+    Http1 {
+        name: "X-Auth-Scopes: * in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: X-Auth-Scopes\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Auth-Scopes: *\r\n\r\n",
+    },
+    Http1 {
+        name: "Authorization: Bearer key in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nAuthorization: Bearer {key}\r\n\r\n",
+    },
+    Http1 {
+        name: "Authorization: Bearer key in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: Authorization\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nAuthorization: Bearer {key}\r\n\r\n",
+    },
+    Http1 {
+        name: "Host: b in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nHost: b\r\n\r\n",
+    },
+    Http1 {
+        name: "Host: b in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: Host\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nHost: b\r\n\r\n",
+    },
+    Http1 {
+        name: "Content-Length: 5 in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nContent-Length: 5\r\n\r\n",
+    },
+    Http1 {
+        name: "Content-Length: 5 in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nContent-Length: 5\r\n\r\n",
+    },
+    Http1 {
+        name: "Transfer-Encoding: chunked in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n",
+    },
+    Http1 {
+        name: "Transfer-Encoding: chunked in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n",
+    },
+    Http1 {
+        name: "X-HTTP-Method-Override: DELETE in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-HTTP-Method-Override: DELETE\r\n\r\n",
+    },
+    Http1 {
+        name: "X-HTTP-Method-Override: DELETE in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: X-HTTP-Method-Override\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-HTTP-Method-Override: DELETE\r\n\r\n",
+    },
+    Http1 {
+        name: "X-Original-URL: /api/projects/ in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Original-URL: /api/projects/\r\n\r\n",
+    },
+    Http1 {
+        name: "X-Original-URL: /api/projects/ in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: X-Original-URL\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Original-URL: /api/projects/\r\n\r\n",
+    },
+    Http1 {
+        name: "X-Auth-User-Id : root in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Auth-User-Id : root\r\n\r\n",
+    },
+    Http1 {
+        name: "X-Auth-User-Id : root in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: X-Auth-User-Id\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Auth-User-Id : root\r\n\r\n",
+    },
+    Http1 {
+        name: "Connection: x-auth-user-id in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nConnection: x-auth-user-id\r\n\r\n",
+    },
+    Http1 {
+        name: "Connection: x-auth-user-id in the trailers of a GET",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}TE: trailers\r\nTrailer: Connection\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nConnection: x-auth-user-id\r\n\r\n",
+    },
+    Http1 {
+        name: "a request in the trailers",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nGET /api/insights/smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
+    },
+    Http1 {
+        name: "bare LF in the trailers",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\nX-Auth-User-Id: root\r\n\r\n",
+    },
+    Http1 {
+        name: "folded line in the trailers",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n X-Auth-User-Id: root\r\n\r\n",
+    },
+];
+
+pub(crate) const HTTP2: [Http2; 35] = [
+    Http2 {
+        name: "x-auth-user-id: root in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-auth-user-id", "root")],
+    },
+    Http2 {
+        name: "x-auth-user-id: root in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-auth-user-id", "root")],
+    },
+    Http2 {
+        name: "x_auth_user_id: root in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x_auth_user_id", "root")],
+    },
+    Http2 {
+        name: "x_auth_user_id: root in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x_auth_user_id", "root")],
+    },
+    Http2 {
+        name: "x.auth.user.id: root in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x.auth.user.id", "root")],
+    },
+    Http2 {
+        name: "x.auth.user.id: root in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x.auth.user.id", "root")],
+    },
+    Http2 {
+        name: "x-auth-scopes: * in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-auth-scopes", "*")],
+    },
+    Http2 {
+        name: "x-auth-scopes: * in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-auth-scopes", "*")],
+    },
+    Http2 {
+        name: "authorization: Bearer key in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("authorization", "Bearer {key}")],
+    },
+    Http2 {
+        name: "authorization: Bearer key in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("authorization", "Bearer {key}")],
+    },
+    Http2 {
+        name: "host: b in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("host", "b")],
+    },
+    Http2 {
+        name: "host: b in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("host", "b")],
+    },
+    Http2 {
+        name: "content-length: 5 in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("content-length", "5")],
+    },
+    Http2 {
+        name: "content-length: 5 in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("content-length", "5")],
+    },
+    Http2 {
+        name: "transfer-encoding: chunked in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("transfer-encoding", "chunked")],
+    },
+    Http2 {
+        name: "transfer-encoding: chunked in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("transfer-encoding", "chunked")],
+    },
+    Http2 {
+        name: "x-http-method-override: DELETE in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-http-method-override", "DELETE")],
+    },
+    Http2 {
+        name: "x-http-method-override: DELETE in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-http-method-override", "DELETE")],
+    },
+    Http2 {
+        name: "x-original-url: /api/projects/ in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-original-url", "/api/projects/")],
+    },
+    Http2 {
+        name: "x-original-url: /api/projects/ in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-original-url", "/api/projects/")],
+    },
+    Http2 {
+        name: "x-auth-user-id : root in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-auth-user-id ", "root")],
+    },
+    Http2 {
+        name: "x-auth-user-id : root in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x-auth-user-id ", "root")],
+    },
+    Http2 {
+        name: "connection: x-auth-user-id in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("connection", "x-auth-user-id")],
+    },
+    Http2 {
+        name: "connection: x-auth-user-id in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("connection", "x-auth-user-id")],
+    },
+    Http2 {
+        name: "X-Auth-User-Id: root in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("X-Auth-User-Id", "root")],
+    },
+    Http2 {
+        name: "X-Auth-User-Id: root in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("X-Auth-User-Id", "root")],
+    },
+    Http2 {
+        name: ":path: /api/projects/ in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[(":path", "/api/projects/")],
+    },
+    Http2 {
+        name: ":path: /api/projects/ in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[(":path", "/api/projects/")],
+    },
+    Http2 {
+        name: ":method: DELETE in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[(":method", "DELETE")],
+    },
+    Http2 {
+        name: ":method: DELETE in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[(":method", "DELETE")],
+    },
+    Http2 {
+        name: ":authority: b in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[(":authority", "b")],
+    },
+    Http2 {
+        name: ":authority: b in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[(":authority", "b")],
+    },
+    Http2 {
+        name: "x: y CR LF X-Auth-User-Id: root in the trailers of a GET",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x", "y\r\nX-Auth-User-Id: root")],
+    },
+    Http2 {
+        name: "x: y CR LF X-Auth-User-Id: root in the trailers of a POST",
+        headers: &[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: Some("a"),
+        trailers: &[("x", "y\r\nX-Auth-User-Id: root")],
+    },
+    Http2 {
+        name: "trailers without a body",
+        headers: &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "{path}"),
+            ("authorization", "{auth}"),
+        ],
+        body: None,
+        trailers: &[("x-auth-user-id", "root")],
+    },
+];

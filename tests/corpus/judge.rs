@@ -1,0 +1,146 @@
+//! What must not be at the upstream, whatever was sent.
+
+use crate::upstream::Seen;
+
+/// What only the filter may say of a caller.
+const IDENTITY: [&str; 3] = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"];
+
+/// Headers that make some servers act on another method or path.
+const OVERRIDES: [&str; 8] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-method",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-forwarded-uri",
+];
+
+/// In smuggled requests' targets.
+pub(crate) const SMUGGLED: &str = "smuggled";
+
+/// Who the key's user is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity([String; 3]);
+
+impl Identity {
+    /// What the filter said of a request with the key.
+    pub(crate) fn of(seen: &Seen) -> Self {
+        Identity(IDENTITY.map(|name| {
+            let values = seen.header(name);
+            assert_eq!(values.len(), 1, "{name}");
+            values[0].to_owned()
+        }))
+    }
+}
+
+/// What is wrong with these requests, of which those to authenticated routes came from a caller with this identity.
+pub(crate) fn judge(seen: &[Seen], identity: Option<&Identity>) -> Vec<String> {
+    seen.iter().flat_map(|seen| judge_one(seen, identity)).collect()
+}
+
+fn judge_one(seen: &Seen, identity: Option<&Identity>) -> Vec<String> {
+    let mut wrong = seen.complaints.clone();
+    let class = class(strict(&seen.target), &seen.method);
+    let lenient = lenient(&seen.target);
+    if self::class(&lenient, &seen.method) != class {
+        wrong.push(format!("{} is {lenient} to a lenient server", seen.target));
+    }
+    if seen.target.contains(SMUGGLED) {
+        wrong.push("a smuggled request arrived".to_owned());
+    }
+    match (class, identity) {
+        (Class::Public, _) | (Class::Insights, Some(_)) => {}
+        _ => wrong.push(format!("{} {} reached a handler that it may not", seen.method, seen.target)),
+    }
+    let all = seen.headers.iter().chain(&seen.trailers);
+    for (name, _) in all.clone() {
+        let is_identity = IDENTITY.iter().any(|own| folded(name) == *own);
+        if is_identity && (class == Class::Public || !IDENTITY.contains(&name.as_str())) {
+            wrong.push(format!("forged {name}"));
+        }
+        if OVERRIDES.iter().any(|own| folded(name) == *own) {
+            wrong.push(format!("{name} reached the upstream"));
+        }
+    }
+    if let (Class::Insights, Some(Identity(expected))) = (class, identity) {
+        for (name, value) in IDENTITY.iter().zip(expected) {
+            let values: Vec<&str> =
+                all.clone().filter(|(header, _)| header == name).map(|(_, value)| value.as_str()).collect();
+            if values != [value] {
+                wrong.push(format!("{name} is {values:?}, not {value}"));
+            }
+        }
+    }
+    for (name, value) in &seen.headers {
+        let names_identity = IDENTITY.iter().any(|own| value.to_ascii_lowercase().contains(own));
+        if ["connection", "keep-alive", "proxy-connection"].contains(&name.as_str()) && names_identity {
+            wrong.push(format!("{name}: {value} has the next hop remove identity"));
+        }
+    }
+    wrong
+}
+
+/// Whose handler a request reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Public,
+    /// What the key may read.
+    Insights,
+    Other,
+}
+
+fn class(path: &str, method: &str) -> Class {
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match segments[..] {
+        ["decide" | "capture" | "batch"] => Class::Public,
+        ["api", "insights", ..] | ["api", "projects", _, "insights", ..]
+            if ["GET", "HEAD", "OPTIONS"].contains(&method) =>
+        {
+            Class::Insights
+        }
+        _ => Class::Other,
+    }
+}
+
+/// The path as the rules read it.
+fn strict(target: &str) -> &str {
+    target.split('?').next().unwrap_or_default()
+}
+
+/// The path as the most obliging server could read it.
+fn lenient(target: &str) -> String {
+    let mut path = strict(target).to_owned();
+    for _ in 0..3 {
+        path = decoded(&path);
+    }
+    let path = path.replace('\\', "/");
+    let path = path.split(['?', '#', '\0']).next().unwrap_or_default();
+    let mut resolved: Vec<&str> = Vec::new();
+    for segment in path.split('/').map(|segment| segment.split(';').next().unwrap_or_default().trim()) {
+        match segment {
+            "" | "." => {}
+            ".." => drop(resolved.pop()),
+            segment => resolved.push(segment),
+        }
+    }
+    format!("/{}", resolved.join("/"))
+}
+
+fn decoded(path: &str) -> String {
+    let mut out = String::new();
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        let escape = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push_str(&rest[..at]);
+        out.push(escape.map_or('%', char::from));
+        rest = &rest[at + if escape.is_some() { 3 } else { 1 }..];
+    }
+    out + rest
+}
+
+/// A header's name as CGI and PHP read it.
+fn folded(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+}
