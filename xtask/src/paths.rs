@@ -20,6 +20,12 @@ pub const AXE_VARIABLE: &str = "AXE_CORE";
 /// Names, in the environment of the tests, a Python that has Schemathesis.
 pub const SCHEMATHESIS_VARIABLE: &str = "SCHEMATHESIS_PYTHON";
 
+/// Names, in the environment of the tests, a Python that has the servers of `tests/differential/`.
+pub const UPSTREAMS_PYTHON_VARIABLE: &str = "UPSTREAMS_PYTHON";
+
+/// Names, in the environment of the tests, the modules of Node that the servers of `tests/differential/` need.
+pub const UPSTREAMS_NODE_VARIABLE: &str = "UPSTREAMS_NODE_MODULES";
+
 /// Names the folder of PostgreSQL's programs, for whom the one that is found will not do.
 pub const POSTGRESQL_VARIABLE: &str = "POSTGRESQL_BIN";
 
@@ -79,6 +85,11 @@ pub fn key_service() -> PathBuf {
 /// Where the browser tests leave their pictures.
 pub fn screenshots() -> PathBuf {
     target().join("screenshots")
+}
+
+/// What the differential tests run behind Envoy, and the versions of what that needs.
+pub fn upstreams() -> PathBuf {
+    workspace().join("tests/differential/upstreams")
 }
 
 /// The first file of this name in the folders of `PATH`.

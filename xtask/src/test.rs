@@ -9,11 +9,11 @@ use anyhow::{Result, bail};
 
 use crate::paths::{
     AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, ENVOY_VARIABLE, POSTGRES_URL_VARIABLE,
-    POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE,
+    POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE, UPSTREAMS_NODE_VARIABLE, UPSTREAMS_PYTHON_VARIABLE,
 };
 use crate::postgres::{FORGETFUL, Postgres};
 use crate::process::step;
-use crate::tools::{axe, chromium, envoy, postgresql, schemathesis};
+use crate::tools::{axe, chromium, envoy, postgresql, schemathesis, upstreams};
 use crate::{build, interrupt, paths};
 
 mod versions;
@@ -31,7 +31,7 @@ struct Run {
     flags: &'static [&'static str],
 }
 
-const RUNS: [Run; 11] = [
+const RUNS: [Run; 12] = [
     Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
     Run { name: "stack", target: "stack", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
     Run {
@@ -48,6 +48,12 @@ const RUNS: [Run; 11] = [
         flags: &["--ignored", "replicas::"],
     },
     Run { name: "corpus", target: "corpus", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
+    Run {
+        name: "differential",
+        target: "differential",
+        needs: &[ENVOY_VARIABLE, UPSTREAMS_PYTHON_VARIABLE, UPSTREAMS_NODE_VARIABLE],
+        flags: &["--ignored"],
+    },
     Run {
         name: "browser",
         target: "browser",
@@ -103,6 +109,8 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
         (AXE_VARIABLE, axe::find().map(OsString::from)),
         (SCHEMATHESIS_VARIABLE, schemathesis::find().map(OsString::from)),
         (POSTGRESQL_VARIABLE, postgresql::find().map(OsString::from)),
+        (UPSTREAMS_PYTHON_VARIABLE, upstreams::find_python().map(OsString::from)),
+        (UPSTREAMS_NODE_VARIABLE, upstreams::find_node_modules().map(OsString::from)),
     ];
     if let (Some(_), Err(error)) = (asked_for, &tools[0].1) {
         bail!("{error:#}");

@@ -7,3 +7,4 @@ pub(crate) mod axe;
 pub(crate) mod chromium;
 pub(crate) mod postgresql;
 pub(crate) mod schemathesis;
+pub(crate) mod upstreams;

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -54,6 +54,23 @@ pub(super) fn install(home: &Path, wanted: &[&str]) -> Result<()> {
     }
     fs::rename(&partial, home)?;
     Ok(())
+}
+
+/// A Python that has what `requirements` lists, in a virtual environment under `target/tools/`; installed now unless an
+/// earlier run did.
+///
+/// # Errors
+/// As [`install`].
+pub(super) fn python_with(requirements: &Path, name: &str) -> Result<PathBuf> {
+    let home = paths::target().join("tools").join(name);
+    // A copy of what was installed, so that a change of the versions is noticed.
+    let installed = home.join("requirements.txt");
+    let wanted = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    if !fs::read(&installed).is_ok_and(|installed| installed == wanted) {
+        install(&home, &["--requirement", &requirements.to_string_lossy()])?;
+        fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
+    }
+    Ok(home.join("bin/python"))
 }
 
 /// What pip's failure most likely means.
