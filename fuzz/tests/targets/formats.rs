@@ -3,14 +3,14 @@
 
 use serde_json::Value;
 
-/// Makes a text of an input: a byte below 128 stands for itself, any other for one of the words. So nearly every input
-/// says something, and a corpus of ASCII files can be read.
+/// Makes a text of an input: printable ASCII, tabs and line feeds stand for themselves, any other byte for one of the
+/// words. So many a random input says something, and most inputs of a corpus can be read.
 pub(crate) fn expand(input: &[u8], words: &[&[u8]]) -> Vec<u8> {
     let mut text = Vec::new();
     for &byte in input {
-        match byte.checked_sub(0x80) {
-            None => text.push(byte),
-            Some(at) => text.extend(words.get(usize::from(at) % words.len()).copied().unwrap_or_default()),
+        match byte {
+            b'\n' | b'\t' | b' '..=b'~' => text.push(byte),
+            _ => text.extend(words.get(usize::from(byte) % words.len()).copied().unwrap_or_default()),
         }
     }
     text

@@ -5,14 +5,19 @@ use std::sync::LazyLock;
 use crate::formats::{expand, header_block, percent_decoded};
 use edge_key_auth::config::Config;
 use edge_key_auth::credential::Credential;
-use edge_key_auth::header_policy::{HeaderPolicy, OVERRIDES, folded};
+use edge_key_auth::header_policy::{HeaderPolicy, OVERRIDES};
 use edge_key_auth::headers::HeaderPairs;
 use edge_key_auth::request::{Reading, RequestHead};
 use edge_key_auth::route::Access;
 use protocol::{ApiKey, KeyDigest};
 use serde_json::Value;
 
-const WORDS: [&[u8]; 96] = [
+const WORDS: [&[u8]; 101] = [
+    b"\n",
+    b"\n",
+    b"\n",
+    b"\n",
+    b"\n",
     b"\n",
     b"\n",
     b"\n",
@@ -134,6 +139,14 @@ static CONFIGS: LazyLock<[Config; 2]> = LazyLock::new(|| {
     })
 });
 
+/// The second table where letter case is ignored, which can be of ASCII alone; and its rules in lower case.
+static IGNORES_CASE: LazyLock<(Config, Value)> = LazyLock::new(|| {
+    let rules = TABLES[1].replace("\\u00e9", "e");
+    let routes = rules.replace("/users/", "/Users/");
+    let text = format!(r#"{{"key_service":{{"cluster":"k"}},"path_case":"insensitive","routes":{routes}}}"#);
+    (Config::read(text.as_bytes()).unwrap(), serde_json::from_str(&rules).unwrap())
+});
+
 static RULES: LazyLock<[Value; 2]> =
     LazyLock::new(|| TABLES.map(|routes| serde_json::from_str(routes).unwrap()));
 
@@ -161,7 +174,7 @@ fn at_space(line: &[u8]) -> (&[u8], &[u8]) {
 fn check(headers: &[(&[u8], &[u8])]) {
     let block = header_block(headers);
     let reading = Reading::of(HeaderPairs::new(&block).unwrap(), &CONFIGS[0].policy.header_policy);
-    check_removed(headers, &reading.removed);
+    check_removed(headers, &reading);
     let Ok(head) = reading.head else { return };
     let of = |name: &[u8]| {
         headers.iter().filter(|header| header.0 == name).map(|header| header.1).collect::<Vec<_>>()
@@ -182,14 +195,18 @@ fn check(headers: &[(&[u8], &[u8])]) {
 }
 
 /// Every spelling of an identity header, and of an override that is removed, is listed, and nothing else; also where the
-/// request is refused.
-fn check_removed(headers: &[(&[u8], &[u8])], removed: &[&str]) {
+/// request is refused. A spelling that cannot be removed, since it is not UTF-8, is refused.
+fn check_removed(headers: &[(&[u8], &[u8])], reading: &Reading<'_>) {
     let own = CONFIGS[0].policy.identity_headers.0.iter().map(|name| &**name);
     let overrides = OVERRIDES.iter().filter(|known| known.is_removed).map(|known| known.name);
-    let unwanted: Vec<&str> = own.chain(overrides).collect();
-    let names = headers.iter().filter_map(|header| std::str::from_utf8(header.0).ok());
-    let expected: Vec<&str> = names.filter(|name| unwanted.contains(&folded(name).as_str())).collect();
-    assert_eq!(removed, expected);
+    let unwanted: Vec<&[u8]> = own.chain(overrides).map(str::as_bytes).collect();
+    // As PHP and CGI fold the name of a variable.
+    let fold = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    let folded = |name: &[u8]| name.iter().map(fold).collect::<Vec<_>>();
+    let names = headers.iter().map(|header| header.0).filter(|name| unwanted.contains(&&*folded(name)));
+    let (removable, others): (Vec<_>, Vec<_>) = names.partition(|name| std::str::from_utf8(name).is_ok());
+    assert_eq!(reading.removed.iter().map(|name| name.as_bytes()).collect::<Vec<_>>(), removable);
+    assert!(others.is_empty() || reading.head.is_err());
 }
 
 /// Who reads the header whole, and who takes any of its parts for a credential of its own, find the same token.
@@ -253,10 +270,24 @@ fn check_path(head: &RequestHead<'_>) {
         let access = shown(config.policy.routes.classify(head));
         assert_eq!(access, expected(rules, text, head.method), "{text:?}");
         assert_eq!(access, shown(config.policy.routes.classify(&again)), "{text:?} encoded anew");
-        let plain =
-            RequestHead { method: head.method, path: &decoded, bearer_token: None, is_preflight: false };
-        assert_eq!(access, shown(config.policy.routes.classify(&plain)), "{text:?} decoded");
+        assert_eq!(
+            access,
+            shown(config.policy.routes.classify(&with_path(head, &decoded))),
+            "{text:?} decoded"
+        );
     }
+
+    let [lower, upper] = [decoded.to_ascii_lowercase(), decoded.to_ascii_uppercase()];
+    let (config, rules) = &*IGNORES_CASE;
+    for path in [head.path, &lower, &upper] {
+        let access = shown(config.policy.routes.classify(&with_path(head, path)));
+        assert_eq!(access, expected(rules, &text.to_ascii_lowercase(), head.method), "{text:?}");
+    }
+}
+
+/// The same request to another path.
+fn with_path<'a>(head: &RequestHead<'a>, path: &'a [u8]) -> RequestHead<'a> {
+    RequestHead { method: head.method, path, bearer_token: None, is_preflight: false }
 }
 
 fn merged(path: &str) -> Vec<u8> {
