@@ -398,4 +398,32 @@ mod tests {
     fn no_lease_is_so_long_that_an_edge_is_not_heard_of_for_more_than_five_seconds() {
         assert!(pauses_after_a_failure(3_600_000, at(1_000)).iter().all(|&pause| pause <= 5_000));
     }
+
+    #[test]
+    fn an_answer_that_brings_no_progress_is_followed_by_a_pause_of_50_to_100_ms() {
+        let pause = |seed| {
+            let mut lease = Lease::new(seed, 0);
+            lease.subscribe();
+            let answer = |news| SyncResponse { log: "l".to_owned(), revision: 1, lease_ms: 6_000, news };
+            for (news, now) in [(News::Reset, at(0)), (News::Changed(Vec::new()), at(100))] {
+                lease.sent(now);
+                lease.answered(&answer(news), now).unwrap();
+            }
+            lease.due_in_ms(at(100)).unwrap()
+        };
+        let pauses: Vec<u64> = (0..1_000).map(pause).collect();
+        assert!(pauses.iter().all(|pause| (50..=100).contains(pause)), "{pauses:?}");
+        assert!((50..=100).all(|ms| pauses.contains(&ms)), "{pauses:?}");
+    }
+
+    #[test]
+    fn a_lease_is_as_old_as_the_request_for_it() {
+        let mut lease = Lease::new(0, 0);
+        lease.subscribe();
+        assert_eq!(lease.age_ms(at(0)), None);
+        lease.sent(at(10));
+        let answer = SyncResponse { log: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
+        lease.answered(&answer, at(20)).unwrap();
+        assert_eq!(lease.age_ms(at(25)), Some(15));
+    }
 }

@@ -295,6 +295,23 @@ mod tests {
     }
 
     #[test]
+    fn a_key_has_512_bytes_at_most_and_a_generated_one_54() {
+        assert!(ApiKey::parse(format!("phx_{}", "a".repeat(508)).as_bytes()).is_ok());
+        assert_eq!(ApiKey::from_entropy([7; 32]).reveal().len(), GENERATED_KEY_BYTES);
+        assert_eq!(GENERATED_KEY_BYTES, 54);
+    }
+
+    #[test]
+    fn a_generated_secret_is_told_by_prefix_shape_and_checksum() {
+        let secret = secret_from_entropy("ekm_", [7; 32]);
+        assert!(is_generated_secret("ekm_", &secret));
+        assert!(!is_generated_secret(KEY_PREFIX, &secret), "another prefix");
+        assert!(!is_generated_secret("ekm_", &secret[..secret.len() - 1]), "cut");
+        assert!(!is_generated_secret("ekm_", &format!("ekm_{}", "0".repeat(50))), "invented");
+        assert!(!is_generated_secret("ekm_", &secret.replacen("ekm_", "ekm_-", 1)), "another character");
+    }
+
+    #[test]
     fn a_short_value_is_masked_whole() {
         assert_eq!(ApiKey::parse(b"phx_short").unwrap().mask(), "********");
     }

@@ -1,4 +1,4 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use super::*;
 use crate::answer;
@@ -70,6 +70,24 @@ impl Talk {
     fn refused(&mut self) -> Vec<(u32, String)> {
         let outcomes = self.edge.refused(self.moment());
         outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
+    }
+
+    /// What the host is told since it was asked for last, sorted.
+    fn numbers(&mut self) -> Vec<String> {
+        let told = RefCell::new(Vec::new());
+        let tell = |name: &str, value: String| {
+            let name = name.trim_start_matches("edge_key_auth_");
+            told.borrow_mut().push(format!("{name} {value}"));
+        };
+        let moment = self.moment();
+        self.edge.metrics(moment).drain(
+            |counter, value| tell(counter.name(), value.to_string()),
+            |gauge, value| tell(gauge.name(), value.to_string()),
+            |histogram, value| tell(histogram.name(), value.to_string()),
+        );
+        let mut told = told.into_inner();
+        told.sort();
+        told
     }
 
     fn answer(&mut self, call: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
@@ -509,4 +527,43 @@ fn preflights_pass_only_where_they_are_configured_to() {
     assert_eq!(talk.request("OPTIONS", "/api/projects/", &preflight), "public");
     assert_eq!(talk.request("OPTIONS", "/api/projects/", &preflight[..1]), "401 key_missing");
     assert_eq!(talk.request("OPTIONS", "/x/../api/", &preflight), "400 ambiguous_request");
+}
+
+#[test]
+fn the_edge_api_is_told_the_name_that_the_edge_was_given() {
+    assert_eq!(talk("").edge.id(), "e1");
+}
+
+#[test]
+fn the_numbers_tell_what_became_of_leases_lookups_and_the_memory() {
+    let mut talk = talk("");
+    for _ in 0..2 {
+        assert_eq!(talk.get("/api/projects/", VALID), "wait");
+    }
+    assert_eq!(talk.ask(), Some(1));
+    assert_eq!(talk.numbers(), ["cache_misses 2", "lookups 1", "lookups_joined 1", "lookups_waiting 2"]);
+
+    talk.sync(1, News::Reset);
+    let served = talk.answer(0, Some(200), &[&active("*")]);
+    assert_eq!(served.len(), 2);
+    talk.now += 1_000;
+    assert_eq!(talk.get("/api/projects/", VALID), "for u1 *");
+    assert_eq!(
+        talk.numbers(),
+        [
+            "cache_active 1",
+            "cache_hits 1",
+            "cursor_lag 0",
+            "lease_age_ms 1000",
+            "leases_gained 1",
+            "leases_held 1",
+            "lookups_waiting -2",
+            "requests_forwarded 3",
+            "resets 1",
+            "verify_ms 0",
+        ]
+    );
+
+    talk.now += 5_000;
+    assert_eq!(talk.numbers(), ["leases_held -1", "leases_lost 1"]);
 }

@@ -106,7 +106,7 @@ fn repeated_or_missing_pseudo_headers_are_refused() {
 
 #[test]
 fn the_authority_is_one_plain_host() {
-    for plain in ["localhost", "127.0.0.1:10000", "[::1]:80", "a_b.example", "EXAMPLE.com."] {
+    for plain in ["localhost", "127.0.0.1:10000", "[::1]", "[::1]:80", "a_b.example", "EXAMPLE.com."] {
         assert!(read(&[(":authority", plain)]).is_ok(), "{plain}");
     }
     for odd in [
