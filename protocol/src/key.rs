@@ -325,6 +325,8 @@ mod tests {
     fn a_digest_is_sha_256_of_the_value_in_hex() {
         let digest = KeyDigest::of_value("phx_1234567890abcdef");
         assert_eq!(digest.to_hex().len(), 64);
+        assert_eq!(KeyDigest::from([7; 32]).as_bytes(), &[7; 32]);
+        assert_eq!(format!("{:?}", KeyDigest::from([7; 32])), "070707070707…");
         assert_eq!(digest.to_hex().parse(), Ok(digest));
         assert_eq!(
             KeyDigest::of_value("abc").to_hex(),

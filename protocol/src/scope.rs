@@ -225,6 +225,23 @@ mod tests {
     }
 
     #[test]
+    fn an_object_is_of_lower_case_letters_digits_and_underscores() {
+        for object in ["insight", "feature_flag", "oauth2"] {
+            let scope: Scope = format!("{object}:read").parse().unwrap();
+            assert_eq!(scope.object(), Some(object));
+        }
+        assert_eq!(Scope::All.object(), None);
+    }
+
+    #[test]
+    fn a_set_is_empty_or_has_its_scopes_in_order() {
+        assert!(set("").is_empty() && !set("*").is_empty());
+        assert_eq!(ScopeSet::all(), set("*"));
+        let scopes = set("insight:read * insight:read");
+        assert_eq!(scopes.iter().map(Scope::to_string).collect::<Vec<_>>(), ["insight:read", "*"]);
+    }
+
+    #[test]
     fn texts_that_are_no_scope_are_named() {
         for text in
             ["", "insight", "insight:", ":read", "insight:admin", "Insight:read", "a b:read", "*:read", "**"]
