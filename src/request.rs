@@ -139,6 +139,10 @@ impl<'a> Fields<'a> {
             b":authority" => once(&mut self.authority, value, Ambiguity::Authority),
             b"host" => once(&mut self.host, value, Ambiguity::Authority),
             b"authorization" => once(&mut self.authorization, value, Ambiguity::Credential),
+            // Envoy before 1.37 takes "+3" from HTTP/2 and sends it on; servers do not agree on where such a body ends.
+            b"content-length" if value.is_empty() || !value.iter().all(u8::is_ascii_digit) => {
+                Err(Ambiguity::Headers)
+            }
             b"origin" => {
                 self.has_origin = true;
                 Ok(())

@@ -209,6 +209,21 @@ fn a_malformed_block_is_refused() {
 }
 
 #[test]
+fn a_length_that_is_no_number_is_refused() {
+    let head = |length: &[u8]| {
+        let fields: [(&str, &[u8]); 4] =
+            [(":method", b"POST"), (":path", b"/decide/"), (":authority", b"a"), ("content-length", length)];
+        Reading::of(HeaderPairs::new(&serialise(&fields)).unwrap(), &policy()).head.map(|_| ())
+    };
+    for length in [&b"0"[..], b"007", b"18446744073709551616"] {
+        assert_eq!(head(length), Ok(()));
+    }
+    for length in [&b""[..], b"+3", b"-1", b" 3", b"3 ", b"0x3", b"3,3", b"3e1", b"\xd9\xa3"] {
+        assert_eq!(head(length), Err(Ambiguity::Headers), "{length:?}");
+    }
+}
+
+#[test]
 fn trailers_with_identity_or_an_override_are_removed() {
     let remove = |block: &[u8]| {
         let names = trailers_to_remove(HeaderPairs::new(block).unwrap(), &policy())?;
