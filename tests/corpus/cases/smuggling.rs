@@ -246,7 +246,7 @@ pub(crate) const HTTP1: [Http1; 101] = [
     },
     Http1 {
         name: "length after NUL",
-        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Content-Length: \071\r\n\r\nGET /api/insights/smuggled HTTP/1.1\r\nHost: a\r\nX-Auth-User-Id: root\r\nX: ",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Content-Length: \x0071\r\n\r\nGET /api/insights/smuggled HTTP/1.1\r\nHost: a\r\nX-Auth-User-Id: root\r\nX: ",
     },
     Http1 {
         name: "length named by Connection",
