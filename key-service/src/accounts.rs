@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
-use crate::leases::Revocation;
 use crate::metrics::{METRICS, SignIn};
 use crate::network::Network;
 use crate::paging::{Found, Page};
@@ -19,7 +18,8 @@ use crate::store::{Database, links, users};
 
 mod update;
 
-pub use update::{UserPatch, set_active, set_permissions, update};
+pub(crate) use update::PASSWORD_REMOVED;
+pub use update::{ChangedUser, Updated, UserPatch, set_active, set_permissions, update};
 
 /// The most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const MAX_EMAIL_CHARS: usize = 254;
@@ -48,24 +48,12 @@ pub struct User {
     /// A PHC string; empty without a password.
     #[serde(skip)]
     pub(crate) password_hash: String,
+    /// Whether the holder of a management token may know the password.
+    #[serde(skip)]
+    pub(crate) is_password_from_token: bool,
     /// A session that began under another epoch is over.
     #[serde(skip)]
     pub(crate) session_epoch: i64,
-}
-
-impl User {
-    /// The user's JSON form, with how a change of it came into force.
-    pub fn changed(&self, revocation: Revocation) -> ChangedUser<'_> {
-        ChangedUser { user: self, revocation }
-    }
-}
-
-/// The JSON form of a user that was changed.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ChangedUser<'a> {
-    #[serde(flatten)]
-    user: &'a User,
-    revocation: Revocation,
 }
 
 /// What a new account is made of. It has no `Debug`, since it holds a password.
@@ -148,7 +136,7 @@ pub async fn add(
     new: NewUser,
     now: Timestamp,
 ) -> Result<User, AccountError> {
-    let user = prepare(passwords, new, now).await?;
+    let user = prepare(by, passwords, new, now).await?;
     let mut write = database.begin_write().await?;
     insert(write.connection(), by, &user).await?;
     write.commit().await?;
@@ -157,6 +145,7 @@ pub async fn add(
 
 /// An account that can be made: all that is slow is done.
 pub(crate) async fn prepare(
+    by: &Actor,
     passwords: &Passwords,
     new: NewUser,
     now: Timestamp,
@@ -177,6 +166,7 @@ pub(crate) async fn prepare(
         is_active: true,
         created_at: now,
         has_password: !password_hash.is_empty(),
+        is_password_from_token: !password_hash.is_empty() && by.is_token(),
         password_hash,
         session_epoch: 0,
     })
@@ -298,18 +288,20 @@ pub async fn set_password(
     let hash = passwords.hash(password).await?;
     let mut write = database.begin_write().await?;
     let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
-    replace_password(write.connection(), by, &user, &hash).await?;
+    replace_password(write.connection(), by, &user, &hash, by.is_token()).await?;
     Ok(write.commit().await?)
 }
 
-/// Stores a new password's hash, and ends the user's sessions and one-time links.
+/// Stores a new password's hash, and ends the user's sessions and one-time links. `is_from_token`: the holder of a
+/// management token may know it.
 pub(crate) async fn replace_password(
     connection: &mut AnyConnection,
     by: &Actor,
     user: &User,
     hash: &str,
+    is_from_token: bool,
 ) -> Result<(), AccountError> {
-    users::set_password(&mut *connection, &user.id, hash).await?;
+    users::set_password(&mut *connection, &user.id, hash, is_from_token).await?;
     links::remove(&mut *connection, &user.id).await?;
     Ok(log(connection, by, Action::UserPasswordChanged, &user.id, &Value::Null).await?)
 }
@@ -337,7 +329,9 @@ pub async fn change_password(
     // Who knew a password that has been replaced meanwhile, by a link say, knows the present one no more.
     let present = present.filter(|present| present.is_active && present.session_epoch == user.session_epoch);
     let present = present.ok_or(AccountError::WrongPassword)?;
-    replace_password(write.connection(), by, &present, &hash).await?;
+    // Knowing the present password proves no more than that: a token's holder who knows it can replace it too.
+    let is_from_token = present.is_password_from_token;
+    replace_password(write.connection(), by, &present, &hash, is_from_token).await?;
     let changed = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;
     write.commit().await?;
     Ok(changed)

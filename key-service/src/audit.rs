@@ -65,6 +65,11 @@ impl Actor {
         Actor { kind: ActorKind::CommandLine, name: name.unwrap_or_default(), ..Actor::service() }
     }
 
+    /// Whether it is automation.
+    pub(crate) fn is_token(&self) -> bool {
+        self.kind == ActorKind::ManagementToken
+    }
+
     /// The service itself.
     pub fn service() -> Self {
         let kind = ActorKind::Service;

@@ -10,7 +10,8 @@ use crate::audit::{Action, Actor};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::passwords::{Passwords, check_new_password};
-use crate::store::{Database, links as store, users};
+use crate::store::links::{self as store, Link};
+use crate::store::{Database, users};
 
 /// How long a link works, in seconds: three days.
 pub const LIFETIME_S: u32 = 3 * 24 * 60 * 60;
@@ -71,7 +72,8 @@ pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Se
         return Err(AccountError::Disabled(user.email).into());
     }
     let secret = new_secret()?;
-    store::replace(write.connection(), Some(user_id), digest(&secret.0), LIFETIME_S).await?;
+    let link = Link { user_id: Some(user.id.clone()), is_from_token: by.is_token() };
+    store::replace(write.connection(), &link, digest(&secret.0), LIFETIME_S).await?;
     accounts::log(write.connection(), by, Action::LinkCreated, &user.id, &Value::Null).await?;
     write.commit().await?;
     Ok(secret)
@@ -87,7 +89,8 @@ pub async fn create_first(database: &Database) -> Result<Option<Secret>, LinkErr
         return Ok(None);
     }
     let secret = new_secret()?;
-    store::replace(write.connection(), None, digest(&secret.0), LIFETIME_S).await?;
+    let link = Link { user_id: None, is_from_token: false };
+    store::replace(write.connection(), &link, digest(&secret.0), LIFETIME_S).await?;
     write.commit().await?;
     Ok(Some(secret))
 }
@@ -107,7 +110,8 @@ fn digest(secret: &str) -> KeyDigest {
 /// # Errors
 /// It does not work, or the database failed.
 pub async fn purpose(database: &Database, secret: &str) -> Result<Purpose, LinkError> {
-    match store::find(database.pool(), digest(secret)).await?.ok_or(LinkError::NotFound)? {
+    let link = store::find(database.pool(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
+    match link.user_id {
         None if users::is_any(database.pool()).await? => Err(LinkError::NotFound),
         None => Ok(Purpose::FirstAdmin),
         Some(user_id) => {
@@ -141,15 +145,17 @@ pub async fn redeem(
             let email = email.ok_or_else(|| Invalid::required("email"))?;
             let permissions = protocol::ScopeSet::all();
             let new = NewUser { email, password: Some(password), permissions, is_admin: true };
-            (accounts::prepare(passwords, new, now).await?, String::new())
+            (accounts::prepare(by, passwords, new, now).await?, String::new())
         }
     };
     let by = by.clone().as_user(&user);
     let mut write = database.begin_write().await?;
     // Of two who follow it at once, one finds it used.
-    let found = store::take(write.connection(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
-    match found {
-        Some(_) => accounts::replace_password(write.connection(), &by, &user, &hash).await?,
+    let link = store::take(write.connection(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
+    match link.user_id {
+        Some(_) => {
+            accounts::replace_password(write.connection(), &by, &user, &hash, link.is_from_token).await?;
+        }
         None if users::is_any(write.connection()).await? => return Err(LinkError::NotFound),
         None => accounts::insert(write.connection(), &by, &user).await?,
     }

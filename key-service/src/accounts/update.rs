@@ -1,12 +1,15 @@
 //! Changes of a user that its keys or its rights follow: permissions, whether let in, whether an admin.
 
 use protocol::ScopeSet;
+use serde::Serialize;
 use serde_json::{Value, json};
+use sqlx::AnyConnection;
+use utoipa::ToSchema;
 
 use super::{AccountError, User, log};
 use crate::audit::{Action, Actor, ActorKind};
-use crate::leases::{Touched, change};
-use crate::settling::Settling;
+use crate::leases::{Revocation, Touched, change};
+use crate::settling::{Settling, Unsettled};
 use crate::store::{Change, Database, links, users};
 
 /// Lets a user and every key of the user in, or shuts them out and ends the user's sessions and one-time links. It is so
@@ -19,9 +22,9 @@ pub async fn set_active(
     by: &Actor,
     user_id: &str,
     is_active: bool,
-) -> Result<Settling, AccountError> {
+) -> Result<Updated, AccountError> {
     let patch = UserPatch { is_active: Some(is_active), ..UserPatch::default() };
-    update(database, by, user_id, &patch).await.map(|(_, settling)| settling)
+    update(database, by, user_id, &patch).await
 }
 
 /// Replaces what a user's keys can do at most, everywhere once this has settled.
@@ -33,9 +36,9 @@ pub async fn set_permissions(
     by: &Actor,
     user_id: &str,
     permissions: &ScopeSet,
-) -> Result<Settling, AccountError> {
+) -> Result<Updated, AccountError> {
     let patch = UserPatch { permissions: Some(permissions.clone()), ..UserPatch::default() };
-    update(database, by, user_id, &patch).await.map(|(_, settling)| settling)
+    update(database, by, user_id, &patch).await
 }
 
 /// What to change of a user; `None` leaves a field as it is.
@@ -49,7 +52,47 @@ pub struct UserPatch {
     pub is_admin: Option<bool>,
 }
 
+/// What a change of a user did.
+#[derive(Debug)]
+pub struct Updated {
+    /// The user as changed.
+    pub user: User,
+    /// The change on its way to the edges.
+    pub settling: Settling,
+    /// Whether the user lost a password that the holder of a management token may have known.
+    pub is_password_removed: bool,
+}
+
+/// What to tell of a password that was removed.
+pub(crate) const PASSWORD_REMOVED: &str = "The password was set with a management token, so it was removed. The user \
+    needs a new link to choose another.";
+
+/// The JSON form of a user that was changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChangedUser {
+    #[serde(flatten)]
+    user: User,
+    /// Whether the user lost a password that the holder of a management token may have known.
+    is_password_removed: bool,
+    /// How the change came into force.
+    revocation: Revocation,
+}
+
+impl Updated {
+    /// Waits until the change is in force everywhere, and returns the user's JSON form.
+    ///
+    /// # Errors
+    /// See [`Unsettled`].
+    pub async fn settled(self) -> Result<ChangedUser, Unsettled> {
+        let Updated { user, settling, is_password_removed } = self;
+        Ok(ChangedUser { user, is_password_removed, revocation: settling.settled().await? })
+    }
+}
+
 /// Changes a user, and what all keys of the user are worth, everywhere once this has settled.
+///
+/// A user who becomes an admin starts without what somebody with lesser rights may hold: the user's sessions and one-time
+/// links end, and a password that a management token set, or made the link for, is removed.
 ///
 /// # Errors
 /// No such user, the last admin would be shut out, or a failure.
@@ -58,7 +101,7 @@ pub async fn update(
     by: &Actor,
     user_id: &str,
     patch: &UserPatch,
-) -> Result<(User, Settling), AccountError> {
+) -> Result<Updated, AccountError> {
     let ledger = database.ledger();
     let mut begun = change::begin(&ledger, &Touched::User(user_id.to_owned())).await?;
     let change = begun.change();
@@ -68,7 +111,8 @@ pub async fn update(
     let is_admin = patch.is_admin.filter(|is_admin| *is_admin != before.is_admin);
     if permissions.is_none() && is_active.is_none() && is_admin.is_none() {
         // What made it so may still be on its way to some edge.
-        return Ok((before, Settling::new(database, begun.abandon().await?)));
+        let settling = Settling::new(database, begun.abandon().await?);
+        return Ok(Updated { user: before, settling, is_password_removed: false });
     }
     let stays_admin = is_active.unwrap_or(before.is_active) && is_admin.unwrap_or(before.is_admin);
     let loses_admin = before.is_active && before.is_admin && !stays_admin;
@@ -87,12 +131,30 @@ pub async fn update(
         log(change.connection(), by, action, user_id, &Value::Null).await?;
     }
     if let Some(is_admin) = is_admin {
-        users::set_admin(change.connection(), user_id, is_admin).await?;
-        let detail = json!({ "is_admin": { "from": before.is_admin, "to": is_admin } });
-        log(change.connection(), by, Action::UserAdminChanged, user_id, &detail).await?;
+        set_admin_within(change.connection(), by, &before, is_admin).await?;
     }
-    let after = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
-    Ok((after, Settling::new(database, begun.commit().await?)))
+    let user = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    let is_password_removed = before.has_password && !user.has_password;
+    Ok(Updated { user, settling: Settling::new(database, begun.commit().await?), is_password_removed })
+}
+
+async fn set_admin_within(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    before: &User,
+    is_admin: bool,
+) -> sqlx::Result<()> {
+    let mut detail = json!({ "is_admin": { "from": before.is_admin, "to": is_admin } });
+    if is_admin {
+        users::make_admin(&mut *connection, &before.id).await?;
+        links::remove(&mut *connection, &before.id).await?;
+        if before.has_password && before.is_password_from_token {
+            detail["is_password_removed"] = true.into();
+        }
+    } else {
+        users::make_member(&mut *connection, &before.id).await?;
+    }
+    log(connection, by, Action::UserAdminChanged, &before.id, &detail).await
 }
 
 async fn set_permissions_within(

@@ -59,7 +59,7 @@ impl FromRequestParts<ApiState> for SignedIn {
     }
 }
 
-/// Whoever manages keys: somebody with a session, or automation with a management token.
+/// A caller that manages keys: somebody with a session, or automation with a management token.
 pub(super) struct Caller {
     identity: Identity,
     pub(super) by: Actor,

@@ -153,6 +153,7 @@ mod tests {
             created_at: Timestamp::from_unix_ms(0),
             has_password: false,
             password_hash: String::new(),
+            is_password_from_token: false,
             session_epoch: 3,
         }
     }

@@ -150,9 +150,8 @@ pub(super) async fn update(
     if patch.is_active != Some(false) {
         state.changes.admit(&admin.by)?;
     }
-    let (user, settling) = accounts::update(&state.database, &admin.by, &id, &patch).await?;
-    let revocation = settling.settled().await?;
-    Ok(Json(user.changed(revocation)).into_response())
+    let updated = accounts::update(&state.database, &admin.by, &id, &patch).await?;
+    Ok(Json(updated.settled().await?).into_response())
 }
 
 /// `POST /api/users/{id}/link/`: a one-time link by which the user chooses a password.

@@ -6,7 +6,7 @@ use super::CliError;
 use super::arguments::{self, pages, scopes_help};
 use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
-use crate::accounts::{self, AccountError, NewUser, UserPatch, normal_email};
+use crate::accounts::{self, AccountError, NewUser, PASSWORD_REMOVED, Updated, UserPatch, normal_email};
 use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
@@ -57,7 +57,7 @@ pub(super) enum Stored {
     Disable(ChangeArgs),
     /// Let a disabled user and the user's keys in again
     Enable(ChangeArgs),
-    /// Let a user manage other users
+    /// Let a user manage other users; ends the user's sessions and links, and a password that a token set
     Admin {
         #[command(flatten)]
         change: ChangeArgs,
@@ -126,30 +126,38 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
         }
         Stored::Disable(ChangeArgs { email, json }) => {
             let user = accounts::find_by_email(database, &email).await?;
-            let settling = accounts::set_active(database, &by, &user.id, false).await?;
+            let updated = accounts::set_active(database, &by, &user.id, false).await?;
             let done = format!("disabled {}: neither the user nor a key of the user is let in", user.email);
-            report(&done, &settled(settling).await?, json)
+            report_user(&done, updated, json).await
         }
         Stored::Enable(ChangeArgs { email, json }) => {
             let user = accounts::find_by_email(database, &email).await?;
-            let settling = accounts::set_active(database, &by, &user.id, true).await?;
-            report(&format!("enabled {}", user.email), &settled(settling).await?, json)
+            let updated = accounts::set_active(database, &by, &user.id, true).await?;
+            report_user(&format!("enabled {}", user.email), updated, json).await
         }
         Stored::Admin { change: ChangeArgs { email, json }, remove } => {
             let user = accounts::find_by_email(database, &email).await?;
             let patch = UserPatch { is_admin: Some(!remove), ..UserPatch::default() };
-            let (user, settling) = accounts::update(database, &by, &user.id, &patch).await?;
+            let updated = accounts::update(database, &by, &user.id, &patch).await?;
             let done = if remove { "is an admin no more" } else { "is an admin" };
-            report(&format!("{} {done}", user.email), &settled(settling).await?, json)
+            report_user(&format!("{} {done}", user.email), updated, json).await
         }
         Stored::Permissions { change: ChangeArgs { email, json }, permissions } => {
             let permissions = arguments::permissions(&permissions)?;
             let user = accounts::find_by_email(database, &email).await?;
-            let settling = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
+            let updated = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
             let done = format!("{} and the user's keys can do {permissions} at most", user.email);
-            report(&done, &settled(settling).await?, json)
+            report_user(&done, updated, json).await
         }
     }
+}
+
+/// Says what was done to a user, and what else came of it.
+async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), CliError> {
+    if updated.is_password_removed {
+        tell(PASSWORD_REMOVED)?;
+    }
+    report(done, &settled(updated.settling).await?, json)
 }
 
 async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {

@@ -39,6 +39,8 @@ pub(super) struct OutcomePage {
     pub(super) name: String,
     /// What a key or a token is recognised by.
     pub(super) mask: Option<String>,
+    /// What else came of it.
+    pub(super) notes: Vec<String>,
     /// Where to go from here: address and text.
     pub(super) back: (String, &'static str),
 }

@@ -1,29 +1,47 @@
 //! The SQL of one-time links.
 
 use protocol::KeyDigest;
-use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, FromRow, Row};
 
-use super::NOW_MS;
+use super::{NOW_MS, truth};
 
-/// Adds a link for a user, or for the first admin, in place of those there were.
+/// A link as it is kept.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Whose it is; `None` for the first admin's.
+    pub(crate) user_id: Option<String>,
+    /// Whether a management token made it.
+    pub(crate) is_from_token: bool,
+}
+
+impl<'r> FromRow<'r, AnyRow> for Link {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        Ok(Link { user_id: row.try_get("user_id")?, is_from_token: truth(row, "is_from_token")? })
+    }
+}
+
+/// Adds a link in place of those that the same user, or the first admin, had.
 pub(crate) async fn replace(
     connection: &mut AnyConnection,
-    user_id: Option<&str>,
+    link: &Link,
     digest: KeyDigest,
     lifetime_s: u32,
 ) -> sqlx::Result<()> {
-    match user_id {
+    match &link.user_id {
         Some(user_id) => remove(&mut *connection, user_id).await?,
         None => {
             sqlx::query("DELETE FROM one_time_links WHERE user_id IS NULL").execute(&mut *connection).await?;
         }
     }
-    let insert =
-        format!("INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ($1, $2, {NOW_MS} + $3)");
+    let insert = format!(
+        "INSERT INTO one_time_links (digest, user_id, is_from_token, expires_at) VALUES ($1, $2, $3, {NOW_MS} + $4)"
+    );
     // Safe: the text is always the same.
     sqlx::query(AssertSqlSafe(insert))
         .bind(digest.to_hex())
-        .bind(user_id)
+        .bind(link.user_id.as_deref())
+        .bind(i64::from(link.is_from_token))
         .bind(i64::from(lifetime_s) * 1000)
         .execute(connection)
         .await?;
@@ -37,21 +55,17 @@ pub(crate) async fn remove(connection: &mut AnyConnection, user_id: &str) -> sql
     Ok(())
 }
 
-/// Whose link that is, if it works: a user's, or `Some(None)` for the first admin's.
-pub(crate) async fn find(
-    connection: impl AnyExecutor<'_>,
-    digest: KeyDigest,
-) -> sqlx::Result<Option<Option<String>>> {
-    let select = format!("SELECT user_id FROM one_time_links WHERE digest = $1 AND expires_at > {NOW_MS}");
+/// The link with that digest, if it works.
+pub(crate) async fn find(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> sqlx::Result<Option<Link>> {
+    let select = format!(
+        "SELECT user_id, is_from_token FROM one_time_links WHERE digest = $1 AND expires_at > {NOW_MS}"
+    );
     // Safe: the text is always the same.
-    sqlx::query_scalar(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await
+    sqlx::query_as(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await
 }
 
 /// The same, and it works no more.
-pub(crate) async fn take(
-    connection: &mut AnyConnection,
-    digest: KeyDigest,
-) -> sqlx::Result<Option<Option<String>>> {
+pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> sqlx::Result<Option<Link>> {
     let found = find(&mut *connection, digest).await?;
     let delete = "DELETE FROM one_time_links WHERE digest = $1";
     sqlx::query(delete).bind(digest.to_hex()).execute(connection).await?;

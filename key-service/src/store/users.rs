@@ -20,24 +20,27 @@ impl<'r> FromRow<'r, AnyRow> for User {
             created_at: row.try_get("created_at")?,
             has_password: !row.try_get::<String, _>("password_hash")?.is_empty(),
             password_hash: row.try_get("password_hash")?,
+            is_password_from_token: truth(row, "is_password_from_token")?,
             session_epoch: row.try_get("session_epoch")?,
         })
     }
 }
 
 /// The columns of a user.
-const COLUMNS: &str = "id, email, password_hash, permissions, is_admin, is_active, session_epoch, created_at";
+const COLUMNS: &str = "id, email, password_hash, is_password_from_token, permissions, is_admin, is_active, \
+    session_epoch, created_at";
 
 /// Adds a user; `false` if the e-mail address is taken. A user without keys alters no verdict.
 pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sqlx::Result<bool> {
     let insert = format!(
-        "INSERT INTO users ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (email) DO NOTHING"
+        "INSERT INTO users ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email) DO NOTHING"
     );
     // Safe: the text is always the same.
     let done = sqlx::query(AssertSqlSafe(insert))
         .bind(&user.id)
         .bind(&user.email)
         .bind(&user.password_hash)
+        .bind(i64::from(user.is_password_from_token))
         .bind(user.permissions.to_string())
         .bind(i64::from(user.is_admin))
         .bind(i64::from(user.is_active))
@@ -90,9 +93,12 @@ pub(crate) async fn set_password(
     connection: impl AnyExecutor<'_>,
     id: &str,
     password_hash: &str,
+    is_from_token: bool,
 ) -> sqlx::Result<()> {
-    let update = "UPDATE users SET password_hash = $1, session_epoch = session_epoch + 1 WHERE id = $2";
-    sqlx::query(update).bind(password_hash).bind(id).execute(connection).await?;
+    let update = "UPDATE users SET password_hash = $1, is_password_from_token = $2,
+        session_epoch = session_epoch + 1 WHERE id = $3";
+    let is_from_token = i64::from(is_from_token);
+    sqlx::query(update).bind(password_hash).bind(is_from_token).bind(id).execute(connection).await?;
     Ok(())
 }
 
@@ -103,14 +109,18 @@ pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -
     Ok(())
 }
 
-/// Lets a user manage other users, or not.
-pub(crate) async fn set_admin(
-    connection: impl AnyExecutor<'_>,
-    id: &str,
-    is_admin: bool,
-) -> sqlx::Result<()> {
-    let update = "UPDATE users SET is_admin = $1 WHERE id = $2";
-    sqlx::query(update).bind(i64::from(is_admin)).bind(id).execute(connection).await?;
+/// Makes a user an admin, ends the user's sessions, and removes a password that a token's holder may know.
+pub(crate) async fn make_admin(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<()> {
+    let update = "UPDATE users SET is_admin = 1, session_epoch = session_epoch + 1,
+        password_hash = CASE WHEN is_password_from_token = 1 THEN '' ELSE password_hash END,
+        is_password_from_token = 0 WHERE id = $1";
+    sqlx::query(update).bind(id).execute(connection).await?;
+    Ok(())
+}
+
+/// Makes an admin a member.
+pub(crate) async fn make_member(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE users SET is_admin = 0 WHERE id = $1").bind(id).execute(connection).await?;
     Ok(())
 }
 

@@ -269,6 +269,7 @@ fn new_user(email: String, permissions: ScopeSet, now: Timestamp) -> User {
         created_at: now,
         has_password: false,
         password_hash: String::new(),
+        is_password_from_token: false,
         session_epoch: 0,
     }
 }

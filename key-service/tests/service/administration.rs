@@ -118,6 +118,9 @@ async fn admins_are_made_and_unmade_by_admins_in_person() {
     let path = format!("/api/users/{}/", service.user_id(DEMO));
     assert_eq!(demo.get("/api/users/").await.0, 403);
     assert_eq!(admin.patch(&path, json!({"is_admin": true})).await.1["is_admin"], true);
+    assert_eq!(demo.get("/api/users/").await.0, 401, "the session of a member has ended");
+    let cookie = session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
+    let demo = crate::support::Browser { cookie, ..demo };
     assert_eq!(demo.get("/api/users/").await.0, 200);
     let of_admin = format!("/api/users/{}/", service.user_id(ADMIN));
     assert_eq!(demo.patch(&of_admin, json!({"is_admin": false})).await.0, 200);

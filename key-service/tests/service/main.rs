@@ -27,6 +27,7 @@ mod proxies;
 mod readiness;
 mod request_log;
 mod revocation;
+mod roles;
 mod scan;
 mod scrape;
 mod scripted_edge;

@@ -74,6 +74,7 @@ pub(super) async fn revoke(
     let page = OutcomePage {
         frame: Frame::of(user, Place::Tokens, "Token revoked"),
         name: token.label,
+        notes: Vec::new(),
         mask: Some(token.mask_value),
         back: (super::TOKENS.to_owned(), "Back to the tokens"),
     };

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use protocol::ScopeSet;
 
-use crate::accounts::{self, User, UserPatch};
+use crate::accounts::{self, PASSWORD_REMOVED, Updated, User, UserPatch};
 use crate::api::public_url;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
@@ -85,14 +85,24 @@ pub(super) async fn submit(
     if patch.is_active != Some(false) {
         state.changes.admit(&by)?;
     }
-    let (user, settling) = accounts::update(&state.database, &by, &user.id, &patch).await?;
+    let updated = accounts::update(&state.database, &by, &user.id, &patch).await?;
     let page = OutcomePage {
         frame: Frame::of(admin, Place::Users, title),
-        name: user.email,
+        notes: notes(&updated),
+        name: updated.user.email,
         mask: None,
-        back: (format!("{}/{}", super::USERS, user.id), "Back to the user"),
+        back: (format!("{}/{}", super::USERS, updated.user.id), "Back to the user"),
     };
-    outcome::stream(&page, settling, effect)
+    outcome::stream(&page, updated.settling, effect)
+}
+
+/// What else came of a change.
+fn notes(updated: &Updated) -> Vec<String> {
+    let mut notes = Vec::new();
+    if updated.is_password_removed {
+        notes.push(PASSWORD_REMOVED.to_owned());
+    }
+    notes
 }
 
 async fn find(state: &PageState, id: &str) -> Result<User, PageError> {

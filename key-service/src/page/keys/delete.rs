@@ -72,6 +72,7 @@ pub(in crate::page) async fn delete(
     let page = OutcomePage {
         frame: Frame::of(user, place, "Key deleted"),
         name: key.label,
+        notes: Vec::new(),
         mask: Some(key.mask_value),
         back: (list_of(place).0.to_owned(), "Back to the keys"),
     };

@@ -71,6 +71,7 @@ pub(super) async fn submit(
     let page = OutcomePage {
         frame: Frame::of(user, Place::Keys, "Key saved"),
         name: key.label,
+        notes: Vec::new(),
         mask: Some(key.mask_value),
         back: (super::ADDRESS.to_owned(), "Back to your keys"),
     };

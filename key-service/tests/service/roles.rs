@@ -1,0 +1,94 @@
+//! What ends when a user becomes an admin, and when an admin becomes a member.
+
+use serde_json::{Value, json};
+
+use crate::support::{ADMIN, Automation, Browser, DEMO, OTHER, PASSWORD, Service, client, text};
+
+/// Follows a one-time link to its end.
+async fn choose_password(service: &Service, path: &str, password: &str) -> u16 {
+    let fields = [("password", password), ("repeated_password", password)];
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let request = client().post(format!("{}{path}", service.public)).body(body);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let shown = request.header("sec-fetch-site", "same-origin").send().await.unwrap();
+    // A client that keeps no cookies is asked to sign in afterwards.
+    shown.status().as_u16()
+}
+
+async fn link(automation: &Automation, user: &str) -> String {
+    let (status, link) = automation.call(reqwest::Method::POST, &format!("{user}link/"), Value::Null).await;
+    assert_eq!(status, 201, "{link}");
+    text(&link, "path").to_owned()
+}
+
+async fn make_admin(admin: &Browser, user: &str) -> Value {
+    let (status, user) = admin.patch(user, json!({"is_admin": true})).await;
+    assert_eq!(status, 200, "{user}");
+    user
+}
+
+#[tokio::test]
+async fn a_user_who_becomes_an_admin_signs_in_again_and_keeps_the_password_that_is_their_own() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    let user = format!("/api/users/{}/", service.user_id(DEMO));
+    let (_, link) = admin.post(&format!("{user}link/"), Value::Null).await;
+
+    let made = make_admin(&admin, &user).await;
+    assert_eq!((&made["is_password_removed"], &made["has_password"]), (&json!(false), &json!(true)));
+    assert_eq!(demo.get("/api/users/@me/").await.0, 401, "a session of before has ended");
+    assert_eq!(choose_password(&service, text(&link, "path"), "another-password").await, 404);
+    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_password_that_a_token_set_is_removed_when_its_user_becomes_an_admin() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let automation = service.automation(&admin, None).await;
+    let new = json!({"email": "new@example.com", "permissions": ["*"], "password": PASSWORD});
+    let (status, user) = automation.call(reqwest::Method::POST, "/api/users/", new).await;
+    assert_eq!(status, 201, "{user}");
+    let made = make_admin(&admin, &format!("/api/users/{}/", text(&user, "id"))).await;
+    assert_eq!((&made["is_password_removed"], &made["has_password"]), (&json!(true), &json!(false)));
+    assert_eq!(service.log_in("new@example.com", PASSWORD).await.status(), 401);
+    let (_, log) = admin.get("/api/audit_log/?action=user.admin_changed").await;
+    assert_eq!(
+        log["results"][0]["detail"],
+        json!({"is_admin": {"from": false, "to": true}, "is_password_removed": true})
+    );
+}
+
+#[tokio::test]
+async fn a_password_chosen_by_a_tokens_link_stays_the_tokens_whoever_replaces_it() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let automation = service.automation(&admin, None).await;
+    let user = format!("/api/users/{}/", service.user_id(OTHER));
+    let path = link(&automation, &user).await;
+    assert_eq!(choose_password(&service, &path, "password-of-the-token").await, 200);
+    let cookie = service.log_in(OTHER, "password-of-the-token").await;
+    let other =
+        Browser { base: service.public.clone(), cookie: crate::support::session_cookie(&cookie).unwrap() };
+    let change = json!({"current_password": "password-of-the-token", "password": "another-password"});
+    assert_eq!(other.patch("/api/users/@me/", change).await.0, 200);
+
+    let unused = link(&automation, &user).await;
+    assert_eq!(make_admin(&admin, &user).await["is_password_removed"], true);
+    assert_eq!(service.log_in(OTHER, "another-password").await.status(), 401);
+    assert_eq!(choose_password(&service, &unused, "password-of-the-token").await, 404);
+}
+
+#[tokio::test]
+async fn a_link_of_an_admin_makes_the_password_the_users_own_again() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let automation = service.automation(&admin, None).await;
+    let user = format!("/api/users/{}/", service.user_id(OTHER));
+    let path = link(&automation, &user).await;
+    assert_eq!(choose_password(&service, &path, "password-of-the-token").await, 200);
+    let (_, link) = admin.post(&format!("{user}link/"), Value::Null).await;
+    assert_eq!(choose_password(&service, text(&link, "path"), "another-password").await, 200);
+    assert_eq!(make_admin(&admin, &user).await["is_password_removed"], false);
+    assert_eq!(service.log_in(OTHER, "another-password").await.status(), 200);
+}
