@@ -86,6 +86,9 @@ pub enum AccountError {
     /// Nobody could manage users any more.
     #[error("this is the last admin who is let in; make another one first")]
     LastAdmin,
+    /// What a token does not do, since it would make more of itself.
+    #[error("Only an admin who is signed in can do this; a management token cannot.")]
+    InPerson,
     /// A user who is shut out could not use the link.
     #[error("email: this user is disabled; enable the user first: {0}")]
     Disabled(String),
@@ -128,7 +131,7 @@ pub(crate) async fn log(
 /// Makes an account.
 ///
 /// # Errors
-/// A bad or taken address, a bad password, or a failure; see [`AccountError`].
+/// A bad or taken address, a bad password, an admin made by a token, or a failure; see [`AccountError`].
 pub async fn add(
     database: &Database,
     by: &Actor,
@@ -136,6 +139,9 @@ pub async fn add(
     new: NewUser,
     now: Timestamp,
 ) -> Result<User, AccountError> {
+    if by.is_token() && new.is_admin {
+        return Err(AccountError::InPerson);
+    }
     let user = prepare(by, passwords, new, now).await?;
     let mut write = database.begin_write().await?;
     insert(write.connection(), by, &user).await?;

@@ -4,9 +4,10 @@
 
 use protocol::{ApiKey, KeyDigest, ScopeSet};
 use serde_json::{Map, Value, json};
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AnyExecutor};
 use uuid::Uuid;
 
+use crate::accounts::User;
 use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::leases::{Touched, change};
@@ -124,31 +125,53 @@ impl Generated {
     }
 }
 
-/// Whose keys somebody may change.
+/// Whose keys somebody may see or change.
 #[derive(Clone, Copy, Debug)]
 pub enum Owner<'a> {
     /// The user's with that id.
     User(&'a str),
     /// Those of the users with these ids.
     Users(&'a [String]),
+    /// Those of every user who is no admin.
+    Members,
     /// Everybody's: an operator's right.
     Anyone,
 }
 
 impl Owner<'_> {
-    /// A key out of reach is as good as none.
-    fn reaches(self, key: &Key) -> bool {
-        self.reaches_user(&key.user_id)
-    }
-
-    /// Whether the keys of the user with that id are among them.
-    pub(crate) fn reaches_user(self, user_id: &str) -> bool {
+    /// Whether a user's keys are among them.
+    fn reaches(self, user: &User) -> bool {
         match self {
-            Owner::User(id) => user_id == id,
-            Owner::Users(ids) => ids.iter().any(|id| id == user_id),
+            Owner::User(id) => user.id == id,
+            Owner::Users(ids) => ids.contains(&user.id),
+            Owner::Members => !user.is_admin,
             Owner::Anyone => true,
         }
     }
+}
+
+/// The user with that id. One out of reach is as good as none.
+async fn user_within(
+    connection: impl AnyExecutor<'_>,
+    owner: Owner<'_>,
+    user_id: &str,
+) -> Result<User, KeyError> {
+    let user = users::find(connection, user_id).await?;
+    user.filter(|user| owner.reaches(user)).ok_or(KeyError::NoSuchUser)
+}
+
+/// Whether a key is within reach.
+async fn is_within(connection: impl AnyExecutor<'_>, owner: Owner<'_>, key: &Key) -> Result<bool, KeyError> {
+    match user_within(connection, owner, &key.user_id).await {
+        Err(KeyError::NoSuchUser) => Ok(false),
+        user => user.map(|_| true),
+    }
+}
+
+/// The key with that id. One out of reach is as good as none.
+async fn key_within(connection: &mut AnyConnection, owner: Owner<'_>, id: &str) -> Result<Key, KeyError> {
+    let key = store::find(&mut *connection, id).await?.ok_or(KeyError::NotFound)?;
+    if is_within(connection, owner, &key).await? { Ok(key) } else { Err(KeyError::NotFound) }
 }
 
 /// Writes into the audit log what was done to a key.
@@ -171,6 +194,7 @@ async fn log(
 pub async fn create(
     database: &Database,
     by: &Actor,
+    owner: Owner<'_>,
     user_id: &str,
     new: NewKey,
     now: Timestamp,
@@ -178,7 +202,7 @@ pub async fn create(
     let value = Generated::new()?;
     let key = new_key(user_id, new, &value.0, now);
     let mut write = database.begin_write().await?;
-    insert(write.connection(), &key).await?;
+    insert(write.connection(), owner, &key).await?;
     store::add_generated(write.connection(), &key.id, &value).await?;
     log(write.connection(), by, Action::KeyCreated, &key, json!({ "scopes": key.scopes })).await?;
     write.commit().await?;
@@ -204,7 +228,7 @@ pub async fn take_over(
     if store::is_revoked(&mut *connection, value.digest()).await? {
         return Err(KeyError::ValueRevoked);
     }
-    insert(&mut *connection, &key).await?;
+    insert(&mut *connection, Owner::Anyone, &key).await?;
     log(connection, by, Action::KeyTakenOver, &key, json!({ "scopes": key.scopes })).await?;
     if !store::take_over(begun.change(), &key.id, value.digest()).await? {
         return Err(KeyError::ValueTaken);
@@ -227,11 +251,9 @@ fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
     }
 }
 
-/// Adds a key unless its user has enough, or is nobody.
-async fn insert(connection: &mut AnyConnection, key: &Key) -> Result<(), KeyError> {
-    if users::find(&mut *connection, &key.user_id).await?.is_none() {
-        return Err(KeyError::NoSuchUser);
-    }
+/// Adds a key unless its user has enough, or is out of reach.
+async fn insert(connection: &mut AnyConnection, owner: Owner<'_>, key: &Key) -> Result<(), KeyError> {
+    user_within(&mut *connection, owner, &key.user_id).await?;
     if store::list(&mut *connection, &key.user_id).await?.len() >= MAX_KEYS_PER_USER {
         return Err(KeyError::TooMany);
     }
@@ -241,8 +263,9 @@ async fn insert(connection: &mut AnyConnection, key: &Key) -> Result<(), KeyErro
 /// A user's keys, newest first.
 ///
 /// # Errors
-/// The database failed.
-pub async fn list(database: &Database, user_id: &str) -> Result<Vec<Key>, KeyError> {
+/// There is no such user, or the database failed.
+pub async fn list(database: &Database, owner: Owner<'_>, user_id: &str) -> Result<Vec<Key>, KeyError> {
+    user_within(database.pool(), owner, user_id).await?;
     Ok(store::list(database.pool(), user_id).await?)
 }
 
@@ -275,8 +298,8 @@ pub async fn is_revoked(database: &Database, digest: KeyDigest) -> Result<bool, 
 /// # Errors
 /// There is no such key, or the database failed.
 pub async fn get(database: &Database, owner: Owner<'_>, id: &str) -> Result<Key, KeyError> {
-    let key = store::find(database.pool(), id).await?;
-    key.filter(|key| owner.reaches(key)).ok_or(KeyError::NotFound)
+    let mut connection = database.pool().acquire().await?;
+    key_within(&mut connection, owner, id).await
 }
 
 /// A change of one key that has begun.
@@ -292,18 +315,21 @@ async fn begin<'l>(
 ) -> Result<(Begun<'l>, Key), KeyError> {
     // Without the lock first: asking for keys that are not there holds up nobody who changes some.
     let (key, position) = store::find_at(database.pool(), id).await?;
-    if !key.is_some_and(|key| owner.reaches(&key)) {
+    let is_within = match key {
+        Some(key) => is_within(database.pool(), owner, &key).await?,
+        None => false,
+    };
+    if !is_within {
         change::already_so(ledger, &position).await?;
         return Err(KeyError::NotFound);
     }
     let mut begun = change::begin(ledger, &Touched::Key(id.to_owned())).await?;
-    let key = store::find(begun.change().connection(), id).await?;
-    match key.filter(|key| owner.reaches(key)) {
-        Some(key) => Ok((begun, key)),
-        None => {
+    match key_within(begun.change().connection(), owner, id).await {
+        Err(KeyError::NotFound) => {
             begun.already_so().await?;
             Err(KeyError::NotFound)
         }
+        key => Ok((begun, key?)),
     }
 }
 
@@ -349,8 +375,7 @@ async fn relabel(
     label: Option<&str>,
 ) -> Result<Key, KeyError> {
     let mut write = database.begin_write().await?;
-    let key = store::find(write.connection(), id).await?;
-    let mut key = key.filter(|key| owner.reaches(key)).ok_or(KeyError::NotFound)?;
+    let mut key = key_within(write.connection(), owner, id).await?;
     if let Some(label) = label.filter(|label| *label != key.label) {
         let detail = json!({ "label": { "from": key.label, "to": label } });
         key.label = label.to_owned();

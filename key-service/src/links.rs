@@ -64,10 +64,13 @@ impl From<Invalid> for LinkError {
 /// user shut out.
 ///
 /// # Errors
-/// No such user, a disabled one, or a failure.
+/// No such user, a disabled one, an admin's by a token, or a failure.
 pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Secret, LinkError> {
     let mut write = database.begin_write().await?;
     let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    if by.is_token() && user.is_admin {
+        return Err(AccountError::InPerson.into());
+    }
     if !user.is_active {
         return Err(AccountError::Disabled(user.email).into());
     }

@@ -19,7 +19,7 @@ pub const TOKEN_PREFIX: &str = "ekm_";
 /// Whose keys a token manages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Those of everybody, and the accounts too.
+    /// Those of every user who is no admin, and these users' accounts too.
     All,
     /// Those of the users with these ids.
     Users(Vec<String>),
@@ -29,7 +29,7 @@ impl Reach {
     /// The keys that it reaches.
     pub fn owner(&self) -> Owner<'_> {
         match self {
-            Reach::All => Owner::Anyone,
+            Reach::All => Owner::Members,
             Reach::Users(ids) => Owner::Users(ids),
         }
     }
@@ -44,7 +44,7 @@ pub struct ManagementToken {
     pub label: String,
     /// What it is recognised by.
     pub mask_value: String,
-    /// The ids of the users whose keys it manages; `null` for all.
+    /// The ids of the users whose keys it manages; `null` for all who are no admins.
     #[schema(required)]
     pub user_ids: Option<Vec<String>>,
     /// When it was made.

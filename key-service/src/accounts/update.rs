@@ -95,7 +95,7 @@ impl Updated {
 /// links end, and a password that a management token set, or made the link for, is removed.
 ///
 /// # Errors
-/// No such user, the last admin would be shut out, or a failure.
+/// No such user, the last admin would be shut out, a token would change or make an admin, or a failure.
 pub async fn update(
     database: &Database,
     by: &Actor,
@@ -106,6 +106,9 @@ pub async fn update(
     let mut begun = change::begin(&ledger, &Touched::User(user_id.to_owned())).await?;
     let change = begun.change();
     let before = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    if by.is_token() && (before.is_admin || patch.is_admin.is_some()) {
+        return Err(AccountError::InPerson);
+    }
     let permissions = patch.permissions.as_ref().filter(|permissions| **permissions != before.permissions);
     let is_active = patch.is_active.filter(|is_active| *is_active != before.is_active);
     let is_admin = patch.is_admin.filter(|is_admin| *is_admin != before.is_admin);

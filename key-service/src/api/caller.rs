@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use tower_sessions::Session;
 
 use super::{ApiState, session};
-use crate::accounts::User;
+use crate::accounts::{AccountError, User};
 use crate::audit::{Actor, ActorKind};
 use crate::clock::Timestamp;
 use crate::http::bearer::bearer;
@@ -105,13 +105,13 @@ impl Caller {
         }
     }
 
-    /// The user with whose keys the caller deals: with a session its own, with a token the one that is named.
+    /// The user with whose keys the caller deals: with a session its own, with a token the one that is named. Whether that
+    /// user is within reach is for [`crate::keys`] to find out, together with what it does.
     pub(super) fn user_id<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ApiError> {
         match (&self.identity, named) {
             (Identity::User(user), None) => Ok(&user.id),
             (Identity::Token(_), None) => Err(Invalid::required("user_id").into()),
-            (_, Some(id)) if self.manages().reaches_user(id) => Ok(id),
-            (_, Some(_)) => Err(Invalid::input("user_id", "There is no user with this id.").into()),
+            (_, Some(id)) => Ok(id),
         }
     }
 }
@@ -140,7 +140,6 @@ impl FromRequestParts<ApiState> for Admin {
 impl Admin {
     /// The admin in person: what a token may not do, since it would make more of itself.
     pub(super) fn in_person(&self) -> Result<&User, ApiError> {
-        let refusal = "Only an admin who is signed in can do this; a management token cannot.";
-        self.user.as_ref().ok_or_else(|| ApiError::permission_denied(refusal))
+        self.user.as_ref().ok_or_else(|| AccountError::InPerson.into())
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn list(
     params: Params,
 ) -> Result<Response, ApiError> {
     let user_id = caller.user_id(params.text("user_id"))?;
-    let keys = keys::list(&state.database, user_id).await?;
+    let keys = keys::list(&state.database, caller.manages(), user_id).await?;
     let views: Vec<_> = keys.iter().map(|key| key.view(None)).collect();
     Ok(Json(views).into_response())
 }
@@ -90,7 +90,7 @@ pub(super) async fn create(
     };
     let user_id = caller.user_id(fields.text("user_id")?)?;
     state.changes.admit(&caller.by)?;
-    let (key, value) = keys::create(&state.database, &caller.by, user_id, new, now).await?;
+    let (key, value) = keys::create(&state.database, &caller.by, caller.manages(), user_id, new, now).await?;
     Ok((StatusCode::CREATED, Json(key.view(Some(&value)))).into_response())
 }
 

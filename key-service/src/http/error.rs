@@ -211,6 +211,7 @@ impl From<AccountError> for ApiError {
             AccountError::LastAdmin => {
                 Self::invalid_input("This is the last admin who is let in. Make another one first.")
             }
+            AccountError::InPerson => Self::permission_denied(&error.to_string()),
             AccountError::Disabled(_) => Self::invalid_input("This user is disabled. Enable the user first."),
             AccountError::WrongPassword => {
                 Invalid::input("current_password", "This is not your present password.").into()

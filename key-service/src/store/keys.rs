@@ -283,6 +283,7 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Resu
     match search.owner {
         Owner::User(id) => filter.and("k.user_id = ?", [id.into()]),
         Owner::Users(ids) => filter.and_one_of("k.user_id", ids),
+        Owner::Members => filter.and("u.is_admin = 0", []),
         Owner::Anyone => {}
     }
     if let Some(user_id) = &search.user_id {

@@ -1,5 +1,6 @@
 //! What ends when a user becomes an admin, and when an admin becomes a member.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Automation, Browser, DEMO, OTHER, PASSWORD, Service, client, text};
@@ -16,7 +17,7 @@ async fn choose_password(service: &Service, path: &str, password: &str) -> u16 {
 }
 
 async fn link(automation: &Automation, user: &str) -> String {
-    let (status, link) = automation.call(reqwest::Method::POST, &format!("{user}link/"), Value::Null).await;
+    let (status, link) = automation.call(Method::POST, &format!("{user}link/"), Value::Null).await;
     assert_eq!(status, 201, "{link}");
     text(&link, "path").to_owned()
 }
@@ -47,7 +48,7 @@ async fn a_password_that_a_token_set_is_removed_when_its_user_becomes_an_admin()
     let admin = service.admin().await;
     let automation = service.automation(&admin, None).await;
     let new = json!({"email": "new@example.com", "permissions": ["*"], "password": PASSWORD});
-    let (status, user) = automation.call(reqwest::Method::POST, "/api/users/", new).await;
+    let (status, user) = automation.call(Method::POST, "/api/users/", new).await;
     assert_eq!(status, 201, "{user}");
     let made = make_admin(&admin, &format!("/api/users/{}/", text(&user, "id"))).await;
     assert_eq!((&made["is_password_removed"], &made["has_password"]), (&json!(true), &json!(false)));
@@ -91,4 +92,43 @@ async fn a_link_of_an_admin_makes_the_password_the_users_own_again() {
     assert_eq!(choose_password(&service, text(&link, "path"), "another-password").await, 200);
     assert_eq!(make_admin(&admin, &user).await["is_password_removed"], false);
     assert_eq!(service.log_in(OTHER, "another-password").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_token_for_all_users_reaches_no_key_of_an_admin() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    let automation = service.automation(&admin, None).await;
+    let named = service.automation(&admin, Some(&[&service.user_id(ADMIN)])).await;
+    let of_member = demo.new_key("of a member", &["*"]).await;
+    let of_admin = admin.new_key("of an admin", &["*"]).await;
+    let (value, id) = (text(&of_admin, "value"), service.user_id(ADMIN));
+    let path = format!("/api/personal_api_keys/{}/", text(&of_admin, "id"));
+
+    let (_, found) = automation.call(Method::GET, "/api/keys/", Value::Null).await;
+    assert_eq!((&found["count"], &found["results"][0]["id"]), (&json!(1), &of_member["id"]));
+    for (method, path) in [
+        (Method::GET, path.clone()),
+        (Method::PATCH, path.clone()),
+        (Method::DELETE, path.clone()),
+        (Method::POST, format!("{path}roll/")),
+    ] {
+        assert_eq!(automation.call(method.clone(), &path, json!({})).await.0, 404, "{method} {path}");
+    }
+    let own = format!("/api/personal_api_keys/?user_id={id}");
+    let (status, refused) = automation.call(Method::GET, &own, Value::Null).await;
+    assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("user_id")));
+    let new = json!({"label": "by a token", "scopes": ["*"], "user_id": id});
+    let (status, refused) = automation.call(Method::POST, "/api/personal_api_keys/", new.clone()).await;
+    assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("user_id")));
+    assert!(service.scopes(value).await.is_some());
+
+    assert_eq!(named.call(Method::GET, &path, Value::Null).await.0, 200, "an admin has named this one");
+    assert_eq!(named.call(Method::POST, "/api/personal_api_keys/", new).await.0, 201);
+    let leaked = json!({"values": [value], "source": "a gist"});
+    assert_eq!(
+        automation.call(Method::POST, "/api/leaked_keys/", leaked).await.1["results"][0]["live"],
+        true
+    );
+    assert_eq!(service.scopes(value).await, None, "the holder of a value can end it");
 }

@@ -10,7 +10,7 @@ use crate::cli::revocation::{report, settled};
 use crate::cli::terminal::{print_json, print_line, read_line, tell};
 use crate::clock::Timestamp;
 use crate::key_fields;
-use crate::keys::{self, Key, KeyError, NewKey};
+use crate::keys::{self, Key, KeyError, NewKey, Owner};
 use crate::store::Database;
 
 #[derive(Debug, clap::Args)]
@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<(
         report(&done, &settled(settling).await?, false)?;
         return if args.json { print_json(&key.view(None)) } else { Ok(()) };
     }
-    let (key, value) = keys::create(database, by, &user.id, new, now).await?;
+    let (key, value) = keys::create(database, by, Owner::Anyone, &user.id, new, now).await?;
     tell(&format!("created {} for {}; this is the only time its value is shown", key.label, user.email))?;
     if args.json {
         return print_json(&key.view(Some(&value)));
@@ -91,6 +91,9 @@ async fn existing(
             Some(key) if key.user_id != user.id => Err(KeyError::ValueTaken),
             key => Ok(key),
         },
-        None => Ok(keys::list(database, &user.id).await?.into_iter().find(|key| key.label == label)),
+        None => Ok(keys::list(database, Owner::Anyone, &user.id)
+            .await?
+            .into_iter()
+            .find(|key| key.label == label)),
     }
 }

@@ -9,7 +9,7 @@ use super::key_form::KeyForm;
 use super::value;
 use crate::accounts::User;
 use crate::clock::Timestamp;
-use crate::keys::{self, KeyError, NewKey};
+use crate::keys::{self, KeyError, NewKey, Owner};
 use crate::page::PageState;
 use crate::page::error::PageError;
 use crate::page::form::Form;
@@ -49,7 +49,7 @@ pub(super) async fn submit(
     let new =
         NewKey { label: entered.label, scopes: entered.scopes, expires_at: entered.expires_at.flatten() };
     state.changes.admit(&by)?;
-    match keys::create(&state.database, &by, &user.id, new, now).await {
+    match keys::create(&state.database, &by, Owner::User(&user.id), &user.id, new, now).await {
         Ok((key, new_value)) => {
             let frame = Frame::of(user, Place::Keys, "Store your new key");
             let page = value::page(frame, &key, &new_value, state.api_url.as_ref());

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::KeyRow;
 use crate::clock::Timestamp;
-use crate::keys::{self, MAX_KEYS_PER_USER};
+use crate::keys::{self, MAX_KEYS_PER_USER, Owner};
 use crate::page::PageState;
 use crate::page::error::PageError;
 use crate::page::frame::{Frame, Page, Place};
@@ -36,7 +36,7 @@ pub(super) async fn show(
     State(state): State<PageState>,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let keys = keys::list(&state.database, &user.id).await?;
+    let keys = keys::list(&state.database, Owner::User(&user.id), &user.id).await?;
     let rows = keys.into_iter().map(|key| KeyRow::new(key, now)).collect();
     Ok(Page(ListPage { frame: Frame::of(user, Place::Keys, "Personal API keys"), rows }).into_response())
 }

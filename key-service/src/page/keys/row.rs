@@ -179,7 +179,7 @@ mod tests {
         let user = accounts::add(&database, &by, &Passwords::default(), new, at(0)).await.unwrap();
         for expires_at in [None, Some(at(95))] {
             let new = NewKey { label: "CI".into(), scopes: ScopeSet::default(), expires_at };
-            keys::create(&database, &by, &user.id, new, at(0)).await.unwrap();
+            keys::create(&database, &by, Owner::Anyone, &user.id, new, at(0)).await.unwrap();
         }
         let now = [
             Timestamp::from_unix_ms(90 * DAY_MS - 1),
