@@ -18,8 +18,7 @@ use crate::store::{Database, links, users};
 
 mod update;
 
-pub(crate) use update::PASSWORD_REMOVED;
-pub use update::{ChangedUser, Updated, UserPatch, set_active, set_permissions, update};
+pub use update::{ChangedUser, EndedToken, Updated, UserPatch, set_active, set_permissions, update};
 
 /// The most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const MAX_EMAIL_CHARS: usize = 254;

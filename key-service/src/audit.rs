@@ -108,13 +108,14 @@ pub enum Action {
     LinkUsed,
     TokenCreated,
     TokenRevoked,
+    TokenEnded,
     DatabaseExported,
     DatabaseBackedUp,
 }
 
 impl Action {
     /// All of them, for lists of choices.
-    pub const ALL: [Action; 23] = [
+    pub const ALL: [Action; 24] = [
         Action::KeyCreated,
         Action::KeyTakenOver,
         Action::KeyImported,
@@ -136,6 +137,7 @@ impl Action {
         Action::LinkUsed,
         Action::TokenCreated,
         Action::TokenRevoked,
+        Action::TokenEnded,
         Action::DatabaseExported,
         Action::DatabaseBackedUp,
     ];
@@ -164,6 +166,7 @@ impl Action {
             Action::LinkUsed => "link.used",
             Action::TokenCreated => "token.created",
             Action::TokenRevoked => "token.revoked",
+            Action::TokenEnded => "token.ended",
             Action::DatabaseExported => "database.exported",
             Action::DatabaseBackedUp => "database.backed_up",
         }

@@ -7,6 +7,7 @@ use sqlx::AnyConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::accounts::User;
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
@@ -51,12 +52,18 @@ pub struct ManagementToken {
     pub created_at: Timestamp,
     /// Who made it: the address of an admin, as it was then, or the name of the command line's user.
     pub created_by: String,
+    /// The id of the admin who made it; `None` for the command line.
+    #[serde(skip)]
+    pub(crate) created_by_id: Option<String>,
     /// From when on it is refused; `null` for never.
     #[schema(required)]
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to the hour.
     #[schema(required)]
     pub last_used_at: Option<Timestamp>,
+    /// When it ended because the admin who made it was disabled or is no longer an admin; `null` if it did not.
+    #[schema(required)]
+    pub ended_at: Option<Timestamp>,
 }
 
 impl ManagementToken {
@@ -114,6 +121,9 @@ pub enum TokenError {
     /// A field holds what it may not hold.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// The maker was disabled or is no longer an admin.
+    #[error("only an admin can make a management token")]
+    NotAdmin,
     /// There is no such token.
     #[error("there is no such management token")]
     NotFound,
@@ -138,7 +148,7 @@ impl TokenValue {
 /// Makes a token, and returns its value too.
 ///
 /// # Errors
-/// A user is named that does not exist, or a failure.
+/// A user is named that does not exist, the maker is no longer an admin, or a failure.
 pub async fn create(
     database: &Database,
     by: &Actor,
@@ -158,10 +168,17 @@ pub async fn create(
         },
         created_at: now,
         created_by: by.name.clone(),
+        created_by_id: by.id.clone().filter(|_| by.kind == ActorKind::User),
         expires_at: new.expires_at,
         last_used_at: None,
+        ended_at: None,
     };
     let mut write = database.begin_write().await?;
+    // The request may have begun before the admin's rights ended, and with them the tokens that there were.
+    if let Some(id) = &token.created_by_id {
+        let maker = users::find(write.connection(), id).await?;
+        maker.filter(|maker| maker.is_admin && maker.is_active).ok_or(TokenError::NotAdmin)?;
+    }
     if let Some(stranger) = store::insert(write.connection(), &token, KeyDigest::of_value(&value)).await? {
         return Err(Invalid::input("user_ids", format!("There is no user with this id: {stranger}")).into());
     }
@@ -211,7 +228,38 @@ pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<Managem
     Ok(token)
 }
 
-/// The token with that value, if it has not expired. Its use is written down once an hour.
+/// Ends the tokens that a user made, because the user was disabled or is no longer an admin. Returns them.
+pub(crate) async fn end_made_by(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    user: &User,
+    because: &'static str,
+) -> sqlx::Result<Vec<ManagementToken>> {
+    let tokens = store::end_made_by(&mut *connection, &user.id).await?;
+    let detail = json!({ "because": because });
+    for token in &tokens {
+        let subject = Some((token.id.as_str(), token.label.as_str()));
+        let event = Event { action: Action::TokenEnded, user_id: Some(&user.id), subject, detail: &detail };
+        audit::record(&mut *connection, by, event).await?;
+    }
+    Ok(tokens)
+}
+
+/// Why a token is refused.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is no token, or was revoked.
+    #[error("The management token is invalid: it was mistyped or revoked.")]
+    Unknown,
+    /// Its time has run out.
+    #[error("The management token has expired.")]
+    Expired(ManagementToken),
+    /// Its maker was disabled or is no longer an admin.
+    #[error("The management token has ended: the admin who made it was disabled or is no longer an admin.")]
+    Ended(ManagementToken),
+}
+
+/// The token with that value, or why it is refused. Its use is written down once an hour.
 ///
 /// # Errors
 /// The database failed.
@@ -219,18 +267,20 @@ pub async fn authenticate(
     database: &Database,
     value: &str,
     now: Timestamp,
-) -> Result<Option<ManagementToken>, TokenError> {
-    if !value.starts_with(TOKEN_PREFIX) {
-        return Ok(None);
-    }
+) -> Result<Result<ManagementToken, Refusal>, TokenError> {
     let token = store::find_by_digest(database.pool(), KeyDigest::of_value(value)).await?;
-    let Some(token) = token.filter(|token| token.expires_at.is_none_or(|end| end > now)) else {
-        return Ok(None);
+    let token = match token {
+        None => return Ok(Err(Refusal::Unknown)),
+        Some(token) if token.ended_at.is_some() => return Ok(Err(Refusal::Ended(token))),
+        Some(token) if token.expires_at.is_some_and(|end| end <= now) => {
+            return Ok(Err(Refusal::Expired(token)));
+        }
+        Some(token) => token,
     };
     if token.last_used_at.is_none_or(|last| last.plus_seconds(60 * 60) <= now) {
         let mut write = database.begin_write().await?;
         store::set_last_used(write.connection(), &token.id, now).await?;
         write.commit().await?;
     }
-    Ok(Some(token))
+    Ok(Ok(token))
 }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{AccountError, User, log};
 use crate::audit::{Action, Actor, ActorKind};
 use crate::leases::{Revocation, Touched, change};
+use crate::management_tokens;
 use crate::settling::{Settling, Unsettled};
 use crate::store::{Change, Database, links, users};
 
@@ -61,10 +62,21 @@ pub struct Updated {
     pub settling: Settling,
     /// Whether the user lost a password that the holder of a management token may have known.
     pub is_password_removed: bool,
+    /// The management tokens that ended, because the user, who made them, was disabled or is no longer an admin.
+    pub ended_tokens: Vec<EndedToken>,
+}
+
+/// A management token that ended.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EndedToken {
+    /// Its id.
+    pub id: String,
+    /// Its label.
+    pub label: String,
 }
 
 /// What to tell of a password that was removed.
-pub(crate) const PASSWORD_REMOVED: &str = "The password was set with a management token, so it was removed. The user \
+const PASSWORD_REMOVED: &str = "The password was set with a management token, so it was removed. The user \
     needs a new link to choose another.";
 
 /// The JSON form of a user that was changed.
@@ -74,6 +86,8 @@ pub struct ChangedUser {
     user: User,
     /// Whether the user lost a password that the holder of a management token may have known.
     is_password_removed: bool,
+    /// The management tokens that ended, because the user, who made them, was disabled or is no longer an admin.
+    ended_tokens: Vec<EndedToken>,
     /// How the change came into force.
     revocation: Revocation,
 }
@@ -84,15 +98,30 @@ impl Updated {
     /// # Errors
     /// See [`Unsettled`].
     pub async fn settled(self) -> Result<ChangedUser, Unsettled> {
-        let Updated { user, settling, is_password_removed } = self;
-        Ok(ChangedUser { user, is_password_removed, revocation: settling.settled().await? })
+        let Updated { user, settling, is_password_removed, ended_tokens } = self;
+        let revocation = settling.settled().await?;
+        Ok(ChangedUser { user, is_password_removed, ended_tokens, revocation })
+    }
+
+    /// What else came of the change, a sentence for each.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.is_password_removed {
+            notes.push(PASSWORD_REMOVED.to_owned());
+        }
+        let labels: Vec<_> = self.ended_tokens.iter().map(|token| token.label.as_str()).collect();
+        if !labels.is_empty() {
+            notes.push(format!("Management tokens that this user made have ended: {}.", labels.join(", ")));
+        }
+        notes
     }
 }
 
 /// Changes a user, and what all keys of the user are worth, everywhere once this has settled.
 ///
 /// A user who becomes an admin starts without what somebody with lesser rights may hold: the user's sessions and one-time
-/// links end, and a password that a management token set, or made the link for, is removed.
+/// links end, and a password that a management token set, or made the link for, is removed. The management tokens that an
+/// admin made end when the admin is disabled or made a member.
 ///
 /// # Errors
 /// No such user, the last admin would be shut out, a token would change or make an admin, or a failure.
@@ -115,7 +144,7 @@ pub async fn update(
     if permissions.is_none() && is_active.is_none() && is_admin.is_none() {
         // What made it so may still be on its way to some edge.
         let settling = Settling::new(database, begun.abandon().await?);
-        return Ok(Updated { user: before, settling, is_password_removed: false });
+        return Ok(Updated { user: before, settling, is_password_removed: false, ended_tokens: Vec::new() });
     }
     let stays_admin = is_active.unwrap_or(before.is_active) && is_admin.unwrap_or(before.is_admin);
     let loses_admin = before.is_active && before.is_admin && !stays_admin;
@@ -136,10 +165,26 @@ pub async fn update(
     if let Some(is_admin) = is_admin {
         set_admin_within(change.connection(), by, &before, is_admin).await?;
     }
+    let because = if is_active == Some(false) { DISABLED } else { DEMOTED };
+    let ended_tokens = match loses_admin {
+        true => management_tokens::end_made_by(change.connection(), by, &before, because).await?,
+        false => Vec::new(),
+    };
     let user = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
-    let is_password_removed = before.has_password && !user.has_password;
-    Ok(Updated { user, settling: Settling::new(database, begun.commit().await?), is_password_removed })
+    Ok(Updated {
+        is_password_removed: before.has_password && !user.has_password,
+        user,
+        settling: Settling::new(database, begun.commit().await?),
+        ended_tokens: ended_tokens
+            .into_iter()
+            .map(|token| EndedToken { id: token.id, label: token.label })
+            .collect(),
+    })
 }
+
+/// Why a token ended, as the audit log says it.
+const DISABLED: &str = "the admin who made it was disabled";
+const DEMOTED: &str = "the admin who made it is no longer an admin";
 
 async fn set_admin_within(
     connection: &mut AnyConnection,

@@ -79,8 +79,7 @@ impl FromRequestParts<ApiState> for Caller {
         let token = credential.and_then(|token| std::str::from_utf8(token).ok());
         if let Some(value) = token.filter(|token| token.starts_with(TOKEN_PREFIX)) {
             let token = management_tokens::authenticate(&state.database, value, Timestamp::now()).await?;
-            let token =
-                token.ok_or_else(|| ApiError::authentication_failed("The management token is invalid."))?;
+            let token = token.map_err(|refusal| ApiError::authentication_failed(&refusal.to_string()))?;
             return Ok(Caller { by: token.actor(visitor), identity: Identity::Token(token.reach()) });
         }
         let SignedIn { user, by } = SignedIn::from_request_parts(parts, state).await?;

@@ -6,7 +6,7 @@ use super::CliError;
 use super::arguments::{self, pages, scopes_help};
 use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
-use crate::accounts::{self, AccountError, NewUser, PASSWORD_REMOVED, Updated, UserPatch, normal_email};
+use crate::accounts::{self, AccountError, NewUser, Updated, UserPatch, normal_email};
 use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
@@ -53,7 +53,7 @@ pub(super) enum Stored {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Shut a user and all of the user's keys out, and wait until no edge accepts them
+    /// Shut a user and all of the user's keys out, and wait until no edge accepts them; ends the tokens that an admin made
     Disable(ChangeArgs),
     /// Let a disabled user and the user's keys in again
     Enable(ChangeArgs),
@@ -61,7 +61,7 @@ pub(super) enum Stored {
     Admin {
         #[command(flatten)]
         change: ChangeArgs,
-        /// Take that right away again
+        /// Take that right away again; ends the tokens that the user made
         #[arg(long)]
         remove: bool,
     },
@@ -154,8 +154,8 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
 
 /// Says what was done to a user, and what else came of it.
 async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), CliError> {
-    if updated.is_password_removed {
-        tell(PASSWORD_REMOVED)?;
+    for note in updated.notes() {
+        tell(&note)?;
     }
     report(done, &settled(updated.settling).await?, json)
 }

@@ -226,6 +226,9 @@ impl From<TokenError> for ApiError {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Invalid(invalid) => invalid.into(),
+            TokenError::NotAdmin => {
+                Self::permission_denied("You do not have permission to perform this action.")
+            }
             TokenError::NotFound => Self::not_found(),
             TokenError::Randomness(error) => Self::internal(&error),
             TokenError::Database(error) => error.into(),

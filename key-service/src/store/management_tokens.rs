@@ -2,9 +2,9 @@
 
 use protocol::KeyDigest;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyExecutor, AnyPool, FromRow, Row};
+use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 
-use super::truth;
+use super::{NOW_MS, truth};
 use crate::clock::Timestamp;
 use crate::management_tokens::ManagementToken;
 
@@ -19,8 +19,10 @@ impl<'r> FromRow<'r, AnyRow> for ManagementToken {
             user_ids: (!truth(row, "is_for_all")?).then_some(named),
             created_at: row.try_get("created_at")?,
             created_by: row.try_get("created_by")?,
+            created_by_id: row.try_get("created_by_id")?,
             expires_at: row.try_get("expires_at")?,
             last_used_at: row.try_get("last_used_at")?,
+            ended_at: row.try_get("ended_at")?,
         })
     }
 }
@@ -29,7 +31,8 @@ impl<'r> FromRow<'r, AnyRow> for ManagementToken {
 macro_rules! select_tokens {
     ($rest:literal) => {
         concat!(
-            "SELECT t.id, t.label, t.mask_value, t.is_for_all, t.created_at, t.created_by, t.expires_at, t.last_used_at,
+            "SELECT t.id, t.label, t.mask_value, t.is_for_all, t.created_at, t.created_by, t.created_by_id, t.expires_at,
+                t.last_used_at, t.ended_at,
                 (SELECT STRING_AGG(u.user_id, ' ') FROM management_token_users u WHERE u.token_id = t.id)
                 AS named_users FROM management_tokens t ",
             $rest
@@ -50,8 +53,8 @@ pub(crate) async fn insert(
         }
     }
     let insert = "INSERT INTO management_tokens
-        (id, digest, label, mask_value, is_for_all, created_at, created_by, expires_at, last_used_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        (id, digest, label, mask_value, is_for_all, created_at, created_by, created_by_id, expires_at, last_used_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     sqlx::query(insert)
         .bind(&token.id)
         .bind(digest.to_hex())
@@ -60,6 +63,7 @@ pub(crate) async fn insert(
         .bind(i64::from(token.user_ids.is_none()))
         .bind(token.created_at)
         .bind(&token.created_by)
+        .bind(token.created_by_id.as_deref())
         .bind(token.expires_at)
         .bind(token.last_used_at)
         .execute(&mut *connection)
@@ -75,6 +79,22 @@ pub(crate) async fn insert(
 /// All tokens, newest first.
 pub(crate) async fn list(pool: &AnyPool) -> sqlx::Result<Vec<ManagementToken>> {
     sqlx::query_as(select_tokens!("ORDER BY t.created_at DESC, t.id DESC")).fetch_all(pool).await
+}
+
+/// Ends the tokens that a user made, and returns those that had not ended before.
+pub(crate) async fn end_made_by(
+    connection: &mut AnyConnection,
+    user_id: &str,
+) -> sqlx::Result<Vec<ManagementToken>> {
+    let select =
+        select_tokens!("WHERE t.created_by_id = $1 AND t.ended_at IS NULL ORDER BY t.created_at, t.id");
+    let tokens = sqlx::query_as(select).bind(user_id).fetch_all(&mut *connection).await?;
+    let update = format!(
+        "UPDATE management_tokens SET ended_at = {NOW_MS} WHERE created_by_id = $1 AND ended_at IS NULL"
+    );
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(update)).bind(user_id).execute(connection).await?;
+    Ok(tokens)
 }
 
 /// The token with that id.

@@ -40,5 +40,6 @@ mod support;
 mod survival;
 mod sync;
 mod transfer;
+mod upgrade;
 mod webhook_receiver;
 mod webhooks;

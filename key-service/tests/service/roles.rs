@@ -132,3 +132,77 @@ async fn a_token_for_all_users_reaches_no_key_of_an_admin() {
     );
     assert_eq!(service.scopes(value).await, None, "the holder of a value can end it");
 }
+
+/// What a token is answered: the status, and what is said.
+async fn answer(automation: &Automation) -> (u16, Value) {
+    let (status, answer) = automation.call(Method::GET, "/api/keys/", Value::Null).await;
+    (status.as_u16(), answer["detail"].clone())
+}
+
+#[tokio::test]
+async fn a_token_ends_for_good_when_the_admin_who_made_it_is_disabled_or_demoted() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let ended =
+        json!("The management token has ended: the admin who made it was disabled or is no longer an admin.");
+    for (end, because) in [
+        (json!({"is_active": false}), "the admin who made it was disabled"),
+        (json!({"is_admin": false}), "the admin who made it is no longer an admin"),
+    ] {
+        let user = format!("/api/users/{}/", service.user_id(DEMO));
+        make_admin(&admin, &user).await;
+        let cookie = crate::support::session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
+        let second = Browser { base: service.public.clone(), cookie };
+        let [for_all, for_one] =
+            [service.automation(&second, None).await, service.automation(&second, Some(&[])).await];
+        let of_other = service.automation(&admin, None).await;
+        assert_eq!(answer(&for_all).await.0, 200);
+
+        let (status, user_after) = admin.patch(&user, end).await;
+        assert_eq!(status, 200, "{user_after}");
+        let mut told: Vec<_> =
+            user_after["ended_tokens"].as_array().unwrap().iter().map(|token| text(token, "id")).collect();
+        told.sort_unstable();
+        let mut made = [for_all.id.as_str(), &for_one.id];
+        made.sort_unstable();
+        assert_eq!(told, made);
+        for token in [&for_all, &for_one] {
+            assert_eq!(answer(token).await, (401, ended.clone()));
+        }
+        assert_eq!(answer(&of_other).await.0, 200, "of another admin");
+        let path = format!("/api/audit_log/?action=token.ended&subject_id={}", for_all.id);
+        let (_, log) = admin.get(&path).await;
+        let entry = &log["results"][0];
+        assert_eq!((&entry["detail"]["because"], &entry["user_email"]), (&json!(because), &json!(DEMO)));
+
+        admin.patch(&user, json!({"is_active": true, "is_admin": true})).await;
+        assert_eq!(answer(&for_all).await.0, 401, "it stays ended");
+        let (_, tokens) = admin.get("/api/management_tokens/").await;
+        let of_id = |id: &str| tokens.as_array().unwrap().iter().find(|token| token["id"] == id).unwrap();
+        assert!(of_id(&for_all.id)["ended_at"].is_string() && of_id(&of_other.id)["ended_at"].is_null());
+        admin.patch(&user, json!({"is_admin": false})).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_the_command_line_made_outlives_every_admin() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let value = service.site.ok(&["token", "create", "--label", "ops"], "").trim().to_owned();
+    let automation = Automation { base: service.public.clone(), id: String::new(), token: value };
+    drop(admin);
+    let said = service.site.run(&["user", "disable", ADMIN], "");
+    assert!(!String::from_utf8(said.stderr).unwrap().contains("tokens"));
+    assert_eq!(answer(&automation).await.0, 200);
+}
+
+#[tokio::test]
+async fn the_command_line_tells_which_tokens_end() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    service.automation(&admin, None).await;
+    let output = service.site.run(&["user", "admin", ADMIN, "--remove"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("Management tokens that this user made have ended: terraform."), "{said}");
+    assert!(service.site.ok(&["token", "list"], "").contains("ended"));
+}

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use protocol::ScopeSet;
 
-use crate::accounts::{self, PASSWORD_REMOVED, Updated, User, UserPatch};
+use crate::accounts::{self, User, UserPatch};
 use crate::api::public_url;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
@@ -88,21 +88,12 @@ pub(super) async fn submit(
     let updated = accounts::update(&state.database, &by, &user.id, &patch).await?;
     let page = OutcomePage {
         frame: Frame::of(admin, Place::Users, title),
-        notes: notes(&updated),
+        notes: updated.notes(),
         name: updated.user.email,
         mask: None,
         back: (format!("{}/{}", super::USERS, updated.user.id), "Back to the user"),
     };
     outcome::stream(&page, updated.settling, effect)
-}
-
-/// What else came of a change.
-fn notes(updated: &Updated) -> Vec<String> {
-    let mut notes = Vec::new();
-    if updated.is_password_removed {
-        notes.push(PASSWORD_REMOVED.to_owned());
-    }
-    notes
 }
 
 async fn find(state: &PageState, id: &str) -> Result<User, PageError> {
