@@ -14,6 +14,10 @@ use crate::invalid::Invalid;
 use crate::keys::Owner;
 use crate::store::{Database, management_tokens as store, users};
 
+mod verb;
+
+pub use verb::{Verb, Verbs};
+
 /// What every management token begins with.
 pub const TOKEN_PREFIX: &str = "ekm_";
 
@@ -48,6 +52,9 @@ pub struct ManagementToken {
     /// The ids of the users whose keys it manages; `null` for all who are no admins.
     #[schema(required)]
     pub user_ids: Option<Vec<String>>,
+    /// What it can do to them.
+    #[schema(inline)]
+    pub can: Verbs,
     /// When it was made.
     pub created_at: Timestamp,
     /// Who made it: the address of an admin, as it was then, or the name of the command line's user.
@@ -111,6 +118,8 @@ pub struct NewToken {
     pub label: String,
     /// Whose keys it manages.
     pub reach: Reach,
+    /// What it can do to them.
+    pub can: Verbs,
     /// See [`crate::key_fields::expires_at`].
     pub expires_at: Option<Timestamp>,
 }
@@ -166,6 +175,7 @@ pub async fn create(
             Reach::All => None,
             Reach::Users(ids) => Some(ids),
         },
+        can: new.can,
         created_at: now,
         created_by: by.name.clone(),
         created_by_id: by.id.clone().filter(|_| by.kind == ActorKind::User),
@@ -183,7 +193,7 @@ pub async fn create(
         return Err(Invalid::input("user_ids", format!("There is no user with this id: {stranger}")).into());
     }
     let users = addresses(write.connection(), &token).await?;
-    let detail = json!({ "users": users, "expires_at": token.expires_at });
+    let detail = json!({ "users": users, "can": token.can, "expires_at": token.expires_at });
     let subject = Some((token.id.as_str(), token.label.as_str()));
     let event = Event { action: Action::TokenCreated, user_id: None, subject, detail: &detail };
     audit::record(write.connection(), by, event).await?;

@@ -114,9 +114,12 @@ pub(super) struct UserChanges {
 pub(super) struct NewToken {
     #[schema(min_length = 1, max_length = 40, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
     label: String,
-    /// The users whose keys it manages; null for all, which lets it manage accounts too.
+    /// The users whose keys it manages; null for all who are no admins, which lets it manage their accounts too.
     #[schema(required)]
     user_ids: Option<Vec<String>>,
+    /// What it can do to them; everything, if absent.
+    #[schema(min_items = 1, nullable = false)]
+    can: Option<Vec<crate::management_tokens::Verb>>,
     /// From when on it is refused; null or absent for never.
     expires_at: Option<Timestamp>,
 }

@@ -1,5 +1,7 @@
 //! Who calls the API, and what that lets them do.
 
+use std::marker::PhantomData;
+
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -15,7 +17,7 @@ use crate::http::error::ApiError;
 use crate::http::request_log::RequestId;
 use crate::invalid::Invalid;
 use crate::keys::Owner;
-use crate::management_tokens::{self, Reach, TOKEN_PREFIX};
+use crate::management_tokens::{self, Reach, TOKEN_PREFIX, Verb, Verbs};
 
 /// Where a request came from, before it is known whose it is.
 pub(crate) struct Visitor(pub(crate) Actor);
@@ -59,40 +61,94 @@ impl FromRequestParts<ApiState> for SignedIn {
     }
 }
 
-/// A caller that manages keys: somebody with a session, or automation with a management token.
-pub(super) struct Caller {
-    identity: Identity,
-    pub(super) by: Actor,
-}
-
+/// Who an authenticated caller is.
 enum Identity {
     User(User),
-    Token(Reach),
+    Token { reach: Reach, can: Verbs },
 }
 
-impl FromRequestParts<ApiState> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+impl Identity {
+    /// Finds it out, and how the audit log names it.
+    async fn of(parts: &mut Parts, state: &ApiState) -> Result<(Self, Actor), ApiError> {
         let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
         let credential = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         let token = credential.and_then(|token| std::str::from_utf8(token).ok());
         if let Some(value) = token.filter(|token| token.starts_with(TOKEN_PREFIX)) {
             let token = management_tokens::authenticate(&state.database, value, Timestamp::now()).await?;
             let token = token.map_err(|refusal| ApiError::authentication_failed(&refusal.to_string()))?;
-            return Ok(Caller { by: token.actor(visitor), identity: Identity::Token(token.reach()) });
+            let by = token.actor(visitor);
+            return Ok((Identity::Token { reach: token.reach(), can: token.can }, by));
         }
         let SignedIn { user, by } = SignedIn::from_request_parts(parts, state).await?;
-        Ok(Caller { identity: Identity::User(user), by })
+        Ok((Identity::User(user), by))
+    }
+
+    /// Refuses a token that cannot do such a thing.
+    fn require(&self, verb: Verb) -> Result<(), ApiError> {
+        match self {
+            Identity::Token { can, .. } if !can.permit(verb) => Err(ApiError::permission_denied(&format!(
+                "This management token cannot {}; it can {can}.",
+                verb.as_str()
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
-impl Caller {
+/// What a management token has to be able to do for an operation. Each handler says it in the type of its caller, so that
+/// none can leave it out.
+pub(super) trait Needs: Send {
+    /// `None` where it depends on the request's body: then the handler calls [`Admin::require`].
+    const VERB: Option<Verb>;
+}
+
+/// See [`Verb::Read`].
+pub(super) struct Read;
+/// See [`Verb::Revoke`].
+pub(super) struct Revoke;
+/// See [`Verb::Create`].
+pub(super) struct Create;
+/// What the body says.
+pub(super) struct AsTheBodySays;
+
+impl Needs for Read {
+    const VERB: Option<Verb> = Some(Verb::Read);
+}
+impl Needs for Revoke {
+    const VERB: Option<Verb> = Some(Verb::Revoke);
+}
+impl Needs for Create {
+    const VERB: Option<Verb> = Some(Verb::Create);
+}
+impl Needs for AsTheBodySays {
+    const VERB: Option<Verb> = None;
+}
+
+/// A caller that manages keys: somebody with a session, or automation with a management token.
+pub(super) struct Caller<N> {
+    identity: Identity,
+    pub(super) by: Actor,
+    needs: PhantomData<N>,
+}
+
+impl<N: Needs> FromRequestParts<ApiState> for Caller<N> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let (identity, by) = Identity::of(parts, state).await?;
+        if let Some(verb) = N::VERB {
+            identity.require(verb)?;
+        }
+        Ok(Caller { identity, by, needs: PhantomData })
+    }
+}
+
+impl<N> Caller<N> {
     /// The keys that the caller may do anything with, their values included.
     pub(super) fn manages(&self) -> Owner<'_> {
         match &self.identity {
             Identity::User(user) => Owner::User(&user.id),
-            Identity::Token(reach) => reach.owner(),
+            Identity::Token { reach, .. } => reach.owner(),
         }
     }
 
@@ -109,36 +165,62 @@ impl Caller {
     pub(super) fn user_id<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ApiError> {
         match (&self.identity, named) {
             (Identity::User(user), None) => Ok(&user.id),
-            (Identity::Token(_), None) => Err(Invalid::required("user_id").into()),
+            (Identity::Token { .. }, None) => Err(Invalid::required("user_id").into()),
             (_, Some(id)) => Ok(id),
         }
     }
 }
 
 /// Somebody who may manage accounts: an admin with a session, or automation with a token for all users.
-pub(super) struct Admin {
-    /// The admin, if it is a person.
-    pub(super) user: Option<User>,
-    pub(super) by: Actor,
+pub(super) struct Admin<N> {
+    caller: Caller<N>,
 }
 
-impl FromRequestParts<ApiState> for Admin {
+impl<N: Needs> FromRequestParts<ApiState> for Admin<N> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        match Caller::from_request_parts(parts, state).await? {
-            Caller { identity: Identity::User(user), by } if user.is_admin => {
-                Ok(Admin { user: Some(user), by })
-            }
-            Caller { identity: Identity::Token(Reach::All), by } => Ok(Admin { user: None, by }),
+        let caller = Caller::from_request_parts(parts, state).await?;
+        match &caller.identity {
+            Identity::User(user) if user.is_admin => Ok(Admin { caller }),
+            Identity::Token { reach: Reach::All, .. } => Ok(Admin { caller }),
             _ => Err(ApiError::permission_denied("You do not have permission to perform this action.")),
         }
     }
 }
 
-impl Admin {
-    /// The admin in person: what a token may not do, since it would make more of itself.
-    pub(super) fn in_person(&self) -> Result<&User, ApiError> {
-        self.user.as_ref().ok_or_else(|| AccountError::InPerson.into())
+impl<N> Admin<N> {
+    /// How the audit log names the caller.
+    pub(super) fn by(&self) -> &Actor {
+        &self.caller.by
+    }
+
+    /// Whether the caller is the user with that id.
+    pub(super) fn is_user(&self, id: &str) -> bool {
+        matches!(&self.caller.identity, Identity::User(user) if user.id == id)
+    }
+}
+
+impl Admin<AsTheBodySays> {
+    /// Refuses a token that cannot do such a thing.
+    pub(super) fn require(&self, verb: Verb) -> Result<(), ApiError> {
+        self.caller.identity.require(verb)
+    }
+}
+
+/// An admin with a session: what a token may not do, since it would make more of itself.
+pub(super) struct AdminInPerson {
+    pub(super) by: Actor,
+}
+
+impl FromRequestParts<ApiState> for AdminInPerson {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let Admin { caller } = Admin::<AsTheBodySays>::from_request_parts(parts, state).await?;
+        match caller.identity {
+            Identity::User(_) => Ok(AdminInPerson { by: caller.by }),
+            Identity::Token { .. } => Err(AccountError::InPerson.into()),
+        }
     }
 }

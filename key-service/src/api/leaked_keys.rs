@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::ApiState;
 use super::bodies::{LeakAnswer, LeakReport};
-use super::caller::Admin;
+use super::caller::{Admin, Revoke};
 use crate::http::error::ApiError;
 use crate::http::fields::Fields;
 use crate::invalid::Invalid;
@@ -20,16 +20,16 @@ use crate::leaks::{self, Report};
     tag = "Personal API keys",
     request_body = LeakReport,
     responses((status = 200, description = "The values work nowhere any more.", body = LeakAnswer)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["revoke"])),
 )]
 pub(super) async fn report(
-    admin: Admin,
+    admin: Admin<Revoke>,
     State(state): State<ApiState>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let values = fields.texts("values")?.ok_or_else(|| Invalid::required("values"))?;
     let report = Report::new(values, fields.filled("source")?)?;
-    let (outcomes, settling) = leaks::report(&state.database, &admin.by, &report).await?;
+    let (outcomes, settling) = leaks::report(&state.database, admin.by(), &report).await?;
     let revocation = settling.settled().await?;
     Ok(Json(json!({ "results": outcomes, "revocation": revocation })).into_response())
 }

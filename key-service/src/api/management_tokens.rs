@@ -7,13 +7,13 @@ use axum::response::{IntoResponse, Response};
 
 use super::ApiState;
 use super::bodies::NewToken as NewTokenBody;
-use super::caller::Admin;
+use super::caller::AdminInPerson;
 use crate::clock::Timestamp;
 use crate::http::error::ApiError;
 use crate::http::fields::Fields;
 use crate::invalid::Invalid;
 use crate::key_fields;
-use crate::management_tokens::{self, ManagementToken, NewToken, NewTokenView, Reach};
+use crate::management_tokens::{self, ManagementToken, NewToken, NewTokenView, Reach, Verbs};
 
 /// `GET /api/management_tokens/`: all tokens, newest first.
 #[utoipa::path(
@@ -23,8 +23,7 @@ use crate::management_tokens::{self, ManagementToken, NewToken, NewTokenView, Re
     responses((status = 200, description = "All tokens, newest first.", body = Vec<ManagementToken>)),
     security(("session" = [])),
 )]
-pub(super) async fn list(admin: Admin, State(state): State<ApiState>) -> Result<Response, ApiError> {
-    admin.in_person()?;
+pub(super) async fn list(_: AdminInPerson, State(state): State<ApiState>) -> Result<Response, ApiError> {
     Ok(Json(management_tokens::list(&state.database).await?).into_response())
 }
 
@@ -38,11 +37,10 @@ pub(super) async fn list(admin: Admin, State(state): State<ApiState>) -> Result<
     security(("session" = [])),
 )]
 pub(super) async fn create(
-    admin: Admin,
+    admin: AdminInPerson,
     State(state): State<ApiState>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    admin.in_person()?;
     let now = Timestamp::now();
     let new = NewToken {
         label: key_fields::label(fields.filled("label")?)?,
@@ -50,6 +48,7 @@ pub(super) async fn create(
             None => Reach::All,
             Some(ids) => Reach::Users(ids.into_iter().map(str::to_owned).collect()),
         },
+        can: fields.texts("can")?.map(Verbs::parse).transpose()?.unwrap_or_default(),
         expires_at: fields.future("expires_at", now)?.flatten(),
     };
     let (token, value) = management_tokens::create(&state.database, &admin.by, new, now).await?;
@@ -66,11 +65,10 @@ pub(super) async fn create(
     security(("session" = [])),
 )]
 pub(super) async fn revoke(
-    admin: Admin,
+    admin: AdminInPerson,
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    admin.in_person()?;
     management_tokens::revoke(&state.database, &admin.by, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

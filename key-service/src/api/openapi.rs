@@ -35,7 +35,13 @@ pub(super) fn complete(api: &mut OpenApi) {
     components.schemas.insert(Body::name().into_owned(), Body::schema());
     let cookie = ApiKeyValue::with_description(session::COOKIE, COOKIE_DESCRIPTION);
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("ekm_…").build();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("ekm_…")
+        .description(Some(
+            "A management token. Where an operation names read, revoke or create, the token must be able to.",
+        ))
+        .build();
     components.add_security_scheme("management_token", SecurityScheme::Http(bearer));
     for (path, item) in &mut api.paths.paths {
         for operation in operations(item) {

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 use super::ApiState;
-use super::caller::Admin;
+use super::caller::{Admin, Read};
 use crate::audit::{self, AuditSearch, Entry};
 use crate::clock::Timestamp;
 use crate::edges::{self, Edges};
@@ -19,10 +19,10 @@ use crate::http::params::{PageView, Paging, Params};
     tag = "Oversight",
     params(Paging, ("action" = Option<String>, Query, description = "Only this action, or all that begin so, such as `key.`"), ("user_id" = Option<String>, Query, description = "Only what concerns this user, or was done by this user."), ("subject_id" = Option<String>, Query, description = "Only what concerns this key or token."), ("since" = Option<Timestamp>, Query, description = "Only what was done at this time or later.")),
     responses((status = 200, description = "Entries, newest first.", body = PageView<Entry>)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn audit_log(
-    _: Admin,
+    _: Admin<Read>,
     State(state): State<ApiState>,
     params: Params,
 ) -> Result<Response, ApiError> {
@@ -44,8 +44,8 @@ pub(super) async fn audit_log(
     path = "/api/edges/",
     tag = "Oversight",
     responses((status = 200, description = "The edges that hold a lease, the one that lags most first.", body = Edges)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["read"])),
 )]
-pub(super) async fn edges(_: Admin, State(state): State<ApiState>) -> Result<Json<Edges>, ApiError> {
+pub(super) async fn edges(_: Admin<Read>, State(state): State<ApiState>) -> Result<Json<Edges>, ApiError> {
     Ok(Json(edges::list(&state.database).await?))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::ApiState;
 use super::bodies::{DeletedKey, KeyChanges, NewKey as NewKeyBody, Roll, ScopeName};
-use super::caller::Caller;
+use super::caller::{Caller, Create, Read, Revoke};
 use crate::clock::Timestamp;
 use crate::http::error::{ApiError, Body};
 use crate::http::fields::Fields;
@@ -26,10 +26,10 @@ use crate::paging::Found;
     tag = "Personal API keys",
     params(("user_id" = Option<String>, Query, description = "Whose keys: to be named with a management token, oneself in a session.")),
     responses((status = 200, description = "The keys, newest first.", body = Vec<KeyView>)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn list(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<ApiState>,
     params: Params,
 ) -> Result<Response, ApiError> {
@@ -46,10 +46,10 @@ pub(super) async fn list(
     tag = "Personal API keys",
     params(Paging, ("search" = Option<String>, Query, description = "Only those with this in their label, their masked value or their owner's address."), ("user_id" = Option<String>, Query, description = "Only those of this user."), ("scope" = inline(Option<ScopeName>), Query, description = "Only those with exactly this scope."), ("state" = inline(Option<KeyState>), Query, description = "Only those in this state.")),
     responses((status = 200, description = "All keys that the caller may see, newest first.", body = PageView<OwnedKeyView>)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn search(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<ApiState>,
     params: Params,
 ) -> Result<Response, ApiError> {
@@ -75,10 +75,10 @@ pub(super) async fn search(
     tag = "Personal API keys",
     request_body = NewKeyBody,
     responses((status = 201, description = "The new key, with its value.", body = KeyView), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn create(
-    caller: Caller,
+    caller: Caller<Create>,
     State(state): State<ApiState>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
@@ -101,10 +101,10 @@ pub(super) async fn create(
     tag = "Personal API keys",
     params(("id" = String, Path, description = "The key's id.")),
     responses((status = 200, description = "The key.", body = KeyView)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn show(
-    caller: Caller,
+    caller: Caller<Read>,
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
@@ -120,10 +120,10 @@ pub(super) async fn show(
     params(("id" = String, Path, description = "The key's id.")),
     request_body = KeyChanges,
     responses((status = 200, description = "The key as changed, at every edge.", body = ChangedKey), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn update(
-    caller: Caller,
+    caller: Caller<Create>,
     State(state): State<ApiState>,
     Path(id): Path<String>,
     fields: Fields,
@@ -149,10 +149,10 @@ pub(super) async fn update(
     tag = "Personal API keys",
     params(("id" = String, Path, description = "The key's id.")),
     responses((status = 200, description = "The key is gone: no edge accepts it any more.", body = DeletedKey)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["revoke"])),
 )]
 pub(super) async fn delete(
-    caller: Caller,
+    caller: Caller<Revoke>,
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
@@ -168,10 +168,10 @@ pub(super) async fn delete(
     params(("id" = String, Path, description = "The key's id.")),
     request_body = Roll,
     responses((status = 200, description = "The key with its new value. Without a grace period no edge accepts an old one any more.", body = ChangedKey), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn roll(
-    caller: Caller,
+    caller: Caller<Create>,
     State(state): State<ApiState>,
     Path(id): Path<String>,
     fields: Fields,

@@ -9,7 +9,7 @@ use serde_json::json;
 use tower_sessions::Session;
 
 use super::bodies::{Link, NewUser as NewUserBody, PasswordChange, UserChanges};
-use super::caller::{Admin, SignedIn};
+use super::caller::{Admin, AsTheBodySays, Create, Read, SignedIn};
 use super::{ApiState, session};
 use crate::accounts::{self, ChangedUser, NewUser, User, UserPatch};
 use crate::clock::Timestamp;
@@ -17,6 +17,7 @@ use crate::http::error::{ApiError, Body};
 use crate::http::fields::Fields;
 use crate::http::params::{PageView, Paging, Params};
 use crate::invalid::Invalid;
+use crate::management_tokens::Verb;
 use crate::{key_fields, links};
 
 /// `GET /api/users/@me/`: the signed-in user.
@@ -61,10 +62,10 @@ pub(super) async fn change_me(
     tag = "Users",
     params(Paging, ("search" = Option<String>, Query, description = "Only those with this in their address.")),
     responses((status = 200, description = "Users, by address.", body = PageView<User>)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn list(
-    _: Admin,
+    _: Admin<Read>,
     State(state): State<ApiState>,
     params: Params,
 ) -> Result<Response, ApiError> {
@@ -80,10 +81,10 @@ pub(super) async fn list(
     tag = "Users",
     params(("id" = String, Path, description = "The user's id.")),
     responses((status = 200, description = "The user.", body = User)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn show(
-    _: Admin,
+    _: Admin<Read>,
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Result<Json<User>, ApiError> {
@@ -98,10 +99,10 @@ pub(super) async fn show(
     tag = "Users",
     request_body = NewUserBody,
     responses((status = 201, description = "The new user.", body = User)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn create(
-    admin: Admin,
+    admin: Admin<Create>,
     State(state): State<ApiState>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
@@ -111,7 +112,7 @@ pub(super) async fn create(
         permissions: permissions(&fields)?.ok_or_else(|| Invalid::required("permissions"))?,
         is_admin: fields.truth("is_admin")?.unwrap_or(false),
     };
-    let user = accounts::add(&state.database, &admin.by, &state.passwords, new, Timestamp::now()).await?;
+    let user = accounts::add(&state.database, admin.by(), &state.passwords, new, Timestamp::now()).await?;
     Ok((StatusCode::CREATED, Json(user)).into_response())
 }
 
@@ -122,11 +123,11 @@ pub(super) async fn create(
     tag = "Users",
     params(("id" = String, Path, description = "The user's id.")),
     request_body = UserChanges,
-    responses((status = 200, description = "The user as changed, at every edge.", body = ChangedUser), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
-    security(("session" = []), ("management_token" = [])),
+    responses((status = 200, description = "The user as changed, at every edge. Of a management token, disabling needs revoke, and every other change create.", body = ChangedUser), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
+    security(("session" = []), ("management_token" = ["create", "revoke"])),
 )]
 pub(super) async fn update(
-    admin: Admin,
+    admin: Admin<AsTheBodySays>,
     State(state): State<ApiState>,
     Path(id): Path<String>,
     fields: Fields,
@@ -136,14 +137,21 @@ pub(super) async fn update(
         is_active: fields.truth("is_active")?,
         is_admin: fields.truth("is_admin")?,
     };
-    if patch.is_active == Some(false) && admin.user.as_ref().is_some_and(|admin| admin.id == id) {
+    let disables = patch.is_active == Some(false);
+    if disables {
+        admin.require(Verb::Revoke)?;
+    }
+    if !disables || patch.permissions.is_some() || patch.is_admin.is_some() {
+        admin.require(Verb::Create)?;
+    }
+    if disables && admin.is_user(&id) {
         return Err(Invalid::input("is_active", "You cannot disable yourself.").into());
     }
     // A disabling is never refused.
-    if patch.is_active != Some(false) {
-        state.changes.admit(&admin.by)?;
+    if !disables {
+        state.changes.admit(admin.by())?;
     }
-    let updated = accounts::update(&state.database, &admin.by, &id, &patch).await?;
+    let updated = accounts::update(&state.database, admin.by(), &id, &patch).await?;
     Ok(Json(updated.settled().await?).into_response())
 }
 
@@ -154,14 +162,14 @@ pub(super) async fn update(
     tag = "Users",
     params(("id" = String, Path, description = "The user's id.")),
     responses((status = 201, description = "The link. Earlier ones of the user work no more.", body = Link)),
-    security(("session" = []), ("management_token" = [])),
+    security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn link(
-    admin: Admin,
+    admin: Admin<Create>,
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let secret = links::create(&state.database, &admin.by, &id).await?;
+    let secret = links::create(&state.database, admin.by(), &id).await?;
     let answer = json!({ "path": secret.path(), "expires_in_s": links::LIFETIME_S });
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }

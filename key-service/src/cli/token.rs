@@ -1,12 +1,14 @@
 //! `key-service token`: create, list, revoke.
 
+use clap::builder::PossibleValuesParser;
+
 use super::CliError;
 use super::terminal::{print_json, print_line, print_table, tell, time};
 use crate::accounts;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::key_fields;
-use crate::management_tokens::{self, NewToken, Reach};
+use crate::management_tokens::{self, NewToken, Reach, Verb, Verbs};
 use crate::store::Database;
 
 #[derive(Debug, clap::Subcommand)]
@@ -37,6 +39,16 @@ pub(super) struct CreateArgs {
     /// Limit it to the keys of the user with this e-mail address; may be repeated
     #[arg(long = "user", value_name = "EMAIL")]
     users: Vec<String>,
+    /// What the token can do: read (list and show), revoke (delete keys, disable users, report leaks) and create (make,
+    /// roll and change), separated by commas
+    #[arg(
+        long,
+        value_name = "VERBS",
+        value_delimiter = ',',
+        default_value = "read,revoke,create",
+        value_parser = PossibleValuesParser::new(Verb::ALL.map(Verb::as_str))
+    )]
+    can: Vec<String>,
     /// From when on the token is refused, such as 2030-01-31T12:00:00Z; never, without it
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     expires_at: Option<Timestamp>,
@@ -67,11 +79,15 @@ async fn create(args: CreateArgs, by: &Actor, database: &Database) -> Result<(),
     let new = NewToken {
         label: key_fields::label(&args.label)?,
         reach: if user_ids.is_empty() { Reach::All } else { Reach::Users(user_ids) },
+        can: Verbs::parse(args.can.iter().map(String::as_str))?,
         expires_at: args.expires_at.map(|moment| key_fields::expires_at(moment, now)).transpose()?,
     };
     let (token, value) = management_tokens::create(database, by, new, now).await?;
-    let reach = if token.user_ids.is_some() { "the users named" } else { "all users" };
-    tell(&format!("created {} for {reach}; this is the only time its value is shown", token.label))?;
+    let reach = if token.user_ids.is_some() { "the users named" } else { "all users who are no admins" };
+    tell(&format!(
+        "created {} for {reach}, to {}; this is the only time its value is shown",
+        token.label, token.can
+    ))?;
     if args.json {
         return print_json(&token.with_value(&value));
     }
@@ -87,13 +103,17 @@ async fn list(json: bool, database: &Database) -> Result<(), CliError> {
     for token in tokens {
         let users = match &token.user_ids {
             Some(ids) => addresses(ids, database).await?,
-            None => "all".to_owned(),
+            None => "all but admins".to_owned(),
         };
+        let can = token.can.to_string();
         let times = [Some(token.created_at), token.last_used_at, token.expires_at].map(time);
-        let [created, used, expires] = times;
-        rows.push([token.id, token.label, token.mask_value, users, created, used, expires]);
+        let [created, used, mut expires] = times;
+        if let Some(ended_at) = token.ended_at {
+            expires = format!("ended {ended_at}");
+        }
+        rows.push([token.id, token.label, token.mask_value, users, can, created, used, expires]);
     }
-    Ok(print_table(["ID", "LABEL", "VALUE", "USERS", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
+    Ok(print_table(["ID", "LABEL", "VALUE", "USERS", "CAN", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
 }
 
 /// The users' e-mail addresses, in one cell.

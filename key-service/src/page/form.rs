@@ -99,6 +99,7 @@ fn title(field: &'static str) -> &'static str {
         "expires_at" => "Expires",
         "grace_s" => "The old value",
         "users" => "Users",
+        "can" => "Can",
         other => other,
     }
 }

@@ -6,10 +6,13 @@ use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 
 use super::{NOW_MS, truth};
 use crate::clock::Timestamp;
-use crate::management_tokens::ManagementToken;
+use crate::management_tokens::{ManagementToken, Verb, Verbs};
 
 impl<'r> FromRow<'r, AnyRow> for ManagementToken {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        let verbs: String = row.try_get("verbs")?;
+        let can = Verbs::parse(verbs.split(' '))
+            .map_err(|error| sqlx::Error::ColumnDecode { index: "verbs".to_owned(), source: error.into() })?;
         let named: Option<String> = row.try_get("named_users")?;
         let named = named.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         Ok(ManagementToken {
@@ -17,6 +20,7 @@ impl<'r> FromRow<'r, AnyRow> for ManagementToken {
             label: row.try_get("label")?,
             mask_value: row.try_get("mask_value")?,
             user_ids: (!truth(row, "is_for_all")?).then_some(named),
+            can,
             created_at: row.try_get("created_at")?,
             created_by: row.try_get("created_by")?,
             created_by_id: row.try_get("created_by_id")?,
@@ -31,8 +35,8 @@ impl<'r> FromRow<'r, AnyRow> for ManagementToken {
 macro_rules! select_tokens {
     ($rest:literal) => {
         concat!(
-            "SELECT t.id, t.label, t.mask_value, t.is_for_all, t.created_at, t.created_by, t.created_by_id, t.expires_at,
-                t.last_used_at, t.ended_at,
+            "SELECT t.id, t.label, t.mask_value, t.is_for_all, t.verbs, t.created_at, t.created_by, t.created_by_id,
+                t.expires_at, t.last_used_at, t.ended_at,
                 (SELECT STRING_AGG(u.user_id, ' ') FROM management_token_users u WHERE u.token_id = t.id)
                 AS named_users FROM management_tokens t ",
             $rest
@@ -53,14 +57,17 @@ pub(crate) async fn insert(
         }
     }
     let insert = "INSERT INTO management_tokens
-        (id, digest, label, mask_value, is_for_all, created_at, created_by, created_by_id, expires_at, last_used_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        (id, digest, label, mask_value, is_for_all, verbs, created_at, created_by, created_by_id, expires_at,
+            last_used_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let verbs: Vec<_> = token.can.iter().map(Verb::as_str).collect();
     sqlx::query(insert)
         .bind(&token.id)
         .bind(digest.to_hex())
         .bind(&token.label)
         .bind(&token.mask_value)
         .bind(i64::from(token.user_ids.is_none()))
+        .bind(verbs.join(" "))
         .bind(token.created_at)
         .bind(&token.created_by)
         .bind(token.created_by_id.as_deref())

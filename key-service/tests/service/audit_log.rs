@@ -118,5 +118,8 @@ async fn a_tokens_users_are_named_by_their_addresses() {
     let admin = service.admin().await;
     service.automation(&admin, Some(&[&service.user_id(DEMO)])).await;
     let (_, log) = admin.get("/api/audit_log/?action=token.created").await;
-    assert_eq!(log["results"][0]["detail"], json!({"users": [DEMO], "expires_at": null}));
+    assert_eq!(
+        log["results"][0]["detail"],
+        json!({"users": [DEMO], "can": ["read", "revoke", "create"], "expires_at": null})
+    );
 }

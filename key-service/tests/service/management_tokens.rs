@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{DEMO, OTHER, Service, client, text};
+use crate::support::{Automation, DEMO, OTHER, Service, client, text};
 
 const KEYS: &str = "/api/personal_api_keys/";
 
@@ -133,6 +133,9 @@ async fn a_token_is_for_users_that_exist() {
         (json!({"label": "x", "user_ids": ["nobody"]}), "user_ids"),
         (json!({"label": "x", "user_ids": "all"}), "user_ids"),
         (json!({"label": " ", "user_ids": null}), "label"),
+        (json!({"label": "x", "user_ids": null, "can": []}), "can"),
+        (json!({"label": "x", "user_ids": null, "can": ["delete"]}), "can"),
+        (json!({"label": "x", "user_ids": null, "can": null}), "can"),
         (json!({"label": "x", "user_ids": null, "expires_at": "2020-01-01T00:00:00Z"}), "expires_at"),
     ] {
         let (status, answer) = admin.post("/api/management_tokens/", body.clone()).await;
@@ -140,4 +143,97 @@ async fn a_token_is_for_users_that_exist() {
     }
     let none = service.automation(&admin, Some(&[])).await;
     assert_eq!(none.call(Method::GET, "/api/keys/", Value::Null).await.1["count"], 0);
+}
+
+const VERBS: [&str; 3] = ["read", "revoke", "create"];
+
+#[tokio::test]
+async fn a_token_does_what_the_document_says_its_verb_is_for_and_nothing_else() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let mut tokens = Vec::new();
+    for verb in VERBS {
+        tokens.push((verb, service.automation_that_can(&[verb], &admin, None).await));
+    }
+    let (_, document) = admin.get("/api/openapi.json").await;
+    let mut tried = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let security = operation["security"].as_array().cloned().unwrap_or_default();
+            let Some(needed) = security.iter().find_map(|way| way["management_token"].as_array()) else {
+                continue;
+            };
+            let needed: Vec<_> = needed.iter().map(|verb| verb.as_str().unwrap()).collect();
+            if needed == ["create", "revoke"] {
+                assert_eq!((path.as_str(), method.as_str()), ("/api/users/{id}/", "patch"));
+                continue;
+            }
+            let [needed] = needed[..] else { panic!("{method} {path}: {needed:?}") };
+            for (verb, token) in &tokens {
+                let call = (method.to_uppercase().parse().unwrap(), path.replace("{id}", "none"));
+                let (status, answer) = token.call(call.0, &call.1, json!({})).await;
+                if *verb == needed {
+                    assert!(![401, 403].contains(&status.as_u16()), "{verb}: {method} {path}: {answer}");
+                } else {
+                    let detail = format!("This management token cannot {needed}; it can {verb}.");
+                    assert_eq!(
+                        (status.as_u16(), text(&answer, "detail")),
+                        (403, &*detail),
+                        "{method} {path}"
+                    );
+                }
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried >= 13, "{tried}");
+}
+
+#[tokio::test]
+async fn disabling_a_user_takes_revoke_and_every_other_change_of_one_create() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let user = format!("/api/users/{}/", service.user_id(OTHER));
+    let [read, revoke, create] = [
+        service.automation_that_can(&["read"], &admin, None).await,
+        service.automation_that_can(&["revoke"], &admin, None).await,
+        service.automation_that_can(&["create"], &admin, None).await,
+    ];
+    let both = service.automation_that_can(&["create", "revoke"], &admin, None).await;
+    let off = json!({"is_active": false});
+    let more = json!({"is_active": false, "permissions": ["*"]});
+    for (token, body, expected) in [
+        (&read, &off, 403),
+        (&create, &off, 403),
+        (&revoke, &more, 403),
+        (&create, &more, 403),
+        (&revoke, &json!({}), 403),
+        (&revoke, &json!({"is_active": true}), 403),
+        (&revoke, &json!({"permissions": []}), 403),
+        (&revoke, &json!({"is_active": false, "is_admin": false}), 403),
+        (&revoke, &off, 200),
+        (&create, &json!({"is_active": true}), 200),
+        (&both, &more, 200),
+    ] {
+        let (status, answer) = token.call(Method::PATCH, &user, body.clone()).await;
+        assert_eq!(status.as_u16(), expected, "{body}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_line_makes_a_token_that_can_do_less() {
+    let (service, demo, _) = Service::with_users().await;
+    let key = demo.new_key("CI", &["*"]).await;
+    let made =
+        service.site.json(&["token", "create", "--label", "scanner", "--can", "revoke,read", "--json"]);
+    assert_eq!(made["can"], json!(["read", "revoke"]));
+    let token = text(&made, "value").to_owned();
+    let automation = Automation { base: service.public.clone(), id: String::new(), token };
+    let path = format!("{KEYS}{}/", text(&key, "id"));
+    assert_eq!(automation.call(Method::POST, &format!("{path}roll/"), json!({})).await.0, 403);
+    assert_eq!(automation.call(Method::DELETE, &path, Value::Null).await.0, 200);
+    assert!(service.site.ok(&["token", "list"], "").contains("read, revoke"));
+    let bad = service.site.run(&["token", "create", "--label", "x", "--can", "delete"], "");
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(String::from_utf8(bad.stderr).unwrap().contains("--can"));
 }

@@ -243,7 +243,7 @@ async fn what_people_write_is_shown_as_text_everywhere() {
     let admin = Tab::of(&service.admin().await);
     let key = demo.new_key(HOSTILE, &["*"]).await;
     let tab = Tab::of(&demo);
-    let token = [("label", HOSTILE), ("reach", "all"), ("expires_at", "never")];
+    let token = [("label", HOSTILE), ("reach", "all"), ("can.read", "yes"), ("expires_at", "never")];
     let history = format!("/admin/audit?subject_id={}", text(&key, "id"));
     let search = format!("/admin/keys?user_id={}", service.user_id(DEMO));
     for (path, shown) in [

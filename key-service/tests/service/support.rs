@@ -192,7 +192,16 @@ impl Service {
 
     /// Automation with a management token for the users of these ids, or for all.
     pub(crate) async fn automation(&self, admin: &Browser, user_ids: Option<&[&str]>) -> Automation {
-        let body = serde_json::json!({"label": "terraform", "user_ids": user_ids});
+        self.automation_that_can(&["read", "revoke", "create"], admin, user_ids).await
+    }
+
+    pub(crate) async fn automation_that_can(
+        &self,
+        can: &[&str],
+        admin: &Browser,
+        user_ids: Option<&[&str]>,
+    ) -> Automation {
+        let body = serde_json::json!({"label": "terraform", "user_ids": user_ids, "can": can});
         let (status, token) = admin.post("/api/management_tokens/", body).await;
         assert_eq!(status, 201, "{token}");
         Automation {

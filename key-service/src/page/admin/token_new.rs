@@ -10,7 +10,7 @@ use crate::api::public_url;
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::key_fields;
-use crate::management_tokens::{self, NewToken, Reach};
+use crate::management_tokens::{self, NewToken, Reach, Verb, Verbs};
 use crate::page::PageState;
 use crate::page::error::PageError;
 use crate::page::expiry::Expiry;
@@ -27,6 +27,8 @@ struct NewTokenPage {
     is_for_all: bool,
     /// The addresses as entered, one a line.
     users: String,
+    /// What the token can do: the verb, what that is, whether chosen.
+    verbs: Vec<(Verb, &'static str, bool)>,
     expiry: Expiry,
     problems: Problems,
 }
@@ -38,6 +40,7 @@ impl NewTokenPage {
             label: form.text("label").to_owned(),
             is_for_all: form.text("reach") == "all",
             users: form.text("users").to_owned(),
+            verbs: Verb::ALL.map(|verb| (verb, meaning(verb), is_chosen(form, verb))).into(),
             expiry,
             problems,
         })
@@ -46,7 +49,8 @@ impl NewTokenPage {
 
 /// `GET /admin/tokens/new`.
 pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
-    NewTokenPage::of(user, &Form::parse(b""), Expiry::new(None), Problems::default()).into_response()
+    NewTokenPage::of(user, &Form::parse(b"can.read=yes"), Expiry::new(None), Problems::default())
+        .into_response()
 }
 
 /// `POST /admin/tokens/new`: makes the token, and shows its value.
@@ -62,11 +66,12 @@ pub(super) async fn submit(
     let label = problems.check(key_fields::label(form.text("label")));
     let reach = reach(&state, &form).await?;
     let reach = problems.check(reach);
+    let can = problems.check(can(&form));
     let expires_at = problems.check(expiry.check(now));
-    let (Some(label), Some(reach), Some(expires_at)) = (label, reach, expires_at) else {
+    let (Some(label), Some(reach), Some(can), Some(expires_at)) = (label, reach, can, expires_at) else {
         return Ok((StatusCode::BAD_REQUEST, NewTokenPage::of(user, &form, expiry, problems)).into_response());
     };
-    let new = NewToken { label, reach, expires_at: expires_at.flatten() };
+    let new = NewToken { label, reach, can, expires_at: expires_at.flatten() };
     let (token, value) = management_tokens::create(&state.database, &by, new, now).await?;
     let address = public_url::base(state.public_url.as_ref(), &headers) + "/api/keys/";
     let page = ValuePage {
@@ -74,12 +79,31 @@ pub(super) async fn submit(
         noun: "Token",
         name: token.label,
         value: value.reveal().to_owned(),
-        advice: "Copy it now, to where your automation finds it. Whoever has it manages the keys that it reaches.",
+        advice: "Copy it now, to where your automation finds it. Anybody who has it can do what the token can.",
         command: Some(Command::curl(value.reveal(), &address, "")),
         old_value: None,
         back: super::TOKENS.to_owned(),
     };
     Ok((StatusCode::CREATED, Page(page)).into_response())
+}
+
+/// What a verb lets a token do.
+fn meaning(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Read => "Lists and shows what it reaches.",
+        Verb::Revoke => "Deletes keys, disables users, reports leaks.",
+        Verb::Create => "Creates, rolls and changes keys, adds and changes users, makes links.",
+    }
+}
+
+fn is_chosen(form: &Form, verb: Verb) -> bool {
+    form.text(&format!("can.{}", verb.as_str())) == "yes"
+}
+
+/// What the token is to be able to do.
+fn can(form: &Form) -> Result<Verbs, Invalid> {
+    let chosen = Verb::ALL.into_iter().filter(|&verb| is_chosen(form, verb)).map(Verb::as_str);
+    Verbs::parse(chosen).map_err(|_| Invalid::input("can", "Choose one at least."))
 }
 
 /// Whose keys the token is to manage.

@@ -86,6 +86,7 @@ async fn an_admin_makes_and_revokes_a_token() {
         ("reach", "some"),
         ("users", "demo@example.com\nx@example.com"),
         ("expires_at", "30"),
+        ("can.revoke", "yes"),
     ];
     let refused = admin.post("/admin/tokens/new", &unknown).await;
     assert!(refused.status == 400 && refused.has("There is no user with this address: x@example.com"));
@@ -93,8 +94,17 @@ async fn an_admin_makes_and_revokes_a_token() {
         refused.has("demo@example.com\nx@example.com</textarea>") && refused.has("value=\"30\" selected")
     );
 
-    let fields =
-        [("label", "Terraform"), ("reach", "some"), ("users", " Demo@example.com "), ("expires_at", "never")];
+    assert!(refused.has("name=\"can.revoke\" value=\"yes\" checked"));
+    let nothing = admin.post("/admin/tokens/new", &[("label", "CI"), ("reach", "all")]).await;
+    assert!(nothing.status == 400 && nothing.has("<a href=\"#can\">Can</a>: Choose one at least."));
+
+    let fields = [
+        ("label", "Terraform"),
+        ("reach", "some"),
+        ("users", " Demo@example.com "),
+        ("can.read", "yes"),
+        ("expires_at", "never"),
+    ];
     let made = admin.post("/admin/tokens/new", &fields).await;
     assert_eq!(made.status, 201);
     let value = made.value_of("key-value").to_owned();
@@ -103,6 +113,7 @@ async fn an_admin_makes_and_revokes_a_token() {
     assert_eq!(seen["count"], 1);
     let list = admin.get("/admin/tokens").await;
     assert!(list.has("Terraform") && list.has("1 user") && !list.has(&value));
+    assert!(list.has("data-title=\"Can\">read<"));
 
     let (_, id) = list.html.split_once("href=\"/admin/tokens/").unwrap();
     let (_, id) = id.split_once("href=\"/admin/tokens/").unwrap_or(("", id));
