@@ -88,6 +88,23 @@ pub fn scopes<'a>(
     Ok(scopes.into_iter().collect())
 }
 
+/// Refuses scopes that a key's user lacks: the key would gain them on the day that the user does. `*` is never refused,
+/// since it means what the user may do, now and later. Neither is what `held`, the scopes of before, include by name.
+///
+/// # Errors
+/// The field `scopes`, and the first scope that the user lacks.
+pub fn within_permissions(scopes: &ScopeSet, permissions: &ScopeSet, held: &ScopeSet) -> Result<(), Invalid> {
+    let is_held = |scope: &Scope| held.iter().any(|one| *one != Scope::All && one.satisfies(scope));
+    let is_lacking = |scope: &&Scope| **scope != Scope::All && !permissions.permits(scope) && !is_held(scope);
+    match scopes.iter().find(is_lacking) {
+        None => Ok(()),
+        Some(scope) => {
+            let detail = format!("The user of the key lacks this permission: {scope}");
+            Err(Invalid::input("scopes", detail))
+        }
+    }
+}
+
 /// One scope, of an object that exists.
 ///
 /// # Errors
@@ -149,6 +166,21 @@ mod tests {
         assert_eq!(refused(&["insight:read", "unicorn:read"]).detail, "Invalid scope: unicorn:read");
         assert_eq!(refused(&["insight:admin"]).detail, "Invalid scope: insight:admin");
         assert_eq!(refused(&[]).code, "empty");
+    }
+
+    #[test]
+    fn a_key_has_no_scope_that_its_user_lacks_unless_it_had_it_before() {
+        let set = |texts: &str| ScopeSet::parse(texts.split_whitespace()).unwrap();
+        let check = |scopes: &str, permissions: &str, held: &str| {
+            within_permissions(&set(scopes), &set(permissions), &set(held)).map_err(|invalid| invalid.detail)
+        };
+        assert_eq!(check("insight:read cohort:read", "insight:write cohort:read", ""), Ok(()));
+        let lacks = |scope: &str| Err(format!("The user of the key lacks this permission: {scope}"));
+        assert_eq!(check("insight:write", "insight:read", ""), lacks("insight:write"));
+        assert_eq!(check("insight:read person:read", "insight:read", ""), lacks("person:read"));
+        assert_eq!(check("*", "", ""), Ok(()), "what the user may do, which is nothing now");
+        assert_eq!(check("person:read", "", "person:write"), Ok(()));
+        assert_eq!(check("person:read", "insight:read", "*"), lacks("person:read"));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use uuid::Uuid;
 use crate::accounts::User;
 use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
+use crate::invalid::Invalid;
+use crate::key_fields;
 use crate::leases::{Touched, change};
 use crate::settling::Settling;
 use crate::store::{Database, DatabaseLedger, keys as store, users};
@@ -82,6 +84,9 @@ pub enum KeyError {
         "You can only have {MAX_KEYS_PER_USER} personal API keys. Remove an existing key before creating a new one."
     )]
     TooMany,
+    /// A field holds what it may not hold.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// The user whose key it was to be does not exist.
     #[error("user_id: there is no user with this id")]
     NoSuchUser,
@@ -190,7 +195,7 @@ async fn log(
 /// Makes a key with a new value, and returns both.
 ///
 /// # Errors
-/// The user has too many keys, or a failure.
+/// The user has too many keys or lacks one of the scopes, or a failure.
 pub async fn create(
     database: &Database,
     by: &Actor,
@@ -212,7 +217,7 @@ pub async fn create(
 /// Makes a key with a value from elsewhere. It may have been tried before, so edges are told.
 ///
 /// # Errors
-/// The user has too many keys, the value is taken or was revoked, or a failure.
+/// The user has too many keys or lacks one of the scopes, the value is taken or was revoked, or a failure.
 pub async fn take_over(
     database: &Database,
     by: &Actor,
@@ -251,9 +256,10 @@ fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
     }
 }
 
-/// Adds a key unless its user has enough, or is out of reach.
+/// Adds a key unless its user has enough, lacks one of its scopes, or is out of reach.
 async fn insert(connection: &mut AnyConnection, owner: Owner<'_>, key: &Key) -> Result<(), KeyError> {
-    user_within(&mut *connection, owner, &key.user_id).await?;
+    let user = user_within(&mut *connection, owner, &key.user_id).await?;
+    key_fields::within_permissions(&key.scopes, &user.permissions, &ScopeSet::default())?;
     if store::list(&mut *connection, &key.user_id).await?.len() >= MAX_KEYS_PER_USER {
         return Err(KeyError::TooMany);
     }
@@ -337,7 +343,7 @@ async fn begin<'l>(
 /// no edge, and so there is nothing to settle.
 ///
 /// # Errors
-/// There is no such key, or the database failed.
+/// There is no such key, its user lacks a scope that it is to get, or the database failed.
 pub async fn update(
     database: &Database,
     by: &Actor,
@@ -354,6 +360,10 @@ pub async fn update(
     }
     let ledger = database.ledger();
     let (mut begun, mut key) = begin(database, &ledger, owner, id).await?;
+    if let Some(scopes) = &patch.scopes {
+        let user = user_within(begun.change().connection(), owner, &key.user_id).await?;
+        key_fields::within_permissions(scopes, &user.permissions, &key.scopes)?;
+    }
     let changes = changes(&key, &patch);
     if changes.is_empty() {
         // What made it so may still be on its way to some edge.

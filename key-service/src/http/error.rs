@@ -194,6 +194,7 @@ impl From<KeyError> for ApiError {
             | KeyError::Expired
             | KeyError::ValueTaken
             | KeyError::ValueRevoked => Self::invalid_input(error.to_string()),
+            KeyError::Invalid(invalid) => invalid.into(),
             KeyError::NoSuchUser => Invalid::input("user_id", "There is no user with this id.").into(),
             KeyError::NotFound => Self::not_found(),
             KeyError::Randomness(error) => Self::internal(&error),

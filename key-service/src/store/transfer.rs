@@ -24,7 +24,7 @@ pub(crate) async fn present(
     }
     let select = format!(
         "WITH wanted (email) AS (VALUES {})
-        SELECT u.email, u.id, (SELECT COUNT(*) FROM api_keys k WHERE k.user_id = u.id) AS held
+        SELECT u.email, u.id, u.permissions, (SELECT COUNT(*) FROM api_keys k WHERE k.user_id = u.id) AS held
         FROM wanted w JOIN users u ON u.email = w.email",
         rows_of(1, emails.len())
     );
@@ -35,7 +35,8 @@ pub(crate) async fn present(
     }
     for row in query.fetch_all(&mut *connection).await? {
         let keys = usize::try_from(row.try_get::<i64, _>("held")?).unwrap_or(usize::MAX);
-        present.users.insert(row.try_get("email")?, Holder { id: row.try_get("id")?, keys });
+        let (id, permissions) = (row.try_get("id")?, super::scopes(&row, "permissions")?);
+        present.users.insert(row.try_get("email")?, Holder { id, permissions, keys });
     }
 
     let select = format!(

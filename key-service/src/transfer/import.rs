@@ -19,6 +19,7 @@ use super::read::ReadError;
 use crate::accounts::{self, AccountError, User};
 use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
+use crate::key_fields;
 use crate::keys::{Key, MAX_KEYS_PER_USER};
 use crate::store::{Database, transfer as store};
 
@@ -97,9 +98,10 @@ pub(crate) struct Present {
 }
 
 /// A user who holds keys.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Holder {
     pub(crate) id: String,
+    pub(crate) permissions: ScopeSet,
     pub(crate) keys: usize,
 }
 
@@ -192,7 +194,13 @@ impl<'a> Import<'a> {
         let digests: Vec<_> = lines.iter().map(|line| line.digest).collect();
         let mut present = store::present(connection, &emails, &digests).await?;
         for (email, promised) in emails.iter().filter_map(|email| self.promised.get_key_value(*email)) {
-            present.users.entry(email.clone()).or_default().keys += promised;
+            // A user whom this dry run would have added is not there.
+            let added = || Holder {
+                id: String::new(),
+                permissions: self.options.create_users.clone().unwrap_or_default(),
+                keys: 0,
+            };
+            present.users.entry(email.clone()).or_insert_with(added).keys += promised;
         }
         let mut additions = Additions::default();
         for line in lines {
@@ -230,14 +238,23 @@ impl<'a> Import<'a> {
             Some(_) => return Err(("secure_value", "this is the value of another user's key".to_owned())),
             None => {}
         }
+        let check_scopes = |permissions: &ScopeSet| {
+            let checked = key_fields::within_permissions(&line.scopes, permissions, &ScopeSet::default());
+            checked.map_err(|invalid| (invalid.field, invalid.detail))
+        };
         let user = match present.users.entry(line.email.clone()) {
-            Entry::Occupied(user) => user.into_mut(),
+            Entry::Occupied(user) => {
+                check_scopes(&user.get().permissions)?;
+                user.into_mut()
+            }
             Entry::Vacant(vacant) => {
                 let Some(permissions) = &self.options.create_users else {
                     return Err(("email", "there is no user with this address".to_owned()));
                 };
+                check_scopes(permissions)?;
                 let user = new_user(line.email.clone(), permissions.clone(), now);
-                let held = vacant.insert(Holder { id: user.id.clone(), keys: 0 });
+                let permissions = permissions.clone();
+                let held = vacant.insert(Holder { id: user.id.clone(), permissions, keys: 0 });
                 additions.users.push(user);
                 held
             }

@@ -6,7 +6,7 @@ use protocol::Verdict;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Service, read, text};
+use crate::support::{OTHER, Service, read, text};
 
 const KEYS: &str = "/api/personal_api_keys/";
 
@@ -111,9 +111,11 @@ async fn another_users_key_is_not_found_whatever_is_tried() {
 #[tokio::test]
 async fn a_key_can_do_no_more_than_its_user() {
     let (service, _, other) = Service::with_users().await;
+    service.site.ok(&["user", "permissions", OTHER, "*"], "");
     let all = other.new_key("all", &["*"]).await;
     let some = other.new_key("some", &["insight:write", "project:read"]).await;
     assert_eq!(some["scopes"], json!(["insight:write", "project:read"]), "kept as written");
+    service.site.ok(&["user", "permissions", OTHER, "insight:read,cohort:write"], "");
     assert_eq!(service.scopes(text(&all, "value")).await.as_deref(), Some("insight:read cohort:write"));
     assert_eq!(service.scopes(text(&some, "value")).await.as_deref(), Some("insight:read"));
 }
@@ -236,4 +238,39 @@ async fn concurrent_creations_do_not_exceed_the_limit() {
         created += usize::from(status == 201);
     }
     assert_eq!(created, 10);
+}
+
+#[tokio::test]
+async fn a_key_gets_no_scope_that_its_user_lacks() {
+    let (service, _, other) = Service::with_users().await;
+    let lacks = |scope: &str| format!("The user of the key lacks this permission: {scope}");
+    for (scopes, lacking) in
+        [(json!(["insight:write"]), "insight:write"), (json!(["insight:read", "person:read"]), "person:read")]
+    {
+        let (status, refused) = other.post(KEYS, json!({"label": "x", "scopes": scopes})).await;
+        assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("scopes")));
+        assert_eq!(refused["detail"], lacks(lacking));
+    }
+    let create = ["key", "create", "--user", OTHER, "--label", "x", "--scopes", "person:read"];
+    let said = service.site.fails(&create, "");
+    assert!(said.contains(&format!("--scopes: {}", lacks("person:read"))), "{said}");
+    let adopted = service.site.fails(&[&create[..], &["--value-stdin"]].concat(), "phx_1234567890abcdef");
+    assert!(adopted.contains("--scopes: "), "{adopted}");
+
+    let everything = other.new_key("everything", &["*"]).await;
+    let value = text(&everything, "value");
+    assert_eq!(service.scopes(value).await.as_deref(), Some("insight:read cohort:write"));
+    let key = other.new_key("CI", &["insight:read", "cohort:write"]).await;
+    let (status, refused) = other.patch(&path(&key), json!({"scopes": ["person:read"]})).await;
+    assert_eq!((status.as_u16(), &refused["detail"]), (400, &json!(lacks("person:read"))));
+
+    service.site.ok(&["user", "permissions", OTHER, "person:write"], "");
+    assert_eq!(service.scopes(value).await.as_deref(), Some("person:write"), "now and later");
+    let kept = json!({"scopes": ["insight:read", "person:read"]});
+    assert_eq!(
+        other.patch(&path(&key), kept).await.0,
+        200,
+        "what it had can stay, and works when the user may"
+    );
+    assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("person:read"));
 }

@@ -287,3 +287,29 @@ async fn edges_do_not_notice_a_large_import() {
     assert!(running.was_told_of(text(&deleted, "value")));
     assert_eq!(service.scopes("phx_8").await.as_deref(), Some("insight:read"));
 }
+
+#[test]
+fn a_line_with_a_scope_that_its_user_lacks_is_refused() {
+    let site = Site::with_users();
+    let line = |email: &str, n: u32, scopes: &str| {
+        format!("{email},CI,{},{scopes}\n", secure_value(&format!("phx_{n}")))
+    };
+    let file = [
+        "email,label,secure_value,scopes\n".to_owned(),
+        line(crate::support::OTHER, 1, "insight:read"),
+        line(crate::support::OTHER, 2, "insight:write"),
+        line("new@example.com", 3, "cohort:read"),
+        line("newer@example.com", 4, "insight:read"),
+        line("newer@example.com", 5, "*"),
+    ];
+    let create = ["--create-users", "--permissions", "insight:read"];
+    let (_, dry) = import(&site, &[&create[..], &["--dry-run"]].concat(), &file.concat());
+    let (code, real) = import(&site, &create, &file.concat());
+    assert_eq!((code, refused_lines(&real)), (3, vec![(3, "scopes"), (4, "scopes")]));
+    assert_eq!(counts(&real), [5, 3, 0, 2, 1], "nobody is added for a refused line");
+    assert_eq!((refused_lines(&dry), counts(&dry)), (refused_lines(&real), counts(&real)));
+    assert_eq!(
+        real["refused_lines"][0]["reason"],
+        "The user of the key lacks this permission: insight:write"
+    );
+}

@@ -55,8 +55,11 @@ pub(super) async fn submit(
             let page = value::page(frame, &key, &new_value, state.api_url.as_ref());
             Ok((StatusCode::CREATED, Page(page)).into_response())
         }
-        Err(error @ KeyError::TooMany) => {
-            form.problems.add_whole(error.to_string());
+        Err(error @ (KeyError::TooMany | KeyError::Invalid(_))) => {
+            match error {
+                KeyError::Invalid(invalid) => form.problems.add(invalid),
+                error => form.problems.add_whole(error.to_string()),
+            }
             Ok((StatusCode::BAD_REQUEST, CreatePage::new(user, form)).into_response())
         }
         Err(error) => Err(error.into()),
