@@ -15,9 +15,17 @@ pub(super) fn scopes(field: &'static str, argument: &str) -> Result<ScopeSet, In
     key_fields::scopes(field, scope_texts(argument)).map_err(with_help)
 }
 
+/// What takes every permission away. An empty argument does not: it may be a variable that nobody set.
+const NONE: &str = "none";
+
 /// The same for what a user's keys can do at most, which may be nothing.
 pub(super) fn permissions(argument: &str) -> Result<ScopeSet, Invalid> {
-    key_fields::permissions(scope_texts(argument)).map_err(with_help)
+    match scope_texts(argument).collect::<Vec<_>>()[..] {
+        [] => Err(Invalid::blank("permissions")),
+        [NONE] => Ok(ScopeSet::default()),
+        _ => key_fields::permissions(scope_texts(argument)),
+    }
+    .map_err(with_help)
 }
 
 fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
@@ -27,6 +35,11 @@ fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
 fn with_help(invalid: Invalid) -> Invalid {
     let detail = format!("{}; --help names the scopes that there are", invalid.detail.trim_end_matches('.'));
     Invalid { detail, ..invalid }
+}
+
+/// What help says of permissions.
+pub(super) fn permissions_help() -> String {
+    format!("{}\nThe permission {NONE} stands for no scope at all.", scopes_help())
 }
 
 /// What help says of scopes.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::arguments::{self, scopes_help};
+use super::arguments::{self, permissions_help};
 use super::private_file::PrivateFile;
 use super::terminal::{print_json, print_table, tell};
 use super::{CliError, Outcome, progress};
@@ -28,7 +28,7 @@ created_at, last_used_at, mask_value, last_rolled_at and expires_at. CSV names i
 first line. Importing the same file again changes nothing.
 Exit code 0: every line is in. 3: some were refused; the others are in. 1: it failed.
 
-{}", scopes_help()))]
+{}", permissions_help()))]
 pub(super) struct Args {
     /// The file to read; - for standard input
     #[arg(value_name = "FILE")]
@@ -42,7 +42,7 @@ pub(super) struct Args {
     /// Add users that are not there; they cannot sign in before they follow a one-time link
     #[arg(long)]
     create_users: bool,
-    /// The most that any key of an added user can do: scopes separated by commas
+    /// The most that any key of an added user can do: scopes separated by commas, or none
     #[arg(long, value_name = "SCOPES", default_value = "*", requires = "create_users")]
     permissions: String,
     /// Write the refused lines' numbers, fields and reasons into this file, as CSV

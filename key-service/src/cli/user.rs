@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::CliError;
-use super::arguments::{self, pages, scopes_help};
+use super::arguments::{self, pages, permissions_help};
 use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
 use crate::accounts::{self, AccountError, NewUser, Updated, UserPatch, normal_email};
@@ -66,11 +66,11 @@ pub(super) enum Stored {
         remove: bool,
     },
     /// Replace what a user's keys can do at most, and wait until every edge knows
-    #[command(after_help = scopes_help())]
+    #[command(after_help = permissions_help())]
     Permissions {
         #[command(flatten)]
         change: ChangeArgs,
-        /// The most that any key of the user can do: scopes separated by commas
+        /// The most that any key of the user can do: scopes separated by commas, or none
         permissions: String,
     },
 }
@@ -85,7 +85,7 @@ pub(super) struct ChangeArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = scopes_help())]
+#[command(after_help = permissions_help())]
 pub(super) struct AddArgs {
     /// The e-mail address to log in with
     email: String,
@@ -95,7 +95,7 @@ pub(super) struct AddArgs {
     /// Make the account without a password: `user link` lets the user choose one
     #[arg(long, conflicts_with = "password_stdin")]
     without_password: bool,
-    /// The most that any key of the user can do: scopes separated by commas
+    /// The most that any key of the user can do: scopes separated by commas, or none
     #[arg(long, default_value = "*")]
     permissions: String,
     /// Let the user manage other users

@@ -249,3 +249,24 @@ fn lines_that_cannot_be_leaked_keys_are_named_and_the_others_are_reported() {
     let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((&json["refused_lines"], &json["results"][0]["live"]), (&json!([2]), &json!(false)));
 }
+
+#[test]
+fn permissions_that_are_left_empty_are_an_error_and_none_takes_all_away() {
+    let site = Site::with_users();
+    let permissions = || {
+        let users = site.json(&["user", "list", "--search", DEMO, "--json"]);
+        users[0]["permissions"].clone()
+    };
+    for empty in ["", " , "] {
+        let said = site.fails(&["user", "permissions", DEMO, empty], "");
+        assert!(said.contains("<PERMISSIONS>: This field may not be blank"), "{said}");
+        let add = ["user", "add", "x@example.com", "--without-password", "--permissions", empty];
+        assert!(site.fails(&add, "").contains("--permissions: This field may not be blank"));
+    }
+    assert_eq!(permissions(), json!(["*"]));
+    site.ok(&["user", "permissions", DEMO, "none"], "");
+    assert_eq!(permissions(), json!([]));
+    assert!(
+        site.fails(&["user", "permissions", DEMO, "none,insight:read"], "").contains("Invalid scope: none")
+    );
+}
