@@ -53,7 +53,13 @@ pub const SCOPE_OBJECTS: [&str; 38] = [
     "webhook",
 ];
 
-/// A label: 1 to [`MAX_LABEL_CHARS`] characters, white space around them removed.
+/// Whether a character is one of Unicode's controls of the reading direction (property `Bidi_Control`), which make a text
+/// look like another.
+pub(crate) fn turns_reading(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A label: 1 to [`MAX_LABEL_CHARS`] characters, white space around them removed, and none that turns the reading direction.
 ///
 /// # Errors
 /// The field `label`, and what is wrong with it.
@@ -68,6 +74,9 @@ pub fn label(text: &str) -> Result<String, Invalid> {
     if text.contains('\0') {
         let detail = "Null characters are not allowed.".to_owned();
         return Err(Invalid { field: "label", code: "null_characters_not_allowed", detail });
+    }
+    if text.contains(turns_reading) {
+        return Err(Invalid::input("label", "Characters that turn the reading direction are not allowed."));
     }
     Ok(text.to_owned())
 }
@@ -157,6 +166,21 @@ mod tests {
         assert_eq!(label(&"é".repeat(41)).unwrap_err().code, "max_length");
         assert_eq!(label(" \t ").unwrap_err().code, "blank");
         assert_eq!(label("a\0b").unwrap_err().code, "null_characters_not_allowed");
+    }
+
+    #[test]
+    fn a_label_reads_in_the_order_in_which_it_is_written() {
+        assert_eq!(
+            label("مفتاح CI").unwrap(),
+            "مفتاح CI",
+            "a script that is written from right to left is no control"
+        );
+        for control in
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}"
+                .chars()
+        {
+            assert_eq!(label(&format!("a{control}b")).unwrap_err().field, "label", "{control:?}");
+        }
     }
 
     #[test]

@@ -41,7 +41,11 @@ pub(super) struct Credentials {
 #[derive(ToSchema)]
 pub(super) struct NewKey {
     /// The owner's own words for it.
-    #[schema(min_length = 1, max_length = 40, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
+    #[schema(
+        min_length = 1,
+        max_length = 40,
+        pattern = r"^[^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*[^\s\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069][^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$"
+    )]
     label: String,
     /// `*`, or `object:read` and `object:write`; write includes read.
     #[schema(min_items = 1, examples(json!(["insight:read"])))]
@@ -56,7 +60,12 @@ pub(super) struct NewKey {
 /// What to change of a key. What is absent stays.
 #[derive(ToSchema)]
 pub(super) struct KeyChanges {
-    #[schema(min_length = 1, max_length = 40, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", nullable = false)]
+    #[schema(
+        min_length = 1,
+        max_length = 40,
+        pattern = r"^[^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*[^\s\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069][^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$",
+        nullable = false
+    )]
     label: Option<String>,
     #[schema(min_items = 1, nullable = false)]
     scopes: Option<Vec<ScopeName>>,
@@ -112,7 +121,11 @@ pub(super) struct UserChanges {
 /// A new management token.
 #[derive(ToSchema)]
 pub(super) struct NewToken {
-    #[schema(min_length = 1, max_length = 40, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
+    #[schema(
+        min_length = 1,
+        max_length = 40,
+        pattern = r"^[^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*[^\s\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069][^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$"
+    )]
     label: String,
     /// The users whose keys it manages; null for all who are no admins, which lets it manage their accounts too.
     #[schema(required)]

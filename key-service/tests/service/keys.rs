@@ -274,3 +274,16 @@ async fn a_key_gets_no_scope_that_its_user_lacks() {
     );
     assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("person:read"));
 }
+
+#[tokio::test]
+async fn a_label_with_a_control_of_the_reading_direction_is_refused() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    let label = "CI \u{202e}noitcudorp";
+    let (status, refused) = demo.post(KEYS, json!({"label": label, "scopes": ["*"]})).await;
+    assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("label")), "{refused}");
+    let key = demo.new_key("CI", &["*"]).await;
+    assert_eq!(demo.patch(&path(&key), json!({"label": label})).await.1["attr"], "label");
+    let token = json!({"label": label, "user_ids": null});
+    assert_eq!(admin.post("/api/management_tokens/", token).await.1["attr"], "label");
+}
