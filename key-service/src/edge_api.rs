@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::edge_tokens::EdgeTokens;
-use crate::http::bearer::bearer;
+use crate::http::bearer::{Kind, bearer};
 use crate::http::client_address::TrustedProxies;
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
@@ -74,7 +74,15 @@ impl FromRequestParts<Arc<Service>> for Edge {
         let sent = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         let error = match sent {
             Some(token) if service.tokens.accept(token) => return Ok(Edge),
-            Some(_) => ApiError::authentication_failed("The edge token is wrong."),
+            Some(token) => ApiError::authentication_failed(match Kind::of(token) {
+                Kind::PersonalApiKey => {
+                    "This is a personal API key. The edge API takes the edge token alone."
+                }
+                Kind::ManagementToken => {
+                    "This is a management token. The edge API takes the edge token alone."
+                }
+                Kind::Other => "The edge token is wrong.",
+            }),
             None => ApiError::not_authenticated(),
         };
         let mut response = error.into_response();

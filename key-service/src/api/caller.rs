@@ -3,15 +3,15 @@
 use std::marker::PhantomData;
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use tower_sessions::Session;
 
 use super::{ApiState, session};
 use crate::accounts::{AccountError, User};
 use crate::audit::{Actor, ActorKind};
 use crate::clock::Timestamp;
-use crate::http::bearer::bearer;
+use crate::http::bearer::{Kind, bearer};
 use crate::http::client_address::ClientAddress;
 use crate::http::error::ApiError;
 use crate::http::request_log::RequestId;
@@ -51,13 +51,28 @@ impl FromRequestParts<ApiState> for SignedIn {
         let session = Session::from_request_parts(parts, state).await.map_err(|(status, _)| status)?;
         match session::user(&session, &state.database, Timestamp::now()).await? {
             Some(user) => Ok(SignedIn { by: visitor.as_user(&user), user }),
-            None if parts.headers.contains_key(header::AUTHORIZATION) => {
-                Err(ApiError::authentication_failed(
-                    "Personal API key found in request Authorization header is invalid.",
-                ))
-            }
-            None => Err(ApiError::not_authenticated()),
+            None => Err(match parts.headers.get(header::AUTHORIZATION) {
+                Some(credential) => ApiError::authentication_failed(why_useless(credential)),
+                None => ApiError::not_authenticated(),
+            }),
         }
+    }
+}
+
+/// Why a credential lets nobody in where a session, or a management token that is read before, would.
+fn why_useless(credential: &HeaderValue) -> &'static str {
+    match bearer(credential.as_bytes()).map(Kind::of) {
+        Some(Kind::PersonalApiKey) => {
+            "This is a personal API key. It works at the API that it is for, and manages nothing: sign in, or send a \
+             management token."
+        }
+        Some(Kind::ManagementToken) => {
+            "This is a management token. Only a user who is signed in can do this."
+        }
+        Some(Kind::Other) => {
+            "This is not a management token, which begins with ekm_. An edge token works on the edge listener alone."
+        }
+        None => "Sign in, or send a management token: Authorization: Bearer ekm_…",
     }
 }
 

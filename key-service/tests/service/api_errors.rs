@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Browser, Service, client, read};
+use crate::support::{Browser, Service, TOKEN, client, read};
 
 const KEYS: &str = "/api/personal_api_keys/";
 
@@ -53,11 +53,51 @@ async fn without_a_session_every_route_asks_for_one() {
 async fn a_personal_api_key_cannot_manage_keys() {
     let (service, demo, _) = Service::with_users().await;
     let key = demo.new_key("a key", &["*"]).await;
-    let request =
-        client().get(format!("{}{KEYS}", service.public)).bearer_auth(key["value"].as_str().unwrap());
-    let detail = "Personal API key found in request Authorization header is invalid.";
-    let expected = error("authentication_error", "authentication_failed", detail, None);
-    assert_eq!(read(request).await, (401.try_into().unwrap(), expected));
+    assert_eq!(said(&service.public, KEYS, key["value"].as_str().unwrap()).await, NO_KEY);
+}
+
+const NO_KEY: &str = "This is a personal API key. It works at the API that it is for, and manages nothing: sign in, or \
+                      send a management token.";
+
+/// What is said of a bearer token that is refused with the documented body.
+async fn said(base: &str, path: &str, token: &str) -> String {
+    let (status, answer) = read(client().get(format!("{base}{path}")).bearer_auth(token)).await;
+    let detail = answer["detail"].as_str().unwrap().to_owned();
+    let expected = error("authentication_error", "authentication_failed", &detail, None);
+    assert_eq!((status.as_u16(), answer), (401, expected));
+    detail
+}
+
+#[tokio::test]
+async fn a_valid_credential_of_the_wrong_kind_is_told_so() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    let key = demo.new_key("a key", &["*"]).await;
+    let key = key["value"].as_str().unwrap();
+    let token = service.automation(&admin, None).await.token;
+    let edge = "This is not a management token, which begins with ekm_. An edge token works on the edge listener alone.";
+    for path in [KEYS, "/api/users/", "/api/users/@me/", "/api/management_tokens/"] {
+        assert_eq!(said(&service.public, path, key).await, NO_KEY, "{path}");
+        assert_eq!(said(&service.public, path, TOKEN).await, edge, "{path}");
+        assert_eq!(
+            said(&service.public, path, "edge-token-that-is-wrong").await,
+            edge,
+            "no word of whether it is one"
+        );
+    }
+    let in_person = "This is a management token. Only a user who is signed in can do this.";
+    assert_eq!(said(&service.public, "/api/users/@me/", &token).await, in_person);
+    for (sent, expected) in [
+        (key, "This is a personal API key. The edge API takes the edge token alone."),
+        (token.as_str(), "This is a management token. The edge API takes the edge token alone."),
+        ("edge-token-that-is-wrong", "The edge token is wrong."),
+    ] {
+        let request = client().post(format!("{}/edge/v1/verify", service.edge)).bearer_auth(sent);
+        let (status, answer) = read(request).await;
+        assert_eq!((status.as_u16(), answer["detail"].as_str().unwrap()), (401, expected));
+    }
+    let basic = client().get(format!("{}{KEYS}", service.public)).basic_auth("demo", Some("demo"));
+    assert!(read(basic).await.1["detail"].as_str().unwrap().contains("Bearer ekm_"));
 }
 
 #[tokio::test]
