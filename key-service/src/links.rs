@@ -3,10 +3,10 @@
 
 use protocol::{KeyDigest, secret_from_entropy};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::accounts::{self, AccountError, NewUser, User};
-use crate::audit::{Action, Actor};
+use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::passwords::{Passwords, check_new_password};
@@ -15,6 +15,9 @@ use crate::store::{Database, users};
 
 /// How long a link works, in seconds: three days.
 pub const LIFETIME_S: u32 = 3 * 24 * 60 * 60;
+
+/// How long the first admin's link works, in seconds: an hour. Nobody has to send it to anybody.
+pub const FIRST_LIFETIME_S: u32 = 60 * 60;
 
 /// A link's secret, which is all that has to be known to use it. It has no `Debug`.
 #[derive(Serialize)]
@@ -86,14 +89,17 @@ pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Se
 ///
 /// # Errors
 /// A failure.
-pub async fn create_first(database: &Database) -> Result<Option<Secret>, LinkError> {
+pub async fn create_first(database: &Database, by: &Actor) -> Result<Option<Secret>, LinkError> {
     let mut write = database.begin_write().await?;
     if users::is_any(write.connection()).await? {
         return Ok(None);
     }
     let secret = new_secret()?;
     let link = Link { user_id: None, is_from_token: false };
-    store::replace(write.connection(), &link, digest(&secret.0), LIFETIME_S).await?;
+    store::replace(write.connection(), &link, digest(&secret.0), FIRST_LIFETIME_S).await?;
+    let detail = json!({ "for": "the first admin" });
+    let event = Event { action: Action::LinkCreated, user_id: None, subject: None, detail: &detail };
+    audit::record(write.connection(), by, event).await?;
     write.commit().await?;
     Ok(Some(secret))
 }

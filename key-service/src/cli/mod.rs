@@ -152,6 +152,9 @@ enum CliError {
     /// A one-time link could not be made.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// There is a user, so the first admin has begun.
+    #[error("there is a user already; `user link` makes a link for a user")]
+    NotFirst,
     /// The value of `--value-stdin` is no key.
     #[error("--value-stdin: {0}")]
     Value(protocol::KeyError),

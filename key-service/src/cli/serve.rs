@@ -11,6 +11,7 @@ use super::CliError;
 use super::terminal::print_line;
 use crate::TrustedProxies;
 use crate::api::PublicUrl;
+use crate::audit::Actor;
 use crate::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
 use crate::leases::{LeaseConfigError, Terms};
 use crate::links;
@@ -125,11 +126,13 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         }
     };
 
-    if let Some(link) = links::create_first(&database).await? {
+    if let Some(link) = links::create_first(&database, &Actor::service()).await? {
         let base =
             settings.public_url.as_ref().map_or_else(|| server.public_base(), |url| Ok(url.to_string()))?;
         print_line(&format!(
-            "There is no user yet. The first admin begins here, once:\n\n  {base}{}\n",
+            "There is no user yet. The first admin begins here, once, within {} minutes; `key-service user first-link` \
+             makes another link:\n\n  {base}{}\n",
+            links::FIRST_LIFETIME_S / 60,
             link.path()
         ))?;
     }

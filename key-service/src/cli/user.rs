@@ -1,4 +1,4 @@
-//! `key-service user`: add, list, link, passwd, disable, enable, admin, permissions.
+//! `key-service user`: add, list, link, first-link, passwd, disable, enable, admin, permissions.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::accounts::{self, AccountError, NewUser, Updated, UserPatch, normal_em
 use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
-use crate::links;
+use crate::links::{self, Secret};
 use crate::passwords::Passwords;
 use crate::store::{Database, OpenError};
 
@@ -38,6 +38,15 @@ pub(super) enum Stored {
     Link {
         /// The user's e-mail address
         email: String,
+        /// The address under which browsers reach the service; without it, the path alone is printed
+        #[arg(long, env = "PUBLIC_URL")]
+        public_url: Option<PublicUrl>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the one-time link by which the first admin begins, as long as there is no user; earlier ones end
+    FirstLink {
         /// The address under which browsers reach the service; without it, the path alone is printed
         #[arg(long, env = "PUBLIC_URL")]
         public_url: Option<PublicUrl>,
@@ -117,6 +126,13 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
         Stored::List { search, json } => list(search.as_deref(), json, database).await,
         Stored::Link { email, public_url, json } => {
             link(&email, public_url.as_ref(), json, &by, database).await
+        }
+        Stored::FirstLink { public_url, json } => {
+            let link = links::create_first(database, &by).await?;
+            let secret = link.ok_or(CliError::NotFirst)?;
+            let minutes = links::FIRST_LIFETIME_S / 60;
+            let told = format!("this one-time link makes the first admin; it expires in {minutes} minutes");
+            print_link(&secret, links::FIRST_LIFETIME_S, &told, public_url.as_ref(), json)
         }
         Stored::Passwd { email, password_stdin } => {
             let user = accounts::find_by_email(database, &email).await?;
@@ -204,16 +220,25 @@ async fn link(
 ) -> Result<(), CliError> {
     let user = accounts::find_by_email(database, email).await?;
     let secret = links::create(database, by, &user.id).await?;
+    let days = links::LIFETIME_S / (24 * 60 * 60);
+    let told =
+        format!("whoever follows this link within {days} days chooses the password of {}, once", user.email);
+    print_link(&secret, links::LIFETIME_S, &told, public_url, json)
+}
+
+fn print_link(
+    secret: &Secret,
+    lifetime_s: u32,
+    told: &str,
+    public_url: Option<&PublicUrl>,
+    json: bool,
+) -> Result<(), CliError> {
     let path = secret.path();
     let url = public_url.map(|base| format!("{base}{path}"));
     if json {
-        return print_json(&json!({ "url": url, "path": path, "expires_in_s": links::LIFETIME_S }));
+        return print_json(&json!({ "url": url, "path": path, "expires_in_s": lifetime_s }));
     }
-    let days = links::LIFETIME_S / (24 * 60 * 60);
-    tell(&format!(
-        "whoever follows this link within {days} days chooses the password of {}, once",
-        user.email
-    ))?;
+    tell(told)?;
     if url.is_none() {
         tell("put it behind the address under which browsers reach the service, or set PUBLIC_URL")?;
     }

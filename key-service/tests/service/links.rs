@@ -70,3 +70,29 @@ async fn a_users_link_ends_with_a_later_one_a_new_password_and_disabling() {
     assert!(!works(&service, &third).await, "enabling does not bring it back");
     assert_eq!(text(&admin.get(&user).await.1, "email"), DEMO);
 }
+
+#[tokio::test]
+async fn the_first_admins_link_lives_an_hour_and_a_command_replaces_it() {
+    let service = Site::empty().serve();
+    let first = service.first_link();
+    assert!(works(&service, &first).await);
+    service.alter("UPDATE one_time_links SET expires_at = expires_at - 3540000").await;
+    assert!(works(&service, &first).await, "after 59 minutes");
+    service.alter("UPDATE one_time_links SET expires_at = expires_at - 60000").await;
+    assert!(!works(&service, &first).await, "after an hour");
+
+    let second = service.site.json(&["user", "first-link", "--json"]);
+    assert_eq!((second["expires_in_s"].as_u64(), &second["url"]), (Some(3600), &Value::Null));
+    assert!(works(&service, text(&second, "path")).await);
+    let third = service.site.ok(&["user", "first-link", "--public-url", "https://keys.example.com"], "");
+    assert!(!works(&service, text(&second, "path")).await, "the newer one replaces it");
+    let third = third.trim().strip_prefix("https://keys.example.com").unwrap();
+    assert!(works(&service, third).await);
+    let made = service.site.json(&["audit", "--action", "link.created", "--json"]);
+    let by: Vec<_> = made.as_array().unwrap().iter().map(|entry| text(entry, "actor_kind")).collect();
+    assert_eq!(by, ["command_line", "command_line", "service"]);
+
+    service.site.ok(&["user", "add", DEMO, "--without-password"], "");
+    assert!(!works(&service, third).await, "there is a user");
+    assert!(service.site.fails(&["user", "first-link"], "").contains("there is a user already"));
+}
