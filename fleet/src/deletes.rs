@@ -63,7 +63,8 @@ pub(crate) enum ApiError {
     #[error("an answer that is not as expected: {0}")]
     Malformed(#[from] serde_json::Error),
     #[error(
-        "there is no active user whose keys could be created and deleted; make one with `key-service user add`"
+        "there is no active user, other than admins, whose keys could be created and deleted; make one with `key-service \
+         user add`"
     )]
     NoUser,
 }
@@ -78,6 +79,7 @@ struct User {
     id: String,
     email: String,
     is_active: bool,
+    is_admin: bool,
 }
 
 #[derive(Deserialize)]
@@ -107,14 +109,15 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The keys of the first user that may have some, and that user's address.
+    /// The keys of the first user that may have some, and that user's address. A token reaches no admin's.
     ///
     /// # Errors
     /// The API refuses to tell, or there is none.
     pub(crate) async fn of_somebody(connector: Connector) -> Result<(Self, String), ApiError> {
         let body = call(&connector, Method::GET, "/api/users/", Vec::new()).await?;
         let users: Page<User> = serde_json::from_slice(&body)?;
-        let user = users.results.into_iter().find(|user| user.is_active).ok_or(ApiError::NoUser)?;
+        let user = users.results.into_iter().find(|user| user.is_active && !user.is_admin);
+        let user = user.ok_or(ApiError::NoUser)?;
         Ok((Keys { connector, user_id: user.id, left_over: None }, user.email))
     }
 

@@ -111,6 +111,8 @@ fn is_in_order(spread: &Spread) -> bool {
 /// Runs it through all phases and checks what has to hold whatever the machine's speed.
 fn whole_course(protocol: &str) {
     let stack = service();
+    let member = ["user", "add", "member@example.com", "--without-password", "--permissions", "insight:read"];
+    stack.key_service().run(&member, "").unwrap();
     let token = stack.key_service().run(&["token", "create", "--label", "fleet"], "").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (json, chart) = (folder.path().join("report.json"), folder.path().join("chart.svg"));

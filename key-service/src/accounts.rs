@@ -1,12 +1,15 @@
 //! Accounts: the users that keys belong to.
 
+use std::time::Instant;
+
 use protocol::ScopeSet;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sqlx::AnyConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
@@ -14,7 +17,7 @@ use crate::metrics::{METRICS, SignIn};
 use crate::network::Network;
 use crate::paging::{Found, Page};
 use crate::passwords::{PasswordError, Passwords, check_new_password};
-use crate::store::{Database, links, users};
+use crate::store::{Database, Write, links, users};
 
 mod update;
 
@@ -262,6 +265,24 @@ pub(crate) async fn has_signed_in_from(
     Ok(addresses.into_iter().any(|address| Network::of(address) == network))
 }
 
+/// Writes down that a sign-in was not even tried, because too many were.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn sign_in_throttled(
+    database: &Database,
+    refusals: &Refusals,
+    by: &Actor,
+    email: &str,
+) -> Result<(), AccountError> {
+    let email = normal_email(email).unwrap_or_default();
+    let Some(left_out) = refusals.admit(&format!("sign-in {email}"), Instant::now()) else { return Ok(()) };
+    let user_id = users::find_by_email(database.pool(), &email).await?.map(|user| user.id);
+    let action = Action::UserSignInThrottled;
+    let event = Event { action, user_id: user_id.as_deref(), subject: None, detail: &Value::Null };
+    Ok(refusals::record(database, by, event, Map::new(), left_out).await?)
+}
+
 /// Writes down that a user ended a session.
 ///
 /// # Errors
@@ -311,6 +332,13 @@ pub(crate) async fn replace_password(
     Ok(log(connection, by, Action::UserPasswordChanged, &user.id, &Value::Null).await?)
 }
 
+/// Writes down that somebody with a user's session did not know the user's password.
+async fn refuse_password_change(mut write: Write, by: &Actor, user: &User) -> sqlx::Result<AccountError> {
+    log(write.connection(), by, Action::UserPasswordChangeRefused, &user.id, &Value::Null).await?;
+    write.commit().await?;
+    Ok(AccountError::WrongPassword)
+}
+
 /// The same, by the user, who has to know the present password. Returns the user as changed: a session that begins anew
 /// goes on.
 ///
@@ -326,14 +354,16 @@ pub async fn change_password(
 ) -> Result<User, AccountError> {
     check_new_password(&new)?;
     if !passwords.verify(current, Some(user.password_hash.clone())).await? {
-        return Err(AccountError::WrongPassword);
+        return Err(refuse_password_change(database.begin_write().await?, by, user).await?);
     }
     let hash = passwords.hash(new).await?;
     let mut write = database.begin_write().await?;
     let present = users::find(write.connection(), &user.id).await?;
     // Who knew a password that has been replaced meanwhile, by a link say, knows the present one no more.
     let present = present.filter(|present| present.is_active && present.session_epoch == user.session_epoch);
-    let present = present.ok_or(AccountError::WrongPassword)?;
+    let Some(present) = present else {
+        return Err(refuse_password_change(write, by, user).await?);
+    };
     // Knowing the present password proves no more than that: a token's holder who knows it can replace it too.
     let is_from_token = present.is_password_from_token;
     replace_password(write.connection(), by, &present, &hash, is_from_token).await?;

@@ -14,6 +14,8 @@ use crate::clock::Timestamp;
 use crate::paging::{Found, Page};
 use crate::store::{Database, audit as store};
 
+pub(crate) mod refusals;
+
 /// Who does something, and from where.
 #[derive(Clone, Debug)]
 pub struct Actor {
@@ -101,21 +103,24 @@ pub enum Action {
     UserPermissionsChanged,
     UserAdminChanged,
     UserPasswordChanged,
+    UserPasswordChangeRefused,
     UserSignedIn,
     UserSignInRefused,
+    UserSignInThrottled,
     UserSignedOut,
     LinkCreated,
     LinkUsed,
     TokenCreated,
     TokenRevoked,
     TokenEnded,
+    TokenRefused,
     DatabaseExported,
     DatabaseBackedUp,
 }
 
 impl Action {
     /// All of them, for lists of choices.
-    pub const ALL: [Action; 24] = [
+    pub const ALL: [Action; 27] = [
         Action::KeyCreated,
         Action::KeyTakenOver,
         Action::KeyImported,
@@ -130,14 +135,17 @@ impl Action {
         Action::UserPermissionsChanged,
         Action::UserAdminChanged,
         Action::UserPasswordChanged,
+        Action::UserPasswordChangeRefused,
         Action::UserSignedIn,
         Action::UserSignInRefused,
+        Action::UserSignInThrottled,
         Action::UserSignedOut,
         Action::LinkCreated,
         Action::LinkUsed,
         Action::TokenCreated,
         Action::TokenRevoked,
         Action::TokenEnded,
+        Action::TokenRefused,
         Action::DatabaseExported,
         Action::DatabaseBackedUp,
     ];
@@ -159,14 +167,17 @@ impl Action {
             Action::UserPermissionsChanged => "user.permissions_changed",
             Action::UserAdminChanged => "user.admin_changed",
             Action::UserPasswordChanged => "user.password_changed",
+            Action::UserPasswordChangeRefused => "user.password_change_refused",
             Action::UserSignedIn => "user.signed_in",
             Action::UserSignInRefused => "user.sign_in_refused",
+            Action::UserSignInThrottled => "user.sign_in_throttled",
             Action::UserSignedOut => "user.signed_out",
             Action::LinkCreated => "link.created",
             Action::LinkUsed => "link.used",
             Action::TokenCreated => "token.created",
             Action::TokenRevoked => "token.revoked",
             Action::TokenEnded => "token.ended",
+            Action::TokenRefused => "token.refused",
             Action::DatabaseExported => "database.exported",
             Action::DatabaseBackedUp => "database.backed_up",
         }

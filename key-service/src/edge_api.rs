@@ -17,12 +17,15 @@ use protocol::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::api::caller::Visitor;
+use crate::audit::refusals::Refusals;
 use crate::edge_tokens::EdgeTokens;
 use crate::http::bearer::{Kind, bearer};
 use crate::http::client_address::TrustedProxies;
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
 use crate::leases::{self, Terms};
+use crate::management_tokens;
 use crate::metrics::{self, METRICS};
 use crate::readiness::{Readiness, Report};
 use crate::store::{Database, state};
@@ -41,6 +44,7 @@ struct Service {
     terms: Terms,
     tokens: EdgeTokens,
     readiness: Readiness,
+    refusals: Refusals,
 }
 
 /// The routes of the edge listener.
@@ -60,7 +64,7 @@ pub(crate) fn router(database: Database, terms: Terms, tokens: EdgeTokens, readi
         .route(METRICS_PATH, get(show_metrics))
         .layer(from_fn(complete_errors))
         .layer(from_fn_with_state(log, log_requests))
-        .with_state(Arc::new(Service { database, terms, tokens, readiness }))
+        .with_state(Arc::new(Service { database, terms, tokens, readiness, refusals: Refusals::default() }))
 }
 
 /// Whoever sent the request is an edge: it carries an edge token (RFC 6750, section 2.1). It stands before what reads
@@ -72,24 +76,38 @@ impl FromRequestParts<Arc<Service>> for Edge {
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Response> {
         let sent = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        let error = match sent {
+        let kind = match sent {
             Some(token) if service.tokens.accept(token) => return Ok(Edge),
-            Some(token) => ApiError::authentication_failed(match Kind::of(token) {
-                Kind::PersonalApiKey => {
-                    "This is a personal API key. The edge API takes the edge token alone."
-                }
-                Kind::ManagementToken => {
-                    "This is a management token. The edge API takes the edge token alone."
-                }
-                Kind::Other => "The edge token is wrong.",
-            }),
+            sent => sent.map(Kind::of),
+        };
+        let error = match kind {
             None => ApiError::not_authenticated(),
+            Some(kind) => match record_refusal(parts, service).await {
+                Ok(()) => ApiError::authentication_failed(why_wrong(kind)),
+                Err(error) => error,
+            },
         };
         let mut response = error.into_response();
         let challenge = HeaderValue::from_static(r#"Bearer realm="edge""#);
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         Err(response)
     }
+}
+
+/// Why a token is no edge token.
+fn why_wrong(kind: Kind) -> &'static str {
+    match kind {
+        Kind::PersonalApiKey => "This is a personal API key. The edge API takes the edge token alone.",
+        Kind::ManagementToken => "This is a management token. The edge API takes the edge token alone.",
+        Kind::Other => "The edge token is wrong.",
+    }
+}
+
+/// Writes down that a request came with a wrong edge token.
+async fn record_refusal(parts: &mut Parts, service: &Arc<Service>) -> Result<(), ApiError> {
+    let Visitor(by) = Visitor::from_request_parts(parts, service).await?;
+    let Service { database, refusals, .. } = &**service;
+    Ok(management_tokens::record_refusal(database, refusals, &by, "edge_token", "unknown", None).await?)
 }
 
 async fn verify(

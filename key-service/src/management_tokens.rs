@@ -1,18 +1,24 @@
 //! Management tokens: what automation authenticates with, for the keys of all users or of some.
 
+use std::time::Instant;
+
 use protocol::{KeyDigest, mask, secret_from_entropy};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::accounts::User;
+use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::keys::Owner;
 use crate::store::{Database, management_tokens as store, users};
+
+/// What the audit log calls such a token among the kinds of tokens.
+pub(crate) const KIND: &str = "management_token";
 
 mod verb;
 
@@ -267,6 +273,45 @@ pub enum Refusal {
     /// Its maker was disabled or is no longer an admin.
     #[error("The management token has ended: the admin who made it was disabled or is no longer an admin.")]
     Ended(ManagementToken),
+}
+
+impl Refusal {
+    /// Writes down that a request came with the token.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn record(
+        &self,
+        database: &Database,
+        refusals: &Refusals,
+        from: &Actor,
+    ) -> Result<(), TokenError> {
+        let (because, token) = match self {
+            Refusal::Unknown => ("unknown", None),
+            Refusal::Expired(token) => ("expired", Some(token)),
+            Refusal::Ended(token) => ("ended", Some(token)),
+        };
+        let subject = token.map(|token| (token.id.as_str(), token.label.as_str()));
+        Ok(record_refusal(database, refusals, from, KIND, because, subject).await?)
+    }
+}
+
+/// Writes down that a token of some kind was refused: once a minute for the same token, or the same address if it is not
+/// known which token it is.
+pub(crate) async fn record_refusal(
+    database: &Database,
+    refusals: &Refusals,
+    by: &Actor,
+    kind: &'static str,
+    because: &'static str,
+    subject: Option<(&str, &str)>,
+) -> sqlx::Result<()> {
+    let address = by.address.map(|address| address.to_string()).unwrap_or_default();
+    let same = format!("{kind} {because} {}", subject.map_or(&*address, |(id, _)| id));
+    let Some(left_out) = refusals.admit(&same, Instant::now()) else { return Ok(()) };
+    let event = Event { action: Action::TokenRefused, user_id: None, subject, detail: &Value::Null };
+    let detail = [("kind", kind), ("because", because)].map(|(name, text)| (name.to_owned(), text.into()));
+    refusals::record(database, by, event, detail.into_iter().collect(), left_out).await
 }
 
 /// The token with that value, or why it is refused. Its use is written down once an hour.

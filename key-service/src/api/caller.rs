@@ -90,29 +90,24 @@ impl Identity {
         let token = credential.and_then(|token| std::str::from_utf8(token).ok());
         if let Some(value) = token.filter(|token| token.starts_with(TOKEN_PREFIX)) {
             let token = management_tokens::authenticate(&state.database, value, Timestamp::now()).await?;
-            let token = token.map_err(|refusal| ApiError::authentication_failed(&refusal.to_string()))?;
+            let token = match token {
+                Ok(token) => token,
+                Err(refusal) => {
+                    refusal.record(&state.database, &state.refusals, &visitor).await?;
+                    return Err(ApiError::authentication_failed(&refusal.to_string()));
+                }
+            };
             let by = token.actor(visitor);
             return Ok((Identity::Token { reach: token.reach(), can: token.can }, by));
         }
         let SignedIn { user, by } = SignedIn::from_request_parts(parts, state).await?;
         Ok((Identity::User(user), by))
     }
-
-    /// Refuses a token that cannot do such a thing.
-    fn require(&self, verb: Verb) -> Result<(), ApiError> {
-        match self {
-            Identity::Token { can, .. } if !can.permit(verb) => Err(ApiError::permission_denied(&format!(
-                "This management token cannot {}; it can {can}.",
-                verb.as_str()
-            ))),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// What a management token has to be able to do for an operation. Each handler says it in the type of its caller, so that
 /// none can leave it out.
-pub(super) trait Needs: Send {
+pub(super) trait Needs: Send + Sync {
     /// `None` where it depends on the request's body: then the handler calls [`Admin::require`].
     const VERB: Option<Verb>;
 }
@@ -151,14 +146,35 @@ impl<N: Needs> FromRequestParts<ApiState> for Caller<N> {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let (identity, by) = Identity::of(parts, state).await?;
+        let caller = Caller { identity, by, needs: PhantomData };
         if let Some(verb) = N::VERB {
-            identity.require(verb)?;
+            caller.require(state, verb).await?;
         }
-        Ok(Caller { identity, by, needs: PhantomData })
+        Ok(caller)
     }
 }
 
-impl<N> Caller<N> {
+impl<N: Needs> Caller<N> {
+    /// Refuses a token that cannot do such a thing, and writes that down.
+    async fn require(&self, state: &ApiState, verb: Verb) -> Result<(), ApiError> {
+        let Identity::Token { can, .. } = &self.identity else { return Ok(()) };
+        if can.permit(verb) {
+            return Ok(());
+        }
+        let (id, label) = (self.by.id.as_deref().unwrap_or_default(), self.by.name.as_str());
+        let because = match verb {
+            Verb::Read => "cannot read",
+            Verb::Revoke => "cannot revoke",
+            Verb::Create => "cannot create",
+        };
+        let (database, refusals) = (&state.database, &state.refusals);
+        let kind = management_tokens::KIND;
+        management_tokens::record_refusal(database, refusals, &self.by, kind, because, Some((id, label)))
+            .await?;
+        let detail = format!("This management token cannot {}; it can {can}.", verb.as_str());
+        Err(ApiError::permission_denied(&detail))
+    }
+
     /// The keys that the caller may do anything with, their values included.
     pub(super) fn manages(&self) -> Owner<'_> {
         match &self.identity {
@@ -204,7 +220,7 @@ impl<N: Needs> FromRequestParts<ApiState> for Admin<N> {
     }
 }
 
-impl<N> Admin<N> {
+impl<N: Needs> Admin<N> {
     /// How the audit log names the caller.
     pub(super) fn by(&self) -> &Actor {
         &self.caller.by
@@ -218,8 +234,8 @@ impl<N> Admin<N> {
 
 impl Admin<AsTheBodySays> {
     /// Refuses a token that cannot do such a thing.
-    pub(super) fn require(&self, verb: Verb) -> Result<(), ApiError> {
-        self.caller.identity.require(verb)
+    pub(super) async fn require(&self, state: &ApiState, verb: Verb) -> Result<(), ApiError> {
+        self.caller.require(state, verb).await
     }
 }
 

@@ -29,7 +29,10 @@ pub(super) async fn log_in(
 ) -> Result<Json<User>, ApiError> {
     let email = fields.filled("email")?;
     let password = fields.filled("password")?;
-    state.limits.admit(&state.database, &by, email).await??;
+    if let Err(wait) = state.limits.admit(&state.database, &by, email).await? {
+        accounts::sign_in_throttled(&state.database, &state.refusals, &by, email).await?;
+        return Err(wait.into());
+    }
 
     let user =
         accounts::authenticate(&state.database, &by, &state.passwords, email, password.to_owned()).await?;

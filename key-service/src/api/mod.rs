@@ -14,6 +14,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
+use crate::audit::refusals::Refusals;
 use crate::http::client_address::TrustedProxies;
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
@@ -53,6 +54,7 @@ struct ApiState {
     passwords: Passwords,
     limits: Arc<LoginLimits>,
     changes: Arc<ChangeLimit>,
+    refusals: Arc<Refusals>,
 }
 
 /// The routes of the public listener.
@@ -73,12 +75,14 @@ pub fn router(
     }
     let (passwords, limits) = (Passwords::default(), Arc::new(LoginLimits::default()));
     let changes = Arc::new(ChangeLimit::new(changes_per_minute));
+    let refusals = Arc::new(Refusals::default());
     let page = page::router(
         PageState {
             database: database.clone(),
             passwords: passwords.clone(),
             limits: limits.clone(),
             changes: changes.clone(),
+            refusals: refusals.clone(),
             public_url,
             api_url,
         },
@@ -108,7 +112,7 @@ pub fn router(
         .route("/api/{*rest}", any(not_found))
         .layer(same_origin)
         .layer(from_fn(complete_errors))
-        .with_state(ApiState { database, passwords, limits, changes })
+        .with_state(ApiState { database, passwords, limits, changes, refusals })
         .merge(page)
         .layer(from_fn_with_state(cookies, session::find))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

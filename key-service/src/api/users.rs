@@ -139,10 +139,10 @@ pub(super) async fn update(
     };
     let disables = patch.is_active == Some(false);
     if disables {
-        admin.require(Verb::Revoke)?;
+        admin.require(&state, Verb::Revoke).await?;
     }
     if !disables || patch.permissions.is_some() || patch.is_admin.is_some() {
-        admin.require(Verb::Create)?;
+        admin.require(&state, Verb::Create).await?;
     }
     if disables && admin.is_user(&id) {
         return Err(Invalid::input("is_active", "You cannot disable yourself.").into());

@@ -21,6 +21,7 @@ use tower_http::csrf::CsrfLayer;
 use crate::api::PublicUrl;
 use crate::api::change_limit::ChangeLimit;
 use crate::api::login_limits::LoginLimits;
+use crate::audit::refusals::Refusals;
 use crate::passwords::Passwords;
 use crate::store::Database;
 
@@ -51,6 +52,8 @@ pub(crate) struct PageState {
     pub(crate) limits: Arc<LoginLimits>,
     /// Counts changes, those through the API too.
     pub(crate) changes: Arc<ChangeLimit>,
+    /// The refusals that the audit log has of late, those of the API too.
+    pub(crate) refusals: Arc<Refusals>,
     /// Where browsers reach the service; `None` if nobody told.
     pub(crate) public_url: Option<PublicUrl>,
     /// Where the API is that the keys are for; `None` if nobody told.

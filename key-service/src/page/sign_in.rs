@@ -88,6 +88,7 @@ pub(super) async fn submit(
         return Ok((StatusCode::BAD_REQUEST, SignInPage::new(email, next, problems)).into_response());
     }
     if let Err(wait) = state.limits.admit(&state.database, &by, email).await? {
+        accounts::sign_in_throttled(&state.database, &state.refusals, &by, email).await?;
         problems.add_whole(too_many_tries(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
         let page = SignInPage::new(email, next, problems);

@@ -49,7 +49,8 @@ use lease_limit::Announced;
 pub(crate) use ledger::{Change, DatabaseLedger};
 use news::News;
 use uses::Uses;
-use write::{Turns, Write, Writer, within};
+pub(crate) use write::Write;
+use write::{Turns, Writer, within};
 
 /// How many connections a process keeps for reading at most.
 const MAX_READERS: u32 = 8;

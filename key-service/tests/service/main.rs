@@ -25,6 +25,7 @@ mod page;
 mod postgresql;
 mod proxies;
 mod readiness;
+mod refusals;
 mod request_log;
 mod revocation;
 mod roles;

@@ -1,0 +1,87 @@
+//! Which refusals go into the audit log. A refused caller can try again without end, and each entry is a write.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::KeyDigest;
+use serde_json::{Map, Value};
+
+use super::{Actor, Event};
+use crate::store::Database;
+
+/// The same refusal is logged once in this time.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// The most refusals that are logged in that time. It bounds the memory that they take too.
+const MOST: usize = 60;
+
+/// The refusals that were logged lately.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    began: Option<Instant>,
+    logged: HashSet<KeyDigest>,
+    /// How many refusals were not logged since the last that was.
+    left_out: u64,
+}
+
+impl Refusals {
+    /// Whether to log a refusal, and how many were left out since the last that was logged. `subject` is what makes two
+    /// refusals the same.
+    pub(crate) fn admit(&self, subject: &str, now: Instant) -> Option<u64> {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.began.is_none_or(|began| now.saturating_duration_since(began) >= WINDOW) {
+            window.began = Some(now);
+            window.logged.clear();
+        }
+        let subject = KeyDigest::of_value(subject);
+        if window.logged.len() >= MOST || !window.logged.insert(subject) {
+            window.left_out = window.left_out.saturating_add(1);
+            return None;
+        }
+        Some(std::mem::take(&mut window.left_out))
+    }
+}
+
+/// Writes an entry of a refusal that was admitted. `left_out` goes into its detail.
+pub(crate) async fn record(
+    database: &Database,
+    by: &Actor,
+    event: Event<'_>,
+    mut detail: Map<String, Value>,
+    left_out: u64,
+) -> sqlx::Result<()> {
+    if left_out > 0 {
+        detail.insert("left_out".to_owned(), left_out.into());
+    }
+    let mut write = database.begin_write().await?;
+    super::record(write.connection(), by, Event { detail: &detail.into(), ..event }).await?;
+    write.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_refusal_is_logged_once_a_minute_and_the_others_are_counted() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        assert_eq!(refusals.admit("a", now), Some(0));
+        assert_eq!(refusals.admit("a", now), None);
+        assert_eq!(refusals.admit("a", now + WINDOW / 2), None);
+        assert_eq!(refusals.admit("b", now), Some(2));
+        assert_eq!(refusals.admit("a", now + WINDOW), Some(0));
+    }
+
+    #[test]
+    fn no_number_of_different_refusals_is_logged_or_remembered() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        let logged = (0..10_000).filter(|n| refusals.admit(&n.to_string(), now).is_some()).count();
+        assert_eq!(logged, MOST);
+        assert_eq!(refusals.0.lock().unwrap().logged.len(), MOST);
+        assert_eq!(refusals.admit("the next minute", now + WINDOW), Some(10_000 - MOST as u64));
+    }
+}
