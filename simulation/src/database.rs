@@ -15,9 +15,11 @@ use crate::profile::Profile;
 use crate::tasks::TaskId;
 
 mod data;
+mod keys;
 mod lock;
 
-pub use data::{Data, Effect, Key, Worth};
+pub use data::Data;
+pub use keys::{Effect, Key, User, Value, Worth};
 pub use lock::Session;
 use lock::{Granted, Locks};
 
@@ -87,6 +89,11 @@ impl Database {
     /// Somebody sets its clock.
     pub fn set_clock(&mut self, by_ms: i64) {
         self.clock.set(by_ms);
+    }
+
+    /// What a digest is worth now.
+    pub fn worth(&self, digest: &KeyDigest, now: u64) -> Worth {
+        self.data.worth(digest, self.clock_ms(now))
     }
 
     /// Whether a change is under way, so that nobody else can write.
@@ -164,7 +171,8 @@ impl Database {
                 self.standby.pop_front();
             }
         }
-        self.data.change(position.clone(), changed, effect);
+        let now_ms = self.clock_ms(now);
+        self.data.change(position.clone(), changed, effect, now_ms);
         self.commit_times.insert((position.log.clone(), position.revision), now);
         self.committed.push(session.task);
         self.unlock(session);

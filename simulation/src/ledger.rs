@@ -190,7 +190,9 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
 
     async fn verdicts(&self, digests: &[KeyDigest]) -> Result<VerifyResponse, Broken> {
         let digests = digests.to_vec();
-        self.ask(Group::Verdicts, move |database, _| database.data.verdicts(&digests)).await
+        let read =
+            move |database: &mut Database, now| database.data.verdicts(&digests, database.clock_ms(now));
+        self.ask(Group::Verdicts, read).await
     }
 
     async fn secure(&self) -> Result<(), Broken> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use key_service::leases::Terms;
 use protocol::{ApiKey, KeyDigest};
 
-use crate::database::{Key, Worth};
+use crate::database::{Key, User, Worth};
 use crate::edges::{Call, Node, Reply};
 use crate::kernel::{Event, Kernel, Shared};
 use crate::oracle::{Oracle, Violation};
@@ -151,6 +151,8 @@ impl World {
             calm,
             summary: Summary::default(),
         };
+        let users = (0..USERS).map(|user| (user.to_string(), User::default())).collect();
+        world.kernel().database.data.users = users;
         (0..KEYS).for_each(|number| world.create_key(number % USERS));
         world
     }
@@ -179,8 +181,8 @@ impl World {
         self.known.push(self.values.len() - 1);
         let mut kernel = self.kernel();
         let now = kernel.now;
-        kernel.database.data.keys.insert(id, Key { user, digest, may_read: true });
-        let worth = kernel.database.data.worth(&digest);
+        kernel.database.data.keys.insert(id, Key::new(&user.to_string(), digest));
+        let worth = kernel.database.worth(&digest, now);
         drop(kernel);
         self.oracle.committed(digest, worth, now);
         // Its value is told once it is in force: from now on it is not nothing.

@@ -2,61 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use key_service::leases::{History, Lease, Leases, Position, Registration, Touched};
+use key_service::leases::{History, Lease, Leases, Position, Registration};
 use protocol::rules::{Rule, holds};
-use protocol::{ActiveVerdict, KeyDigest, ScopeSet, Verdict, VerifyResponse};
+use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, VerifyResponse};
 
-use super::Broken;
-
-/// A key, as the database has it.
-#[derive(Clone, Debug)]
-pub struct Key {
-    /// Whose it is.
-    pub user: usize,
-    /// The digest of its one value.
-    pub digest: KeyDigest,
-    /// Whether it may read insights, which is what requests ask for.
-    pub may_read: bool,
-}
-
-/// What a change does to the keys.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// The key is gone.
-    Delete(String),
-    /// The key has another value.
-    Roll(String, KeyDigest),
-    /// The key may read insights, or may not.
-    Scope(String, bool),
-    /// The user is let in, or is not.
-    Enable(usize, bool),
-}
-
-/// What a digest is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worth {
-    /// Nothing.
-    Nothing,
-    /// It is good, and may not read insights.
-    Known,
-    /// It is good, and may.
-    Good,
-}
+use super::{Broken, Effect, Key, User};
 
 /// All that transactions read and write.
 #[derive(Clone, Debug)]
 pub struct Data {
+    /// The users, by id.
+    pub users: BTreeMap<String, User>,
     /// The keys, by id.
     pub keys: BTreeMap<String, Key>,
-    /// The users who are shut out.
-    pub disabled: BTreeSet<usize>,
+    /// Values that work never again.
+    pub revoked: BTreeSet<KeyDigest>,
     /// The place of the latest change.
     pub position: Position,
     history: Vec<(u64, KeyDigest)>,
     pruned_to: u64,
     /// What each edge has acknowledged, and when its lease ends.
     pub(super) registry: BTreeMap<String, (u64, i64)>,
-    pub(super) forgotten_until_ms: i64,
+    /// Leases may have been forgotten; none of those lasts beyond this.
+    pub forgotten_until_ms: i64,
     /// How long, margin included, leases count after a loss.
     pub longest_lease_ms: u64,
     /// How long a lease may be that is recorded now.
@@ -70,8 +38,9 @@ const LONGEST_RECORD_MS: i64 = 1_000;
 impl Data {
     pub(super) fn new(log: String, longest_lease_ms: u64) -> Self {
         Data {
+            users: BTreeMap::new(),
             keys: BTreeMap::new(),
-            disabled: BTreeSet::new(),
+            revoked: BTreeSet::new(),
             position: Position { log, revision: 0 },
             history: Vec::new(),
             pruned_to: 0,
@@ -106,53 +75,27 @@ impl Data {
         }
     }
 
-    /// What a digest is worth now.
-    pub fn worth(&self, digest: &KeyDigest) -> Worth {
-        match self.keys.values().find(|key| key.digest == *digest) {
-            Some(key) if self.disabled.contains(&key.user) => Worth::Nothing,
-            Some(key) if key.may_read => Worth::Good,
-            Some(_) => Worth::Known,
-            None => Worth::Nothing,
-        }
-    }
-
     /// What each digest is worth, and as of where.
-    pub fn verdicts(&self, digests: &[KeyDigest]) -> VerifyResponse {
+    pub fn verdicts(&self, digests: &[KeyDigest], now_ms: i64) -> VerifyResponse {
         VerifyResponse {
             log: self.position.log.clone(),
             revision: self.position.revision,
-            verdicts: digests.iter().map(|digest| verdict(self.worth(digest))).collect(),
+            verdicts: digests.iter().map(|digest| self.verdict(digest, now_ms)).collect(),
         }
     }
 
-    /// The digests that a change touches.
-    pub fn digests(&self, touched: &Touched) -> Vec<KeyDigest> {
-        let of = |is_touched: &dyn Fn(&Key) -> bool| {
-            self.keys.values().filter(|key| is_touched(key)).map(|key| key.digest).collect()
-        };
-        match touched {
-            Touched::Key(id) => self.keys.get(id).map(|key| key.digest).into_iter().collect(),
-            Touched::Value(digest) => vec![*digest],
-            Touched::User(id) => of(&|key| key.user.to_string() == *id),
-            Touched::KeysWith(values) => of(&|key| values.contains(&key.digest)),
-        }
-    }
-
-    /// Makes a change, and writes down whom it concerns.
-    pub(super) fn change(&mut self, position: Position, changed: &[KeyDigest], effect: Option<Effect>) {
+    /// Makes a change, and writes down which digests it concerns.
+    pub(super) fn change(
+        &mut self,
+        position: Position,
+        changed: &[KeyDigest],
+        effect: Option<Effect>,
+        now_ms: i64,
+    ) {
         self.history.extend(changed.iter().map(|digest| (position.revision, *digest)));
         self.position = position;
-        match effect {
-            Some(Effect::Delete(id)) => drop(self.keys.remove(&id)),
-            Some(Effect::Roll(id, digest)) => {
-                self.keys.entry(id).and_modify(|key| key.digest = digest);
-            }
-            Some(Effect::Scope(id, may_read)) => {
-                self.keys.entry(id).and_modify(|key| key.may_read = may_read);
-            }
-            Some(Effect::Enable(user, true)) => drop(self.disabled.remove(&user)),
-            Some(Effect::Enable(user, false)) => drop(self.disabled.insert(user)),
-            None => {}
+        if let Some(effect) = effect {
+            self.apply(effect, now_ms);
         }
     }
 
@@ -170,9 +113,10 @@ impl Data {
         let since = since.filter(|since| since.log == self.position.log && told.contains(&since.revision));
         let changed = since.map(|since| {
             let later = self.history.iter().rev().take_while(|(revision, _)| *revision > since.revision);
-            later.map(|(_, digest)| *digest).collect()
+            later.map(|(_, digest)| *digest).collect::<BTreeSet<_>>()
         });
-        History { position: self.position.clone(), changed }
+        let changed = changed.filter(|changed| changed.len() <= MAX_CHANGED_PER_SYNC);
+        History { position: self.position.clone(), changed: changed.map(|it| it.into_iter().collect()) }
     }
 
     /// Remembers an edge. A lease that is longer than leases may be is announced first.
@@ -204,13 +148,4 @@ impl Data {
             behind: behind.map(lease).collect(),
         })
     }
-}
-
-fn verdict(worth: Worth) -> Verdict {
-    let scopes = match worth {
-        Worth::Nothing => return Verdict::Inactive,
-        Worth::Known => ScopeSet::default(),
-        Worth::Good => ScopeSet::parse(["insight:read"]).unwrap_or_default(),
-    };
-    Verdict::Active(ActiveVerdict { key_id: "k".into(), user_id: "u".into(), scopes, expires_in_ms: None })
 }

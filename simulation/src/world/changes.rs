@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use key_service::leases::settle::settle;
 use key_service::leases::{Position, Revocation, Touched, change};
-use protocol::KeyDigest;
+use protocol::{KeyDigest, ScopeSet};
 
 use super::{Checked, Happening, KEYS, LOWERING_GAP, MOST_CHANGES, USERS, World};
 use crate::database::{Broken, Effect};
@@ -41,10 +41,7 @@ struct Settled {
 /// Makes a change, as the service does.
 async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -> Result<Settled, Broken> {
     let ledger = SimulatedLedger::new(&shared);
-    let key = match &intent.effect {
-        Effect::Delete(id) | Effect::Roll(id, _) | Effect::Scope(id, _) => Some(id),
-        Effect::Enable(..) => None,
-    };
+    let key = intent.effect.key();
     if let Some(id) = key {
         let (is_there, position, covers) = ledger.find_key(id).await?;
         if !is_there {
@@ -104,16 +101,19 @@ impl World {
     fn some_intent(&mut self, at: usize) -> Intent {
         let id = self.values[at].1.clone();
         let kind = self.kernel().random.u32(..10);
-        let user = self.kernel().random.usize(..USERS);
+        let user = self.kernel().random.usize(..USERS).to_string();
         let truth = self.kernel().random.u32(..3) > 0;
         let (touched, effect) = match kind {
             0..=3 => (Touched::Key(id.clone()), Effect::Delete(id)),
             4..=6 => {
                 let digest = self.new_value(&id);
-                (Touched::Key(id.clone()), Effect::Roll(id, digest))
+                (Touched::Key(id.clone()), Effect::Roll { key: id, digest, grace_ms: 0 })
             }
-            7..=8 => (Touched::Key(id.clone()), Effect::Scope(id, truth)),
-            _ => (Touched::User(user.to_string()), Effect::Enable(user, truth)),
+            7..=8 => {
+                let scopes = if truth { ScopeSet::all() } else { ScopeSet::default() };
+                (Touched::Key(id.clone()), Effect::Scopes(id, scopes))
+            }
+            _ => (Touched::User(user.clone()), Effect::Enable(user, truth)),
         };
         Intent { touched, effect }
     }
@@ -134,7 +134,7 @@ impl World {
     /// Somebody got no answer, and asks again.
     pub(super) fn repeat_later(&mut self, intent: Intent) {
         // Whoever wants another value looks first whether there is one: that is another change.
-        if let Effect::Roll(..) = intent.effect {
+        if let Effect::Roll { .. } = intent.effect {
             return;
         }
         self.repeating += 1;
@@ -177,7 +177,7 @@ impl World {
     pub(super) fn observe(&mut self) {
         let kernel = self.shared.lock();
         for (_, _, digest) in &self.values {
-            self.oracle.committed(*digest, kernel.database.data.worth(digest), kernel.now);
+            self.oracle.committed(*digest, kernel.database.worth(digest, kernel.now), kernel.now);
         }
     }
 
@@ -211,7 +211,7 @@ impl World {
         self.oracle.returned(&all, covers, now);
         self.summary.changes += 1;
         let Some(revocation) = revocation else { return Ok(()) };
-        if let Effect::Roll(_, digest) = intent.effect {
+        if let Effect::Roll { digest, .. } = intent.effect {
             self.known.extend(self.values.iter().position(|value| value.2 == digest));
         }
         self.summary.acknowledged += u64::from(revocation.acknowledged > 0);

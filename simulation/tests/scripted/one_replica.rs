@@ -2,9 +2,8 @@
 
 use protocol::rules::Rule;
 use protocol::{News, SyncResponse, Verdict, VerifyResponse};
-use simulation::database::Effect;
 
-use super::script::{Changed, Script, depends_on, has_ended, new_value, old_value, tells};
+use super::script::{Changed, Script, depends_on, has_ended, new_value, old_value, rolls, tells};
 
 /// A sync has done half its work when a whole delete comes between.
 #[test]
@@ -94,7 +93,7 @@ fn a_delete_tells_of_every_value_that_the_key_has_at_its_end() {
         let (delete, _) = script.delete();
         script.step(delete); // the lock
         script.step(delete); // which values there are
-        let (roll, rolled) = script.change(Effect::Roll("key".into(), new_value()));
+        let (roll, rolled) = script.change(rolls());
         script.step(roll);
         script.step(delete); // the commit; without the rule it lets the lock go, and waits for it again
         script.finish(roll);

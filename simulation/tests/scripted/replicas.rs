@@ -2,11 +2,11 @@
 
 use key_service::leases::Terms;
 use protocol::rules::Rule;
-use protocol::{News, SyncResponse, Verdict};
+use protocol::{News, ScopeSet, SyncResponse, Verdict};
 use simulation::database::Effect;
 use simulation::replica::Group;
 
-use super::script::{Changed, Script, depends_on, has_ended, new_value, tells};
+use super::script::{Changed, Script, depends_on, has_ended, rolls, tells};
 
 /// A replica is killed when it has committed a delete and has not answered. The client asks another one.
 #[test]
@@ -101,7 +101,7 @@ fn two_replicas_never_change_at_once() {
         script.step(delete); // the lock
         script.step(delete); // which values there are
         script.replica = 1;
-        let (roll, rolled) = script.change(Effect::Roll("key".into(), new_value()));
+        let (roll, rolled) = script.change(rolls());
         script.finish(roll);
         script.finish(delete);
         script.finish(roll);
@@ -249,7 +249,7 @@ fn a_database_clock_that_is_set_makes_a_wait_neither_longer_nor_shorter() {
 fn a_cursor_of_a_history_that_is_no_more_is_told_to_forget_everything() {
     depends_on(Rule::NewLog, || {
         let mut script = Script::new();
-        let (roll, rolled) = script.change(Effect::Scope("key".into(), false));
+        let (roll, rolled) = script.change(Effect::Scopes("key".into(), ScopeSet::default()));
         script.finish(roll);
         assert!(has_ended(&rolled), "nobody has a lease");
         script.crash_database(Some(1));
@@ -266,7 +266,7 @@ fn a_cursor_of_a_history_that_is_no_more_is_told_to_forget_everything() {
 fn an_acknowledgement_of_another_history_counts_for_nothing() {
     depends_on(Rule::AcknowledgedInLog, || {
         let mut script = Script::new();
-        let (change, changed) = script.change(Effect::Scope("key".into(), false));
+        let (change, changed) = script.change(Effect::Scopes("key".into(), ScopeSet::default()));
         script.finish(change);
         assert!(has_ended(&changed), "nobody has a lease");
         script.crash_database(Some(1));

@@ -9,7 +9,7 @@ use key_service::leases::{Revocation, Terms, Touched, change, sync, verify};
 use protocol::rules::{Rule, break_rule};
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 use simulation::Profile;
-use simulation::database::{Broken, Effect, Key};
+use simulation::database::{Broken, Effect, Key, User};
 use simulation::kernel::{Kernel, Shared};
 use simulation::ledger::SimulatedLedger;
 use simulation::outage::Outage;
@@ -52,7 +52,9 @@ impl Script {
         profile.terms = terms;
         let terms = profile.terms.clone();
         let mut kernel = Kernel::new(profile);
-        kernel.database.data.keys.insert("key".into(), Key { user: 0, digest: old_value(), may_read: true });
+        let data = &mut kernel.database.data;
+        data.users.insert("user".into(), User::default());
+        data.keys.insert("key".into(), Key::new("user", old_value()));
         Script { shared: Shared(Arc::new(Mutex::new(kernel))), terms, tasks: Tasks::default(), replica: 0 }
     }
 
@@ -167,6 +169,11 @@ pub(crate) fn old_value() -> KeyDigest {
 
 pub(crate) fn new_value() -> KeyDigest {
     KeyDigest::of_value("phx_new")
+}
+
+/// The key gets its new value.
+pub(crate) fn rolls() -> Effect {
+    Effect::Roll { key: "key".into(), digest: new_value(), grace_ms: 0 }
 }
 
 pub(crate) fn has_ended<T>(answer: &Answer<T>) -> bool {
