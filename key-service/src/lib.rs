@@ -48,4 +48,4 @@ pub mod verdicts;
 pub mod webhooks;
 
 pub use http::client_address::{InvalidTrustedProxies, TrustedProxies};
-pub use store::{Database, OpenError};
+pub use store::{Database, DatabaseLedger, OpenError};

@@ -25,6 +25,11 @@ impl Settling {
         Settling { database: database.clone(), position }
     }
 
+    /// The place in the history that the change made.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
     /// Waits until no edge answers from what it knew before: one lease and its margin at most.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ const SUPERUSER: &str = "postgres";
 const ACCESS: &str = "\
 local all postgres trust
 host all postgres 127.0.0.1/32 trust
+host replication postgres 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
 ";
 
@@ -64,6 +65,21 @@ impl Postgres {
     /// # Errors
     /// PostgreSQL is not to be found, or does not start; then with the end of its log.
     pub fn start(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::made_by(make, settings)
+    }
+
+    /// Makes a standby of this server, which follows it until it is promoted, and starts it with these settings.
+    ///
+    /// # Errors
+    /// This server does not run, or the standby does not start; then with the end of its log.
+    pub fn standby(&self, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::made_by(|bin, data, user| copy(bin, data, user, &self.url("postgres")), settings)
+    }
+
+    fn made_by(
+        make: impl FnOnce(&Path, &Path, Option<User>) -> Result<()>,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let bin = postgresql::find()?;
         let folder = TempDir::with_prefix("edge-key-auth-pg-")?;
         let user = User::instead_of_root("postgres").context("PostgreSQL refuses to be run by root")?;
@@ -180,13 +196,26 @@ fn make(bin: &Path, data: &Path, user: Option<User>) -> Result<()> {
     let mut initdb = Command::new(bin.join("initdb"));
     initdb.arg("-D").arg(data).args(["--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8"]);
     initdb.args(["--locale", "C", "--no-sync"]);
-    if let Some(user) = user {
-        user.apply(&mut initdb);
-    }
-    let output = initdb.output().context("cannot run initdb")?;
-    if !output.status.success() {
-        bail!("initdb failed: {}", last_lines(&String::from_utf8_lossy(&output.stderr)));
-    }
+    run("initdb", initdb, user)?;
     let access = data.join("pg_hba.conf");
     fs::write(&access, ACCESS).with_context(|| format!("cannot write {}", access.display()))
+}
+
+/// Copies the files of a running cluster, for a server that follows it.
+fn copy(bin: &Path, data: &Path, user: Option<User>, url: &str) -> Result<()> {
+    let mut backup = Command::new(bin.join("pg_basebackup"));
+    backup.arg("-D").arg(data).args(["--dbname", url, "--write-recovery-conf", "--no-sync"]);
+    backup.args(["--checkpoint", "fast"]);
+    run("pg_basebackup", backup, user)
+}
+
+fn run(name: &str, mut program: Command, user: Option<User>) -> Result<()> {
+    if let Some(user) = user {
+        user.apply(&mut program);
+    }
+    let output = program.output().with_context(|| format!("cannot run {name}"))?;
+    if !output.status.success() {
+        bail!("{name} failed: {}", last_lines(&String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(())
 }

@@ -31,7 +31,7 @@ struct Run {
     flags: &'static [&'static str],
 }
 
-const RUNS: [Run; 12] = [
+const RUNS: [Run; 13] = [
     Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
     Run { name: "stack", target: "stack", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
     Run {
@@ -62,6 +62,7 @@ const RUNS: [Run; 12] = [
     },
     Run { name: "openapi", target: "openapi", needs: &[SCHEMATHESIS_VARIABLE], flags: &["--ignored"] },
     Run { name: "postgres", target: "postgres", needs: &[POSTGRESQL_VARIABLE], flags: &["--ignored"] },
+    Run { name: "conformance", target: "conformance", needs: &[POSTGRESQL_VARIABLE], flags: &["--ignored"] },
     Run {
         name: "service, on PostgreSQL servers of its own",
         target: "service",
@@ -222,6 +223,7 @@ mod tests {
             "fleet",
             "openapi",
             "postgres",
+            "conformance",
             "service, on PostgreSQL servers of its own",
             "service, on PostgreSQL",
         ];

@@ -16,7 +16,7 @@ use crate::metrics::METRICS;
 
 /// The database as one sync, one question or one change uses it.
 #[derive(Debug)]
-pub(crate) struct DatabaseLedger {
+pub struct DatabaseLedger {
     database: Database,
     /// What edges acknowledge from the first reading of the leases on.
     heard: Mutex<Option<Receiver<Arc<[Acknowledgement]>>>>,
@@ -111,7 +111,7 @@ impl Ledger for DatabaseLedger {
 ///
 /// The store's functions that can alter a verdict ask for a `Change`, so none of them can run outside one.
 #[derive(Debug)]
-pub(crate) struct Change {
+pub struct Change {
     database: Database,
     write: Write,
     position: Position,

@@ -46,7 +46,8 @@ use groups::holders::Holders;
 use groups::records::{Heard, Records};
 use groups::verdicts::Verdicts;
 use lease_limit::Announced;
-pub(crate) use ledger::{Change, DatabaseLedger};
+pub(crate) use ledger::Change;
+pub use ledger::DatabaseLedger;
 use news::News;
 use uses::Uses;
 pub(crate) use write::Write;
@@ -359,7 +360,7 @@ impl Database {
     }
 
     /// The database as the lease protocol uses it.
-    pub(crate) fn ledger(&self) -> DatabaseLedger {
+    pub fn ledger(&self) -> DatabaseLedger {
         DatabaseLedger::new(self.clone())
     }
 

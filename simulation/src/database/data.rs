@@ -119,6 +119,12 @@ impl Data {
         History { position: self.position.clone(), changed: changed.map(|it| it.into_iter().collect()) }
     }
 
+    /// The leases are lost, and nothing else, as SQLite loses them with the power: those there were are waited for.
+    pub fn lose_leases(&mut self, now_ms: i64) {
+        self.registry.clear();
+        self.forgotten_until_ms = self.forgotten_until_ms.max(now_ms + self.longest_lease_ms as i64);
+    }
+
     /// Remembers an edge. A lease that is longer than leases may be is announced first.
     pub(crate) fn record(&mut self, registration: Registration, now_ms: i64) {
         self.announce(registration.lasts_ms, now_ms);

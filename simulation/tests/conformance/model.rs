@@ -1,0 +1,101 @@
+//! The simulation's model of the database, asked through the same `Ledger` as the store.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use key_service::leases::{Change, Ledger, Position, Terms, Touched};
+use simulation::Profile;
+use simulation::database::{Broken, Data, Effect};
+use simulation::kernel::{Kernel, Shared};
+use simulation::ledger::{SimulatedChange, SimulatedLedger};
+use simulation::outage::Outage;
+use simulation::tasks::Tasks;
+
+/// The longest that a lease lasts, margin included, in milliseconds.
+pub(crate) const LONGEST_MS: u64 = 20_000;
+
+/// The model, in which every transaction happens at once.
+pub(crate) struct Model {
+    shared: Shared<()>,
+    tasks: Tasks<()>,
+}
+
+impl Model {
+    /// An empty database whose history is at a revision.
+    pub(crate) fn new(revision: u64) -> Self {
+        let mut profile = Profile::of_seed(0);
+        (profile.replicas, profile.drift, profile.skew_ms, profile.is_patient) = (1, 0, 0, false);
+        profile.outages = vec![(Outage::FailedOver, 1)];
+        profile.losses = Default::default();
+        profile.terms = vec![Terms { lease_ms: LONGEST_MS, margin_ms: 0, ..Terms::default() }];
+        let mut kernel = Kernel::new(profile);
+        kernel.database.data.position.revision = revision;
+        Model { shared: Shared(Arc::new(Mutex::new(kernel))), tasks: Tasks::default() }
+    }
+
+    /// Does something with the database, and returns what came of it.
+    pub(crate) fn run<T: 'static, F: Future<Output = T> + 'static>(
+        &mut self,
+        task: impl FnOnce(SimulatedLedger<()>) -> F,
+    ) -> T {
+        let answer = Rc::new(RefCell::new(None));
+        let (filled, task) = (Rc::clone(&answer), task(SimulatedLedger::new(&self.shared)));
+        let id = self.tasks.add(0, async move { *filled.borrow_mut() = Some(task.await) });
+        while self.tasks.poll(id, &self.shared).is_none() {
+            let mut kernel = self.shared.lock();
+            let happened = kernel.perform_next_of(id).expect("the model's operation waits for another one");
+            happened.into_iter().for_each(|group| kernel.end_group(0, group));
+        }
+        answer.take().expect("the task has ended")
+    }
+
+    /// Makes a change, and returns the place that it makes.
+    pub(crate) fn change(&mut self, touched: Touched, effect: Effect) -> Result<Position, Broken> {
+        self.run(|ledger| async move {
+            let mut change = ledger.begin().await?;
+            let changed = change.digests(&touched).await?;
+            change.effect = Some(effect);
+            change.commit(&changed).await
+        })
+    }
+
+    /// Begins a change.
+    pub(crate) fn begin(&mut self) -> SimulatedChange<()> {
+        self.run(|ledger| async move { ledger.begin().await }).expect("the database is up")
+    }
+
+    /// Looks at the data, or makes there what is no change.
+    pub(crate) fn data<T>(&self, look: impl FnOnce(&mut Data) -> T) -> T {
+        look(&mut self.shared.lock().database.data)
+    }
+
+    /// The clock of the database, in milliseconds since 1970-01-01 UTC.
+    pub(crate) fn now_ms(&self) -> i64 {
+        let kernel = self.shared.lock();
+        kernel.database.clock_ms(kernel.now)
+    }
+
+    /// Time passes.
+    pub(crate) fn pass(&mut self, milliseconds: u64) {
+        self.shared.lock().now += milliseconds * 1_000;
+    }
+
+    /// The leases are lost, and the history goes on.
+    pub(crate) fn lose_leases(&mut self) {
+        let now_ms = self.now_ms();
+        self.data(|data| data.lose_leases(now_ms));
+    }
+
+    /// The database crashes, or another takes its place: the leases are lost, and another history begins.
+    pub(crate) fn begin_history(&mut self) {
+        let mut kernel = self.shared.lock();
+        kernel.crash_database(Some(0));
+        kernel.database.is_up = true;
+    }
+
+    /// What was told of the history is forgotten.
+    pub(crate) fn prune(&mut self) {
+        self.shared.lock().database.prune(0);
+    }
+}

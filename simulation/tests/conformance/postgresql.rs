@@ -1,0 +1,291 @@
+//! What interleavings on PostgreSQL must not show, each made to happen: a lock is held until the store's statement waits
+//! for it.
+
+use std::time::{Duration, Instant};
+
+use key_service::audit::Actor;
+use key_service::clock::Timestamp;
+use key_service::keys::{self, NewKey, Owner};
+use key_service::leases::{History, Ledger, Position, Registration};
+use key_service::{Database, OpenError};
+use protocol::{ApiKey, KeyDigest, ScopeSet, Verdict};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use tokio::task::JoinHandle;
+use xtask::postgres::{FORGETFUL, Postgres, Shutdown};
+
+use crate::store::Store;
+
+/// How long an answer that does not wait may take to be seen.
+const A_MOMENT: Duration = Duration::from_millis(200);
+
+/// A store on a server of its own, with one key, and a connection to look on from.
+struct Scene {
+    server: Postgres,
+    store: Store,
+    outside: AnyConnection,
+    key_id: String,
+    value: ApiKey,
+}
+
+/// Runs a test on a scene; the server starts outside of the runtime, for that blocks.
+fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
+    let server = Postgres::start(&FORGETFUL).unwrap();
+    let url = server.databases().create("keys", None).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut store = Store::on_postgres(&url).await;
+        let users = store.clear().await;
+        let new = NewKey { label: "a key".to_owned(), scopes: ScopeSet::all(), expires_at: None };
+        let now = Timestamp::from_unix_ms(0);
+        let (key, value) =
+            keys::create(store.process(0), &Actor::service(), &users[0], new, now).await.unwrap();
+        let outside = AnyConnection::connect(&url).await.unwrap();
+        let mut scene = Scene { server, store, outside, key_id: key.id, value };
+        scene.open_connections().await;
+        test(scene).await;
+    });
+}
+
+impl Scene {
+    fn ledger(&self, process: usize) -> impl Ledger<Error = sqlx::Error> + use<> {
+        self.store.process(process).ledger()
+    }
+
+    async fn outside(&mut self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.outside).await.unwrap();
+    }
+
+    /// Opens every connection that readings go over: the first statement on a new one is not the reading's.
+    async fn open_connections(&mut self) {
+        let position = self.position().await;
+        self.outside("BEGIN; LOCK TABLE revision_log IN ACCESS EXCLUSIVE MODE").await;
+        let (histories, verdicts, leases) = (self.ledger(0), self.ledger(0), self.ledger(0));
+        let readings = tokio::spawn(async move {
+            let all = tokio::join!(histories.history(None), verdicts.verdicts(&[]), leases.leases(&position));
+            (all.0.unwrap(), all.1.unwrap(), all.2.unwrap())
+        });
+        self.until_waiting(3).await;
+        self.outside("COMMIT").await;
+        readings.await.unwrap();
+    }
+
+    /// Waits until so many statements of the store's wait for locks.
+    async fn until_waiting(&mut self, count: i64) {
+        let waits = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
+        let began = Instant::now();
+        let mut look =
+            async || -> i64 { sqlx::query_scalar(waits).fetch_one(&mut self.outside).await.unwrap() };
+        while look().await < count {
+            assert!(began.elapsed() < Duration::from_secs(4), "fewer than {count} wait for a lock");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// What a reading tells that waits for a table while a change is made; the test makes the change.
+    async fn read_while<T: Send + 'static>(
+        &mut self,
+        table: &str,
+        change: &str,
+        reading: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.outside(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await;
+        let reading = tokio::spawn(reading);
+        self.until_waiting(1).await;
+        self.outside(&format!("{change}; COMMIT")).await;
+        reading.await.unwrap()
+    }
+
+    /// What a reading tells whose first statement has its snapshot already when a change is made.
+    async fn read_inside<T: Send + 'static>(
+        &mut self,
+        change: &str,
+        reading: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.outside(READINGS_WAIT).await;
+        let reading = tokio::spawn(reading);
+        self.until_waiting(1).await;
+        self.outside(&change.replace("revision_log", "revision_log_rows")).await;
+        self.outside("SELECT pg_advisory_unlock_all()").await;
+        reading.await.unwrap()
+    }
+
+    async fn position(&self) -> Position {
+        self.ledger(0).history(None).await.unwrap().position
+    }
+}
+
+/// Has every statement that reads the revision wait for a lock that the test holds, when it has its snapshot.
+const READINGS_WAIT: &str = "
+    ALTER TABLE revision_log RENAME TO revision_log_rows;
+    CREATE FUNCTION wait_inside() RETURNS BOOLEAN LANGUAGE plpgsql VOLATILE AS 'BEGIN
+        PERFORM pg_advisory_lock_shared(43); PERFORM pg_advisory_unlock_shared(43); RETURN TRUE; END';
+    CREATE VIEW revision_log AS SELECT * FROM revision_log_rows WHERE wait_inside();
+    SELECT pg_advisory_lock(43)";
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn changes_and_their_revision_are_read_as_one() {
+    on_scene(async |mut scene| {
+        for table in ["revision_log", "changes", "neither"] {
+            let before = scene.position().await;
+            let digest = KeyDigest::of_value(table);
+            let change = format!(
+                "UPDATE revision_log SET revision = revision + 1;
+                INSERT INTO changes SELECT revision, '{}', 0 FROM revision_log",
+                digest.to_hex()
+            );
+            let (ledger, since) = (scene.ledger(0), before.clone());
+            let reading = async move { ledger.history(Some(&since)).await };
+            let told = match table {
+                "neither" => scene.read_inside(&change, reading).await,
+                _ => scene.read_while(table, &change, reading).await,
+            };
+            let History { position, changed } = told.unwrap();
+            let expected = if position == before { vec![] } else { vec![digest] };
+            assert_eq!(changed, Some(expected), "{table} waited for, at {position:?} after {before:?}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn verdicts_and_their_revision_are_read_as_one() {
+    on_scene(async |mut scene| {
+        let digest = scene.value.digest();
+        for table in ["revision_log", "key_digests", "api_keys", "users", "neither"] {
+            let before = scene.position().await.revision;
+            let change = "UPDATE revision_log SET revision = revision + 1;
+                UPDATE users SET is_active = 0; UPDATE api_keys SET scopes = 'query:read';
+                UPDATE key_digests SET expires_at = 0";
+            let ledger = scene.ledger(0);
+            let reading = async move { ledger.verdicts(&[digest]).await };
+            let told = match table {
+                "neither" => scene.read_inside(change, reading).await,
+                _ => scene.read_while(table, change, reading).await,
+            };
+            let told = told.unwrap();
+            let (is_active, is_of_before) = (told.verdicts != [Verdict::Inactive], told.revision == before);
+            assert_eq!(is_active, is_of_before, "{table} waited for: {told:?} after {before}");
+            let back = "UPDATE users SET is_active = 1; UPDATE api_keys SET scopes = '*';
+                UPDATE key_digests SET expires_at = NULL";
+            scene.outside(back).await;
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn leases_and_their_loss_are_read_as_one() {
+    on_scene(async |mut scene| {
+        scene.store.set_clock(1_000).await;
+        for table in ["revision_log", "edge_leases", "neither"] {
+            scene.outside("UPDATE revision_log SET forgotten_until = 0").await;
+            scene.ledger(0).record(lease()).await.unwrap();
+            let position = Position { revision: u64::MAX, ..scene.position().await };
+            let loss = "UPDATE revision_log SET forgotten_until = 9000; DELETE FROM edge_leases";
+            let ledger = scene.ledger(0);
+            let reading = async move { ledger.leases(&position).await };
+            let told = match table {
+                "neither" => scene.read_inside(loss, reading).await,
+                _ => scene.read_while(table, loss, reading).await,
+            };
+            let told = told.unwrap();
+            let (knows_of_loss, held) = (told.forgotten_until_ms == 9_000, told.behind.len());
+            assert_eq!((knows_of_loss, told.held), (held == 0, held), "{table} waited for: {told:?}");
+        }
+    });
+}
+
+fn lease() -> Registration {
+    Registration { edge: "e".to_owned(), acknowledged: None, lasts_ms: 5_000, used: Default::default() }
+}
+
+/// Has every commit of a row in these tables wait for a lock that the test holds.
+const COMMITS_WAIT: &str = "
+    CREATE FUNCTION wait_to_commit() RETURNS TRIGGER LANGUAGE plpgsql
+        AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END';
+    CREATE CONSTRAINT TRIGGER waits AFTER INSERT OR UPDATE ON edge_leases
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_to_commit();
+    CREATE CONSTRAINT TRIGGER waits AFTER INSERT ON changes
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_to_commit();
+    SELECT pg_advisory_lock(42)";
+
+/// It has no answer while its commit waits, and gets one when that is done.
+async fn is_answered_after_its_commit<T: Send + 'static>(scene: &mut Scene, answer: JoinHandle<T>) -> T {
+    scene.until_waiting(1).await;
+    tokio::time::sleep(A_MOMENT).await;
+    assert!(!answer.is_finished(), "it was answered before it was committed");
+    scene.outside("SELECT pg_advisory_unlock_all()").await;
+    answer.await.unwrap()
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn a_lease_is_granted_after_its_record_is_committed() {
+    on_scene(async |mut scene| {
+        scene.outside(COMMITS_WAIT).await;
+        let ledger = scene.ledger(0);
+        let recording = tokio::spawn(async move { ledger.record(lease()).await });
+        is_answered_after_its_commit(&mut scene, recording).await.unwrap();
+        let position = scene.position().await;
+        assert_eq!(scene.ledger(1).leases(&position).await.unwrap().held, 1, "every process sees it");
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn a_delete_goes_on_after_it_is_committed() {
+    on_scene(async |mut scene| {
+        scene.outside(COMMITS_WAIT).await;
+        let (database, id) = (scene.store.process(0).clone(), scene.key_id.clone());
+        let deleting = tokio::spawn(async move {
+            keys::delete(&database, &Actor::service(), Owner::Anyone, &id).await.unwrap().1
+        });
+        let settling = is_answered_after_its_commit(&mut scene, deleting).await;
+        let told = scene.ledger(1).verdicts(&[scene.value.digest()]).await.unwrap();
+        assert_eq!((told.revision, told.verdicts), (settling.position().revision, vec![Verdict::Inactive]));
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn a_promoted_standby_begins_another_history_and_waits_for_leases_that_it_never_had() {
+    on_scene(async |mut scene| {
+        scene.store.set_clock(1_000).await;
+        scene.ledger(0).record(lease()).await.unwrap();
+        let before = scene.position().await;
+        let Scene { server, mut store, outside, value, .. } = scene;
+        let (server, standby) = tokio::task::spawn_blocking(move || {
+            let standby = server.standby(&FORGETFUL).unwrap();
+            (server, standby)
+        })
+        .await
+        .unwrap();
+        let url = standby.url("keys");
+        let refused = Database::open(&url).await;
+        assert!(matches!(refused, Err(OpenError::Use { .. })), "a standby's answers may be old: {refused:?}");
+        store.close().await;
+        drop((store, outside));
+        let standby = tokio::task::spawn_blocking(move || {
+            server.stop(Shutdown::Immediate).unwrap();
+            assert_eq!(standby.databases().query("postgres", "SELECT pg_promote()").unwrap(), "t");
+            standby
+        })
+        .await
+        .unwrap();
+
+        let database = Database::open(&url).await.unwrap();
+        let ledger = database.ledger();
+        let history = ledger.history(Some(&before)).await.unwrap();
+        assert_ne!(history.position.log, before.log);
+        assert_eq!(history.changed, None, "a cursor of before says nothing");
+        assert!(ledger.leases(&before).await.is_err(), "a change of before may be lost");
+        let leases = ledger.leases(&history.position).await.unwrap();
+        assert_eq!((leases.held, leases.behind), (0, vec![]));
+        assert!(leases.forgotten_until_ms > leases.now_ms, "leases are out that nobody knows of");
+        let told = ledger.verdicts(&[value.digest()]).await.unwrap();
+        assert!(matches!(told.verdicts[..], [Verdict::Active(_)]));
+        database.close().await;
+        drop(standby);
+    });
+}

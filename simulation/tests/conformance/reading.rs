@@ -1,0 +1,108 @@
+//! What can be read: asked of the store and of the model, and made comparable.
+
+use key_service::Database;
+use key_service::leases::{History, Leases, Ledger, Position};
+use protocol::{KeyDigest, VerifyResponse};
+
+use crate::model::Model;
+
+/// How long a lease is sure to be told of after its end, in milliseconds.
+const TOLD_AFTER_END_MS: i64 = 60_000;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Question {
+    Verdicts(Vec<KeyDigest>),
+    History(Option<Position>),
+    Leases(Position),
+}
+
+/// The answer, without what is left to chance: the order of lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Verdicts(VerifyResponse),
+    History(History),
+    Leases(Leases),
+    Failed,
+}
+
+/// How the store names the histories that the model names otherwise.
+#[derive(Default)]
+pub(crate) struct Readings {
+    /// The model's name, and the store's.
+    logs: Vec<(String, String)>,
+}
+
+async fn ask<L: Ledger>(ledger: L, question: &Question) -> Reading {
+    let reading = match question {
+        Question::Verdicts(digests) => ledger.verdicts(digests).await.map(Reading::Verdicts),
+        Question::History(since) => ledger.history(since.as_ref()).await.map(|mut history| {
+            history.changed.iter_mut().for_each(|changed| changed.sort_unstable());
+            Reading::History(history)
+        }),
+        Question::Leases(position) => ledger.leases(position).await.map(|mut leases| {
+            leases.behind.retain(|lease| lease.ends_at_ms > leases.now_ms - TOLD_AFTER_END_MS);
+            leases.behind.sort_unstable_by(|one, other| one.edge.cmp(&other.edge));
+            Reading::Leases(leases)
+        }),
+    };
+    reading.unwrap_or(Reading::Failed)
+}
+
+impl Reading {
+    pub(crate) fn of_model(model: &mut Model, question: &Question) -> Self {
+        let question = question.clone();
+        model.run(|ledger| async move { ask(ledger, &question).await })
+    }
+}
+
+impl Readings {
+    /// The store's answer to a question in which the model names the history.
+    pub(crate) async fn ask_store(&self, database: &Database, question: &Question) -> Reading {
+        let question = match question {
+            Question::Verdicts(digests) => Question::Verdicts(digests.clone()),
+            Question::History(since) => Question::History(since.as_ref().map(|place| self.of_store(place))),
+            Question::Leases(place) => Question::Leases(self.of_store(place)),
+        };
+        ask(database.ledger(), &question).await
+    }
+
+    /// A place as the store names it.
+    pub(crate) fn of_store(&self, place: &Position) -> Position {
+        let log = self.logs.iter().find(|(of_model, _)| *of_model == place.log);
+        Position {
+            log: log.map_or_else(|| place.log.clone(), |(_, of_store)| of_store.clone()),
+            ..place.clone()
+        }
+    }
+
+    /// An answer of the store's, as the model names the history.
+    pub(crate) fn named(&mut self, reading: Reading, present: &str) -> Reading {
+        match reading {
+            Reading::Verdicts(response) => {
+                Reading::Verdicts(VerifyResponse { log: self.log(response.log, present), ..response })
+            }
+            Reading::History(history) => {
+                Reading::History(History { position: self.place(history.position, present), ..history })
+            }
+            other => other,
+        }
+    }
+
+    /// A place as the model names it. A history that the store was not heard to name before is the model's present one,
+    /// unless that has a name.
+    pub(crate) fn place(&mut self, place: Position, present: &str) -> Position {
+        Position { log: self.log(place.log, present), ..place }
+    }
+
+    fn log(&mut self, log: String, present: &str) -> String {
+        if let Some((of_model, _)) = self.logs.iter().find(|(_, of_store)| *of_store == log) {
+            return of_model.clone();
+        }
+        if self.logs.iter().any(|(of_model, _)| of_model == present) {
+            return log;
+        }
+        self.logs.push((present.to_owned(), log));
+        present.to_owned()
+    }
+}

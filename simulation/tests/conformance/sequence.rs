@@ -1,0 +1,517 @@
+//! One sequence of operations, drawn by a seed, on the store and on the model.
+
+use std::cell::Cell;
+use std::fmt::Debug;
+
+use fastrand::Rng;
+use key_service::clock::Timestamp;
+use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey};
+use key_service::leases::{Change, Ledger, Position, Registration, Touched};
+use key_service::{DatabaseLedger, audit::Actor};
+use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, ScopeSet};
+use simulation::database::{Key, User, Value};
+use simulation::ledger::SimulatedChange;
+
+use crate::model::Model;
+use crate::reading::{Question, Reading, Readings};
+use crate::store::{PROCESSES, Store};
+use crate::wanted::{Artifacts, Came, Expected, Wanted};
+
+/// How many operations a sequence has.
+const STEPS: u64 = 40;
+
+const EDGES: usize = 4;
+
+/// A difference between the answers of the store and of the model, with all that was done before.
+pub(crate) type Difference = String;
+
+type Checked = Result<(), Difference>;
+
+/// A change that has begun and not ended.
+struct Held {
+    of_store: <DatabaseLedger as Ledger>::Change<'static>,
+    of_model: SimulatedChange<()>,
+}
+
+pub(crate) struct Sequence<'s> {
+    random: Rng,
+    store: &'s mut Store,
+    model: Model,
+    users: Vec<String>,
+    /// All values there ever were, in the order in which they came.
+    digests: Vec<KeyDigest>,
+    /// Keys that there ever were.
+    keys: Vec<String>,
+    /// Places of the history, as the model names them.
+    places: Vec<Position>,
+    /// When leases, keys and values end.
+    ends_ms: Vec<i64>,
+    readings: Readings,
+    held: Option<Held>,
+    done: Vec<String>,
+}
+
+/// Runs a sequence; how many operations it had.
+pub(crate) async fn run(seed: u64, store: &mut Store) -> Result<u64, Difference> {
+    let users = store.clear().await;
+    let model = Model::new(store.revision().await);
+    let random = Rng::with_seed(seed);
+    let mut sequence = Sequence {
+        random,
+        store,
+        model,
+        users,
+        digests: Vec::new(),
+        keys: Vec::new(),
+        places: Vec::new(),
+        ends_ms: Vec::new(),
+        readings: Readings::default(),
+        held: None,
+        done: Vec::new(),
+    };
+    let outcome = sequence.run().await;
+    // A change that is still open would be in the way of the next sequence.
+    sequence.let_go().await;
+    let done = sequence.done.join("\n  ");
+    outcome.map_err(|difference| format!("seed {seed}:\n  {done}\n{difference}"))?;
+    Ok(STEPS)
+}
+
+impl Sequence<'_> {
+    async fn run(&mut self) -> Checked {
+        let users = self.users.iter().map(|id| (id.clone(), User::default())).collect();
+        self.model.data(|data| data.users = users);
+        self.places.push(self.model.data(|data| data.position.clone()));
+        self.set_clock().await;
+        self.compare_all(0).await?;
+        for _ in 0..STEPS {
+            self.step().await?;
+            let process = self.process();
+            match self.random.u32(..4) {
+                0 => self.compare_all(process).await?,
+                _ => self.compare_one(process).await?,
+            }
+        }
+        self.compare_all(0).await
+    }
+
+    async fn step(&mut self) -> Checked {
+        // On SQLite nobody else writes while a change is open; on PostgreSQL leases are recorded all the same.
+        let may_record = self.held.is_none() || !self.store.is_sqlite();
+        match self.random.u32(..100) {
+            0..=19 if may_record => self.record().await,
+            20..=34 => {
+                self.pass().await;
+                Ok(())
+            }
+            35..=44 => match self.held.is_some() {
+                true => self.end_held().await,
+                false => self.hold().await,
+            },
+            45..=54 => self.change_while_held().await,
+            55 => self.lose().await,
+            56..=58 => self.change_many().await,
+            59..=70 => {
+                self.let_go().await;
+                self.change_while_it_is_read().await
+            }
+            71..=79 => {
+                self.let_go().await;
+                self.create().await
+            }
+            _ => {
+                self.let_go().await;
+                self.change().await
+            }
+        }
+    }
+
+    fn note(&mut self, done: impl Debug) {
+        self.done.push(format!("{done:?}"));
+    }
+
+    fn process(&mut self) -> usize {
+        self.random.usize(..PROCESSES)
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.model.now_ms()
+    }
+
+    async fn set_clock(&mut self) {
+        let now_ms = self.now_ms();
+        self.store.set_clock(now_ms).await;
+    }
+
+    /// Time passes: some, or just until something ends.
+    async fn pass(&mut self) {
+        let now_ms = self.now_ms();
+        let to_come: Vec<i64> =
+            self.ends_ms.iter().map(|end_ms| end_ms - now_ms).filter(|ms| *ms > 1).collect();
+        let passes = match self.random.choice(&to_come) {
+            Some(ms) if self.random.u32(..3) > 0 => ms + self.random.i64(-1..=1),
+            _ => self.random.i64(1..3_000),
+        };
+        self.note(("pass", passes));
+        self.model.pass(passes.unsigned_abs());
+        self.set_clock().await;
+    }
+
+    /// A place in the history, mostly one that an edge can be at.
+    fn some_place(&mut self) -> Option<Position> {
+        let place =
+            self.places[self.random.usize(self.places.len().saturating_sub(8)..self.places.len())].clone();
+        match self.random.u32(..12) {
+            0 => None,
+            1 => Some(Position { revision: place.revision + 1, ..place }),
+            2 => Some(Position { revision: u64::MAX, ..place }),
+            3 => Some(Position { log: "of nobody".to_owned(), ..place }),
+            _ => Some(place),
+        }
+    }
+
+    async fn record(&mut self) -> Checked {
+        let registration = Registration {
+            edge: format!("edge-{}", self.random.usize(..EDGES)),
+            acknowledged: self.some_place(),
+            lasts_ms: self.random.u64(1..=8_000),
+            used: Default::default(),
+        };
+        let process = self.process();
+        self.note((process, &registration));
+        let ends_ms = self.now_ms() + i64::try_from(registration.lasts_ms).unwrap();
+        self.ends_ms.push(ends_ms);
+        let acknowledged = registration.acknowledged.as_ref().map(|place| self.readings.of_store(place));
+        let of_store = Registration { acknowledged, ..registration.clone() };
+        let told =
+            self.store.process(process).ledger().record(of_store).await.map_err(|error| error.to_string());
+        let expected = self.model.run(|ledger| async move { ledger.record(registration).await });
+        same("record", told, expected.map_err(|error| format!("{error:?}")))
+    }
+
+    /// All answers that depend on what is stored.
+    async fn compare_all(&mut self, process: usize) -> Checked {
+        for question in self.questions() {
+            self.compare(process, question).await?;
+        }
+        Ok(())
+    }
+
+    /// One of them.
+    async fn compare_one(&mut self, process: usize) -> Checked {
+        let mut questions = self.questions();
+        let at = self.random.usize(..questions.len());
+        self.compare(process, questions.swap_remove(at)).await
+    }
+
+    async fn compare(&mut self, process: usize, question: Question) -> Checked {
+        let reading = self.readings.ask_store(self.store.process(process), &question).await;
+        let expected = Reading::of_model(&mut self.model, &question);
+        let present = self.model.data(|data| data.position.clone());
+        same(&question, self.readings.named(reading, &present.log), expected)?;
+        if self.places.last() != Some(&present) {
+            self.places.push(present);
+        }
+        Ok(())
+    }
+
+    fn questions(&mut self) -> Vec<Question> {
+        let newest = self.digests.len().saturating_sub(12);
+        let mut digests = self.digests[newest..].to_vec();
+        digests.push(KeyDigest::of_value("phx_of_nobody"));
+        let place = self.some_place().unwrap_or_else(|| self.places[0].clone());
+        vec![Question::Verdicts(digests), Question::History(self.some_place()), Question::Leases(place)]
+    }
+
+    /// A new key of a generated value, which raises no revision.
+    async fn create(&mut self) -> Checked {
+        let user = self.some_user();
+        if self.has_all_keys(&user) {
+            return Ok(());
+        }
+        let (scopes, expires_at_ms) = (self.some_scopes(), self.some_end());
+        let process = self.process();
+        self.note((process, "create", &user, &scopes, expires_at_ms));
+        let new = NewKey {
+            label: "new".to_owned(),
+            scopes: scopes.clone(),
+            expires_at: expires_at_ms.map(Timestamp::from_unix_ms),
+        };
+        let (database, now) = (self.store.process(process), Timestamp::from_unix_ms(0));
+        let (key, value) = keys::create(database, &Actor::service(), &user, new, now).await.unwrap();
+        let values = vec![Value { digest: value.digest(), ends_at_ms: None }];
+        self.model.data(|data| data.keys.insert(key.id.clone(), Key { user, scopes, expires_at_ms, values }));
+        self.digests.push(value.digest());
+        self.keys.push(key.id);
+        Ok(())
+    }
+
+    /// A change of any kind.
+    async fn change(&mut self) -> Checked {
+        let wanted = self.some_change().await;
+        let process = self.process();
+        self.note((process, &wanted));
+        let made = wanted.make(self.store.process(process)).await;
+        self.expect(&wanted, made)
+    }
+
+    /// The same, while another process reads: each time it sees all of it or nothing.
+    async fn change_while_it_is_read(&mut self) -> Checked {
+        let wanted = self.some_change().await;
+        let process = self.process();
+        self.note((process, "is read meanwhile", &wanted));
+        let questions = self.questions();
+        let before: Vec<_> =
+            questions.iter().map(|question| Reading::of_model(&mut self.model, question)).collect();
+        let is_made = Cell::new(false);
+        let (store, readings) = (&*self.store, &self.readings);
+        let make = async {
+            let made = wanted.make(store.process(process)).await;
+            is_made.set(true);
+            made
+        };
+        let read = async {
+            let mut seen = Vec::new();
+            while !is_made.get() {
+                for (at, question) in questions.iter().enumerate() {
+                    seen.push((
+                        at,
+                        readings.ask_store(store.process(PROCESSES - 1 - process), question).await,
+                    ));
+                }
+            }
+            seen
+        };
+        let (made, seen) = tokio::join!(make, read);
+        self.expect(&wanted, made)?;
+        let after: Vec<_> =
+            questions.iter().map(|question| Reading::of_model(&mut self.model, question)).collect();
+        let present = self.model.data(|data| data.position.log.clone());
+        for (at, reading) in seen {
+            let reading = self.readings.named(reading, &present);
+            if reading != before[at] {
+                same(&questions[at], reading, after[at].clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A change that begins while another is open is made after that one.
+    async fn change_while_held(&mut self) -> Checked {
+        if self.held.is_none() {
+            self.hold().await?;
+        }
+        let Some(held) = self.held.take() else { return Ok(()) };
+        let wanted = self.some_change().await;
+        let process = self.process();
+        self.note((process, "waits for the open one", &wanted));
+        let store = &*self.store;
+        let (made, ended) = tokio::join!(wanted.make(store.process(process)), async {
+            tokio::task::yield_now().await;
+            held.of_store.commit(&[]).await.map_err(|error| error.to_string())
+        });
+        let expected = self.model.run(|_| held.of_model.commit(&[]));
+        self.compare_places("commit", ended, expected.map_err(|error| format!("{error:?}")))?;
+        self.expect(&wanted, made)
+    }
+
+    /// Begins a change, and leaves it open.
+    async fn hold(&mut self) -> Checked {
+        let process = self.process();
+        self.note((process, "begin"));
+        let mut of_store =
+            self.store.process(process).ledger().begin().await.map_err(|error| error.to_string())?;
+        let of_model = self.model.begin();
+        let user = self.some_user();
+        let touched = match self.random.choice(&self.keys) {
+            Some(key) if self.random.bool() => Touched::Key(key.clone()),
+            _ => Touched::User(user),
+        };
+        let told = of_store.digests(&touched).await.map_err(|error| error.to_string())?;
+        let expected = self.model.data(|data| data.digests(&touched));
+        self.held = Some(Held { of_store, of_model });
+        same(("digests", touched), sorted(told), sorted(expected))
+    }
+
+    /// Ends the open change, one way or another.
+    async fn end_held(&mut self) -> Checked {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        let changed: Vec<_> = self.digests.iter().copied().filter(|_| self.random.bool()).collect();
+        match self.random.u32(..3) {
+            0 => {
+                self.note("abandon");
+                let told = held.of_store.abandon().await.map_err(|error| error.to_string());
+                let expected = self.model.run(|_| held.of_model.abandon());
+                self.compare_places("abandon", told, expected.map_err(|error| format!("{error:?}")))
+            }
+            1 => {
+                self.note("drop");
+                drop(held);
+                Ok(())
+            }
+            _ => self.commit(held, changed).await,
+        }
+    }
+
+    async fn commit(&mut self, held: Held, changed: Vec<KeyDigest>) -> Checked {
+        self.note(("commit", changed.len()));
+        let told = held.of_store.commit(&changed).await.map_err(|error| error.to_string());
+        let expected = self.model.run(|_| async move { held.of_model.commit(&changed).await });
+        self.compare_places("commit", told, expected.map_err(|error| format!("{error:?}")))
+    }
+
+    async fn let_go(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.note("abandon");
+            let _ = held.of_store.abandon().await;
+            let _ = self.model.run(|_| held.of_model.abandon());
+        }
+    }
+
+    /// A change of about as many values as one answer can tell.
+    async fn change_many(&mut self) -> Checked {
+        self.let_go().await;
+        self.hold().await?;
+        let Some(held) = self.held.take() else { return Ok(()) };
+        let most = MAX_CHANGED_PER_SYNC;
+        let count = [most - 1, most, most + 1, 2 * most + 1][self.random.usize(..4)];
+        let changed = (0..count).map(|n| KeyDigest::of_value(&format!("phx_one_of_many_{n}"))).collect();
+        self.commit(held, changed).await
+    }
+
+    /// Something is lost, or both processes are only started again.
+    async fn lose(&mut self) -> Checked {
+        self.let_go().await;
+        match self.random.u32(..3) {
+            0 => {
+                self.note("restart");
+                self.store.restart().await;
+            }
+            1 => {
+                self.note("the leases are lost");
+                // PostgreSQL does not tell a crash from a move.
+                match self.store.is_sqlite() {
+                    true => self.model.lose_leases(),
+                    false => self.model.begin_history(),
+                }
+                self.set_clock().await;
+                self.store.lose_leases().await;
+            }
+            _ => {
+                self.note("the database is elsewhere");
+                self.model.begin_history();
+                if self.store.is_sqlite() {
+                    self.model.prune();
+                }
+                self.set_clock().await;
+                self.store.move_elsewhere().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// What has come of a change is what the model expects; then the model makes it as well.
+    fn expect(&mut self, wanted: &Wanted, (came, artifacts): (Came, Artifacts)) -> Checked {
+        let now_ms = self.now_ms();
+        let expected = match self.model.data(|data| wanted.expected(data, now_ms, &artifacts)) {
+            Expected::Made(touched, effect) => {
+                Came::At(self.model.change(touched, effect).map_err(|error| format!("{error:?}"))?)
+            }
+            Expected::AlreadySo => Came::At(self.model.data(|data| data.position.clone())),
+            Expected::Refused(why) => Came::Refused(why),
+        };
+        self.digests.extend(artifacts.digest());
+        let ends: Vec<i64> = self.model.data(|data| {
+            let all = data.keys.values().flat_map(|key| key.values.iter().map(|value| key.end_of(value)));
+            all.flatten().collect()
+        });
+        self.ends_ms.extend(ends);
+        let present = self.model.data(|data| data.position.log.clone());
+        let came = match came {
+            Came::At(place) => Came::At(self.readings.place(place, &present)),
+            refused => refused,
+        };
+        same(wanted, came, expected)
+    }
+
+    fn compare_places(
+        &mut self,
+        what: &str,
+        told: Result<Position, String>,
+        expected: Result<Position, String>,
+    ) -> Checked {
+        let present = self.model.data(|data| data.position.log.clone());
+        same(what, told.map(|place| self.readings.place(place, &present)), expected)
+    }
+
+    fn some_user(&mut self) -> String {
+        self.users[self.random.usize(..self.users.len())].clone()
+    }
+
+    fn has_all_keys(&self, user: &str) -> bool {
+        self.model.data(|data| data.keys.values().filter(|key| key.user == user).count()) >= MAX_KEYS_PER_USER
+    }
+
+    fn some_scopes(&mut self) -> ScopeSet {
+        let choices: [&[&str]; 4] =
+            [&["*"], &["insight:read"], &["insight:write", "cohort:read"], &["query:read"]];
+        ScopeSet::parse(choices[self.random.usize(..4)].iter().copied()).unwrap()
+    }
+
+    fn some_end(&mut self) -> Option<i64> {
+        let end_ms = self.random.bool().then(|| self.now_ms() + self.random.i64(1..20_000));
+        self.ends_ms.extend(end_ms);
+        end_ms
+    }
+
+    /// A change that somebody may want. Where its key is gone the store waits for the leases of before: then they end
+    /// first.
+    async fn some_change(&mut self) -> Wanted {
+        let key = self.random.choice(&self.keys).cloned();
+        let user = self.some_user();
+        let number = self.random.u32(..30);
+        let wanted = match (self.random.u32(..20), key) {
+            (0..=4, Some(key)) => Wanted::Roll { key, grace_s: [0, 0, 1, 5, 20][self.random.usize(..5)] },
+            (5..=8, Some(key)) => Wanted::Delete { key },
+            (9..=10, Some(key)) => {
+                Wanted::Update { key, scopes: Some(self.some_scopes()), expires_at_ms: None }
+            }
+            (11..=12, Some(key)) => {
+                Wanted::Update { key, scopes: None, expires_at_ms: Some(self.some_end()) }
+            }
+            (13..=14, _) => Wanted::SetActive { user, is_active: self.random.u32(..3) > 0 },
+            (15, _) => Wanted::SetPermissions { user, permissions: self.some_scopes() },
+            (16, _) => {
+                Wanted::Leak { values: (0..3).map(|n| format!("phx_known_{}", (number + n) % 30)).collect() }
+            }
+            _ if self.has_all_keys(&user) => Wanted::SetActive { user, is_active: true },
+            _ => Wanted::TakeOver {
+                user,
+                value: format!("phx_known_{number}"),
+                scopes: self.some_scopes(),
+                expires_at_ms: self.some_end(),
+            },
+        };
+        if wanted.key().is_some_and(|key| self.model.data(|data| !data.keys.contains_key(key))) {
+            let forgotten_until_ms = self.model.data(|data| data.forgotten_until_ms);
+            let last_ms = self.ends_ms.iter().copied().chain([forgotten_until_ms]).max().unwrap_or_default();
+            let left_ms = u64::try_from(last_ms - self.now_ms() + 1).unwrap_or_default();
+            self.model.pass(left_ms);
+            self.set_clock().await;
+            self.note(("pass", left_ms));
+        }
+        wanted
+    }
+}
+
+fn sorted(mut digests: Vec<KeyDigest>) -> Vec<KeyDigest> {
+    digests.sort_unstable();
+    digests
+}
+
+fn same<T: PartialEq + Debug>(what: impl Debug, told: T, expected: T) -> Checked {
+    if told == expected {
+        return Ok(());
+    }
+    Err(format!("{what:?}\nthe store: {told:?}\nthe model: {expected:?}"))
+}

@@ -1,0 +1,178 @@
+//! The production store: the database as two processes use it, and what happens to it behind their backs.
+
+use key_service::accounts::{self, NewUser};
+use key_service::audit::Actor;
+use key_service::clock::Timestamp;
+use key_service::passwords::Passwords;
+use key_service::{Database, backup};
+use protocol::ScopeSet;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use tempfile::TempDir;
+
+use crate::clock;
+use crate::model::LONGEST_MS;
+
+/// How many processes use the database.
+pub(crate) const PROCESSES: usize = 2;
+
+/// Everything that a sequence leaves behind.
+const LEFT_BEHIND: [&str; 11] = [
+    "key_digests",
+    "api_keys",
+    "revoked_digests",
+    "changes",
+    "edge_leases",
+    "audit_log",
+    "webhook_deliveries",
+    "one_time_links",
+    "management_token_users",
+    "management_tokens",
+    "users",
+];
+
+/// Lets PostgreSQL read the clock from a sequence, which shows its value to everybody at once.
+const POSTGRES_CLOCK: &str = "CREATE SEQUENCE IF NOT EXISTS test_clock MINVALUE 0";
+
+/// A database that two processes have open.
+pub(crate) struct Store {
+    url: String,
+    /// Where SQLite's files are; `None` on PostgreSQL.
+    folder: Option<TempDir>,
+    databases: Vec<Database>,
+    /// The test's own connection.
+    outside: AnyConnection,
+    copies: u32,
+}
+
+impl Store {
+    pub(crate) async fn on_sqlite() -> Self {
+        clock::install();
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        Self::on(url, Some(folder)).await
+    }
+
+    pub(crate) async fn on_postgres(url: &str) -> Self {
+        let mut store = Self::on(url.to_owned(), None).await;
+        let read = format!("SELECT (last_value + {}) / 1000.0 FROM test_clock", clock::FRACTION_MS);
+        store.execute(POSTGRES_CLOCK).await;
+        store
+            .execute(&format!(
+                "CREATE OR REPLACE FUNCTION unixepoch(TEXT) RETURNS DOUBLE PRECISION LANGUAGE SQL VOLATILE
+                    AS 'SELECT CAST(({read}) AS DOUBLE PRECISION)'"
+            ))
+            .await;
+        store
+    }
+
+    async fn on(url: String, folder: Option<TempDir>) -> Self {
+        let first = Database::open(&url).await.unwrap();
+        let outside = AnyConnection::connect(&url).await.unwrap();
+        let mut store = Store { url, folder, databases: vec![first], outside, copies: 0 };
+        store.open().await;
+        store
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        if self.is_sqlite() { "SQLite" } else { "PostgreSQL" }
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// The database as a process uses it.
+    pub(crate) fn process(&self, number: usize) -> &Database {
+        &self.databases[number]
+    }
+
+    /// Sets the database's clock.
+    pub(crate) async fn set_clock(&mut self, now_ms: i64) {
+        match self.is_sqlite() {
+            true => clock::set(now_ms),
+            false => self.execute(&format!("SELECT setval('test_clock', {now_ms})")).await,
+        }
+    }
+
+    /// Does something behind the processes' backs.
+    pub(crate) async fn execute(&mut self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.outside).await.unwrap();
+    }
+
+    /// The revision that the history is at.
+    pub(crate) async fn revision(&mut self) -> u64 {
+        let select = "SELECT revision FROM revision_log";
+        let revision: i64 = sqlx::query_scalar(select).fetch_one(&mut self.outside).await.unwrap();
+        u64::try_from(revision).unwrap()
+    }
+
+    /// Forgets all that the sequence before has left, and makes two users; returns their ids.
+    pub(crate) async fn clear(&mut self) -> Vec<String> {
+        let deletes = LEFT_BEHIND.map(|table| format!("DELETE FROM {table};")).concat();
+        let update = "UPDATE revision_log SET forgotten_until = 0, pruned_to = revision";
+        self.execute(&format!("BEGIN; {deletes} {update}; COMMIT")).await;
+        let mut users = Vec::new();
+        for email in ["first@example.com", "second@example.com"] {
+            let user = NewUser {
+                email: email.to_owned(),
+                password: None,
+                permissions: ScopeSet::all(),
+                is_admin: false,
+            };
+            let (by, now) = (Actor::service(), Timestamp::from_unix_ms(0));
+            let added = accounts::add(self.process(0), &by, &Passwords::default(), user, now).await;
+            users.push(added.unwrap().id);
+        }
+        users
+    }
+
+    /// Both processes end, and start again.
+    pub(crate) async fn restart(&mut self) {
+        self.close().await;
+        self.open().await;
+    }
+
+    pub(crate) async fn close(&mut self) {
+        for database in self.databases.drain(..) {
+            database.close().await;
+        }
+    }
+
+    async fn open(&mut self) {
+        while self.databases.len() < PROCESSES {
+            self.databases.push(Database::open(&self.url).await.unwrap());
+        }
+        for database in &self.databases {
+            database.announce_leases(LONGEST_MS).await.unwrap();
+        }
+    }
+
+    /// What is not written for good is lost, and both processes start again. On SQLite that is an end of the machine, on
+    /// PostgreSQL a crash of the server.
+    pub(crate) async fn lose_leases(&mut self) {
+        self.close().await;
+        self.execute("DELETE FROM edge_leases").await;
+        match self.is_sqlite() {
+            true => self.execute("UPDATE revision_log SET boot_id = 'another'").await,
+            false => self.execute("TRUNCATE lease_witness").await,
+        }
+        self.open().await;
+    }
+
+    /// The database goes on in another place: SQLite's is restored from a backup, PostgreSQL's has another timeline.
+    pub(crate) async fn move_elsewhere(&mut self) {
+        if let Some(folder) = &self.folder {
+            let former = self.url.trim_start_matches("sqlite:").to_owned();
+            self.copies += 1;
+            let file = folder.path().join(format!("copy-{}.db", self.copies));
+            backup::make(self.process(0), &Actor::service(), &file).await.unwrap();
+            self.url = format!("sqlite:{}", file.display());
+            self.outside = AnyConnection::connect(&self.url).await.unwrap();
+            self.close().await;
+            std::fs::remove_file(former).unwrap();
+        } else {
+            self.execute("UPDATE revision_log SET place = 'elsewhere'; DELETE FROM edge_leases").await;
+        }
+        self.restart().await;
+    }
+}

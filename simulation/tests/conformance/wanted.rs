@@ -1,0 +1,201 @@
+//! Changes of every kind: what the store does for one, and what the model is to do.
+
+use key_service::accounts::{self, UserPatch};
+use key_service::audit::Actor;
+use key_service::clock::Timestamp;
+use key_service::keys::{self, KeyError, KeyPatch, MAX_OLD_VALUES, NewKey, Owner};
+use key_service::leases::{Position, Touched};
+use key_service::settling::Settling;
+use key_service::{Database, leaks};
+use protocol::{ApiKey, KeyDigest, ScopeSet};
+use simulation::database::{Data, Effect, Key, Value};
+
+/// A change that somebody wants.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    TakeOver { user: String, value: String, scopes: ScopeSet, expires_at_ms: Option<i64> },
+    Update { key: String, scopes: Option<ScopeSet>, expires_at_ms: Option<Option<i64>> },
+    Roll { key: String, grace_s: u32 },
+    Delete { key: String },
+    SetActive { user: String, is_active: bool },
+    SetPermissions { user: String, permissions: ScopeSet },
+    Leak { values: Vec<String> },
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// The history is at this place: the change made it, or has found things to be so already.
+    At(Position),
+    Refused(&'static str),
+}
+
+/// What the store has made for a change, beside what came of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Artifacts {
+    key: Option<String>,
+    digest: Option<KeyDigest>,
+}
+
+/// What a change is to be according to the model.
+pub(crate) enum Expected {
+    Made(Touched, Effect),
+    AlreadySo,
+    Refused(&'static str),
+}
+
+type Outcome<T> = Result<T, &'static str>;
+
+fn refused(error: &KeyError) -> &'static str {
+    match error {
+        KeyError::NotFound => "not found",
+        KeyError::ValueTaken => "taken",
+        KeyError::ValueRevoked => "revoked",
+        KeyError::Expired => "expired",
+        KeyError::TooManyOldValues => "too many old values",
+        other => panic!("{other}"),
+    }
+}
+
+impl Wanted {
+    /// The key that it is about, if that is to be there.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match self {
+            Wanted::Update { key, .. } | Wanted::Roll { key, .. } | Wanted::Delete { key } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Has the store make it.
+    pub(crate) async fn make(&self, database: &Database) -> (Came, Artifacts) {
+        match self.try_to_make(database).await {
+            Ok((settling, artifacts)) => (Came::At(settling.position().clone()), artifacts),
+            Err(why) => (Came::Refused(why), Artifacts::default()),
+        }
+    }
+
+    async fn try_to_make(&self, database: &Database) -> Outcome<(Settling, Artifacts)> {
+        let (by, anyone) = (Actor::service(), Owner::Anyone);
+        let at = Timestamp::from_unix_ms;
+        let nothing = Artifacts::default();
+        Ok(match self {
+            Wanted::TakeOver { user, value, scopes, expires_at_ms } => {
+                let value = ApiKey::parse(value.as_bytes()).unwrap();
+                let new = NewKey {
+                    label: "taken over".to_owned(),
+                    scopes: scopes.clone(),
+                    expires_at: expires_at_ms.map(at),
+                };
+                let made = keys::take_over(database, &by, user, new, &value, at(0)).await;
+                let (key, settling) = made.map_err(|error| refused(&error))?;
+                (settling, Artifacts { key: Some(key.id), digest: Some(value.digest()) })
+            }
+            Wanted::Update { key, scopes, expires_at_ms } => {
+                let expires_at = expires_at_ms.map(|expires_at_ms| expires_at_ms.map(at));
+                let patch = KeyPatch { label: None, scopes: scopes.clone(), expires_at };
+                let made = keys::update(database, &by, anyone, key, patch).await;
+                let (_, settling) = made.map_err(|error| refused(&error))?;
+                (settling.expect("more than the label"), nothing)
+            }
+            Wanted::Roll { key, grace_s } => {
+                let made = keys::roll(database, &by, anyone, key, *grace_s).await;
+                let (_, value, settling) = made.map_err(|error| refused(&error))?;
+                (settling, Artifacts { key: None, digest: Some(value.digest()) })
+            }
+            Wanted::Delete { key } => {
+                let made = keys::delete(database, &by, anyone, key).await;
+                (made.map_err(|error| refused(&error))?.1, nothing)
+            }
+            Wanted::SetActive { user, is_active } => {
+                let patch = UserPatch { is_active: Some(*is_active), ..UserPatch::default() };
+                (accounts::update(database, &by, user, &patch).await.unwrap().1, nothing)
+            }
+            Wanted::SetPermissions { user, permissions } => {
+                let patch = UserPatch { permissions: Some(permissions.clone()), ..UserPatch::default() };
+                (accounts::update(database, &by, user, &patch).await.unwrap().1, nothing)
+            }
+            Wanted::Leak { values } => {
+                let report = leaks::Report::new(values.iter().map(String::as_str), "a test").unwrap();
+                (leaks::report(database, &by, &report).await.unwrap().1, nothing)
+            }
+        })
+    }
+
+    /// What the model makes of it, with what the store has drawn for it.
+    pub(crate) fn expected(&self, data: &Data, now_ms: i64, made: &Artifacts) -> Expected {
+        let is_missing = |key: &str| !data.keys.contains_key(key);
+        if self.key().is_some_and(is_missing) {
+            return Expected::Refused("not found");
+        }
+        match self {
+            Wanted::TakeOver { user, value, scopes, expires_at_ms } => {
+                let digest = KeyDigest::of_value(value);
+                if data.revoked.contains(&digest) {
+                    return Expected::Refused("revoked");
+                }
+                if data.find(&digest).is_some() {
+                    return Expected::Refused("taken");
+                }
+                let values = vec![Value { digest, ends_at_ms: None }];
+                let (user, scopes, expires_at_ms) = (user.clone(), scopes.clone(), *expires_at_ms);
+                let key = Key { user, scopes, expires_at_ms, values };
+                Expected::Made(
+                    Touched::Value(digest),
+                    Effect::Create(made.key.clone().unwrap_or_default(), key),
+                )
+            }
+            Wanted::Update { key, scopes, expires_at_ms } => {
+                let present = &data.keys[key];
+                let scopes = scopes.clone().filter(|scopes| *scopes != present.scopes);
+                let expires_at_ms = expires_at_ms.filter(|end_ms| *end_ms != present.expires_at_ms);
+                match (scopes, expires_at_ms) {
+                    (Some(scopes), _) => {
+                        Expected::Made(Touched::Key(key.clone()), Effect::Scopes(key.clone(), scopes))
+                    }
+                    (None, Some(end_ms)) => {
+                        Expected::Made(Touched::Key(key.clone()), Effect::Expiry(key.clone(), end_ms))
+                    }
+                    (None, None) => Expected::AlreadySo,
+                }
+            }
+            Wanted::Roll { key, grace_s } => {
+                let present = &data.keys[key];
+                if present.expires_at_ms.is_some_and(|end_ms| end_ms <= now_ms) {
+                    return Expected::Refused("expired");
+                }
+                let works = |value: &&Value| value.ends_at_ms.is_none_or(|end_ms| end_ms > now_ms);
+                if *grace_s > 0 && present.values.iter().filter(works).count() > MAX_OLD_VALUES {
+                    return Expected::Refused("too many old values");
+                }
+                let digest = made.digest.unwrap_or_else(|| KeyDigest::of_value(""));
+                let grace_ms = u64::from(*grace_s) * 1_000;
+                Expected::Made(Touched::Key(key.clone()), Effect::Roll { key: key.clone(), digest, grace_ms })
+            }
+            Wanted::Delete { key } => Expected::Made(Touched::Key(key.clone()), Effect::Delete(key.clone())),
+            Wanted::SetActive { user, is_active } if data.users[user].is_active == *is_active => {
+                Expected::AlreadySo
+            }
+            Wanted::SetActive { user, is_active } => {
+                Expected::Made(Touched::User(user.clone()), Effect::Enable(user.clone(), *is_active))
+            }
+            Wanted::SetPermissions { user, permissions } if data.users[user].permissions == *permissions => {
+                Expected::AlreadySo
+            }
+            Wanted::SetPermissions { user, permissions } => Expected::Made(
+                Touched::User(user.clone()),
+                Effect::Permissions(user.clone(), permissions.clone()),
+            ),
+            Wanted::Leak { values } => {
+                let digests: Vec<_> = values.iter().map(|value| KeyDigest::of_value(value)).collect();
+                Expected::Made(Touched::KeysWith(digests.clone()), Effect::Leak(digests))
+            }
+        }
+    }
+}
+
+impl Artifacts {
+    /// The value that was made, or taken over.
+    pub(crate) fn digest(&self) -> Option<KeyDigest> {
+        self.digest
+    }
+}
