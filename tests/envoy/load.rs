@@ -1,6 +1,7 @@
 //! Clients that never pause: what each of their requests began and ended with.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     stop: AtomicBool,
     warm: AtomicUsize,
     answered: AtomicUsize,
+    /// The status that each connection saw last; 0 for none since somebody began to wait for one.
+    latest: Mutex<Vec<u16>>,
 }
 
 impl Clients {
@@ -47,8 +50,9 @@ impl Clients {
         key: &str,
     ) -> Load<'scope> {
         let count = self.0.len();
+        *shared.latest.lock().unwrap() = vec![0; count];
         let mut threads = Vec::new();
-        for connection in &mut self.0 {
+        for (number, connection) in self.0.iter_mut().enumerate() {
             let bytes = request("GET", "/api/insights/", &[("authorization", &format!("Bearer {key}"))], b"");
             threads.push(scope.spawn(move || {
                 let mut seen = Vec::new();
@@ -56,6 +60,7 @@ impl Clients {
                     let begun = Instant::now();
                     let status = connection.send(&bytes).receive().status;
                     seen.push(Seen { begun, status });
+                    shared.latest.lock().unwrap()[number] = status;
                     shared.answered.fetch_add(1, Ordering::Relaxed);
                     if seen.len() == 1 {
                         shared.warm.fetch_add(1, Ordering::Relaxed);
@@ -79,6 +84,16 @@ impl Load<'_> {
         while self.shared.answered.load(Ordering::Relaxed) < enough {
             assert!(began.elapsed() < Duration::from_secs(20), "the load has come to a standstill");
             thread::sleep(Duration::from_micros(500));
+        }
+    }
+
+    /// Waits until what each connection has seen last, from now on, is this status.
+    pub(crate) fn until_all_see(&self, status: u16) {
+        self.shared.latest.lock().unwrap().fill(0);
+        let began = Instant::now();
+        while self.shared.latest.lock().unwrap().iter().any(|latest| *latest != status) {
+            assert!(began.elapsed() < Duration::from_secs(30), "not everybody sees {status}");
+            thread::sleep(Duration::from_millis(5));
         }
     }
 

@@ -103,7 +103,7 @@ fn large_bodies_arrive_whole_also_when_they_had_to_wait() {
         .into_iter()
         .map(|bytes| thread::spawn(move || Connection::open(edge).send(&bytes).receive()))
         .collect();
-    thread::sleep(std::time::Duration::from_millis(300));
+    crate::lookups::await_active(&stack, 2);
     stack.key_service().process().resume().unwrap();
     for thread in waiting {
         let response = thread.join().unwrap();

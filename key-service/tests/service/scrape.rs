@@ -1,6 +1,7 @@
 //! Reads `/metrics` as strictly as a scraper: OpenMetrics 1.0, text format.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
 
 use crate::support::{Service, client};
 
@@ -18,6 +19,15 @@ impl Service {
         let media_type = response.headers()["content-type"].to_str().unwrap().to_owned();
         assert_eq!(media_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
         Scrape::parse(response.text().await.unwrap())
+    }
+
+    /// Waits until so many syncs are held.
+    pub(crate) async fn until_syncs_are_held(&self, count: f64) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.scrape().await.value("key_service_syncs_held") != count {
+            assert!(Instant::now() < deadline, "not {count} syncs");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
