@@ -48,7 +48,7 @@ fn to_a_verify() {
         let (body, asked) = (expand(input, &WORDS), usize::from(asked & 3));
         let Ok(answer) = verified(Some(200), &body, asked) else { return };
         assert_eq!(answer.verdicts.len(), asked);
-        let value = fields(&body);
+        let Some(value) = fields(&body) else { return };
         assert_eq!(
             (value["log"].as_str(), value["revision"].as_u64()),
             (Some(&*answer.log), Some(answer.revision))
@@ -81,7 +81,7 @@ fn to_a_sync() {
     bolero::check!(name = "answers_to_a_sync").for_each(|input: &[u8]| {
         let body = expand(input, &WORDS);
         let Ok(answer) = synced(Some(200), &body) else { return };
-        let value = fields(&body);
+        let Some(value) = fields(&body) else { return };
         let changed = value["changed"].as_array().map(Vec::len);
         match &answer.news {
             News::Reset => assert!(changed.is_none() && value["reset"] == true),
@@ -93,7 +93,8 @@ fn to_a_sync() {
     });
 }
 
-/// The body as another reader has it, who takes the last of two fields of one name.
-fn fields(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap()
+/// The body as another reader has it, who takes the last of two fields of one name. `None` where that reader looks into a
+/// field of another name, which need not be UTF-8 here.
+fn fields(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body).ok()
 }

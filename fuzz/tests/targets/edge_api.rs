@@ -35,19 +35,21 @@ const WORDS: [&[u8]; 24] = [
     b"\xff",
 ];
 
+/// Another JSON reader, who takes the last of two fields of one name, finds the same.
 #[test]
 fn bodies() {
     bolero::check!(name = "edge_api_bodies").for_each(|input: &[u8]| {
         let body = expand(input, &WORDS);
-        if let Some(VerifyRequest { edge, digests }) = round_trip(&body) {
-            let value = fields(&body);
+        let (verify, sync) = (round_trip(&body), round_trip(&body));
+        // Refused by readers who look into fields of other names, which need not be UTF-8 here.
+        let Ok(value) = serde_json::from_slice::<Value>(&body) else { return };
+        if let Some(VerifyRequest { edge, digests }) = verify {
             assert_eq!(value["edge"], edge);
             let digests: Vec<_> = digests.iter().map(|digest| digest.to_hex()).collect();
             let written = value["digests"].as_array().unwrap().iter().map(|hex| hex.as_str().unwrap());
             assert_eq!(digests, written.map(str::to_ascii_lowercase).collect::<Vec<_>>());
         }
-        if let Some(SyncRequest { edge, log, cursor, wait_ms, used }) = round_trip(&body) {
-            let value = fields(&body);
+        if let Some(SyncRequest { edge, log, cursor, wait_ms, used }) = sync {
             assert_eq!((&value["edge"], value["wait_ms"].as_u64()), (&Value::from(edge), Some(wait_ms)));
             assert_eq!((value["log"].as_str(), value["cursor"].as_u64()), (log.as_deref(), cursor));
             assert_eq!(value["used"].as_object().map_or(0, |used| used.len()), used.len());
@@ -61,9 +63,4 @@ fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(body: &[u8]) 
     let written = serde_json::to_vec(&read).unwrap();
     assert_eq!(serde_json::from_slice::<T>(&written).unwrap(), read);
     Some(read)
-}
-
-/// The body as another reader has it, who takes the last of two fields of one name.
-fn fields(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap()
 }
