@@ -38,7 +38,9 @@ fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
         let new = NewKey { label: "a key".to_owned(), scopes: ScopeSet::all(), expires_at: None };
         let now = Timestamp::from_unix_ms(0);
         let (key, value) =
-            keys::create(store.process(0), &Actor::service(), &users[0], new, now).await.unwrap();
+            keys::create(store.process(0), &Actor::service(), Owner::Anyone, &users[0], new, now)
+                .await
+                .unwrap();
         let outside = AnyConnection::connect(&url).await.unwrap();
         let mut scene = Scene { server, store, outside, key_id: key.id, value };
         scene.open_connections().await;

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use fastrand::Rng;
 use key_service::clock::Timestamp;
-use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey};
+use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey, Owner};
 use key_service::leases::{Change, Ledger, Position, Registration, Touched};
 use key_service::{DatabaseLedger, audit::Actor};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, ScopeSet};
@@ -238,7 +238,8 @@ impl Sequence<'_> {
             expires_at: expires_at_ms.map(Timestamp::from_unix_ms),
         };
         let (database, now) = (self.store.process(process), Timestamp::from_unix_ms(0));
-        let (key, value) = keys::create(database, &Actor::service(), &user, new, now).await.unwrap();
+        let (key, value) =
+            keys::create(database, &Actor::service(), Owner::Anyone, &user, new, now).await.unwrap();
         let values = vec![Value { digest: value.digest(), ends_at_ms: None }];
         self.model.data(|data| data.keys.insert(key.id.clone(), Key { user, scopes, expires_at_ms, values }));
         self.digests.push(value.digest());

@@ -108,11 +108,11 @@ impl Wanted {
             }
             Wanted::SetActive { user, is_active } => {
                 let patch = UserPatch { is_active: Some(*is_active), ..UserPatch::default() };
-                (accounts::update(database, &by, user, &patch).await.unwrap().1, nothing)
+                (accounts::update(database, &by, user, &patch).await.unwrap().settling, nothing)
             }
             Wanted::SetPermissions { user, permissions } => {
                 let patch = UserPatch { permissions: Some(permissions.clone()), ..UserPatch::default() };
-                (accounts::update(database, &by, user, &patch).await.unwrap().1, nothing)
+                (accounts::update(database, &by, user, &patch).await.unwrap().settling, nothing)
             }
             Wanted::Leak { values } => {
                 let report = leaks::Report::new(values.iter().map(String::as_str), "a test").unwrap();
