@@ -20,11 +20,14 @@ use crate::store::{Database, transfer as store};
 const PAGE_KEYS: u16 = 1_000;
 
 /// A key, whose it is, and what stands for its current value.
-#[derive(Debug)]
-pub(crate) struct Exported {
-    pub(crate) key: Key,
-    pub(crate) email: String,
-    pub(crate) digest: KeyDigest,
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// The key.
+    pub key: Key,
+    /// The address of its user.
+    pub email: String,
+    /// What stands for its current value.
+    pub digest: KeyDigest,
 }
 
 /// Why an export failed.
@@ -49,15 +52,12 @@ pub async fn export(
     format: Format,
     output: impl Write,
 ) -> Result<u64, ExportError> {
-    let mut writer = match format {
-        Format::Csv => Writer::Csv(Box::new(CsvWriter::new(output, &FIELDS)?)),
-        Format::Jsonl => Writer::Jsonl(output),
-    };
+    let mut writer = KeyWriter::new(output, format)?;
     let (mut last, mut count) = (String::new(), 0);
     loop {
         let page = store::export(database.pool(), &last, PAGE_KEYS.into()).await?;
         for exported in &page {
-            writer.line(&Fields::new(exported))?;
+            writer.write(exported)?;
         }
         count += page.len() as u64;
         match page.last() {
@@ -104,15 +104,34 @@ impl<'a> Fields<'a> {
     }
 }
 
-enum Writer<W: Write> {
+/// Writes keys, a line each.
+pub struct KeyWriter<W: Write>(Form<W>);
+
+enum Form<W: Write> {
     Csv(Box<CsvWriter<W>>),
     Jsonl(W),
 }
 
-impl<W: Write> Writer<W> {
-    fn line(&mut self, fields: &Fields<'_>) -> io::Result<()> {
-        match self {
-            Writer::Csv(writer) => {
+impl<W: Write> KeyWriter<W> {
+    /// Begins with the names of the columns, where the format has them.
+    ///
+    /// # Errors
+    /// Writing fails.
+    pub fn new(output: W, format: Format) -> io::Result<Self> {
+        Ok(KeyWriter(match format {
+            Format::Csv => Form::Csv(Box::new(CsvWriter::new(output, &FIELDS)?)),
+            Format::Jsonl => Form::Jsonl(output),
+        }))
+    }
+
+    /// Writes one key.
+    ///
+    /// # Errors
+    /// Writing fails.
+    pub fn write(&mut self, exported: &Exported) -> io::Result<()> {
+        let fields = Fields::new(exported);
+        match &mut self.0 {
+            Form::Csv(writer) => {
                 let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
                 writer.row(&[
                     fields.email,
@@ -126,17 +145,21 @@ impl<W: Write> Writer<W> {
                     &time(fields.expires_at),
                 ])
             }
-            Writer::Jsonl(output) => {
-                serde_json::to_writer(&mut *output, fields)?;
+            Form::Jsonl(output) => {
+                serde_json::to_writer(&mut *output, &fields)?;
                 output.write_all(b"\n")
             }
         }
     }
 
-    fn finish(self) -> io::Result<()> {
-        match self {
-            Writer::Csv(writer) => writer.finish(),
-            Writer::Jsonl(mut output) => output.flush(),
+    /// Writes what is still held back.
+    ///
+    /// # Errors
+    /// Writing fails.
+    pub fn finish(self) -> io::Result<()> {
+        match self.0 {
+            Form::Csv(writer) => writer.finish(),
+            Form::Jsonl(mut output) => output.flush(),
         }
     }
 }

@@ -270,7 +270,7 @@ impl<'a> Import<'a> {
             *self.promised.entry(line.email.clone()).or_default() += 1;
         }
         self.seen.insert(line.digest);
-        additions.keys.push((new_key(&user.id, &line), line.digest));
+        additions.keys.push((line.key(&user.id), line.digest));
         Ok(true)
     }
 }
@@ -288,20 +288,5 @@ fn new_user(email: String, permissions: ScopeSet, now: Timestamp) -> User {
         password_hash: String::new(),
         is_password_from_token: false,
         session_epoch: 0,
-    }
-}
-
-fn new_key(user_id: &str, line: &Line) -> Key {
-    Key {
-        id: Uuid::now_v7().to_string(),
-        user_id: user_id.to_owned(),
-        label: line.label.clone(),
-        mask_value: line.mask_value.clone(),
-        scopes: line.scopes.clone(),
-        created_at: line.created_at,
-        last_used_at: line.last_used_at,
-        last_rolled_at: line.last_rolled_at,
-        expires_at: line.expires_at,
-        old_value_expires_at: None,
     }
 }

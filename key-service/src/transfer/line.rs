@@ -1,12 +1,14 @@
 //! One line of a file: what was written, checked field by field.
 
 use protocol::{KEY_PREFIX, KeyDigest, ScopeSet};
+use uuid::Uuid;
 
 use super::{DIGEST_PREFIX, FIELDS};
 use crate::accounts::normal_email;
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::key_fields;
+use crate::keys::Key;
 
 /// The mask of a value of which nothing is known but the digest.
 const UNKNOWN_MASK: &str = "********";
@@ -22,8 +24,10 @@ pub(super) struct Written {
 #[derive(Clone, Debug)]
 pub struct Line {
     pub(crate) number: u64,
-    pub(crate) email: String,
-    pub(crate) digest: KeyDigest,
+    /// The address of the user whose key it is.
+    pub email: String,
+    /// What stands for the key's value.
+    pub digest: KeyDigest,
     pub(crate) label: String,
     pub(crate) scopes: ScopeSet,
     pub(crate) mask_value: String,
@@ -31,6 +35,24 @@ pub struct Line {
     pub(crate) last_used_at: Option<Timestamp>,
     pub(crate) last_rolled_at: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl Line {
+    /// The key that the line makes for this user.
+    pub fn key(&self, user_id: &str) -> Key {
+        Key {
+            id: Uuid::now_v7().to_string(),
+            user_id: user_id.to_owned(),
+            label: self.label.clone(),
+            mask_value: self.mask_value.clone(),
+            scopes: self.scopes.clone(),
+            created_at: self.created_at,
+            last_used_at: self.last_used_at,
+            last_rolled_at: self.last_rolled_at,
+            expires_at: self.expires_at,
+            old_value_expires_at: None,
+        }
+    }
 }
 
 /// A line that is not taken in, and why. Nothing of a value is in it.
