@@ -8,6 +8,7 @@ mod configurations;
 mod edge_api;
 mod formats;
 mod headers;
+mod imports;
 mod keys;
 mod requests;
 mod scopes;
