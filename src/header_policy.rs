@@ -58,6 +58,8 @@ const fn removed(name: &'static str, kind: Ambiguity) -> Override {
 pub struct HeaderPolicy {
     /// Folded names, by their length: nearly every header of a request has the length of none.
     by_length: Vec<Vec<(Box<[u8]>, Treatment)>>,
+    /// Names, in one spelling each, that pass as headers though they are treated in every other spelling.
+    allowed: Vec<Box<str>>,
 }
 
 impl HeaderPolicy {
@@ -69,8 +71,25 @@ impl HeaderPolicy {
         self.by_length[name.len()].push((folded(name).into_bytes().into(), treatment));
     }
 
+    /// Lets a header pass in this spelling alone, in any letter case: a proxy in front overwrites no other spelling.
+    pub fn allow(&mut self, name: &str) {
+        self.allowed.push(name.into());
+    }
+
     /// The treatment of a header; `None` if it passes.
     pub fn treatment(&self, name: &[u8]) -> Option<Treatment> {
+        let is_this = |allowed: &Box<str>| allowed.as_bytes().eq_ignore_ascii_case(name);
+        self.listed(name).filter(|_| !self.allowed.iter().any(is_this))
+    }
+
+    /// Whether a trailer is removed. A proxy that overwrites a header leaves a trailer of its name, so allowed headers
+    /// do not pass as trailers.
+    pub fn removes_trailer(&self, name: &[u8]) -> bool {
+        self.listed(name).is_some()
+    }
+
+    /// The treatment that is set for a name, whatever its spelling.
+    pub fn listed(&self, name: &[u8]) -> Option<Treatment> {
         let candidates = self.by_length.get(name.len())?;
         let found = candidates
             .iter()
@@ -108,6 +127,21 @@ mod tests {
         assert_eq!(policy.treatment(b"script-name"), refused);
         for name in ["", "x-auth-user-id2", "x-auth-user-i", "x-auth-user0id", "xxauth-user-id", "accept"] {
             assert_eq!(policy.treatment(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_header_passes_in_one_spelling_and_not_as_a_trailer() {
+        let mut policy = HeaderPolicy::default();
+        policy.set("script-name", Treatment::Refuse(Ambiguity::PathOverride));
+        policy.allow("SCRIPT_NAME");
+        for name in ["script_name", "SCRIPT_NAME", "Script_Name"] {
+            assert_eq!(policy.treatment(name.as_bytes()), None, "{name}");
+            assert!(policy.removes_trailer(name.as_bytes()), "{name}");
+        }
+        for name in ["script-name", "script.name", "Script-Name"] {
+            let refused = Some(Treatment::Refuse(Ambiguity::PathOverride));
+            assert_eq!(policy.treatment(name.as_bytes()), refused, "{name}");
         }
     }
 

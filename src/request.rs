@@ -111,7 +111,7 @@ pub fn trailers_to_remove<'a>(
     let mut names = Vec::new();
     for pair in trailers {
         let (name, _) = pair.map_err(|_| Ambiguity::Headers)?;
-        if policy.treatment(name).is_some() {
+        if policy.removes_trailer(name) {
             names.push(std::str::from_utf8(name).map_err(|_| Ambiguity::Headers)?);
         }
     }

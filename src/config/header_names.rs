@@ -69,7 +69,8 @@ pub(super) fn header_policy(
     for list in ["allow", "remove", "refuse"] {
         for (at, value) in fields.take_list(list).unwrap_or_default().into_iter().enumerate() {
             let path = fields.path_of(&format!("{list}[{at}]"));
-            let Some(name) = header_name(value, &path, problems) else { continue };
+            let Some(written) = header_name(value, &path, problems) else { continue };
+            let name = folded(&written);
             let known = OVERRIDES.iter().find(|known| known.name == name);
             if let Some((_, earlier)) = listed.iter().find(|(other, _)| *other == name) {
                 problems.add(path, format!("{name:?} is listed already: {earlier}"));
@@ -86,21 +87,24 @@ pub(super) fn header_policy(
                     let kind = known.map_or(Ambiguity::Override, |known| known.kind);
                     policy.set(&name, Treatment::Refuse(kind));
                 }
-                _ => {}
+                _ => policy.allow(&written),
             }
             listed.push((name, path));
         }
     }
     fields.finish();
-    for known in OVERRIDES.iter().filter(|known| listed.iter().all(|(name, _)| name != known.name)) {
-        let treatment = if known.is_removed { Treatment::Remove } else { Treatment::Refuse(known.kind) };
-        policy.set(known.name, treatment);
+    // Allowed names too: they keep their defaults in every other spelling.
+    for known in OVERRIDES {
+        if policy.listed(known.name.as_bytes()).is_none() {
+            let treatment = if known.is_removed { Treatment::Remove } else { Treatment::Refuse(known.kind) };
+            policy.set(known.name, treatment);
+        }
     }
     identity_headers.0.iter().for_each(|name| policy.set(name, Treatment::Remove));
     policy
 }
 
-/// A header's name in the form in which names are compared; `None`, and a problem, if it is none or cannot be listed.
+/// A header's name as it is written; `None`, and a problem, if it is none or cannot be listed.
 fn header_name(value: Value, path: &str, problems: &Problems) -> Option<String> {
     let Value::String(written) = value else {
         problems.add(path, format!("must be a string, not {}", kind(&value)));
@@ -117,5 +121,5 @@ fn header_name(value: Value, path: &str, problems: &Problems) -> Option<String> 
         problems.add(path, format!("must not be {name:?}, which HTTP itself uses"));
         return None;
     }
-    Some(name)
+    Some(written)
 }

@@ -140,6 +140,20 @@ fn request_overrides_change_what_is_done_with_the_names_they_list_alone() {
 }
 
 #[test]
+fn an_allowed_header_keeps_its_default_in_every_other_spelling() {
+    let json = r#"{"key_service":{"cluster":"k"},
+        "request_overrides":{"allow":["X-Forwarded-Prefix","SCRIPT_NAME"]}}"#;
+    let policy = Config::read(json.as_bytes()).unwrap().policy.header_policy;
+    let treatments = |names: [&str; 3]| names.map(|name| policy.treatment(name.as_bytes()));
+    let removed = Some(Treatment::Remove);
+    let refused = Some(Treatment::Refuse(Ambiguity::PathOverride));
+    let prefixes = ["x-forwarded-prefix", "x.forwarded.prefix", "x_forwarded_prefix"];
+    assert_eq!(treatments(prefixes), [None, removed, removed]);
+    assert_eq!(treatments(["script_name", "script-name", "script.name"]), [None, refused, refused]);
+    assert!(prefixes.iter().all(|name| policy.removes_trailer(name.as_bytes())));
+}
+
+#[test]
 fn rules_that_letter_case_leads_around_are_warned_of() {
     let warnings = |settings: &str| {
         let json = format!(r#"{{"key_service":{{"cluster":"k"}}{settings}}}"#);
