@@ -224,8 +224,8 @@ mod tests {
     fn a_patch_changes_the_filters_settings_alone() {
         let patch = json!({ "key_service": { "timeout_ms": 300 }, "hide_credentials": true });
         let rendered = render(&template().unwrap(), setup(), &patch).unwrap();
-        let line = rendered.lines().find(|line| line.contains("hide_credentials")).unwrap();
-        let settings = line.trim().strip_prefix("value: ").unwrap();
+        let mut values = rendered.lines().filter_map(|line| line.trim().strip_prefix("value: "));
+        let settings = values.find(|value| value.contains("hide_credentials")).unwrap();
         let settings: Value = serde_json::from_str(settings).unwrap();
         assert_eq!(
             settings,
