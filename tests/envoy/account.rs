@@ -7,6 +7,9 @@ use xtask::stack::KeyService;
 
 use crate::client::{Response, send};
 
+/// The setting under which a test may create keys faster than users may.
+pub(crate) const MANY_CHANGES: (&str, &str) = ("CHANGES_PER_MINUTE", "1000000");
+
 pub(crate) struct Account {
     service: SocketAddr,
     cookie: String,

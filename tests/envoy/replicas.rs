@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use xtask::postgres::Postgres;
 use xtask::stack::{Options, Stack};
 
-use crate::account::Account;
+use crate::account::{Account, MANY_CHANGES};
 use crate::client::get;
 use crate::load::{Clients, Seen, Shared};
 
@@ -66,6 +66,7 @@ fn no_key_is_accepted_after_its_delete_while_replicas_are_killed_and_the_databas
         workers: 2,
         server: Some(server.databases().clone()),
         replicated: true,
+        key_service_env: vec![(MANY_CHANGES.0.to_owned(), MANY_CHANGES.1.to_owned())],
         ..Options::default()
     };
     let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));

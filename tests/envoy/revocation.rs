@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use xtask::stack::{Options, Stack};
 
-use crate::account::Account;
+use crate::account::{Account, MANY_CHANGES};
 use crate::client::{Connection, get, request};
 use crate::cutoff::CutOff;
 use crate::load::{Clients, Seen, Shared};
@@ -26,7 +26,7 @@ fn two_envoys(terms: &[(&str, &str)]) -> Stack {
     let options = Options {
         envoys: 2,
         workers: 2,
-        key_service_env: terms.iter().map(owned).collect(),
+        key_service_env: terms.iter().chain([&MANY_CHANGES]).map(owned).collect(),
         ..Options::default()
     };
     Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"))
@@ -180,8 +180,9 @@ fn reroute(envoy: &xtask::stack::Envoy, from: SocketAddr, to: SocketAddr) {
     envoy.process().stop().unwrap();
     let rendered = std::fs::read_to_string(envoy.config()).unwrap();
     let place = |at: SocketAddr| format!("address: {}, port_value: {} }}", at.ip(), at.port());
+    // The listener has HTTP/2 options too; the cluster's come last.
     let (options, policy) =
-        (rendered.find("http2_protocol_options:").unwrap(), rendered.find("circuit_breakers:").unwrap());
+        (rendered.rfind("http2_protocol_options:").unwrap(), rendered.rfind("circuit_breakers:").unwrap());
     let mut rerouted = rendered.clone();
     rerouted.replace_range(options..policy, "http_protocol_options: {}\n      ");
     let rerouted = rerouted.replace(&place(from), &place(to));
