@@ -14,8 +14,8 @@ const LABELS: [&str; 9] = [
     "</bdi></table><h1>Signed out</h1>",
     "{{7*7}} &lt;b&gt; ''; DROP TABLE keys;--",
     "=HYPERLINK(\"http://evil.example\")",
-    "ltr \u{202e}rtl\u{2066} xxxxxxxxxxxxxxxxxxxxxxxxxx",
-    "\u{61c}\u{200f}mark \u{2067}isolate",
+    "ltr \u{5e2}\u{5d1}\u{5e8}\u{5d9}\u{5ea} (1) xxxxxxxxxxxxxxxxxxxx",
+    "\u{627}\u{644}\u{639}\u{631}\u{628}\u{64a}\u{629} 7 > 5",
     "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m",
 ];
 
