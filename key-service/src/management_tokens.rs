@@ -59,7 +59,7 @@ pub struct ManagementToken {
     #[schema(required)]
     pub user_ids: Option<Vec<String>>,
     /// What it can do to them.
-    #[schema(inline)]
+    #[schema(value_type = Vec<Verb>)]
     pub can: Verbs,
     /// When it was made.
     pub created_at: Timestamp,
