@@ -78,8 +78,8 @@ impl HeaderPolicy {
 
     /// The treatment of a header; `None` if it passes.
     pub fn treatment(&self, name: &[u8]) -> Option<Treatment> {
-        let is_this = |allowed: &Box<str>| allowed.as_bytes().eq_ignore_ascii_case(name);
-        self.listed(name).filter(|_| !self.allowed.iter().any(is_this))
+        let is_allowed = || self.allowed.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(name));
+        self.listed(name).filter(|_| !is_allowed())
     }
 
     /// Whether a trailer is removed. A proxy that overwrites a header leaves a trailer of its name, so allowed headers
