@@ -141,14 +141,15 @@ pub(super) async fn update(
     if disables {
         admin.require(&state, Verb::Revoke).await?;
     }
-    if !disables || patch.permissions.is_some() || patch.is_admin.is_some() {
+    let changes_more = !disables || patch.permissions.is_some() || patch.is_admin.is_some();
+    if changes_more {
         admin.require(&state, Verb::Create).await?;
     }
     if disables && admin.is_user(&id) {
         return Err(Invalid::input("is_active", "You cannot disable yourself.").into());
     }
-    // A disabling is never refused.
-    if !disables {
+    // A disabling alone is never refused. With other fields it counts, so that they cannot be changed without limit.
+    if changes_more {
         state.changes.admit(admin.by())?;
     }
     let updated = accounts::update(&state.database, admin.by(), &id, &patch).await?;

@@ -84,6 +84,8 @@ async fn an_admin_disables_and_reports_leaks_any_time() {
     assert!(until_throttled(enable).await >= 3);
     let page = format!("/admin/users/{}", service.user_id(OTHER));
     until_throttled(|| form(&admin, &page, "action=enable")).await;
+    let mixed = json!({"is_active": false, "permissions": ["*"]});
+    until_throttled(|| admin.request(Method::PATCH, &user).json(&mixed)).await;
 
     for _ in 0..4 {
         assert_eq!(form(&admin, &page, "action=disable").send().await.unwrap().status(), 200);
