@@ -98,7 +98,7 @@ pub(super) async fn show(
     path = "/api/users/",
     tag = "Users",
     request_body = NewUserBody,
-    responses((status = 201, description = "The new user.", body = User)),
+    responses((status = 201, description = "The new user.", body = User), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn create(
@@ -112,6 +112,8 @@ pub(super) async fn create(
         permissions: permissions(&fields)?.ok_or_else(|| Invalid::required("permissions"))?,
         is_admin: fields.truth("is_admin")?.unwrap_or(false),
     };
+    // Before the password is hashed: that takes a CPU for a while.
+    state.changes.admit(admin.by())?;
     let user = accounts::add(&state.database, admin.by(), &state.passwords, new, Timestamp::now()).await?;
     Ok((StatusCode::CREATED, Json(user)).into_response())
 }
@@ -162,7 +164,7 @@ pub(super) async fn update(
     path = "/api/users/{id}/link/",
     tag = "Users",
     params(("id" = String, Path, description = "The user's id.")),
-    responses((status = 201, description = "The link. Earlier ones of the user work no more.", body = Link)),
+    responses((status = 201, description = "The link. Earlier ones of the user work no more.", body = Link), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn link(
@@ -170,6 +172,7 @@ pub(super) async fn link(
     State(state): State<ApiState>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
+    state.changes.admit(admin.by())?;
     let secret = links::create(&state.database, admin.by(), &id).await?;
     let answer = json!({ "path": secret.path(), "expires_in_s": links::LIFETIME_S });
     Ok((StatusCode::CREATED, Json(answer)).into_response())

@@ -1,5 +1,6 @@
 //! How often one caller may change something, and what is never refused.
 
+use std::cell::Cell;
 use std::process::Command;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -98,6 +99,26 @@ async fn an_admin_disables_and_reports_leaks_any_time() {
     assert_eq!(status, 200, "a token has a limit of its own");
     let (status, _) = automation.call(Method::PATCH, &user, json!({"is_active": false})).await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn an_admin_adds_users_and_makes_links_so_often() {
+    let (service, _, _) = Service::with_users_and(three_a_minute).await;
+    let admin = service.admin().await;
+    let added = Cell::new(0);
+    let address = || {
+        added.set(added.get() + 1);
+        format!("new{}@example.com", added.get())
+    };
+    let add = || {
+        let body = json!({"email": address(), "permissions": ["*"]});
+        admin.request(Method::POST, "/api/users/").json(&body)
+    };
+    assert!(until_throttled(add).await >= 3);
+    until_throttled(|| form(&admin, "/admin/users/new", &format!("email={}", address()))).await;
+    let id = service.user_id(OTHER);
+    until_throttled(|| admin.request(Method::POST, &format!("/api/users/{id}/link/"))).await;
+    until_throttled(|| form(&admin, &format!("/admin/users/{id}"), "action=link")).await;
 }
 
 #[tokio::test]

@@ -60,7 +60,10 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let user = find(&state, &id).await?;
     let (title, patch, effect) = match form.text("action") {
-        "link" => return link_page(admin, &by, &state, &headers, &user, StatusCode::OK).await,
+        "link" => {
+            state.changes.admit(&by)?;
+            return link_page(admin, &by, &state, &headers, &user, StatusCode::OK).await;
+        }
         "permissions" => {
             let permissions = Some(Picker::new(&ScopeSet::all(), &user.permissions).sent(&form).scopes());
             ("Permissions changed", UserPatch { permissions, ..UserPatch::default() }, Effect::InForce)

@@ -51,6 +51,7 @@ pub(super) async fn submit(
     let picker = Picker::new(&ScopeSet::all(), &ScopeSet::default()).sent(&form);
     let new = NewUser { email: email.to_owned(), password: None, permissions: picker.scopes(), is_admin };
     let mut problems = Problems::default();
+    state.changes.admit(&by)?;
     let added = accounts::add(&state.database, &by, &state.passwords, new, Timestamp::now()).await;
     problems.add(match added {
         Ok(added) => return link_page(user, &by, &state, &headers, &added, StatusCode::CREATED).await,
