@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use protocol::{KeyDigest, Verdict, mask};
 use serde::Serialize;
 use serde_json::json;
+use sqlx::AnyConnection;
 use utoipa::ToSchema;
 
 use crate::audit::{self, Action, Actor, Event};
@@ -12,6 +13,7 @@ use crate::invalid::Invalid;
 use crate::keys::Key;
 use crate::leases::{Touched, change};
 use crate::settling::Settling;
+use crate::store::verdicts::snapshot;
 use crate::store::{Change, Database, keys as store};
 use crate::verdicts;
 use crate::webhooks;
@@ -72,6 +74,10 @@ impl Report {
         let known = |value: &str| (KeyDigest::of_value(value), mask_any(value));
         Ok(Report { values: values.into_iter().map(known).collect(), source: source.to_owned() })
     }
+
+    fn digests(&self) -> Vec<KeyDigest> {
+        self.values.iter().map(|(digest, _)| *digest).collect()
+    }
 }
 
 /// Whoever reports may send anything.
@@ -79,8 +85,31 @@ fn mask_any(value: &str) -> String {
     if value.is_ascii() { mask(value) } else { mask("") }
 }
 
+/// Whether a report ends no key's value and has values that are not revoked yet: then it makes a change and adds digests
+/// for good, although nothing stops working.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn only_adds(database: &Database, report: &Report) -> sqlx::Result<bool> {
+    let digests = report.digests();
+    if !snapshot(database.pool(), &digests).await?.keys.is_empty() {
+        return Ok(false);
+    }
+    Ok(!are_revoked(&mut *database.pool().acquire().await?, &digests).await?)
+}
+
+async fn are_revoked(connection: &mut AnyConnection, digests: &[KeyDigest]) -> sqlx::Result<bool> {
+    for digest in digests {
+        if !store::is_revoked(&mut *connection, *digest).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Ends the values, and tells the webhook of those that were keys'. A key whose current value is among them is deleted; an
-/// old value that a roll left working ends alone; a value that is no key's never becomes one.
+/// old value that a roll left working ends alone; a value that is no key's never becomes one. Where all of them
+/// were revoked before, it makes no new change.
 ///
 /// # Errors
 /// The database failed.
@@ -90,7 +119,7 @@ pub async fn report(
     report: &Report,
 ) -> sqlx::Result<(Vec<Outcome>, Settling)> {
     let ledger = database.ledger();
-    let digests: Vec<_> = report.values.iter().map(|(digest, _)| *digest).collect();
+    let digests = report.digests();
     let mut begun = change::begin(&ledger, &Touched::KeysWith(digests.clone())).await?;
     // What each value was, before any of them is ended: what edges were told of it, and whose it was.
     let verdicts = verdicts::read(begun.change().connection(), &digests).await?.verdicts;
@@ -101,10 +130,6 @@ pub async fn report(
             found.insert(*digest, Value { key, is_current, works, mask_value });
         }
     }
-    for (digest, value) in &found {
-        end(begun.change(), by, *digest, value, &report.source).await?;
-    }
-    store::revoke_unknown(begun.change(), &digests).await?;
     let outcomes: Vec<_> = report
         .values
         .iter()
@@ -122,6 +147,17 @@ pub async fn report(
     let live = outcomes.iter().filter(|outcome| outcome.live).count();
     let detail = json!({ "source": report.source, "values": outcomes.len(), "live": live });
     let event = Event { action: Action::LeakReported, user_id: None, subject: None, detail: &detail };
+    if found.is_empty() && are_revoked(begun.change().connection(), &digests).await? {
+        let position = begun.abandon().await?;
+        let mut write = database.begin_write().await?;
+        audit::record(write.connection(), by, event).await?;
+        write.commit().await?;
+        return Ok((outcomes, Settling::new(database, position)));
+    }
+    for (digest, value) in &found {
+        end(begun.change(), by, *digest, value, &report.source).await?;
+    }
+    store::revoke_unknown(begun.change(), &digests).await?;
     audit::record(begun.change().connection(), by, event).await?;
     Ok((outcomes, Settling::new(database, begun.commit().await?)))
 }

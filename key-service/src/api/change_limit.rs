@@ -9,7 +9,7 @@ use crate::rate_limit::{RateLimit, Wait};
 
 /// Counts creations and changes of keys and users, and one-time links, by the user or the management token that makes
 /// them: a change of a key or a user makes every edge sync, and each adds rows. What only ends something (a delete, a
-/// disabling) is not counted, so that it is never refused.
+/// disabling, a report of leaked keys) is not counted, so that it is never refused.
 #[derive(Debug)]
 pub(crate) struct ChangeLimit(RateLimit<Option<String>>);
 

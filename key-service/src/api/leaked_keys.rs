@@ -8,7 +8,7 @@ use serde_json::json;
 use super::ApiState;
 use super::bodies::{LeakAnswer, LeakReport};
 use super::caller::{Admin, Revoke};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Body};
 use crate::http::fields::Fields;
 use crate::invalid::Invalid;
 use crate::leaks::{self, Report};
@@ -19,7 +19,7 @@ use crate::leaks::{self, Report};
     path = "/api/leaked_keys/",
     tag = "Personal API keys",
     request_body = LeakReport,
-    responses((status = 200, description = "The values work nowhere any more.", body = LeakAnswer)),
+    responses((status = 200, description = "The values work nowhere any more.", body = LeakAnswer), (status = 429, description = "Too many reports of values that are no key's. Retry-After says how many seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["revoke"])),
 )]
 pub(super) async fn report(
@@ -29,6 +29,10 @@ pub(super) async fn report(
 ) -> Result<Response, ApiError> {
     let values = fields.texts("values")?.ok_or_else(|| Invalid::required("values"))?;
     let report = Report::new(values, fields.filled("source")?)?;
+    // A report that ends a value, or repeats one that did, is never refused.
+    if leaks::only_adds(&state.database, &report).await? {
+        state.changes.admit(admin.by())?;
+    }
     let (outcomes, settling) = leaks::report(&state.database, admin.by(), &report).await?;
     let revocation = settling.settled().await?;
     Ok(Json(json!({ "results": outcomes, "revocation": revocation })).into_response())

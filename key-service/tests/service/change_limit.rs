@@ -88,6 +88,14 @@ async fn an_admin_disables_and_reports_leaks_any_time() {
     let mixed = json!({"is_active": false, "permissions": ["*"]});
     until_throttled(|| admin.request(Method::PATCH, &user).json(&mixed)).await;
 
+    let reported = Cell::new(0);
+    let report_unknown = || {
+        reported.set(reported.get() + 1);
+        let report = json!({"values": [format!("unknown {}", reported.get())], "source": "a test"});
+        admin.request(Method::POST, "/api/leaked_keys/").json(&report)
+    };
+    until_throttled(report_unknown).await;
+
     for _ in 0..4 {
         assert_eq!(form(&admin, &page, "action=disable").send().await.unwrap().status(), 200);
         assert_eq!(admin.patch(&user, json!({"is_active": false})).await.0, 200);
