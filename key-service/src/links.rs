@@ -63,8 +63,8 @@ impl From<Invalid> for LinkError {
     }
 }
 
-/// Makes a link for a user. Earlier ones of the user end; and this one does when the user's password is changed, or the
-/// user shut out.
+/// Makes a link for a user. Earlier ones of the user end; and this one does when the user's password is changed, the user
+/// is shut out, or the admin or token that made it loses its rights.
 ///
 /// # Errors
 /// No such user, a disabled one, an admin's by a token, or a failure.
@@ -78,7 +78,8 @@ pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Se
         return Err(AccountError::Disabled(user.email).into());
     }
     let secret = new_secret()?;
-    let link = Link { user_id: Some(user.id.clone()), is_from_token: by.is_token() };
+    let link =
+        Link { user_id: Some(user.id.clone()), is_from_token: by.is_token(), created_by_id: by.id.clone() };
     store::replace(write.connection(), &link, digest(&secret.0), LIFETIME_S).await?;
     accounts::log(write.connection(), by, Action::LinkCreated, &user.id, &Value::Null).await?;
     write.commit().await?;
@@ -95,7 +96,7 @@ pub async fn create_first(database: &Database, by: &Actor) -> Result<Option<Secr
         return Ok(None);
     }
     let secret = new_secret()?;
-    let link = Link { user_id: None, is_from_token: false };
+    let link = Link { user_id: None, is_from_token: false, created_by_id: None };
     store::replace(write.connection(), &link, digest(&secret.0), FIRST_LIFETIME_S).await?;
     let detail = json!({ "for": "the first admin" });
     let event = Event { action: Action::LinkCreated, user_id: None, subject: None, detail: &detail };

@@ -15,7 +15,7 @@ use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::keys::Owner;
-use crate::store::{Database, management_tokens as store, users};
+use crate::store::{Database, links, management_tokens as store, users};
 
 /// What the audit log calls such a token among the kinds of tokens.
 pub(crate) const KIND: &str = "management_token";
@@ -228,7 +228,7 @@ pub async fn list(database: &Database) -> Result<Vec<ManagementToken>, TokenErro
     Ok(store::list(database.pool()).await?)
 }
 
-/// Ends a token, at once and for good.
+/// Ends a token and the one-time links that it made, at once and for good.
 ///
 /// # Errors
 /// There is none with that id, or the database failed.
@@ -236,6 +236,7 @@ pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<Managem
     let mut write = database.begin_write().await?;
     let token = store::find(write.connection(), id).await?.ok_or(TokenError::NotFound)?;
     store::delete(write.connection(), id).await?;
+    links::remove_made_by(write.connection(), id).await?;
     let subject = Some((token.id.as_str(), token.label.as_str()));
     let event =
         Event { action: Action::TokenRevoked, user_id: None, subject, detail: &serde_json::Value::Null };
@@ -244,7 +245,7 @@ pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<Managem
     Ok(token)
 }
 
-/// Ends the tokens that a user made, because the user was disabled or is no longer an admin. Returns them.
+/// Ends the tokens that a user made, and the one-time links that those made, because the user was disabled or is no longer an admin. Returns them.
 pub(crate) async fn end_made_by(
     connection: &mut AnyConnection,
     by: &Actor,
@@ -254,6 +255,7 @@ pub(crate) async fn end_made_by(
     let tokens = store::end_made_by(&mut *connection, &user.id).await?;
     let detail = json!({ "because": because });
     for token in &tokens {
+        links::remove_made_by(&mut *connection, &token.id).await?;
         let subject = Some((token.id.as_str(), token.label.as_str()));
         let event = Event { action: Action::TokenEnded, user_id: Some(&user.id), subject, detail: &detail };
         audit::record(&mut *connection, by, event).await?;

@@ -120,8 +120,8 @@ impl Updated {
 /// Changes a user, and what all keys of the user are worth, everywhere once this has settled.
 ///
 /// A user who becomes an admin starts without what somebody with lesser rights may hold: the user's sessions and one-time
-/// links end, and a password that a management token set, or made the link for, is removed. The management tokens that an
-/// admin made end when the admin is disabled or made a member.
+/// links end, and a password that a management token set, or made the link for, is removed. The management tokens and
+/// one-time links that an admin made, and the links of those tokens, end when the admin is disabled or made a member.
 ///
 /// # Errors
 /// No such user, the last admin would be shut out, a token would change or make an admin, or a failure.
@@ -167,7 +167,10 @@ pub async fn update(
     }
     let because = if is_active == Some(false) { DISABLED } else { DEMOTED };
     let ended_tokens = match loses_admin {
-        true => management_tokens::end_made_by(change.connection(), by, &before, because).await?,
+        true => {
+            links::remove_made_by(change.connection(), user_id).await?;
+            management_tokens::end_made_by(change.connection(), by, &before, because).await?
+        }
         false => Vec::new(),
     };
     let user = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;

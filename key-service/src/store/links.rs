@@ -13,11 +13,17 @@ pub(crate) struct Link {
     pub(crate) user_id: Option<String>,
     /// Whether a management token made it.
     pub(crate) is_from_token: bool,
+    /// The admin or the management token that made it; `None` for the command line and the service.
+    pub(crate) created_by_id: Option<String>,
 }
 
 impl<'r> FromRow<'r, AnyRow> for Link {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
-        Ok(Link { user_id: row.try_get("user_id")?, is_from_token: truth(row, "is_from_token")? })
+        Ok(Link {
+            user_id: row.try_get("user_id")?,
+            is_from_token: truth(row, "is_from_token")?,
+            created_by_id: row.try_get("created_by_id")?,
+        })
     }
 }
 
@@ -35,13 +41,15 @@ pub(crate) async fn replace(
         }
     }
     let insert = format!(
-        "INSERT INTO one_time_links (digest, user_id, is_from_token, expires_at) VALUES ($1, $2, $3, {NOW_MS} + $4)"
+        "INSERT INTO one_time_links (digest, user_id, is_from_token, created_by_id, expires_at)
+            VALUES ($1, $2, $3, $4, {NOW_MS} + $5)"
     );
     // Safe: the text is always the same.
     sqlx::query(AssertSqlSafe(insert))
         .bind(digest.to_hex())
         .bind(link.user_id.as_deref())
         .bind(i64::from(link.is_from_token))
+        .bind(link.created_by_id.as_deref())
         .bind(i64::from(lifetime_s) * 1000)
         .execute(connection)
         .await?;
@@ -55,10 +63,19 @@ pub(crate) async fn remove(connection: &mut AnyConnection, user_id: &str) -> sql
     Ok(())
 }
 
-/// The link with that digest, if it works.
+/// Ends the links that an admin or a management token made.
+pub(crate) async fn remove_made_by(connection: &mut AnyConnection, maker_id: &str) -> sqlx::Result<()> {
+    let delete = "DELETE FROM one_time_links WHERE created_by_id = $1";
+    sqlx::query(delete).bind(maker_id).execute(connection).await?;
+    Ok(())
+}
+
+/// The link with that digest, if it works. A token's link works no longer than the token.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> sqlx::Result<Option<Link>> {
     let select = format!(
-        "SELECT user_id, is_from_token FROM one_time_links WHERE digest = $1 AND expires_at > {NOW_MS}"
+        "SELECT user_id, is_from_token, created_by_id FROM one_time_links l
+            WHERE digest = $1 AND expires_at > {NOW_MS} AND NOT EXISTS (
+                SELECT 1 FROM management_tokens t WHERE t.id = l.created_by_id AND t.expires_at <= {NOW_MS})"
     );
     // Safe: the text is always the same.
     sqlx::query_as(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await

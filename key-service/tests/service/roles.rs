@@ -184,6 +184,67 @@ async fn a_token_ends_for_good_when_the_admin_who_made_it_is_disabled_or_demoted
     }
 }
 
+/// Makes a user who has no link yet.
+async fn new_user(admin: &Browser, email: &str) -> String {
+    let (status, user) = admin.post("/api/users/", json!({"email": email, "permissions": ["*"]})).await;
+    assert_eq!(status, 201, "{user}");
+    format!("/api/users/{}/", text(&user, "id"))
+}
+
+#[tokio::test]
+async fn a_link_ends_for_good_with_the_rights_of_its_maker() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let mut users = Vec::new();
+    for n in 0..3 {
+        users.push(new_user(&admin, &format!("new-{n}@example.com")).await);
+    }
+    for end in [json!({"is_active": false}), json!({"is_admin": false})] {
+        let maker = format!("/api/users/{}/", service.user_id(DEMO));
+        make_admin(&admin, &maker).await;
+        let cookie = crate::support::session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
+        let second = Browser { base: service.public.clone(), cookie };
+        let (status, own) = second.post(&format!("{}link/", users[0]), Value::Null).await;
+        assert_eq!(status, 201, "{own}");
+        let of_token = link(&service.automation(&second, None).await, &users[1]).await;
+        let (_, of_other) = admin.post(&format!("{}link/", users[2]), Value::Null).await;
+
+        assert_eq!(admin.patch(&maker, end.clone()).await.0, 200);
+        assert_eq!(admin.patch(&maker, json!({"is_active": true, "is_admin": true})).await.0, 200);
+        for path in [text(&own, "path"), &of_token] {
+            assert_eq!(choose_password(&service, path, "chosen-by-another").await, 404, "{end}");
+        }
+        assert_eq!(choose_password(&service, text(&of_other, "path"), "chosen-by-another").await, 200);
+        assert_eq!(admin.patch(&maker, json!({"is_admin": false})).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_link_ends_when_the_token_that_made_it_is_revoked_or_expires() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let [first, second] =
+        [new_user(&admin, "first@example.com").await, new_user(&admin, "second@example.com").await];
+    let revoked = service.automation(&admin, None).await;
+    let path = link(&revoked, &first).await;
+    let token = format!("/api/management_tokens/{}/", revoked.id);
+    assert_eq!(admin.request(Method::DELETE, &token).send().await.unwrap().status(), 204);
+    assert_eq!(choose_password(&service, &path, "chosen-by-another").await, 404, "revoked");
+
+    let path = link(&service.automation(&admin, None).await, &second).await;
+    service.alter("UPDATE management_tokens SET expires_at = 1").await;
+    assert_eq!(choose_password(&service, &path, "chosen-by-another").await, 404, "expired");
+}
+
+#[tokio::test]
+async fn a_link_that_the_command_line_made_outlives_every_admin() {
+    let (service, ..) = Service::with_users().await;
+    service.admin().await;
+    let made = service.site.json(&["user", "link", DEMO, "--json"]);
+    service.site.ok(&["user", "disable", ADMIN], "");
+    assert_eq!(choose_password(&service, text(&made, "path"), "chosen-by-another").await, 200);
+}
+
 #[tokio::test]
 async fn a_token_that_the_command_line_made_outlives_every_admin() {
     let (service, ..) = Service::with_users().await;

@@ -9,7 +9,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use crate::storage::Storage;
-use crate::support::{Automation, Service, Site};
+use crate::support::{Automation, Service, Site, client};
 
 /// Makes a database with the tables up to that migration, and rows in it.
 async fn database_of(last: i64, site: &Site, rows: &str) {
@@ -114,4 +114,39 @@ async fn a_password_that_a_token_of_an_earlier_release_may_have_set_is_removed()
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(said.contains("it was removed"), is_removed, "{name}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_link_of_an_earlier_release_ends_where_its_maker_has_lost_its_rights() {
+    let site = Site::empty();
+    let link = |user: &str, actor_kind: &str, actor_id: &str| {
+        let digest = KeyDigest::of_value(&format!("of-{user}")).to_hex();
+        format!(
+            "INSERT INTO one_time_links VALUES ('{digest}', '{user}', 9000000000000);
+            INSERT INTO audit_log VALUES ('{user}', 0, 'link.created', '{actor_kind}', {actor_id}, '', NULL, NULL,
+                '{user}', NULL, NULL, NULL, 'null');"
+        )
+    };
+    let rows = [
+        user("admin", true, true),
+        user("member", false, true),
+        user("a", false, true),
+        user("b", false, true),
+        user("c", false, true),
+        user("d", false, true),
+        link("a", "user", "'admin'"),
+        link("b", "user", "'member'"),
+        link("c", "management_token", "'revoked'"),
+        link("d", "command_line", "NULL"),
+    ];
+    database_of(6, &site, &rows.concat()).await;
+    let service = site.serve();
+    let works = async |user: &str| {
+        let link = client().get(format!("{}/link/of-{user}", service.public));
+        link.send().await.unwrap().status() == 200
+    };
+    assert!(works("a").await && works("d").await);
+    assert!(!works("b").await && !works("c").await);
+    service.site.ok(&["user", "disable", "admin@example.com"], "");
+    assert!(!works("a").await, "the maker is known from the audit log");
 }
