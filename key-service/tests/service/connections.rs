@@ -51,17 +51,18 @@ async fn is_answered(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// How many connections from one address are answered and left open until one is closed; at most 200.
+/// Those of 200 connections from one address that are answered and left open. All are opened before a request is sent, and
+/// the requests are sent at once, so that none is closed for its silence while others are still tried.
 async fn connections_of_one_address(service: &Service) -> Vec<TcpStream> {
+    let mut asking = JoinSet::new();
     let mut open = Vec::new();
-    while open.len() < 200 {
-        let mut stream = connect_from(1, service).await;
-        if !is_answered(&mut stream).await {
-            break;
-        }
-        open.push(stream);
+    for _ in 0..200 {
+        open.push(connect_from(1, service).await);
     }
-    open
+    for mut stream in open {
+        asking.spawn(async move { is_answered(&mut stream).await.then_some(stream) });
+    }
+    asking.join_all().await.into_iter().flatten().collect()
 }
 
 /// How long the service keeps a connection on which a client sends this and nothing more, and what it answers.

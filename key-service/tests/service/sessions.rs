@@ -185,7 +185,7 @@ async fn too_many_logins_to_one_account_have_to_wait() {
             break response;
         }
         tries += 1;
-        assert!(tries < 20);
+        assert!(tries < 100, "never throttled");
     };
     assert!(tries >= 10, "{tries}");
     assert_eq!(refused.status(), 429);
