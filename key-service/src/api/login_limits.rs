@@ -2,7 +2,7 @@
 //!
 //! A try counts for its network, and for its account from that network. It also counts for its account from all networks
 //! together, but networks from which the user has signed in before are not held to that limit: a stranger cannot use it to
-//! keep the user out. See `docs/adr/0009-sign-in-limits.md`.
+//! keep the user out. See `docs/adr/0010-sign-in-limits.md`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
