@@ -13,6 +13,7 @@ use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
+use crate::key_fields::is_bidi_control;
 use crate::metrics::{METRICS, SignIn};
 use crate::network::Network;
 use crate::paging::{Found, Page};
@@ -112,6 +113,9 @@ pub(crate) fn normal_email(email: &str) -> Result<String, Invalid> {
     let odd = |c: char| c.is_whitespace() || c.is_control();
     if name.is_empty() || domain.is_empty() || email.contains(odd) {
         return Err(Invalid::input("email", "Enter a valid email address."));
+    }
+    if email.contains(is_bidi_control) {
+        return Err(Invalid::input("email", "Bidirectional control characters are not allowed."));
     }
     if email.chars().count() > MAX_EMAIL_CHARS {
         return Err(Invalid::too_long("email", MAX_EMAIL_CHARS));
@@ -384,9 +388,16 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         let long = format!("{}@example.com", "a".repeat(MAX_EMAIL_CHARS));
-        for email in
-            ["", "demo", "@example.com", "demo@", "de mo@example.com", "demo@exa\u{7}mple.com", &long]
-        {
+        for email in [
+            "",
+            "demo",
+            "@example.com",
+            "demo@",
+            "de mo@example.com",
+            "demo@exa\u{7}mple.com",
+            "de\u{202e}mo@x",
+            &long,
+        ] {
             assert_eq!(normal_email(email).unwrap_err().field, "email", "{email:?}");
         }
     }

@@ -55,7 +55,7 @@ pub const SCOPE_OBJECTS: [&str; 38] = [
 
 /// Whether a character is one of Unicode's controls of the reading direction (property `Bidi_Control`), which make a text
 /// look like another.
-pub(crate) fn turns_reading(c: char) -> bool {
+pub(crate) fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -75,7 +75,7 @@ pub fn label(text: &str) -> Result<String, Invalid> {
         let detail = "Null characters are not allowed.".to_owned();
         return Err(Invalid { field: "label", code: "null_characters_not_allowed", detail });
     }
-    if text.contains(turns_reading) {
+    if text.contains(is_bidi_control) {
         return Err(Invalid::input("label", "Characters that turn the reading direction are not allowed."));
     }
     Ok(text.to_owned())

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::CliError;
 use crate::clock::Timestamp;
-use crate::key_fields::turns_reading;
+use crate::key_fields::is_bidi_control;
 use crate::passwords::{MIN_PASSWORD_CHARS, check_new_password};
 
 /// Whether a terminal would obey a character instead of showing it, or turn the reading direction.
 fn steers(c: char) -> bool {
-    c.is_control() || turns_reading(c) || matches!(c, '\u{2028}' | '\u{2029}')
+    c.is_control() || is_bidi_control(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Shows a text that somebody else wrote: what could steer the terminal is escaped.
