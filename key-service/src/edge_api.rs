@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api::caller::Visitor;
+use crate::api::isolate;
 use crate::audit::refusals::Refusals;
 use crate::edge_tokens::EdgeTokens;
 use crate::http::bearer::{Kind, bearer};
@@ -64,6 +65,7 @@ pub(crate) fn router(database: Database, terms: Terms, tokens: EdgeTokens, readi
         .route(METRICS_PATH, get(show_metrics))
         .layer(from_fn(complete_errors))
         .layer(from_fn_with_state(log, log_requests))
+        .layer(map_response(isolate))
         .with_state(Arc::new(Service { database, terms, tokens, readiness, refusals: Refusals::default() }))
 }
 

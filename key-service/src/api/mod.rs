@@ -118,6 +118,7 @@ pub fn router(
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(log, log_requests))
         .layer(map_response(move |response| add_headers(response, is_https)))
+        .layer(map_response(isolate))
 }
 
 /// Every operation of the API: what it is documented as, and its handler.
@@ -144,16 +145,21 @@ fn operations() -> [UtoipaMethodRouter<ApiState>; 15] {
 /// Browsers take the address for that of an HTTPS site alone for so long: a year.
 const HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Says of every answer: its type is what it says, no window of another site can reach its own, and it is in no cache unless
-/// it says otherwise, since it can hold a key's value and depends on who is logged in. Where browsers use HTTPS they shall
+/// Says of every answer that it is in no cache unless it says otherwise, since it can hold a key's value and depends on who is logged in. Where browsers use HTTPS they shall
 /// go on to.
 async fn add_headers(mut response: Response, is_https: bool) -> Response {
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
     if is_https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HTTPS_ONLY);
     }
+    response
+}
+
+/// Says of an answer, on both listeners, that its type is what it says, and that no window of another site can reach its own.
+pub(crate) async fn isolate(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
     response
 }

@@ -117,6 +117,11 @@ async fn health_and_readiness_need_no_token_and_nothing_else_is_there() {
     assert_eq!(get("/readyz").await.0, 200);
     assert_eq!(get("/api/personal_api_keys/").await.0, 404);
     assert_eq!(get("/edge/v1/verify").await.0, 401);
+    for path in ["/healthz", "/readyz", "/metrics", "/edge/v1/verify", "/else"] {
+        let answer = client().get(format!("{}{path}", service.edge)).send().await.unwrap();
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(answer.headers()["cross-origin-opener-policy"], "same-origin", "{path}");
+    }
 }
 
 #[tokio::test]
