@@ -71,6 +71,7 @@ pub(super) async fn submit(
     let (Some(label), Some(reach), Some(can), Some(expires_at)) = (label, reach, can, expires_at) else {
         return Ok((StatusCode::BAD_REQUEST, NewTokenPage::of(user, &form, expiry, problems)).into_response());
     };
+    let can_read = can.permit(Verb::Read);
     let new = NewToken { label, reach, can, expires_at: expires_at.flatten() };
     let (token, value) = management_tokens::create(&state.database, &by, new, now).await?;
     let address = public_url::base(state.public_url.as_ref(), &headers) + "/api/keys/";
@@ -80,7 +81,8 @@ pub(super) async fn submit(
         name: token.label,
         value: value.reveal().to_owned(),
         advice: "Copy it now, to where your automation finds it. Anybody who has it can do what the token can.",
-        command: Some(Command::curl(value.reveal(), &address, "")),
+        // It lists keys, which only `read` allows.
+        command: can_read.then(|| Command::curl(value.reveal(), &address, "")),
         old_value: None,
         back: super::TOKENS.to_owned(),
     };

@@ -10,7 +10,7 @@ use super::KeyRow;
 use super::key_form::KeyForm;
 use crate::accounts::User;
 use crate::clock::Timestamp;
-use crate::keys::{self, Key, KeyPatch, Owner};
+use crate::keys::{self, Key, KeyError, KeyPatch, Owner};
 use crate::page::PageState;
 use crate::page::error::PageError;
 use crate::page::form::Form;
@@ -54,8 +54,8 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
     let key = keys::get(&state.database, Owner::User(&user.id), &id).await?;
-    let entered = match KeyForm::of(&user, &key, now).sent(&form, now) {
-        Ok((_, entered)) => entered,
+    let (mut form, entered) = match KeyForm::of(&user, &key, now).sent(&form, now) {
+        Ok(sent) => sent,
         Err(form) => {
             return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, *form)).into_response());
         }
@@ -67,7 +67,14 @@ pub(super) async fn submit(
     };
     state.changes.admit(&by)?;
     let owner = Owner::User(&user.id);
-    let (key, settling) = keys::update(&state.database, &by, owner, &id, patch).await?;
+    let (key, settling) = match keys::update(&state.database, &by, owner, &id, patch).await {
+        Ok(updated) => updated,
+        Err(KeyError::Invalid(invalid)) => {
+            form.problems.add(invalid);
+            return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, form)).into_response());
+        }
+        Err(error) => return Err(error.into()),
+    };
     let page = OutcomePage {
         frame: Frame::of(user, Place::Keys, "Key saved"),
         name: key.label,
