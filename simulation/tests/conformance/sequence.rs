@@ -15,7 +15,7 @@ use simulation::ledger::SimulatedChange;
 use crate::model::Model;
 use crate::reading::{Question, Reading, Readings};
 use crate::store::{PROCESSES, Store};
-use crate::wanted::{Artifacts, Came, Expected, Wanted};
+use crate::wanted::{Artifacts, Came, Expected, Wanted, check_scopes, refused};
 
 /// How many operations a sequence has.
 const STEPS: u64 = 40;
@@ -238,8 +238,11 @@ impl Sequence<'_> {
             expires_at: expires_at_ms.map(Timestamp::from_unix_ms),
         };
         let (database, now) = (self.store.process(process), Timestamp::from_unix_ms(0));
-        let (key, value) =
-            keys::create(database, &Actor::service(), Owner::Anyone, &user, new, now).await.unwrap();
+        let created = keys::create(database, &Actor::service(), Owner::Anyone, &user, new, now).await;
+        let expected = self.model.data(|data| check_scopes(data, &user, &scopes, &ScopeSet::default()));
+        let told = created.as_ref().map(|_| ()).map_err(refused);
+        same("create", told, expected)?;
+        let Ok((key, value)) = created else { return Ok(()) };
         let values = vec![Value { digest: value.digest(), ends_at_ms: None }];
         self.model.data(|data| data.keys.insert(key.id.clone(), Key { user, scopes, expires_at_ms, values }));
         self.digests.push(value.digest());
@@ -408,7 +411,8 @@ impl Sequence<'_> {
                 self.store.move_elsewhere().await;
             }
         }
-        Ok(())
+        // Questions name the history, so the store's name for a new one has to be known before the next question.
+        self.compare(0, Question::History(None)).await
     }
 
     /// What has come of a change is what the model expects; then the model makes it as well.

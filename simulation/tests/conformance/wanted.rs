@@ -7,7 +7,7 @@ use key_service::keys::{self, KeyError, KeyPatch, MAX_OLD_VALUES, NewKey, Owner}
 use key_service::leases::{Position, Touched};
 use key_service::settling::Settling;
 use key_service::{Database, leaks};
-use protocol::{ApiKey, KeyDigest, ScopeSet};
+use protocol::{ApiKey, KeyDigest, Scope, ScopeSet};
 use simulation::database::{Data, Effect, Key, Value};
 
 /// A change that somebody wants.
@@ -44,15 +44,33 @@ pub(crate) enum Expected {
     Refused(&'static str),
 }
 
+/// Why a key does not get a scope that its user lacks.
+const LACKS_SCOPE: &str = "lacks a scope";
+
+/// Refuses scopes that a user lacks, `*` excepted, and those that the key has had by name.
+pub(crate) fn check_scopes(
+    data: &Data,
+    user: &str,
+    scopes: &ScopeSet,
+    held: &ScopeSet,
+) -> Result<(), &'static str> {
+    let by_name: ScopeSet = held.iter().filter(|scope| **scope != Scope::All).cloned().collect();
+    let permissions = &data.users[user].permissions;
+    let may_have =
+        |scope: &Scope| *scope == Scope::All || permissions.permits(scope) || by_name.permits(scope);
+    if scopes.iter().all(may_have) { Ok(()) } else { Err(LACKS_SCOPE) }
+}
+
 type Outcome<T> = Result<T, &'static str>;
 
-fn refused(error: &KeyError) -> &'static str {
+pub(crate) fn refused(error: &KeyError) -> &'static str {
     match error {
         KeyError::NotFound => "not found",
         KeyError::ValueTaken => "taken",
         KeyError::ValueRevoked => "revoked",
         KeyError::Expired => "expired",
         KeyError::TooManyOldValues => "too many old values",
+        KeyError::Invalid(invalid) if invalid.field == "scopes" => LACKS_SCOPE,
         other => panic!("{other}"),
     }
 }
@@ -133,6 +151,9 @@ impl Wanted {
                 if data.revoked.contains(&digest) {
                     return Expected::Refused("revoked");
                 }
+                if let Err(why) = check_scopes(data, user, scopes, &ScopeSet::default()) {
+                    return Expected::Refused(why);
+                }
                 if data.find(&digest).is_some() {
                     return Expected::Refused("taken");
                 }
@@ -146,6 +167,11 @@ impl Wanted {
             }
             Wanted::Update { key, scopes, expires_at_ms } => {
                 let present = &data.keys[key];
+                let checked =
+                    scopes.as_ref().map(|new| check_scopes(data, &present.user, new, &present.scopes));
+                if let Some(Err(why)) = checked {
+                    return Expected::Refused(why);
+                }
                 let scopes = scopes.clone().filter(|scopes| *scopes != present.scopes);
                 let expires_at_ms = expires_at_ms.filter(|end_ms| *end_ms != present.expires_at_ms);
                 match (scopes, expires_at_ms) {
