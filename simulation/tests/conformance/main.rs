@@ -23,8 +23,8 @@ use std::str::FromStr;
 use store::Store;
 
 /// How many sequences run unless the environment says otherwise: PostgreSQL's take longer.
-const ON_SQLITE: u64 = 150;
-const ON_POSTGRESQL: u64 = 50;
+const ON_SQLITE: u64 = 60;
+const ON_POSTGRESQL: u64 = 20;
 
 #[test]
 fn sqlite_answers_as_the_model_does() {
