@@ -204,8 +204,7 @@ async fn a_delete_of_what_is_not_there_waits_for_nobody_who_writes() {
 
 /// Does something while an edge runs, and checks that the edge was told of the values before it returned.
 async fn assert_told<F: Future<Output = Value>>(service: &Service, values: &[&str], doing: F) -> Value {
-    let edge = Edge::new(service, "told").run();
-    service.until("SELECT COUNT(*) = 1 FROM edge_leases WHERE ends_at > 0").await;
+    let edge = Edge::subscribed(service, "told").await.run();
     assert!(values.iter().all(|value| !edge.was_told_of(value)));
     let revocation = doing.await;
     for value in values {
@@ -272,8 +271,7 @@ async fn the_command_line_keeps_the_same_promise() {
     // An edge may have cached that nobody has this value.
     let taken_over = "phx_1234567890abcdef";
     let create = ["key", "create", "--user", OTHER, "--label", "docs", "--scopes", "*", "--value-stdin"];
-    let edge = Edge::new(&service, "e").run();
-    service.until("SELECT COUNT(*) = 1 FROM edge_leases WHERE edge = 'e'").await;
+    let edge = Edge::subscribed(&service, "e").await.run();
     let site = service.site.clone();
     tokio::task::spawn_blocking(move || site.ok(&create, taken_over)).await.unwrap();
     assert!(edge.was_told_of(taken_over));
@@ -310,8 +308,11 @@ async fn the_command_line_waits_for_a_lease_and_says_so() {
 #[tokio::test]
 async fn many_edges_and_many_deletes_lose_nothing() {
     let (service, demo, other) = Service::with_users().await;
-    let edges: Arc<[_]> = (0..300).map(|n| Edge::new(&service, &format!("e{n}")).run()).collect();
-    service.until("SELECT COUNT(*) = 300 FROM edge_leases").await;
+    let mut edges = Vec::new();
+    for n in 0..300 {
+        edges.push(Edge::subscribed(&service, &format!("e{n}")).await.run());
+    }
+    let edges: Arc<[_]> = edges.into();
     let mut deleters = JoinSet::new();
     for n in 0..10 {
         let browser = if n % 2 == 0 { demo.clone() } else { other.clone() };
