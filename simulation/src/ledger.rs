@@ -58,11 +58,11 @@ impl<W: Send + 'static> SimulatedLedger<W> {
         transact(&self.shared, Statement { group: Some(group), session: None, may_outlive }, work).await
     }
 
-    /// Whether a key is there, the place that the history is at, and the true time of both.
-    pub async fn find_key(&self, id: &str) -> Result<(bool, Position, u64), Broken> {
+    /// Whether a key is there, and the place that the history is at.
+    pub async fn find_key(&self, id: &str) -> Result<(bool, Position), Broken> {
         let id = id.to_owned();
-        let find = move |database: &mut Database, now| {
-            (database.data.keys.contains_key(&id), database.data.position.clone(), now)
+        let find = move |database: &mut Database, _| {
+            (database.data.keys.contains_key(&id), database.data.position.clone())
         };
         transact(&self.shared, Statement::default(), find).await
     }

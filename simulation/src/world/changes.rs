@@ -43,8 +43,10 @@ async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -> Result<Se
     let ledger = SimulatedLedger::new(&shared);
     let key = intent.effect.key();
     if let Some(id) = key {
-        let (is_there, position, covers) = ledger.find_key(id).await?;
+        let (is_there, position) = ledger.find_key(id).await?;
         if !is_there {
+            // Another change may be committed at the same moment, after this reading.
+            let covers = shared.lock().database.committed_at(&position);
             change::already_so(&ledger, &position).await?;
             return Ok(Settled { position, covers, read_at: ledger.read_at(), revocation: None });
         }
