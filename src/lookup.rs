@@ -177,7 +177,7 @@ impl Lookups {
         Some(waiter)
     }
 
-    /// Takes the next callout's worth of queued digests that may be sent: see [`shares`]. Whoever waits for them now has been
+    /// Takes the next callout's worth of queued digests that may be sent: see `shares`. Whoever waits for them now has been
     /// asked for.
     pub fn next_batch(&mut self) -> Option<Vec<KeyDigest>> {
         let mut batch = Vec::new();
