@@ -209,7 +209,7 @@ fn check_removed(headers: &[(&[u8], &[u8])], reading: &Reading<'_>) {
     assert!(others.is_empty() || reading.head.is_err());
 }
 
-/// Who reads the header whole, and who takes any of its parts for a credential of its own, find the same token.
+/// A reader of the whole header and a reader of its comma-separated parts find the same token.
 fn check_credential(authorization: &[&[u8]], head: &RequestHead<'_>) {
     assert!(authorization.len() <= 1);
     let value = authorization.first().copied().unwrap_or_default();
