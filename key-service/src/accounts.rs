@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, Event};
+use crate::authority::{self, AuthorityError, Role};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::key_fields::is_bidi_control;
@@ -77,6 +78,9 @@ pub enum AccountError {
     /// A field holds what it may not hold.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// The caller has lost its rights since the request began.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// The address is another account's.
     #[error("email: there is a user with this address already: {0}")]
     EmailTaken(String),
@@ -150,6 +154,7 @@ pub async fn add(
     }
     let user = prepare(by, passwords, new, now).await?;
     let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Admin).await?;
     insert(write.connection(), by, &user).await?;
     write.commit().await?;
     Ok(user)
@@ -362,12 +367,12 @@ pub async fn change_password(
     }
     let hash = passwords.hash(new).await?;
     let mut write = database.begin_write().await?;
-    let present = users::find(write.connection(), &user.id).await?;
-    // Who knew a password that has been replaced meanwhile, by a link say, knows the present one no more.
-    let present = present.filter(|present| present.is_active && present.session_epoch == user.session_epoch);
-    let Some(present) = present else {
+    authority::recheck(write.connection(), by, Role::Member).await?;
+    let present = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;
+    // The password may have changed since it was verified; compare again inside the transaction.
+    if present.password_hash != user.password_hash {
         return Err(refuse_password_change(write, by, user).await?);
-    };
+    }
     // Knowing the present password proves no more than that: a token's holder who knows it can replace it too.
     let is_from_token = present.is_password_from_token;
     replace_password(write.connection(), by, &present, &hash, is_from_token).await?;

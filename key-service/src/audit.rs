@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use protocol::KeyDigest;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::AnyConnection;
@@ -29,6 +30,17 @@ pub struct Actor {
     pub address: Option<IpAddr>,
     /// Under which id the request is logged.
     pub request_id: Option<String>,
+    /// The session that the request came with.
+    pub(crate) session: Option<ActorSession>,
+}
+
+/// What has to be true of a session, and of its user, for as long as it lasts.
+#[derive(Clone, Debug)]
+pub(crate) struct ActorSession {
+    /// Under which digest it is stored. Signing out removes it.
+    pub(crate) id_digest: KeyDigest,
+    /// The user's session epoch. A new password, among others, raises it.
+    pub(crate) epoch: i64,
 }
 
 /// The kinds of actors.
@@ -75,7 +87,7 @@ impl Actor {
     /// The service itself.
     pub fn service() -> Self {
         let kind = ActorKind::Service;
-        Actor { kind, id: None, name: String::new(), address: None, request_id: None }
+        Actor { kind, id: None, name: String::new(), address: None, request_id: None, session: None }
     }
 
     /// The same request, now that it is known whose it is.

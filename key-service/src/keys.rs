@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::accounts::User;
 use crate::audit::{self, Action, Actor, Event};
+use crate::authority::{self, AuthorityError, Role};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::key_fields;
@@ -87,6 +88,9 @@ pub enum KeyError {
     /// A field holds what it may not hold.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// The caller has lost its rights since the request began.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// The user whose key it was to be does not exist.
     #[error("user_id: there is no user with this id")]
     NoSuchUser,
@@ -144,6 +148,11 @@ pub enum Owner<'a> {
 }
 
 impl Owner<'_> {
+    /// What a user has to be to have such a reach.
+    fn role(self) -> Role {
+        if matches!(self, Owner::Anyone) { Role::Admin } else { Role::Member }
+    }
+
     /// Whether a user's keys are among them.
     fn reaches(self, user: &User) -> bool {
         match self {
@@ -207,6 +216,7 @@ pub async fn create(
     let value = Generated::new()?;
     let key = new_key(user_id, new, &value.0, now);
     let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, owner.role()).await?;
     insert(write.connection(), owner, &key).await?;
     store::add_generated(write.connection(), &key.id, &value).await?;
     log(write.connection(), by, Action::KeyCreated, &key, json!({ "scopes": key.scopes })).await?;
@@ -316,6 +326,7 @@ type Begun<'l> = change::Begun<'l, DatabaseLedger>;
 async fn begin<'l>(
     database: &Database,
     ledger: &'l DatabaseLedger,
+    by: &Actor,
     owner: Owner<'_>,
     id: &str,
 ) -> Result<(Begun<'l>, Key), KeyError> {
@@ -330,6 +341,7 @@ async fn begin<'l>(
         return Err(KeyError::NotFound);
     }
     let mut begun = change::begin(ledger, &Touched::Key(id.to_owned())).await?;
+    authority::recheck(begun.change().connection(), by, owner.role()).await?;
     match key_within(begun.change().connection(), owner, id).await {
         Err(KeyError::NotFound) => {
             begun.already_so().await?;
@@ -359,7 +371,7 @@ pub async fn update(
         }
     }
     let ledger = database.ledger();
-    let (mut begun, mut key) = begin(database, &ledger, owner, id).await?;
+    let (mut begun, mut key) = begin(database, &ledger, by, owner, id).await?;
     if let Some(scopes) = &patch.scopes {
         let user = user_within(begun.change().connection(), owner, &key.user_id).await?;
         key_fields::within_permissions(scopes, &user.permissions, &key.scopes)?;
@@ -385,6 +397,7 @@ async fn relabel(
     label: Option<&str>,
 ) -> Result<Key, KeyError> {
     let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, owner.role()).await?;
     let mut key = key_within(write.connection(), owner, id).await?;
     if let Some(label) = label.filter(|label| *label != key.label) {
         let detail = json!({ "label": { "from": key.label, "to": label } });
@@ -425,7 +438,7 @@ pub async fn roll(
 ) -> Result<(Key, ApiKey, Settling), KeyError> {
     let value = Generated::new()?;
     let ledger = database.ledger();
-    let (mut begun, mut key) = begin(database, &ledger, owner, id).await?;
+    let (mut begun, mut key) = begin(database, &ledger, by, owner, id).await?;
     let now = store::now(begun.change().connection()).await?;
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(KeyError::Expired);
@@ -459,7 +472,7 @@ pub async fn delete(
     id: &str,
 ) -> Result<(Key, Settling), KeyError> {
     let ledger = database.ledger();
-    let (mut begun, key) = begin(database, &ledger, owner, id).await?;
+    let (mut begun, key) = begin(database, &ledger, by, owner, id).await?;
     store::delete(begun.change(), id).await?;
     log(begun.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
     Ok((key, Settling::new(database, begun.commit().await?)))

@@ -9,6 +9,7 @@ use sqlx::AnyConnection;
 use utoipa::ToSchema;
 
 use crate::audit::{self, Action, Actor, Event};
+use crate::authority::{self, AuthorityError, Role};
 use crate::invalid::Invalid;
 use crate::keys::Key;
 use crate::leases::{Touched, change};
@@ -40,6 +41,17 @@ pub struct Outcome {
     /// The key's label.
     #[serde(skip)]
     pub label: Option<String>,
+}
+
+/// Why a report could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum LeakError {
+    /// The caller has lost its rights since the request began.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
 }
 
 /// A report, checked.
@@ -112,15 +124,16 @@ async fn are_revoked(connection: &mut AnyConnection, digests: &[KeyDigest]) -> s
 /// were revoked before, it makes no new change.
 ///
 /// # Errors
-/// The database failed.
+/// The caller has lost its rights, or the database failed.
 pub async fn report(
     database: &Database,
     by: &Actor,
     report: &Report,
-) -> sqlx::Result<(Vec<Outcome>, Settling)> {
+) -> Result<(Vec<Outcome>, Settling), LeakError> {
     let ledger = database.ledger();
     let digests = report.digests();
     let mut begun = change::begin(&ledger, &Touched::KeysWith(digests.clone())).await?;
+    authority::recheck(begun.change().connection(), by, Role::Admin).await?;
     // What each value was, before any of them is ended: what edges were told of it, and whose it was.
     let verdicts = verdicts::read(begun.change().connection(), &digests).await?.verdicts;
     let mut found = BTreeMap::new();

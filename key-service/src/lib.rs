@@ -2,7 +2,8 @@
 //!
 //! Where things are:
 //! - [`accounts`], [`keys`], [`links`], [`management_tokens`], [`leaks`], [`edges`] and [`verdicts`] do the work, for
-//!   the command line and for HTTP alike, and [`audit`] tells who did it;
+//!   the command line and for HTTP alike, [`authority`] compares a caller's rights again in each change, and [`audit`] tells
+//!   who did it;
 //! - [`leases`] lets edges answer from memory, and is the only way to write what can alter a verdict;
 //! - [`transfer`] imports and exports keys, [`backup`] copies the database, [`scan`] finds keys where they should not
 //!   be;
@@ -16,6 +17,7 @@
 pub mod accounts;
 pub mod api;
 pub mod audit;
+pub mod authority;
 pub mod backup;
 pub mod cli;
 pub mod clock;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::accounts::{self, AccountError, NewUser, User};
 use crate::audit::{self, Action, Actor, Event};
+use crate::authority::{self, Role};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::passwords::{Passwords, check_new_password};
@@ -70,6 +71,7 @@ impl From<Invalid> for LinkError {
 /// No such user, a disabled one, an admin's by a token, or a failure.
 pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Secret, LinkError> {
     let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Admin).await.map_err(AccountError::from)?;
     let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
     if by.is_token() && user.is_admin {
         return Err(AccountError::InPerson.into());

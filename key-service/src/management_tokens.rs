@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::accounts::User;
 use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, ActorKind, Event};
+use crate::authority::{self, AuthorityError, Role};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::keys::Owner;
@@ -136,9 +137,9 @@ pub enum TokenError {
     /// A field holds what it may not hold.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The maker was disabled or is no longer an admin.
-    #[error("only an admin can make a management token")]
-    NotAdmin,
+    /// The caller has lost its rights since the request began.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// There is no such token.
     #[error("there is no such management token")]
     NotFound,
@@ -190,11 +191,7 @@ pub async fn create(
         ended_at: None,
     };
     let mut write = database.begin_write().await?;
-    // The request may have begun before the admin's rights ended, and with them the tokens that there were.
-    if let Some(id) = &token.created_by_id {
-        let maker = users::find(write.connection(), id).await?;
-        maker.filter(|maker| maker.is_admin && maker.is_active).ok_or(TokenError::NotAdmin)?;
-    }
+    authority::recheck(write.connection(), by, Role::Admin).await?;
     if let Some(stranger) = store::insert(write.connection(), &token, KeyDigest::of_value(&value)).await? {
         return Err(Invalid::input("user_ids", format!("There is no user with this id: {stranger}")).into());
     }
@@ -234,6 +231,7 @@ pub async fn list(database: &Database) -> Result<Vec<ManagementToken>, TokenErro
 /// There is none with that id, or the database failed.
 pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<ManagementToken, TokenError> {
     let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Admin).await?;
     let token = store::find(write.connection(), id).await?.ok_or(TokenError::NotFound)?;
     store::delete(write.connection(), id).await?;
     links::remove_made_by(write.connection(), id).await?;
@@ -271,10 +269,10 @@ pub enum Refusal {
     Unknown,
     /// Its time has run out.
     #[error("The management token has expired.")]
-    Expired(ManagementToken),
+    Expired(Box<ManagementToken>),
     /// Its maker was disabled or is no longer an admin.
     #[error("The management token has ended: the admin who made it was disabled or is no longer an admin.")]
-    Ended(ManagementToken),
+    Ended(Box<ManagementToken>),
 }
 
 impl Refusal {
@@ -316,6 +314,16 @@ pub(crate) async fn record_refusal(
     refusals::record(database, by, event, detail.into_iter().collect(), left_out).await
 }
 
+/// The token that was found, if it works.
+pub(crate) fn check(token: Option<ManagementToken>, now: Timestamp) -> Result<ManagementToken, Refusal> {
+    match token {
+        None => Err(Refusal::Unknown),
+        Some(token) if token.ended_at.is_some() => Err(Refusal::Ended(token.into())),
+        Some(token) if token.expires_at.is_some_and(|end| end <= now) => Err(Refusal::Expired(token.into())),
+        Some(token) => Ok(token),
+    }
+}
+
 /// The token with that value, or why it is refused. Its use is written down once an hour.
 ///
 /// # Errors
@@ -326,13 +334,9 @@ pub async fn authenticate(
     now: Timestamp,
 ) -> Result<Result<ManagementToken, Refusal>, TokenError> {
     let token = store::find_by_digest(database.pool(), KeyDigest::of_value(value)).await?;
-    let token = match token {
-        None => return Ok(Err(Refusal::Unknown)),
-        Some(token) if token.ended_at.is_some() => return Ok(Err(Refusal::Ended(token))),
-        Some(token) if token.expires_at.is_some_and(|end| end <= now) => {
-            return Ok(Err(Refusal::Expired(token)));
-        }
-        Some(token) => token,
+    let token = match check(token, now) {
+        Ok(token) => token,
+        Err(refusal) => return Ok(Err(refusal)),
     };
     if token.last_used_at.is_none_or(|last| last.plus_seconds(60 * 60) <= now) {
         let mut write = database.begin_write().await?;

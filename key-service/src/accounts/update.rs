@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::{AccountError, User, log};
 use crate::audit::{Action, Actor, ActorKind};
+use crate::authority::{self, Role};
 use crate::leases::{Revocation, Touched, change};
 use crate::management_tokens;
 use crate::settling::{Settling, Unsettled};
@@ -134,6 +135,7 @@ pub async fn update(
     let ledger = database.ledger();
     let mut begun = change::begin(&ledger, &Touched::User(user_id.to_owned())).await?;
     let change = begun.change();
+    authority::recheck(change.connection(), by, Role::Admin).await?;
     let before = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
     if by.is_token() && (before.is_admin || patch.is_admin.is_some()) {
         return Err(AccountError::InPerson);

@@ -50,7 +50,7 @@ impl FromRequestParts<ApiState> for SignedIn {
         let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
         let session = Session::from_request_parts(parts, state).await.map_err(|(status, _)| status)?;
         match session::user(&session, &state.database, Timestamp::now()).await? {
-            Some(user) => Ok(SignedIn { by: visitor.as_user(&user), user }),
+            Some(user) => Ok(SignedIn { by: session::actor(visitor, &session, &user), user }),
             None => Err(match parts.headers.get(header::AUTHORIZATION) {
                 Some(credential) => ApiError::authentication_failed(why_useless(credential)),
                 None => ApiError::not_authenticated(),

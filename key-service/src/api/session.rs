@@ -12,11 +12,11 @@ use tower_sessions::{Expiry, Session, SessionManagerLayer};
 
 use super::public_url::{PublicUrl, is_plain_loopback};
 use crate::accounts::{self, User};
-use crate::audit::Actor;
+use crate::audit::{Actor, ActorSession};
 use crate::clock::Timestamp;
 use crate::http::error::ApiError;
 use crate::store::Database;
-use crate::store::sessions::Sessions;
+use crate::store::sessions::{self, Sessions};
 
 /// The session cookie's name. With this prefix browsers take it from this very host over HTTPS alone, so that no other
 /// host of the domain can plant a session (RFC 6265bis, section 4.1.3.2).
@@ -104,6 +104,14 @@ pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Res
     session.cycle_id().await?;
     session.insert(LOGIN, login).await?;
     Ok(())
+}
+
+/// The actor of a request that came with a user's session.
+pub(crate) fn actor(visitor: Actor, session: &Session, user: &User) -> Actor {
+    let session = session
+        .id()
+        .map(|id| ActorSession { id_digest: sessions::id_digest(&id), epoch: user.session_epoch });
+    Actor { session, ..visitor.as_user(user) }
 }
 
 /// Ends the session here and in the database.

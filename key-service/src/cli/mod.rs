@@ -9,6 +9,7 @@ use crate::accounts::AccountError;
 use crate::edge_tokens::TokenError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
+use crate::leaks::LeakError;
 use crate::leases::LeaseConfigError;
 use crate::links::LinkError;
 use crate::management_tokens;
@@ -137,6 +138,9 @@ enum CliError {
     /// A key could not be made or changed.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A report of leaked values could not be carried out.
+    #[error(transparent)]
+    Leak(#[from] LeakError),
     /// The database failed while a change came into force.
     #[error(transparent)]
     Settling(#[from] Unsettled),

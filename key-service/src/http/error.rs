@@ -9,8 +9,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::accounts::AccountError;
+use crate::authority::AuthorityError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
+use crate::leaks::LeakError;
 use crate::links::LinkError;
 use crate::management_tokens::TokenError;
 use crate::metrics::METRICS;
@@ -186,6 +188,27 @@ impl From<tower_sessions::session::Error> for ApiError {
     }
 }
 
+impl From<AuthorityError> for ApiError {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::SessionEnded | AuthorityError::Token(_) => {
+                Self::authentication_failed(&error.to_string())
+            }
+            AuthorityError::NotAdmin => Self::permission_denied(&error.to_string()),
+            AuthorityError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<LeakError> for ApiError {
+    fn from(error: LeakError) -> Self {
+        match error {
+            LeakError::Authority(error) => error.into(),
+            LeakError::Database(error) => error.into(),
+        }
+    }
+}
+
 impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match error {
@@ -195,6 +218,7 @@ impl From<KeyError> for ApiError {
             | KeyError::ValueTaken
             | KeyError::ValueRevoked => Self::invalid_input(error.to_string()),
             KeyError::Invalid(invalid) => invalid.into(),
+            KeyError::Authority(error) => error.into(),
             KeyError::NoSuchUser => Invalid::input("user_id", "There is no user with this id.").into(),
             KeyError::NotFound => Self::not_found(),
             KeyError::Randomness(error) => Self::internal(&error),
@@ -207,6 +231,7 @@ impl From<AccountError> for ApiError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Invalid(invalid) => invalid.into(),
+            AccountError::Authority(error) => error.into(),
             AccountError::EmailTaken(_) => Invalid::input("email", error.to_string()).into(),
             AccountError::NoSuchUser(_) | AccountError::NotFound => Self::not_found(),
             AccountError::LastAdmin => {
@@ -227,9 +252,7 @@ impl From<TokenError> for ApiError {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Invalid(invalid) => invalid.into(),
-            TokenError::NotAdmin => {
-                Self::permission_denied("You do not have permission to perform this action.")
-            }
+            TokenError::Authority(error) => error.into(),
             TokenError::NotFound => Self::not_found(),
             TokenError::Randomness(error) => Self::internal(&error),
             TokenError::Database(error) => error.into(),

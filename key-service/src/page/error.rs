@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use tower_http::csrf::ProtectionError;
 
 use super::frame::Frame;
-use super::sign_in;
+use super::{keys, sign_in};
 use crate::http::error::ApiError;
 
 /// Why a page cannot be shown.
@@ -86,6 +86,10 @@ impl<E: Into<ApiError>> From<E> for PageError {
     fn from(error: E) -> Self {
         let error = error.into();
         let status = error.status();
+        // The session has ended since the request began.
+        if status == StatusCode::UNAUTHORIZED {
+            return PageError::SignIn(keys::ADDRESS.to_owned());
+        }
         PageError::Failed(Failure { status, retry_after_s: error.retry_after_s(), text: text_of(status) })
     }
 }

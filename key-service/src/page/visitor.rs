@@ -25,9 +25,9 @@ impl FromRequestParts<PageState> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, PageError> {
         let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
-        let MaybeSignedIn(user) = MaybeSignedIn::from_request_parts(parts, state).await?;
-        match user {
-            Some(user) => Ok(SignedIn { by: visitor.as_user(&user), user }),
+        let session = session_of(parts, state).await?;
+        match session::user(&session, &state.database, Timestamp::now()).await? {
+            Some(user) => Ok(SignedIn { by: session::actor(visitor, &session, &user), user }),
             None => Err(PageError::SignIn(wanted(parts))),
         }
     }
@@ -55,10 +55,13 @@ impl FromRequestParts<PageState> for MaybeSignedIn {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &PageState) -> Result<Self, PageError> {
-        let session =
-            Session::from_request_parts(parts, state).await.map_err(|(status, _)| ApiError::from(status))?;
+        let session = session_of(parts, state).await?;
         Ok(MaybeSignedIn(session::user(&session, &state.database, Timestamp::now()).await?))
     }
+}
+
+async fn session_of(parts: &mut Parts, state: &PageState) -> Result<Session, ApiError> {
+    Session::from_request_parts(parts, state).await.map_err(|(status, _)| status.into())
 }
 
 /// Where to go after signing in: the page that was asked for. What a form sent is gone, but the path of every form shows

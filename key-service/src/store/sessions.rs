@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use protocol::KeyDigest;
-use sqlx::Row;
+use sqlx::{AnyExecutor, Row};
 use time::OffsetDateTime;
 use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
@@ -25,7 +25,7 @@ impl SessionStore for Sessions {
 
         let insert = "INSERT INTO sessions (id_digest, data, expires_at) VALUES ($1, $2, $3)";
         sqlx::query(insert)
-            .bind(id_digest(&record.id))
+            .bind(id_digest(&record.id).to_hex())
             .bind(encode(record)?)
             .bind(expiry(record))
             .execute(write.connection())
@@ -41,7 +41,7 @@ impl SessionStore for Sessions {
         sqlx::query(update)
             .bind(encode(record)?)
             .bind(expiry(record))
-            .bind(id_digest(&record.id))
+            .bind(id_digest(&record.id).to_hex())
             .execute(write.connection())
             .await
             .map_err(backend)?;
@@ -51,7 +51,7 @@ impl SessionStore for Sessions {
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let select = "SELECT data, expires_at FROM sessions WHERE id_digest = $1 AND expires_at > $2";
         let row = sqlx::query(select)
-            .bind(id_digest(id))
+            .bind(id_digest(id).to_hex())
             .bind(Timestamp::now())
             .fetch_optional(self.0.pool())
             .await
@@ -72,13 +72,29 @@ impl SessionStore for Sessions {
     async fn delete(&self, id: &Id) -> Result<()> {
         let mut write = self.0.begin_write().await.map_err(backend)?;
         let delete = "DELETE FROM sessions WHERE id_digest = $1";
-        sqlx::query(delete).bind(id_digest(id)).execute(write.connection()).await.map_err(backend)?;
+        sqlx::query(delete)
+            .bind(id_digest(id).to_hex())
+            .execute(write.connection())
+            .await
+            .map_err(backend)?;
         write.commit().await.map_err(backend)
     }
 }
 
-fn id_digest(id: &Id) -> String {
-    KeyDigest::of_value(&id.to_string()).to_hex()
+/// Whether the session that is stored under a digest still lasts.
+pub(crate) async fn is_stored(
+    connection: impl AnyExecutor<'_>,
+    id_digest: KeyDigest,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let select = "SELECT expires_at FROM sessions WHERE id_digest = $1 AND expires_at > $2";
+    let query = sqlx::query(select).bind(id_digest.to_hex()).bind(now);
+    Ok(query.fetch_optional(connection).await?.is_some())
+}
+
+/// The digest under which a session is stored.
+pub(crate) fn id_digest(id: &Id) -> KeyDigest {
+    KeyDigest::of_value(&id.to_string())
 }
 
 fn encode(record: &Record) -> Result<String> {

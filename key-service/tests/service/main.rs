@@ -9,6 +9,7 @@
 mod administration;
 mod api_errors;
 mod audit_log;
+mod authority;
 mod change_limit;
 mod cli;
 mod cli_management;

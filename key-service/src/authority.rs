@@ -1,0 +1,69 @@
+//! Whether a caller still has the rights with which its request began.
+//!
+//! A request is authenticated before its body is read, and a client can hold the body back. The session or the token may end
+//! meanwhile, or the admin may be demoted. So each change compares again, inside its transaction.
+
+use sqlx::AnyConnection;
+
+use crate::audit::{Actor, ActorKind};
+use crate::clock::Timestamp;
+use crate::management_tokens::{self, Refusal};
+use crate::store::{management_tokens as tokens, sessions, users};
+
+/// Why a caller has lost the rights that it had when its request began.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The session has ended: by signing out, by a new password, or because the user was disabled or became an admin.
+    #[error("Your session has ended. Sign in again.")]
+    SessionEnded,
+    /// The user is no longer an admin.
+    #[error("You do not have permission to perform this action.")]
+    NotAdmin,
+    /// The management token was revoked, has expired or has ended.
+    #[error(transparent)]
+    Token(Refusal),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// What a user has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Any user.
+    Member,
+    /// An admin.
+    Admin,
+}
+
+/// Compares the caller's rights again. `connection` is in a transaction that holds the write lock, so that nothing can end
+/// them before it commits. What a token can do, and for whom, never changes while it works.
+///
+/// # Errors
+/// The caller has lost its rights, or the database failed.
+pub(crate) async fn recheck(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    role: Role,
+) -> Result<(), AuthorityError> {
+    let id = by.id.as_deref().unwrap_or_default();
+    match by.kind {
+        ActorKind::CommandLine | ActorKind::Service => Ok(()),
+        ActorKind::Visitor => Err(AuthorityError::SessionEnded),
+        ActorKind::ManagementToken => {
+            let token = tokens::find(connection, id).await?;
+            let working = management_tokens::check(token, Timestamp::now());
+            working.map(|_| ()).map_err(AuthorityError::Token)
+        }
+        ActorKind::User => {
+            let session = by.session.as_ref().ok_or(AuthorityError::SessionEnded)?;
+            if !sessions::is_stored(&mut *connection, session.id_digest, Timestamp::now()).await? {
+                return Err(AuthorityError::SessionEnded);
+            }
+            let user = users::find(connection, id).await?;
+            let user = user.filter(|user| user.is_active && user.session_epoch == session.epoch);
+            let user = user.ok_or(AuthorityError::SessionEnded)?;
+            if role == Role::Admin && !user.is_admin { Err(AuthorityError::NotAdmin) } else { Ok(()) }
+        }
+    }
+}
