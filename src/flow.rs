@@ -152,11 +152,6 @@ impl Edge {
         Step::Hold(digest)
     }
 
-    /// Whether a request that was held is neither forwarded nor answered yet.
-    pub fn is_waiting(&self, digest: &KeyDigest, stream: StreamId) -> bool {
-        self.lookups.is_waiting(digest, stream) || self.refused.iter().any(|(refused, _)| *refused == stream)
-    }
-
     /// No room is left for a request to wait. An older verdict is used only if the key service does not answer either.
     fn refuse(&mut self, digest: &KeyDigest, required: &Scope, now: Moment) -> Outcome {
         let decision = match self.is_unanswered {

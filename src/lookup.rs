@@ -152,13 +152,6 @@ impl Lookups {
         Some((digest, waiter))
     }
 
-    /// Whether a request waits for the answer about this digest.
-    pub fn is_waiting(&self, digest: &KeyDigest, stream: StreamId) -> bool {
-        self.flights
-            .get(digest)
-            .is_some_and(|flight| flight.waiters.iter().any(|waiter| waiter.stream == stream))
-    }
-
     /// Forgets a waiter whose client has gone. The others are answered all the same; a question that nobody waits for
     /// and that was not sent yet is dropped.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {

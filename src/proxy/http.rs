@@ -2,12 +2,11 @@
 
 use std::rc::Rc;
 
-use protocol::KeyDigest;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::host;
-use super::vm::{Passage, Vm};
+use super::vm::{Progress, Vm};
 use crate::flow::Step;
 use crate::lookup::StreamId;
 use crate::request::Reading;
@@ -19,38 +18,19 @@ pub(super) struct Request {
     progress: Progress,
 }
 
-/// How far a request has come.
-enum Progress {
-    /// Its headers have not been read.
-    New,
-    /// It is held until a lookup of this digest ends, which then forwards or answers it.
-    Held(KeyDigest),
-    /// Its headers alone decided.
-    Decided(Passage),
-}
-
 impl Request {
     pub(super) fn new(vm: Rc<Vm>, stream: StreamId) -> Self {
         Request { vm, stream, progress: Progress::New }
     }
 
     /// Whether the request may go on to the upstream now.
-    fn passage(&self) -> Passage {
-        match &self.progress {
-            Progress::New => Passage::Closed,
-            Progress::Held(digest) if self.vm.is_waiting(digest, self.stream) => Passage::Closed,
-            Progress::Held(_) => Passage::Open,
-            Progress::Decided(passage) => *passage,
+    fn passage(&mut self) -> Action {
+        if let Progress::Held(_) = self.progress
+            && self.vm.was_opened(self.stream)
+        {
+            self.progress = Progress::Open;
         }
-    }
-}
-
-impl From<Passage> for Action {
-    fn from(passage: Passage) -> Action {
-        match passage {
-            Passage::Open => Action::Continue,
-            Passage::Closed => Action::Pause,
-        }
+        self.progress.action()
     }
 }
 
@@ -65,29 +45,23 @@ impl HttpContext for Request {
         // Before anything is forwarded or answered: access logs and other filters see these headers too.
         removed.iter().for_each(|name| host::remove_header(name));
         let step = self.vm.arrive(head.as_ref().map_err(|error| *error), self.stream);
-        match step {
-            Step::Decided(outcome) => {
-                let passage = self.vm.apply(outcome);
-                self.progress = Progress::Decided(passage);
-                passage.into()
-            }
-            Step::Hold(digest) => {
-                self.progress = Progress::Held(digest);
-                Action::Pause
-            }
-        }
+        self.progress = match step {
+            Step::Decided(outcome) => self.vm.apply(outcome),
+            Step::Hold(digest) => Progress::Held(digest),
+        };
+        self.progress.action()
     }
 
     /// The finished module does not export this callback: while a request is held, the host keeps its body back. Without
     /// the build's last step a host may take a pause for the headers' alone, and ask here whether the body may pass.
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
-        self.passage().into()
+        self.passage()
     }
 
     /// Trailers come after the last byte of the body, so those of a held request reach only a module that the build's
     /// last step has not seen.
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        if self.passage() == Passage::Closed {
+        if self.passage() == Action::Pause {
             return Action::Pause;
         }
         match host::HeaderBlock::of_trailers().trailers_to_remove(self.vm.header_policy()) {

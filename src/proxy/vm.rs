@@ -1,8 +1,10 @@
 //! What the root context and the requests of one configuration share in one VM: the edge, and the host's side of it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 
 use protocol::{KeyDigest, SYNC_PATH, VERIFY_PATH, VerifyRequest};
+use proxy_wasm::types::Action;
 use serde::Serialize;
 
 use super::host::{self, Clock, Meters, Turn};
@@ -20,13 +22,26 @@ const AUTHORIZATION: &str = "authorization";
 /// How often the host is told the metrics when nothing else happens, in milliseconds.
 const TELL_EVERY_MS: u64 = 1_000;
 
-/// Whether the host may let a request on towards the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passage {
-    /// Its outcome is to pass.
+/// How far a request has come.
+pub(super) enum Progress {
+    /// Its headers have not been read.
+    New,
+    /// It is held until a lookup of this digest ends, which then forwards or answers it.
+    Held(KeyDigest),
+    /// It was forwarded: it is public, or a grant lets it pass.
     Open,
-    /// It is not decided yet, or it was answered.
-    Closed,
+    /// A reply was given to the host, which may have refused it: the request must not pass in either case.
+    Replied,
+}
+
+impl Progress {
+    /// Whether the host may let the request on towards the upstream.
+    pub(super) fn action(&self) -> Action {
+        match self {
+            Progress::Open => Action::Continue,
+            Progress::New | Progress::Held(_) | Progress::Replied => Action::Pause,
+        }
+    }
 }
 
 /// One configuration in one VM.
@@ -49,6 +64,8 @@ pub(super) struct Vm {
     /// Whether the last callout was answered: an outage has many callouts, and only changes are worth a log line.
     service_answers: Cell<bool>,
     edge: RefCell<Edge>,
+    /// The requests that were held and then forwarded, until their own contexts take note of it.
+    opened: RefCell<HashSet<StreamId>>,
 }
 
 impl Vm {
@@ -85,6 +102,7 @@ impl Vm {
             told_at: Cell::new(0),
             service_answers: Cell::new(true),
             edge: RefCell::new(Edge::new(id, seed, policy, cache, lookups)),
+            opened: RefCell::default(),
         };
         vm.schedule();
         Ok(vm)
@@ -112,14 +130,16 @@ impl Vm {
         step
     }
 
-    /// A request that waited has ended.
+    /// A request that was held has ended.
     pub(super) fn leave(&self, digest: &KeyDigest, stream: StreamId) {
-        self.edge.borrow_mut().leave(digest, stream);
+        if !self.was_opened(stream) {
+            self.edge.borrow_mut().leave(digest, stream);
+        }
     }
 
-    /// Whether a request that was held still waits for the lookup of its digest.
-    pub(super) fn is_waiting(&self, digest: &KeyDigest, stream: StreamId) -> bool {
-        self.edge.borrow().is_waiting(digest, stream)
+    /// Whether a request that was held has been forwarded since. Says so once.
+    pub(super) fn was_opened(&self, stream: StreamId) -> bool {
+        self.opened.borrow_mut().remove(&stream)
     }
 
     /// The turn that a waiting request asked for has come.
@@ -228,28 +248,29 @@ impl Vm {
     /// Does what was decided for requests that were held.
     fn carry_out(&self, outcomes: Vec<(StreamId, Outcome)>) {
         for (stream, outcome) in outcomes {
-            if host::switch_to(stream) && self.apply(outcome) == Passage::Open {
+            if host::switch_to(stream) && matches!(self.apply(outcome), Progress::Open) {
+                self.opened.borrow_mut().insert(stream);
                 host::resume();
             }
         }
     }
 
-    /// Makes the current request what its outcome says, and tells whether it is to pass.
-    pub(super) fn apply(&self, outcome: Outcome) -> Passage {
+    /// Makes the current request what its outcome says.
+    pub(super) fn apply(&self, outcome: Outcome) -> Progress {
         match outcome {
             Outcome::ForwardPublic { hides_key } => {
                 if hides_key {
                     host::remove_header(AUTHORIZATION);
                 }
-                Passage::Open
+                Progress::Open
             }
             Outcome::Forward(grant) => {
                 self.set_identity(&grant);
-                Passage::Open
+                Progress::Open
             }
             Outcome::Reply(reply) => {
                 host::send(&reply);
-                Passage::Closed
+                Progress::Replied
             }
         }
     }

@@ -66,6 +66,28 @@ fn a_request_whose_key_cannot_be_checked_never_passes() {
 }
 
 #[test]
+fn a_denied_request_never_passes_where_the_host_refuses_the_reply() {
+    for (what, mut host) in hosts() {
+        host.refuse_replies();
+        let (bodied, empty) = (post(&mut host), post(&mut host));
+        host.turn();
+        let callout = verify(&mut host);
+        host.answer(callout.id, "200", &verdicts(&[r#"{"status":"inactive"}"#]));
+        let denied_at_once = host.begin(
+            &[(":method", b"POST"), (":path", b"/api/projects/"), (":authority", b"api.example.com")],
+            false,
+        );
+        for request in [bodied, denied_at_once] {
+            host.body(request, 100, true);
+        }
+        host.trailers(empty, &[("x-checksum", b"1")]);
+        for request in [bodied, empty, denied_at_once] {
+            assert_eq!((host.outcome(request), host.passed(request)), (Outcome::Held, 0), "{what}");
+        }
+    }
+}
+
+#[test]
 fn a_body_after_the_verdict_passes() {
     for (what, mut host) in hosts() {
         let request = post(&mut host);

@@ -16,6 +16,7 @@ const ROOT: u32 = 1;
 const OK: i32 = 0;
 const NOT_FOUND: i32 = 1;
 const BAD_ARGUMENT: i32 = 2;
+const INTERNAL_FAILURE: i32 = 10;
 const EMPTY: i32 = 7;
 
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
@@ -109,6 +110,8 @@ struct State {
     callouts: Vec<Callout>,
     /// Clusters that callouts can be sent to; any if `None`.
     clusters: Option<Vec<String>>,
+    /// Whether replies to requests are refused.
+    refuses_replies: bool,
     sent: u32,
     answer: (Headers, Vec<u8>),
     log: Vec<String>,
@@ -337,6 +340,11 @@ impl Host {
         self.state().clusters = Some(clusters.iter().map(|&cluster| cluster.to_owned()).collect());
     }
 
+    /// Replies to requests are refused from now on.
+    pub(crate) fn refuse_replies(&mut self) {
+        self.state().refuses_replies = true;
+    }
+
     /// How often the module wants to be called when nothing happens, in milliseconds.
     pub(crate) fn tick_ms(&mut self) -> u32 {
         self.state().tick_ms
@@ -527,6 +535,9 @@ fn serve_requests(linker: &mut Linker<State>) -> Result<(), wasmi::errors::Linke
                 headers_size: i32,
                 _grpc: i32| {
         count(&mut vm, "send_local_response");
+        if vm.data().refuses_replies {
+            return INTERNAL_FAILURE;
+        }
         let details = read_text(&vm, details, details_size);
         let body = read_text(&vm, body, body_size);
         let headers = read_headers(&vm, headers, headers_size);
