@@ -45,6 +45,43 @@ pub const OVERRIDES: [Override; 15] = [
     removed("x-envoy-original-path", Ambiguity::PathOverride),
 ];
 
+/// Fields that a server must not take from trailers (RFC 9110, section 6.5.1), because they say where a message ends, where
+/// it goes, where it comes from, whose it is, or how it is to be processed. Some servers merge trailers into the headers.
+const HEADERS_ONLY: [&str; 32] = [
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "max-forwards",
+    "pragma",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
 const fn refused(name: &'static str, kind: Ambiguity) -> Override {
     Override { name, kind, is_removed: false }
 }
@@ -85,15 +122,13 @@ impl HeaderPolicy {
     /// Whether a trailer is removed. A proxy that overwrites a header leaves a trailer of its name, so allowed headers
     /// do not pass as trailers.
     pub fn removes_trailer(&self, name: &[u8]) -> bool {
-        self.listed(name).is_some()
+        self.listed(name).is_some() || HEADERS_ONLY.iter().any(|field| is_folded_to(name, field.as_bytes()))
     }
 
     /// The treatment that is set for a name, whatever its spelling.
     pub fn listed(&self, name: &[u8]) -> Option<Treatment> {
         let candidates = self.by_length.get(name.len())?;
-        let found = candidates
-            .iter()
-            .find(|(folded, _)| name.iter().zip(folded).all(|(byte, folded)| fold_byte(*byte) == *folded));
+        let found = candidates.iter().find(|(folded, _)| is_folded_to(name, folded));
         found.map(|(_, treatment)| *treatment)
     }
 }
@@ -103,6 +138,10 @@ impl HeaderPolicy {
 /// CGI and PHP make `X_AUTH_USER_ID` of `X-Auth-User-Id`, `X_Auth_User_Id` and `X.Auth.User.Id` alike.
 pub fn folded(name: &str) -> String {
     name.bytes().map(|byte| char::from(fold_byte(byte))).collect()
+}
+
+fn is_folded_to(name: &[u8], folded: &[u8]) -> bool {
+    name.len() == folded.len() && name.iter().zip(folded).all(|(byte, folded)| fold_byte(*byte) == *folded)
 }
 
 fn fold_byte(byte: u8) -> u8 {
@@ -146,9 +185,23 @@ mod tests {
     }
 
     #[test]
-    fn known_overrides_are_written_as_they_are_compared() {
-        for known in OVERRIDES {
-            assert_eq!(folded(known.name), known.name);
+    fn known_names_are_written_as_they_are_compared() {
+        for name in OVERRIDES.iter().map(|known| known.name).chain(HEADERS_ONLY) {
+            assert_eq!(folded(name), name);
+        }
+    }
+
+    #[test]
+    fn fields_that_belong_into_headers_alone_do_not_pass_as_trailers() {
+        let policy = HeaderPolicy::default();
+        for name in
+            ["authorization", "Cookie", "HOST", "content_length", "Transfer-Encoding", "x-forwarded-for"]
+        {
+            assert!(policy.removes_trailer(name.as_bytes()), "{name}");
+            assert_eq!(policy.treatment(name.as_bytes()), None, "{name}");
+        }
+        for name in ["x-checksum", "digest", "grpc-status", "server-timing", "hosts", "hos", ""] {
+            assert!(!policy.removes_trailer(name.as_bytes()), "{name}");
         }
     }
 }

@@ -97,8 +97,8 @@ pub(super) fn tick_every(milliseconds: u64) {
     debug_assert!(set.is_ok());
 }
 
-/// A header list of the current request, as one block of bytes.
-pub(super) struct HeaderBlock(Vec<u8>);
+/// A header list of the current request, as one block of bytes; `None` where the host refused to hand it over.
+pub(super) struct HeaderBlock(Option<Vec<u8>>);
 
 impl HeaderBlock {
     pub(super) fn of_request() -> Self {
@@ -109,17 +109,21 @@ impl HeaderBlock {
         HeaderBlock(header_map_bytes(MapType::HttpRequestTrailers as u32))
     }
 
+    fn pairs(&self) -> Result<HeaderPairs<'_>, Ambiguity> {
+        let block = self.0.as_ref().ok_or(Ambiguity::Headers)?;
+        HeaderPairs::new(block).map_err(|_| Ambiguity::Headers)
+    }
+
     /// The names of trailers to be removed.
     pub(super) fn trailers_to_remove(&self, policy: &HeaderPolicy) -> Result<Vec<&str>, Ambiguity> {
-        let trailers = HeaderPairs::new(&self.0).map_err(|_| Ambiguity::Headers)?;
-        request::trailers_to_remove(trailers, policy)
+        request::trailers_to_remove(self.pairs()?, policy)
     }
 
     /// Reads the block of a request's headers.
     pub(super) fn read(&self, policy: &HeaderPolicy) -> Reading<'_> {
-        match HeaderPairs::new(&self.0) {
+        match self.pairs() {
             Ok(pairs) => Reading::of(pairs, policy),
-            Err(_) => Reading { removed: Vec::new(), head: Err(Ambiguity::Headers) },
+            Err(ambiguity) => Reading { removed: Vec::new(), head: Err(ambiguity) },
         }
     }
 }
@@ -128,8 +132,7 @@ impl HeaderBlock {
 impl HeaderBlock {
     /// Whether a header of this name is among them.
     pub(super) fn names(&self, name: &[u8]) -> bool {
-        HeaderPairs::new(&self.0)
-            .is_ok_and(|mut pairs| pairs.any(|pair| pair.is_ok_and(|(header, _)| header == name)))
+        self.pairs().is_ok_and(|mut pairs| pairs.any(|pair| pair.is_ok_and(|(header, _)| header == name)))
     }
 }
 
@@ -175,7 +178,7 @@ pub(super) fn note_for_access_log(name: &str, value: &str) {
 
 /// Where the current request comes from: with trusted hops configured in Envoy, the address before them.
 pub(super) fn source_address() -> Address {
-    Address::read(&property_bytes("source\0address"))
+    Address::read(&property_bytes("source\0address").unwrap_or_default())
 }
 
 /// Lets the current request, which was held, go on.
@@ -285,7 +288,7 @@ mod raw {
 }
 
 #[allow(unsafe_code)]
-fn header_map_bytes(map_type: u32) -> Vec<u8> {
+fn header_map_bytes(map_type: u32) -> Option<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: both pointers are valid for a write.
     let status = unsafe { raw::proxy_get_header_map_pairs(map_type, &mut data, &mut size) };
@@ -293,9 +296,9 @@ fn header_map_bytes(map_type: u32) -> Vec<u8> {
     unsafe { given(status, data, size) }
 }
 
-/// A property's value; nothing if the host has none. The path's parts are separated by zero bytes.
+/// A property's value; `None` if the host has none. The path's parts are separated by zero bytes.
 #[allow(unsafe_code)]
-fn property_bytes(path: &str) -> Vec<u8> {
+fn property_bytes(path: &str) -> Option<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the path is valid for its size, and both pointers are valid for a write.
     let status = unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
@@ -308,13 +311,16 @@ fn property_bytes(path: &str) -> Vec<u8> {
 /// # Safety
 /// `data` and `size` are as the host call that returned `status` has left them, and are used once.
 #[allow(unsafe_code)]
-unsafe fn given(status: u32, data: *mut u8, size: usize) -> Vec<u8> {
-    if status != OK || data.is_null() {
-        return Vec::new();
+unsafe fn given(status: u32, data: *mut u8, size: usize) -> Option<Vec<u8>> {
+    if status != OK {
+        return None;
+    }
+    if data.is_null() {
+        return Some(Vec::new());
     }
     // SAFETY: on success the host has had `proxy_on_memory_allocate` allocate exactly `size` bytes at `data`, as a boxed
     // slice whose owner is now the caller.
-    unsafe { Vec::from_raw_parts(data, size, size) }
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
 #[allow(unsafe_code)]

@@ -69,8 +69,11 @@ impl HttpContext for Request {
                 names.iter().for_each(|name| host::remove_trailer(name));
                 Action::Continue
             }
+            // The request has been forwarded: the host ends it at the upstream too.
             Err(ambiguity) => {
-                log::warn!("a request's trailers are held: {ambiguity}");
+                if let Step::Decided(refusal) = self.vm.arrive(Err(ambiguity), self.stream) {
+                    self.progress = self.vm.apply(refusal);
+                }
                 Action::Pause
             }
         }

@@ -247,7 +247,7 @@ fn no_byte_in_a_header_stops_the_vm() {
 /// Trailers reach the upstream where HTTP/2 or `enable_trailers` lets them.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
-fn identity_cannot_be_forged_in_trailers() {
+fn neither_identity_nor_credentials_reach_the_upstream_in_trailers() {
     const UPSTREAM: &str = "    - name: upstream\n      type: STRICT_DNS\n";
     let envoy_config = &[
         ("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW"),
@@ -269,7 +269,14 @@ fn identity_cannot_be_forged_in_trailers() {
     let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
     let edge = stack.envoys()[0].address();
     let key = format!("Bearer {DOCUMENTED}");
-    let trailers = [("x.auth.user.id", "root"), ("x-checksum", "1"), ("x_auth_scopes", "*")];
+    let trailers = [
+        ("x.auth.user.id", "root"),
+        ("x-checksum", "1"),
+        ("x_auth_scopes", "*"),
+        ("authorization", "Bearer phx_another"),
+        ("cookie", "session=1"),
+        ("x-forwarded-for", "192.0.2.1"),
+    ];
     for path in ["/api/projects/", "/decide/"] {
         let headers = [("authorization", key.as_str())];
         let http2 = client_http2::Request {

@@ -189,6 +189,18 @@ fn forged_identity_never_gets_through_in_trailers() {
 }
 
 #[test]
+fn a_request_whose_trailers_cannot_be_read_is_refused() {
+    let mut host = warm();
+    host.withhold_trailers();
+    let headers: [(&str, &[u8]); 3] =
+        [(":method", b"POST"), (":path", b"/decide/"), (":authority", b"api.example.com")];
+    let request = host.begin(&headers, false);
+    host.body(request, 100, false);
+    host.trailers(request, &[("x-auth-user-id", b"root")]);
+    assert_eq!(status(host.outcome(request)).0, 400);
+}
+
+#[test]
 fn denials_carry_the_documented_body_and_challenge() {
     let mut host = start();
     let request = host.get("/api/projects/", &[]);
