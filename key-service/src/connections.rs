@@ -17,9 +17,9 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio_io_timeout::TimeoutStream;
 
 use crate::places::Places;
+use crate::timed_writes::{Pace, TimedWrites};
 
 /// How many connections wait at most to be taken: as many as come at once when a service has started anew, if the
 /// system allows it (`net.core.somaxconn` on Linux).
@@ -28,8 +28,8 @@ const BACKLOG: u32 = 16_384;
 /// A client that has not sent a request's headers by then is let go: after it connected, and after each answer.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client that takes nothing of what is sent to it for this long is let go: it may never read, and keep its place.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that reads what is sent to it more slowly is let go: it may hardly ever read, and keep its place.
+const PACE: Pace = Pace { idle: Duration::from_secs(10), grace: Duration::from_secs(30), bytes_per_s: 1024 };
 
 /// How often an edge that speaks HTTP/2 is asked whether it is still there. One that has gone without a word is let go
 /// after twice that.
@@ -176,9 +176,7 @@ impl Shared {
                 Ok::<Response<_>, Infallible>(response)
             }
         });
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        let stream = TokioIo::new(Box::pin(stream));
+        let stream = TokioIo::new(TimedWrites::new(stream, PACE));
         let mut connection = pin!(self.protocol.serve_connection(stream, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -9,7 +9,7 @@
 //!   be;
 //! - `store` holds all SQL;
 //! - [`api`] is the public listener, with the `page` beside it, [`edge_api`] the edges' one, [`server`] runs both on their
-//!   `connections`, for which there are `places`;
+//!   `connections`, for which there are `places`, with `timed_writes`;
 //! - `rate_limit` bounds how often callers may do something, and `network` says which of them count as one;
 //! - `metrics` and `readiness` tell how it does, [`webhooks`] tells the operator what happened;
 //! - [`cli`] is the command line.
@@ -45,6 +45,7 @@ pub mod scan;
 pub mod server;
 pub mod settling;
 mod store;
+mod timed_writes;
 pub mod transfer;
 pub mod verdicts;
 pub mod webhooks;
