@@ -285,7 +285,8 @@ pub(crate) async fn sign_in_throttled(
     email: &str,
 ) -> Result<(), AccountError> {
     let email = normal_email(email).unwrap_or_default();
-    let Some(left_out) = refusals.admit(&format!("sign-in {email}"), Instant::now()) else { return Ok(()) };
+    let kind = ("sign_in", "throttled");
+    let Some(left_out) = refusals.admit(kind, &email, Instant::now()) else { return Ok(()) };
     let user_id = users::find_by_email(database.pool(), &email).await?.map(|user| user.id);
     let action = Action::UserSignInThrottled;
     let event = Event { action, user_id: user_id.as_deref(), subject: None, detail: &Value::Null };

@@ -307,8 +307,8 @@ pub(crate) async fn record_refusal(
     subject: Option<(&str, &str)>,
 ) -> sqlx::Result<()> {
     let address = by.address.map(|address| address.to_string()).unwrap_or_default();
-    let same = format!("{kind} {because} {}", subject.map_or(&*address, |(id, _)| id));
-    let Some(left_out) = refusals.admit(&same, Instant::now()) else { return Ok(()) };
+    let same = subject.map_or(&*address, |(id, _)| id);
+    let Some(left_out) = refusals.admit((kind, because), same, Instant::now()) else { return Ok(()) };
     let event = Event { action: Action::TokenRefused, user_id: None, subject, detail: &Value::Null };
     let detail = [("kind", kind), ("because", because)].map(|(name, text)| (name.to_owned(), text.into()));
     refusals::record(database, by, event, detail.into_iter().collect(), left_out).await

@@ -1,6 +1,6 @@
 //! Which refusals go into the audit log. A refused caller can try again without end, and each entry is a write.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,26 +13,30 @@ use crate::store::Database;
 /// The same refusal is logged once in this time.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// The most refusals that are logged in that time. It bounds the memory that they take too.
+/// The most refusals of one kind that are logged in that time. It bounds the memory that they take too.
 const MOST: usize = 60;
 
-/// The refusals that were logged lately.
+/// What was refused, and why. Both are texts of the program, so there are few kinds.
+pub(crate) type Kind = (&'static str, &'static str);
+
+/// The refusals that were logged lately. Each kind has a window of its own, so that noise of one does not hide the others.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<Window>);
+pub(crate) struct Refusals(Mutex<HashMap<Kind, Window>>);
 
 #[derive(Debug, Default)]
 struct Window {
     began: Option<Instant>,
     logged: HashSet<KeyDigest>,
-    /// How many refusals were not logged since the last that was.
+    /// How many were not logged since the last that was.
     left_out: u64,
 }
 
 impl Refusals {
-    /// Whether to log a refusal, and how many were left out since the last that was logged. `subject` is what makes two
-    /// refusals the same.
-    pub(crate) fn admit(&self, subject: &str, now: Instant) -> Option<u64> {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether to log a refusal, and how many of its kind were left out since the last that was logged. `subject` is what
+    /// makes two refusals of a kind the same.
+    pub(crate) fn admit(&self, kind: Kind, subject: &str, now: Instant) -> Option<u64> {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = windows.entry(kind).or_default();
         if window.began.is_none_or(|began| now.saturating_duration_since(began) >= WINDOW) {
             window.began = Some(now);
             window.logged.clear();
@@ -66,22 +70,35 @@ pub(crate) async fn record(
 mod tests {
     use super::*;
 
+    const KIND: Kind = ("token", "unknown");
+    const OTHER_KIND: Kind = ("token", "ended");
+
     #[test]
     fn the_same_refusal_is_logged_once_a_minute_and_the_others_are_counted() {
         let (refusals, now) = (Refusals::default(), Instant::now());
-        assert_eq!(refusals.admit("a", now), Some(0));
-        assert_eq!(refusals.admit("a", now), None);
-        assert_eq!(refusals.admit("a", now + WINDOW / 2), None);
-        assert_eq!(refusals.admit("b", now), Some(2));
-        assert_eq!(refusals.admit("a", now + WINDOW), Some(0));
+        assert_eq!(refusals.admit(KIND, "a", now), Some(0));
+        assert_eq!(refusals.admit(KIND, "a", now), None);
+        assert_eq!(refusals.admit(KIND, "a", now + WINDOW / 2), None);
+        assert_eq!(refusals.admit(KIND, "b", now), Some(2));
+        assert_eq!(refusals.admit(KIND, "a", now + WINDOW), Some(0));
     }
 
     #[test]
     fn no_number_of_different_refusals_is_logged_or_remembered() {
         let (refusals, now) = (Refusals::default(), Instant::now());
-        let logged = (0..10_000).filter(|n| refusals.admit(&n.to_string(), now).is_some()).count();
+        let logged = (0..10_000).filter(|n| refusals.admit(KIND, &n.to_string(), now).is_some()).count();
         assert_eq!(logged, MOST);
-        assert_eq!(refusals.0.lock().unwrap().logged.len(), MOST);
-        assert_eq!(refusals.admit("the next minute", now + WINDOW), Some(10_000 - MOST as u64));
+        assert_eq!(refusals.0.lock().unwrap()[&KIND].logged.len(), MOST);
+        assert_eq!(refusals.admit(KIND, "the next minute", now + WINDOW), Some(10_000 - MOST as u64));
+    }
+
+    #[test]
+    fn noise_of_one_kind_hides_no_other_and_is_not_counted_there() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        for n in 0..1_000 {
+            refusals.admit(KIND, &n.to_string(), now);
+        }
+        assert_eq!(refusals.admit(OTHER_KIND, "1", now), Some(0));
+        assert_eq!(refusals.admit(OTHER_KIND, "1", now), None);
     }
 }
