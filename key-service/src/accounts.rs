@@ -170,7 +170,7 @@ pub(crate) async fn prepare(
     let email = normal_email(&new.email)?;
     let password_hash = match new.password {
         Some(password) => {
-            check_new_password(&password)?;
+            check_new_password(&password, &email)?;
             passwords.hash(password).await?
         }
         None => String::new(),
@@ -320,10 +320,10 @@ pub async fn set_password(
     user_id: &str,
     password: String,
 ) -> Result<(), AccountError> {
-    check_new_password(&password)?;
+    let user = users::find(database.pool(), user_id).await?.ok_or(AccountError::NotFound)?;
+    check_new_password(&password, &user.email)?;
     let hash = passwords.hash(password).await?;
     let mut write = database.begin_write().await?;
-    let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
     replace_password(write.connection(), by, &user, &hash, by.is_token()).await?;
     Ok(write.commit().await?)
 }
@@ -362,7 +362,7 @@ pub async fn change_password(
     current: String,
     new: String,
 ) -> Result<User, AccountError> {
-    check_new_password(&new)?;
+    check_new_password(&new, &user.email)?;
     if !passwords.verify(current, Some(user.password_hash.clone())).await? {
         return Err(refuse_password_change(database.begin_write().await?, by, user).await?);
     }

@@ -148,11 +148,13 @@ pub async fn redeem(
     password: String,
     now: Timestamp,
 ) -> Result<User, LinkError> {
-    check_new_password(&password)?;
     let purpose = purpose(database, secret).await?;
     // Slow, so done before the database is taken.
     let (user, hash) = match purpose {
-        Purpose::Password(user) => (*user, passwords.hash(password).await?),
+        Purpose::Password(user) => {
+            check_new_password(&password, &user.email)?;
+            (*user, passwords.hash(password).await?)
+        }
         Purpose::FirstAdmin => {
             let email = email.ok_or_else(|| Invalid::required("email"))?;
             let permissions = protocol::ScopeSet::all();

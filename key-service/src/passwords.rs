@@ -35,18 +35,20 @@ impl Default for Passwords {
 }
 
 /// Refuses a new password that is too short to be safe, too long to be one, or among the million that are guessed first: what
-/// the limits of sign-ins let through would find it.
+/// the limits of sign-ins let through would find it. `email` is the user's: the address and its parts are guessed first.
 ///
 /// # Errors
 /// The field `password`, and what is wrong with it.
-pub fn check_new_password(password: &str) -> Result<(), Invalid> {
+pub fn check_new_password(password: &str, email: &str) -> Result<(), Invalid> {
     if password.chars().count() < MIN_PASSWORD_CHARS || password.len() > MAX_PASSWORD_BYTES {
         let detail = format!(
             "A password has {MIN_PASSWORD_CHARS} characters or more, {MAX_PASSWORD_BYTES} bytes at most."
         );
         return Err(Invalid::input("password", detail));
     }
-    if zxcvbn(password, &[]).score() < Score::Two {
+    let parts = email.split(|c: char| !c.is_alphanumeric()).filter(|part| part.chars().count() > 2);
+    let personal: Vec<_> = [email].into_iter().chain(email.split('@')).chain(parts).collect();
+    if zxcvbn(password, &personal).score() < Score::Two {
         let detail = "This password is easy to guess. Choose a longer one, such as several words.";
         return Err(Invalid::input("password", detail));
     }
@@ -121,22 +123,42 @@ mod tests {
         assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
     }
 
+    const EMAIL: &str = "ada.lovelace@analytical.example.com";
+
     #[test]
     fn a_new_password_that_is_too_short_or_too_long_is_refused() {
-        assert!(check_new_password("1234567").is_err());
-        assert!(check_new_password("xkqvbnzt").is_ok());
-        assert!(check_new_password(&"over the hills".repeat(MAX_PASSWORD_BYTES / 14 + 1)).is_err());
+        assert!(check_new_password("1234567", EMAIL).is_err());
+        assert!(check_new_password("xkqvbnzt", EMAIL).is_ok());
+        assert!(check_new_password(&"over the hills".repeat(MAX_PASSWORD_BYTES / 14 + 1), EMAIL).is_err());
     }
 
     #[test]
     fn a_new_password_that_many_have_is_refused() {
         for common in ["12345678", "Password1", "P@ssw0rd!", "qwertyuiop", "letmein1", "aaaaaaaaaaaaaaaaaaaa"]
         {
-            let detail = check_new_password(common).unwrap_err().detail;
+            let detail = check_new_password(common, EMAIL).unwrap_err().detail;
             assert!(detail.contains("easy to guess"), "{common}: {detail}");
         }
         for own in ["demo-password", "correct horse", "moonlight over water"] {
-            assert!(check_new_password(own).is_ok(), "{own}");
+            assert!(check_new_password(own, EMAIL).is_ok(), "{own}");
         }
+    }
+
+    #[test]
+    fn a_new_password_made_of_ones_own_address_is_refused() {
+        for personal in [
+            EMAIL,
+            "Ada.Lovelace@Analytical.Example.com",
+            "ada.lovelace",
+            "lovelace1",
+            "Lovelace!",
+            "analytical.example.com",
+            "ecalevol",
+        ] {
+            let refused = check_new_password(personal, EMAIL);
+            assert!(refused.is_err_and(|invalid| invalid.detail.contains("easy to guess")), "{personal}");
+        }
+        assert!(check_new_password("lovelace wrote programs", EMAIL).is_ok());
+        assert!(check_new_password("demo-password", "demo@example.com").is_ok(), "the demo's");
     }
 }

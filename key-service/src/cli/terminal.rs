@@ -91,16 +91,16 @@ pub(super) fn read_line() -> io::Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Takes a new password from standard input, or asks for it twice without showing it.
-pub(super) fn read_new_password(from_stdin: bool) -> Result<String, CliError> {
+/// Takes a new password of the user with that address from standard input, or asks for it twice without showing it.
+pub(super) fn read_new_password(from_stdin: bool, email: &str) -> Result<String, CliError> {
     if from_stdin {
         let password = read_line()?;
-        check_new_password(&password)?;
+        check_new_password(&password, email)?;
         return Ok(password);
     }
     let prompt = format!("Password ({MIN_PASSWORD_CHARS} characters or more): ");
     let password = rpassword::prompt_password(prompt).map_err(CliError::Prompt)?;
-    check_new_password(&password)?;
+    check_new_password(&password, email)?;
     let again = rpassword::prompt_password("Again: ").map_err(CliError::Prompt)?;
     if password == again { Ok(password) } else { Err(CliError::PasswordsDiffer) }
 }

@@ -136,7 +136,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
         }
         Stored::Passwd { email, password_stdin } => {
             let user = accounts::find_by_email(database, &email).await?;
-            let password = read_new_password(password_stdin)?;
+            let password = read_new_password(password_stdin, &user.email)?;
             accounts::set_password(database, &by, &Passwords::default(), &user.id, password).await?;
             Ok(tell(&format!("changed the password of {} and ended the user's sessions", user.email))?)
         }
@@ -199,7 +199,7 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
     }
     let password = match args.without_password {
         true => None,
-        false => Some(read_new_password(args.password_stdin)?),
+        false => Some(read_new_password(args.password_stdin, &args.email)?),
     };
     let database = &match existing {
         Some(database) => database,

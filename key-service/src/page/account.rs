@@ -50,7 +50,7 @@ pub(super) async fn submit(
     if current.is_empty() {
         problems.add(Invalid::blank("current_password"));
     }
-    let new = problems.check(new_password(&form));
+    let new = problems.check(new_password(&form, &user.email));
     let Some(new) = new.filter(|_| problems.is_empty()) else {
         return Ok((StatusCode::BAD_REQUEST, AccountPage::new(user, problems, false)).into_response());
     };
@@ -74,10 +74,10 @@ pub(super) async fn submit(
     }
 }
 
-/// A new password that was entered twice alike.
-pub(super) fn new_password(form: &Form) -> Result<String, Invalid> {
+/// A new password of the user with that address, entered twice alike.
+pub(super) fn new_password(form: &Form, email: &str) -> Result<String, Invalid> {
     let password = form.text("password");
-    check_new_password(password)?;
+    check_new_password(password, email)?;
     if form.text("repeated_password") != password {
         return Err(Invalid::input("repeated_password", "The two passwords differ."));
     }

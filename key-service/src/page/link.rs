@@ -74,7 +74,11 @@ pub(super) async fn submit(
     if matches!(purpose, Purpose::FirstAdmin) && email.is_empty() {
         problems.add(Invalid::blank("email"));
     }
-    if let Some(password) = problems.check(new_password(&form)).filter(|_| problems.is_empty()) {
+    let owner = match &purpose {
+        Purpose::FirstAdmin => email,
+        Purpose::Password(user) => &user.email,
+    };
+    if let Some(password) = problems.check(new_password(&form, owner)).filter(|_| problems.is_empty()) {
         let email = Some(email.to_owned());
         match links::redeem(database, &by, &state.passwords, &secret, email, password, now).await {
             Ok(user) => {
