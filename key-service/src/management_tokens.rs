@@ -75,7 +75,8 @@ pub struct ManagementToken {
     /// When it was last used, to the hour.
     #[schema(required)]
     pub last_used_at: Option<Timestamp>,
-    /// When it ended because the admin who made it was disabled or is no longer an admin; `null` if it did not.
+    /// When it ended because the admin who made it was disabled or is no longer an admin, or a user whose keys it managed
+    /// was made an admin; `null` if it did not.
     #[schema(required)]
     pub ended_at: Option<Timestamp>,
 }
@@ -243,16 +244,42 @@ pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<Managem
     Ok(token)
 }
 
-/// Ends the tokens that a user made, and the one-time links that those made, because the user was disabled or is no longer an admin. Returns them.
-pub(crate) async fn end_made_by(
+/// Why a token ends that nobody revokes. Each reason is about one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The user, an admin who made it, was disabled.
+    MakerDisabled,
+    /// The user, an admin who made it, was made a member.
+    MakerDemoted,
+    /// The user, a member whom it names, was made an admin.
+    NamedMadeAdmin,
+}
+
+impl End {
+    /// As the audit log says it.
+    fn because(self) -> &'static str {
+        match self {
+            End::MakerDisabled => "the admin who made it was disabled",
+            End::MakerDemoted => "the admin who made it is no longer an admin",
+            End::NamedMadeAdmin => "a user whose keys it managed was made an admin",
+        }
+    }
+}
+
+/// Ends the tokens that a reason about a user concerns, and the one-time links that those made. Returns them.
+pub(crate) async fn end(
     connection: &mut AnyConnection,
     by: &Actor,
     user: &User,
-    because: &'static str,
+    reason: End,
 ) -> sqlx::Result<Vec<ManagementToken>> {
-    let tokens = store::end_made_by(&mut *connection, &user.id).await?;
-    let detail = json!({ "because": because });
+    let tokens = match reason {
+        End::MakerDisabled | End::MakerDemoted => store::made_by(&mut *connection, &user.id).await?,
+        End::NamedMadeAdmin => store::naming(&mut *connection, &user.id).await?,
+    };
+    let detail = json!({ "because": reason.because() });
     for token in &tokens {
+        store::end(&mut *connection, &token.id).await?;
         links::remove_made_by(&mut *connection, &token.id).await?;
         let subject = Some((token.id.as_str(), token.label.as_str()));
         let event = Event { action: Action::TokenEnded, user_id: Some(&user.id), subject, detail: &detail };
@@ -270,8 +297,11 @@ pub enum Refusal {
     /// Its time has run out.
     #[error("The management token has expired.")]
     Expired(Box<ManagementToken>),
-    /// Its maker was disabled or is no longer an admin.
-    #[error("The management token has ended: the admin who made it was disabled or is no longer an admin.")]
+    /// Its maker is no longer an active admin, or a member whom it names became an admin.
+    #[error(
+        "The management token has ended: the admin who made it was disabled or is no longer an admin, or a user whose \
+         keys it managed was made an admin."
+    )]
     Ended(Box<ManagementToken>),
 }
 

@@ -10,7 +10,7 @@ use super::{AccountError, User, log};
 use crate::audit::{Action, Actor, ActorKind};
 use crate::authority::{self, Role};
 use crate::leases::{Revocation, Touched, change};
-use crate::management_tokens;
+use crate::management_tokens::{self, End};
 use crate::settling::{Settling, Unsettled};
 use crate::store::{Change, Database, links, users};
 
@@ -63,7 +63,8 @@ pub struct Updated {
     pub settling: Settling,
     /// Whether the user lost a password that the holder of a management token may have known.
     pub is_password_removed: bool,
-    /// The management tokens that ended, because the user, who made them, was disabled or is no longer an admin.
+    /// The management tokens that ended: the user made them and was disabled or is no longer an admin, or they were for this
+    /// user, who is an admin now.
     pub ended_tokens: Vec<EndedToken>,
 }
 
@@ -87,7 +88,8 @@ pub struct ChangedUser {
     user: User,
     /// Whether the user lost a password that the holder of a management token may have known.
     is_password_removed: bool,
-    /// The management tokens that ended, because the user, who made them, was disabled or is no longer an admin.
+    /// The management tokens that ended: the user made them and was disabled or is no longer an admin, or they were for this
+    /// user, who is an admin now.
     ended_tokens: Vec<EndedToken>,
     /// How the change came into force.
     revocation: Revocation,
@@ -112,7 +114,7 @@ impl Updated {
         }
         let labels: Vec<_> = self.ended_tokens.iter().map(|token| token.label.as_str()).collect();
         if !labels.is_empty() {
-            notes.push(format!("Management tokens that this user made have ended: {}.", labels.join(", ")));
+            notes.push(format!("These management tokens have ended: {}.", labels.join(", ")));
         }
         notes
     }
@@ -121,7 +123,8 @@ impl Updated {
 /// Changes a user, and what all keys of the user are worth, everywhere once this has settled.
 ///
 /// A user who becomes an admin starts without what somebody with lesser rights may hold: the user's sessions and one-time
-/// links end, and a password that a management token set, or made the link for, is removed. The management tokens and
+/// links end, and so do the management tokens that name the user; a password that a management token set, or made the link
+/// for, is removed. The management tokens and
 /// one-time links that an admin made, and the links of those tokens, end when the admin is disabled or made a member.
 ///
 /// # Errors
@@ -167,13 +170,18 @@ pub async fn update(
     if let Some(is_admin) = is_admin {
         set_admin_within(change.connection(), by, &before, is_admin).await?;
     }
-    let because = if is_active == Some(false) { DISABLED } else { DEMOTED };
-    let ended_tokens = match loses_admin {
-        true => {
-            links::remove_made_by(change.connection(), user_id).await?;
-            management_tokens::end_made_by(change.connection(), by, &before, because).await?
-        }
-        false => Vec::new(),
+    let reason = match (loses_admin, is_admin) {
+        (true, _) if is_active == Some(false) => Some(End::MakerDisabled),
+        (true, _) => Some(End::MakerDemoted),
+        (false, Some(true)) => Some(End::NamedMadeAdmin),
+        (false, _) => None,
+    };
+    if loses_admin {
+        links::remove_made_by(change.connection(), user_id).await?;
+    }
+    let ended_tokens = match reason {
+        Some(reason) => management_tokens::end(change.connection(), by, &before, reason).await?,
+        None => Vec::new(),
     };
     let user = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
     Ok(Updated {
@@ -186,10 +194,6 @@ pub async fn update(
             .collect(),
     })
 }
-
-/// Why a token ended, as the audit log says it.
-const DISABLED: &str = "the admin who made it was disabled";
-const DEMOTED: &str = "the admin who made it is no longer an admin";
 
 async fn set_admin_within(
     connection: &mut AnyConnection,

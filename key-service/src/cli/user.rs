@@ -66,7 +66,8 @@ pub(super) enum Stored {
     Disable(ChangeArgs),
     /// Let a disabled user and the user's keys in again
     Enable(ChangeArgs),
-    /// Let a user manage other users; ends the user's sessions and links, and a password that a token set
+    /// Let a user manage other users; ends the user's sessions and links, a password that a token set, and tokens that name
+    /// the user
     Admin {
         #[command(flatten)]
         change: ChangeArgs,

@@ -88,20 +88,34 @@ pub(crate) async fn list(pool: &AnyPool) -> sqlx::Result<Vec<ManagementToken>> {
     sqlx::query_as(select_tokens!("ORDER BY t.created_at DESC, t.id DESC")).fetch_all(pool).await
 }
 
-/// Ends the tokens that a user made, and returns those that had not ended before.
-pub(crate) async fn end_made_by(
-    connection: &mut AnyConnection,
+/// The tokens that a user made and that have not ended.
+pub(crate) async fn made_by(
+    connection: impl AnyExecutor<'_>,
     user_id: &str,
 ) -> sqlx::Result<Vec<ManagementToken>> {
     let select =
         select_tokens!("WHERE t.created_by_id = $1 AND t.ended_at IS NULL ORDER BY t.created_at, t.id");
-    let tokens = sqlx::query_as(select).bind(user_id).fetch_all(&mut *connection).await?;
-    let update = format!(
-        "UPDATE management_tokens SET ended_at = {NOW_MS} WHERE created_by_id = $1 AND ended_at IS NULL"
+    sqlx::query_as(select).bind(user_id).fetch_all(connection).await
+}
+
+/// The tokens that are for certain users, this one among them, and that have not ended.
+pub(crate) async fn naming(
+    connection: impl AnyExecutor<'_>,
+    user_id: &str,
+) -> sqlx::Result<Vec<ManagementToken>> {
+    let select = select_tokens!(
+        "WHERE t.id IN (SELECT token_id FROM management_token_users WHERE user_id = $1) AND t.ended_at IS NULL
+            ORDER BY t.created_at, t.id"
     );
+    sqlx::query_as(select).bind(user_id).fetch_all(connection).await
+}
+
+/// Ends a token. Its row stays, for the answers that say why it is refused.
+pub(crate) async fn end(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<()> {
+    let update = format!("UPDATE management_tokens SET ended_at = {NOW_MS} WHERE id = $1");
     // Safe: the text is always the same.
-    sqlx::query(AssertSqlSafe(update)).bind(user_id).execute(connection).await?;
-    Ok(tokens)
+    sqlx::query(AssertSqlSafe(update)).bind(id).execute(connection).await?;
+    Ok(())
 }
 
 /// The token with that id.

@@ -139,12 +139,45 @@ async fn answer(automation: &Automation) -> (u16, Value) {
     (status.as_u16(), answer["detail"].clone())
 }
 
+/// What a token that has ended is answered.
+const ENDED: &str = "The management token has ended: the admin who made it was disabled or is no longer an admin, or a user \
+    whose keys it managed was made an admin.";
+
+#[tokio::test]
+async fn a_token_that_names_a_member_ends_when_the_member_becomes_an_admin() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    let (id, other) = (service.user_id(DEMO), service.user_id(OTHER));
+    let named = service.automation(&admin, Some(&[&other, &id])).await;
+    let of_other = service.automation(&admin, Some(&[&other])).await;
+    let for_all = service.automation(&admin, None).await;
+    let key = demo.new_key("of a member", &["*"]).await;
+    let path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
+    assert_eq!(named.call(Method::GET, &path, Value::Null).await.0, 200);
+
+    let promoted = make_admin(&admin, &format!("/api/users/{id}/")).await;
+    assert_eq!(promoted["ended_tokens"], json!([{"id": named.id, "label": "terraform"}]));
+    assert_eq!(answer(&named).await, (401, json!(ENDED)));
+    assert_eq!((answer(&of_other).await.0, answer(&for_all).await.0), (200, 200));
+    let (_, log) = admin.get("/api/audit_log/?action=token.ended").await;
+    let (entry, because) = (&log["results"][0], "a user whose keys it managed was made an admin");
+    assert_eq!(
+        (&log["count"], &entry["subject_id"], &entry["detail"]["because"], &entry["user_email"]),
+        (&json!(1), &json!(named.id), &json!(because), &json!(DEMO))
+    );
+
+    let knowingly = service.automation(&admin, Some(&[&id])).await;
+    assert_eq!(knowingly.call(Method::GET, &path, Value::Null).await.0, 200, "an admin has named an admin");
+    service.site.ok(&["user", "admin", OTHER], "");
+    assert_eq!(answer(&of_other).await.0, 401, "by the command line too");
+    assert_eq!(answer(&knowingly).await.0, 200);
+}
+
 #[tokio::test]
 async fn a_token_ends_for_good_when_the_admin_who_made_it_is_disabled_or_demoted() {
     let (service, ..) = Service::with_users().await;
     let admin = service.admin().await;
-    let ended =
-        json!("The management token has ended: the admin who made it was disabled or is no longer an admin.");
+    let ended = json!(ENDED);
     for (end, because) in [
         (json!({"is_active": false}), "the admin who made it was disabled"),
         (json!({"is_admin": false}), "the admin who made it is no longer an admin"),
@@ -264,6 +297,6 @@ async fn the_command_line_tells_which_tokens_end() {
     service.automation(&admin, None).await;
     let output = service.site.run(&["user", "admin", ADMIN, "--remove"], "");
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("Management tokens that this user made have ended: terraform."), "{said}");
+    assert!(said.contains("These management tokens have ended: terraform."), "{said}");
     assert!(service.site.ok(&["token", "list"], "").contains("ended"));
 }
