@@ -35,10 +35,12 @@ pub(crate) const MANAGEMENT_TOKEN: &str = "MANAGEMENT_TOKEN";
     verbatim_doc_comment,
     after_help = "Environment:
   EDGE_TOKEN        the token that the edges authenticate with (required)
-  MANAGEMENT_TOKEN  a management token for all users (`key-service token create`), for --deletes",
+  MANAGEMENT_TOKEN  a management token for all users (`key-service token create
+                    --can read,revoke,create`), for --deletes",
     after_long_help = "Environment:
   EDGE_TOKEN        the token that the edges authenticate with (required)
-  MANAGEMENT_TOKEN  a management token for all users (`key-service token create`), for --deletes
+  MANAGEMENT_TOKEN  a management token for all users (`key-service token create
+                    --can read,revoke,create`), for --deletes
 
 What the figures mean:
   lease lost        an edge's lease ran out before the next was granted. A lease runs from when the edge sent the

@@ -113,7 +113,10 @@ fn whole_course(protocol: &str) {
     let stack = service();
     let member = ["user", "add", "member@example.com", "--without-password", "--permissions", "insight:read"];
     stack.key_service().run(&member, "").unwrap();
-    let token = stack.key_service().run(&["token", "create", "--label", "fleet"], "").unwrap();
+    let token = stack
+        .key_service()
+        .run(&["token", "create", "--label", "fleet", "--can", "read,revoke,create"], "")
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (json, chart) = (folder.path().join("report.json"), folder.path().join("chart.svg"));
     let arguments = format!(

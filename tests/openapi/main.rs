@@ -83,7 +83,8 @@ fn sign_in(url: &str) -> String {
 
 /// Returns the header that carries a token for all users.
 fn make_token(url: &str, session: &str) -> String {
-    let new = json!({"label": "Schemathesis", "user_ids": null}).to_string();
+    let new =
+        json!({"label": "Schemathesis", "user_ids": null, "can": ["read", "revoke", "create"]}).to_string();
     let (name, value) = session.split_once(": ").unwrap();
     let request = ureq::post(url).header(name, value).content_type("application/json");
     let token: Value =

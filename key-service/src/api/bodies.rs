@@ -130,7 +130,7 @@ pub(super) struct NewToken {
     /// The users whose keys it manages; null for all who are no admins, which lets it manage their accounts too.
     #[schema(required)]
     user_ids: Option<Vec<String>>,
-    /// What it can do to them; everything, if absent.
+    /// What it can do to them; `read` alone, if absent.
     #[schema(min_items = 1, nullable = false)]
     can: Option<Vec<crate::management_tokens::Verb>>,
     /// From when on it is refused; null or absent for never.

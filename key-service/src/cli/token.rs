@@ -45,7 +45,7 @@ pub(super) struct CreateArgs {
         long,
         value_name = "VERBS",
         value_delimiter = ',',
-        default_value = "read,revoke,create",
+        default_value = Verb::Read.as_str(),
         value_parser = PossibleValuesParser::new(Verb::ALL.map(Verb::as_str))
     )]
     can: Vec<String>,

@@ -39,9 +39,9 @@ impl Verb {
 pub struct Verbs(Vec<Verb>);
 
 impl Default for Verbs {
-    /// Everything.
+    /// The least: to read. The API, the command line and the page begin with it.
     fn default() -> Self {
-        Verbs(Verb::ALL.to_vec())
+        Verbs(vec![Verb::Read])
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
         let verbs = Verbs::parse(["create", "read", "create"]).unwrap();
         assert_eq!(verbs.to_string(), "read, create");
         assert!(verbs.permit(Verb::Read) && verbs.permit(Verb::Create) && !verbs.permit(Verb::Revoke));
-        assert_eq!(Verbs::default().to_string(), "read, revoke, create");
+        assert_eq!(Verbs::default().to_string(), "read");
     }
 
     #[test]

@@ -221,6 +221,21 @@ async fn disabling_a_user_takes_revoke_and_every_other_change_of_one_create() {
 }
 
 #[tokio::test]
+async fn a_token_of_which_nobody_said_what_it_can_do_can_read() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let (status, made) = admin.post("/api/management_tokens/", json!({"label": "x", "user_ids": null})).await;
+    assert_eq!((status.as_u16(), &made["can"]), (201, &json!(["read"])));
+    let made = service.site.json(&["token", "create", "--label", "x", "--json"]);
+    assert_eq!(made["can"], json!(["read"]));
+    let page = admin.request(Method::GET, "/admin/tokens/new").send().await.unwrap().text().await.unwrap();
+    let boxes = page.split("name=\"can.").skip(1).map(|rest| rest.split('>').next().unwrap());
+    let chosen: Vec<_> =
+        boxes.filter(|it| it.contains("checked")).map(|it| it.split('"').next().unwrap()).collect();
+    assert_eq!(chosen, ["read"]);
+}
+
+#[tokio::test]
 async fn the_command_line_makes_a_token_that_can_do_less() {
     let (service, demo, _) = Service::with_users().await;
     let key = demo.new_key("CI", &["*"]).await;

@@ -49,8 +49,9 @@ impl NewTokenPage {
 
 /// `GET /admin/tokens/new`.
 pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
-    NewTokenPage::of(user, &Form::parse(b"can.read=yes"), Expiry::new(None), Problems::default())
-        .into_response()
+    let chosen: Vec<_> = Verbs::default().iter().map(|verb| format!("can.{}=yes", verb.as_str())).collect();
+    let form = Form::parse(chosen.join("&").as_bytes());
+    NewTokenPage::of(user, &form, Expiry::new(None), Problems::default()).into_response()
 }
 
 /// `POST /admin/tokens/new`: makes the token, and shows its value.

@@ -33,7 +33,8 @@ async fn scene_with(set: fn(&mut Command) -> &mut Command) -> Scene {
         site.ok(&["user", "add", DEMO, "--without-password", "--permissions", "*"], "");
         let create = ["key", "create", "--user", DEMO, "--scopes", "*", "--json", "--label"];
         let keys = ["first", "second"].map(|label| site.json(&[&create[..], &[label]].concat()));
-        let token = site.json(&["token", "create", "--label", "terraform", "--json"]);
+        let token =
+            site.json(&["token", "create", "--label", "terraform", "--can", "revoke,create", "--json"]);
         let service = site.serve_with(set);
         let (base, id) = (service.public.clone(), text(&token, "id").to_owned());
         let automation = Automation { base, id, token: text(&token, "value").to_owned() };
