@@ -288,6 +288,16 @@ pub(crate) async fn end(
     Ok(tokens)
 }
 
+/// Ends the tokens that a replica of an earlier release left working: such a one may run beside this one during an upgrade.
+pub(crate) async fn end_those_left(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    store::attribute(&mut *connection).await?;
+    for maker in users::makers_without_rights(&mut *connection).await? {
+        let reason = if maker.is_active { End::MakerDemoted } else { End::MakerDisabled };
+        end(&mut *connection, &Actor::service(), &maker, reason).await?;
+    }
+    Ok(())
+}
+
 /// Why a token is refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {

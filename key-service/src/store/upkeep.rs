@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::write::within;
 use super::{Database, WRITE_AT_MOST, audit, lease_limit, leases, links, revision, webhooks};
 use crate::leases::Position;
+use crate::management_tokens;
 use crate::metrics::METRICS;
 
 /// How often.
@@ -68,6 +69,8 @@ async fn remove_few(database: &Database, old_changes: &Position) -> sqlx::Result
     if let Some(lasts_ms) = database.announced.lasts_ms() {
         lease_limit::lower(write.connection(), lasts_ms).await?;
     }
+    management_tokens::end_those_left(write.connection()).await?;
+    links::attribute(write.connection()).await?;
     links::remove_ended(write.connection()).await?;
     let forgotten = webhooks::remove_older(write.connection(), DELIVERABLE_FOR).await?;
     write.commit().await?;

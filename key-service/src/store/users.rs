@@ -71,6 +71,16 @@ pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> sqlx::Res
     sqlx::query_scalar(select).fetch_one(connection).await
 }
 
+/// The users who made management tokens that have not ended, and are no active admins.
+pub(crate) async fn makers_without_rights(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<User>> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM users WHERE (is_admin = 0 OR is_active = 0)
+            AND id IN (SELECT created_by_id FROM management_tokens WHERE ended_at IS NULL)"
+    );
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).fetch_all(connection).await
+}
+
 /// The user with that id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<User>> {
     let select = format!("SELECT {COLUMNS} FROM users WHERE id = $1");

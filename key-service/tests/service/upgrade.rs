@@ -1,6 +1,7 @@
 //! A database of an earlier release, brought up to date by the start.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use protocol::KeyDigest;
 use reqwest::Method;
@@ -9,7 +10,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use crate::storage::Storage;
-use crate::support::{Automation, Service, Site, client};
+use crate::support::{ADMIN, Automation, DEMO, OTHER, Service, Site, client};
 
 /// Makes a database with the tables up to that migration, and rows in it.
 async fn database_of(last: i64, site: &Site, rows: &str) {
@@ -149,4 +150,62 @@ async fn a_link_of_an_earlier_release_ends_where_its_maker_has_lost_its_rights()
     assert!(!works("b").await && !works("c").await);
     service.site.ok(&["user", "disable", "admin@example.com"], "");
     assert!(!works("a").await, "the maker is known from the audit log");
+}
+
+/// Writes rows as a replica of an earlier release does, which knows fewer columns.
+async fn write(site: &Site, rows: &str) {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(&site.storage.url()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(rows.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// A token, and a link for a user, that an actor has made at a replica of the first release with these tables.
+fn made_by(actor_kind: &str, actor_id: &str, user_id: &str) -> String {
+    let [token, link] =
+        ["ekm_", "link-"].map(|kind| KeyDigest::of_value(&format!("{kind}{actor_id}")).to_hex());
+    format!(
+        "INSERT INTO management_tokens (id, digest, label, mask_value, is_for_all, created_at, created_by)
+            VALUES ('{actor_id}', '{token}', '{actor_id}', 'ekm_...', 1, 0, '');
+        INSERT INTO audit_log VALUES ('t {actor_id}', 0, 'token.created', '{actor_kind}', '{actor_id}', '', NULL, NULL, NULL,
+            NULL, '{actor_id}', '', 'null');
+        INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('{link}', '{user_id}', 9000000000000);
+        INSERT INTO audit_log VALUES ('l {actor_id}', 0, 'link.created', '{actor_kind}', '{actor_id}', '', NULL, NULL,
+            '{user_id}', NULL, NULL, NULL, 'null');"
+    )
+}
+
+#[tokio::test]
+async fn what_an_old_replica_makes_during_an_upgrade_ends_with_the_rights_of_its_maker() {
+    let (service, ..) = Service::with_users().await;
+    let _ = service.admin().await;
+    let [demo, other, admin] = [DEMO, OTHER, ADMIN].map(|email| service.user_id(email));
+    let rows = [
+        made_by("user", &demo, &other),
+        made_by("user", &admin, &demo),
+        made_by("command_line", "operator", &admin),
+        // It demotes an admin, and ends nothing of what that one made.
+        format!("UPDATE users SET is_admin = 0 WHERE id = '{demo}';"),
+    ];
+    write(&service.site, &rows.concat()).await;
+    let service = service.restart(|command| command);
+    let status = async |id: &str| {
+        automation(&service, id).call(Method::GET, "/api/users/", Value::Null).await.0.as_u16()
+    };
+    let link = async |id: &str| {
+        let response = client().get(format!("{}/link/link-{id}", service.public)).send().await.unwrap();
+        response.status().as_u16()
+    };
+    let ended = async { while status(&demo).await != 401 {} };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the token still works");
+    assert_eq!((status(&admin).await, status("operator").await), (200, 200));
+    assert_eq!((link(&demo).await, link(&admin).await), (404, 200));
+    let entries = service.site.json(&["audit", "--action", "token.ended", "--json"]);
+    let entry = &entries[0];
+    assert_eq!((&entry["subject_id"], &entry["actor_kind"]), (&json!(demo), &json!("service")));
+    assert_eq!(entry["detail"]["because"], "the admin who made it is no longer an admin");
+
+    // Who made the others is known now.
+    service.site.ok(&["user", "disable", ADMIN], "");
+    assert_eq!((status(&admin).await, status("operator").await, link(&admin).await), (401, 200, 404));
 }
