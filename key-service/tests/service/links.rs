@@ -45,6 +45,26 @@ async fn works(service: &Service, path: &str) -> bool {
 }
 
 #[tokio::test]
+async fn of_replicas_that_start_at_once_one_prints_a_link_that_works() {
+    let site = Site::empty();
+    let starts = [(); 3].map(|()| {
+        let site = Site::at(&site.storage.url());
+        tokio::task::spawn_blocking(|| site.serve())
+    });
+    let mut services = Vec::new();
+    for start in starts {
+        services.push(start.await.unwrap());
+    }
+    for service in &services {
+        let mut working = 0;
+        for printed in &services {
+            working += usize::from(works(service, &printed.first_link()).await);
+        }
+        assert_eq!(working, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_users_link_ends_with_a_later_one_a_new_password_and_disabling() {
     let (service, demo, _) = Service::with_users().await;
     let admin = service.admin().await;
