@@ -6,7 +6,7 @@ use super::CliError;
 use super::arguments::{self, pages, permissions_help};
 use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
-use crate::accounts::{self, AccountError, NewUser, Updated, UserPatch, normal_email};
+use crate::accounts::{self, AccountError, NewUser, Updated, UserPatch, new_email};
 use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::clock::Timestamp;
@@ -180,7 +180,7 @@ async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), Cli
 async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
     // Whatever cannot be a user leaves no new database behind.
     let permissions = arguments::permissions(&args.permissions)?;
-    normal_email(&args.email)?;
+    new_email(&args.email)?;
     let existing = match Database::open_existing(database_url).await {
         Ok(database) => Some(database),
         Err(OpenError::Missing(_)) => None,

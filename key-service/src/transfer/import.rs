@@ -252,6 +252,7 @@ impl<'a> Import<'a> {
                     return Err(("email", "there is no user with this address".to_owned()));
                 };
                 check_scopes(permissions)?;
+                accounts::new_email(&line.email).map_err(|invalid| (invalid.field, invalid.detail))?;
                 let user = new_user(line.email.clone(), permissions.clone(), now);
                 let permissions = permissions.clone();
                 let held = vacant.insert(Holder { id: user.id.clone(), permissions, keys: 0 });
