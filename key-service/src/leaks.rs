@@ -1,6 +1,7 @@
 //! Leaked values: ended at once, wherever they turned up.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use protocol::{KeyDigest, Verdict, mask};
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde_json::json;
 use sqlx::AnyConnection;
 use utoipa::ToSchema;
 
+use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, Event};
 use crate::authority::{self, AuthorityError, Role};
 use crate::invalid::Invalid;
@@ -130,6 +132,31 @@ pub async fn report(
     by: &Actor,
     report: &Report,
 ) -> Result<(Vec<Outcome>, Settling), LeakError> {
+    carry_out(database, by, report, || Some(0)).await
+}
+
+/// The same, but of reports that find everything revoked, which nothing limits, the audit log has the same once a minute.
+///
+/// # Errors
+/// As [`report`].
+pub(crate) async fn report_logged_once(
+    database: &Database,
+    refusals: &Refusals,
+    by: &Actor,
+    report: &Report,
+) -> Result<(Vec<Outcome>, Settling), LeakError> {
+    let digests: String = report.values.iter().map(|(digest, _)| digest.to_hex()).collect();
+    let same = format!("{} {digests} {}", by.id.as_deref().unwrap_or_default(), report.source);
+    carry_out(database, by, report, || refusals.admit(("leak", "repeated"), &same, Instant::now())).await
+}
+
+/// `log_repeat` tells whether to log that everything was revoked before, and how many such reports were left out.
+async fn carry_out(
+    database: &Database,
+    by: &Actor,
+    report: &Report,
+    log_repeat: impl FnOnce() -> Option<u64>,
+) -> Result<(Vec<Outcome>, Settling), LeakError> {
     let ledger = database.ledger();
     let digests = report.digests();
     let mut begun = change::begin(&ledger, &Touched::KeysWith(digests.clone())).await?;
@@ -158,13 +185,16 @@ pub async fn report(
         })
         .collect();
     let live = outcomes.iter().filter(|outcome| outcome.live).count();
-    let detail = json!({ "source": report.source, "values": outcomes.len(), "live": live });
+    let (source, values) = (&report.source, outcomes.len());
+    let detail = json!({ "source": source, "values": values, "live": live });
     let event = Event { action: Action::LeakReported, user_id: None, subject: None, detail: &detail };
     if found.is_empty() && are_revoked(begun.change().connection(), &digests).await? {
         let position = begun.abandon().await?;
-        let mut write = database.begin_write().await?;
-        audit::record(write.connection(), by, event).await?;
-        write.commit().await?;
+        if let Some(left_out) = log_repeat() {
+            let detail = [("source", json!(source)), ("values", json!(values)), ("live", json!(live))];
+            let detail = detail.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+            refusals::record(database, by, event, detail, left_out).await?;
+        }
         return Ok((outcomes, Settling::new(database, position)));
     }
     for (digest, value) in &found {

@@ -33,7 +33,8 @@ pub(super) async fn report(
     if leaks::only_adds(&state.database, &report).await? {
         state.changes.admit(admin.by())?;
     }
-    let (outcomes, settling) = leaks::report(&state.database, admin.by(), &report).await?;
+    let (outcomes, settling) =
+        leaks::report_logged_once(&state.database, &state.refusals, admin.by(), &report).await?;
     let revocation = settling.settled().await?;
     Ok(Json(json!({ "results": outcomes, "revocation": revocation })).into_response())
 }

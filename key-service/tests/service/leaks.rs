@@ -118,3 +118,29 @@ async fn a_revoked_value_is_never_taken_over_again() {
     assert_eq!(service.site.ok(&if_absent, text(&key, "value")), "");
     assert_eq!(service.scopes(text(&key, "value")).await, None);
 }
+
+#[tokio::test]
+async fn reports_that_find_everything_revoked_are_logged_once_a_minute() {
+    let (service, demo, _) = Service::with_users().await;
+    let admin = service.admin().await;
+    let automation = service.automation(&admin, None).await;
+    let key = demo.new_key("leaked", &["*"]).await;
+    let report = json!({"values": [text(&key, "value")], "source": "here"});
+    for n in 0..20 {
+        let (status, answer) = automation.call(Method::POST, "/api/leaked_keys/", report.clone()).await;
+        assert_eq!((status.as_u16(), &answer["results"][0]["live"]), (200, &json!(n == 0)));
+    }
+    let elsewhere = json!({"values": [text(&key, "value")], "source": "there"});
+    assert_eq!(automation.call(Method::POST, "/api/leaked_keys/", elsewhere).await.0, 200);
+    let (_, log) = admin.get("/api/audit_log/?action=leak.reported").await;
+    let details: Vec<_> =
+        log["results"].as_array().unwrap().iter().map(|entry| entry["detail"].clone()).collect();
+    assert_eq!(
+        details,
+        [
+            json!({"source": "there", "values": 1, "live": 0, "left_out": 18}),
+            json!({"source": "here", "values": 1, "live": 0}),
+            json!({"source": "here", "values": 1, "live": 1}),
+        ]
+    );
+}
