@@ -160,16 +160,46 @@ pub(crate) async fn edges(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<
         .collect()
 }
 
-/// Removes some of the leases that ended a while ago; how many.
-pub(super) async fn remove_ended(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
+/// The database's clock, in milliseconds since 1970-01-01 UTC, and how long a lease may last, margin included.
+pub(super) async fn clock(connection: impl AnyExecutor<'_>) -> sqlx::Result<(i64, u64)> {
+    let select = format!("SELECT {NOW_MS} AS now_ms, longest_lease_ms FROM revision_log");
+    // Safe: the text is always the same.
+    let row = sqlx::query(AssertSqlSafe(select)).fetch_one(connection).await?;
+    Ok((row.try_get("now_ms")?, as_u64(&row, "longest_lease_ms")?))
+}
+
+/// Removes some of the leases that had ended a while before `ended_by_ms`, and have not been renewed since; how many.
+///
+/// A change that waits takes a lease that is gone for acknowledged. So `ended_by_ms` must lie so far back that no change
+/// waits for such a lease any more, whatever the database's clock did: see [`super::upkeep`].
+pub(super) async fn remove_ended(
+    connection: impl AnyExecutor<'_>,
+    ended_by_ms: i64,
+    at_most: i64,
+) -> sqlx::Result<u64> {
     // The end stands in both conditions: on PostgreSQL, a lease may be renewed while its row is waited for, and of such a row
     // the outer condition alone is looked at again.
     let delete = format!(
-        "DELETE FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} AND edge IN
-        (SELECT edge FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} LIMIT $1)"
+        "DELETE FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} AND ends_at < $1 AND edge IN
+        (SELECT edge FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} AND ends_at < $2 LIMIT $3)"
     );
     // Safe: the text is always the same.
-    Ok(sqlx::query(AssertSqlSafe(delete)).bind(at_most).execute(connection).await?.rows_affected())
+    let query = sqlx::query(AssertSqlSafe(delete)).bind(ended_by_ms).bind(ended_by_ms).bind(at_most);
+    Ok(query.execute(connection).await?.rows_affected())
+}
+
+/// Has some of the leases whose end is further away than a lease can last end as late as one recorded now can; how many. The
+/// database's clock was set back after they were recorded: they last no longer than this, and each change would wait for
+/// them anew until that clock has made up for it.
+pub(super) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
+    let update = format!(
+        "UPDATE edge_leases SET ends_at = {NOW_MS} + (SELECT longest_lease_ms FROM revision_log)
+        WHERE ends_at > {NOW_MS} + (SELECT longest_lease_ms FROM revision_log) AND edge IN
+        (SELECT e.edge FROM edge_leases e CROSS JOIN revision_log l
+            WHERE e.ends_at > {NOW_MS} + l.longest_lease_ms LIMIT $1)"
+    );
+    // Safe: the text is always the same.
+    Ok(sqlx::query(AssertSqlSafe(update)).bind(at_most).execute(connection).await?.rows_affected())
 }
 
 /// Leases may have been forgotten: until the last of them would have ended, every change has to wait.

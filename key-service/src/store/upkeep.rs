@@ -24,16 +24,41 @@ const LEAST_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy)]
 enum Outdated {
     Changes,
-    Leases,
+    Leases { ended_by_ms: i64 },
+    LeasesOfAClockSetBack,
     AuditEntries { kept_ms: i64 },
+}
+
+/// Up to when leases have ended for sure, in milliseconds of the database's clock, whatever that clock did since.
+///
+/// A change waits for a lease by the monotonic clock of its process, for as long as a lease can last at most. So once twice
+/// that time has passed here, by a monotonic clock too, no change waits for a lease that had ended by the database's clock.
+/// Twice, since clocks run differently.
+#[derive(Debug, Default)]
+struct SurelyEnded {
+    looked: Option<(Instant, i64)>,
+}
+
+impl SurelyEnded {
+    /// Takes in what the database's clock says now; returns up to when leases have surely ended, if that is known anew.
+    fn look(&mut self, at: Instant, now_ms: i64, longest_ms: u64) -> Option<i64> {
+        let lasts = Duration::from_millis(longest_ms.saturating_mul(2));
+        let is_over = |looked: &(Instant, i64)| at.saturating_duration_since(looked.0) >= lasts;
+        let surely_ended = self.looked.filter(is_over).map(|(_, ended_by_ms)| ended_by_ms);
+        if surely_ended.is_some() || self.looked.is_none() {
+            self.looked = Some((at, now_ms));
+        }
+        surely_ended
+    }
 }
 
 /// Does it at once, and then again and again. Audit entries are kept for `audit_kept`; without it for good.
 pub(crate) async fn run(database: Database, audit_kept: Option<Duration>) {
     let mut interval = tokio::time::interval(INTERVAL);
+    let mut surely_ended = SurelyEnded::default();
     loop {
         interval.tick().await;
-        if let Err(error) = forget_the_old(&database, audit_kept).await {
+        if let Err(error) = forget_the_old(&database, audit_kept, &mut surely_ended).await {
             METRICS.database_failed();
             tracing::warn!(%error, "what is out of date could not be removed");
         }
@@ -41,7 +66,14 @@ pub(crate) async fn run(database: Database, audit_kept: Option<Duration>) {
 }
 
 /// What is removed stays removed, even if the rest of it fails.
-async fn forget_the_old(database: &Database, audit_kept: Option<Duration>) -> sqlx::Result<()> {
+async fn forget_the_old(
+    database: &Database,
+    audit_kept: Option<Duration>,
+    surely_ended: &mut SurelyEnded,
+) -> sqlx::Result<()> {
+    let (now_ms, longest_ms) = within(WRITE_AT_MOST, leases::clock(database.pool())).await?;
+    // Taken after the reading: less time has passed since it than this tells.
+    let ended_by_ms = surely_ended.look(Instant::now(), now_ms, longest_ms);
     let old_changes = within(WRITE_AT_MOST, revision::out_of_date(database.pool())).await?;
     let forgotten = within(WRITE_AT_MOST, remove_few(database, &old_changes)).await?;
     if forgotten > 0 {
@@ -49,7 +81,9 @@ async fn forget_the_old(database: &Database, audit_kept: Option<Duration>) -> sq
     }
     let kept_ms = audit_kept.map(|kept| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX / 2));
     let audit = kept_ms.map(|kept_ms| Outdated::AuditEntries { kept_ms });
-    for outdated in [Outdated::Changes, Outdated::Leases].into_iter().chain(audit) {
+    let leases = ended_by_ms.map(|ended_by_ms| Outdated::Leases { ended_by_ms });
+    let always = [Outdated::Changes, Outdated::LeasesOfAClockSetBack];
+    for outdated in always.into_iter().chain(leases).chain(audit) {
         loop {
             let began = Instant::now();
             if !within(WRITE_AT_MOST, remove_some(database, outdated)).await? {
@@ -83,7 +117,8 @@ async fn remove_some(database: &Database, outdated: Outdated) -> sqlx::Result<bo
     let connection = write.connection();
     let removed = match outdated {
         Outdated::Changes => revision::remove_pruned(connection, AT_ONCE).await?,
-        Outdated::Leases => leases::remove_ended(connection, AT_ONCE).await?,
+        Outdated::Leases { ended_by_ms } => leases::remove_ended(connection, ended_by_ms, AT_ONCE).await?,
+        Outdated::LeasesOfAClockSetBack => leases::bring_forward(connection, AT_ONCE).await?,
         Outdated::AuditEntries { kept_ms } => audit::prune(connection, kept_ms, AT_ONCE).await?,
     };
     write.commit().await?;
@@ -93,6 +128,98 @@ async fn remove_some(database: &Database, outdated: Outdated) -> sqlx::Result<bo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leases::settle::settle;
+    use crate::leases::{Ledger, Registration};
+
+    const LASTS_MS: u64 = 4_000;
+
+    async fn database(folder: &tempfile::TempDir) -> Database {
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        database.announce_leases(LASTS_MS).await.unwrap();
+        database
+    }
+
+    fn lease(edge: &str) -> Registration {
+        Registration {
+            edge: edge.to_owned(),
+            acknowledged: None,
+            lasts_ms: LASTS_MS,
+            used: Default::default(),
+        }
+    }
+
+    async fn alter(database: &Database, update: &'static str) {
+        sqlx::query(update).execute(database.pool()).await.unwrap();
+    }
+
+    /// As the database's clock sees it, everything ends earlier when it is set forward.
+    #[tokio::test]
+    async fn a_lease_that_a_clock_set_forward_has_ended_is_still_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = database(&folder).await;
+        let mut surely_ended = SurelyEnded::default();
+        database.ledger().record(lease("cut off")).await.unwrap();
+        forget_the_old(&database, None, &mut surely_ended).await.unwrap();
+        let begun = Instant::now();
+        let position = revision::current(database.pool()).await.unwrap();
+        let place = Position { revision: position.revision + 1, ..position };
+        alter(&database, "UPDATE revision_log SET revision = revision + 1").await;
+        let ledger = database.ledger();
+        let (begins, waits) = tokio::sync::oneshot::channel();
+        let mut begins = Some(begins);
+        let waiting = settle(&ledger, &place, |_| {
+            let _ = begins.take().map(|begins| begins.send(()));
+        });
+        let step = async {
+            waits.await.unwrap();
+            alter(&database, "UPDATE edge_leases SET ends_at = ends_at - 3600000").await;
+            forget_the_old(&database, None, &mut surely_ended).await.unwrap();
+        };
+        let (settled, ()) = tokio::join!(waiting, step);
+        let settled = settled.unwrap();
+        assert_eq!((settled.acknowledged, settled.expired), (0, 1), "{settled:?}");
+        assert!(begun.elapsed() >= Duration::from_millis(LASTS_MS - 1_000), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn what_has_ended_is_sure_when_twice_the_longest_lease_has_passed_since() {
+        let mut surely_ended = SurelyEnded::default();
+        let (began, after) = (Instant::now(), Duration::from_millis);
+        assert_eq!(surely_ended.look(began, 1_000, 7_000), None);
+        assert_eq!(surely_ended.look(began + after(13_999), 900_000, 7_000), None, "that clock was set");
+        assert_eq!(surely_ended.look(began + after(14_000), 901_000, 7_000), Some(1_000));
+        assert_eq!(surely_ended.look(began + after(27_999), 2_000, 7_000), None);
+        assert_eq!(surely_ended.look(began + after(28_000), 3_000, 7_000), Some(901_000));
+    }
+
+    #[tokio::test]
+    async fn ended_leases_are_removed_and_those_of_a_clock_that_was_set_back_end_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = database(&folder).await;
+        for edge in ["ended", "ended just now", "of a clock set back", "held"] {
+            database.ledger().record(lease(edge)).await.unwrap();
+        }
+        alter(&database, "UPDATE edge_leases SET ends_at = ends_at - 70000 WHERE edge = 'ended'").await;
+        alter(&database, "UPDATE edge_leases SET ends_at = ends_at - 10000 WHERE edge = 'ended just now'")
+            .await;
+        alter(&database, "UPDATE edge_leases SET ends_at = ends_at + 3600000 WHERE edge LIKE 'of a clock%'")
+            .await;
+        let edges = async || -> Vec<String> {
+            let select = "SELECT edge FROM edge_leases ORDER BY edge";
+            sqlx::query_scalar(select).fetch_all(database.pool()).await.unwrap()
+        };
+        let mut surely_ended = SurelyEnded::default();
+        forget_the_old(&database, None, &mut surely_ended).await.unwrap();
+        assert_eq!(edges().await.len(), 4, "a change may wait for it");
+        let longest = "SELECT CAST(MAX(ends_at) - unixepoch('subsec') * 1000 AS INTEGER) FROM edge_leases";
+        let longest_ms: i64 = sqlx::query_scalar(longest).fetch_one(database.pool()).await.unwrap();
+        assert!(longest_ms <= 4_000, "{longest_ms} ms are longer than a lease");
+
+        surely_ended.looked = surely_ended.looked.map(|(at, now_ms)| (at - Duration::from_secs(8), now_ms));
+        forget_the_old(&database, None, &mut surely_ended).await.unwrap();
+        assert_eq!(edges().await, ["ended just now", "held", "of a clock set back"]);
+    }
 
     #[tokio::test]
     async fn other_processes_get_to_write_between_two_slices() {
@@ -105,7 +232,7 @@ mod tests {
             FROM n";
         sqlx::query(old).bind(slices * AT_ONCE).execute(database.pool()).await.unwrap();
         let began = Instant::now();
-        forget_the_old(&database, Some(Duration::from_secs(60))).await.unwrap();
+        forget_the_old(&database, Some(Duration::from_secs(60)), &mut SurelyEnded::default()).await.unwrap();
         let took = began.elapsed();
         let pauses = LEAST_PAUSE * u32::try_from(slices).unwrap();
         assert!(took >= pauses, "{took:?} for {slices} slices");
