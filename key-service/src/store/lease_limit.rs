@@ -83,14 +83,16 @@ pub(super) async fn known(connection: &mut AnyConnection) -> sqlx::Result<(i64, 
     Ok((row.try_get("longest_lease_ms")?, row.try_get("log_id")?))
 }
 
-/// Lets leases last so long. While leases that may be forgotten are waited for, those may have been as long.
+/// Lets leases last so long. Where they could last less long before, though not for the first time, some as long may run
+/// already that are not known here: the server may lack what was announced of them, or another process may have granted
+/// them before a restore. So every change waits for those. A first start has nothing to wait for.
 async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
     let update = format!(
         "WITH announced (lasts_ms) AS (VALUES (CAST($1 AS BIGINT)))
         UPDATE revision_log SET
             lease_limit_ms = CASE WHEN lease_limit_ms < a.lasts_ms THEN a.lasts_ms ELSE lease_limit_ms END,
-            forgotten_until = CASE WHEN longest_lease_ms < a.lasts_ms AND forgotten_until > {NOW_MS}
-                THEN forgotten_until - longest_lease_ms + a.lasts_ms ELSE forgotten_until END,
+            forgotten_until = CASE WHEN longest_lease_ms > 0 AND longest_lease_ms < a.lasts_ms
+                AND forgotten_until < {NOW_MS} + a.lasts_ms THEN {NOW_MS} + a.lasts_ms ELSE forgotten_until END,
             longest_lease_ms = CASE WHEN longest_lease_ms < a.lasts_ms THEN a.lasts_ms ELSE longest_lease_ms END
         FROM announced a WHERE lease_limit_ms < a.lasts_ms OR longest_lease_ms < a.lasts_ms"
     );
@@ -170,12 +172,36 @@ mod tests {
         assert!(leases::record(&mut connection, &lease(7_000)).await.unwrap());
 
         // A record that had read the limit before may have been made 60 s later.
-        alter(&mut connection, "UPDATE revision_log SET limited_at = limited_at - 4258000").await;
+        alter(&mut connection, "UPDATE revision_log SET limited_at = limited_at - 4200000").await;
         lower(&mut connection, 7_000).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (7_000, 4_200_000), "one may still run");
-        alter(&mut connection, "UPDATE revision_log SET limited_at = limited_at - 3000").await;
+        alter(&mut connection, "UPDATE revision_log SET limited_at = limited_at - 61000").await;
         lower(&mut connection, 7_000).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (7_000, 7_000));
+    }
+
+    #[tokio::test]
+    async fn longer_leases_are_waited_for_from_when_they_are_known_but_the_first_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = database(&folder).await;
+        let waits_ms = async || -> i64 {
+            let select =
+                "SELECT CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
+            sqlx::query_scalar(select).fetch_one(database.pool()).await.unwrap()
+        };
+        for lasts_ms in [600_000, 600_000, 500_000] {
+            database.announce_leases(lasts_ms).await.unwrap();
+            assert!(
+                waits_ms().await <= 0,
+                "a start like the ones before, or the first one, at {lasts_ms} ms"
+            );
+        }
+        database.announce_leases(900_000).await.unwrap();
+        assert!((890_000..=900_000).contains(&waits_ms().await), "{}", waits_ms().await);
+        let mut connection = database.pool().acquire().await.unwrap();
+        alter(&mut connection, "UPDATE revision_log SET forgotten_until = forgotten_until + 9000000").await;
+        database.announce_leases(901_000).await.unwrap();
+        assert!(waits_ms().await > 9_000_000, "what is waited for longer anyway stays so");
     }
 
     #[tokio::test]

@@ -52,14 +52,13 @@ impl Data {
         }
     }
 
-    /// Lets leases last so long. While leases that are forgotten are waited for, those may have been as long.
+    /// Lets leases last so long. Unless they are the first, some as long may run already that are not known here.
     pub(super) fn announce(&mut self, lasts_ms: u64, now_ms: i64) {
         self.lease_limit_ms = self.lease_limit_ms.max(lasts_ms);
-        let longer_ms = lasts_ms.saturating_sub(self.longest_lease_ms);
-        self.longest_lease_ms += longer_ms;
-        if self.forgotten_until_ms > now_ms {
-            self.forgotten_until_ms += longer_ms as i64;
+        if self.longest_lease_ms > 0 && self.longest_lease_ms < lasts_ms {
+            self.forgotten_until_ms = self.forgotten_until_ms.max(now_ms + lasts_ms as i64);
         }
+        self.longest_lease_ms = self.longest_lease_ms.max(lasts_ms);
     }
 
     /// Lowers what is waited for, in two steps, unless some edge holds a longer lease.
