@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::write::{END_AT_MOST, Write, within};
+use super::write::Write;
 use super::{Database, Kind, digest, keys, postgres, revision};
 use crate::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
 use crate::metrics::METRICS;
@@ -75,9 +75,7 @@ impl Ledger for DatabaseLedger {
         match self.database.kind {
             // What can be read has reached the disk.
             Kind::Sqlite => Ok(()),
-            Kind::Postgres { .. } => {
-                within(END_AT_MOST, postgres::commit_nothing(self.database.pool())).await
-            }
+            Kind::Postgres { .. } => self.database.lease_path.secured.ask(()).await,
         }
     }
 

@@ -44,6 +44,7 @@ use groups::Groups;
 use groups::histories::Histories;
 use groups::holders::Holders;
 use groups::records::{Heard, Records};
+use groups::secured::Secured;
 use groups::verdicts::Verdicts;
 use lease_limit::Announced;
 pub(crate) use ledger::Change;
@@ -169,6 +170,7 @@ pub struct Database {
     writer: Writer,
     record_pool: AnyPool,
     group_pool: AnyPool,
+    secure_pool: AnyPool,
     /// Of those who record leases; on SQLite the writer's.
     record_turns: Turns,
     announced: Arc<Announced>,
@@ -184,6 +186,7 @@ struct LeasePath {
     heard: Heard,
     histories: Groups<Histories>,
     holders: Groups<Holders>,
+    secured: Groups<Secured>,
     verdicts: Groups<Verdicts>,
 }
 
@@ -326,6 +329,8 @@ impl Database {
         let record_pool = pool(2, kind.set_up_recorder())?;
         // One for each kind of reading: edges do not wait for those who look at pages.
         let group_pool = pool(3, "")?;
+        // Its commits may wait for a standby, and nobody else waits for those.
+        let secure_pool = pool(1, "")?;
         // On SQLite whoever writes takes a turn; on PostgreSQL leases are recorded while others write.
         let record_turns = match kind {
             Kind::Sqlite => writer.turns.clone(),
@@ -337,6 +342,7 @@ impl Database {
             records: Groups::start(records, record_pool.clone()),
             histories: Groups::start(Histories, group_pool.clone()),
             holders: Groups::start(Holders, group_pool.clone()),
+            secured: Groups::start(Secured, secure_pool.clone()),
             verdicts: Groups::start(Verdicts, group_pool.clone()),
         });
         let (uses, news) = Default::default();
@@ -346,6 +352,7 @@ impl Database {
             writer,
             record_pool,
             group_pool,
+            secure_pool,
             record_turns,
             announced,
             lease_path,
@@ -385,7 +392,9 @@ impl Database {
 
     /// Waits until all connections are closed.
     pub async fn close(&self) {
-        for pool in [&self.record_pool, &self.group_pool, &self.writer.pool, &self.read_pool] {
+        for pool in
+            [&self.record_pool, &self.group_pool, &self.secure_pool, &self.writer.pool, &self.read_pool]
+        {
             pool.close().await;
         }
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener};
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -175,9 +175,9 @@ async fn is_as_it_was(connection: &mut AnyConnection) -> sqlx::Result<bool> {
 
 /// Commits a transaction that changes nothing and is in the write-ahead log all the same. Like every commit it waits for the
 /// disk, and for standbys if the server is told so; those then have all that was committed before.
-pub(super) async fn commit_nothing(pool: &AnyPool) -> sqlx::Result<()> {
+pub(super) async fn commit_nothing(connection: &mut AnyConnection) -> sqlx::Result<()> {
     let emit = "SELECT CAST(pg_logical_emit_message(true, 'edge-key-auth', '') AS TEXT)";
-    sqlx::raw_sql(emit).execute(pool).await?;
+    sqlx::raw_sql(emit).execute(connection).await?;
     Ok(())
 }
 

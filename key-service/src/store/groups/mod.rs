@@ -15,9 +15,10 @@ use crate::metrics::METRICS;
 pub(super) mod histories;
 pub(super) mod holders;
 pub(super) mod records;
+pub(super) mod secured;
 pub(super) mod verdicts;
 
-/// Whoever has no answer by then gets an error, counted from when its group was complete.
+/// A reading, or a record, that takes longer has failed.
 const AT_MOST: Duration = Duration::from_secs(5);
 
 /// From so many questions in a group on there are more to come: the next one gathers for a while before it is asked, since
@@ -37,6 +38,8 @@ pub(super) trait Topic: fmt::Debug + Send + Sync + 'static {
     const NAME: &'static str;
     /// How many questions one group has at most.
     const MOST: usize;
+    /// Whoever has no answer by then gets an error, counted from when its group was complete.
+    const AT_MOST: Duration = AT_MOST;
 
     /// Asks the database, and returns an answer to each question, in their order. It may be asked again if that failed,
     /// whatever it had done by then.
@@ -112,7 +115,7 @@ async fn ask_in_groups<T: Topic>(topic: T, pool: AnyPool, mut asked: mpsc::Unbou
 
 /// Asks once more on a new connection if time is left: the first one may have been broken since it was last used.
 async fn ask<T: Topic>(topic: &T, pool: &AnyPool, questions: &[T::Question]) -> sqlx::Result<Vec<T::Answer>> {
-    let deadline = Deadline::now() + AT_MOST;
+    let deadline = Deadline::now() + T::AT_MOST;
     match attempt(topic, pool, questions, deadline).await {
         Err(error) if Deadline::now() < deadline && !matches!(error, sqlx::Error::PoolClosed) => {
             tracing::debug!(%error, topic = T::NAME, "the database is asked once more");

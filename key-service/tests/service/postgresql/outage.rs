@@ -248,15 +248,56 @@ async fn what_is_so_already_is_not_said_before_a_standby_has_it() {
         assert_eq!(first.await.unwrap().0, 200, "a commit that gave up waiting counts as made");
 
         let again = call();
-        let waits = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-        while scene.postgres.databases().query("postgres", waits).unwrap() == "0" {
+        while securing(&scene) == 0 {
             assert!(!again.is_finished(), "{method}: it was answered, and no standby has it");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let server = scene.postgres.databases();
-        server.query("postgres", "ALTER SYSTEM RESET synchronous_standby_names").unwrap();
-        server.query("postgres", "SELECT pg_reload_conf()").unwrap();
+        require_no_standby(&scene);
         assert_eq!(again.await.unwrap().0, expected);
+    }
+}
+
+/// How many of the service's connections wait until a standby has what was found.
+fn securing(scene: &Scene) -> usize {
+    let waits =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%edge-key-auth%'";
+    scene.postgres.databases().query("postgres", waits).unwrap().parse().unwrap()
+}
+
+fn require_no_standby(scene: &Scene) {
+    let server = scene.postgres.databases();
+    server.query("postgres", "ALTER SYSTEM RESET synchronous_standby_names").unwrap();
+    server.query("postgres", "SELECT pg_reload_conf()").unwrap();
+}
+
+/// Many ask for what is not there while no standby is: they wait together, and nobody else waits for them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn who_waits_for_a_standby_waits_on_one_connection_and_holds_up_no_reading() {
+    let scene = scene().await;
+    let key = path(&scene.keys[0]);
+    let look = async || scene.automation.call(Method::GET, &key, Value::Null).await.0;
+    assert_eq!(look().await, 200);
+    require_standby(&scene).await;
+    let deletes: Vec<_> = (0..20)
+        .map(|n| {
+            let automation = scene.automation.clone();
+            let path = format!("/api/personal_api_keys/nothing-{n}/");
+            tokio::spawn(async move { automation.call(Method::DELETE, &path, Value::Null).await })
+        })
+        .collect();
+    while securing(&scene) == 0 {
+        assert!(deletes.iter().all(|delete| !delete.is_finished()), "no standby has what was found");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Each that has found nothing by now waits: had it a connection of those for reading, none would be left.
+    for _ in 0..10 {
+        assert_eq!(look().await, 200);
+        assert_eq!(securing(&scene), 1);
+    }
+    require_no_standby(&scene);
+    for delete in deletes {
+        assert_eq!(delete.await.unwrap().0, 404);
     }
 }
 
