@@ -45,6 +45,11 @@ impl News {
         heard.position.as_ref().filter(|position| position.log == log).map(|position| position.revision)
     }
 
+    /// Whether a place is before one of the same log that this process has heard of: whatever came between is lost.
+    pub(super) fn is_behind(&self, position: &Position) -> bool {
+        self.highest_of(&position.log).is_some_and(|highest| position.revision < highest)
+    }
+
     /// Ends all waiting, and lets nobody wait for long any more.
     pub(super) fn close(&self) {
         self.heard.send_modify(|heard| heard.is_closing = true);
@@ -84,7 +89,12 @@ pub(crate) async fn run(database: Database) {
         loop {
             // Told or not: a notification can be lost.
             let _ = tokio::time::timeout(database.kind.polls_every(), told.notified()).await;
-            match within(READ_AT_MOST, revision::current(database.pool())).await {
+            let look = async {
+                let position = within(READ_AT_MOST, revision::current(database.pool())).await?;
+                database.notice_restore(&position).await?;
+                Ok::<_, sqlx::Error>(position)
+            };
+            match look.await {
                 Ok(position) => {
                     is_failing = false;
                     database.news.tell(&position);

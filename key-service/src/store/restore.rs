@@ -8,6 +8,19 @@ use super::{Database, Kind, leases, postgres, revision};
 use crate::leases::Position;
 
 impl Database {
+    /// Begins a new log if the history that this process knows went further than the one there is. Others may have changed
+    /// something since the restore; what they have not reached yet is noticed here.
+    ///
+    /// `position` was read without the lock, so a later one may be known meanwhile: it is looked at again under it.
+    pub(super) async fn notice_restore(&self, position: &Position) -> sqlx::Result<()> {
+        if !self.news.is_behind(position) {
+            return Ok(());
+        }
+        let mut write = self.begin_write().await?;
+        let position = revision::current(write.connection()).await?;
+        if self.news.is_behind(&position) { self.begin_log(write).await } else { write.rollback().await }
+    }
+
     /// Whether a change that has just raised the revision continues the history that this process knows: in the same
     /// tables, and beyond every revision that it has seen of that log.
     pub(super) async fn continues(
@@ -40,5 +53,58 @@ impl Database {
         announcement.into_iter().for_each(|announcement| self.announced.remember(announcement));
         tracing::warn!("the database was restored while the service ran: a new log begins");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::leases::Change;
+    use crate::leases::Ledger;
+    use crate::store::news;
+
+    async fn log_of(database: &Database) -> Position {
+        revision::current(database.pool()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn rows_that_are_restored_are_noticed_without_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let (runs, other) = (Database::open(&url).await.unwrap(), Database::open(&url).await.unwrap());
+        runs.announce_leases(60_000).await.unwrap();
+        for _ in 0..3 {
+            other.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
+        }
+        let before = log_of(&runs).await;
+        let looking = tokio::spawn(news::run(runs.clone()));
+        let start = Position { revision: before.revision - 1, ..before.clone() };
+        assert!(runs.ledger().news(&start, Duration::from_secs(20)).await, "it has heard of the third");
+
+        sqlx::query("UPDATE revision_log SET revision = 1").execute(other.pool()).await.unwrap();
+        let noticed = runs.ledger().news(&before, Duration::from_secs(20)).await;
+        assert!(noticed && log_of(&runs).await.log != before.log, "{:?}", log_of(&runs).await);
+        // What another process changes from now on hides nothing.
+        let next = log_of(&runs).await;
+        other.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
+        assert_eq!(log_of(&runs).await, Position { revision: next.revision + 1, ..next });
+        let waits = "SELECT CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
+        let waits_ms: i64 = sqlx::query_scalar(waits).fetch_one(runs.pool()).await.unwrap();
+        assert!(waits_ms > 0, "leases of before may run");
+        looking.abort();
+    }
+
+    /// A reading without the lock may be older than what this process has heard of.
+    #[tokio::test]
+    async fn an_old_reading_is_no_restore() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        let old = log_of(&database).await;
+        let position = database.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
+        database.notice_restore(&old).await.unwrap();
+        assert_eq!(log_of(&database).await, position);
     }
 }

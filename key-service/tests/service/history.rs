@@ -73,9 +73,9 @@ async fn rows_that_are_put_back_while_the_service_runs_begin_another_log() {
     let mut edge = Edge::subscribed(&service, "e").await;
     let ahead = edge.request.clone();
     let log = service.text("SELECT log_id FROM revision_log").await;
+    let begun = Instant::now();
     service.alter("UPDATE revision_log SET revision = revision - 2").await;
     service.alter("UPDATE edge_leases SET ends_at = 0").await;
-    let begun = Instant::now();
     a_change(&demo).await;
     assert!(begun.elapsed() >= ALMOST, "the leases of before are waited for: {:?}", begun.elapsed());
     assert_ne!(service.text("SELECT log_id FROM revision_log").await, log);
