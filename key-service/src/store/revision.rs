@@ -152,6 +152,13 @@ mod tests {
             None,
             "before any is removed"
         );
+        mark_pruned(&mut *connection, &Position { revision: 12, ..mark }).await.unwrap();
+        let cursor = Position { revision: 20, ..cursor };
+        assert_eq!(
+            history(&mut *connection, Some(&cursor)).await.unwrap().changed,
+            None,
+            "it never moves back"
+        );
         let mut removed = Vec::new();
         for _ in 0..4 {
             removed.push(remove_pruned(&mut *connection, 10).await.unwrap());

@@ -1,10 +1,8 @@
 //! What Prometheus is told.
 
-use std::time::Duration;
-
 use reqwest::Method;
 
-use crate::scripted_edge::{Edge, LASTS, SOON, path, short_terms};
+use crate::scripted_edge::{Edge, LASTS, path, short_terms};
 use crate::support::{DEMO, PASSWORD, Service, client};
 
 #[tokio::test]
@@ -45,12 +43,16 @@ async fn verdicts_syncs_leases_and_revocations_are_counted() {
     service.verify(&[key["value"].as_str().unwrap(), "phx_unknown"]).await;
     let mut edge = Edge::subscribed(&service, "e").await;
     edge.sync(200).await;
-    let holding = edge.asks(200).send();
-    let (_, held) = tokio::join!(holding, async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        service.scrape().await
-    });
-    assert_eq!(held.value("key_service_syncs_held"), 1.0);
+    // On a busy machine a sync may have been answered before it is seen to be held.
+    let (mut held_out, mut is_seen) = (1.0, false);
+    while !is_seen {
+        let holding = tokio::spawn(edge.asks(200).send());
+        held_out += 1.0;
+        while !holding.is_finished() {
+            is_seen |= service.scrape().await.value("key_service_syncs_held") == 1.0;
+        }
+        assert!(is_seen || held_out < 20.0, "no sync is seen to be held");
+    }
     let (status, _) = demo.delete(&path(&key)).await;
     assert_eq!(status, 200);
     edge.sync(0).await;
@@ -60,7 +62,7 @@ async fn verdicts_syncs_leases_and_revocations_are_counted() {
         (r#"key_service_verdicts_total{outcome="active"}"#, 1.0),
         (r#"key_service_verdicts_total{outcome="inactive"}"#, 1.0),
         (r#"key_service_syncs_total{outcome="reset"}"#, 1.0),
-        (r#"key_service_syncs_total{outcome="held_out"}"#, 2.0),
+        (r#"key_service_syncs_total{outcome="held_out"}"#, held_out),
         (r#"key_service_syncs_total{outcome="news"}"#, 1.0),
         ("key_service_syncs_held", 0.0),
         ("key_service_revision", 1.0),
@@ -74,7 +76,7 @@ async fn verdicts_syncs_leases_and_revocations_are_counted() {
         assert_eq!(after.value(series), value, "{series}");
     }
     let seconds = after.value("key_service_revocation_duration_seconds_sum");
-    let (least, most) = (LASTS.as_secs_f64() / 2.0, (LASTS + SOON).as_secs_f64());
+    let (least, most) = (LASTS.as_secs_f64() / 2.0, (LASTS * 3).as_secs_f64());
     assert!((least..most).contains(&seconds), "{seconds} s");
     edge.sync(0).await;
     assert_eq!(service.scrape().await.value("key_service_lease_lag_revisions"), 0.0);

@@ -278,7 +278,8 @@ async fn edges_do_not_notice_a_large_import() {
         "a second run changes nothing"
     );
     println!("{rows} rows in {took:?}; {syncs} syncs meanwhile, the slowest took {slowest:?}");
-    assert!(slowest < Duration::from_millis(2_400), "the lease was renewed before it ran out: {slowest:?}");
+    // However busy the machine is: no sync waits for more than a small part of the import.
+    assert!(slowest * 4 < took, "a sync took {slowest:?}, the import {took:?}");
     assert_eq!(service.number("SELECT revision FROM revision_log").await, revision);
 
     let running = edge.run();
