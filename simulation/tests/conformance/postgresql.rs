@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use key_service::audit::Actor;
 use key_service::clock::Timestamp;
-use key_service::keys::{self, NewKey, Owner};
+use key_service::keys::{self, KeyError, NewKey, Owner};
 use key_service::leases::{History, Ledger, Position, Registration};
 use key_service::{Database, OpenError};
 use protocol::{ApiKey, KeyDigest, ScopeSet, Verdict};
@@ -13,6 +13,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tokio::task::JoinHandle;
 use xtask::postgres::{FORGETFUL, Postgres, Shutdown};
 
+use crate::model::LONGEST_MS;
 use crate::store::Store;
 
 /// How long an answer that does not wait may take to be seen.
@@ -200,6 +201,35 @@ fn leases_and_their_loss_are_read_as_one() {
 
 fn lease() -> Registration {
     Registration { edge: "e".to_owned(), acknowledged: None, lasts_ms: 5_000, used: Default::default() }
+}
+
+/// A key is deleted while another DELETE of it looks for it: that one waits for the revision that has made it so.
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn that_a_key_is_gone_and_the_revision_are_read_as_one() {
+    on_scene(async |mut scene| {
+        scene.store.set_clock(1_000).await;
+        let before = scene.position().await;
+        let knows = |revision| Registration {
+            acknowledged: Some(Position { revision, ..before.clone() }),
+            lasts_ms: LONGEST_MS,
+            ..lease()
+        };
+        scene.ledger(0).record(knows(before.revision)).await.unwrap();
+        scene.outside("BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE").await;
+        let (database, id) = (scene.store.process(0).clone(), scene.key_id.clone());
+        let deleting = tokio::spawn(async move {
+            keys::delete(&database, &Actor::service(), Owner::Anyone, &id).await.map(drop)
+        });
+        scene.until_waiting(1).await;
+        let change = "UPDATE revision_log SET revision = revision + 1;
+            DELETE FROM key_digests; DELETE FROM api_keys; COMMIT";
+        scene.outside(change).await;
+        tokio::time::sleep(A_MOMENT).await;
+        assert!(!deleting.is_finished(), "the edge has not acknowledged that it is gone");
+        scene.ledger(0).record(knows(before.revision + 1)).await.unwrap();
+        assert!(matches!(deleting.await.unwrap(), Err(KeyError::NotFound)));
+    });
 }
 
 /// Has every commit of a row in these tables wait for a lock that the test holds.
