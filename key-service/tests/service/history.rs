@@ -108,17 +108,6 @@ async fn a_hundred_thousand_changed_digests_are_kept_at_most() {
     assert_eq!(told(&again.sync(0).await.news), None, "the first change is forgotten");
 }
 
-#[tokio::test]
-async fn leases_that_ended_a_while_ago_are_forgotten() {
-    let (service, ..) = Service::with_users_and(short_terms).await;
-    Edge::subscribed(&service, "old").await;
-    service.alter("UPDATE edge_leases SET ends_at = ends_at - 70000").await;
-    Edge::subscribed(&service, "new").await;
-    let service = service.restart(short_terms);
-    service.until("SELECT COUNT(*) = 1 FROM edge_leases WHERE edge = 'new'").await;
-    service.until("SELECT COUNT(*) = 0 FROM edge_leases WHERE edge = 'old'").await;
-}
-
 /// When a key was last used, in seconds since 1970-01-01 UTC.
 async fn last_use(demo: &Browser, key: &Value) -> Option<u64> {
     let (_, shown) = demo.get(&path(key)).await;
