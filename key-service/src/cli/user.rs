@@ -180,7 +180,6 @@ async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), Cli
 async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
     // Whatever cannot be a user leaves no new database behind.
     let permissions = arguments::permissions(&args.permissions)?;
-    new_email(&args.email)?;
     let existing = match Database::open_existing(database_url).await {
         Ok(database) => Some(database),
         Err(OpenError::Missing(_)) => None,
@@ -198,6 +197,8 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
             Err(error) => return Err(error.into()),
         }
     }
+    // After the look-up: users of earlier releases have addresses that a new one may not have.
+    new_email(&args.email)?;
     let password = match args.without_password {
         true => None,
         false => Some(read_new_password(args.password_stdin, &args.email)?),

@@ -52,6 +52,17 @@ fn a_user_is_added_once() {
     assert!(table.contains(DEMO) && !table.contains("argon2"), "{table}");
 }
 
+#[tokio::test]
+async fn a_user_of_an_earlier_release_is_there_whatever_the_address_contains() {
+    let (service, ..) = Service::with_users().await;
+    let id = service.user_id(DEMO);
+    service.alter(format!("UPDATE users SET email = 'de\u{202e}mo@example.com' WHERE id = '{id}'")).await;
+    let add = |email| ["user", "add", email, "--without-password", "--if-absent"];
+    assert_eq!(service.site.ok(&add("De\u{202e}mo@example.com"), "").trim(), id);
+    let said = service.site.fails(&add("de\u{202e}no@example.com"), "");
+    assert!(said.contains("<EMAIL>: Bidirectional control characters"), "{said}");
+}
+
 #[test]
 fn bad_users_are_refused_with_the_reason() {
     let site = Site::empty();
