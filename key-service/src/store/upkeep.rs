@@ -84,16 +84,25 @@ async fn forget_the_old(
     let leases = ended_by_ms.map(|ended_by_ms| Outdated::Leases { ended_by_ms });
     let always = [Outdated::Changes, Outdated::LeasesOfAClockSetBack];
     for outdated in always.into_iter().chain(leases).chain(audit) {
-        loop {
-            let began = Instant::now();
-            if !within(WRITE_AT_MOST, remove_some(database, outdated)).await? {
-                break;
-            }
-            // SQLite has no queue for other processes: they look again, up to a tenth of a second later.
-            tokio::time::sleep((began.elapsed() / 2).max(LEAST_PAUSE)).await;
-        }
+        remove(database, outdated, tokio::time::sleep).await?;
     }
     Ok(())
+}
+
+/// Removes rows until none is left. Between two transactions it awaits `pause`, so that others can write: SQLite has no queue
+/// for other processes, they look again up to a tenth of a second later.
+async fn remove(
+    database: &Database,
+    outdated: Outdated,
+    mut pause: impl AsyncFnMut(Duration),
+) -> sqlx::Result<()> {
+    loop {
+        let began = Instant::now();
+        if !within(WRITE_AT_MOST, remove_some(database, outdated)).await? {
+            return Ok(());
+        }
+        pause((began.elapsed() / 2).max(LEAST_PAUSE)).await;
+    }
 }
 
 /// Does all that is little at any time; how many messages for the webhook were removed.
@@ -127,15 +136,20 @@ async fn remove_some(database: &Database, outdated: Outdated) -> sqlx::Result<bo
 
 #[cfg(test)]
 mod tests {
+    use sqlx::{AnyConnection, Connection};
+
     use super::*;
     use crate::leases::settle::settle;
     use crate::leases::{Ledger, Registration};
 
     const LASTS_MS: u64 = 4_000;
 
+    fn url(folder: &tempfile::TempDir) -> String {
+        format!("sqlite:{}", folder.path().join("keys.db").display())
+    }
+
     async fn database(folder: &tempfile::TempDir) -> Database {
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = Database::open(&url(folder)).await.unwrap();
         database.announce_leases(LASTS_MS).await.unwrap();
         database
     }
@@ -224,20 +238,26 @@ mod tests {
     #[tokio::test]
     async fn other_processes_get_to_write_between_two_slices() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
-        let slices = 30;
+        let database = database(&folder).await;
         let old = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1)
             INSERT INTO audit_log SELECT CAST(n AS TEXT), 0, 'a', 'service', NULL, '', NULL, NULL, NULL, NULL, NULL, NULL, 'null'
             FROM n";
-        sqlx::query(old).bind(slices * AT_ONCE).execute(database.pool()).await.unwrap();
-        let began = Instant::now();
-        forget_the_old(&database, Some(Duration::from_secs(60)), &mut SurelyEnded::default()).await.unwrap();
-        let took = began.elapsed();
-        let pauses = LEAST_PAUSE * u32::try_from(slices).unwrap();
-        assert!(took >= pauses, "{took:?} for {slices} slices");
-        let left: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM audit_log").fetch_one(database.pool()).await.unwrap();
-        assert_eq!(left, 0);
+        sqlx::query(old).bind(2 * AT_ONCE + 1).execute(database.pool()).await.unwrap();
+
+        // This connection, like another process, gets the lock at once or fails.
+        let mut other = AnyConnection::connect(&url(&folder)).await.unwrap();
+        sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut other).await.unwrap();
+        let mut left = Vec::new();
+        let pause = async |pause: Duration| {
+            assert!(pause >= LEAST_PAUSE, "{pause:?}");
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+            let count = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM audit_log");
+            left.push(count.fetch_one(&mut other).await.unwrap());
+            sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+        };
+        remove(&database, Outdated::AuditEntries { kept_ms: 60_000 }, pause).await.unwrap();
+        assert_eq!(left, [AT_ONCE + 1, 1], "a pause after each full slice");
+        let count = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM audit_log");
+        assert_eq!(count.fetch_one(database.pool()).await.unwrap(), 0);
     }
 }
