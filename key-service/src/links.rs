@@ -148,9 +148,8 @@ pub async fn redeem(
     password: String,
     now: Timestamp,
 ) -> Result<User, LinkError> {
-    let purpose = purpose(database, secret).await?;
     // Slow, so done before the database is taken.
-    let (user, hash) = match purpose {
+    let (user, hash) = match purpose(database, secret).await? {
         Purpose::Password(user) => {
             check_new_password(&password, &user.email)?;
             (*user, passwords.hash(password).await?)
@@ -162,16 +161,27 @@ pub async fn redeem(
             (accounts::prepare(by, passwords, new, now).await?, String::new())
         }
     };
-    let by = by.clone().as_user(&user);
+    use_up(database, by, secret, &user, &hash).await
+}
+
+/// Does what a link is for. What was true when the user was read may have changed, so the link is looked at again.
+async fn use_up(
+    database: &Database,
+    by: &Actor,
+    secret: &str,
+    user: &User,
+    hash: &str,
+) -> Result<User, LinkError> {
+    let by = by.clone().as_user(user);
     let mut write = database.begin_write().await?;
     // Of two who follow it at once, one finds it used.
     let link = store::take(write.connection(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
     match link.user_id {
         Some(_) => {
-            accounts::replace_password(write.connection(), &by, &user, &hash, link.is_from_token).await?;
+            accounts::replace_password(write.connection(), &by, user, hash, link.is_from_token).await?;
         }
         None if users::is_any(write.connection()).await? => return Err(LinkError::NotFound),
-        None => accounts::insert(write.connection(), &by, &user).await?,
+        None => accounts::insert(write.connection(), &by, user).await?,
     }
     accounts::log(write.connection(), &by, Action::LinkUsed, &user.id, &Value::Null).await?;
     let user = users::find(write.connection(), &user.id).await?.ok_or(LinkError::NotFound)?;
@@ -182,5 +192,30 @@ pub async fn redeem(
 impl From<crate::passwords::PasswordError> for LinkError {
     fn from(error: crate::passwords::PasswordError) -> Self {
         LinkError::Account(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_admins_link_makes_no_admin_when_a_user_was_made_since_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
+        let link = create_first(&database, &by).await.unwrap().unwrap();
+        assert!(matches!(purpose(&database, &link.0).await, Ok(Purpose::FirstAdmin)));
+        let new = |email: &str, is_admin| NewUser {
+            email: email.to_owned(),
+            password: None,
+            permissions: protocol::ScopeSet::all(),
+            is_admin,
+        };
+        let admin = accounts::prepare(&by, &passwords, new("admin@example.com", true), now).await.unwrap();
+        accounts::add(&database, &by, &passwords, new("demo@example.com", false), now).await.unwrap();
+        assert!(matches!(use_up(&database, &by, &link.0, &admin, "").await, Err(LinkError::NotFound)));
+        assert!(accounts::find(&database, &admin.id).await.unwrap().is_none());
     }
 }

@@ -385,3 +385,24 @@ pub async fn authenticate(
     }
     Ok(Ok(token))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_use_of_a_token_is_written_down_once_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        let (by, now) = (Actor::command_line(), Timestamp::now());
+        let new = NewToken { label: "ci".into(), reach: Reach::All, can: Verbs::default(), expires_at: None };
+        let (_, value) = create(&database, &by, new, now).await.unwrap();
+        for (used_after_s, written_after_s) in [(0, 0), (3_599, 0), (3_600, 3_600), (7_199, 3_600)] {
+            let used_at = now.plus_seconds(used_after_s);
+            authenticate(&database, value.reveal(), used_at).await.unwrap().unwrap();
+            let last_used_at = list(&database).await.unwrap()[0].last_used_at;
+            assert_eq!(last_used_at, Some(now.plus_seconds(written_after_s)), "{used_after_s} s");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Browser, DEMO, OTHER, PASSWORD, Service, client, read, session_cookie};
+use crate::support::{Browser, DEMO, OTHER, PASSWORD, Service, client, read, session_cookie, text};
 
 const ME: &str = "/api/users/@me/";
 
@@ -137,6 +137,9 @@ async fn a_logout_ends_that_session_and_no_other() {
     assert_eq!(other.get(ME).await.0, 200);
     let again = client().post(format!("{}/api/logout/", service.public)).send().await.unwrap();
     assert_eq!(again.status(), 204, "without a session there is nothing to end");
+    let ended = service.site.json(&["audit", "--action", "user.signed_out", "--json"]);
+    let by: Vec<_> = ended.as_array().unwrap().iter().map(|entry| text(entry, "actor_name")).collect();
+    assert_eq!(by, [DEMO]);
 }
 
 #[tokio::test]
