@@ -189,7 +189,7 @@ impl Edge {
     pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Vec<(StreamId, Outcome)> {
         self.metrics.count(Counter::CalloutsFailed);
         (self.is_unanswered, self.refuses_queued) = (true, true);
-        self.lease.verify_failed(now);
+        self.lease.verify_failed();
         let mut outcomes = Vec::new();
         for digest in digests {
             self.land_unanswered(digest, &mut outcomes, now);

@@ -49,25 +49,41 @@ struct Term {
     stale_end: Deadline,
 }
 
+/// The sync, of which there is one at a time.
+#[derive(Clone, Copy, Debug)]
+enum SyncState {
+    /// There is none before the first lookup.
+    Unwanted,
+    /// The next one is due at this time of the monotonic clock.
+    Due(u64),
+    /// It was sent, and has not ended.
+    Outstanding {
+        sent_at: Moment,
+        /// Whether a verify has brought no answer since.
+        verify_failed: bool,
+    },
+}
+
+/// What has happened since a sync was last answered. It begins with a sync that brings no answer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outage {
+    /// How many syncs have brought no answer.
+    failures: u32,
+    /// Whether an answered verify has brought the next sync forward.
+    was_brought_forward: bool,
+}
+
 /// The state of the subscription.
 #[derive(Debug)]
 pub struct Lease {
-    subscribed: bool,
     position: Option<Position>,
     /// The latest lease; it is kept when it has ended.
     term: Option<Term>,
     /// How long after its lease a verdict may be used while the key service does not answer, in milliseconds.
     serve_stale_ms: u64,
-    outstanding: Option<Moment>,
-    /// When the next sync is due, by the monotonic clock.
-    next_sync: u64,
-    failures: u32,
-    /// When a verify was last found to bring no answer, by the monotonic clock.
-    unanswered_at: Option<u64>,
-    /// Whether an answered verify has brought the next sync forward since a verify last failed, or a sync was answered.
-    was_brought_forward: bool,
-    /// Whether the latest sync that has ended was given up.
-    gave_up: bool,
+    sync: SyncState,
+    /// `None` while syncs are answered.
+    outage: Option<Outage>,
     random: u64,
 }
 
@@ -76,23 +92,20 @@ impl Lease {
     /// after its lease a verdict may be used while the key service does not answer.
     pub fn new(seed: u64, serve_stale_ms: u64) -> Self {
         Lease {
-            subscribed: false,
             position: None,
             term: None,
             serve_stale_ms,
-            outstanding: None,
-            next_sync: 0,
-            failures: 0,
-            unanswered_at: None,
-            was_brought_forward: false,
-            gave_up: false,
+            sync: SyncState::Unwanted,
+            outage: None,
             random: seed,
         }
     }
 
     /// Subscribes, for good.
     pub fn subscribe(&mut self) {
-        self.subscribed = true;
+        if let SyncState::Unwanted = self.sync {
+            self.sync = SyncState::Due(0);
+        }
     }
 
     /// Whether the cache may be used now. A lease that has ended stays ended, whatever a clock says later.
@@ -134,7 +147,7 @@ impl Lease {
     /// Whether the next sync may be held back. Without a lease there is nothing to wait for, since every request is a
     /// callout; and after a sync that brought no answer the lease may be too near its end.
     pub fn may_be_held_back(&mut self, now: Moment) -> bool {
-        self.is_held(now) && self.failures == 0
+        self.is_held(now) && self.outage.is_none()
     }
 
     /// Where in the history this edge is; `None` before the first answer.
@@ -144,49 +157,54 @@ impl Lease {
 
     /// How many milliseconds until a sync is due; `None` while one is outstanding or none is wanted.
     pub fn due_in_ms(&self, now: Moment) -> Option<u64> {
-        (self.subscribed && self.outstanding.is_none()).then(|| self.next_sync.saturating_sub(now.monotonic))
+        match self.sync {
+            SyncState::Due(at) => Some(at.saturating_sub(now.monotonic)),
+            SyncState::Unwanted | SyncState::Outstanding { .. } => None,
+        }
     }
 
     /// A sync is being sent.
     pub fn sent(&mut self, now: Moment) {
-        self.outstanding = Some(now);
+        self.sync = SyncState::Outstanding { sent_at: now, verify_failed: false };
     }
 
     /// Whether a sync is outstanding: otherwise its answer belongs to one that was given up.
     pub fn awaits_answer(&self) -> bool {
-        self.outstanding.is_some()
+        matches!(self.sync, SyncState::Outstanding { .. })
     }
 
     /// A verify brought no answer.
-    pub fn verify_failed(&mut self, now: Moment) {
-        self.unanswered_at = Some(now.monotonic);
-        self.was_brought_forward = false;
+    pub fn verify_failed(&mut self) {
+        if let SyncState::Outstanding { verify_failed, .. } = &mut self.sync {
+            *verify_failed = true;
+        }
     }
 
     /// A verify was answered. Without a lease every request is a callout, so the next sync is sent soon: at random, for
-    /// an outage left many edges without a lease. If the key service answers verifies and no syncs, the pauses grow as
-    /// usual.
+    /// an outage left many edges without a lease. This happens once until a sync is answered; where syncs go on failing,
+    /// the pauses between them grow as usual.
     ///
     /// Returns whether the outstanding sync was given up, because it was sent during the outage: its answer is to be
-    /// ignored. The next one is not given up, so that slow syncs are answered in the end.
+    /// ignored. Only one is given up until a sync is answered, so slow ones are answered in the end.
     pub fn verify_answered(&mut self, now: Moment) -> bool {
-        if !self.subscribed || self.was_brought_forward || self.is_held(now) {
+        if self.outage.is_some_and(|outage| outage.was_brought_forward) || self.is_held(now) {
             return false;
         }
-        if let Some(sent_at) = self.outstanding {
-            let has_failed_since = self.unanswered_at.is_some_and(|at| at >= sent_at.monotonic);
-            let is_late = now.monotonic.saturating_sub(sent_at.monotonic) >= SOON_MS;
-            if self.gave_up || !has_failed_since || !is_late {
-                return false;
+        let (due, gives_up) = match (self.sync, self.outage) {
+            (SyncState::Due(at), Some(_)) => (at, false),
+            (SyncState::Outstanding { sent_at, verify_failed: true }, _)
+                if now.monotonic.saturating_sub(sent_at.monotonic) >= SOON_MS =>
+            {
+                (u64::MAX, true)
             }
-            self.gave_up = true;
-            self.next_sync = u64::MAX;
-        }
-        self.was_brought_forward = true;
-        self.failures = 0;
+            _ => return false,
+        };
+        let outage = self.outage.get_or_insert_default();
+        outage.was_brought_forward = true;
+        outage.failures = outage.failures.saturating_add(u32::from(gives_up));
         let soon = now.monotonic.saturating_add(self.random_between(0, SOON_MS));
-        self.next_sync = self.next_sync.min(soon);
-        self.outstanding.take().is_some()
+        self.sync = SyncState::Due(due.min(soon));
+        gives_up
     }
 
     /// The outstanding sync was answered. The caller applies the answer's news to its cache before anything else.
@@ -194,7 +212,7 @@ impl Lease {
     /// # Errors
     /// [`Contradiction`]: nothing of the answer may be used.
     pub fn answered(&mut self, answer: &SyncResponse, now: Moment) -> Result<(), Contradiction> {
-        let Some(sent_at) = self.outstanding else { return Ok(()) };
+        let SyncState::Outstanding { sent_at, .. } = self.sync else { return Ok(()) };
         let known = self.position.as_ref().filter(|position| *position.log == *answer.log);
         let follows = match answer.news {
             News::Reset => true,
@@ -206,9 +224,7 @@ impl Lease {
             self.failed(now);
             return Err(Contradiction);
         }
-        self.outstanding = None;
-        self.failures = 0;
-        (self.was_brought_forward, self.gave_up) = (false, false);
+        self.outage = None;
         let brought_progress =
             known.is_none_or(|position| answer.revision > position.cursor) || answer.news == News::Reset;
         self.position = Some(Position { log: answer.log.as_str().into(), cursor: answer.revision });
@@ -216,21 +232,20 @@ impl Lease {
         let end = since.plus(answer.lease_ms);
         self.term = Some(Term { since, end, stale_end: end.plus(self.serve_stale_ms) });
         let pause = if brought_progress { 0 } else { self.random_between(PAUSE_MS.0, PAUSE_MS.1) };
-        self.next_sync = now.monotonic.saturating_add(pause);
+        self.sync = SyncState::Due(now.monotonic.saturating_add(pause));
         Ok(())
     }
 
     /// The outstanding sync brought no answer. The lease that is held runs on to its end.
     pub fn failed(&mut self, now: Moment) {
-        self.outstanding = None;
-        self.gave_up = false;
-        let backoff_ms = FIRST_BACKOFF_MS.saturating_mul(1 << self.failures.min(16));
+        let outage = self.outage.get_or_insert_default();
+        let backoff_ms = FIRST_BACKOFF_MS.saturating_mul(1 << outage.failures.min(16));
+        outage.failures = outage.failures.saturating_add(1);
         let left_ms = self.term.map_or(0, |term| term.end.left_ms(now));
         let longest = backoff_ms.max(left_ms / PATIENCE).min(LONGEST_BACKOFF_MS);
-        self.failures = self.failures.saturating_add(1);
         // Full jitter: edges that failed together come back apart.
         let pause = self.random_between(0, longest);
-        self.next_sync = now.monotonic.saturating_add(pause);
+        self.sync = SyncState::Due(now.monotonic.saturating_add(pause));
     }
 
     /// SplitMix64: even enough to spread edges over a second.
@@ -324,7 +339,7 @@ mod tests {
             lease.sent(at(now));
             lease.failed(at(now));
         }
-        lease.verify_failed(at(now));
+        lease.verify_failed();
         (lease, now)
     }
 
@@ -357,6 +372,23 @@ mod tests {
     }
 
     #[test]
+    fn verifies_that_fail_and_are_answered_by_turns_do_not_make_failing_syncs_come_more_often() {
+        let (mut lease, began) = after_an_outage(7);
+        let (mut now, mut syncs) = (began, 0);
+        while now < began + 60_000 {
+            now += 50;
+            lease.verify_failed();
+            lease.verify_answered(at(now));
+            if lease.due_in_ms(at(now)) == Some(0) {
+                lease.sent(at(now));
+                lease.failed(at(now));
+                syncs += 1;
+            }
+        }
+        assert!(syncs < 40, "{syncs} syncs in a minute, with pauses of 2.5 s on average");
+    }
+
+    #[test]
     fn a_sync_from_the_outage_is_given_up_once() {
         let (mut lease, mut now) = after_an_outage(7);
         now += lease.due_in_ms(at(now)).unwrap();
@@ -365,7 +397,7 @@ mod tests {
             !lease.verify_answered(at(now + 500)),
             "no verify has failed since it was sent: it may be slow"
         );
-        lease.verify_failed(at(now + 100));
+        lease.verify_failed();
         assert!(!lease.verify_answered(at(now + 199)), "it may be about to be answered");
         assert!(lease.verify_answered(at(now + 200)));
         assert!(!lease.awaits_answer());
@@ -373,7 +405,7 @@ mod tests {
         assert!(due <= SOON_MS);
         now += 200 + due;
         lease.sent(at(now));
-        lease.verify_failed(at(now + 100));
+        lease.verify_failed();
         assert!(!lease.verify_answered(at(now + 1_000)), "the one after it gets its time");
     }
 
@@ -384,7 +416,7 @@ mod tests {
         lease.sent(at(1));
         lease.failed(at(1));
         let due = lease.due_in_ms(at(1));
-        lease.verify_failed(at(1));
+        lease.verify_failed();
         assert!(!lease.verify_answered(at(1)));
         assert_eq!(lease.due_in_ms(at(1)), due);
     }
