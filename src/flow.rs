@@ -46,6 +46,9 @@ pub enum Outcome {
     Reply(Reply),
 }
 
+/// What becomes of requests that were held.
+pub type Outcomes = Vec<(StreamId, Outcome)>;
+
 /// The state of one edge: one filter configuration in one VM.
 #[derive(Debug)]
 pub struct Edge {
@@ -62,7 +65,7 @@ pub struct Edge {
     /// Whether that is so since what could not be sent was last refused.
     refuses_queued: bool,
     /// What is to be done with requests that had to give way.
-    refused: Vec<(StreamId, Outcome)>,
+    refused: Outcomes,
     /// News that a broken rule has not applied yet.
     unapplied: Option<News>,
 }
@@ -186,7 +189,7 @@ impl Edge {
     }
 
     /// A question brought no answer, or could not be sent: everyone who waits for it hears so.
-    pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Vec<(StreamId, Outcome)> {
+    pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Outcomes {
         self.metrics.count(Counter::CalloutsFailed);
         (self.is_unanswered, self.refuses_queued) = (true, true);
         self.lease.verify_failed();
@@ -199,7 +202,7 @@ impl Edge {
 
     /// What is to be done with requests that waited and are refused: others needed their room; or a verify brought no
     /// answer, and their question could not be sent yet. To be called when all questions are sent that can be.
-    pub fn refused(&mut self, now: Moment) -> Vec<(StreamId, Outcome)> {
+    pub fn refused(&mut self, now: Moment) -> Outcomes {
         let mut outcomes = std::mem::take(&mut self.refused);
         if std::mem::take(&mut self.refuses_queued) {
             while let Some(digest) = self.lookups.first_queued() {
@@ -209,7 +212,7 @@ impl Edge {
         outcomes
     }
 
-    fn land_unanswered(&mut self, digest: &KeyDigest, outcomes: &mut Vec<(StreamId, Outcome)>, now: Moment) {
+    fn land_unanswered(&mut self, digest: &KeyDigest, outcomes: &mut Outcomes, now: Moment) {
         for waiter in self.lookups.land(digest, true) {
             let decision = self.without_answer(digest, &waiter.required, Denial::Unavailable, now);
             outcomes.push((waiter.stream, self.conclude(decision, now)));
@@ -240,19 +243,19 @@ impl Edge {
 
     /// A question has ended. `read` is given how many digests it asked about, and reads the answer.
     ///
-    /// Returns what is to be done with those who are served, and why there was no answer if there was none. Others may
-    /// have to be asked for again: see [`Edge::next_question`].
+    /// Returns what is to be done with those who are served, and why there was no answer if there was none; `None` if no
+    /// such question is out. Others may have to be asked for again: see [`Edge::next_question`].
     pub fn answered(
         &mut self,
         id: CallId,
         read: impl FnOnce(usize) -> Result<Verified, NoAnswer>,
         now: Moment,
-    ) -> (Vec<(StreamId, Outcome)>, Result<(), NoAnswer>) {
-        let Some(Call { digests, asked_at }) = self.lookups.ended(id) else { return (Vec::new(), Ok(())) };
+    ) -> Option<(Outcomes, Result<(), NoAnswer>)> {
+        let Call { digests, asked_at } = self.lookups.ended(id)?;
         self.metrics.sample(Histogram::VerifyMs, now.monotonic.saturating_sub(asked_at.monotonic));
         let answer = match read(digests.len()) {
             Ok(answer) => answer,
-            Err(no_answer) => return (self.not_answered(&digests, now), Err(no_answer)),
+            Err(no_answer) => return Some((self.not_answered(&digests, now), Err(no_answer))),
         };
         self.is_unanswered = false;
         if self.lease.verify_answered(now) {
@@ -277,7 +280,7 @@ impl Edge {
                 outcomes.push((waiter.stream, self.conclude(decision, now)));
             }
         }
-        (outcomes, Ok(()))
+        Some((outcomes, Ok(())))
     }
 
     /// How many milliseconds until a sync is due; `None` while none is.
@@ -304,13 +307,14 @@ impl Edge {
         })
     }
 
-    /// The outstanding sync has ended. The end of one that was given up changes nothing.
-    ///
-    /// # Errors
-    /// Why it brought nothing.
-    pub fn synced(&mut self, answer: Result<SyncResponse, NoAnswer>, now: Moment) -> Result<(), NoAnswer> {
+    /// A sync has ended. Returns why it brought nothing, if so; `None` if it was given up, which changes nothing.
+    pub fn synced(
+        &mut self,
+        answer: Result<SyncResponse, NoAnswer>,
+        now: Moment,
+    ) -> Option<Result<(), NoAnswer>> {
         if !self.lease.awaits_answer() {
-            return Ok(());
+            return None;
         }
         // A lease that ended before this answer was lost, however soon the next one comes.
         self.note_lease(now);
@@ -332,7 +336,7 @@ impl Edge {
             self.metrics.count(Counter::CalloutsFailed);
         }
         self.note_lease(now);
-        outcome
+        Some(outcome)
     }
 
     fn apply(&mut self, news: News) {

@@ -190,12 +190,12 @@ impl Node {
         let body = body.unwrap_or_default();
         if is_sync {
             match self.edge.synced(synced(status, &body), moment) {
-                Ok(()) | Err(NoAnswer::Timeout) => return Ok(Vec::new()),
-                Err(other) => return Err(format!("a sync was answered, and yet: {other}")),
+                None | Some(Ok(()) | Err(NoAnswer::Timeout)) => return Ok(Vec::new()),
+                Some(Err(other)) => return Err(format!("a sync was answered, and yet: {other}")),
             }
         }
-        let (outcomes, answer) =
-            self.edge.answered(CallId(call), |asked| verified(status, &body, asked), moment);
+        let ended = self.edge.answered(CallId(call), |asked| verified(status, &body, asked), moment);
+        let Some((outcomes, answer)) = ended else { return Ok(Vec::new()) };
         match answer {
             Ok(()) | Err(NoAnswer::Timeout) => self.decided(outcomes),
             Err(other) => Err(format!("a verify was answered, and yet: {other}")),

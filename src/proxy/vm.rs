@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
-use protocol::{KeyDigest, SYNC_PATH, VERIFY_PATH, VerifyRequest};
+use protocol::{KeyDigest, SYNC_PATH, SyncResponse, VERIFY_PATH, VerifyRequest};
 use proxy_wasm::types::Action;
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::host::{self, Clock, Meters, Turn};
 use crate::answer::{self, NoAnswer};
 use crate::config::{Config, IdentityHeaders, KeyService, Problem};
 use crate::decision::Grant;
-use crate::flow::{Edge, Outcome, Step};
+use crate::flow::{Edge, Outcome, Outcomes, Step};
 use crate::header_policy::HeaderPolicy;
 use crate::lookup::{CallId, StreamId};
 use crate::request::{Ambiguity, RequestHead};
@@ -158,21 +158,29 @@ impl Vm {
     pub(super) fn call_ended(&self, id: CallId, status: Option<u16>, body: &[u8]) {
         if self.sync.get() == Some(id) {
             self.sync.set(None);
-            let outcome = self.edge.borrow_mut().synced(answer::synced(status, body), self.clock.now());
-            self.note(outcome);
+            self.sync_ended(answer::synced(status, body));
             self.go_on(Vec::new());
         } else {
             let read = |asked| answer::verified(status, body, asked);
-            let (outcomes, answer) = self.edge.borrow_mut().answered(id, read, self.clock.now());
+            let ended = self.edge.borrow_mut().answered(id, read, self.clock.now());
+            // A sync that was given up ends here too, once the next one is sent.
+            let Some((outcomes, answer)) = ended else { return };
             self.note(answer);
             self.go_on(outcomes);
+        }
+    }
+
+    fn sync_ended(&self, answer: Result<SyncResponse, NoAnswer>) {
+        let outcome = self.edge.borrow_mut().synced(answer, self.clock.now());
+        if let Some(outcome) = outcome {
+            self.note(outcome);
         }
     }
 
     /// Sends everything that is to be sent now: what requests wait for, in as few callouts as hold it, and the sync. Then
     /// does what was decided for requests that were held: that leaves another context than the root one current, and
     /// callouts must be sent from the root context.
-    fn go_on(&self, mut outcomes: Vec<(StreamId, Outcome)>) {
+    fn go_on(&self, mut outcomes: Outcomes) {
         loop {
             let question = self.edge.borrow_mut().next_question();
             let Some(digests) = question else { break };
@@ -184,10 +192,7 @@ impl Vm {
         if let Some(request) = sync {
             match self.post(SYNC_PATH, &request, request.wait_ms) {
                 Ok(id) => self.sync.set(Some(id)),
-                Err(no_answer) => {
-                    let outcome = self.edge.borrow_mut().synced(Err(no_answer), self.clock.now());
-                    self.note(outcome);
-                }
+                Err(no_answer) => self.sync_ended(Err(no_answer)),
             }
         }
         self.schedule();
@@ -195,7 +200,7 @@ impl Vm {
     }
 
     /// Sends a question; what is to be done with those who wait for it if it cannot be sent.
-    fn ask(&self, digests: Vec<KeyDigest>) -> Vec<(StreamId, Outcome)> {
+    fn ask(&self, digests: Vec<KeyDigest>) -> Outcomes {
         let asked_at = self.clock.now();
         let request = VerifyRequest { edge: self.edge.borrow().id().to_owned(), digests };
         match self.post(VERIFY_PATH, &request, 0) {
@@ -246,7 +251,7 @@ impl Vm {
     }
 
     /// Does what was decided for requests that were held.
-    fn carry_out(&self, outcomes: Vec<(StreamId, Outcome)>) {
+    fn carry_out(&self, outcomes: Outcomes) {
         for (stream, outcome) in outcomes {
             if host::switch_to(stream) && matches!(self.apply(outcome), Progress::Open) {
                 self.opened.borrow_mut().insert(stream);

@@ -238,6 +238,35 @@ fn no_answer_of_any_kind_is_503_and_the_next_request_asks_again() {
     assert_eq!(host.take_log(), ["cluster key_service: the key service answers again"]);
 }
 
+/// Whether the next one has been sent by then or not.
+#[test]
+fn the_end_of_a_sync_that_was_given_up_is_no_answer() {
+    for next_is_sent in [false, true] {
+        let mut host = start();
+        let ask = |host: &mut Host| {
+            host.get("/api/projects/", &[("authorization", VALID)]);
+            host.turn();
+            callouts(host)
+        };
+        let (verifies, syncs) = ask(&mut host);
+        host.fail(verifies[0].id);
+        host.pass(200);
+        let (verifies, _) = ask(&mut host);
+        host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE]));
+        if next_is_sent {
+            host.pass(200);
+            host.tick();
+            assert_eq!(callouts(&mut host).1.len(), 1, "the first one was given up");
+        }
+        let (verifies, _) = ask(&mut host);
+        host.fail(verifies[0].id);
+        assert_eq!(host.take_log().len(), 3, "an outage, its end, and another one");
+        host.answer(syncs[0].id, "200", &sync(1, r#""reset":true"#));
+        assert_eq!(host.take_log(), [""; 0]);
+        assert_eq!(host.metric("leases_held"), 0);
+    }
+}
+
 #[test]
 fn an_unknown_cluster_is_503_at_once() {
     let mut host = start();

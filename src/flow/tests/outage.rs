@@ -120,7 +120,7 @@ impl Outage {
                     let body = body.replace('0', INACTIVE);
                     answer::verified(answered.then_some(200), body.as_bytes(), asked)
                 };
-                let (_, outcome) = node.edge.answered(CallId(call), read, moment(now));
+                let (_, outcome) = node.edge.answered(CallId(call), read, moment(now)).unwrap();
                 assert_eq!(outcome.is_ok(), answered);
                 if answered {
                     node.first_answer.get_or_insert(now);
