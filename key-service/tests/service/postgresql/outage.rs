@@ -34,7 +34,7 @@ async fn scene_with(set: fn(&mut Command) -> &mut Command) -> Scene {
         let create = ["key", "create", "--user", DEMO, "--scopes", "*", "--json", "--label"];
         let keys = ["first", "second"].map(|label| site.json(&[&create[..], &[label]].concat()));
         let token =
-            site.json(&["token", "create", "--label", "terraform", "--can", "revoke,create", "--json"]);
+            site.json(&["token", "create", "--label", "terraform", "--can", "read,revoke,create", "--json"]);
         let service = site.serve_with(set);
         let (base, id) = (service.public.clone(), text(&token, "id").to_owned());
         let automation = Automation { base, id, token: text(&token, "value").to_owned() };
