@@ -89,26 +89,23 @@ pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> s
     Ok(found)
 }
 
-/// Writes down who made the links of which that is not known, as the audit log has it, and ends those whose maker has lost its
-/// rights: replicas of an earlier release do neither, and may run for a while beside this one. A user has one link, the last
-/// that was made.
-pub(super) async fn attribute(connection: &mut AnyConnection) -> sqlx::Result<()> {
-    const LAST: &str =
-        "FROM audit_log a WHERE a.action = 'link.created' AND a.user_id = one_time_links.user_id
-        ORDER BY a.id DESC LIMIT 1";
+/// Records who made the links for which that is missing, as the audit log has it, and ends those whose maker has lost its
+/// rights. Replicas of an earlier release do neither, and may run for a while beside this one. A user has one link, the last that
+/// was made.
+pub(crate) async fn attribute(connection: &mut AnyConnection) -> sqlx::Result<()> {
     for statement in [
-        format!(
-            "UPDATE one_time_links SET created_by_id = (SELECT a.actor_id {LAST}), is_from_token = COALESCE(
-                (SELECT CASE a.actor_kind WHEN 'management_token' THEN 1 ELSE 0 END {LAST}), 0)
-            WHERE created_by_id IS NULL AND user_id IS NOT NULL"
-        ),
+        // `at` is the database's clock, `id` that of a replica.
+        "UPDATE one_time_links SET created_by_id = a.actor_id,
+            is_from_token = CASE a.actor_kind WHEN 'management_token' THEN 1 ELSE is_from_token END
+            FROM audit_log a WHERE created_by_id IS NULL AND a.actor_id IS NOT NULL AND a.id = (
+                SELECT made.id FROM audit_log made
+                WHERE made.action = 'link.created' AND made.user_id = one_time_links.user_id
+                ORDER BY made.at DESC, made.id DESC LIMIT 1)",
         "DELETE FROM one_time_links WHERE created_by_id IS NOT NULL
             AND created_by_id NOT IN (SELECT id FROM users WHERE is_admin = 1 AND is_active = 1)
-            AND created_by_id NOT IN (SELECT id FROM management_tokens WHERE ended_at IS NULL)"
-            .to_owned(),
+            AND created_by_id NOT IN (SELECT id FROM management_tokens WHERE ended_at IS NULL)",
     ] {
-        // Safe: the texts are always the same.
-        sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;
+        sqlx::query(statement).execute(&mut *connection).await?;
     }
     Ok(())
 }

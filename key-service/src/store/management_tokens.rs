@@ -118,13 +118,12 @@ pub(crate) async fn end(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Res
     Ok(())
 }
 
-/// Writes down who made the tokens of which that is not known, where the audit log has an admin: replicas of an earlier release
-/// do not tell, and may run for a while beside this one.
+/// Records which admin made the tokens for which that is missing, as the audit log has it. Replicas of an earlier release do not
+/// record it, and may run for a while beside this one.
 pub(crate) async fn attribute(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
-    let update = "UPDATE management_tokens SET created_by_id = (
-            SELECT MAX(a.actor_id) FROM audit_log a
-            WHERE a.action = 'token.created' AND a.actor_kind = 'user' AND a.subject_id = management_tokens.id)
-        WHERE created_by_id IS NULL";
+    let update = "UPDATE management_tokens SET created_by_id = a.actor_id FROM audit_log a
+        WHERE created_by_id IS NULL
+            AND a.action = 'token.created' AND a.actor_kind = 'user' AND a.subject_id = management_tokens.id";
     sqlx::query(update).execute(connection).await?;
     Ok(())
 }

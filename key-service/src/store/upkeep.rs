@@ -260,4 +260,28 @@ mod tests {
         let count = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM audit_log");
         assert_eq!(count.fetch_one(database.pool()).await.unwrap(), 0);
     }
+
+    /// SQLite writes a row although nothing in it changes.
+    #[tokio::test]
+    async fn links_and_tokens_whose_makers_cannot_be_known_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&url(&folder)).await.unwrap();
+        let made = "INSERT INTO users VALUES ('u', 'u@example.com', 'a hash', '*', 0, 1, 0, 0, 0);
+            INSERT INTO management_tokens (id, digest, label, mask_value, is_for_all, created_at, created_by)
+                VALUES ('t', 't', 't', 'ekm_...', 1, 0, 'root');
+            INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('l', 'u', 9000000000000), ('first', NULL, 9000000000000);
+            INSERT INTO audit_log VALUES
+                ('1', 0, 'token.created', 'command_line', NULL, 'root', NULL, NULL, NULL, NULL, 't', 't', 'null'),
+                ('2', 0, 'link.created', 'command_line', NULL, 'root', NULL, NULL, 'u', NULL, NULL, NULL, 'null')";
+        let mut write = database.begin_write().await.unwrap();
+        let connection = write.connection();
+        sqlx::raw_sql(made).execute(&mut *connection).await.unwrap();
+        let written = async |connection: &mut AnyConnection| -> i64 {
+            sqlx::query_scalar("SELECT total_changes()").fetch_one(connection).await.unwrap()
+        };
+        let before = written(connection).await;
+        management_tokens::end_those_left(connection).await.unwrap();
+        links::attribute(connection).await.unwrap();
+        assert_eq!(written(connection).await, before);
+    }
 }

@@ -160,19 +160,24 @@ async fn write(site: &Site, rows: &str) {
     connection.close().await.unwrap();
 }
 
-/// A token, and a link for a user, that an actor has made at a replica of the first release with these tables.
-fn made_by(actor_kind: &str, actor_id: &str, user_id: &str) -> String {
-    let [token, link] =
-        ["ekm_", "link-"].map(|kind| KeyDigest::of_value(&format!("{kind}{actor_id}")).to_hex());
+/// A token, and a link for a user, that an actor has made at a replica of the first release with these tables. `actor_id` is as
+/// SQL has it; both are called `name`.
+fn made_by(actor_kind: &str, actor_id: &str, name: &str, user_id: &str) -> String {
+    let [token, link] = ["ekm_", "link-"].map(|kind| KeyDigest::of_value(&format!("{kind}{name}")).to_hex());
     format!(
         "INSERT INTO management_tokens (id, digest, label, mask_value, is_for_all, created_at, created_by)
-            VALUES ('{actor_id}', '{token}', '{actor_id}', 'ekm_...', 1, 0, '');
-        INSERT INTO audit_log VALUES ('t {actor_id}', 0, 'token.created', '{actor_kind}', '{actor_id}', '', NULL, NULL, NULL,
-            NULL, '{actor_id}', '', 'null');
+            VALUES ('{name}', '{token}', '{name}', 'ekm_...', 1, 0, '');
+        INSERT INTO audit_log VALUES ('t {name}', 0, 'token.created', '{actor_kind}', {actor_id}, '', NULL, NULL, NULL,
+            NULL, '{name}', '', 'null');
         INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('{link}', '{user_id}', 9000000000000);
-        INSERT INTO audit_log VALUES ('l {actor_id}', 0, 'link.created', '{actor_kind}', '{actor_id}', '', NULL, NULL,
+        INSERT INTO audit_log VALUES ('l {name}', 0, 'link.created', '{actor_kind}', {actor_id}, '', NULL, NULL,
             '{user_id}', NULL, NULL, NULL, 'null');"
     )
+}
+
+/// The same, by a user.
+fn made_by_user(id: &str, user_id: &str) -> String {
+    made_by("user", &format!("'{id}'"), id, user_id)
 }
 
 #[tokio::test]
@@ -181,9 +186,14 @@ async fn what_an_old_replica_makes_during_an_upgrade_ends_with_the_rights_of_its
     let _ = service.admin().await;
     let [demo, other, admin] = [DEMO, OTHER, ADMIN].map(|email| service.user_id(email));
     let rows = [
-        made_by("user", &demo, &other),
-        made_by("user", &admin, &demo),
-        made_by("command_line", "operator", &admin),
+        made_by_user(&demo, &other),
+        made_by_user(&admin, &demo),
+        made_by("command_line", "NULL", "operator", &admin),
+        // The operator's link has replaced this one. The clock of the process that made it was ahead, so its id is greater.
+        format!(
+            "INSERT INTO audit_log VALUES ('z', -1, 'link.created', 'user', '{demo}', '', NULL, NULL, '{admin}', NULL,
+                NULL, NULL, 'null');"
+        ),
         // It demotes an admin, and ends nothing of what that one made.
         format!("UPDATE users SET is_admin = 0 WHERE id = '{demo}';"),
     ];
@@ -199,7 +209,7 @@ async fn what_an_old_replica_makes_during_an_upgrade_ends_with_the_rights_of_its
     let ended = async { while status(&demo).await != 401 {} };
     tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the token still works");
     assert_eq!((status(&admin).await, status("operator").await), (200, 200));
-    assert_eq!((link(&demo).await, link(&admin).await), (404, 200));
+    assert_eq!((link(&demo).await, link(&admin).await, link("operator").await), (404, 200, 200));
     let entries = service.site.json(&["audit", "--action", "token.ended", "--json"]);
     let entry = &entries[0];
     assert_eq!((&entry["subject_id"], &entry["actor_kind"]), (&json!(demo), &json!("service")));
