@@ -67,3 +67,45 @@ pub(crate) async fn recheck(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::{self, NewUser};
+    use crate::keys::{self, KeyError, NewKey, Owner};
+    use crate::management_tokens::{NewToken, Reach, TokenError, Verbs};
+    use crate::passwords::Passwords;
+    use crate::store::Database;
+
+    /// What has no body is not held back: the rights are lost between two statements.
+    #[tokio::test]
+    async fn a_caller_who_has_lost_its_rights_ends_neither_keys_nor_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        let (service, now) = (Actor::service(), Timestamp::now());
+        let new = NewUser {
+            email: "admin@example.com".to_owned(),
+            password: None,
+            permissions: protocol::ScopeSet::all(),
+            is_admin: true,
+        };
+        let user = accounts::add(&database, &service, &Passwords::default(), new, now).await.unwrap();
+        let new = NewKey { label: "CI".into(), scopes: protocol::ScopeSet::all(), expires_at: None };
+        let (key, _) = keys::create(&database, &service, Owner::Anyone, &user.id, new, now).await.unwrap();
+        let new = NewToken { label: "CI".into(), reach: Reach::All, can: Verbs::default(), expires_at: None };
+        let (token, _) = management_tokens::create(&database, &service, new, now).await.unwrap();
+
+        let signed_out = Actor::service().as_user(&user);
+        let revoked =
+            Actor { kind: ActorKind::ManagementToken, id: Some("revoked".to_owned()), ..Actor::service() };
+        for by in [signed_out, revoked] {
+            let deleted = keys::delete(&database, &by, Owner::Anyone, &key.id).await;
+            assert!(matches!(deleted, Err(KeyError::Authority(_))), "{by:?}");
+            let ended = management_tokens::revoke(&database, &by, &token.id).await;
+            assert!(matches!(ended, Err(TokenError::Authority(_))), "{by:?}");
+        }
+        assert!(management_tokens::revoke(&database, &service, &token.id).await.is_ok());
+        assert!(keys::delete(&database, &service, Owner::Anyone, &key.id).await.is_ok());
+    }
+}
