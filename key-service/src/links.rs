@@ -174,6 +174,8 @@ async fn use_up(
 ) -> Result<User, LinkError> {
     let by = by.clone().as_user(user);
     let mut write = database.begin_write().await?;
+    // An old replica may have made it during an upgrade.
+    store::attribute(write.connection()).await?;
     // Of two who follow it at once, one finds it used.
     let link = store::take(write.connection(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
     match link.user_id {
@@ -198,6 +200,7 @@ impl From<crate::passwords::PasswordError> for LinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::management_tokens::{self, NewToken, Reach, Verbs};
 
     #[tokio::test]
     async fn the_first_admins_link_makes_no_admin_when_a_user_was_made_since_it_was_read() {
@@ -217,5 +220,39 @@ mod tests {
         accounts::add(&database, &by, &passwords, new("demo@example.com", false), now).await.unwrap();
         assert!(matches!(use_up(&database, &by, &link.0, &admin, "").await, Err(LinkError::NotFound)));
         assert!(accounts::find(&database, &admin.id).await.unwrap().is_none());
+    }
+
+    /// An old replica may run beside this one during an upgrade.
+    #[tokio::test]
+    async fn a_link_of_an_old_replica_is_attributed_before_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
+        let new = NewUser {
+            email: "demo@example.com".to_owned(),
+            password: None,
+            permissions: protocol::ScopeSet::all(),
+            is_admin: false,
+        };
+        let user = accounts::add(&database, &by, &passwords, new, now).await.unwrap();
+        let token =
+            NewToken { label: "ci".into(), reach: Reach::All, can: Verbs::default(), expires_at: None };
+        let (token, _) = management_tokens::create(&database, &by, token, now).await.unwrap();
+        // The user is a member: an admin who was demoted, say.
+        let makers = [("user", &user.id), ("management_token", &token.id)];
+        for (maker, is_good) in makers.into_iter().zip([false, true]) {
+            let ((kind, id), secret) = (maker, new_secret().unwrap());
+            let link = format!(
+                "INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('{}', '{user}', 9000000000000);
+                INSERT INTO audit_log SELECT '{kind}', COUNT(*), 'link.created', '{kind}', '{id}', '', NULL, NULL, '{user}',
+                    NULL, NULL, NULL, 'null' FROM audit_log",
+                digest(&secret.0).to_hex(),
+                user = user.id,
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(link)).execute(database.pool()).await.unwrap();
+            let used = use_up(&database, &by, &secret.0, &user, "a hash").await;
+            assert_eq!(used.as_ref().ok().map(|user| user.is_password_from_token), is_good.then_some(true));
+        }
     }
 }
