@@ -31,6 +31,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that reads what is sent to it more slowly is let go: it may hardly ever read, and keep its place.
 const PACE: Pace = Pace { idle: Duration::from_secs(10), grace: Duration::from_secs(30), bytes_per_s: 1024 };
 
+/// The kernel's send buffer of a public connection, in bytes; Linux doubles it for its own overhead. A full one takes more only
+/// when a third of it is free, so a third is no more than [`PACE`] asks a client to read within the idle time.
+const PUBLIC_SEND_BUFFER: u32 = 16 * 1024;
+
 /// How often an edge that speaks HTTP/2 is asked whether it is still there. One that has gone without a word is let go
 /// after twice that.
 const EDGE_PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -71,16 +75,31 @@ pub(crate) fn edge_protocol() -> Protocol {
     builder
 }
 
-/// Takes an address.
+/// Takes an address for the public listener.
 ///
 /// # Errors
 /// It cannot be had.
-pub(crate) fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+pub(crate) fn listen_to_public(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket(address)?;
+    // Connections inherit it from their listener.
+    socket.set_send_buffer_size(PUBLIC_SEND_BUFFER)?;
+    socket.listen(BACKLOG)
+}
+
+/// Takes an address for the edge listener.
+///
+/// # Errors
+/// It cannot be had.
+pub(crate) fn listen_to_edges(address: SocketAddr) -> std::io::Result<TcpListener> {
+    socket(address)?.listen(BACKLOG)
+}
+
+fn socket(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // The connections of a process that has ended keep nobody from its address.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 /// Lets the process open as many files as the system allows it, since each edge takes one or two. Returns how many those
@@ -210,4 +229,19 @@ impl Shared {
 async fn until(phase: &mut watch::Receiver<Phase>, at_least: Phase) {
     // An error means that the sender is gone.
     let _ = phase.wait_for(|phase| *phase >= at_least).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_takes_little_of_an_answer_that_a_public_client_does_not_read() {
+        let listener = listen_to_public(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (_client, (stream, _)) = (client.unwrap(), accepted.unwrap());
+        let socket = TcpSocket::from_std_stream(stream.into_std().unwrap());
+        assert!(socket.send_buffer_size().unwrap() <= 2 * PUBLIC_SEND_BUFFER);
+    }
 }

@@ -93,7 +93,10 @@ impl Server {
     /// # Errors
     /// One of them cannot be had.
     pub async fn bind(public: Listen, edge: Listen) -> Result<Self, ServerError> {
-        Ok(Server { public: bind(public)?, edge: bind(edge)? })
+        Ok(Server {
+            public: bind(public, connections::listen_to_public)?,
+            edge: bind(edge, connections::listen_to_edges)?,
+        })
     }
 
     /// The address of the public listener, as the machine itself can reach it.
@@ -201,6 +204,9 @@ impl Server {
 }
 
 /// Takes an address.
-fn bind(listen: Listen) -> Result<TcpListener, ServerError> {
-    connections::listen(listen.address).map_err(|source| ServerError::Bind { listen, source })
+fn bind(
+    listen: Listen,
+    take: impl FnOnce(SocketAddr) -> std::io::Result<TcpListener>,
+) -> Result<TcpListener, ServerError> {
+    take(listen.address).map_err(|source| ServerError::Bind { listen, source })
 }
