@@ -2,9 +2,11 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use tower_sessions::Session;
 
 use super::{ApiState, session};
@@ -17,7 +19,7 @@ use crate::http::error::ApiError;
 use crate::http::request_log::RequestId;
 use crate::invalid::Invalid;
 use crate::keys::Owner;
-use crate::management_tokens::{self, Reach, TOKEN_PREFIX, Verb, Verbs};
+use crate::management_tokens::{self, Reach, Refusal, TOKEN_PREFIX, Verb, Verbs};
 
 /// Where a request came from, before it is known whose it is.
 pub(crate) struct Visitor(pub(crate) Actor);
@@ -76,6 +78,21 @@ fn why_useless(credential: &HeaderValue) -> &'static str {
     }
 }
 
+/// Writes down that a request came with a management token that is refused: at the request's beginning, or by the change itself,
+/// if the token ended in between.
+pub(super) async fn record_refusals(
+    State(state): State<ApiState>,
+    Visitor(visitor): Visitor,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let mut response = next.run(request).await;
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        refusal.record(&state.database, &state.refusals, &visitor).await?;
+    }
+    Ok(response)
+}
+
 /// Who an authenticated caller is.
 enum Identity {
     User(User),
@@ -90,13 +107,7 @@ impl Identity {
         let token = credential.and_then(|token| std::str::from_utf8(token).ok());
         if let Some(value) = token.filter(|token| token.starts_with(TOKEN_PREFIX)) {
             let token = management_tokens::authenticate(&state.database, value, Timestamp::now()).await?;
-            let token = match token {
-                Ok(token) => token,
-                Err(refusal) => {
-                    refusal.record(&state.database, &state.refusals, &visitor).await?;
-                    return Err(ApiError::authentication_failed(&refusal.to_string()));
-                }
-            };
+            let token = token?;
             let by = token.actor(visitor);
             return Ok((Identity::Token { reach: token.reach(), can: token.can }, by));
         }

@@ -107,12 +107,14 @@ pub fn router(
     openapi::complete(&mut document);
     let document = Arc::new(document);
     router = router.route("/api/openapi.json", get(async move || Json(document).into_response()));
+    let state = ApiState { database, passwords, limits, changes, refusals };
     router
         .route("/api/", any(not_found))
         .route("/api/{*rest}", any(not_found))
+        .layer(from_fn_with_state(state.clone(), caller::record_refusals))
         .layer(same_origin)
         .layer(from_fn(complete_errors))
-        .with_state(ApiState { database, passwords, limits, changes, refusals })
+        .with_state(state)
         .merge(page)
         .layer(from_fn_with_state(cookies, session::find))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -14,7 +14,7 @@ use crate::invalid::Invalid;
 use crate::keys::KeyError;
 use crate::leaks::LeakError;
 use crate::links::LinkError;
-use crate::management_tokens::TokenError;
+use crate::management_tokens::{Refusal, TokenError};
 use crate::metrics::METRICS;
 use crate::rate_limit::Wait;
 use crate::settling::Unsettled;
@@ -25,6 +25,8 @@ pub(crate) struct ApiError {
     status: StatusCode,
     retry_after_s: Option<u64>,
     body: Body,
+    /// Why the caller's management token is refused, if that is the error.
+    refusal: Option<Refusal>,
 }
 
 /// The body of every error.
@@ -48,6 +50,7 @@ impl ApiError {
             status,
             retry_after_s: None,
             body: Body { r#type, code, detail: detail.into(), attr: None },
+            refusal: None,
         }
     }
 
@@ -138,6 +141,9 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
+        if let Some(refusal) = self.refusal {
+            response.extensions_mut().insert(refusal);
+        }
         response
     }
 }
@@ -191,12 +197,19 @@ impl From<tower_sessions::session::Error> for ApiError {
 impl From<AuthorityError> for ApiError {
     fn from(error: AuthorityError) -> Self {
         match error {
-            AuthorityError::SessionEnded | AuthorityError::Token(_) => {
-                Self::authentication_failed(&error.to_string())
-            }
+            AuthorityError::SessionEnded => Self::authentication_failed(&error.to_string()),
+            AuthorityError::Token(refusal) => refusal.into(),
             AuthorityError::NotAdmin => Self::permission_denied(&error.to_string()),
             AuthorityError::Database(error) => error.into(),
         }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    /// 401. The answer carries the refusal as an extension, for the audit log.
+    fn from(refusal: Refusal) -> Self {
+        let error = Self::authentication_failed(&refusal.to_string());
+        ApiError { refusal: Some(refusal), ..error }
     }
 }
 

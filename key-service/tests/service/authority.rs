@@ -197,6 +197,9 @@ async fn a_token_that_is_revoked_changes_nothing_more() {
         request.ends_with(&[401]).await;
     }
     assert_eq!(done_by(&admin, &token.id).await, 0);
+    let (_, refused) = admin.get("/api/audit_log/?action=token.refused").await;
+    let detail = json!({"kind": "management_token", "because": "unknown"});
+    assert_eq!(refused["results"][0]["detail"], detail, "{refused}");
     assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("*"));
 }
 
