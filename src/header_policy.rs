@@ -47,9 +47,10 @@ pub const OVERRIDES: [Override; 15] = [
 
 /// Fields that a server must not take from trailers (RFC 9110, section 6.5.1), because they say where a message ends, where
 /// it goes, where it comes from, whose it is, or how it is to be processed. Some servers merge trailers into the headers.
-const HEADERS_ONLY: [&str; 32] = [
+const HEADERS_ONLY: [&str; 40] = [
     "authorization",
     "cache-control",
+    "cf-connecting-ip",
     "connection",
     "content-encoding",
     "content-length",
@@ -74,11 +75,18 @@ const HEADERS_ONLY: [&str; 32] = [
     "te",
     "trailer",
     "transfer-encoding",
+    "true-client-ip",
     "upgrade",
+    "x-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
     "x-real-ip",
 ];
 
@@ -194,9 +202,22 @@ mod tests {
     #[test]
     fn fields_that_belong_into_headers_alone_do_not_pass_as_trailers() {
         let policy = HeaderPolicy::default();
-        for name in
-            ["authorization", "Cookie", "HOST", "content_length", "Transfer-Encoding", "x-forwarded-for"]
-        {
+        for name in [
+            "authorization",
+            "Cookie",
+            "HOST",
+            "content_length",
+            "Transfer-Encoding",
+            "x-forwarded-for",
+            "X-Forwarded-Client-Cert",
+            "X-Forwarded-Scheme",
+            "X-Forwarded-SSL",
+            "X-Forwarded-Server",
+            "X-Envoy-External-Address",
+            "True-Client-IP",
+            "CF_Connecting_IP",
+            "x.client.ip",
+        ] {
             assert!(policy.removes_trailer(name.as_bytes()), "{name}");
             assert_eq!(policy.treatment(name.as_bytes()), None, "{name}");
         }
