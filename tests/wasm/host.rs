@@ -114,6 +114,8 @@ struct State {
     refuses_replies: bool,
     /// Whether trailers are withheld from the module.
     withholds_trailers: bool,
+    /// Whether the callback for trailers runs.
+    is_at_trailers: bool,
     sent: u32,
     answer: (Headers, Vec<u8>),
     log: Vec<String>,
@@ -239,14 +241,17 @@ impl Host {
                 None if !stream.trailers.is_empty() => ("proxy_on_request_trailers", 0, 0),
                 None => return,
             };
+            let at_trailers = callback == "proxy_on_request_trailers";
             let arguments = [request, size, is_last];
-            let arguments =
-                if callback == "proxy_on_request_body" { &arguments[..] } else { &arguments[..2] };
+            let arguments = if at_trailers { &arguments[..2] } else { &arguments[..] };
+            self.state().is_at_trailers = at_trailers;
             // A callback that the module does not have lets everything pass.
             let passes = !self.exports(callback) || self.call(callback, arguments) == Some(0);
+            self.state().is_at_trailers = false;
             let stream = self.stream(request);
+            let answered = stream.reply.is_some();
+            assert!(!(passes && answered), "{callback} answered a request and let it pass");
             if !passes {
-                let answered = self.stream(request).reply.is_some();
                 assert!(stopped || answered, "a part of a request that was forwarded is kept back");
                 return;
             }
@@ -552,9 +557,13 @@ fn serve_requests(linker: &mut Linker<State>) -> Result<(), wasmi::errors::Linke
         let details = read_text(&vm, details, details_size);
         let body = read_text(&vm, body, body_size);
         let headers = read_headers(&vm, headers, headers_size);
+        let at_trailers = vm.data().is_at_trailers;
         let stream = current(&mut vm);
-        // Trailers come when the headers have gone on: the host ends such a request at the upstream.
         assert!(stream.reply.is_none(), "answered a request twice");
+        // Trailers come when the headers have gone on: the host ends such a request at the upstream.
+        let is_open = at_trailers || stream.iteration != Iteration::Continues;
+        assert!(is_open, "answered a request that was forwarded");
+        stream.iteration = Iteration::AllStopped;
         stream.reply = Some(Outcome::Replied { status: status as u32, details, headers, body });
         OK
     };
