@@ -275,7 +275,9 @@ impl Edge {
                 let evicted = self.cache.insert(*digest, &verdict, asked_at, expires_in_ms);
                 self.metrics.add(Counter::Evictions, evicted);
             }
-            for waiter in self.lookups.land(digest, serves_everyone) {
+            // Of a value that has ended since, the answer is right for those alone who came before it was asked for.
+            let has_ended = expires_in_ms.is_some_and(|left_ms| asked_at.plus(left_ms).has_come(now));
+            for waiter in self.lookups.land(digest, serves_everyone && !has_ended) {
                 let decision = decide(verdict.clone(), &waiter.required);
                 outcomes.push((waiter.stream, self.conclude(decision, now)));
             }

@@ -300,6 +300,20 @@ fn who_came_after_the_question_is_served_only_if_the_lease_vouches_for_the_answe
 }
 
 #[test]
+fn who_came_after_the_question_is_not_served_by_a_value_that_has_ended_since() {
+    for (answered_after_ms, served) in [(299, 2), (300, 1)] {
+        let mut talk = warm("");
+        talk.get("/api/insights/", "phx_b");
+        talk.ask();
+        assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
+        talk.now += answered_after_ms;
+        let told = talk.answer(2, Some(200), &[&active("*").replace("null", "300")]);
+        assert_eq!(told.len(), served, "after {answered_after_ms} ms: {told:?}");
+        assert_eq!(talk.ask(), (served == 1).then_some(1));
+    }
+}
+
+#[test]
 fn an_inactive_answer_removes_an_active_verdict_even_without_a_lease() {
     let mut talk = warm("");
     talk.now = T0 + 6_000;
