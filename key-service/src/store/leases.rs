@@ -202,6 +202,17 @@ pub(super) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64
     Ok(sqlx::query(AssertSqlSafe(update)).bind(at_most).execute(connection).await?.rows_affected())
 }
 
+/// The same for what may have been forgotten: each change would wait for it anew.
+pub(super) async fn bring_loss_forward(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+    let update = format!(
+        "UPDATE revision_log SET forgotten_until = {NOW_MS} + longest_lease_ms
+        WHERE forgotten_until > {NOW_MS} + longest_lease_ms"
+    );
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(update)).execute(connection).await?;
+    Ok(())
+}
+
 /// Leases may have been forgotten: until the last of them would have ended, every change has to wait.
 pub(super) async fn may_be_forgotten(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let update = format!(

@@ -385,6 +385,20 @@ impl Database {
         self.announced.announce(&self.writer, lasts_ms).await
     }
 
+    /// Lowers how long leases may be, and how long they are waited for after a loss, one step towards what this process
+    /// grants; and ends in time what a clock that was set back would keep for too long. The service does so each minute.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn lower_lease_bounds(&self) -> sqlx::Result<()> {
+        let mut write = self.begin_write().await?;
+        leases::bring_loss_forward(write.connection()).await?;
+        if let Some(lasts_ms) = self.announced.lasts_ms() {
+            lease_limit::lower(write.connection(), lasts_ms).await?;
+        }
+        write.commit().await
+    }
+
     /// Has every held sync answered now, and holds none any more.
     pub fn stop_holding(&self) {
         self.news.close();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::write::within;
-use super::{Database, WRITE_AT_MOST, audit, lease_limit, leases, links, revision, webhooks};
+use super::{Database, WRITE_AT_MOST, audit, leases, links, revision, webhooks};
 use crate::leases::Position;
 use crate::management_tokens;
 use crate::metrics::METRICS;
@@ -74,6 +74,7 @@ async fn forget_the_old(
     let (now_ms, longest_ms) = within(WRITE_AT_MOST, leases::clock(database.pool())).await?;
     // Taken after the reading: less time has passed since it than this tells.
     let ended_by_ms = surely_ended.look(Instant::now(), now_ms, longest_ms);
+    within(WRITE_AT_MOST, database.lower_lease_bounds()).await?;
     let old_changes = within(WRITE_AT_MOST, revision::out_of_date(database.pool())).await?;
     let forgotten = within(WRITE_AT_MOST, remove_few(database, &old_changes)).await?;
     if forgotten > 0 {
@@ -109,9 +110,6 @@ async fn remove(
 async fn remove_few(database: &Database, old_changes: &Position) -> sqlx::Result<u64> {
     let mut write = database.begin_write().await?;
     revision::mark_pruned(write.connection(), old_changes).await?;
-    if let Some(lasts_ms) = database.announced.lasts_ms() {
-        lease_limit::lower(write.connection(), lasts_ms).await?;
-    }
     management_tokens::end_those_left(write.connection()).await?;
     links::attribute(write.connection()).await?;
     links::remove_ended(write.connection()).await?;
@@ -233,6 +231,24 @@ mod tests {
         surely_ended.looked = surely_ended.looked.map(|(at, now_ms)| (at - Duration::from_secs(8), now_ms));
         forget_the_old(&database, None, &mut surely_ended).await.unwrap();
         assert_eq!(edges().await, ["ended just now", "held", "of a clock set back"]);
+    }
+
+    /// What the limits are lowered to is this process's: another one, which granted longer leases, is gone.
+    #[tokio::test]
+    async fn the_limit_of_leases_and_what_was_forgotten_are_lowered_to_what_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = database(&folder).await;
+        Database::open(&url(&folder)).await.unwrap().announce_leases(20_000).await.unwrap();
+        let in_an_hour = "UPDATE revision_log
+            SET forgotten_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + 3600000";
+        alter(&database, in_an_hour).await;
+        forget_the_old(&database, None, &mut SurelyEnded::default()).await.unwrap();
+        let select = "SELECT lease_limit_ms, CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER)
+            FROM revision_log";
+        let (limit_ms, left_ms): (i64, i64) =
+            sqlx::query_as(select).fetch_one(database.pool()).await.unwrap();
+        assert_eq!(limit_ms, i64::try_from(LASTS_MS).unwrap());
+        assert!((1..=20_000).contains(&left_ms), "{left_ms} ms: the database's clock was set back");
     }
 
     #[tokio::test]
