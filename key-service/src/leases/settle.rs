@@ -169,3 +169,69 @@ fn running(reading: &Leases, read_ms: u64) -> BTreeMap<String, u64> {
     let end = |lease: &Lease| Some((lease.edge.clone(), end_here_ms(reading, lease.ends_at_ms, read_ms)?));
     reading.behind.iter().filter_map(end).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read at 1,000 by the database's clock, when this process's clock says 50.
+    fn reading(behind: &[(&str, i64)], forgotten_until_ms: i64) -> Leases {
+        Leases {
+            now_ms: 1_000,
+            longest_ms: 60,
+            forgotten_until_ms,
+            held: 3,
+            behind: behind
+                .iter()
+                .map(|(edge, ends_at_ms)| Lease { edge: (*edge).to_owned(), ends_at_ms: *ends_at_ms })
+                .collect(),
+        }
+    }
+
+    fn counts(waiting: &Waiting) -> (usize, usize, usize) {
+        let Progress { edges, acknowledged, expired, .. } = waiting.progress(50);
+        (edges, acknowledged, expired)
+    }
+
+    #[test]
+    fn an_acknowledgement_that_is_heard_ends_the_wait_for_its_edge_alone() {
+        let mut waiting = Waiting::new(&reading(&[("a", 1_020), ("b", 1_030)], 0), 50);
+        waiting.acknowledge("a");
+        waiting.acknowledge("a");
+        waiting.acknowledge("of nobody");
+        assert_eq!(counts(&waiting), (3, 2, 0));
+        assert_eq!(waiting.progress(50).named, ["b"]);
+    }
+
+    #[test]
+    fn a_lease_is_waited_for_until_it_ends_here_or_is_told_of_no_more() {
+        let behind = [("a", 1_020), ("ended", 1_000), ("set back", 9_000)];
+        let mut waiting = Waiting::new(&reading(&behind, 0), 50);
+        assert_eq!(waiting.leases, BTreeMap::from([("a".to_owned(), 70), ("set back".to_owned(), 110)]));
+        waiting.take_in(&reading(&behind, 0), 69);
+        assert_eq!(counts(&waiting), (3, 1, 0));
+        waiting.take_in(&reading(&behind, 0), 70);
+        assert_eq!(counts(&waiting), (3, 1, 1), "a lease has ended at its end");
+        waiting.take_in(&reading(&[("a", 1_020)], 0), 71);
+        assert_eq!(counts(&waiting), (3, 2, 1));
+        assert!(waiting.leases.is_empty());
+    }
+
+    #[test]
+    fn what_was_forgotten_is_waited_for_from_each_time_that_it_is_written_down() {
+        let mut waiting = Waiting::new(&reading(&[("a", 1_020)], 1_010), 50);
+        waiting.take_in(&reading(&[("a", 1_020)], 1_010), 50);
+        let told = waiting.progress(50);
+        assert_eq!((told.ends_in_ms, told.forgotten_for_ms), (Some(20), Some(10)));
+        assert_eq!((waiting.next_end_ms(59), waiting.next_end_ms(60)), (Some(60), Some(70)));
+        let told = waiting.progress(60);
+        assert_eq!((told.ends_in_ms, told.forgotten_for_ms), (Some(10), None));
+        assert_eq!(waiting.progress(70).ends_in_ms, None);
+        // The same again is nothing new, whenever it is read.
+        waiting.take_in(&reading(&[("a", 1_020)], 1_010), 58);
+        assert_eq!(waiting.forgotten_until_ms, 60);
+        waiting.take_in(&reading(&[("a", 1_020)], 1_011), 58);
+        assert_eq!(waiting.forgotten_until_ms, 69);
+        assert!(waiting.ended(7, 20).forgotten);
+    }
+}

@@ -58,3 +58,96 @@ async fn read<L: Ledger>(ledger: &L, since: Option<&Position>) -> Result<History
     }
     Ok(history)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use protocol::{KeyDigest, VerifyResponse};
+
+    use super::*;
+    use crate::leases::{Acknowledgement, Change, Leases, Touched};
+
+    /// A database in which so many values have changed since any place, and nothing else ever happens.
+    struct Changed(usize);
+
+    enum NoChange {}
+
+    impl Ledger for Changed {
+        type Error = Infallible;
+        type Change<'l> = NoChange;
+
+        async fn begin(&self) -> Result<NoChange, Infallible> {
+            unreachable!()
+        }
+
+        async fn record(&self, _: Registration) -> Result<(), Infallible> {
+            Ok(())
+        }
+
+        async fn history(&self, _: Option<&Position>) -> Result<History, Infallible> {
+            let changed = (0..self.0).map(|n| KeyDigest::of_value(&n.to_string())).collect();
+            Ok(History { position: Position { log: "l".to_owned(), revision: 7 }, changed: Some(changed) })
+        }
+
+        async fn leases(&self, _: &Position) -> Result<Leases, Infallible> {
+            unreachable!()
+        }
+
+        async fn verdicts(&self, _: &[KeyDigest]) -> Result<VerifyResponse, Infallible> {
+            unreachable!()
+        }
+
+        async fn secure(&self) -> Result<(), Infallible> {
+            unreachable!()
+        }
+
+        async fn news(&self, _: &Position, at_most: Duration) -> bool {
+            assert!(at_most > Duration::ZERO, "there is nothing to wait for");
+            false
+        }
+
+        async fn acknowledgements(&self, _: Duration) -> Vec<Acknowledgement> {
+            unreachable!()
+        }
+
+        fn monotonic_ms(&self) -> u64 {
+            0
+        }
+    }
+
+    impl Change for NoChange {
+        type Error = Infallible;
+
+        async fn digests(&mut self, _: &Touched) -> Result<Vec<KeyDigest>, Infallible> {
+            match *self {}
+        }
+
+        async fn commit(self, _: &[KeyDigest]) -> Result<Position, Infallible> {
+            match self {}
+        }
+
+        async fn abandon(self) -> Result<Position, Infallible> {
+            match self {}
+        }
+    }
+
+    #[tokio::test]
+    async fn an_edge_is_told_what_changed_or_to_forget_everything_if_that_is_too_much() {
+        for changed in [0, 1, MAX_CHANGED_PER_SYNC, MAX_CHANGED_PER_SYNC + 1] {
+            let request = SyncRequest {
+                edge: "e".to_owned(),
+                log: Some("l".to_owned()),
+                cursor: Some(7),
+                wait_ms: 0,
+                used: Default::default(),
+            };
+            let Ok(told) = answer(&Changed(changed), Terms::default(), &request).await;
+            match told.news {
+                News::Changed(digests) => assert_eq!(digests.len(), changed),
+                News::Reset => assert!(changed > MAX_CHANGED_PER_SYNC, "{changed} can be told"),
+            }
+            assert_eq!((told.revision, told.lease_ms), (7, 6_000));
+        }
+    }
+}

@@ -321,3 +321,44 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Resu
         )
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::ScopeSet;
+
+    use super::*;
+    use crate::accounts::{self, NewUser};
+    use crate::audit::Actor;
+    use crate::keys::{NewKey, create, roll};
+    use crate::leases::{Change as _, Ledger, Touched};
+    use crate::passwords::Passwords;
+    use crate::store::Database;
+
+    #[tokio::test]
+    async fn a_leaked_value_touches_every_value_of_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        let (by, now) = (Actor::service(), Timestamp::now());
+        let user = NewUser {
+            email: "demo@example.com".to_owned(),
+            password: None,
+            permissions: ScopeSet::all(),
+            is_admin: false,
+        };
+        let user = accounts::add(&database, &by, &Passwords::default(), user, now).await.unwrap();
+        let mut values = Vec::new();
+        for label in ["leaked", "another"] {
+            let new = NewKey { label: label.to_owned(), scopes: ScopeSet::all(), expires_at: None };
+            let (key, old) = create(&database, &by, Owner::Anyone, &user.id, new, now).await.unwrap();
+            let (_, value, _) = roll(&database, &by, Owner::Anyone, &key.id, 60).await.unwrap();
+            values.push([old.digest(), value.digest()]);
+        }
+        let touched = Touched::KeysWith(vec![values[0][0], KeyDigest::of_value("phx_of_nobody")]);
+        let mut change = database.ledger().begin().await.unwrap();
+        let mut told = change.digests(&touched).await.unwrap();
+        told.sort_unstable();
+        values[0].sort_unstable();
+        assert_eq!(told, values[0]);
+    }
+}

@@ -117,3 +117,25 @@ pub(super) async fn remove_ended(connection: impl AnyExecutor<'_>) -> sqlx::Resu
     sqlx::query(AssertSqlSafe(delete)).execute(connection).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Database;
+
+    #[tokio::test]
+    async fn ended_links_are_forgotten_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
+        let database = Database::open(&url).await.unwrap();
+        let insert = format!(
+            "INSERT INTO one_time_links (digest, user_id, is_from_token, created_by_id, expires_at)
+            VALUES ('ended', NULL, 0, NULL, {NOW_MS}), ('works', NULL, 0, NULL, {NOW_MS} + 60000)"
+        );
+        sqlx::query(AssertSqlSafe(insert)).execute(database.pool()).await.unwrap();
+        remove_ended(database.pool()).await.unwrap();
+        let select = "SELECT digest FROM one_time_links";
+        let left: Vec<String> = sqlx::query_scalar(select).fetch_all(database.pool()).await.unwrap();
+        assert_eq!(left, ["works"]);
+    }
+}
