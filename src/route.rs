@@ -123,14 +123,26 @@ impl RouteTable {
     /// `{*rest}`; a rule that ends exactly where the path ends goes before one whose rest is empty. The rule found is
     /// the only one asked: if it does not list the method, the route counts as named by no rule.
     pub fn classify(&self, head: &RequestHead<'_>) -> Access<'_> {
-        let path = head.path.strip_prefix(b"/").unwrap_or(head.path);
+        let requirement = self.leaf_of_path(head.path).and_then(|leaf| leaf.requirement(head.method));
+        requirement.map_or(Access::Authenticated(&UNNAMED), |requirement| requirement.access(head.method))
+    }
+
+    fn leaf_of_path(&self, path: &[u8]) -> Option<&Leaf> {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
         let path = path.strip_suffix(b"/").unwrap_or(path);
-        let leaf = match path {
+        match path {
             b"" => self.root.leaf(),
             path => self.root.find(Some(path), self.path_case),
-        };
-        let requirement = leaf.and_then(|leaf| leaf.requirement(head.method));
-        requirement.map_or(Access::Authenticated(&UNNAMED), |requirement| requirement.access(head.method))
+        }
+    }
+
+    fn leaf_of_template(&self, template: &Template) -> Option<&Leaf> {
+        let node = template.segments.iter().try_fold(&self.root, |node, segment| match segment {
+            Segment::Literal(text) => node.literal(text.as_bytes(), self.path_case),
+            Segment::Parameter => node.parameter.as_deref(),
+        });
+        let node = node?;
+        if template.has_rest { node.rest.as_ref() } else { node.exact.as_ref() }
     }
 }
 

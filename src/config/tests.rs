@@ -164,7 +164,7 @@ fn rules_that_letter_case_leads_around_are_warned_of() {
     assert_eq!(
         warnings(routes),
         [
-            r#"routes[1]: "/{*rest}" admits "/ADMIN" for less than routes[0] ("/admin") asks for: if the upstream ignores letter case, set path_case: insensitive"#
+            r#"routes[1]: "/{*rest}" admits "/Admin" for less than routes[0] ("/admin") asks for: if the upstream ignores letter case, set path_case: insensitive"#
         ]
     );
     assert_eq!(warnings(&format!(r#"{routes},"path_case":"insensitive""#)), Vec::<String>::new());

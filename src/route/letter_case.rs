@@ -1,8 +1,9 @@
 //! Where a server that ignores letter case would serve the paths of one rule under another that asks for less.
 
+use std::collections::BTreeSet;
+
 use super::template::{Segment, Template};
-use super::{Access, RouteTable, Rule};
-use crate::request::RequestHead;
+use super::{Access, PathCase, RouteTable, Rule, UNNAMED};
 
 /// A path that two rules claim if letter case is ignored, and that the weaker one gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,115 +17,265 @@ pub struct CaseGap {
 }
 
 impl RouteTable {
-    /// The gaps between these rules, which are the table's: a `{name}` or `{*rest}` takes `/Admin` where a literal takes
+    /// The gaps between these rules, which are the table's: a path of one rule needs more than another path that differs
+    /// from it only in the letter case (of A to Z) of that rule's literals. `/{*rest}` takes `/Admin` where a literal takes
     /// `/admin` and asks for more.
     pub fn case_gaps(&self, rules: &[Rule]) -> Vec<CaseGap> {
-        let mut gaps = Vec::new();
-        for (weaker, rule) in rules.iter().enumerate() {
-            for (stricter, other) in rules.iter().enumerate() {
-                let Some((path, other_case)) = paths_in_both_cases(&rule.template, &other.template) else {
+        if self.path_case == PathCase::Insensitive {
+            return Vec::new();
+        }
+        let names = Names::of(rules);
+        let mut gaps: Vec<CaseGap> = Vec::new();
+        for (weak, strict) in rules.iter().flat_map(|weak| rules.iter().map(move |strict| (weak, strict))) {
+            let (weak, strict) = (&weak.template, &strict.template);
+            for (path, other_case) in names.paths_in_two_cases(weak, strict) {
+                if !self.is_decided_by(&path, strict) || !self.is_decided_by(&other_case, weak) {
                     continue;
-                };
-                if methods(rule, other).any(|method| self.asks_less(rule, method, &other_case, &path)) {
-                    gaps.push(CaseGap { weaker, stricter, path: other_case });
+                }
+                for method in &names.methods {
+                    let (weaker, admitted) = asked(rules, weak, method);
+                    let (stricter, required) = asked(rules, strict, method);
+                    let is_known = gaps.iter().any(|gap| (gap.weaker, gap.stricter) == (weaker, stricter));
+                    if !is_known && asks_less(admitted, required) {
+                        gaps.push(CaseGap { weaker, stricter, path: other_case.clone() });
+                    }
                 }
             }
         }
         gaps
     }
 
-    /// Whether `rule` decides about `path`, and whoever it admits might not be admitted to `stricter`.
-    fn asks_less(&self, rule: &Rule, method: &str, path: &str, stricter: &str) -> bool {
-        let access = |path: &str| {
-            let head = RequestHead {
-                method: method.as_bytes(),
-                path: path.as_bytes(),
-                bearer_token: None,
-                is_preflight: false,
-            };
-            self.classify(&head)
-        };
-        let found = access(path);
-        found == rule.requirement.access(method.as_bytes())
-            && match (found, access(stricter)) {
-                (_, Access::Public) => false,
-                (Access::Public, Access::Authenticated(_)) => true,
-                (Access::Authenticated(scope), Access::Authenticated(required)) => !scope.satisfies(required),
-            }
+    /// Whether the rules of this template are the ones that are asked about a path.
+    fn is_decided_by(&self, path: &str, template: &Template) -> bool {
+        let decides = self.leaf_of_path(path.as_bytes());
+        decides.zip(self.leaf_of_template(template)).is_some_and(|(found, leaf)| std::ptr::eq(found, leaf))
     }
 }
 
-/// The methods that either rule lists, and one of each kind.
-fn methods<'r>(rule: &'r Rule, other: &'r Rule) -> impl Iterator<Item = &'r str> {
-    let listed = [&rule.methods, &other.methods].into_iter().flatten().flatten();
-    listed.map(String::as_str).chain(["GET", "POST"])
+/// The rule of this template that a method is judged by, and what that needs. Where none lists the method, it needs
+/// everything, and the first rule stands for the template.
+fn asked<'r>(rules: &'r [Rule], template: &Template, method: &str) -> (usize, Access<'r>) {
+    let of_template = || rules.iter().enumerate().filter(|(_, rule)| rule.template == *template);
+    let lists =
+        |rule: &Rule| rule.methods.as_ref().is_some_and(|methods| methods.iter().any(|m| m == method));
+    let judging = of_template()
+        .find(|(_, rule)| lists(rule))
+        .or_else(|| of_template().find(|(_, rule)| rule.methods.is_none()));
+    match judging {
+        Some((at, rule)) => (at, rule.requirement.access(method.as_bytes())),
+        None => {
+            let first = rules.iter().position(|rule| rule.template == *template).unwrap_or_default();
+            (first, Access::Authenticated(&UNNAMED))
+        }
+    }
 }
 
-/// A path of the `stricter` template, and the same in another letter case, which the `weaker` one matches by a parameter
-/// or its rest; `None` if there is none.
-fn paths_in_both_cases(weaker: &Template, stricter: &Template) -> Option<(String, String)> {
-    const ANYTHING: &str = "x";
-    let (mut path, mut other_case) = (String::new(), String::new());
-    for at in 0..weaker.segments.len().max(stricter.segments.len()) {
-        let (here, there) = match (weaker.segments.get(at), stricter.segments.get(at)) {
-            (None, _) if !weaker.has_rest => return None,
-            (_, None) if !stricter.has_rest => return None,
+/// Whether `admitted` lets somebody pass whom `required` does not.
+fn asks_less(admitted: Access<'_>, required: Access<'_>) -> bool {
+    match (admitted, required) {
+        (_, Access::Public) => false,
+        (Access::Public, Access::Authenticated(_)) => true,
+        (Access::Authenticated(scope), Access::Authenticated(required)) => !scope.satisfies(required),
+    }
+}
+
+/// The names that rules use, and some that they do not.
+struct Names<'r> {
+    literals: BTreeSet<&'r str>,
+    /// A segment that is no literal.
+    other_segment: String,
+    /// Those with a meaning of their own, and one that stands for all others.
+    methods: Vec<String>,
+    /// How many segments the longest template has.
+    longest: usize,
+}
+
+impl<'r> Names<'r> {
+    fn of(rules: &'r [Rule]) -> Self {
+        let segments = rules.iter().flat_map(|rule| &rule.template.segments);
+        let literals: BTreeSet<&str> = segments
+            .filter_map(|segment| match segment {
+                Segment::Literal(text) => Some(text.as_ref()),
+                Segment::Parameter => None,
+            })
+            .collect();
+        let other_segment = unused("x", |name| literals.contains(name));
+        let listed = rules.iter().flat_map(|rule| rule.methods.iter().flatten()).map(String::as_str);
+        let methods: BTreeSet<&str> = listed.chain(["GET", "HEAD", "OPTIONS"]).collect();
+        let other_method = unused("X", |name| methods.contains(name));
+        let methods = methods.into_iter().map(str::to_owned).chain([other_method]).collect();
+        let longest = rules.iter().map(|rule| rule.template.segments.len()).max().unwrap_or_default();
+        Names { literals, other_segment, methods, longest }
+    }
+
+    /// Paths that the `strict` template may match, each with one that differs from it only in the letter case of that
+    /// template's literals, and that the `weak` one may match.
+    ///
+    /// Where a template takes any segment, one that is no literal is enough: fewer other rules match it, and none more.
+    /// Past the longest template, all paths fare alike.
+    fn paths_in_two_cases(&self, weak: &Template, strict: &Template) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for length in 0..=self.longest + 1 {
+            let mut paths = vec![(String::new(), String::new())];
+            for at in 0..length {
+                let choices = self.segments_in_two_cases(weak, strict, at);
+                let extended = paths.iter().flat_map(|(path, other_case)| {
+                    choices
+                        .iter()
+                        .map(move |(here, there)| (format!("{path}/{here}"), format!("{other_case}/{there}")))
+                });
+                paths = extended.collect();
+            }
+            found.extend(paths);
+        }
+        found
+    }
+
+    fn segments_in_two_cases(&self, weak: &Template, strict: &Template, at: usize) -> Vec<(String, String)> {
+        let twice = |text: &str| vec![(text.to_owned(), text.to_owned())];
+        match (weak.segments.get(at), strict.segments.get(at)) {
             (Some(Segment::Literal(weak)), Some(Segment::Literal(strict))) => {
-                if !weak.eq_ignore_ascii_case(strict) {
-                    return None;
+                match weak.eq_ignore_ascii_case(strict) {
+                    true => vec![(strict.to_string(), weak.to_string())],
+                    false => Vec::new(),
                 }
-                (strict.to_string(), weak.to_string())
             }
-            (_, Some(Segment::Literal(strict))) => (strict.to_string(), in_other_case(strict)),
-            (Some(Segment::Literal(weak)), _) => (weak.to_string(), weak.to_string()),
-            _ => (ANYTHING.to_owned(), ANYTHING.to_owned()),
-        };
-        path = path + "/" + &here;
-        other_case = other_case + "/" + &there;
+            (Some(Segment::Literal(weak)), _) => twice(weak),
+            (_, Some(Segment::Literal(strict))) => self
+                .spellings(strict)
+                .into_iter()
+                .map(|other_case| (strict.to_string(), other_case))
+                .collect(),
+            _ => twice(&self.other_segment),
+        }
     }
-    (path != other_case).then_some((path, other_case))
+
+    /// A spelling of a literal in another letter case that is no literal; or all spellings, if each is one.
+    fn spellings(&self, literal: &str) -> BTreeSet<String> {
+        // One more than there are literals: either one of these is none, or they are all that there are.
+        let spellings = || (0..=self.literals.len()).map(|number| spelling(literal, number));
+        match spellings().find(|spelling| !self.literals.contains(spelling.as_str())) {
+            Some(unused) => BTreeSet::from([unused]),
+            None => spellings().collect(),
+        }
+    }
 }
 
-fn in_other_case(text: &str) -> String {
-    let upper = text.to_ascii_uppercase();
-    if upper == text { text.to_ascii_lowercase() } else { upper }
+/// A spelling of a text: for each bit of the number, from the lowest, the next letter has the other case if it is set.
+fn spelling(text: &str, number: usize) -> String {
+    let mut bits = number;
+    let in_case = |c: char| {
+        if !c.is_ascii_alphabetic() {
+            return c;
+        }
+        let is_changed = bits & 1 == 1;
+        bits >>= 1;
+        match is_changed {
+            false => c,
+            true if c.is_ascii_lowercase() => c.to_ascii_uppercase(),
+            true => c.to_ascii_lowercase(),
+        }
+    };
+    text.chars().map(in_case).collect()
+}
+
+/// The shortest repetition of a letter that is not used.
+fn unused(letter: &str, is_used: impl Fn(&str) -> bool) -> String {
+    let mut name = letter.to_owned();
+    while is_used(&name) {
+        name += letter;
+    }
+    name
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::route::{PathCase, Requirement};
+    use std::collections::BTreeMap;
 
-    /// The gaps between rules of these templates, methods (all if empty) and scopes.
-    fn gaps(rules: &[(&str, &str, &str)]) -> Vec<String> {
-        let rules: Vec<Rule> = rules
-            .iter()
-            .map(|(template, methods, scope)| Rule {
+    use super::*;
+    use crate::route::Requirement;
+
+    /// Rules of these templates, methods (all if empty) and scopes, and their table.
+    fn table(rules: &[(&str, &str, &str)]) -> (RouteTable, Vec<Rule>) {
+        let mut table = RouteTable::new(PathCase::Sensitive);
+        let mut added = Vec::new();
+        for (template, methods, scope) in rules {
+            let rule = Rule {
                 template: template.parse().unwrap(),
                 methods: (!methods.is_empty()).then(|| methods.split(' ').map(str::to_owned).collect()),
-                requirement: match *scope {
-                    "public" => Requirement::Public,
-                    scope => Requirement::Fixed(scope.parse().unwrap()),
+                requirement: match scope.split_once(':') {
+                    None if *scope == "public" => Requirement::Public,
+                    Some((object, "")) => Requirement::of_object(object),
+                    _ => Requirement::Fixed(scope.parse().unwrap()),
                 },
-            })
-            .collect();
-        let mut table = RouteTable::new(PathCase::Sensitive);
-        rules.iter().for_each(|rule| table.add(rule.clone()).unwrap());
+            };
+            if table.add(rule.clone()).is_ok() {
+                added.push(rule);
+            }
+        }
+        (table, added)
+    }
+
+    fn gaps(rules: &[(&str, &str, &str)]) -> Vec<String> {
+        let (table, added) = table(rules);
+        assert_eq!(added.len(), rules.len(), "they conflict");
         let print = |gap: CaseGap| format!("{} {} {}", gap.weaker, gap.stricter, gap.path);
-        table.case_gaps(&rules).into_iter().map(print).collect()
+        table.case_gaps(&added).into_iter().map(print).collect()
     }
 
     #[test]
     fn a_weaker_parameter_or_rest_beside_a_literal_is_a_gap() {
-        assert_eq!(gaps(&[("/{*rest}", "", "public"), ("/admin", "", "*")]), ["0 1 /ADMIN"]);
-        assert_eq!(gaps(&[("/ADMIN/{*rest}", "", "*"), ("/{name}", "", "public")]), ["1 0 /admin"]);
+        assert_eq!(gaps(&[("/{*rest}", "", "public"), ("/admin", "", "*")]), ["0 1 /Admin"]);
+        assert_eq!(gaps(&[("/ADMIN/{*rest}", "", "*"), ("/{name}", "", "public")]), ["1 0 /aDMIN"]);
         assert_eq!(
             gaps(&[("/a/{id}/x", "", "public"), ("/a/b/{name}", "", "a:read"), ("/a", "", "*")]),
             ["0 1 /a/B/x"]
         );
-        assert_eq!(gaps(&[("/{*rest}", "", "a:read"), ("/admin", "", "b:read")]), ["0 1 /ADMIN"]);
+        assert_eq!(gaps(&[("/{*rest}", "", "a:read"), ("/admin", "", "b:read")]), ["0 1 /Admin"]);
         assert_eq!(gaps(&[("/Admin", "", "public"), ("/admin", "", "*")]), ["0 1 /Admin"]);
-        assert_eq!(gaps(&[("/{*rest}", "GET", "public"), ("/admin", "POST", "*")]), ["0 1 /ADMIN"]);
+        assert_eq!(gaps(&[("/{*rest}", "GET", "public"), ("/admin", "POST", "*")]), ["0 1 /Admin"]);
+    }
+
+    #[test]
+    fn a_spelling_is_found_that_no_other_rule_takes() {
+        let rest = ("/{*rest}", "", "public");
+        let stricter = [("/admin", "", "*"), ("/Admin", "", "*"), ("/ADMIN", "", "*")];
+        assert_eq!(
+            gaps(&[rest, stricter[0], stricter[1], stricter[2]]),
+            ["0 1 /aDmin", "0 2 /ADmin", "0 3 /aDMIN"]
+        );
+        assert_eq!(gaps(&[rest, ("/a", "", "*"), ("/A", "", "*")]), Vec::<String>::new(), "there is none");
+        let (long, other) = (format!("/{}", "a".repeat(70)), format!("0 1 /A{}", "a".repeat(69)));
+        assert_eq!(gaps(&[rest, (&long, "", "*")]), [other]);
+        assert_eq!(
+            gaps(&[rest, ("/a/b", "", "*"), ("/A", "", "*")]),
+            ["0 1 /A/B", "0 2 /a"],
+            "one of two segments"
+        );
+        assert_eq!(gaps(&[rest, ("/1a", "", "*")]), ["0 1 /1A"], "what has no case is skipped");
+        let exact = ("/admin", "", "public");
+        assert_eq!(gaps(&[rest, exact, ("/admin/{*rest}", "", "*")]), ["0 2 /Admin/x"], "past the exact one");
+        assert_eq!(gaps(&[rest, exact, ("/admin/{id}", "", "*"), ("/x", "", "public")]), ["0 2 /Admin/xx"]);
+    }
+
+    #[test]
+    fn the_rule_that_lists_the_method_is_named() {
+        let rest = ("/{*rest}", "", "public");
+        assert_eq!(
+            gaps(&[rest, ("/admin", "GET", "*"), ("/admin", "PUT", "*")]),
+            ["0 1 /Admin", "0 2 /Admin"]
+        );
+        assert_eq!(gaps(&[rest, ("/admin", "GET", "public"), ("/admin", "", "*")]), ["0 2 /Admin"]);
+        let listed = ("/admin", "GET HEAD OPTIONS X", "public");
+        assert_eq!(gaps(&[rest, ("/admin", "", "a:read"), listed]), ["0 1 /Admin"]);
+        assert_eq!(
+            gaps(&[("/{*rest}", "DELETE", "public"), ("/admin", "", "public"), ("/admin", "DELETE", "*")]),
+            ["0 2 /Admin"]
+        );
+        for others in ["GET HEAD", "GET OPTIONS", "HEAD OPTIONS"] {
+            let rules = [("/{*rest}", "", "a:"), ("/admin", "", "a:write"), ("/admin", others, "public")];
+            assert_eq!(gaps(&rules), ["0 1 /Admin"], "for the third that only reads");
+        }
     }
 
     #[test]
@@ -136,9 +287,152 @@ mod tests {
             &[("/{*rest}", "", "public"), ("/7", "", "*")],
             &[("/{name}", "", "public"), ("/admin/x", "", "*")],
             &[("/a/{*rest}", "", "public"), ("/b/admin", "", "*")],
-            &[("/{*rest}", "PUT", "public"), ("/admin", "", "*"), ("/ADMIN", "", "*")],
         ] {
             assert_eq!(gaps(rules), Vec::<String>::new(), "{rules:?}");
         }
+    }
+
+    #[test]
+    fn a_table_that_ignores_letter_case_has_no_gap() {
+        let mut table = RouteTable::new(PathCase::Insensitive);
+        let rule = |path: &str, method: &str, requirement| Rule {
+            template: path.parse().unwrap(),
+            methods: Some(vec![method.to_owned()]),
+            requirement,
+        };
+        let rules =
+            [rule("/A", "GET", Requirement::Public), rule("/a", "PUT", Requirement::Fixed(UNNAMED.clone()))];
+        rules.iter().for_each(|rule| table.add(rule.clone()).unwrap());
+        assert_eq!(table.case_gaps(&rules), []);
+    }
+
+    /// The segments of paths that are searched: all spellings of the literals, and one other.
+    const SEGMENTS: [&str; 8] = ["a", "A", "ab", "aB", "Ab", "AB", "7", "x"];
+    const METHODS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
+
+    /// The most specific template that matches a path: a literal goes before a parameter, and that before the rest; a
+    /// template that ends with the path goes before one whose rest is empty.
+    fn most_specific<'r>(rules: &'r [Rule], path: &[&str]) -> Option<&'r Template> {
+        let rank = |template: &Template| {
+            let mut ranks = Vec::new();
+            for (at, segment) in template.segments.iter().enumerate() {
+                ranks.push(match segment {
+                    Segment::Literal(text) if *path.get(at)? == text.as_ref() => 2,
+                    Segment::Literal(_) => return None,
+                    Segment::Parameter => path.get(at).map(|_| 1)?,
+                });
+            }
+            let ends = template.segments.len() == path.len();
+            if !ends && !template.has_rest {
+                return None;
+            }
+            ranks.push(u8::from(!template.has_rest));
+            Some(ranks)
+        };
+        let ranked = rules.iter().filter_map(|rule| Some((rank(&rule.template)?, &rule.template)));
+        ranked.max_by(|left, right| left.0.cmp(&right.0)).map(|(_, template)| template)
+    }
+
+    /// All gaps, found by trying all paths: which other paths each pair of rules lets through.
+    fn all_gaps(rules: &[Rule]) -> BTreeMap<(usize, usize), BTreeSet<String>> {
+        let mut paths: Vec<Vec<&str>> = vec![vec![]];
+        for from in [0, 1, 9] {
+            let longer =
+                paths[from..].iter().flat_map(|path| SEGMENTS.map(|next| [&path[..], &[next]].concat()));
+            paths.extend(longer.collect::<Vec<_>>());
+        }
+        let judged = |template: &Template, method: &str| {
+            let mut unlisted = None;
+            let mut first = None;
+            for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.template == *template) {
+                first = first.or(Some(at));
+                match &rule.methods {
+                    None => unlisted = Some(at),
+                    Some(methods) if methods.iter().any(|listed| listed == method) => {
+                        return (at, rules[at].requirement.access(method.as_bytes()));
+                    }
+                    Some(_) => {}
+                }
+            }
+            match unlisted {
+                Some(at) => (at, rules[at].requirement.access(method.as_bytes())),
+                None => (first.unwrap(), Access::Authenticated(&UNNAMED)),
+            }
+        };
+        let mut gaps: BTreeMap<(usize, usize), BTreeSet<String>> = BTreeMap::new();
+        for path in &paths {
+            let Some(strict) = most_specific(rules, path) else { continue };
+            let mut others: Vec<Vec<&str>> = vec![vec![]];
+            for (at, segment) in path.iter().enumerate() {
+                let is_literal = matches!(strict.segments.get(at), Some(Segment::Literal(_)));
+                let spellings = SEGMENTS.iter().filter(|spelling| match is_literal {
+                    true => spelling.eq_ignore_ascii_case(segment),
+                    false => *spelling == segment,
+                });
+                let spellings: Vec<&str> = spellings.copied().collect();
+                let longer = others.iter().flat_map(|other| {
+                    spellings.iter().map(move |spelling| [&other[..], &[*spelling]].concat())
+                });
+                others = longer.collect();
+            }
+            for other in others {
+                let Some(weak) = most_specific(rules, &other) else { continue };
+                for method in METHODS {
+                    let ((weaker, admitted), (stricter, required)) =
+                        (judged(weak, method), judged(strict, method));
+                    let is_gap = match (admitted, required) {
+                        (Access::Public, Access::Authenticated(_)) => true,
+                        (Access::Authenticated(held), Access::Authenticated(needed)) => {
+                            !held.satisfies(needed)
+                        }
+                        _ => false,
+                    };
+                    if is_gap && weak != strict {
+                        gaps.entry((weaker, stricter)).or_default().insert(format!("/{}", other.join("/")));
+                    }
+                }
+            }
+        }
+        gaps
+    }
+
+    #[test]
+    fn exactly_the_gaps_are_found_that_trying_all_paths_finds() {
+        let mut random = 1_u64;
+        let mut pick = |bound: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as usize % bound
+        };
+        let mut found = 0;
+        for _ in 0..400 {
+            let rules: Vec<(String, &str, &str)> = (0..2 + pick(4))
+                .map(|_| {
+                    let mut template = String::new();
+                    for _ in 0..pick(3) {
+                        template = template + "/" + ["a", "A", "ab", "aB", "Ab", "AB", "7", "{id}"][pick(8)];
+                    }
+                    let template = template + ["/{*rest}", "/"][pick(2)];
+                    let methods = ["", "", "GET", "PUT", "POST PUT"][pick(5)];
+                    (template, methods, ["public", "public", "*", "o:read", "o:"][pick(5)])
+                })
+                .collect();
+            let rules: Vec<(&str, &str, &str)> = rules
+                .iter()
+                .map(|(template, methods, scope)| (template.as_str(), *methods, *scope))
+                .collect();
+            let (table, added) = table(&rules);
+            let (gaps, all) = (table.case_gaps(&added), all_gaps(&added));
+            let pairs: Vec<(usize, usize)> = gaps.iter().map(|gap| (gap.weaker, gap.stricter)).collect();
+            assert_eq!(pairs.len(), all.len(), "{rules:?}: {gaps:?}, and not {all:?}");
+            for gap in &gaps {
+                let paths = all.get(&(gap.weaker, gap.stricter));
+                assert!(
+                    paths.is_some_and(|paths| paths.contains(&gap.path)),
+                    "{rules:?}: {gap:?}, and not {all:?}"
+                );
+            }
+            found += gaps.len();
+        }
+        assert!(found > 100, "{found}");
     }
 }
