@@ -169,6 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_to_have_ended_stays_ended_when_the_wall_clock_is_set_back() {
+        let mut cache = VerdictCache::new(LIMITS);
+        cache.insert(key(1), &active(), START, Some(10));
+        cache.insert(key(2), &Verdict::Inactive, START, None);
+        let ahead = Moment { wall: after(2_000).wall, ..START };
+        for key in [key(1), key(2)] {
+            assert_eq!(cache.get(&key, ahead), None);
+            assert_eq!(cache.get(&key, START), None);
+        }
+    }
+
+    #[test]
     fn a_flood_of_wrong_keys_evicts_no_right_one() {
         let mut cache = VerdictCache::new(LIMITS);
         (0..3).for_each(|n| assert_eq!(cache.insert(key(n), &active(), START, None), 0));
