@@ -253,22 +253,23 @@ fn measure_a_flood_of_invented_keys_from_one_address() {
         })
         .await
         .expect("the flood fills the lookups");
-        let (began, before) = (Instant::now(), counts[0].load(Ordering::Relaxed));
+        let now = || [0, 1, 2].map(|n| counts[n].load(Ordering::Relaxed));
+        let (began, before) = (Instant::now(), now());
         let flooded = use_good_keys(edge, &keys, Duration::from_secs(20)).await;
-        let sent = counts[0].load(Ordering::Relaxed) - before;
-        let rate = sent as f64 / began.elapsed().as_secs_f64();
+        let (took, after) = (began.elapsed(), now());
+        let [sent, wrong, refused] = [0, 1, 2].map(|n| after[n] - before[n]);
+        let rate = sent as f64 / took.as_secs_f64();
         stop.store(true, Ordering::Relaxed);
         permits.close();
         pace.await.unwrap();
-        flood.iter().for_each(tokio::task::JoinHandle::abort);
+        for client in flood {
+            client.await.expect("a client of the flood");
+        }
 
         let p99 = |took: &[Duration]| took[took.len() * 99 / 100];
         println!(
-            "flood: {rate:.0} invented keys a second, {} of them 401 and {} 503 so far; good keys: {} of {} requests 200, \
-             p50 {:?}, p99 {:?}; without flood, of {} requests: p50 {:?}, p99 {:?}",
-            counts[1].load(Ordering::Relaxed),
-            counts[2].load(Ordering::Relaxed),
-            flooded.len(),
+            "flood: {rate:.0} invented keys a second of {PER_SECOND} that were to be sent, {wrong} answers 401 and {refused} 503; \
+             good keys: all of {} requests 200, p50 {:?}, p99 {:?}; without flood, all of {} requests: p50 {:?}, p99 {:?}",
             flooded.len(),
             flooded[flooded.len() / 2],
             p99(&flooded),
@@ -276,6 +277,7 @@ fn measure_a_flood_of_invented_keys_from_one_address() {
             quiet[quiet.len() / 2],
             p99(&quiet),
         );
+        assert!(refused > wrong, "{refused} of the flood were refused: the lookups were not full");
         assert!(p99(&flooded) <= 2 * p99(&quiet));
     });
 }

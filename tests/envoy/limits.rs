@@ -34,6 +34,20 @@ fn stat(stack: &Stack, name: &str) -> u64 {
     stack.envoys()[0].stats(name).unwrap().get(name).copied().unwrap_or_default()
 }
 
+/// Waits until Envoy reads no more from its clients, and looks at something meanwhile; how many bytes it has read.
+pub(crate) fn until_no_more_is_read(stack: &Stack, look: impl Fn()) -> u64 {
+    let received = || stat(stack, "http.edge.downstream_cx_rx_bytes_total");
+    let mut before = 0;
+    wait_until("Envoy reads no more", || {
+        for _ in 0..30 {
+            thread::sleep(Duration::from_millis(10));
+            look();
+        }
+        std::mem::replace(&mut before, received()) == before
+    });
+    before
+}
+
 /// 10,000 of these per worker are what `lookups.max_waiters` allows.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
@@ -52,14 +66,8 @@ fn envoy_holds_little_of_the_bodies_of_waiting_requests() {
             thread::spawn(move || Connection::open(edge).send(&bytes).receive().json()["body_bytes"].clone())
         })
         .collect();
-    let received = || stat(&stack, "http.edge.downstream_cx_rx_bytes_total");
     wait_until("all requests wait", || stat(&stack, "http.edge.downstream_rq_active") == WAITING);
-    let mut before = 0;
-    wait_until("Envoy reads no more", || {
-        thread::sleep(Duration::from_millis(300));
-        std::mem::replace(&mut before, received()) == before
-    });
-    let received = received();
+    let received = until_no_more_is_read(&stack, || {});
     println!("{} bytes of each waiting request were read", received / WAITING);
     assert!(received / WAITING < HELD_AT_MOST, "{received} bytes of {WAITING} requests");
     stack.key_service().process().resume().unwrap();
