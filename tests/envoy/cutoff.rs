@@ -1,40 +1,83 @@
-//! A proxy between an Envoy and the key service that can swallow syncs while verifies go through.
+//! A proxy between an Envoy and the key service that can swallow syncs while verifies go through, and that notes what
+//! passes.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
+
+use serde_json::Value;
+use xtask::stack::Envoy;
 
 /// The proxy; it speaks HTTP/1.1 and runs until the process ends.
 pub(crate) struct CutOff {
     pub(crate) address: SocketAddr,
-    swallows_syncs: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    swallows_syncs: AtomicBool,
+    passed: Mutex<Vec<Passed>>,
+}
+
+/// A callout that has passed, or an answer with 200 that the Envoy still waited for.
+#[derive(Clone, Debug)]
+pub(crate) struct Passed {
+    /// The id of the edge that asked.
+    pub(crate) edge: String,
+    pub(crate) is_sync: bool,
+    pub(crate) is_answer: bool,
+    pub(crate) at: Instant,
 }
 
 impl CutOff {
     pub(crate) fn before(service: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let swallows_syncs = Arc::new(AtomicBool::new(false));
-        let swallows = Arc::clone(&swallows_syncs);
+        let shared = Arc::new(Shared::default());
+        let shared_with_all = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let swallows = Arc::clone(&swallows);
-                thread::spawn(move || pass_on(client, service, &swallows));
+                let shared = Arc::clone(&shared_with_all);
+                thread::spawn(move || pass_on(client, service, &shared));
             }
         });
-        CutOff { address, swallows_syncs }
+        CutOff { address, shared }
     }
 
     /// From now on syncs, and answers to them, get lost.
     pub(crate) fn swallow_syncs(&self) {
-        self.swallows_syncs.store(true, Ordering::SeqCst);
+        self.shared.swallows_syncs.store(true, Ordering::SeqCst);
+    }
+
+    /// What has passed at this moment or later.
+    pub(crate) fn passed_since(&self, moment: Instant) -> Vec<Passed> {
+        let passed = self.shared.passed.lock().unwrap();
+        passed[passed.partition_point(|passed| passed.at < moment)..].to_vec()
     }
 }
 
+/// Has an Envoy reach the key service through this address, in HTTP/1.1.
+pub(crate) fn reroute(envoy: &Envoy, from: SocketAddr, to: SocketAddr) {
+    envoy.process().stop().unwrap();
+    let rendered = std::fs::read_to_string(envoy.config()).unwrap();
+    let place = |at: SocketAddr| format!("address: {}, port_value: {} }}", at.ip(), at.port());
+    // The listener has HTTP/2 options too; the cluster's come last.
+    let (options, policy) =
+        (rendered.rfind("http2_protocol_options:").unwrap(), rendered.rfind("circuit_breakers:").unwrap());
+    let mut rerouted = rendered.clone();
+    rerouted.replace_range(options..policy, "http_protocol_options: {}\n      ");
+    let rerouted = rerouted.replace(&place(from), &place(to));
+    assert_ne!(rerouted, rendered);
+    std::fs::write(envoy.config(), rerouted).unwrap();
+    envoy.process().start().unwrap();
+}
+
 /// Passes one connection's requests on, one after the other, until either side closes or one is swallowed.
-fn pass_on(client: TcpStream, service: SocketAddr, swallows: &AtomicBool) -> Option<()> {
+fn pass_on(client: TcpStream, service: SocketAddr, shared: &Shared) -> Option<()> {
     let service = TcpStream::connect(service).ok()?;
     service.set_nodelay(true).ok()?;
     client.set_nodelay(true).ok()?;
@@ -44,11 +87,20 @@ fn pass_on(client: TcpStream, service: SocketAddr, swallows: &AtomicBool) -> Opt
     loop {
         let request = message(&mut from_client)?;
         let is_sync = request.starts_with(b"POST /edge/v1/sync");
-        let is_cut = || is_sync && swallows.load(Ordering::SeqCst);
+        let is_cut = || is_sync && shared.swallows_syncs.load(Ordering::SeqCst);
+        let note = |is_answer| {
+            let passed = Passed { edge: edge_of(&request)?, is_sync, is_answer, at: Instant::now() };
+            shared.passed.lock().unwrap().push(passed);
+            Some(())
+        };
         if !is_cut() {
+            note(false)?;
             service.write_all(&request).ok()?;
             let response = message(&mut from_service)?;
-            if !is_cut() {
+            if !is_cut() && !has_closed(&client) {
+                if response.starts_with(b"HTTP/1.1 200") {
+                    note(true)?;
+                }
                 client.write_all(&response).ok()?;
                 continue;
             }
@@ -57,6 +109,21 @@ fn pass_on(client: TcpStream, service: SocketAddr, swallows: &AtomicBool) -> Opt
         let _ = from_client.read_to_end(&mut Vec::new());
         return None;
     }
+}
+
+/// Whether the other side has closed a connection on which it waits for an answer.
+fn has_closed(connection: &TcpStream) -> bool {
+    connection.set_nonblocking(true).unwrap();
+    let has_closed = !connection.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    connection.set_nonblocking(false).unwrap();
+    has_closed
+}
+
+/// The id of the edge that a callout is from.
+fn edge_of(request: &[u8]) -> Option<String> {
+    let head = request.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    let body: Value = serde_json::from_slice(&request[head + 4..]).ok()?;
+    Some(body["edge"].as_str()?.to_owned())
 }
 
 /// One message of HTTP/1.1 with a content-length.

@@ -20,6 +20,7 @@ mod limits;
 mod load;
 mod lookups;
 mod outage;
+mod recovery;
 mod replicas;
 mod requests;
 mod revocation;

@@ -9,7 +9,7 @@ use xtask::stack::{Options, Stack};
 
 use crate::account::{Account, MANY_CHANGES};
 use crate::client::{Connection, get, request};
-use crate::cutoff::CutOff;
+use crate::cutoff::{CutOff, reroute};
 use crate::load::{Clients, Seen, Shared};
 use crate::lookups::counter;
 
@@ -173,22 +173,6 @@ fn a_paused_envoy_delays_a_delete_by_its_lease_and_refuses_the_key_when_it_goes_
     for connection in &mut waiting {
         assert_eq!(connection.receive().status, 401);
     }
-}
-
-/// Has an Envoy reach the key service through this address, in HTTP/1.1.
-fn reroute(envoy: &xtask::stack::Envoy, from: SocketAddr, to: SocketAddr) {
-    envoy.process().stop().unwrap();
-    let rendered = std::fs::read_to_string(envoy.config()).unwrap();
-    let place = |at: SocketAddr| format!("address: {}, port_value: {} }}", at.ip(), at.port());
-    // The listener has HTTP/2 options too; the cluster's come last.
-    let (options, policy) =
-        (rendered.rfind("http2_protocol_options:").unwrap(), rendered.rfind("circuit_breakers:").unwrap());
-    let mut rerouted = rendered.clone();
-    rerouted.replace_range(options..policy, "http_protocol_options: {}\n      ");
-    let rerouted = rerouted.replace(&place(from), &place(to));
-    assert_ne!(rerouted, rendered);
-    std::fs::write(envoy.config(), rerouted).unwrap();
-    envoy.process().start().unwrap();
 }
 
 #[test]

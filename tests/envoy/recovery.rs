@@ -1,0 +1,122 @@
+//! How soon the workers of an Envoy hold a lease again after an outage of the key service.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use xtask::stack::{Options, Stack};
+
+use crate::DOCUMENTED;
+use crate::client::{Connection, request};
+use crate::cutoff::{CutOff, Passed, reroute};
+
+const WORKERS: u32 = 2;
+const CLIENTS: usize = 16;
+
+/// Waits until `holds` does.
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "not so after a minute: {what}");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// How one edge came back.
+struct Recovery {
+    /// From its first answered verify to its first answered sync, which brings a lease.
+    took: Duration,
+    /// The syncs that it sent in that time.
+    syncs: usize,
+}
+
+/// How the edges came back, if all have. `passed` is what has passed since the outage ended.
+fn recoveries(passed: &[Passed]) -> Option<Vec<Recovery>> {
+    let edges: BTreeSet<&str> = passed.iter().map(|passed| passed.edge.as_str()).collect();
+    if edges.len() < WORKERS as usize {
+        return None;
+    }
+    let of_edge = |edge| {
+        let passed = || passed.iter().filter(move |passed| passed.edge == edge);
+        let first_answer = |to_sync| {
+            passed().find(|passed| passed.is_answer && passed.is_sync == to_sync).map(|passed| passed.at)
+        };
+        let (verified, synced) = (first_answer(false)?, first_answer(true)?);
+        let is_between = |at: Instant| (verified..=synced).contains(&at);
+        let is_sync = |passed: &&Passed| passed.is_sync && !passed.is_answer && is_between(passed.at);
+        let syncs = passed().filter(is_sync).count();
+        Some(Recovery { took: synced.saturating_duration_since(verified), syncs })
+    };
+    edges.into_iter().map(of_edge).collect()
+}
+
+/// A measurement: `cargo xtask test --release --test envoy -- measure_the_recovery --nocapture`. It takes about 20 minutes.
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
+fn measure_the_recovery_from_outages_under_load() {
+    const OUTAGES: u32 = 100;
+    let stack = Stack::temporary(&Options { workers: WORKERS, ..Options::default() })
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let service: SocketAddr = stack.key_service().edge_url("").trim_start_matches("http://").parse().unwrap();
+    let line = CutOff::before(service);
+    reroute(&stack.envoys()[0], service, line.address);
+    let process = stack.key_service().process();
+    let edge = stack.envoys()[0].address();
+    let bytes = request("GET", "/api/insights/", &[("authorization", &format!("Bearer {DOCUMENTED}"))], b"");
+    let stop = AtomicBool::new(false);
+    let latest: [AtomicU16; CLIENTS] = Default::default();
+    let all_see = |status: u16| {
+        latest.iter().for_each(|latest| latest.store(0, Ordering::SeqCst));
+        wait_until(&format!("all clients get {status}"), || {
+            latest.iter().all(|latest| latest.load(Ordering::SeqCst) == status)
+        });
+    };
+    let recovered = scope(|scope| {
+        for latest in &latest {
+            let (bytes, stop) = (&bytes, &stop);
+            scope.spawn(move || {
+                let mut connection = Connection::open(edge);
+                while !stop.load(Ordering::SeqCst) {
+                    latest.store(connection.send(bytes).receive().status, Ordering::SeqCst);
+                    sleep(Duration::from_millis(10));
+                }
+            });
+        }
+        let mut recovered = Vec::new();
+        for outage in 0..OUTAGES {
+            all_see(200);
+            // Half of the outages lose callouts, the others refuse them.
+            let is_paused = outage % 2 == 0;
+            if is_paused { process.pause() } else { process.kill() }.unwrap();
+            all_see(503);
+            // Syncs fail for up to 5 s more, so the pauses between them grow.
+            sleep(Duration::from_millis(u64::from(outage) * 50));
+            let ended = Instant::now();
+            if is_paused { process.resume() } else { process.start() }.unwrap();
+            let mut found = None;
+            wait_until("both workers hold a lease", || {
+                found = recoveries(&line.passed_since(ended));
+                found.is_some()
+            });
+            recovered.extend(found.unwrap());
+        }
+        stop.store(true, Ordering::SeqCst);
+        recovered
+    });
+    let mut took: Vec<Duration> = recovered.iter().map(|edge| edge.took).collect();
+    took.sort_unstable();
+    let p99 = took[took.len() * 99 / 100];
+    let syncs = recovered.iter().map(|edge| edge.syncs);
+    let (all, most) = (syncs.clone().sum::<usize>(), syncs.max().unwrap());
+    println!(
+        "{OUTAGES} outages, {} edges: from the first answered verify to a lease p50 {:?}, p99 {p99:?}, at most {:?}; {all} \
+         syncs sent in that time, at most {most} by one edge",
+        took.len(),
+        took[took.len() / 2],
+        took.last().unwrap(),
+    );
+    assert!(p99 <= Duration::from_millis(500), "{p99:?} in the 99th percentile");
+    assert!(most <= 2, "{most} syncs by one edge");
+}
