@@ -28,6 +28,8 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 struct Recovery {
     /// From its first answered verify to its first answered sync, which brings a lease.
     took: Duration,
+    /// How much of that passed before the sync was sent.
+    waited: Duration,
     /// The syncs that it sent in that time.
     syncs: usize,
 }
@@ -46,8 +48,12 @@ fn recoveries(passed: &[Passed]) -> Option<Vec<Recovery>> {
         let (verified, synced) = (first_answer(false)?, first_answer(true)?);
         let is_between = |at: Instant| (verified..=synced).contains(&at);
         let is_sync = |passed: &&Passed| passed.is_sync && !passed.is_answer && is_between(passed.at);
-        let syncs = passed().filter(is_sync).count();
-        Some(Recovery { took: synced.saturating_duration_since(verified), syncs })
+        let sent = passed().filter(is_sync).last().map_or(verified, |sync| sync.at);
+        Some(Recovery {
+            took: synced.saturating_duration_since(verified),
+            waited: sent.saturating_duration_since(verified),
+            syncs: passed().filter(is_sync).count(),
+        })
     };
     edges.into_iter().map(of_edge).collect()
 }
@@ -56,7 +62,7 @@ fn recoveries(passed: &[Passed]) -> Option<Vec<Recovery>> {
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn measure_the_recovery_from_outages_under_load() {
-    const OUTAGES: u32 = 100;
+    let outages: u32 = std::env::var("RECOVERY_OUTAGES").map_or(100, |outages| outages.parse().unwrap());
     let stack = Stack::temporary(&Options { workers: WORKERS, ..Options::default() })
         .unwrap_or_else(|error| panic!("{error:#}"));
     let service: SocketAddr = stack.key_service().edge_url("").trim_start_matches("http://").parse().unwrap();
@@ -85,14 +91,14 @@ fn measure_the_recovery_from_outages_under_load() {
             });
         }
         let mut recovered = Vec::new();
-        for outage in 0..OUTAGES {
+        for outage in 0..outages {
             all_see(200);
             // Half of the outages lose callouts, the others refuse them.
             let is_paused = outage % 2 == 0;
             if is_paused { process.pause() } else { process.kill() }.unwrap();
             all_see(503);
             // Syncs fail for up to 5 s more, so the pauses between them grow.
-            sleep(Duration::from_millis(u64::from(outage) * 50));
+            sleep(Duration::from_millis(u64::from(outage % 100) * 50));
             let ended = Instant::now();
             if is_paused { process.resume() } else { process.start() }.unwrap();
             let mut found = None;
@@ -105,18 +111,19 @@ fn measure_the_recovery_from_outages_under_load() {
         stop.store(true, Ordering::SeqCst);
         recovered
     });
-    let mut took: Vec<Duration> = recovered.iter().map(|edge| edge.took).collect();
-    took.sort_unstable();
-    let p99 = took[took.len() * 99 / 100];
+    let of_edges = |time: fn(&Recovery) -> Duration| {
+        let mut times: Vec<Duration> = recovered.iter().map(time).collect();
+        times.sort_unstable();
+        [times[times.len() / 2], times[times.len() * 99 / 100], times[times.len() - 1]]
+    };
+    let (took, waited) = (of_edges(|edge| edge.took), of_edges(|edge| edge.waited));
     let syncs = recovered.iter().map(|edge| edge.syncs);
     let (all, most) = (syncs.clone().sum::<usize>(), syncs.max().unwrap());
     println!(
-        "{OUTAGES} outages, {} edges: from the first answered verify to a lease p50 {:?}, p99 {p99:?}, at most {:?}; {all} \
-         syncs sent in that time, at most {most} by one edge",
-        took.len(),
-        took[took.len() / 2],
-        took.last().unwrap(),
+        "{outages} outages, {} edges: p50, p99 and maximum from the first answered verify to a lease {took:?}, of which {waited:?} \
+         passed before the sync was sent; {all} syncs sent in that time, at most {most} by one edge",
+        recovered.len(),
     );
-    assert!(p99 <= Duration::from_millis(500), "{p99:?} in the 99th percentile");
     assert!(most <= 2, "{most} syncs by one edge");
+    assert!(took[1] <= Duration::from_millis(500), "{:?} in the 99th percentile", took[1]);
 }
