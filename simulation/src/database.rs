@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use key_service::leases::{Position, Terms};
+use key_service::leases::Position;
 use protocol::KeyDigest;
 use protocol::rules::{Rule, holds};
 
@@ -19,12 +19,16 @@ mod keys;
 mod lock;
 
 pub use data::Data;
-pub use keys::{Effect, Key, User, Value, Worth};
+pub use keys::{Effect, Key, Standing, User, Value, Worth};
 pub use lock::Session;
 use lock::{Granted, Locks};
 
 /// How many changes a standby lacks at most.
 pub const MOST_LACKING: usize = 12;
+
+/// How far the clocks of two machines that the database runs on are off at most, either way, in milliseconds: well within
+/// the margin, for a jump by more than that is outside the promise.
+pub const STANDBY_SKEW_MS: i64 = 150;
 
 /// A transaction failed; whether it was committed is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ impl Database {
     /// An empty one, with a clock of its own.
     pub fn new(random: &mut fastrand::Rng, profile: &Profile) -> Self {
         Database {
-            data: Data::new(log_name(0), profile.longest_lease_ms()),
+            data: Data::new(log_name(0), profile.first_longest_lease_ms()),
             is_up: true,
             clock: Clock::new(random, profile.drift, 0),
             locks: Locks::default(),
@@ -89,11 +93,6 @@ impl Database {
     /// Somebody sets its clock.
     pub fn set_clock(&mut self, by_ms: i64) {
         self.clock.set(by_ms);
-    }
-
-    /// What a digest is worth now.
-    pub fn worth(&self, digest: &KeyDigest, now: u64) -> Worth {
-        self.data.worth(digest, self.clock_ms(now))
     }
 
     /// Whether a change is under way, so that nobody else can write.
@@ -131,7 +130,7 @@ impl Database {
         self.data.announce(lasts_ms, now_ms);
         if (is_lost || is_unknown) && holds(Rule::ForgottenFirst) {
             let is_known = holds(Rule::LongestLease);
-            let longest_ms = if is_known { self.data.longest_lease_ms } else { Terms::default().lasts_ms() };
+            let longest_ms = if is_known { self.data.longest_lease_ms } else { lasts_ms };
             self.data.forgotten_until_ms = self.data.forgotten_until_ms.max(now_ms + longest_ms as i64);
         }
         (self.has_witness, self.is_in_place) = (true, true);

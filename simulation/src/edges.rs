@@ -7,13 +7,14 @@ use edge_key_auth::clock::Moment;
 use edge_key_auth::config::Config;
 use edge_key_auth::flow::{self, Edge, Step};
 use edge_key_auth::lookup::{CallId, StreamId};
+use edge_key_auth::metrics::Counter;
 use edge_key_auth::request::RequestHead;
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 
 use crate::clock::Clock;
 use crate::database::Worth;
 use crate::oracle::Outcome;
-use crate::profile::MS;
+use crate::profile::{MS, Profile};
 
 /// How long a proxy waits for an answer, beyond what the question allows, in milliseconds.
 const TIMEOUT_MS: u64 = 1_000;
@@ -23,9 +24,13 @@ const MAX_ACTIVE: usize = 6;
 const MAX_INACTIVE: usize = 2;
 const MAX_WAITERS: usize = 40;
 
-fn configuration() -> Vec<u8> {
+fn configuration(serve_stale_s: u64) -> Vec<u8> {
+    let on_unavailable = match serve_stale_s {
+        0 => String::new(),
+        seconds => format!(r#""on_unavailable":{{"serve_stale_s":{seconds}}},"#),
+    };
     format!(
-        r#"{{"key_service":{{"cluster":"k"}},"cache":{{"max_active":{MAX_ACTIVE},"max_inactive":{MAX_INACTIVE}}},
+        r#"{{"key_service":{{"cluster":"k"}},{on_unavailable}"cache":{{"max_active":{MAX_ACTIVE},"max_inactive":{MAX_INACTIVE}}},
             "lookups":{{"max_digests":8,"max_waiters":{MAX_WAITERS}}}}}"#
     )
     .into_bytes()
@@ -60,6 +65,9 @@ pub struct Call {
     pub timeout: u64,
 }
 
+/// Clocks are read in whole milliseconds, at the beginning of a span and at its end.
+const CLOCK_TICK_MS: u64 = 2;
+
 /// How far an edge's wall clock is off at first, in milliseconds, either way.
 const SKEW_MS: i64 = 100_000;
 
@@ -84,6 +92,10 @@ pub struct Node {
     outstanding: BTreeMap<u32, bool>,
     /// The latest sync: the end of an earlier one, which was given up, is not the edge's to know.
     sync: u32,
+    sync_sent: u64,
+    /// When the edge must use nothing any more without an answer.
+    stale_end: u64,
+    serve_stale_ms: u64,
     next_stream: u32,
     next_call: u32,
 }
@@ -97,12 +109,20 @@ pub struct Decided {
     pub arrived: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// Whether that was decided from memory for want of an answer.
+    pub is_stale: bool,
 }
 
 impl Node {
     /// An edge that has just started.
-    pub fn start(number: usize, generation: u64, random: &mut fastrand::Rng, drift: u32) -> Option<Self> {
-        let config = Config::read(&configuration()).ok()?;
+    pub fn start(
+        number: usize,
+        generation: u64,
+        random: &mut fastrand::Rng,
+        profile: &Profile,
+    ) -> Option<Self> {
+        let config = Config::read(&configuration(profile.serve_stale_s)).ok()?;
+        let drift = profile.drift;
         let id = format!("edge-{number}-{generation}");
         let seed = random.u64(..);
         Some(Node {
@@ -117,6 +137,9 @@ impl Node {
             waiting: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             sync: 0,
+            sync_sent: 0,
+            stale_end: 0,
+            serve_stale_ms: profile.serve_stale_ms(),
             next_stream: 0,
             next_call: 0,
         })
@@ -139,7 +162,10 @@ impl Node {
     }
 
     /// A request comes; what becomes of it at once, if anything does.
-    pub fn arrive(&mut self, value: &str, arrived: u64, now: u64) -> Option<Decided> {
+    ///
+    /// # Errors
+    /// It was decided from memory too late.
+    pub fn arrive(&mut self, value: &str, arrived: u64, now: u64) -> Result<Option<Decided>, String> {
         let moment = self.moment(now);
         let head = RequestHead {
             method: b"GET",
@@ -149,15 +175,30 @@ impl Node {
         };
         self.next_stream += 1;
         let digest = KeyDigest::of_value(value);
+        self.has_used_stale(moment);
         // Three clients, so that those of which fewer requests wait make others give way.
         let address = Address::V4(self.next_stream % 3);
         match self.edge.arrive(Ok(&head), || address, StreamId(self.next_stream), moment) {
-            Step::Decided(decided) => Some(Decided { digest, arrived, outcome: outcome(&decided) }),
+            Step::Decided(decided) => {
+                let is_stale = self.has_used_stale(moment);
+                self.judged(digest, arrived, &decided, is_stale, now).map(Some)
+            }
             Step::Hold(_) => {
                 self.waiting.insert(self.next_stream, (digest, arrived));
-                None
+                Ok(None)
             }
         }
+    }
+
+    /// Whether the edge has used memory for want of an answer since this was last asked.
+    fn has_used_stale(&mut self, moment: Moment) -> bool {
+        let mut has_used = false;
+        if self.serve_stale_ms == 0 {
+            return false;
+        }
+        let count = |counter, _| has_used |= counter == Counter::Stale;
+        self.edge.metrics(moment).drain(count, |_, _| {}, |_, _| {});
+        has_used
     }
 
     /// A client that waits goes away.
@@ -186,28 +227,64 @@ impl Node {
             Some(Reply::Verify(response)) => serde_json::to_vec(response).ok(),
             Some(Reply::Sync(response)) => serde_json::to_vec(response).ok(),
         };
-        let status = body.is_some().then_some(200);
+        let is_answered = body.is_some();
+        let status = is_answered.then_some(200);
         let body = body.unwrap_or_default();
         if is_sync {
             match self.edge.synced(synced(status, &body), moment) {
-                None | Some(Ok(()) | Err(NoAnswer::Timeout)) => return Ok(Vec::new()),
+                Some(Ok(())) => {
+                    if let Some(Reply::Sync(response)) = &reply {
+                        self.granted(response.lease_ms);
+                    }
+                    return Ok(Vec::new());
+                }
+                None | Some(Err(NoAnswer::Timeout)) => return Ok(Vec::new()),
                 Some(Err(other)) => return Err(format!("a sync was answered, and yet: {other}")),
             }
         }
         let ended = self.edge.answered(CallId(call), |asked| verified(status, &body, asked), moment);
         let Some((outcomes, answer)) = ended else { return Ok(Vec::new()) };
         match answer {
-            Ok(()) | Err(NoAnswer::Timeout) => self.decided(outcomes),
+            Ok(()) | Err(NoAnswer::Timeout) => self.decided(outcomes, !is_answered, now),
             Err(other) => Err(format!("a verify was answered, and yet: {other}")),
         }
     }
 
-    fn decided(&mut self, outcomes: Vec<(StreamId, flow::Outcome)>) -> Result<Vec<Decided>, String> {
+    /// The latest sync was answered with a lease.
+    fn granted(&mut self, lease_ms: u64) {
+        let Clocks { monotonic, wall, .. } = self.clocks;
+        let lasts = (lease_ms + self.serve_stale_ms + CLOCK_TICK_MS) * MS;
+        self.stale_end = self.sync_sent + monotonic.lasts(lasts).max(wall.lasts(lasts));
+    }
+
+    fn judged(
+        &self,
+        digest: KeyDigest,
+        arrived: u64,
+        told: &flow::Outcome,
+        is_stale: bool,
+        now: u64,
+    ) -> Result<Decided, String> {
+        let outcome = outcome(told);
+        let is_stale = is_stale && outcome != Outcome::Unavailable;
+        if is_stale && now > self.stale_end {
+            let late = (now - self.stale_end) / MS;
+            return Err(format!("a request was decided without an answer {late} ms after that had to end"));
+        }
+        Ok(Decided { digest, arrived, outcome, is_stale })
+    }
+
+    fn decided(
+        &mut self,
+        outcomes: Vec<(StreamId, flow::Outcome)>,
+        is_stale: bool,
+        now: u64,
+    ) -> Result<Vec<Decided>, String> {
         let mut decided = Vec::new();
         for (StreamId(stream), told) in outcomes {
             let (digest, arrived) =
                 self.waiting.remove(&stream).ok_or_else(|| format!("request {stream} was answered twice"))?;
-            decided.push(Decided { digest, arrived, outcome: outcome(&told) });
+            decided.push(self.judged(digest, arrived, &told, is_stale, now)?);
         }
         Ok(decided)
     }
@@ -218,7 +295,7 @@ impl Node {
     /// One of them did not wait.
     pub fn refused(&mut self, now: u64) -> Result<Vec<Decided>, String> {
         let refused = self.edge.refused(self.moment(now));
-        self.decided(refused)
+        self.decided(refused, true, now)
     }
 
     /// What the proxy is to send now, and when it is to look again, in microseconds.
@@ -239,7 +316,7 @@ impl Node {
         if let Some(request) = self.edge.next_sync(moment) {
             self.next_call += 1;
             self.outstanding.insert(self.next_call, true);
-            self.sync = self.next_call;
+            (self.sync, self.sync_sent) = (self.next_call, now);
             let timeout = (TIMEOUT_MS + request.wait_ms) * MS;
             calls.push(Call { id: self.next_call, question: Question::Sync(request), timeout });
         }

@@ -8,7 +8,7 @@ use key_service::leases::Position;
 
 use crate::clock::Clock;
 use crate::database::{Database, Session};
-use crate::profile::{MS, Profile};
+use crate::profile::{LONGEST_LIFE_MS, MS, Profile};
 use crate::replica::{Group, Replica};
 use crate::tasks::TaskId;
 
@@ -120,6 +120,12 @@ impl<W> Kernel<W> {
         thousandths > 0 && self.random.u32(..1_000) < thousandths
     }
 
+    /// When a key ends that is made or changed now, by the database's clock: half of them never do.
+    pub fn some_end(&mut self) -> Option<i64> {
+        let life_ms = self.random.bool().then(|| self.random.u64(1..=LONGEST_LIFE_MS))?;
+        Some(self.database.clock_ms(self.now) + life_ms as i64)
+    }
+
     /// Moves the clock to the next event that concerns the world.
     pub fn next_event(&mut self) -> Option<Event<W>> {
         loop {
@@ -160,8 +166,13 @@ impl<W> Kernel<W> {
         self.replicas[replica].is_up && self.replicas[replica].generation == generation
     }
 
-    /// A replica starts again.
+    /// A replica starts again, maybe with other terms.
     pub fn start(&mut self, replica: usize) {
+        if let Some(other) = &mut self.profile.other_terms
+            && self.random.bool()
+        {
+            std::mem::swap(other, &mut self.profile.terms[replica]);
+        }
         self.replicas[replica].is_up = true;
         self.ask_later(replica);
     }

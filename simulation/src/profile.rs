@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use key_service::leases::Terms;
+use protocol::MAX_CHANGED_PER_SYNC;
 
 use crate::outage::Outage;
 
@@ -10,7 +11,13 @@ use crate::outage::Outage;
 pub const MS: u64 = 1_000;
 
 /// How much longer the leases of some replicas may be than those of others, in milliseconds.
-const LONGER_LEASE_MS: u64 = 9_000;
+const LONGER_LEASE_MS: Range<u64> = 1_000..9_001;
+
+/// How long a key with an expiry, or an old value of a rolled key, works at most, in milliseconds.
+pub const LONGEST_LIFE_MS: u64 = 4_000;
+
+/// How many keys a user has in some seeds besides those that are used: more than one answer can tell of.
+const CROWD: usize = MAX_CHANGED_PER_SYNC + 1;
 
 /// How often each kind of message is lost, in thousandths.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +49,12 @@ pub struct Profile {
     pub replicas: usize,
     /// What each of them grants: not the same while one after the other is set up anew.
     pub terms: Vec<Terms>,
+    /// What a replica that starts again may grant instead.
+    pub other_terms: Option<Terms>,
+    /// For how many seconds edges use what they know after their lease has ended, if nobody answers.
+    pub serve_stale_s: u64,
+    /// How many keys that nobody uses one of the users has.
+    pub crowd: usize,
     /// Whether an edge's questions reach the same replica as long as it is up, or any at any time.
     pub is_sticky: bool,
     /// How long it goes on before everything comes to rest.
@@ -136,6 +149,9 @@ impl Profile {
             edges: 1,
             replicas: 1,
             terms: Vec::new(),
+            other_terms: None,
+            serve_stale_s: 0,
+            crowd: 0,
             is_sticky: false,
             duration: 15_000 * MS,
             verify_delay: pick(&[fast.clone(), fast.clone(), MS..40 * MS, slow.clone(), 10..900 * MS]),
@@ -157,12 +173,14 @@ impl Profile {
         };
         profile.edges = random.usize(1..4);
         profile.replicas = random.usize(1..4);
-        let longer = if random.bool() { LONGER_LEASE_MS } else { 0 };
-        let terms = Terms::default();
-        let lease_ms = terms.lease_ms + longer;
-        let margin_ms = Terms::least_margin_ms(lease_ms);
-        profile.terms.resize(profile.replicas - 1, Terms { lease_ms, margin_ms, ..terms });
+        let terms = some_terms(random);
+        let longer = longer_than(terms, random);
+        let of_others = if random.bool() { longer } else { terms };
+        profile.terms.resize(profile.replicas - 1, of_others);
         profile.terms.push(terms);
+        profile.other_terms = (random.u32(..4) == 0).then_some(longer);
+        profile.serve_stale_s = if random.u32(..4) == 0 { random.u64(1..=4) } else { 0 };
+        profile.crowd = if random.u32(..50) == 0 { CROWD } else { 0 };
         profile.is_sticky = random.u32(..3) == 0;
         profile.is_patient = random.bool();
         profile.prune_gap = (random.u32(..4) == 0).then_some(500 * MS..4_000 * MS);
@@ -179,9 +197,26 @@ impl Profile {
         self.request_gap = MS..20 * MS;
     }
 
-    /// How long a lease counts at most, in milliseconds.
-    pub fn longest_lease_ms(&self) -> u64 {
+    /// How long a lease counts at most before any replica starts again, in milliseconds.
+    pub fn first_longest_lease_ms(&self) -> u64 {
         self.terms.iter().map(|terms| terms.lasts_ms()).max().unwrap_or_default()
+    }
+
+    /// How long a lease ever counts at most, in milliseconds.
+    pub fn longest_lease_ms(&self) -> u64 {
+        self.first_longest_lease_ms().max(self.other_terms.map_or(0, Terms::lasts_ms))
+    }
+
+    /// How long an edge may use what it knows after its lease has ended if nobody answers, by its own clocks, in
+    /// milliseconds.
+    pub fn serve_stale_ms(&self) -> u64 {
+        self.serve_stale_s * 1_000
+    }
+
+    /// How much of a span one clock counts at most beyond what another one does, in milliseconds.
+    pub fn apart_after_ms(&self, span_ms: u64) -> u64 {
+        let drift = u64::from(self.drift);
+        (span_ms * 2 * drift).div_ceil(1_000 - drift)
     }
 
     /// Whether a standby ever takes the database's place.
@@ -201,6 +236,23 @@ impl Profile {
             && in_time(&self.verify_delay)
             && self.database_delay.end <= 10 * MS
     }
+}
+
+/// The usual terms, or others. Shorter leases end more often.
+fn some_terms(random: &mut fastrand::Rng) -> Terms {
+    if random.u32(..3) == 0 {
+        return Terms::default();
+    }
+    let hold_ms = random.u64(200..=2_000);
+    let lease_ms = 2 * hold_ms + 2_000 + random.u64(0..=2_000);
+    Terms { hold_ms, lease_ms, margin_ms: Terms::least_margin_ms(lease_ms) }
+}
+
+/// Terms of a longer lease, and maybe of a longer margin than it must have.
+fn longer_than(terms: Terms, random: &mut fastrand::Rng) -> Terms {
+    let lease_ms = terms.lease_ms + random.u64(LONGER_LEASE_MS);
+    let margin_ms = Terms::least_margin_ms(lease_ms) + random.u64(0..=500);
+    Terms { lease_ms, margin_ms, ..terms }
 }
 
 /// Outages of the edges, of the replicas, of the database, or of all; and of those only some.

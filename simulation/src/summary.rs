@@ -11,6 +11,8 @@ pub struct Summary {
     pub decided: u64,
     /// Of these, requests whose key was accepted.
     pub accepted: u64,
+    /// Requests decided from memory after the lease had ended, for want of an answer.
+    pub stale: u64,
     /// Requests that nobody could decide.
     pub unavailable: u64,
     /// Changes that returned.
@@ -39,6 +41,7 @@ impl Summary {
         self.simulated_ms += other.simulated_ms;
         self.decided += other.decided;
         self.accepted += other.accepted;
+        self.stale += other.stale;
         self.unavailable += other.unavailable;
         self.changes += other.changes;
         self.acknowledged += other.acknowledged;

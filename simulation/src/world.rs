@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use key_service::leases::Terms;
 use protocol::{ApiKey, KeyDigest};
 
-use crate::database::{Key, User, Worth};
+use crate::database::{Key, Standing, User};
 use crate::edges::{Call, Node, Reply};
 use crate::kernel::{Event, Kernel, Shared};
 use crate::oracle::{Oracle, Violation};
@@ -22,9 +21,8 @@ mod service;
 
 use changes::{Intent, Made as ChangeMade};
 
-/// How long everything may take to come to rest once the last outage is over: the longest that a change can wait, and
-/// then some.
-const REST: u64 = 16_000 * MS;
+/// How long everything may take to come to rest once the last outage is over, beyond the longest that a change can wait.
+const REST: u64 = 3_000 * MS;
 
 /// How long the requests may take that are sent to every edge when all is well again.
 const LAST_REQUESTS: u64 = 3_000 * MS;
@@ -91,7 +89,6 @@ enum Made {
 /// One history under way.
 pub struct World {
     shared: Shared<Happening>,
-    terms: Vec<Terms>,
     nodes: Vec<Node>,
     cut_off: BTreeMap<usize, CutOff>,
     tasks: Tasks<Made>,
@@ -128,20 +125,19 @@ impl World {
     /// A world whose service and edges have just started.
     pub fn new(profile: Profile) -> Self {
         let calm = profile.is_calm();
-        let (edges, drift, terms) = (profile.edges, profile.drift, profile.terms.clone());
+        let (oracle, crowd) = (Oracle::new(&profile), profile.crowd);
         let mut kernel = Kernel::new(profile);
-        let nodes =
-            (0..edges).filter_map(|number| Node::start(number, 0, &mut kernel.random, drift)).collect();
+        let Kernel { random, profile, .. } = &mut kernel;
+        let nodes = (0..profile.edges).filter_map(|number| Node::start(number, 0, random, profile)).collect();
         let mut world = World {
             shared: Shared(Arc::new(Mutex::new(kernel))),
-            terms,
             nodes,
             cut_off: BTreeMap::new(),
             tasks: Tasks::default(),
             rests: false,
             asks_last: false,
             has_ended: false,
-            oracle: Oracle::default(),
+            oracle,
             values: Vec::new(),
             known: Vec::new(),
             changing: BTreeMap::new(),
@@ -152,7 +148,13 @@ impl World {
             summary: Summary::default(),
         };
         let users = (0..USERS).map(|user| (user.to_string(), User::default())).collect();
+        let in_the_crowd = |number: usize| {
+            let id = format!("of-the-crowd-{number}");
+            let digest = KeyDigest::of_value(&id);
+            (id, Key::new("0", digest))
+        };
         world.kernel().database.data.users = users;
+        world.kernel().database.data.keys.extend((0..crowd).map(in_the_crowd));
         (0..KEYS).for_each(|number| world.create_key(number % USERS));
         world
     }
@@ -170,7 +172,7 @@ impl World {
         let value = ApiKey::from_entropy(entropy);
         let now = self.kernel().now;
         self.values.push((value.reveal().to_owned(), key_id.to_owned(), value.digest()));
-        self.oracle.committed(value.digest(), Worth::Nothing, now);
+        self.oracle.committed(value.digest(), Standing::default(), now);
         value.digest()
     }
 
@@ -181,10 +183,12 @@ impl World {
         self.known.push(self.values.len() - 1);
         let mut kernel = self.kernel();
         let now = kernel.now;
-        kernel.database.data.keys.insert(id, Key::new(&user.to_string(), digest));
-        let worth = kernel.database.worth(&digest, now);
+        let mut key = Key::new(&user.to_string(), digest);
+        key.expires_at_ms = kernel.some_end();
+        kernel.database.data.keys.insert(id, key);
+        let standing = kernel.database.data.standing(&digest);
         drop(kernel);
-        self.oracle.committed(digest, worth, now);
+        self.oracle.committed(digest, standing, now);
         // Its value is told once it is in force: from now on it is not nothing.
         self.oracle.returned(&[digest], now, now);
     }
@@ -212,7 +216,8 @@ impl World {
             let profile = &self.kernel().profile;
             let has_outages = profile.outage_gap.is_some() || profile.strikes.is_some();
             let longest_outage = if has_outages { profile.outage.end } else { 0 };
-            (profile.duration, profile.duration + longest_outage + REST)
+            let longest_wait = profile.longest_lease_ms() * MS * 11 / 10;
+            (profile.duration, profile.duration + longest_outage + longest_wait + REST)
         };
         self.happen_after(duration, Happening::ComesToRest);
         self.happen_after(at_rest, Happening::LastRequests);

@@ -84,10 +84,20 @@ impl Effect {
     }
 }
 
+/// What a digest is worth, until it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is worth.
+    pub worth: Worth,
+    /// When it ends, by the database's clock; from then on it is worth nothing.
+    pub ends_at_ms: Option<i64>,
+}
+
 /// What a digest is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Worth {
     /// Nothing.
+    #[default]
     Nothing,
     /// It is good, and may not read insights.
     Known,
@@ -145,17 +155,15 @@ impl Data {
         })
     }
 
-    /// What a digest is worth at that time.
-    pub fn worth(&self, digest: &KeyDigest, now_ms: i64) -> Worth {
-        match self.find_working(digest, now_ms) {
-            None => Worth::Nothing,
-            Some((_, key, _, user))
-                if key.scopes.permits(&REQUIRED) && user.permissions.permits(&REQUIRED) =>
-            {
-                Worth::Good
-            }
-            Some(_) => Worth::Known,
-        }
+    /// What a digest is worth, and until when.
+    pub fn standing(&self, digest: &KeyDigest) -> Standing {
+        let Some((_, key, value)) = self.find(digest) else { return Standing::default() };
+        let Some(user) = self.users.get(&key.user).filter(|user| user.is_active) else {
+            return Standing::default();
+        };
+        let is_good = key.scopes.permits(&REQUIRED) && user.permissions.permits(&REQUIRED);
+        let worth = if is_good { Worth::Good } else { Worth::Known };
+        Standing { worth, ends_at_ms: key.end_of(value) }
     }
 
     /// The digests that a change touches.

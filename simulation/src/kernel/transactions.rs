@@ -3,14 +3,10 @@
 use protocol::rules::{Rule, holds};
 
 use super::{Event, Kernel};
-use crate::database::{Database, Session};
+use crate::database::{Database, STANDBY_SKEW_MS, Session};
 use crate::profile::MS;
 use crate::replica::Group;
 use crate::tasks::TaskId;
-
-/// How far the clocks of two machines that the database runs on are apart at most, in milliseconds: well within the
-/// margin, for a jump by more than that is outside the promise.
-const STANDBY_SKEW_MS: i64 = 150;
 
 /// How long until somebody who waits for a database that is down tries again.
 const RECONNECTING: u64 = 100 * MS;

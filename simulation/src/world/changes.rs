@@ -7,10 +7,10 @@ use key_service::leases::{Position, Revocation, Touched, change};
 use protocol::{KeyDigest, ScopeSet};
 
 use super::{Checked, Happening, KEYS, LOWERING_GAP, MOST_CHANGES, USERS, World};
-use crate::database::{Broken, Effect};
+use crate::database::{Broken, Effect, Key};
 use crate::kernel::{Event, Shared};
 use crate::ledger::SimulatedLedger;
-use crate::profile::MS;
+use crate::profile::{LONGEST_LIFE_MS, MS};
 use crate::tasks::TaskId;
 
 /// How long it takes somebody to ask again.
@@ -77,8 +77,9 @@ impl World {
         let gap = self.kernel().span(gap);
         self.happen_after(gap, Happening::Change);
         let (keys, may_write) = {
-            let database = &self.kernel().database;
-            (database.data.keys.len(), database.is_up && !database.is_locked())
+            let kernel = self.kernel();
+            let keys = kernel.database.data.keys.len().saturating_sub(kernel.profile.crowd);
+            (keys, kernel.database.is_up && !kernel.database.is_locked())
         };
         // Creating a key writes too, so it waits for a change that has begun: a user who is being disabled gets none.
         if keys < KEYS && may_write {
@@ -102,20 +103,35 @@ impl World {
 
     fn some_intent(&mut self, at: usize) -> Intent {
         let id = self.values[at].1.clone();
-        let kind = self.kernel().random.u32(..10);
+        let kind = self.kernel().random.u32(..16);
         let user = self.kernel().random.usize(..USERS).to_string();
         let truth = self.kernel().random.u32(..3) > 0;
+        let scopes = if truth { ScopeSet::all() } else { ScopeSet::default() };
         let (touched, effect) = match kind {
             0..=3 => (Touched::Key(id.clone()), Effect::Delete(id)),
-            4..=6 => {
+            4..=7 => {
                 let digest = self.new_value(&id);
-                (Touched::Key(id.clone()), Effect::Roll { key: id, digest, grace_ms: 0 })
+                let grace_ms = if kind < 6 { 0 } else { self.kernel().random.u64(1..=LONGEST_LIFE_MS) };
+                (Touched::Key(id.clone()), Effect::Roll { key: id, digest, grace_ms })
             }
-            7..=8 => {
-                let scopes = if truth { ScopeSet::all() } else { ScopeSet::default() };
-                (Touched::Key(id.clone()), Effect::Scopes(id, scopes))
+            8..=9 => (Touched::Key(id.clone()), Effect::Scopes(id, scopes)),
+            10..=11 => (Touched::Key(id.clone()), Effect::Expiry(id, self.kernel().some_end())),
+            12 => (Touched::User(user.clone()), Effect::Enable(user, truth)),
+            13 => (Touched::User(user.clone()), Effect::Permissions(user, scopes)),
+            14 => {
+                let first = at.saturating_sub(1);
+                let leaked: Vec<_> = self.values[first..=at].iter().map(|value| value.2).collect();
+                (Touched::KeysWith(leaked.clone()), Effect::Leak(leaked))
             }
-            _ => (Touched::User(user.clone()), Effect::Enable(user, truth)),
+            _ => {
+                let id = format!("key-{}", self.values.len());
+                let digest = self.new_value(&id);
+                // Somebody may have tried the value before it is taken over.
+                self.known.push(self.values.len() - 1);
+                let mut key = Key::new(&user, digest);
+                key.expires_at_ms = self.kernel().some_end();
+                (Touched::Value(digest), Effect::Create(id, key))
+            }
         };
         Intent { touched, effect }
     }
@@ -135,8 +151,8 @@ impl World {
 
     /// Somebody got no answer, and asks again.
     pub(super) fn repeat_later(&mut self, intent: Intent) {
-        // Whoever wants another value looks first whether there is one: that is another change.
-        if let Effect::Roll { .. } = intent.effect {
+        // Whoever wants another value or key looks first whether there is one: that is another change.
+        if let Effect::Roll { .. } | Effect::Create(..) = intent.effect {
             return;
         }
         self.repeating += 1;
@@ -179,7 +195,7 @@ impl World {
     pub(super) fn observe(&mut self) {
         let kernel = self.shared.lock();
         for (_, _, digest) in &self.values {
-            self.oracle.committed(*digest, kernel.database.worth(digest, kernel.now), kernel.now);
+            self.oracle.committed(*digest, kernel.database.data.standing(digest), kernel.now);
         }
     }
 
@@ -199,11 +215,13 @@ impl World {
             self.repeat_later(intent);
             return Ok(());
         };
-        let (now, slowest, longest, had_lost) = {
+        let (now, slowest, longest, had_lost, forgotten_until) = {
             let kernel = self.kernel();
             let had_lost = kernel.database.had_lost(&position, read_at);
             let longest = kernel.profile.longest_lease_ms() * MS;
-            (kernel.now, kernel.profile.database_delay.end, longest, had_lost)
+            let left_ms = kernel.database.data.forgotten_until_ms - kernel.database.clock_ms(kernel.now);
+            let forgotten_until = kernel.now.saturating_add_signed(left_ms * MS as i64);
+            (kernel.now, kernel.profile.database_delay.end, longest, had_lost, forgotten_until)
         };
         if had_lost {
             return Err(format!("revision {} is said to be in force, and is lost", position.revision));
@@ -227,9 +245,13 @@ impl World {
             let told = revocation.acknowledged;
             return Err(format!("a change tells of {told} acknowledgements where there are {acknowledged}"));
         }
-        // Clocks run differently, and each look at the leases takes its time.
+        // Clocks run differently, and each look at the leases takes its time. Leases that may have been forgotten since are
+        // waited for too.
         let allowed = longest + longest / 10 + 8 * slowest + 500 * MS;
-        let took = now.saturating_sub(covers.max(self.disturbed_until));
+        let begins = covers.max(self.disturbed_until);
+        let begins =
+            if revocation.forgotten { begins.max(forgotten_until.saturating_sub(longest)) } else { begins };
+        let took = now.saturating_sub(begins);
         if took > allowed {
             return Err(format!("a change took {} ms to return after its commit", took / MS));
         }

@@ -4,7 +4,8 @@ use super::{Checked, Happening, KEYS, World};
 use crate::database::Worth;
 use crate::edges::Decided;
 use crate::kernel::Event;
-use crate::oracle::Outcome;
+use crate::oracle::{Decision, Outcome};
+use crate::profile::MS;
 
 impl World {
     pub(super) fn request(&mut self) {
@@ -29,7 +30,7 @@ impl World {
             return Ok(());
         }
         let now = self.kernel().now;
-        let decided = self.nodes[edge].arrive(&self.values[at].0, arrived, now);
+        let decided = self.nodes[edge].arrive(&self.values[at].0, arrived, now)?;
         self.judge(decided)?;
         let leaves = self.kernel().random.u32(..50) == 0;
         if leaves {
@@ -49,8 +50,11 @@ impl World {
     }
 
     pub(super) fn judge(&mut self, decided: impl IntoIterator<Item = Decided>) -> Checked {
-        let now = self.kernel().now;
-        for Decided { digest, arrived, outcome } in decided {
+        let kernel = self.shared.lock();
+        let (at, profile) = (kernel.now, &kernel.profile);
+        let serve_stale_ms = profile.serve_stale_ms();
+        let stale = (serve_stale_ms + profile.apart_after_ms(serve_stale_ms)) * MS;
+        for Decided { digest, arrived, outcome, is_stale } in decided {
             match outcome {
                 Outcome::Unavailable => {
                     self.summary.unavailable += 1;
@@ -61,7 +65,10 @@ impl World {
                 Outcome::Decided(found) => {
                     self.summary.decided += 1;
                     self.summary.accepted += u64::from(found == Worth::Good);
-                    self.oracle.judge(&digest, arrived, found, now)?;
+                    self.summary.stale += u64::from(is_stale);
+                    let stale = if is_stale { stale } else { 0 };
+                    let decision = Decision { digest, arrived, at, found, stale };
+                    self.oracle.judge(&decision, |at| kernel.database.clock_ms(at))?;
                 }
             }
         }

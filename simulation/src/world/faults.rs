@@ -3,6 +3,7 @@
 use super::{CutOff, Happening, World};
 use crate::database::MOST_LACKING;
 use crate::edges::Node;
+use crate::kernel::Kernel;
 use crate::outage::Outage;
 use crate::tasks::TaskId;
 
@@ -41,7 +42,7 @@ impl World {
     }
 
     fn begin(&mut self, outage: Outage, replica: usize) {
-        let (edge, lasts, now, drift) = {
+        let (edge, lasts, now) = {
             let edges = self.nodes.len();
             let mut kernel = self.kernel();
             let span = kernel.profile.outage.clone();
@@ -49,7 +50,7 @@ impl World {
             // A database is often back while an edge that was cut off before still is.
             let is_quick = Outage::OF_THE_DATABASE.contains(&outage) && kernel.random.bool();
             let lasts = if is_quick { lasts / 16 } else { lasts };
-            (kernel.random.usize(..edges), lasts, kernel.now, kernel.profile.drift)
+            (kernel.random.usize(..edges), lasts, kernel.now)
         };
         let is_fit = match outage {
             // A wall clock set back while the machine is suspended fools both clocks: the promise does not hold then.
@@ -80,7 +81,8 @@ impl World {
             Outage::EdgeRestarted => {
                 let generation = self.nodes[edge].generation + 1;
                 let mut kernel = self.shared.lock();
-                if let Some(node) = Node::start(edge, generation, &mut kernel.random, drift) {
+                let Kernel { random, profile, .. } = &mut *kernel;
+                if let Some(node) = Node::start(edge, generation, random, profile) {
                     self.nodes[edge] = node;
                 }
             }

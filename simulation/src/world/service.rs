@@ -30,7 +30,7 @@ impl World {
             return;
         }
         let ledger = SimulatedLedger::new(&self.shared);
-        let (id, terms) = (call.id, self.terms[replica]);
+        let (id, terms) = (call.id, self.kernel().profile.terms[replica]);
         let answer = move |reply| Made::Answer { edge, generation, call: id, reply, is_duplicate };
         let task = match call.question {
             Question::Verify(request) => self.tasks.add(replica, async move {
