@@ -30,10 +30,9 @@ pub struct Data {
     /// How long a lease may be that is recorded now.
     pub lease_limit_ms: u64,
     limited_at_ms: i64,
+    /// How long before its clock is read a record may have read the limit, in milliseconds.
+    pub longest_record_ms: i64,
 }
-
-/// How long before its clock is read a record may have read the limit, in milliseconds.
-const LONGEST_RECORD_MS: i64 = 1_000;
 
 impl Data {
     pub(super) fn new(log: String, longest_lease_ms: u64) -> Self {
@@ -49,11 +48,12 @@ impl Data {
             longest_lease_ms,
             lease_limit_ms: longest_lease_ms,
             limited_at_ms: 0,
+            longest_record_ms: 1_000,
         }
     }
 
     /// Lets leases last so long. Unless they are the first, some as long may run already that are not known here.
-    pub(super) fn announce(&mut self, lasts_ms: u64, now_ms: i64) {
+    pub fn announce(&mut self, lasts_ms: u64, now_ms: i64) {
         self.lease_limit_ms = self.lease_limit_ms.max(lasts_ms);
         if self.longest_lease_ms > 0 && self.longest_lease_ms < lasts_ms {
             self.forgotten_until_ms = self.forgotten_until_ms.max(now_ms + lasts_ms as i64);
@@ -61,10 +61,12 @@ impl Data {
         self.longest_lease_ms = self.longest_lease_ms.max(lasts_ms);
     }
 
-    /// Lowers what is waited for, in two steps, unless some edge holds a longer lease.
-    pub(super) fn lower_longest(&mut self, lasts_ms: u64, now_ms: i64) {
+    /// Lowers what is waited for, in two steps, unless some edge holds a longer lease. A clock that was set back keeps
+    /// nothing for longer.
+    pub fn lower_longest(&mut self, lasts_ms: u64, now_ms: i64) {
+        self.forgotten_until_ms = self.forgotten_until_ms.min(now_ms + self.longest_lease_ms as i64);
         let last_end_ms = self.registry.values().map(|(_, ends_at_ms)| *ends_at_ms).max().unwrap_or_default();
-        let over_ms = self.limited_at_ms + self.longest_lease_ms as i64 + LONGEST_RECORD_MS;
+        let over_ms = self.limited_at_ms + self.longest_lease_ms as i64 + self.longest_record_ms;
         let is_over = over_ms < now_ms && self.forgotten_until_ms < now_ms;
         if is_over && last_end_ms <= now_ms + self.lease_limit_ms as i64 {
             self.longest_lease_ms = self.lease_limit_ms;

@@ -15,6 +15,9 @@ use simulation::tasks::Tasks;
 /// The longest that a lease lasts, margin included, in milliseconds.
 pub(crate) const LONGEST_MS: u64 = 20_000;
 
+/// How long before it reads the clock the store may have read how long leases may be, in milliseconds.
+const LONGEST_RECORD_MS: i64 = 60_000;
+
 /// The model, in which every transaction happens at once.
 pub(crate) struct Model {
     shared: Shared<()>,
@@ -31,6 +34,7 @@ impl Model {
         profile.terms = vec![Terms { lease_ms: LONGEST_MS, margin_ms: 0, ..Terms::default() }];
         let mut kernel = Kernel::new(profile);
         kernel.database.data.position.revision = revision;
+        kernel.database.data.longest_record_ms = LONGEST_RECORD_MS;
         Model { shared: Shared(Arc::new(Mutex::new(kernel))), tasks: Tasks::default() }
     }
 
@@ -85,6 +89,23 @@ impl Model {
     pub(crate) fn lose_leases(&mut self) {
         let now_ms = self.now_ms();
         self.data(|data| data.lose_leases(now_ms));
+    }
+
+    /// The process that finds a loss grants such leases.
+    pub(crate) fn grant(&mut self, lasts_ms: u64) {
+        self.shared.lock().profile.terms[0].lease_ms = lasts_ms;
+    }
+
+    /// The processes announce how long their leases last, one after the other.
+    pub(crate) fn announce(&mut self, lasts_ms: &[u64]) {
+        let now_ms = self.now_ms();
+        self.data(|data| lasts_ms.iter().for_each(|lasts_ms| data.announce(*lasts_ms, now_ms)));
+    }
+
+    /// A process that grants such leases lowers how long they may be and are waited for.
+    pub(crate) fn lower(&mut self, lasts_ms: u64) {
+        let now_ms = self.now_ms();
+        self.data(|data| data.lower_longest(lasts_ms, now_ms));
     }
 
     /// The database crashes, or another takes its place: the leases are lost, and another history begins.

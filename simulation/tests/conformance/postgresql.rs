@@ -264,6 +264,32 @@ fn a_lease_is_granted_after_its_record_is_committed() {
     });
 }
 
+/// Leases are recorded in groups, and a statement of PostgreSQL's takes an edge once.
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn an_edge_that_is_in_a_group_more_than_once_is_recorded() {
+    on_scene(async |mut scene| {
+        scene.store.set_clock(1_000).await;
+        let before = scene.position().await;
+        let knows = |revision| Registration {
+            acknowledged: Some(Position { revision: before.revision + revision, ..before.clone() }),
+            ..lease()
+        };
+        scene.outside("UPDATE revision_log SET revision = revision + 2").await;
+        scene.outside("BEGIN; LOCK TABLE edge_leases IN ACCESS EXCLUSIVE MODE").await;
+        let (ledger, of_first) = (scene.ledger(0), knows(0));
+        let first = tokio::spawn(async move { ledger.record(of_first).await });
+        scene.until_waiting(1).await;
+        // Both are in the next group when the first one ends: they ask when they are polled for the first time.
+        let (one, other) = (scene.ledger(0), scene.ledger(0));
+        let recorded = tokio::join!(one.record(knows(2)), other.record(knows(1)), scene.outside("COMMIT"));
+        first.await.unwrap().unwrap();
+        (recorded.0.unwrap(), recorded.1.unwrap());
+        let told = scene.ledger(0).leases(&scene.position().await).await.unwrap();
+        assert_eq!((told.held, told.behind), (1, vec![]), "it has acknowledged everything");
+    });
+}
+
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 fn a_delete_goes_on_after_it_is_committed() {

@@ -12,7 +12,7 @@ use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, ScopeSet};
 use simulation::database::{Key, User, Value};
 use simulation::ledger::SimulatedChange;
 
-use crate::model::Model;
+use crate::model::{LONGEST_MS, Model};
 use crate::reading::{Question, Reading, Readings};
 use crate::store::{PROCESSES, Store};
 use crate::wanted::{Artifacts, Came, Expected, Wanted, check_scopes, refused};
@@ -110,8 +110,9 @@ impl Sequence<'_> {
             },
             45..=54 => self.change_while_held().await,
             55 => self.lose().await,
-            56..=58 => self.change_many().await,
-            59..=70 => {
+            56..=57 => self.change_many().await,
+            58..=61 => self.lower().await,
+            62..=70 => {
                 self.let_go().await;
                 self.change_while_it_is_read().await
             }
@@ -171,14 +172,20 @@ impl Sequence<'_> {
     }
 
     async fn record(&mut self) -> Checked {
+        let process = self.process();
+        // Whoever finds its leases too long announces them: on PostgreSQL on each new connection too, whenever that is made.
+        let longest_ms = if self.store.is_sqlite() { LONGEST_MS } else { self.store.lasts_ms[process] };
+        let longest_ms = if self.random.bool() { longest_ms.min(8_000) } else { longest_ms };
         let registration = Registration {
             edge: format!("edge-{}", self.random.usize(..EDGES)),
             acknowledged: self.some_place(),
-            lasts_ms: self.random.u64(1..=8_000),
+            lasts_ms: self.random.u64(1..=longest_ms),
             used: Default::default(),
         };
-        let process = self.process();
         self.note((process, &registration));
+        if registration.lasts_ms > self.model.data(|data| data.lease_limit_ms) {
+            self.store.lasts_ms[process] = registration.lasts_ms;
+        }
         let ends_ms = self.now_ms() + i64::try_from(registration.lasts_ms).unwrap();
         self.ends_ms.push(ends_ms);
         let acknowledged = registration.acknowledged.as_ref().map(|place| self.readings.of_store(place));
@@ -386,11 +393,9 @@ impl Sequence<'_> {
     /// Something is lost, or both processes are only started again.
     async fn lose(&mut self) -> Checked {
         self.let_go().await;
+        self.grant_others();
         match self.random.u32(..3) {
-            0 => {
-                self.note("restart");
-                self.store.restart().await;
-            }
+            0 => self.store.restart().await,
             1 => {
                 self.note("the leases are lost");
                 // PostgreSQL does not tell a crash from a move.
@@ -412,7 +417,41 @@ impl Sequence<'_> {
             }
         }
         // Questions name the history, so the store's name for a new one has to be known before the next question.
-        self.compare(0, Question::History(None)).await
+        self.compare(0, Question::History(None)).await?;
+        self.model.announce(&self.store.lasts_ms);
+        self.compare_limit().await
+    }
+
+    /// Both processes, which are about to start again, are going to grant leases of other lengths: the same on PostgreSQL,
+    /// where each new connection announces them again, whenever it is made.
+    fn grant_others(&mut self) {
+        let lengths = [1_000, 4_000, 8_000, LONGEST_MS];
+        self.store.lasts_ms = [(); PROCESSES].map(|()| lengths[self.random.usize(..lengths.len())]);
+        if !self.store.is_sqlite() {
+            self.store.lasts_ms = [self.store.lasts_ms[0]; PROCESSES];
+        }
+        self.note(("restart, and grant", self.store.lasts_ms));
+        self.model.grant(self.store.lasts_ms[0]);
+    }
+
+    /// A process lowers how long leases may be, sometimes when the last longer one must have ended.
+    async fn lower(&mut self) -> Checked {
+        self.let_go().await;
+        if self.random.bool() {
+            self.note("pass 90 s");
+            self.model.pass(90_000);
+            self.set_clock().await;
+        }
+        let process = self.process();
+        self.note((process, "lower"));
+        self.store.process(process).lower_lease_bounds().await.map_err(|error| error.to_string())?;
+        self.model.lower(self.store.lasts_ms[process]);
+        self.compare_limit().await
+    }
+
+    async fn compare_limit(&mut self) -> Checked {
+        let told = self.store.lease_limit_ms().await;
+        same("the limit", told, self.model.data(|data| data.lease_limit_ms))
     }
 
     /// What has come of a change is what the model expects; then the model makes it as well.

@@ -39,6 +39,8 @@ pub(crate) struct Store {
     /// Where SQLite's files are; `None` on PostgreSQL.
     folder: Option<TempDir>,
     databases: Vec<Database>,
+    /// How long each process has announced that its leases last, in milliseconds.
+    pub(crate) lasts_ms: [u64; PROCESSES],
     /// The test's own connection.
     outside: AnyConnection,
     copies: u32,
@@ -68,7 +70,14 @@ impl Store {
     async fn on(url: String, folder: Option<TempDir>) -> Self {
         let first = Database::open(&url).await.unwrap();
         let outside = AnyConnection::connect(&url).await.unwrap();
-        let mut store = Store { url, folder, databases: vec![first], outside, copies: 0 };
+        let mut store = Store {
+            url,
+            folder,
+            databases: vec![first],
+            lasts_ms: [LONGEST_MS; PROCESSES],
+            outside,
+            copies: 0,
+        };
         store.open().await;
         store
     }
@@ -99,6 +108,13 @@ impl Store {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.outside).await.unwrap();
     }
 
+    /// How long a lease may be that is recorded now, in milliseconds.
+    pub(crate) async fn lease_limit_ms(&mut self) -> u64 {
+        let select = "SELECT lease_limit_ms FROM revision_log";
+        let limit_ms: i64 = sqlx::query_scalar(select).fetch_one(&mut self.outside).await.unwrap();
+        u64::try_from(limit_ms).unwrap()
+    }
+
     /// The revision that the history is at.
     pub(crate) async fn revision(&mut self) -> u64 {
         let select = "SELECT revision FROM revision_log";
@@ -109,8 +125,13 @@ impl Store {
     /// Forgets all that the sequence before has left, and makes two users; returns their ids.
     pub(crate) async fn clear(&mut self) -> Vec<String> {
         let deletes = LEFT_BEHIND.map(|table| format!("DELETE FROM {table};")).concat();
-        let update = "UPDATE revision_log SET forgotten_until = 0, pruned_to = revision";
+        let update = format!(
+            "UPDATE revision_log SET forgotten_until = 0, pruned_to = revision, longest_lease_ms = {LONGEST_MS},
+                lease_limit_ms = {LONGEST_MS}, limited_at = 0"
+        );
         self.execute(&format!("BEGIN; {deletes} {update}; COMMIT")).await;
+        self.lasts_ms = [LONGEST_MS; PROCESSES];
+        self.announce().await;
         let mut users = Vec::new();
         for email in ["first@example.com", "second@example.com"] {
             let user = NewUser {
@@ -142,8 +163,13 @@ impl Store {
         while self.databases.len() < PROCESSES {
             self.databases.push(Database::open(&self.url).await.unwrap());
         }
-        for database in &self.databases {
-            database.announce_leases(LONGEST_MS).await.unwrap();
+        self.announce().await;
+    }
+
+    /// The processes announce how long their leases last, one after the other.
+    async fn announce(&self) {
+        for (database, lasts_ms) in self.databases.iter().zip(self.lasts_ms) {
+            database.announce_leases(lasts_ms).await.unwrap();
         }
     }
 
