@@ -55,7 +55,11 @@ enum SyncState {
     /// There is none before the first lookup.
     Unwanted,
     /// The next one is due at this time of the monotonic clock.
-    Due(u64),
+    Due {
+        at: u64,
+        /// Whether an answered verify has brought it forward.
+        is_brought_forward: bool,
+    },
     /// It was sent, and has not ended.
     Outstanding {
         sent_at: Moment,
@@ -69,8 +73,8 @@ enum SyncState {
 struct Outage {
     /// How many syncs have brought no answer.
     failures: u32,
-    /// Whether an answered verify has brought the next sync forward.
-    was_brought_forward: bool,
+    /// How many of them, or of those that are still to be sent, an answered verify has brought forward.
+    brought_forward: u32,
 }
 
 /// The state of the subscription.
@@ -104,7 +108,7 @@ impl Lease {
     /// Subscribes, for good.
     pub fn subscribe(&mut self) {
         if let SyncState::Unwanted = self.sync {
-            self.sync = SyncState::Due(0);
+            self.sync = SyncState::Due { at: 0, is_brought_forward: false };
         }
     }
 
@@ -158,7 +162,7 @@ impl Lease {
     /// How many milliseconds until a sync is due; `None` while one is outstanding or none is wanted.
     pub fn due_in_ms(&self, now: Moment) -> Option<u64> {
         match self.sync {
-            SyncState::Due(at) => Some(at.saturating_sub(now.monotonic)),
+            SyncState::Due { at, .. } => Some(at.saturating_sub(now.monotonic)),
             SyncState::Unwanted | SyncState::Outstanding { .. } => None,
         }
     }
@@ -181,29 +185,31 @@ impl Lease {
     }
 
     /// A verify was answered. Without a lease every request is a callout, so the next sync is sent soon: at random, for
-    /// an outage left many edges without a lease. This happens once until a sync is answered; where syncs go on failing,
-    /// the pauses between them grow as usual.
+    /// an outage left many edges without a lease. Each sync is brought forward once. Until one is answered, soon means
+    /// twice as long each time, so where syncs go on failing, the pauses between them grow as usual.
     ///
     /// Returns whether the outstanding sync was given up, because it was sent during the outage: its answer is to be
-    /// ignored. Only one is given up until a sync is answered, so slow ones are answered in the end.
+    /// ignored. Each has twice as long as the one before until it is given up, so slow ones are answered in the end.
     pub fn verify_answered(&mut self, now: Moment) -> bool {
-        if self.outage.is_some_and(|outage| outage.was_brought_forward) || self.is_held(now) {
+        if self.is_held(now) {
             return false;
         }
+        let earlier = self.outage.map_or(0, |outage| outage.brought_forward);
+        let soon_ms = SOON_MS.saturating_mul(1 << earlier.min(16));
         let (due, gives_up) = match (self.sync, self.outage) {
-            (SyncState::Due(at), Some(_)) => (at, false),
+            (SyncState::Due { at, is_brought_forward: false }, Some(_)) => (at, false),
             (SyncState::Outstanding { sent_at, verify_failed: true }, _)
-                if now.monotonic.saturating_sub(sent_at.monotonic) >= SOON_MS =>
+                if now.monotonic.saturating_sub(sent_at.monotonic) >= soon_ms =>
             {
                 (u64::MAX, true)
             }
             _ => return false,
         };
         let outage = self.outage.get_or_insert_default();
-        outage.was_brought_forward = true;
+        outage.brought_forward = outage.brought_forward.saturating_add(1);
         outage.failures = outage.failures.saturating_add(u32::from(gives_up));
-        let soon = now.monotonic.saturating_add(self.random_between(0, SOON_MS));
-        self.sync = SyncState::Due(due.min(soon));
+        let soon = now.monotonic.saturating_add(self.random_between(0, soon_ms));
+        self.sync = SyncState::Due { at: due.min(soon), is_brought_forward: true };
         gives_up
     }
 
@@ -232,7 +238,7 @@ impl Lease {
         let end = since.plus(answer.lease_ms);
         self.term = Some(Term { since, end, stale_end: end.plus(self.serve_stale_ms) });
         let pause = if brought_progress { 0 } else { self.random_between(PAUSE_MS.0, PAUSE_MS.1) };
-        self.sync = SyncState::Due(now.monotonic.saturating_add(pause));
+        self.sync = due_after(pause, now);
         Ok(())
     }
 
@@ -245,7 +251,7 @@ impl Lease {
         let longest = backoff_ms.max(left_ms / PATIENCE).min(LONGEST_BACKOFF_MS);
         // Full jitter: edges that failed together come back apart.
         let pause = self.random_between(0, longest);
-        self.sync = SyncState::Due(now.monotonic.saturating_add(pause));
+        self.sync = due_after(pause, now);
     }
 
     /// SplitMix64: even enough to spread edges over a second.
@@ -256,6 +262,10 @@ impl Lease {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         least + (z ^ (z >> 31)) % (most - least + 1)
     }
+}
+
+fn due_after(pause_ms: u64, now: Moment) -> SyncState {
+    SyncState::Due { at: now.monotonic.saturating_add(pause_ms), is_brought_forward: false }
 }
 
 #[cfg(test)]
@@ -389,7 +399,26 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_from_the_outage_is_given_up_once() {
+    fn an_outage_that_follows_before_a_sync_is_answered_delays_the_next_one_little() {
+        let due = |seed| {
+            let (mut lease, mut now) = after_an_outage(seed);
+            lease.verify_answered(at(now));
+            now += lease.due_in_ms(at(now)).unwrap();
+            lease.sent(at(now));
+            lease.verify_failed();
+            lease.failed(at(now));
+            lease.verify_answered(at(now));
+            let due = lease.due_in_ms(at(now)).unwrap();
+            lease.verify_answered(at(now));
+            assert_eq!(lease.due_in_ms(at(now)), Some(due), "each sync is brought forward once");
+            due
+        };
+        let dues: Vec<u64> = (0..1_000).map(due).collect();
+        assert!(dues.iter().all(|&due| due <= 2 * SOON_MS), "{dues:?}");
+    }
+
+    #[test]
+    fn each_sync_from_an_outage_has_twice_as_long_as_the_one_before_until_it_is_given_up() {
         let (mut lease, mut now) = after_an_outage(7);
         now += lease.due_in_ms(at(now)).unwrap();
         lease.sent(at(now));
@@ -406,7 +435,10 @@ mod tests {
         now += 200 + due;
         lease.sent(at(now));
         lease.verify_failed();
-        assert!(!lease.verify_answered(at(now + 1_000)), "the one after it gets its time");
+        assert!(!lease.verify_answered(at(now + 399)), "it may only be slow");
+        assert!(lease.verify_answered(at(now + 400)));
+        let due = lease.due_in_ms(at(now + 400)).unwrap();
+        assert!(due <= 2 * SOON_MS);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(crate) struct Passed {
     pub(crate) is_sync: bool,
     pub(crate) is_answer: bool,
     pub(crate) at: Instant,
+    /// When the callout itself passed.
+    pub(crate) asked_at: Instant,
 }
 
 impl CutOff {
@@ -88,8 +90,10 @@ fn pass_on(client: TcpStream, service: SocketAddr, shared: &Shared) -> Option<()
         let request = message(&mut from_client)?;
         let is_sync = request.starts_with(b"POST /edge/v1/sync");
         let is_cut = || is_sync && shared.swallows_syncs.load(Ordering::SeqCst);
+        let asked_at = Instant::now();
         let note = |is_answer| {
-            let passed = Passed { edge: edge_of(&request)?, is_sync, is_answer, at: Instant::now() };
+            let at = if is_answer { Instant::now() } else { asked_at };
+            let passed = Passed { edge: edge_of(&request)?, is_sync, is_answer, at, asked_at };
             shared.passed.lock().unwrap().push(passed);
             Some(())
         };

@@ -15,6 +15,9 @@ use crate::cutoff::{CutOff, Passed, reroute};
 const WORKERS: u32 = 2;
 const CLIENTS: usize = 16;
 
+/// How long before an answered verify a sync may have been sent and yet be waited for.
+const GIVEN_UP_AFTER: Duration = Duration::from_millis(200);
+
 /// Waits until `holds` does.
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
@@ -42,10 +45,12 @@ fn recoveries(passed: &[Passed]) -> Option<Vec<Recovery>> {
     }
     let of_edge = |edge| {
         let passed = || passed.iter().filter(move |passed| passed.edge == edge);
-        let first_answer = |to_sync| {
-            passed().find(|passed| passed.is_answer && passed.is_sync == to_sync).map(|passed| passed.at)
+        let verified = passed().find(|passed| passed.is_answer && !passed.is_sync)?.at;
+        // A sync that was sent earlier is given up by the first answer to a verify.
+        let brings_lease = |passed: &&Passed| {
+            passed.is_sync && passed.is_answer && passed.asked_at + GIVEN_UP_AFTER > verified
         };
-        let (verified, synced) = (first_answer(false)?, first_answer(true)?);
+        let synced = passed().find(brings_lease)?.at;
         let is_between = |at: Instant| (verified..=synced).contains(&at);
         let is_sync = |passed: &&Passed| passed.is_sync && !passed.is_answer && is_between(passed.at);
         let sent = passed().filter(is_sync).last().map_or(verified, |sync| sync.at);
@@ -93,6 +98,10 @@ fn measure_the_recovery_from_outages_under_load() {
         let mut recovered = Vec::new();
         for outage in 0..outages {
             all_see(200);
+            wait_until("both workers tell Envoy that they hold a lease", || {
+                let held = "wasmcustom.edge_key_auth_leases_held";
+                stack.envoys()[0].stats(held).unwrap().get(held) == Some(&u64::from(WORKERS))
+            });
             // Half of the outages lose callouts, the others refuse them.
             let is_paused = outage % 2 == 0;
             if is_paused { process.pause() } else { process.kill() }.unwrap();
