@@ -10,6 +10,7 @@ use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use leases::Terms;
 use protocol::{
     MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH,
     VerifyRequest, VerifyResponse,
@@ -25,7 +26,6 @@ use crate::http::bearer::{Kind, bearer};
 use crate::http::client_address::TrustedProxies;
 use crate::http::error::{ApiError, complete_errors};
 use crate::http::request_log::{RequestLog, log_requests};
-use crate::leases::{self, Terms};
 use crate::management_tokens;
 use crate::metrics::{self, METRICS};
 use crate::readiness::{Readiness, Report};

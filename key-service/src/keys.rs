@@ -2,6 +2,7 @@
 //!
 //! A key's value is returned once, by [`create`] or [`roll`]; only its digest and its mask are kept.
 
+use leases::{Touched, change};
 use protocol::{ApiKey, KeyDigest, ScopeSet};
 use serde_json::{Map, Value, json};
 use sqlx::{AnyConnection, AnyExecutor};
@@ -13,7 +14,6 @@ use crate::authority::{self, AuthorityError, Role};
 use crate::clock::Timestamp;
 use crate::invalid::Invalid;
 use crate::key_fields;
-use crate::leases::{Touched, change};
 use crate::settling::Settling;
 use crate::store::{Database, DatabaseLedger, keys as store, users};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use leases::{Touched, change};
 use protocol::{KeyDigest, Verdict, mask};
 use serde::Serialize;
 use serde_json::json;
@@ -14,7 +15,6 @@ use crate::audit::{self, Action, Actor, Event};
 use crate::authority::{self, AuthorityError, Role};
 use crate::invalid::Invalid;
 use crate::keys::Key;
-use crate::leases::{Touched, change};
 use crate::settling::Settling;
 use crate::store::verdicts::snapshot;
 use crate::store::{Change, Database, keys as store};

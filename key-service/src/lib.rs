@@ -30,7 +30,6 @@ pub mod invalid;
 pub mod key_fields;
 pub mod keys;
 pub mod leaks;
-pub mod leases;
 pub mod links;
 pub mod management_tokens;
 mod metrics;

@@ -13,7 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use protocol::{News, Verdict};
 
-use crate::leases::Revocation;
+use crate::settling::Revocation;
 use crate::store::state::State;
 
 /// The media type of what [`Metrics::encode`] writes.

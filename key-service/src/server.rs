@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use leases::Terms;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,7 +14,6 @@ use crate::connections::{self, Phase, edge_protocol, public_protocol, serve};
 use crate::edge_api;
 use crate::edge_tokens::EdgeTokens;
 use crate::http::client_address::TrustedProxies;
-use crate::leases::Terms;
 use crate::places::Places;
 use crate::readiness::Readiness;
 use crate::store::{Database, news, upkeep, uses};

@@ -2,10 +2,38 @@
 
 use std::time::Duration;
 
-use crate::leases::settle::settle;
-use crate::leases::{Position, Progress, Revocation};
+use leases::settle::settle;
+use leases::{Position, Progress};
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use crate::metrics::METRICS;
 use crate::store::Database;
+
+/// How a change came into force, as the API shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Revocation {
+    /// The revision that the change made.
+    pub revision: u64,
+    /// How many edges held a lease when it was committed.
+    pub edges: usize,
+    /// How many of them have acknowledged it.
+    pub acknowledged: usize,
+    /// How many lost their lease without having acknowledged it.
+    pub expired: usize,
+    /// How long that took after the commit, in milliseconds.
+    pub elapsed_ms: u64,
+    /// Whether it waited for leases from before a start, which nothing is known of.
+    #[serde(skip)]
+    pub forgotten: bool,
+}
+
+impl From<leases::Revocation> for Revocation {
+    fn from(revocation: leases::Revocation) -> Self {
+        let leases::Revocation { revision, edges, acknowledged, expired, elapsed_ms, forgotten } = revocation;
+        Revocation { revision, edges, acknowledged, expired, elapsed_ms, forgotten }
+    }
+}
 
 /// A change that is committed. It is in force everywhere when [`Settling::settled`] returns, and not before.
 #[derive(Debug)]
@@ -43,7 +71,7 @@ impl Settling {
     /// # Errors
     /// As [`Settling::settled`].
     pub async fn watched(self, watcher: impl FnMut(&Progress) + Send) -> Result<Revocation, Unsettled> {
-        let revocation = settle(&self.database.ledger(), &self.position, watcher).await?;
+        let revocation = settle(&self.database.ledger(), &self.position, watcher).await?.into();
         METRICS.revoked(&revocation);
         Ok(revocation)
     }

@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use key_service::leases::Position;
+use leases::Position;
 use protocol::KeyDigest;
 use protocol::rules::{Rule, holds};
 

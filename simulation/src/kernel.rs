@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use key_service::leases::Position;
+use leases::Position;
 
 use crate::clock::Clock;
 use crate::database::{Database, Session};

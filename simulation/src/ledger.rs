@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use key_service::leases::{
-    Acknowledgement, Change, History, Leases, Ledger, Position, Registration, Touched,
-};
+use leases::{Acknowledgement, Change, History, Leases, Ledger, Position, Registration, Touched};
 use protocol::rules::{Rule, holds};
 use protocol::{KeyDigest, VerifyResponse};
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use key_service::leases::Terms;
+use leases::Terms;
 use protocol::MAX_CHANGED_PER_SYNC;
 
 use crate::outage::Outage;

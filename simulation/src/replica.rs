@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use key_service::leases::{Acknowledgement, Position};
+use leases::{Acknowledgement, Position};
 
 use crate::clock::Clock;
 use crate::database::Data;

@@ -1,5 +1,6 @@
 //! Changes of a user that its keys or its rights follow: permissions, whether let in, whether an admin.
 
+use leases::{Touched, change};
 use protocol::ScopeSet;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,8 +10,8 @@ use utoipa::ToSchema;
 use super::{AccountError, User, log};
 use crate::audit::{Action, Actor, ActorKind};
 use crate::authority::{self, Role};
-use crate::leases::{Revocation, Touched, change};
 use crate::management_tokens::{self, End};
+use crate::settling::Revocation;
 use crate::settling::{Settling, Unsettled};
 use crate::store::{Change, Database, links, users};
 

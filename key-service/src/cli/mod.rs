@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use leases::LeaseConfigError;
 
 use crate::accounts::AccountError;
 use crate::edge_tokens::TokenError;
 use crate::invalid::Invalid;
 use crate::keys::KeyError;
 use crate::leaks::LeakError;
-use crate::leases::LeaseConfigError;
 use crate::links::LinkError;
 use crate::management_tokens;
 use crate::server::ServerError;

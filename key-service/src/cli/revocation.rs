@@ -2,7 +2,7 @@
 
 use super::CliError;
 use super::terminal::{print_json, tell};
-use crate::leases::Revocation;
+use crate::settling::Revocation;
 use crate::settling::{self, Settling};
 
 /// Says on standard error what was done and since when it counts everywhere; as JSON on standard output too, if asked.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use leases::{LeaseConfigError, Terms};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -13,7 +14,6 @@ use crate::TrustedProxies;
 use crate::api::PublicUrl;
 use crate::audit::Actor;
 use crate::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
-use crate::leases::{LeaseConfigError, Terms};
 use crate::links;
 use crate::server::{Listen, Server, Settings};
 use crate::store::Database;

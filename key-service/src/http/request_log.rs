@@ -7,12 +7,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use leases::Terms;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::client_address::{ClientAddress, TrustedProxies};
 use super::error::ApiError;
-use crate::leases::Terms;
 use crate::metrics::{METRICS, Route};
 
 /// The answer's header that carries the id under which the request is logged.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{Key, OwnedKey};
 use crate::clock::Timestamp;
-use crate::leases::Revocation;
+use crate::settling::Revocation;
 
 /// The JSON form of a key.
 #[derive(Debug, Serialize, ToSchema)]

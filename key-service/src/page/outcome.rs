@@ -5,12 +5,13 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use leases::Progress;
 use tokio::sync::mpsc;
 
 use super::error::PageError;
 use super::frame::Frame;
 use crate::edges;
-use crate::leases::{Progress, Revocation};
+use crate::settling::Revocation;
 use crate::settling::{Settling, in_words};
 
 /// Stands in a template where the lines are to come. What people enter is escaped, so none of it is taken for this.

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use ::leases::Terms;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::{Database, Kind};
-use crate::leases::Terms;
 
 /// Takes out what belongs to the running service alone. The log id goes, so that whoever opens a copy begins a history
 /// of its own; and so does the run of the machine, since leases may go on that the copy knows nothing of.

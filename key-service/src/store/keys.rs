@@ -1,5 +1,6 @@
 //! The SQL of personal API keys and of the digests of their values.
 
+use ::leases::Position;
 use protocol::KeyDigest;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
@@ -8,7 +9,6 @@ use super::filter::{Filter, like_escaped};
 use super::{Change, NOW_MS, as_u64, digest, rows_of, scopes, truth};
 use crate::clock::Timestamp;
 use crate::keys::{Generated, Key, KeySearch, KeyState, LONG_MS, OwnedKey, Owner};
-use crate::leases::Position;
 use crate::paging::Found;
 
 impl<'r> FromRow<'r, AnyRow> for OwnedKey {
@@ -330,9 +330,9 @@ mod tests {
     use crate::accounts::{self, NewUser};
     use crate::audit::Actor;
     use crate::keys::{NewKey, create, roll};
-    use crate::leases::{Change as _, Ledger, Touched};
     use crate::passwords::Passwords;
     use crate::store::Database;
+    use ::leases::{Change as _, Ledger, Touched};
 
     #[tokio::test]
     async fn a_leaked_value_touches_every_value_of_its_key() {

@@ -130,8 +130,8 @@ pub(super) fn as_column(lasts_ms: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::leases::Registration;
     use crate::store::Database;
+    use ::leases::Registration;
 
     async fn database(folder: &tempfile::TempDir) -> Database {
         let url = format!("sqlite:{}", folder.path().join("keys.db").display());
@@ -213,7 +213,7 @@ mod tests {
         let lost = "UPDATE revision_log SET lease_limit_ms = 0, longest_lease_ms = 0, forgotten_until = 0";
         alter(&mut connection, lost).await;
         let [registration] = lease(9_000);
-        crate::leases::Ledger::record(&database.ledger(), registration).await.unwrap();
+        ::leases::Ledger::record(&database.ledger(), registration).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let forgotten = "SELECT forgotten_until FROM revision_log";
         let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
@@ -223,7 +223,7 @@ mod tests {
         alter(&mut connection, lost).await;
         alter(&mut connection, "UPDATE revision_log SET log_id = 'another'").await;
         let [registration] = lease(9_000);
-        crate::leases::Ledger::record(&database.ledger(), registration).await.unwrap();
+        ::leases::Ledger::record(&database.ledger(), registration).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
         assert!(until > 0, "leases of before may run that the other log does not know");

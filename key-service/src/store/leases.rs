@@ -2,12 +2,12 @@
 //!
 //! All times are the database's, read inside the statement that compares or stores them.
 
+use ::leases::{Lease, Leases, Position, Registration};
 use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, Row};
 
 use super::lease_limit::as_column;
 use super::{NOW_MS, ROWS_AT_ONCE, as_u64, rows_of};
 use crate::edges::{Edge, shown};
-use crate::leases::{Lease, Leases, Position, Registration};
 
 /// A key's last use is written again only this much later, in milliseconds.
 const USE_INTERVAL_MS: i64 = 60 * 60 * 1000;

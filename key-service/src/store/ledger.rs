@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
 use protocol::{KeyDigest, VerifyResponse};
 use sqlx::AnyConnection;
 use tokio::sync::Mutex;
@@ -11,7 +12,6 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::write::Write;
 use super::{Database, Kind, digest, keys, postgres, revision};
-use crate::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
 use crate::metrics::METRICS;
 
 /// The database as one sync, one question or one change uses it.
@@ -122,7 +122,7 @@ impl Change {
     }
 }
 
-impl crate::leases::Change for Change {
+impl ::leases::Change for Change {
     type Error = sqlx::Error;
 
     async fn digests(&mut self, touched: &Touched) -> sqlx::Result<Vec<KeyDigest>> {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use ::leases::Position;
 use tokio::sync::{Notify, watch};
 
 use super::write::within;
 use super::{Database, Kind, postgres, revision};
-use crate::leases::Position;
 use crate::metrics::METRICS;
 
 /// A reading that takes longer has lost its server.

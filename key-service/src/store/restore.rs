@@ -1,11 +1,11 @@
 //! Notices, where the revision is raised, that the tables were restored from a backup while this process used them.
 
+use ::leases::Position;
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
 use super::write::Write;
 use super::{Database, Kind, leases, postgres, revision};
-use crate::leases::Position;
 
 impl Database {
     /// Begins a new log if the history that this process knows went further than the one there is. Others may have changed
@@ -61,9 +61,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::leases::Change;
-    use crate::leases::Ledger;
     use crate::store::news;
+    use ::leases::Change;
+    use ::leases::Ledger;
 
     async fn log_of(database: &Database) -> Position {
         revision::current(database.pool()).await.unwrap()

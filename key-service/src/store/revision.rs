@@ -1,11 +1,11 @@
 //! The SQL of the history: the revision that puts all changes of verdicts in one order, and what each changed.
 
+use ::leases::{History, Position};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC};
 use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::{NOW_MS, as_u64, digest, rows_of};
-use crate::leases::{History, Position};
 
 /// How long a change is told of, in milliseconds.
 const KEPT_MS: i64 = 60 * 60 * 1000;

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use ::leases::Position;
+
 use super::write::within;
 use super::{Database, WRITE_AT_MOST, audit, leases, links, revision, webhooks};
-use crate::leases::Position;
 use crate::management_tokens;
 use crate::metrics::METRICS;
 
@@ -137,8 +138,8 @@ mod tests {
     use sqlx::{AnyConnection, Connection};
 
     use super::*;
-    use crate::leases::settle::settle;
-    use crate::leases::{Ledger, Registration};
+    use ::leases::settle::settle;
+    use ::leases::{Ledger, Registration};
 
     const LASTS_MS: u64 = 4_000;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use key_service::leases::{History, Lease, Leases, Position, Registration};
+use leases::{History, Lease, Leases, Position, Registration};
 use protocol::rules::{Rule, holds};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, VerifyResponse};
 

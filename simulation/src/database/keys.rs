@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use key_service::leases::Touched;
+use leases::Touched;
 use protocol::{Action, ActiveVerdict, KeyDigest, Scope, ScopeSet, Verdict};
 
 use super::Data;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use key_service::leases::Position;
+use leases::Position;
 use protocol::rules::{Rule, holds};
 
 use super::{Broken, Slot};

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use key_service::leases::settle::settle;
-use key_service::leases::{Position, Revocation, Touched, change};
+use leases::settle::settle;
+use leases::{Position, Revocation, Touched, change};
 use protocol::{KeyDigest, ScopeSet};
 
 use super::{Checked, Happening, KEYS, LOWERING_GAP, MOST_CHANGES, USERS, World};

@@ -1,6 +1,6 @@
 //! What the service does: its tasks, and what they have made.
 
-use key_service::leases::{sync, verify};
+use leases::{sync, verify};
 
 use super::{Checked, Made, World};
 use crate::edges::{Call, Question, Reply};

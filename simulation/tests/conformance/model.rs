@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use key_service::leases::{Change, Ledger, Position, Terms, Touched};
+use leases::{Change, Ledger, Position, Terms, Touched};
 use simulation::Profile;
 use simulation::database::{Broken, Data, Effect};
 use simulation::kernel::{Kernel, Shared};

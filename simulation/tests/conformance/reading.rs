@@ -1,7 +1,7 @@
 //! What can be read: asked of the store and of the model, and made comparable.
 
 use key_service::Database;
-use key_service::leases::{History, Leases, Ledger, Position};
+use leases::{History, Leases, Ledger, Position};
 use protocol::{KeyDigest, VerifyResponse};
 
 use crate::model::Model;

@@ -4,9 +4,9 @@ use key_service::accounts::{self, UserPatch};
 use key_service::audit::Actor;
 use key_service::clock::Timestamp;
 use key_service::keys::{self, KeyError, KeyPatch, MAX_OLD_VALUES, NewKey, Owner};
-use key_service::leases::{Position, Touched};
 use key_service::settling::Settling;
 use key_service::{Database, leaks};
+use leases::{Position, Touched};
 use protocol::{ApiKey, KeyDigest, Scope, ScopeSet};
 use simulation::database::{Data, Effect, Key, Value};
 

@@ -1,6 +1,6 @@
 //! What can come between several replicas, their clients, and the database that they share.
 
-use key_service::leases::Terms;
+use leases::Terms;
 use protocol::rules::Rule;
 use protocol::{News, ScopeSet, SyncResponse, Verdict};
 use simulation::database::Effect;

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use key_service::leases::settle::settle;
-use key_service::leases::{Revocation, Terms, Touched, change, sync, verify};
+use leases::settle::settle;
+use leases::{Revocation, Terms, Touched, change, sync, verify};
 use protocol::rules::{Rule, break_rule};
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 use simulation::Profile;

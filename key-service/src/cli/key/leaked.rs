@@ -11,7 +11,7 @@ use crate::cli::revocation::{in_words, settled};
 use crate::cli::terminal::{counted, print_json, print_table, tell};
 use crate::cli::{CliError, Outcome as End};
 use crate::leaks::{self, MAX_VALUES, Outcome, Report};
-use crate::leases::Revocation;
+use crate::settling::Revocation;
 use crate::store::Database;
 
 #[derive(Debug, clap::Args)]

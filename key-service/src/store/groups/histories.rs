@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ::leases::{History, Position};
 use sqlx::AnyConnection;
 
 use super::Topic;
-use crate::leases::{History, Position};
 use crate::store::revision;
 
 /// What happened since then.

@@ -1,9 +1,9 @@
 //! Reads in groups who holds a lease: once for all changes that wait meanwhile.
 
+use ::leases::{Leases, Position};
 use sqlx::AnyConnection;
 
 use super::Topic;
-use crate::leases::{Leases, Position};
 use crate::store::leases;
 
 /// Who holds a lease, and has not acknowledged a place; `None` if that place is of a history that is no more.

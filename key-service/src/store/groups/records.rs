@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use ::leases::{Acknowledgement, Position, Registration};
 use sqlx::{AnyConnection, Connection};
 use tokio::sync::broadcast;
 
 use super::Topic;
-use crate::leases::{Acknowledgement, Position, Registration};
 use crate::store::lease_limit::Announced;
 use crate::store::write::{Turns, Writer};
 use crate::store::{leases, revision};

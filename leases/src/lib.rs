@@ -12,7 +12,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use protocol::{KeyDigest, VerifyResponse};
-use serde::Serialize;
 
 pub mod change;
 pub mod settle;
@@ -168,7 +167,7 @@ pub enum Touched {
 }
 
 /// How a change came into force, told to whoever made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// The revision that the change made.
     pub revision: u64,
@@ -181,7 +180,6 @@ pub struct Revocation {
     /// How long that took after the commit, in milliseconds.
     pub elapsed_ms: u64,
     /// Whether it waited for leases from before a start, which nothing is known of.
-    #[serde(skip)]
     pub forgotten: bool,
 }
 

@@ -66,7 +66,7 @@ mod tests {
     use protocol::{KeyDigest, VerifyResponse};
 
     use super::*;
-    use crate::leases::{Acknowledgement, Change, Leases, Touched};
+    use crate::{Acknowledgement, Change, Leases, Touched};
 
     /// A database in which so many values have changed since any place, and nothing else ever happens.
     struct Changed(usize);
