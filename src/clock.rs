@@ -28,14 +28,9 @@ impl Moment {
 }
 
 impl Deadline {
-    /// Whether it has come.
+    /// Whether it has come. Rule `WallClock`.
     pub fn has_come(self, now: Moment) -> bool {
         now.monotonic >= self.monotonic || now.wall >= self.wall
-    }
-
-    /// Whether it has come by the monotonic clock alone, which a suspended machine stops.
-    pub fn has_come_by_monotonic_clock(self, now: Moment) -> bool {
-        now.monotonic >= self.monotonic
     }
 
     /// How many milliseconds are left, by the clock that comes to the end first.

@@ -2,7 +2,6 @@
 //!
 //! Nothing here touches a host or a clock: each function takes what happened and returns what is to be done.
 
-use protocol::rules::{Rule, holds};
 use protocol::{KeyDigest, News, Scope, SyncRequest, SyncResponse};
 
 use crate::address::Address;
@@ -66,8 +65,6 @@ pub struct Edge {
     refuses_queued: bool,
     /// What is to be done with requests that had to give way.
     refused: Outcomes,
-    /// News that a broken rule has not applied yet.
-    unapplied: Option<News>,
 }
 
 impl Edge {
@@ -85,7 +82,6 @@ impl Edge {
             is_unanswered: false,
             refuses_queued: false,
             refused: Vec::new(),
-            unapplied: None,
         }
     }
 
@@ -123,7 +119,7 @@ impl Edge {
             Credential::Impossible => return Step::Decided(self.deny(Denial::Invalid)),
             Credential::Key(digest) => digest,
         };
-        let may_use_cache = self.lease.is_held(now) || !holds(Rule::LeaseCheck);
+        let may_use_cache = self.lease.is_held(now); // rule `LeaseCheck`
         match self.cache.get(&digest, now).filter(|_| may_use_cache) {
             Some(verdict) => {
                 let decision = decide(verdict, required);
@@ -265,7 +261,6 @@ impl Edge {
             self.metrics.sample(Histogram::CursorLag, answer.revision.saturating_sub(position.cursor));
         }
         let is_vouched_for = self.lease.vouches_for(&answer.log, answer.revision, now);
-        let serves_everyone = is_vouched_for || !holds(Rule::Join);
         let mut outcomes = Vec::new();
         for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
             if verdict == Verdict::Inactive {
@@ -275,9 +270,10 @@ impl Edge {
                 let evicted = self.cache.insert(*digest, &verdict, asked_at, expires_in_ms);
                 self.metrics.add(Counter::Evictions, evicted);
             }
+            // Rule `Join`.
             // Of a value that has ended since, the answer is right for those alone who came before it was asked for.
             let has_ended = expires_in_ms.is_some_and(|left_ms| asked_at.plus(left_ms).has_come(now));
-            for waiter in self.lookups.land(digest, serves_everyone && !has_ended) {
+            for waiter in self.lookups.land(digest, is_vouched_for && !has_ended) {
                 let decision = decide(verdict.clone(), &waiter.required);
                 outcomes.push((waiter.stream, self.conclude(decision, now)));
             }
@@ -324,13 +320,7 @@ impl Edge {
             let asked_from_nothing = self.lease.position().is_none();
             self.lease.answered(&answer, now).map_err(|_| NoAnswer::Contradiction)?;
             let news = if asked_from_nothing { News::Reset } else { answer.news };
-            match holds(Rule::ApplyBeforeAcknowledge) {
-                true => self.apply(news),
-                false => {
-                    let late = self.unapplied.replace(news);
-                    late.into_iter().for_each(|news| self.apply(news));
-                }
-            }
+            self.apply(news); // rule `ApplyBeforeAcknowledge`: the next sync sends the new cursor
             Ok(())
         });
         self.usage.reported(outcome.is_ok());

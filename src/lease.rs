@@ -4,7 +4,6 @@
 //! before this edge has acknowledged it or the lease has run out; so what is cached may be used. See
 //! `docs/revocation.md`.
 
-use protocol::rules::{Rule, holds};
 use protocol::{News, SyncResponse};
 
 use crate::clock::{Deadline, Moment};
@@ -115,10 +114,7 @@ impl Lease {
     /// Whether the cache may be used now. A lease that has ended stays ended, whatever a clock says later.
     pub fn is_held(&mut self, now: Moment) -> bool {
         self.latch(now);
-        self.term.is_some_and(|term| match holds(Rule::WallClock) {
-            true => !term.end.has_come(now),
-            false => !term.end.has_come_by_monotonic_clock(now),
-        })
+        self.term.is_some_and(|term| !term.end.has_come(now))
     }
 
     /// Whether verdicts may be used now where the key service does not answer: under the lease, and for a while after
@@ -130,9 +126,7 @@ impl Lease {
 
     fn latch(&mut self, now: Moment) {
         let Some(term) = &mut self.term else { return };
-        if holds(Rule::WallClock) {
-            term.end = term.end.latched(now);
-        }
+        term.end = term.end.latched(now);
         term.stale_end = term.stale_end.earlier(term.end.plus(self.serve_stale_ms)).latched(now);
     }
 
@@ -145,7 +139,8 @@ impl Lease {
     /// acknowledged, and none can have returned since without this edge's acknowledgement.
     pub fn vouches_for(&mut self, log: &str, revision: u64, now: Moment) -> bool {
         let reached = |position: &Position| *position.log == *log && revision >= position.cursor;
-        self.is_held(now) && (self.position.as_ref().is_some_and(reached) || !holds(Rule::Fence))
+        // Rule `Fence`.
+        self.is_held(now) && self.position.as_ref().is_some_and(reached)
     }
 
     /// Whether the next sync may be held back. Without a lease there is nothing to wait for, since every request is a
@@ -234,9 +229,9 @@ impl Lease {
         let brought_progress =
             known.is_none_or(|position| answer.revision > position.cursor) || answer.news == News::Reset;
         self.position = Some(Position { log: answer.log.as_str().into(), cursor: answer.revision });
-        let since = if holds(Rule::LeaseFromSent) { sent_at } else { now };
-        let end = since.plus(answer.lease_ms);
-        self.term = Some(Term { since, end, stale_end: end.plus(self.serve_stale_ms) });
+        // Rule `LeaseFromSent`.
+        let end = sent_at.plus(answer.lease_ms);
+        self.term = Some(Term { since: sent_at, end, stale_end: end.plus(self.serve_stale_ms) });
         let pause = if brought_progress { 0 } else { self.random_between(PAUSE_MS.0, PAUSE_MS.1) };
         self.sync = due_after(pause, now);
         Ok(())

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use protocol::rules::{Rule, holds};
-
 use super::{Lease, Leases, Ledger, Position, Progress, Revocation};
 
 /// How long acknowledgements that another process received can go unnoticed, at least.
@@ -106,11 +104,9 @@ impl Waiting {
         }
     }
 
-    /// Takes out the edges that have acknowledged the change and those whose lease has run out.
+    /// Takes out the edges that have acknowledged the change and those whose lease has run out. It adds none: rule
+    /// `FrozenWaitSet`.
     fn take_in(&mut self, reading: &Leases, read_ms: u64) {
-        if !holds(Rule::FrozenWaitSet) {
-            self.leases = running(reading, read_ms);
-        }
         if reading.forgotten_until_ms != self.forgotten_mark_ms {
             self.forgotten_mark_ms = reading.forgotten_until_ms;
             let until_ms = end_here_ms(reading, reading.forgotten_until_ms, read_ms);

@@ -5,7 +5,6 @@
 
 mod edge_api;
 mod key;
-pub mod rules;
 mod scope;
 
 pub use edge_api::{

@@ -8,7 +8,6 @@ use std::task::Poll;
 
 use leases::Position;
 use protocol::KeyDigest;
-use protocol::rules::{Rule, holds};
 
 use crate::clock::Clock;
 use crate::profile::Profile;
@@ -21,7 +20,7 @@ mod lock;
 pub use data::Data;
 pub use keys::{Effect, Key, Standing, User, Value, Worth};
 pub use lock::Session;
-use lock::{Granted, Locks};
+use lock::{Granted, Lock};
 
 /// How many changes a standby lacks at most.
 pub const MOST_LACKING: usize = 12;
@@ -48,7 +47,7 @@ pub struct Database {
     /// Whether it answers.
     pub is_up: bool,
     clock: Clock,
-    locks: Locks,
+    lock: Lock,
     /// What a standby may still be at, the latest last.
     standby: VecDeque<Data>,
     is_followed: bool,
@@ -72,7 +71,7 @@ impl Database {
             data: Data::new(log_name(0), profile.first_longest_lease_ms()),
             is_up: true,
             clock: Clock::new(random, profile.drift, 0),
-            locks: Locks::default(),
+            lock: Lock::default(),
             standby: VecDeque::new(),
             is_followed: profile.fails_over(),
             has_witness: true,
@@ -97,7 +96,7 @@ impl Database {
 
     /// Whether a change is under way, so that nobody else can write.
     pub fn is_locked(&self) -> bool {
-        self.locks.is_taken()
+        self.lock.is_taken()
     }
 
     /// When a change was committed.
@@ -117,7 +116,8 @@ impl Database {
     /// `announced_in` is the log in which it last did so.
     pub(crate) fn connect(&mut self, lasts_ms: u64, announced_in: &mut Option<String>, now: u64) {
         let is_lost = !(self.has_witness && self.is_in_place);
-        if is_lost && holds(Rule::NewLog) {
+        // Rule `NewLog`.
+        if is_lost {
             self.logs += 1;
             self.data.position.log = log_name(self.logs);
         }
@@ -128,9 +128,9 @@ impl Database {
             && announced_in.as_ref().is_some_and(|announced_in| announced_in != log);
         *announced_in = Some(log.clone());
         self.data.announce(lasts_ms, now_ms);
-        if (is_lost || is_unknown) && holds(Rule::ForgottenFirst) {
-            let is_known = holds(Rule::LongestLease);
-            let longest_ms = if is_known { self.data.longest_lease_ms } else { lasts_ms };
+        // Rule `ForgottenFirst`.
+        if is_lost || is_unknown {
+            let longest_ms = self.data.longest_lease_ms; // rule `LongestLease`
             self.data.forgotten_until_ms = self.data.forgotten_until_ms.max(now_ms + longest_ms as i64);
         }
         (self.has_witness, self.is_in_place) = (true, true);
@@ -144,7 +144,7 @@ impl Database {
 
     /// Takes the lock and raises the revision, or waits for it; whether it has it at once.
     pub(crate) fn begin(&mut self, session: Session, granted: &Granted) -> bool {
-        let is_granted = self.locks.take(session, granted.clone());
+        let is_granted = self.lock.take(session, granted.clone());
         if is_granted {
             granted.fill(Ok(self.next_position()));
         }
@@ -179,7 +179,7 @@ impl Database {
 
     /// Lets the lock go, if the session has it.
     pub(crate) fn unlock(&mut self, session: Session) {
-        if let Some((next, granted)) = self.locks.release(session) {
+        if let Some((next, granted)) = self.lock.release(session) {
             granted.fill(Ok(self.next_position()));
             self.unblocked.push(next.task);
         }
@@ -187,8 +187,8 @@ impl Database {
 
     /// A replica's connections are gone: who waited for the lock over one of them hears so. Who has it over one keeps it
     /// until that is noticed.
-    pub(crate) fn lose_connections(&mut self, replica: usize) -> Vec<Session> {
-        let (waiting, holding) = self.locks.abandoned_by(replica);
+    pub(crate) fn lose_connections(&mut self, replica: usize) -> Option<Session> {
+        let (waiting, holding) = self.lock.abandoned_by(replica);
         self.refuse(waiting);
         holding
     }
@@ -203,7 +203,7 @@ impl Database {
     /// The server crashes. All that was committed is still there when it starts again, but for the leases.
     pub(crate) fn crash(&mut self) {
         self.is_up = false;
-        let waiting = self.locks.clear();
+        let waiting = self.lock.clear();
         self.refuse(waiting);
         self.data.registry.clear();
         self.has_witness = false;

@@ -6,7 +6,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use leases::{Acknowledgement, Change, History, Leases, Ledger, Position, Registration, Touched};
-use protocol::rules::{Rule, holds};
 use protocol::{KeyDigest, VerifyResponse};
 
 use crate::database::{Broken, Database, Effect, Session, Slot};
@@ -146,7 +145,7 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
     }
 
     async fn record(&self, registration: Registration) -> Result<(), Broken> {
-        let task = {
+        {
             let mut kernel = self.shared.lock();
             let task = kernel.current;
             let losses = kernel.profile.losses;
@@ -156,11 +155,9 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
                 let woken = kernel.replicas[task.replica].hear_acknowledgement(acknowledgement);
                 kernel.wake(woken);
             }
-            task
-        };
-        let clock = self.shared.lock().replicas[task.replica].clock;
+        }
         self.ask(Group::Records, move |database, now| {
-            let now_ms = if holds(Rule::DatabaseClock) { database.clock_ms(now) } else { clock.wall_ms(now) };
+            let now_ms = database.clock_ms(now); // rule `DatabaseClock`
             database.data.record(registration.clone(), now_ms);
         })
         .await

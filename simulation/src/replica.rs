@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use leases::{Acknowledgement, Position};
 
 use crate::clock::Clock;
-use crate::database::Data;
 use crate::kernel::Work;
 use crate::tasks::TaskId;
 
@@ -29,8 +28,6 @@ pub struct Gathering {
     pub is_busy: bool,
     /// Who belongs to the next one.
     pub next: Vec<(TaskId, Work)>,
-    /// What the group that is under way has read; kept only where a rule is broken.
-    pub seen: Option<Box<Data>>,
 }
 
 /// What a task waits for besides its time being over.

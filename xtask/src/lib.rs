@@ -1,5 +1,6 @@
 //! What developers run as `cargo xtask …`, and, for the integration tests, the stack that the demo runs on.
 
+pub mod broken_rules;
 pub mod build;
 pub mod demo;
 pub mod echo;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use xtask::{build, demo, echo, fleet, test};
+use xtask::{broken_rules, build, demo, echo, fleet, test};
 
 /// Builds, runs and tests edge-key-auth.
 #[derive(Parser)]
@@ -51,6 +51,15 @@ enum Command {
         /// Passed on to the test programs, such as a test's name or `--nocapture`.
         #[arg(last = true)]
         test_args: Vec<String>,
+    },
+    /// Break each rule of the lease protocol in a copy of the sources, and show that the tests notice.
+    BreakRules {
+        /// The rules to break, such as Fence; every rule if none is named.
+        #[arg(value_name = "RULE")]
+        rules: Vec<String>,
+        /// How many seeds of the simulation may pass before it notices.
+        #[arg(long, default_value_t = broken_rules::SEEDS)]
+        seeds: u64,
     },
     /// Measure what a key service holds, with simulated edges that have real connections; `--help` tells how.
     #[command(disable_help_flag = true)]
@@ -99,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             anyhow::bail!("--envoy-versions takes no arguments of cargo's; choose tests behind --")
         }
         Command::Test { envoy_versions, test_args, .. } => test::run_on(&envoy_versions, &test_args),
+        Command::BreakRules { rules, seeds } => broken_rules::run(&rules, seeds),
         Command::Fleet { arguments } => fleet::run(&arguments),
         Command::Echo { listen } => echo::run(listen),
     }

@@ -14,7 +14,7 @@ use crate::paths::{
 use crate::postgres::{FORGETFUL, Postgres};
 use crate::process::step;
 use crate::tools::{axe, chromium, envoy, postgresql, schemathesis, upstreams};
-use crate::{build, interrupt, paths};
+use crate::{broken_rules, build, interrupt, paths};
 
 mod versions;
 
@@ -153,6 +153,7 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
         let target = ["--test", target].map(str::to_owned);
         outcome = outcome.and_then(|()| run(&what, &target, needs, flags));
     }
+    outcome = outcome.and_then(|()| broken_rules::run(&[], broken_rules::SEEDS));
     for reason in &skipped {
         println!("==> SKIPPED {reason}");
     }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leases::{History, Lease, Leases, Position, Registration};
-use protocol::rules::{Rule, holds};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, VerifyResponse};
 
 use super::{Broken, Effect, Key, User};
@@ -109,8 +108,7 @@ impl Data {
 
     /// What happened since a place.
     pub fn history(&self, since: Option<&Position>) -> History {
-        let from = if holds(Rule::PrunedIsReset) { self.pruned_to } else { 0 };
-        let told = from..=self.position.revision;
+        let told = self.pruned_to..=self.position.revision; // rule `PrunedIsReset`
         let since = since.filter(|since| since.log == self.position.log && told.contains(&since.revision));
         let changed = since.map(|since| {
             let later = self.history.iter().rev().take_while(|(revision, _)| *revision > since.revision);
@@ -130,9 +128,8 @@ impl Data {
     pub(crate) fn record(&mut self, registration: Registration, now_ms: i64) {
         self.announce(registration.lasts_ms, now_ms);
         let here = &self.position;
-        let counts = |place: &Position| {
-            place.log == here.log && place.revision <= here.revision || !holds(Rule::AcknowledgedInLog)
-        };
+        // Rule `AcknowledgedInLog`.
+        let counts = |place: &Position| place.log == here.log && place.revision <= here.revision;
         let acknowledged = registration.acknowledged.filter(counts).map_or(0, |place| place.revision);
         let ends_at_ms = now_ms + registration.lasts_ms as i64;
         let entry = self.registry.entry(registration.edge).or_insert((0, 0));
@@ -141,7 +138,8 @@ impl Data {
 
     /// Who holds a lease, and who has not acknowledged a place.
     pub fn leases(&self, position: &Position, now_ms: i64) -> Result<Leases, Broken> {
-        if position.log != self.position.log && holds(Rule::SettledInLog) {
+        // Rule `SettledInLog`.
+        if position.log != self.position.log {
             return Err(Broken);
         }
         let behind = self.registry.iter().filter(|(_, (acknowledged, _))| *acknowledged < position.revision);

@@ -1,9 +1,8 @@
 //! The lock that a change takes: one at a time in the whole cluster has it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use leases::Position;
-use protocol::rules::{Rule, holds};
 
 use super::{Broken, Slot};
 use crate::tasks::TaskId;
@@ -22,62 +21,49 @@ pub struct Session {
 /// What a session gets with the lock: the place that its change will make.
 pub(super) type Granted = Slot<Result<Position, Broken>>;
 
+/// Rule `OneWriter`.
 #[derive(Default)]
-struct Lock {
+pub(super) struct Lock {
     holder: Option<Session>,
     queue: VecDeque<(Session, Granted)>,
 }
 
-/// The lock; where a rule is broken, each replica has one of its own.
-#[derive(Default)]
-pub(super) struct Locks(BTreeMap<usize, Lock>);
-
-impl Locks {
-    fn of(&mut self, session: Session) -> &mut Lock {
-        self.0.entry(if holds(Rule::OneWriter) { 0 } else { session.task.replica }).or_default()
-    }
-
+impl Lock {
     /// Takes the lock, or waits for it; whether it is taken.
     pub(super) fn take(&mut self, session: Session, granted: Granted) -> bool {
-        let lock = self.of(session);
-        if lock.holder.is_some() {
-            lock.queue.push_back((session, granted));
+        if self.holder.is_some() {
+            self.queue.push_back((session, granted));
             return false;
         }
-        lock.holder = Some(session);
+        self.holder = Some(session);
         true
     }
 
     /// Lets the lock go, if the session has it; who gets it now.
     pub(super) fn release(&mut self, session: Session) -> Option<(Session, Granted)> {
-        let lock = self.of(session);
-        if lock.holder != Some(session) {
+        if self.holder != Some(session) {
             return None;
         }
-        let next = lock.queue.pop_front();
-        lock.holder = next.as_ref().map(|(session, _)| *session);
+        let next = self.queue.pop_front();
+        self.holder = next.as_ref().map(|(session, _)| *session);
         next
     }
 
-    /// Takes out of the queues who waits there for a replica; and who has a lock for it.
-    pub(super) fn abandoned_by(&mut self, replica: usize) -> (Vec<(Session, Granted)>, Vec<Session>) {
+    /// Takes the sessions of a replica out of the queue; and tells which of its sessions has the lock.
+    pub(super) fn abandoned_by(&mut self, replica: usize) -> (Vec<(Session, Granted)>, Option<Session>) {
         let is_its = |session: &Session| session.task.replica == replica;
-        let mut waiting = Vec::new();
-        for lock in self.0.values_mut() {
-            let (its, others) = lock.queue.drain(..).partition(|(session, _)| is_its(session));
-            let its: VecDeque<_> = its;
-            waiting.extend(its);
-            lock.queue = others;
-        }
-        (waiting, self.0.values().filter_map(|lock| lock.holder).filter(is_its).collect())
+        let (waiting, others): (VecDeque<_>, _) =
+            self.queue.drain(..).partition(|(session, _)| is_its(session));
+        self.queue = others;
+        (waiting.into(), self.holder.filter(is_its))
     }
 
     /// Frees everything; who had waited.
     pub(super) fn clear(&mut self) -> Vec<(Session, Granted)> {
-        std::mem::take(&mut self.0).into_values().flat_map(|lock| lock.queue).collect()
+        std::mem::take(self).queue.into()
     }
 
     pub(super) fn is_taken(&self) -> bool {
-        self.0.values().any(|lock| lock.holder.is_some())
+        self.holder.is_some()
     }
 }

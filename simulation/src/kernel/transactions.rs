@@ -1,7 +1,5 @@
 //! Transactions on their way: when they happen, and what becomes of them when something breaks.
 
-use protocol::rules::{Rule, holds};
-
 use super::{Event, Kernel};
 use crate::database::{Database, STANDBY_SKEW_MS, Session};
 use crate::profile::MS;
@@ -67,15 +65,8 @@ impl<W> Kernel<W> {
         if !gathering.is_busy {
             gathering.is_busy = true;
             self.send(statement, vec![(task, work)]);
-        } else if let Some(mut seen) = gathering.seen.take() {
-            // What must not be done: it joins a group whose read has begun.
-            std::mem::swap(&mut *seen, &mut self.database.data);
-            work(Fate::Happens(&mut self.database, self.now));
-            std::mem::swap(&mut *seen, &mut self.database.data);
-            self.replicas[task.replica].gathering(group).seen = Some(seen);
-            self.wake(vec![task]);
         } else {
-            gathering.next.push((task, work));
+            gathering.next.push((task, work)); // rule `GroupAfterMembers`
         }
     }
 
@@ -116,11 +107,6 @@ impl<W> Kernel<W> {
             }
         }
         if let Some(group) = statement.group {
-            let is_read = group != Group::Records;
-            let runs = self.replicas[replica].generation == generation;
-            if is_read && runs && !fails && !holds(Rule::GroupAfterMembers) {
-                self.replicas[replica].gathering(group).seen = Some(Box::new(self.database.data.clone()));
-            }
             self.after(delay, Event::GroupEnds(replica, generation, group));
         }
         self.tell_of_changes();
@@ -129,7 +115,6 @@ impl<W> Kernel<W> {
     /// The answer to a group is there: the next one can be sent.
     pub fn end_group(&mut self, replica: usize, group: Group) {
         let gathering = self.replicas[replica].gathering(group);
-        gathering.seen = None;
         let members = std::mem::take(&mut gathering.next);
         gathering.is_busy = !members.is_empty();
         let may_outlive = group == Group::Records;
@@ -176,7 +161,7 @@ impl<W> Kernel<W> {
                 pending.doom = Some(Doom::Failed);
             }
         }
-        for session in self.database.lose_connections(replica) {
+        if let Some(session) = self.database.lose_connections(replica) {
             // A commit that happens ends its session.
             if !committing.contains(&session) {
                 let delay = self.span(self.profile.notice_delay.clone());

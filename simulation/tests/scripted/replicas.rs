@@ -1,34 +1,31 @@
 //! What can come between several replicas, their clients, and the database that they share.
 
 use leases::Terms;
-use protocol::rules::Rule;
 use protocol::{News, ScopeSet, SyncResponse, Verdict};
 use simulation::database::Effect;
 use simulation::replica::Group;
 
-use super::script::{Changed, Script, depends_on, has_ended, rolls, tells};
+use super::script::{Changed, Script, has_ended, rolls, tells};
 
 /// A replica is killed when it has committed a delete and has not answered. The client asks another one.
 #[test]
 fn a_delete_that_was_not_answered_waits_when_it_is_repeated_elsewhere() {
-    depends_on(Rule::RepeatedDeleteWaits, || {
-        let mut script = Script::new();
-        let (sync, _) = script.sync("edge", 0);
-        script.finish(sync);
-        let (delete, _) = script.delete();
-        for _ in 0..3 {
-            script.step(delete); // the lock, the values, the commit
-        }
-        script.kill(0);
-        script.replica = 1;
-        let (again, deleted) = script.delete();
-        script.finish(again);
-        let waits = !has_ended(&deleted);
-        let (sync, _) = script.sync("edge", 1);
-        script.finish(sync);
-        script.finish(again);
-        waits && tells(&deleted, |deleted| matches!(deleted, Changed::Before))
-    });
+    let mut script = Script::new();
+    let (sync, _) = script.sync("edge", 0);
+    script.finish(sync);
+    let (delete, _) = script.delete();
+    for _ in 0..3 {
+        script.step(delete); // the lock, the values, the commit
+    }
+    script.kill(0);
+    script.replica = 1;
+    let (again, deleted) = script.delete();
+    script.finish(again);
+    let waits = !has_ended(&deleted);
+    let (sync, _) = script.sync("edge", 1);
+    script.finish(sync);
+    script.finish(again);
+    assert!(waits && tells(&deleted, |deleted| matches!(deleted, Changed::Before)));
 }
 
 /// The replica that commits a delete is killed before the commit has happened, and it happens nevertheless, when another
@@ -80,107 +77,95 @@ fn an_acknowledgement_at_another_replica_counts() {
 /// The replica that records a lease has a clock that is slow.
 #[test]
 fn a_lease_ends_by_the_clock_that_all_replicas_share() {
-    depends_on(Rule::DatabaseClock, || {
-        let mut script = Script::new();
-        script.shared.lock().replicas[0].clock.set_to(-10_000);
-        let (sync, _) = script.sync("edge", 0);
-        script.finish(sync);
-        script.replica = 1;
-        let (delete, deleted) = script.delete();
-        script.finish(delete);
-        !has_ended(&deleted)
-    });
+    let mut script = Script::new();
+    script.shared.lock().replicas[0].clock.set_to(-10_000);
+    let (sync, _) = script.sync("edge", 0);
+    script.finish(sync);
+    script.replica = 1;
+    let (delete, deleted) = script.delete();
+    script.finish(delete);
+    assert!(!has_ended(&deleted));
 }
 
 /// A roll at another replica begins when a delete has looked which values there are. Without the lock both are committed.
 #[test]
 fn two_replicas_never_change_at_once() {
-    depends_on(Rule::OneWriter, || {
-        let mut script = Script::new();
-        let (delete, _) = script.delete();
-        script.step(delete); // the lock
-        script.step(delete); // which values there are
-        script.replica = 1;
-        let (roll, rolled) = script.change(rolls());
-        script.finish(roll);
-        script.finish(delete);
-        script.finish(roll);
-        tells(&rolled, |rolled| matches!(rolled, Changed::Before))
-    });
+    let mut script = Script::new();
+    let (delete, _) = script.delete();
+    script.step(delete); // the lock
+    script.step(delete); // which values there are
+    script.replica = 1;
+    let (roll, rolled) = script.change(rolls());
+    script.finish(roll);
+    script.finish(delete);
+    script.finish(roll);
+    assert!(tells(&rolled, |rolled| matches!(rolled, Changed::Before)));
 }
 
 /// A verify arrives when a group has been read, before a delete, and its answer is on its way.
 #[test]
 fn nobody_joins_a_group_whose_read_has_begun() {
-    depends_on(Rule::GroupAfterMembers, || {
-        let mut script = Script::new();
-        let (first, _) = script.verify();
-        script.only_happen(first);
-        let (delete, deleted) = script.delete();
-        script.finish(delete);
-        assert!(has_ended(&deleted), "nobody has a lease");
-        let (second, verified) = script.verify();
-        script.end_group(Group::Verdicts);
-        script.finish(second);
-        tells(&verified, |answer| answer.verdicts == [Verdict::Inactive])
-    });
+    let mut script = Script::new();
+    let (first, _) = script.verify();
+    script.only_happen(first);
+    let (delete, deleted) = script.delete();
+    script.finish(delete);
+    assert!(has_ended(&deleted), "nobody has a lease");
+    let (second, verified) = script.verify();
+    script.end_group(Group::Verdicts);
+    script.finish(second);
+    assert!(tells(&verified, |answer| answer.verdicts == [Verdict::Inactive]));
 }
 
 /// The database recovers from a crash, and its leases do not.
 #[test]
 fn after_a_crash_of_the_database_a_delete_waits_for_leases_that_nobody_knows() {
-    depends_on(Rule::ForgottenFirst, || {
-        let mut script = Script::new();
-        let (sync, granted) = script.sync("edge", 0);
-        script.finish(sync);
-        assert!(has_ended(&granted));
-        script.crash_database(None);
-        script.replica = 1;
-        let (delete, deleted) = script.delete();
-        script.finish(delete);
-        let waits = !has_ended(&deleted);
-        script.pass(7_000);
-        script.finish(delete);
-        waits && tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.forgotten))
-    });
+    let mut script = Script::new();
+    let (sync, granted) = script.sync("edge", 0);
+    script.finish(sync);
+    assert!(has_ended(&granted));
+    script.crash_database(None);
+    script.replica = 1;
+    let (delete, deleted) = script.delete();
+    script.finish(delete);
+    let waits = !has_ended(&deleted);
+    script.pass(7_000);
+    script.finish(delete);
+    assert!(waits && tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.forgotten)));
 }
 
 /// The leases are lost of a replica that grants longer ones than others.
 #[test]
 fn leases_that_nobody_knows_count_as_long_as_the_longest() {
-    depends_on(Rule::LongestLease, || {
-        let longer = Terms { lease_ms: 9_000, margin_ms: 1_500, ..Terms::default() };
-        let mut script = Script::with_terms(vec![longer, Terms::default()]);
-        let (sync, granted) = script.sync("edge", 0);
-        script.finish(sync);
-        assert!(tells(&granted, |answer| answer.lease_ms == 9_000));
-        script.crash_database(None);
-        script.replica = 1;
-        let (delete, deleted) = script.delete();
-        script.finish(delete);
-        script.pass(10_400);
-        script.finish(delete);
-        !has_ended(&deleted)
-    });
+    let longer = Terms { lease_ms: 9_000, margin_ms: 1_500, ..Terms::default() };
+    let mut script = Script::with_terms(vec![longer, Terms::default()]);
+    let (sync, granted) = script.sync("edge", 0);
+    script.finish(sync);
+    assert!(tells(&granted, |answer| answer.lease_ms == 9_000));
+    script.crash_database(None);
+    script.replica = 1;
+    let (delete, deleted) = script.delete();
+    script.finish(delete);
+    script.pass(10_400);
+    script.finish(delete);
+    assert!(!has_ended(&deleted));
 }
 
 /// The leases are lost while a delete waits for an edge that hears nothing. Nobody knows any more whether the edge has heard
 /// of the delete.
 #[test]
 fn a_change_that_waits_when_the_leases_are_lost_is_not_said_to_be_in_force() {
-    depends_on(Rule::SettledInLog, || {
-        let mut script = Script::new();
-        let (sync, _) = script.sync("edge", 0);
-        script.finish(sync);
-        let (delete, deleted) = script.delete();
+    let mut script = Script::new();
+    let (sync, _) = script.sync("edge", 0);
+    script.finish(sync);
+    let (delete, deleted) = script.delete();
+    script.finish(delete);
+    script.crash_database(None);
+    for _ in 0..2 {
+        script.pass(7_100);
         script.finish(delete);
-        script.crash_database(None);
-        for _ in 0..2 {
-            script.pass(7_100);
-            script.finish(delete);
-        }
-        has_ended(&deleted) && !tells(&deleted, |_| true)
-    });
+    }
+    assert!(has_ended(&deleted) && !tells(&deleted, |_| true));
 }
 
 /// The leases are lost by a server that lacks how long the first replica's are. Another replica notices first.
@@ -247,72 +232,64 @@ fn a_database_clock_that_is_set_makes_a_wait_neither_longer_nor_shorter() {
 /// A standby that lacks a change makes another one in its place, of which an edge that knows the first has not heard.
 #[test]
 fn a_cursor_of_a_history_that_is_no_more_is_told_to_forget_everything() {
-    depends_on(Rule::NewLog, || {
-        let mut script = Script::new();
-        let (roll, rolled) = script.change(Effect::Scopes("key".into(), ScopeSet::default()));
-        script.finish(roll);
-        assert!(has_ended(&rolled), "nobody has a lease");
-        script.crash_database(Some(1));
-        let (delete, _) = script.delete();
-        script.finish(delete);
-        let (sync, granted) = script.sync("edge", 1);
-        script.finish(sync);
-        tells(&granted, |answer| answer.news == News::Reset)
-    });
+    let mut script = Script::new();
+    let (roll, rolled) = script.change(Effect::Scopes("key".into(), ScopeSet::default()));
+    script.finish(roll);
+    assert!(has_ended(&rolled), "nobody has a lease");
+    script.crash_database(Some(1));
+    let (delete, _) = script.delete();
+    script.finish(delete);
+    let (sync, granted) = script.sync("edge", 1);
+    script.finish(sync);
+    assert!(tells(&granted, |answer| answer.news == News::Reset));
 }
 
 /// An edge comes back after a failover with the cursor of a history that went further than the present one.
 #[test]
 fn an_acknowledgement_of_another_history_counts_for_nothing() {
-    depends_on(Rule::AcknowledgedInLog, || {
-        let mut script = Script::new();
-        let (change, changed) = script.change(Effect::Scopes("key".into(), ScopeSet::default()));
-        script.finish(change);
-        assert!(has_ended(&changed), "nobody has a lease");
-        script.crash_database(Some(1));
-        let (verify, _) = script.verify();
-        script.finish(verify); // the first connection notices what has happened
-        script.pass(7_001);
-        let (sync, granted) = script.sync("edge", 1);
-        script.finish(sync);
-        assert!(tells(&granted, |answer: &SyncResponse| answer.revision == 0));
-        let (delete, deleted) = script.delete();
-        script.finish(delete);
-        !has_ended(&deleted)
-    });
+    let mut script = Script::new();
+    let (change, changed) = script.change(Effect::Scopes("key".into(), ScopeSet::default()));
+    script.finish(change);
+    assert!(has_ended(&changed), "nobody has a lease");
+    script.crash_database(Some(1));
+    let (verify, _) = script.verify();
+    script.finish(verify); // the first connection notices what has happened
+    script.pass(7_001);
+    let (sync, granted) = script.sync("edge", 1);
+    script.finish(sync);
+    assert!(tells(&granted, |answer: &SyncResponse| answer.revision == 0));
+    let (delete, deleted) = script.delete();
+    script.finish(delete);
+    assert!(!has_ended(&deleted));
 }
 
 /// A delete waits for an edge when a standby takes over that lacks the delete.
 #[test]
 fn a_change_that_a_failover_lost_is_not_said_to_be_in_force() {
-    depends_on(Rule::SettledInLog, || {
-        let mut script = Script::new();
-        let (sync, _) = script.sync("edge", 0);
-        script.finish(sync);
-        let (delete, deleted) = script.delete();
+    let mut script = Script::new();
+    let (sync, _) = script.sync("edge", 0);
+    script.finish(sync);
+    let (delete, deleted) = script.delete();
+    script.finish(delete);
+    script.crash_database(Some(1));
+    for _ in 0..2 {
+        script.pass(7_100);
         script.finish(delete);
-        script.crash_database(Some(1));
-        for _ in 0..2 {
-            script.pass(7_100);
-            script.finish(delete);
-        }
-        has_ended(&deleted) && !tells(&deleted, |_| true)
-    });
+    }
+    assert!(has_ended(&deleted) && !tells(&deleted, |_| true));
 }
 
 /// An edge comes back after the change that it missed was pruned.
 #[test]
 fn a_cursor_from_before_the_pruning_is_told_to_forget_everything() {
-    depends_on(Rule::PrunedIsReset, || {
-        let mut script = Script::new();
-        let (delete, deleted) = script.delete();
-        script.finish(delete);
-        assert!(has_ended(&deleted), "nobody has a lease");
-        script.shared.lock().database.prune(0);
-        let (sync, granted) = script.sync("edge", 0);
-        script.finish(sync);
-        tells(&granted, |answer| answer.news == News::Reset)
-    });
+    let mut script = Script::new();
+    let (delete, deleted) = script.delete();
+    script.finish(delete);
+    assert!(has_ended(&deleted), "nobody has a lease");
+    script.shared.lock().database.prune(0);
+    let (sync, granted) = script.sync("edge", 0);
+    script.finish(sync);
+    assert!(tells(&granted, |answer| answer.news == News::Reset));
 }
 
 /// A sync is held at a replica that is told to end.

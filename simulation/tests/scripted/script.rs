@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use leases::settle::settle;
 use leases::{Revocation, Terms, Touched, change, sync, verify};
-use protocol::rules::{Rule, break_rule};
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 use simulation::Profile;
 use simulation::database::{Broken, Effect, Key, User};
@@ -182,13 +181,4 @@ pub(crate) fn has_ended<T>(answer: &Answer<T>) -> bool {
 
 pub(crate) fn tells<T>(answer: &Answer<T>, what: impl Fn(&T) -> bool) -> bool {
     matches!(&*answer.borrow(), Some(Ok(answer)) if what(answer))
-}
-
-/// The script is right, and wrong without the rule.
-pub(crate) fn depends_on(rule: Rule, is_right: impl Fn() -> bool) {
-    assert!(is_right(), "wrong though every rule holds");
-    break_rule(Some(rule));
-    let is_right_without = is_right();
-    break_rule(None);
-    assert!(!is_right_without, "right without {rule:?}: what is it for?");
 }

@@ -1,0 +1,340 @@
+//! `cargo xtask break-rules`: shows that each rule which the promise rests on matters.
+//!
+//! The edits of `simulation/rules.toml` are applied to one copy of the sources, each behind a number. The copy is built
+//! once and run once for each rule, with that rule broken. The sources themselves know nothing of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::process::step;
+use crate::{build, paths};
+
+/// How many seeds of the simulation may pass before a broken rule is noticed.
+pub const SEEDS: u64 = 7_000;
+
+/// The rules and their edits.
+const RULES: &str = "simulation/rules.toml";
+
+/// Parts of the workspace that the copy consists of.
+const COPIED: [&str; 7] =
+    ["Cargo.lock", "Cargo.toml", "clippy.toml", "leases", "protocol", "simulation", "src"];
+
+/// Stands in an edit for the question whether its rule is broken.
+const PLACEHOLDER: &str = "BROKEN";
+
+/// The environment variable that names the rule to break, by its number.
+const VARIABLE: &str = "BROKEN_RULE";
+
+/// What the copy's `protocol` has besides, for the edits to ask.
+const SWITCH: &str = "
+/// Which rule is broken, in this copy of the sources alone.
+pub mod broken_rule {
+    use std::sync::LazyLock;
+
+    static BROKEN: LazyLock<Option<usize>> =
+        LazyLock::new(|| std::env::var(\"BROKEN_RULE\").ok().and_then(|number| number.parse().ok()));
+
+    /// Whether it is the rule of this number.
+    pub fn is(number: usize) -> bool {
+        *BROKEN == Some(number)
+    }
+}
+";
+
+/// How to break one rule, and which scripted tests notice.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    edits: Vec<Edit>,
+    #[serde(default)]
+    scripts: Vec<String>,
+    /// The first seed to try.
+    #[serde(default)]
+    from: u64,
+}
+
+/// A piece of code, and what stands in its place in the copy.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    file: String,
+    code: String,
+    becomes: String,
+}
+
+/// Breaks each of these rules, or every rule if none is named, in up to `seeds` seeds of the simulation.
+///
+/// # Errors
+/// A name is not a rule's; the code that an edit replaces is not there exactly once; the copy does not build; or a broken
+/// rule is not noticed.
+pub fn run(names: &[String], seeds: u64) -> Result<()> {
+    let rules = read()?;
+    if let Some(unknown) = names.iter().find(|name| !rules.contains_key(*name)) {
+        let known: Vec<&str> = rules.keys().map(String::as_str).collect();
+        bail!("{RULES} has no rule {unknown}. It has {}", known.join(", "));
+    }
+    let copy = paths::target().join("broken-rules");
+    write_copy(&copy, &rules)?;
+    let built = build(&copy)?;
+    let chosen: Vec<_> = rules
+        .iter()
+        .enumerate()
+        .filter(|(_, (name, _))| names.is_empty() || names.contains(name))
+        .map(|(number, (name, rule))| (number, name.as_str(), rule))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let unnoticed: Vec<String> = std::thread::scope(|scope| {
+        let hunt = || {
+            let mut unnoticed = Vec::new();
+            while let Some((number, name, rule)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match built.notice(*number, rule, seeds) {
+                    Ok(noticed) => println!("{name}: {noticed}"),
+                    Err(error) => unnoticed.push(format!("{name}: {error:#}")),
+                }
+            }
+            unnoticed
+        };
+        let hunters: Vec<_> = (0..threads).map(|_| scope.spawn(hunt)).collect();
+        hunters
+            .into_iter()
+            .flat_map(|hunter| hunter.join().unwrap_or_else(|_| vec!["a panic".into()]))
+            .collect()
+    });
+    if unnoticed.is_empty() {
+        println!("==> all {} broken rules were noticed", chosen.len());
+        return Ok(());
+    }
+    bail!("broken, and not noticed:\n  {}", unnoticed.join("\n  "))
+}
+
+/// The rules by name, in the order of their names.
+fn read() -> Result<BTreeMap<String, Rule>> {
+    let text = fs::read_to_string(paths::workspace().join(RULES)).context(RULES)?;
+    toml::from_str(&text).context(RULES)
+}
+
+/// Makes the copy anew. A file whose text stays as it is is not written, so that cargo builds only what has changed.
+fn write_copy(copy: &Path, rules: &BTreeMap<String, Rule>) -> Result<()> {
+    let workspace = paths::workspace();
+    let mut files = BTreeMap::new();
+    for part in COPIED {
+        collect(&workspace, Path::new(part), &mut files)?;
+    }
+    apply(&mut files, rules)?;
+    let manifest = files.get_mut(Path::new("Cargo.toml")).context("the workspace has no Cargo.toml")?;
+    *manifest = reduced(manifest)?;
+    let switch = files.get_mut(Path::new("protocol/src/lib.rs")).context("protocol has no lib.rs")?;
+    switch.push_str(SWITCH);
+    for (file, text) in &files {
+        let path = copy.join(file);
+        if fs::read_to_string(&path).is_ok_and(|written| written == *text) {
+            continue;
+        }
+        let folder = path.parent().context("a file without a folder")?;
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    remove_others(copy, copy, &files)
+}
+
+/// Reads a file, or all files of a folder, into `files`.
+fn collect(workspace: &Path, part: &Path, files: &mut BTreeMap<PathBuf, String>) -> Result<()> {
+    let path = workspace.join(part);
+    if !path.is_dir() {
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        files.insert(part.to_owned(), text);
+        return Ok(());
+    }
+    for entry in fs::read_dir(&path).with_context(|| path.display().to_string())? {
+        collect(workspace, &part.join(entry?.file_name()), files)?;
+    }
+    Ok(())
+}
+
+/// Removes what an earlier copy had and this one lacks, such as a renamed file; but nothing of what cargo has built.
+fn remove_others(copy: &Path, folder: &Path, files: &BTreeMap<PathBuf, String>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let name = path.strip_prefix(copy)?;
+        if path.is_dir() {
+            if name != Path::new("target") {
+                remove_others(copy, &path, files)?;
+            }
+        } else if !files.contains_key(name) {
+            fs::remove_file(&path).with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// The manifest of a workspace that has the copied packages alone, and no tests of the filter's.
+fn reduced(manifest: &str) -> Result<String> {
+    let mut manifest: toml::Table = manifest.parse().context("Cargo.toml")?;
+    manifest.remove("dev-dependencies");
+    let workspace = manifest.get_mut("workspace").and_then(toml::Value::as_table_mut);
+    let members = ["leases", "protocol", "simulation"].map(toml::Value::from);
+    workspace.context("Cargo.toml has no workspace")?.insert("members".to_owned(), members.to_vec().into());
+    Ok(manifest.to_string())
+}
+
+/// Applies every edit. Two edits must not touch the same place.
+fn apply(files: &mut BTreeMap<PathBuf, String>, rules: &BTreeMap<String, Rule>) -> Result<()> {
+    let mut places: BTreeMap<&str, Vec<(usize, &Edit, usize)>> = BTreeMap::new();
+    for (number, (name, rule)) in rules.iter().enumerate() {
+        for edit in &rule.edits {
+            let text = files
+                .get(Path::new(&edit.file))
+                .with_context(|| format!("{name}: there is no {}", edit.file))?;
+            let mut found = text.match_indices(&edit.code);
+            let (Some((at, _)), None) = (found.next(), found.next()) else {
+                bail!("{name}: {} does not have this code exactly once:\n{}", edit.file, edit.code);
+            };
+            places.entry(&edit.file).or_default().push((at, edit, number));
+        }
+    }
+    for (file, mut edits) in places {
+        edits.sort_by_key(|(at, ..)| *at);
+        if let Some([(_, first, _), (_, second, _)]) =
+            edits.windows(2).find(|two| two[0].0 + two[0].1.code.len() > two[1].0)
+        {
+            bail!("{file}: two edits touch the same place:\n{}\n{}", first.code, second.code);
+        }
+        let text = files.get_mut(Path::new(file)).context("a file that was read")?;
+        for (at, edit, number) in edits.into_iter().rev() {
+            let asks = format!("::protocol::broken_rule::is({number})");
+            text.replace_range(at..at + edit.code.len(), &edit.becomes.replace(PLACEHOLDER, &asks));
+        }
+    }
+    Ok(())
+}
+
+/// What was built of the copy.
+struct Built {
+    simulation: PathBuf,
+    scripts: PathBuf,
+}
+
+fn build(copy: &Path) -> Result<Built> {
+    let target = copy.join("target");
+    let mut build = build::cargo("test");
+    build.current_dir(copy).env("CARGO_TARGET_DIR", &target);
+    build.args(["--package", "simulation", "--bin", "simulation", "--test", "scripted", "--no-run"]);
+    step("building the copy with rules that can be broken", build)?;
+    let mut list = build::cargo("test");
+    list.current_dir(copy).env("CARGO_TARGET_DIR", &target);
+    list.args(["--package", "simulation", "--test", "scripted", "--no-run", "--message-format", "json"]);
+    let messages = String::from_utf8(list.output().context("cannot run cargo")?.stdout)?;
+    let executable = |message: serde_json::Value| {
+        let is_script = message["target"]["name"] == "scripted";
+        message["executable"].as_str().filter(|_| is_script).map(PathBuf::from)
+    };
+    let scripts = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).find_map(executable);
+    Ok(Built {
+        simulation: target.join("debug/simulation"),
+        scripts: scripts.context("cargo does not name the scripts' program")?,
+    })
+}
+
+impl Built {
+    /// Breaks a rule, and returns how that was noticed.
+    fn notice(&self, number: usize, rule: &Rule, seeds: u64) -> Result<String> {
+        let began = Instant::now();
+        for script in &rule.scripts {
+            let output = output(&self.scripts, &["--exact", script], number)?;
+            let printed = String::from_utf8_lossy(&output.stdout);
+            if output.status.success() || !printed.contains("1 failed") {
+                bail!("the script {script} does not fail:\n{printed}");
+            }
+        }
+        let (from, seeds) = (rule.from.to_string(), seeds.to_string());
+        let output = output(&self.simulation, &["--from", &from, "--seeds", &seeds], number)?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let Some(violation) = printed.lines().find(|line| line.starts_with("VIOLATION")) else {
+            bail!(
+                "no violation in {seeds} seeds from {from}:\n{printed}{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        };
+        let scripts = match rule.scripts.len() {
+            0 => String::new(),
+            number => format!("{number} of its scripts, and "),
+        };
+        Ok(format!("{scripts}{violation} ({:.1} s)", began.elapsed().as_secs_f64()))
+    }
+}
+
+fn output(program: &Path, arguments: &[&str], broken: usize) -> Result<Output> {
+    let mut command = Command::new(program);
+    command.args(arguments).env(VARIABLE, broken.to_string());
+    command.output().with_context(|| program.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(text: &str) -> BTreeMap<String, Rule> {
+        toml::from_str(text).unwrap()
+    }
+
+    fn file(text: &str) -> BTreeMap<PathBuf, String> {
+        [(PathBuf::from("a.rs"), text.to_owned())].into()
+    }
+
+    #[test]
+    fn each_edit_asks_for_its_own_rule() {
+        let rules = rules(
+            "[First]\nedits = [{ file = 'a.rs', code = 'one', becomes = 'one || BROKEN' }]
+            [Second]\nedits = [{ file = 'a.rs', code = 'two', becomes = '!BROKEN && two' }]",
+        );
+        let mut files = file("one two");
+        apply(&mut files, &rules).unwrap();
+        let [first, second] = [0, 1].map(|number| format!("::protocol::broken_rule::is({number})"));
+        assert_eq!(files[Path::new("a.rs")], format!("one || {first} !{second} && two"));
+    }
+
+    #[test]
+    fn an_edit_whose_code_is_gone_or_there_twice_or_taken_is_refused() {
+        let one = rules("[R]\nedits = [{ file = 'a.rs', code = 'one', becomes = 'BROKEN' }]");
+        for text in ["two", "one one"] {
+            let error = apply(&mut file(text), &one).unwrap_err().to_string();
+            assert!(error.starts_with("R: a.rs does not have this code exactly once"), "{error}");
+        }
+        let error = apply(&mut BTreeMap::new(), &one).unwrap_err().to_string();
+        assert_eq!(error, "R: there is no a.rs");
+        let edits =
+            "[{ file = 'a.rs', code = 'one', becomes = '' }, { file = 'a.rs', code = 'ne t', becomes = '' }]";
+        let error = apply(&mut file("one two"), &rules(&format!("[R]\nedits = {edits}"))).unwrap_err();
+        assert!(error.to_string().starts_with("a.rs: two edits touch the same place"), "{error}");
+    }
+
+    /// So that a change of the code is noticed at once, and not only when rules are broken.
+    #[test]
+    fn every_rule_has_its_place_in_the_code_and_its_row_in_the_documentation() {
+        let rules = read().unwrap();
+        let workspace = paths::workspace();
+        let mut files = BTreeMap::new();
+        for part in COPIED {
+            collect(&workspace, Path::new(part), &mut files).unwrap();
+        }
+        for (name, rule) in &rules {
+            let is_named = |edit: &Edit| files[Path::new(&edit.file)].contains(&format!("`{name}`"));
+            assert!(rule.edits.iter().any(is_named), "{name} is not named where it stands");
+        }
+        apply(&mut files, &rules).unwrap();
+        let page = fs::read_to_string(workspace.join("docs/revocation.md")).unwrap();
+        let rows: Vec<&str> =
+            page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        for name in rules.keys() {
+            assert_eq!(rows.iter().filter(|row| *row == name).count(), 1, "{name} has no row");
+        }
+    }
+}
