@@ -284,7 +284,8 @@ fn an_edge_that_is_in_a_group_more_than_once_is_recorded() {
         let (one, other) = (scene.ledger(0), scene.ledger(0));
         let recorded = tokio::join!(one.record(knows(2)), other.record(knows(1)), scene.outside("COMMIT"));
         first.await.unwrap().unwrap();
-        (recorded.0.unwrap(), recorded.1.unwrap());
+        recorded.0.unwrap();
+        recorded.1.unwrap();
         let told = scene.ledger(0).leases(&scene.position().await).await.unwrap();
         assert_eq!((told.held, told.behind), (1, vec![]), "it has acknowledged everything");
     });
