@@ -96,6 +96,8 @@ pub struct Node {
     /// When the edge must use nothing any more without an answer.
     stale_end: u64,
     serve_stale_ms: u64,
+    /// Whether its wall clock was ever set back.
+    was_set_back: bool,
     next_stream: u32,
     next_call: u32,
 }
@@ -111,6 +113,9 @@ pub struct Decided {
     pub outcome: Outcome,
     /// Whether that was decided from memory for want of an answer.
     pub is_stale: bool,
+    /// How long neither of the edge's clocks may have counted, in microseconds: the wall clock was set back, and the
+    /// machine was suspended.
+    pub uncounted: u64,
 }
 
 impl Node {
@@ -140,6 +145,7 @@ impl Node {
             sync_sent: 0,
             stale_end: 0,
             serve_stale_ms: profile.serve_stale_ms(),
+            was_set_back: false,
             next_stream: 0,
             next_call: 0,
         })
@@ -151,9 +157,10 @@ impl Node {
         Moment { monotonic: monotonic.elapsed_ms(now - suspended), wall: wall.wall_ms(now) as u64 }
     }
 
-    /// Somebody sets the wall clock.
+    /// Somebody sets the wall clock, forward or back.
     pub fn set_wall_clock(&mut self, by_ms: i64) {
         self.clocks.wall.set(by_ms);
+        self.was_set_back |= by_ms < 0;
     }
 
     /// The machine was suspended for so long: its monotonic clock stood still.
@@ -271,7 +278,8 @@ impl Node {
             let late = (now - self.stale_end) / MS;
             return Err(format!("a request was decided without an answer {late} ms after that had to end"));
         }
-        Ok(Decided { digest, arrived, outcome, is_stale })
+        let uncounted = if self.was_set_back { self.clocks.suspended } else { 0 };
+        Ok(Decided { digest, arrived, outcome, is_stale, uncounted })
     }
 
     fn decided(

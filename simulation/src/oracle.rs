@@ -67,6 +67,8 @@ pub struct Decision {
     pub found: Worth,
     /// How long after a change has returned it may still be decided by what was before.
     pub stale: u64,
+    /// How long neither clock of the edge may have counted.
+    pub uncounted: u64,
 }
 
 /// All that was ever true of each digest.
@@ -110,13 +112,14 @@ impl Oracle {
     /// # Errors
     /// What is wrong with it.
     pub fn judge(&self, decision: &Decision, clock_ms: impl Fn(u64) -> i64) -> Result<(), String> {
-        let Decision { digest, arrived, at, found, stale } = *decision;
+        let Decision { digest, arrived, at, found, stale, uncounted } = *decision;
+        let slack_ms = self.slack_ms + uncounted.div_ceil(MS) as i64;
         let none = Vec::new();
         let spans = self.spans.get(&digest).unwrap_or(&none);
         let may_be = |span: &Span| {
             let Standing { worth, ends_at_ms } = span.standing;
             let is_right = match found == worth {
-                true => ends_at_ms.is_none_or(|end_ms| end_ms + self.slack_ms > clock_ms(arrived)),
+                true => ends_at_ms.is_none_or(|end_ms| end_ms + slack_ms > clock_ms(arrived)),
                 false => {
                     found == Worth::Nothing
                         && ends_at_ms.is_some_and(|end_ms| end_ms - SKEW_MS <= clock_ms(at))

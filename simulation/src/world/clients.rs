@@ -54,7 +54,7 @@ impl World {
         let (at, profile) = (kernel.now, &kernel.profile);
         let serve_stale_ms = profile.serve_stale_ms();
         let stale = (serve_stale_ms + profile.apart_after_ms(serve_stale_ms)) * MS;
-        for Decided { digest, arrived, outcome, is_stale } in decided {
+        for Decided { digest, arrived, outcome, is_stale, uncounted } in decided {
             match outcome {
                 Outcome::Unavailable => {
                     self.summary.unavailable += 1;
@@ -67,7 +67,7 @@ impl World {
                     self.summary.accepted += u64::from(found == Worth::Good);
                     self.summary.stale += u64::from(is_stale);
                     let stale = if is_stale { stale } else { 0 };
-                    let decision = Decision { digest, arrived, at, found, stale };
+                    let decision = Decision { digest, arrived, at, found, stale, uncounted };
                     self.oracle.judge(&decision, |at| kernel.database.clock_ms(at))?;
                 }
             }
