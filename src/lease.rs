@@ -196,7 +196,7 @@ impl Lease {
             (SyncState::Outstanding { sent_at, verify_failed: true }, _)
                 if now.monotonic.saturating_sub(sent_at.monotonic) >= soon_ms =>
             {
-                (u64::MAX, true)
+                (now.monotonic.saturating_add(LONGEST_BACKOFF_MS), true)
             }
             _ => return false,
         };

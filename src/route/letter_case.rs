@@ -3,6 +3,10 @@
 use super::template::{Segment, Template};
 use super::{Access, PathCase, RouteTable, Rule, UNNAMED};
 
+/// How many paths of one length are tried for two templates. There is more than one only where every spelling of a literal is a
+/// literal of some rule.
+const MOST_PATHS: usize = 256;
+
 /// A path that two rules claim if letter case is ignored, and that the weaker one gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseGap {
@@ -23,21 +27,34 @@ impl RouteTable {
             return Vec::new();
         }
         let names = Names::of(rules);
-        let mut gaps: Vec<CaseGap> = Vec::new();
-        for (weak, strict) in rules.iter().flat_map(|weak| rules.iter().map(move |strict| (weak, strict))) {
-            let (weak, strict) = (&weak.template, &strict.template);
-            for (path, other_case) in names.paths_in_two_cases(weak, strict) {
-                if !self.is_decided_by(&path, strict) || !self.is_decided_by(&other_case, weak) {
-                    continue;
-                }
-                for method in &names.methods {
-                    let (weaker, admitted) = asked(rules, weak, method);
-                    let (stricter, required) = asked(rules, strict, method);
-                    let is_known = gaps.iter().any(|gap| (gap.weaker, gap.stricter) == (weaker, stricter));
-                    if !is_known && asks_less(admitted, required) {
-                        gaps.push(CaseGap { weaker, stricter, path: other_case.clone() });
+        let mut templates: Vec<&Template> = Vec::new();
+        rules.iter().for_each(|rule| push_new(&mut templates, &rule.template));
+        let asked_of = |template| names.methods.iter().map(|method| asked(rules, template, method)).collect();
+        let asked: Vec<Vec<_>> = templates.iter().copied().map(asked_of).collect();
+        let mut gaps = Vec::new();
+        for (weak, admitted) in templates.iter().zip(&asked) {
+            for (strict, required) in templates.iter().zip(&asked) {
+                // Most pairs end here: to look for a path costs more.
+                let mut pairs: Vec<(usize, usize)> = Vec::new();
+                for ((weaker, admitted), (stricter, required)) in admitted.iter().zip(required) {
+                    if asks_less(*admitted, *required) && !pairs.contains(&(*weaker, *stricter)) {
+                        pairs.push((*weaker, *stricter));
                     }
                 }
+                if pairs.is_empty() {
+                    continue;
+                }
+                let is_gap = |(path, other_case): &(String, String)| {
+                    self.is_decided_by(path, strict) && self.is_decided_by(other_case, weak)
+                };
+                let Some((_, path)) = names.paths_in_two_cases(weak, strict).into_iter().find(is_gap) else {
+                    continue;
+                };
+                gaps.extend(pairs.into_iter().map(|(weaker, stricter)| CaseGap {
+                    weaker,
+                    stricter,
+                    path: path.clone(),
+                }));
             }
         }
         gaps
@@ -93,16 +110,16 @@ struct Names<'r> {
 
 impl<'r> Names<'r> {
     fn of(rules: &'r [Rule]) -> Self {
-        let mut literals = Vec::new();
+        let mut literals: Vec<&str> = Vec::new();
         let mut methods = ["GET", "HEAD", "OPTIONS"].map(str::to_owned).to_vec();
         let mut longest = 0;
         for Rule { template, methods: listed, .. } in rules {
             for segment in &template.segments {
                 if let Segment::Literal(text) = segment {
-                    literals.push(text.as_ref());
+                    push_new(&mut literals, text.as_ref());
                 }
             }
-            methods.extend(listed.iter().flatten().cloned());
+            listed.iter().flatten().for_each(|method| push_new(&mut methods, method.clone()));
             longest = longest.max(template.segments.len());
         }
         let other_segment = unused("x", &|name| literals.contains(&name));
@@ -117,19 +134,21 @@ impl<'r> Names<'r> {
     /// Past the longest template, all paths fare alike.
     fn paths_in_two_cases(&self, weak: &Template, strict: &Template) -> Vec<(String, String)> {
         let mut found = Vec::new();
-        for length in 0..=self.longest + 1 {
-            let mut paths = vec![(String::new(), String::new())];
-            for at in 0..length {
-                let (here, spellings) = self.segment_in_two_cases(weak, strict, at);
-                let mut longer = Vec::new();
-                for (path, other_case) in &paths {
-                    for there in &spellings {
-                        longer.push(([path, "/", here].concat(), [other_case, "/", there.as_str()].concat()));
-                    }
+        let mut paths = vec![(String::new(), String::new())];
+        for at in 0..=self.longest + 1 {
+            found.extend_from_slice(&paths);
+            let (here, spellings) = self.segment_in_two_cases(weak, strict, at);
+            let mut longer = Vec::new();
+            for (path, other_case) in &paths {
+                for there in &spellings {
+                    longer.push(([path, "/", here].concat(), [other_case, "/", there.as_str()].concat()));
                 }
-                paths = longer;
             }
-            found.extend(paths);
+            longer.truncate(MOST_PATHS);
+            paths = longer;
+            if paths.is_empty() {
+                break;
+            }
         }
         found
     }
@@ -156,16 +175,17 @@ impl<'r> Names<'r> {
 
     /// A spelling of a literal in another letter case that is no literal; or all spellings, if each is one.
     fn spellings(&self, literal: &str) -> Vec<String> {
+        let letters = literal.bytes().filter(u8::is_ascii_alphabetic).count();
+        let taken = self.literals.iter().filter(|other| other.eq_ignore_ascii_case(literal)).count();
+        let all = 1_usize.checked_shl(letters as u32).unwrap_or(usize::MAX);
         let mut spellings = Vec::new();
-        // One more than there are literals: either one of these is none, or they are all that there are.
-        for number in 0..=self.literals.len() {
+        // One more than are literals: either one of these is none, or they are all that there are.
+        for number in 0..all.min(taken + 1) {
             let spelling = spelling(literal, number);
             if !self.literals.contains(&spelling.as_str()) {
                 return vec![spelling];
             }
-            if !spellings.contains(&spelling) {
-                spellings.push(spelling);
-            }
+            spellings.push(spelling);
         }
         spellings
     }
@@ -187,6 +207,12 @@ fn spelling(text: &str, number: usize) -> String {
         }
     };
     text.chars().map(in_case).collect()
+}
+
+fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
 }
 
 /// The shortest repetition of a letter that is not used.
@@ -300,6 +326,21 @@ mod tests {
         ] {
             assert_eq!(gaps(rules), Vec::<String>::new(), "{rules:?}");
         }
+    }
+
+    #[test]
+    fn many_rules_are_compared_in_little_time() {
+        // Each pair of rules that took a look at all rules took minutes.
+        let paths: Vec<String> = (0..250).map(|n| format!("/api/v1/resource_{n}/{{id}}")).collect();
+        let mut rules = vec![("/{*rest}", "", "public")];
+        for path in &paths {
+            rules.extend([
+                (path.as_str(), "GET HEAD", "a:read"),
+                (path.as_str(), "POST PUT PATCH DELETE", "a:write"),
+            ]);
+        }
+        let found = gaps(&rules);
+        assert_eq!((found.len(), found[0].as_str()), (500, "0 1 /Api/V1/Resource_0/x"));
     }
 
     #[test]
