@@ -108,6 +108,8 @@ pub struct World {
     acknowledged: BTreeMap<(String, String), u64>,
     /// When the last outage of the service or its database ends.
     disturbed_until: u64,
+    /// How long a transaction takes at most, in microseconds; less once everything comes to rest.
+    slowest_transaction: u64,
     calm: bool,
     summary: Summary,
 }
@@ -126,6 +128,7 @@ impl World {
     pub fn new(profile: Profile) -> Self {
         let calm = profile.is_calm();
         let (oracle, crowd) = (Oracle::new(&profile), profile.crowd);
+        let slowest_transaction = profile.database_delay.end;
         let mut kernel = Kernel::new(profile);
         let Kernel { random, profile, .. } = &mut kernel;
         let nodes = (0..profile.edges).filter_map(|number| Node::start(number, 0, random, profile)).collect();
@@ -144,6 +147,7 @@ impl World {
             repeating: 0,
             acknowledged: BTreeMap::new(),
             disturbed_until: 0,
+            slowest_transaction,
             calm,
             summary: Summary::default(),
         };

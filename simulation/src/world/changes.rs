@@ -215,13 +215,13 @@ impl World {
             self.repeat_later(intent);
             return Ok(());
         };
-        let (now, slowest, longest, had_lost, forgotten_until) = {
+        let (now, longest, had_lost, forgotten_until) = {
             let kernel = self.kernel();
             let had_lost = kernel.database.had_lost(&position, read_at);
             let longest = kernel.profile.longest_lease_ms() * MS;
             let left_ms = kernel.database.data.forgotten_until_ms - kernel.database.clock_ms(kernel.now);
             let forgotten_until = kernel.now.saturating_add_signed(left_ms * MS as i64);
-            (kernel.now, kernel.profile.database_delay.end, longest, had_lost, forgotten_until)
+            (kernel.now, longest, had_lost, forgotten_until)
         };
         if had_lost {
             return Err(format!("revision {} is said to be in force, and is lost", position.revision));
@@ -247,7 +247,7 @@ impl World {
         }
         // Clocks run differently, and each look at the leases takes its time. Leases that may have been forgotten since are
         // waited for too.
-        let allowed = longest + longest / 10 + 8 * slowest + 500 * MS;
+        let allowed = longest + longest / 10 + 8 * self.slowest_transaction + 500 * MS;
         let begins = covers.max(self.disturbed_until);
         let begins =
             if revocation.forgotten { begins.max(forgotten_until.saturating_sub(longest)) } else { begins };
