@@ -19,6 +19,9 @@ use crate::{build, paths};
 /// How many seeds of the simulation may pass before a broken rule is noticed.
 pub const SEEDS: u64 = 7_000;
 
+/// How many seeds are run with no rule broken first.
+const UNBROKEN_SEEDS: &str = "300";
+
 /// The rules and their edits.
 const RULES: &str = "simulation/rules.toml";
 
@@ -83,6 +86,7 @@ pub fn run(names: &[String], seeds: u64) -> Result<()> {
     let copy = paths::target().join("broken-rules");
     write_copy(&copy, &rules)?;
     let built = build(&copy)?;
+    built.check().context("with no rule broken")?;
     let chosen: Vec<_> = rules
         .iter()
         .enumerate()
@@ -189,6 +193,9 @@ fn reduced(manifest: &str) -> Result<String> {
 fn apply(files: &mut BTreeMap<PathBuf, String>, rules: &BTreeMap<String, Rule>) -> Result<()> {
     let mut places: BTreeMap<&str, Vec<(usize, &Edit, usize)>> = BTreeMap::new();
     for (number, (name, rule)) in rules.iter().enumerate() {
+        if !rule.edits.iter().any(|edit| edit.becomes.contains(PLACEHOLDER)) {
+            bail!("{name}: no edit asks whether the rule is {PLACEHOLDER}");
+        }
         for edit in &rule.edits {
             let text = files
                 .get(Path::new(&edit.file))
@@ -223,39 +230,60 @@ struct Built {
 }
 
 fn build(copy: &Path) -> Result<Built> {
-    let target = copy.join("target");
-    let mut build = build::cargo("test");
-    build.current_dir(copy).env("CARGO_TARGET_DIR", &target);
-    build.args(["--package", "simulation", "--bin", "simulation", "--test", "scripted", "--no-run"]);
-    step("building the copy with rules that can be broken", build)?;
-    let mut list = build::cargo("test");
-    list.current_dir(copy).env("CARGO_TARGET_DIR", &target);
-    list.args(["--package", "simulation", "--test", "scripted", "--no-run", "--message-format", "json"]);
-    let messages = String::from_utf8(list.output().context("cannot run cargo")?.stdout)?;
-    let executable = |message: serde_json::Value| {
-        let is_script = message["target"]["name"] == "scripted";
-        message["executable"].as_str().filter(|_| is_script).map(PathBuf::from)
+    let cargo = |subcommand, arguments: &[&str]| {
+        let mut cargo = build::cargo(subcommand);
+        cargo.current_dir(copy).env("CARGO_TARGET_DIR", copy.join("target"));
+        cargo.args(["--package", "simulation"]).args(arguments);
+        cargo
     };
-    let scripts = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).find_map(executable);
+    let scripts = || cargo("test", &["--test", "scripted", "--no-run"]);
+    // The profile of tests, so that both need one build of what they share.
+    let simulation = || cargo("build", &["--bin", "simulation", "--profile", "test"]);
+    step("building the copy with rules that can be broken", simulation())?;
+    step("building its scripts", scripts())?;
     Ok(Built {
-        simulation: target.join("debug/simulation"),
-        scripts: scripts.context("cargo does not name the scripts' program")?,
+        simulation: executable(simulation(), "simulation")?,
+        scripts: executable(scripts(), "scripted")?,
     })
 }
 
+/// The program of this target that cargo builds.
+fn executable(mut cargo: Command, target: &str) -> Result<PathBuf> {
+    let output = cargo.args(["--message-format", "json"]).output().context("cannot run cargo")?;
+    let messages = String::from_utf8(output.stdout)?;
+    let executable = |message: serde_json::Value| {
+        let is_it = message["target"]["name"] == target;
+        message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
+    };
+    let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    messages.filter_map(executable).last().with_context(|| format!("cargo names no program of {target}"))
+}
+
 impl Built {
+    /// Runs everything with no rule broken: what is noticed then is not noticed because of a rule.
+    fn check(&self) -> Result<()> {
+        let scripts = output(&self.scripts, &[], None)?;
+        let seeds = output(&self.simulation, &["--seeds", UNBROKEN_SEEDS], None)?;
+        for Output { status, stdout, .. } in [scripts, seeds] {
+            if !status.success() {
+                bail!("{}", String::from_utf8_lossy(&stdout));
+            }
+        }
+        Ok(())
+    }
+
     /// Breaks a rule, and returns how that was noticed.
     fn notice(&self, number: usize, rule: &Rule, seeds: u64) -> Result<String> {
         let began = Instant::now();
         for script in &rule.scripts {
-            let output = output(&self.scripts, &["--exact", script], number)?;
+            let output = output(&self.scripts, &["--exact", script], Some(number))?;
             let printed = String::from_utf8_lossy(&output.stdout);
             if output.status.success() || !printed.contains("1 failed") {
                 bail!("the script {script} does not fail:\n{printed}");
             }
         }
         let (from, seeds) = (rule.from.to_string(), seeds.to_string());
-        let output = output(&self.simulation, &["--from", &from, "--seeds", &seeds], number)?;
+        let output = output(&self.simulation, &["--from", &from, "--seeds", &seeds], Some(number))?;
         let printed = String::from_utf8_lossy(&output.stdout);
         let Some(violation) = printed.lines().find(|line| line.starts_with("VIOLATION")) else {
             bail!(
@@ -271,9 +299,10 @@ impl Built {
     }
 }
 
-fn output(program: &Path, arguments: &[&str], broken: usize) -> Result<Output> {
+fn output(program: &Path, arguments: &[&str], broken: Option<usize>) -> Result<Output> {
     let mut command = Command::new(program);
-    command.args(arguments).env(VARIABLE, broken.to_string());
+    command.args(arguments).env_remove(VARIABLE);
+    command.envs(broken.map(|number| (VARIABLE, number.to_string())));
     command.output().with_context(|| program.display().to_string())
 }
 
@@ -308,10 +337,12 @@ mod tests {
             let error = apply(&mut file(text), &one).unwrap_err().to_string();
             assert!(error.starts_with("R: a.rs does not have this code exactly once"), "{error}");
         }
+        let unasked = rules("[R]\nedits = [{ file = 'a.rs', code = 'one', becomes = 'two' }]");
+        let error = apply(&mut file("one"), &unasked).unwrap_err().to_string();
+        assert_eq!(error, "R: no edit asks whether the rule is BROKEN");
         let error = apply(&mut BTreeMap::new(), &one).unwrap_err().to_string();
         assert_eq!(error, "R: there is no a.rs");
-        let edits =
-            "[{ file = 'a.rs', code = 'one', becomes = '' }, { file = 'a.rs', code = 'ne t', becomes = '' }]";
+        let edits = "[{ file = 'a.rs', code = 'one', becomes = 'BROKEN' }, { file = 'a.rs', code = 'ne t', becomes = '' }]";
         let error = apply(&mut file("one two"), &rules(&format!("[R]\nedits = {edits}"))).unwrap_err();
         assert!(error.to_string().starts_with("a.rs: two edits touch the same place"), "{error}");
     }
