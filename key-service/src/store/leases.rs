@@ -191,6 +191,9 @@ pub(super) async fn remove_ended(
 /// Has some of the leases whose end is further away than a lease can last end as late as one recorded now can; how many. The
 /// database's clock was set back after they were recorded: they last no longer than this, and each change would wait for
 /// them anew until that clock has made up for it.
+///
+/// It locks rows in no order, and [`record`] those of a group in the order of their edges. Where PostgreSQL ends one of the two
+/// for that, a record is made again, and the upkeep comes back.
 pub(super) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
     let update = format!(
         "UPDATE edge_leases SET ends_at = {NOW_MS} + (SELECT longest_lease_ms FROM revision_log)
