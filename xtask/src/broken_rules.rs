@@ -256,7 +256,7 @@ fn executable(mut cargo: Command, target: &str) -> Result<PathBuf> {
         message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
     };
     let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
-    messages.filter_map(executable).last().with_context(|| format!("cargo names no program of {target}"))
+    messages.filter_map(executable).next_back().with_context(|| format!("cargo names no program of {target}"))
 }
 
 impl Built {
