@@ -53,7 +53,7 @@ fn recoveries(passed: &[Passed]) -> Option<Vec<Recovery>> {
         let synced = passed().find(brings_lease)?.at;
         let is_between = |at: Instant| (verified..=synced).contains(&at);
         let is_sync = |passed: &&Passed| passed.is_sync && !passed.is_answer && is_between(passed.at);
-        let sent = passed().filter(is_sync).next_back().map_or(verified, |sync| sync.at);
+        let sent = passed().rfind(is_sync).map_or(verified, |sync| sync.at);
         Some(Recovery {
             took: synced.saturating_duration_since(verified),
             waited: sent.saturating_duration_since(verified),
