@@ -213,6 +213,10 @@ impl Wanted {
             ),
             Wanted::Leak { values } => {
                 let digests: Vec<_> = values.iter().map(|value| KeyDigest::of_value(value)).collect();
+                let is_ended = |digest| data.revoked.contains(digest) && data.find(digest).is_none();
+                if digests.iter().all(is_ended) {
+                    return Expected::AlreadySo;
+                }
                 Expected::Made(Touched::KeysWith(digests.clone()), Effect::Leak(digests))
             }
         }
