@@ -54,10 +54,11 @@ fn run_on_one(version: &str, test_args: &[String]) -> Result<String> {
     let envoy = envoy::install(version)?;
     let postgresql = postgresql::find();
     let (flags, notes): (&[&str], _) = match &postgresql {
-        Ok(_) => (&["--ignored"], String::new()),
-        Err(error) => {
-            (&["--ignored", "--skip", "replicas::"], format!(", without PostgreSQL's tests: {error:#}"))
-        }
+        Ok(_) => (&["--ignored", "--skip", "measure_"], String::new()),
+        Err(error) => (
+            &["--ignored", "--skip", "measure_", "--skip", "replicas::"],
+            format!(", without PostgreSQL's tests: {error:#}"),
+        ),
     };
     let mut tests = cargo_test(&TARGETS.map(str::to_owned), flags, test_args);
     tests.env(ENVOY_VARIABLE, envoy).envs(postgresql.ok().map(|folder| (POSTGRESQL_VARIABLE, folder)));
