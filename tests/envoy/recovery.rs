@@ -45,8 +45,16 @@ fn recoveries(passed: &[Passed]) -> Option<Vec<Recovery>> {
     }
     let of_edge = |edge| {
         let passed = || passed.iter().filter(move |passed| passed.edge == edge);
-        let verified = passed().find(|passed| passed.is_answer && !passed.is_sync)?.at;
-        // A sync that was sent earlier is given up by the first answer to a verify.
+        let first_answer = |to_sync: bool| {
+            passed().find(|passed| passed.is_answer && passed.is_sync == to_sync).map(|passed| passed.at)
+        };
+        let verified = first_answer(false);
+        // With a lease before the first answer to a verify, an edge may need no verify.
+        if first_answer(true).is_some_and(|synced| verified.is_none_or(|verified| synced <= verified)) {
+            return Some(Recovery { took: Duration::ZERO, waited: Duration::ZERO, syncs: 0 });
+        }
+        let verified = verified?;
+        // The first answer to a verify gives up a sync that was sent earlier and is not answered yet.
         let brings_lease = |passed: &&Passed| {
             passed.is_sync && passed.is_answer && passed.asked_at + GIVEN_UP_AFTER > verified
         };
