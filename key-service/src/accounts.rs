@@ -392,6 +392,7 @@ pub async fn change_password(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::testing;
 
     #[test]
     fn an_address_is_compared_without_letter_case_and_outer_space() {
@@ -411,8 +412,7 @@ mod tests {
     #[tokio::test]
     async fn an_account_with_a_bidirectional_control_in_its_address_works_and_no_new_one_is_made() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
         let new = |email: &str| NewUser {
             email: email.to_owned(),

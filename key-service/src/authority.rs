@@ -75,14 +75,13 @@ mod tests {
     use crate::keys::{self, KeyError, NewKey, Owner};
     use crate::management_tokens::{NewToken, Reach, TokenError, Verbs};
     use crate::passwords::Passwords;
-    use crate::store::Database;
+    use crate::store::testing;
 
     /// What has no body is not held back: the rights are lost between two statements.
     #[tokio::test]
     async fn a_caller_who_has_lost_its_rights_ends_neither_keys_nor_tokens() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         let (service, now) = (Actor::service(), Timestamp::now());
         let new = NewUser {
             email: "admin@example.com".to_owned(),

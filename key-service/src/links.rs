@@ -201,12 +201,12 @@ impl From<crate::passwords::PasswordError> for LinkError {
 mod tests {
     use super::*;
     use crate::management_tokens::{self, NewToken, Reach, Verbs};
+    use crate::store::testing;
 
     #[tokio::test]
     async fn the_first_admins_link_makes_no_admin_when_a_user_was_made_since_it_was_read() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
         let link = create_first(&database, &by).await.unwrap().unwrap();
         assert!(matches!(purpose(&database, &link.0).await, Ok(Purpose::FirstAdmin)));
@@ -226,8 +226,7 @@ mod tests {
     #[tokio::test]
     async fn a_link_of_an_old_replica_is_attributed_before_it_is_used() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
         let new = NewUser {
             email: "demo@example.com".to_owned(),

@@ -389,12 +389,12 @@ pub async fn authenticate(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::testing;
 
     #[tokio::test]
     async fn the_use_of_a_token_is_written_down_once_an_hour() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         let (by, now) = (Actor::command_line(), Timestamp::now());
         let new = NewToken { label: "ci".into(), reach: Reach::All, can: Verbs::default(), expires_at: None };
         let (_, value) = create(&database, &by, new, now).await.unwrap();

@@ -11,8 +11,7 @@ use super::{AccountError, User, log};
 use crate::audit::{Action, Actor, ActorKind};
 use crate::authority::{self, Role};
 use crate::management_tokens::{self, End};
-use crate::settling::Revocation;
-use crate::settling::{Settling, Unsettled};
+use crate::settling::{Revocation, Settling, Unsettled};
 use crate::store::{Change, Database, links, users};
 
 /// Lets a user and every key of the user in, or shuts them out and ends the user's sessions and one-time links. It is so

@@ -2,8 +2,7 @@
 
 use super::CliError;
 use super::terminal::{print_json, tell};
-use crate::settling::Revocation;
-use crate::settling::{self, Settling};
+use crate::settling::{self, Revocation, Settling};
 
 /// Says on standard error what was done and since when it counts everywhere; as JSON on standard output too, if asked.
 pub(super) fn report(done: &str, revocation: &Revocation, json: bool) -> Result<(), CliError> {

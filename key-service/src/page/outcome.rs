@@ -11,8 +11,7 @@ use tokio::sync::mpsc;
 use super::error::PageError;
 use super::frame::Frame;
 use crate::edges;
-use crate::settling::Revocation;
-use crate::settling::{Settling, in_words};
+use crate::settling::{Revocation, Settling, in_words};
 
 /// Stands in a template where the lines are to come. What people enter is escaped, so none of it is taken for this.
 const LINES: &str = "<!-- lines -->";

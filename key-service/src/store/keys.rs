@@ -331,14 +331,13 @@ mod tests {
     use crate::audit::Actor;
     use crate::keys::{NewKey, create, roll};
     use crate::passwords::Passwords;
-    use crate::store::Database;
+    use crate::store::testing;
     use ::leases::{Change as _, Ledger, Touched};
 
     #[tokio::test]
     async fn a_leaked_value_touches_every_value_of_its_key() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         let (by, now) = (Actor::service(), Timestamp::now());
         let user = NewUser {
             email: "demo@example.com".to_owned(),

@@ -130,13 +130,8 @@ pub(super) fn as_column(lasts_ms: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Database;
+    use crate::store::testing;
     use ::leases::Registration;
-
-    async fn database(folder: &tempfile::TempDir) -> Database {
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        Database::open(&url).await.unwrap()
-    }
 
     /// The limit and what is waited for.
     async fn bounds(connection: &mut AnyConnection) -> (i64, i64) {
@@ -155,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_waited_for_is_lowered_when_the_last_longer_lease_must_have_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let database = database(&folder).await;
+        let database = testing::database(&folder).await;
         database.announce_leases(4_200_000).await.unwrap();
         database.announce_leases(7_000).await.unwrap();
         let mut connection = database.pool().acquire().await.unwrap();
@@ -183,7 +178,7 @@ mod tests {
     #[tokio::test]
     async fn longer_leases_are_waited_for_from_when_they_are_known_but_the_first_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let database = database(&folder).await;
+        let database = testing::database(&folder).await;
         let waits_ms = async || -> i64 {
             let select =
                 "SELECT CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
@@ -207,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_lease_is_announced_before_it_is_recorded_even_where_that_was_lost_or_lowered() {
         let folder = tempfile::tempdir().unwrap();
-        let database = database(&folder).await;
+        let database = testing::database(&folder).await;
         database.announce_leases(9_000).await.unwrap();
         let mut connection = database.pool().acquire().await.unwrap();
         let lost = "UPDATE revision_log SET lease_limit_ms = 0, longest_lease_ms = 0, forgotten_until = 0";

@@ -243,13 +243,12 @@ pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Database;
+    use crate::store::testing;
 
     #[tokio::test]
     async fn each_place_is_told_who_has_not_acknowledged_it() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         database.announce_leases(60_000).await.unwrap();
         let mut connection = database.pool().acquire().await.unwrap();
         sqlx::query("UPDATE revision_log SET log_id = 'l', revision = 9")

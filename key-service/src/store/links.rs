@@ -121,13 +121,12 @@ pub(super) async fn remove_ended(connection: impl AnyExecutor<'_>) -> sqlx::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Database;
+    use crate::store::testing;
 
     #[tokio::test]
     async fn ended_links_are_forgotten_and_no_others() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         let insert = format!(
             "INSERT INTO one_time_links (digest, user_id, is_from_token, created_by_id, expires_at)
             VALUES ('ended', NULL, 0, NULL, {NOW_MS}), ('works', NULL, 0, NULL, {NOW_MS} + 60000)"

@@ -32,6 +32,8 @@ pub(crate) mod revision;
 pub(crate) mod sessions;
 mod sqlite;
 pub(crate) mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod transfer;
 pub(crate) mod upkeep;
 pub(crate) mod users;

@@ -62,8 +62,8 @@ mod tests {
 
     use super::*;
     use crate::store::news;
-    use ::leases::Change;
-    use ::leases::Ledger;
+    use crate::store::testing;
+    use ::leases::{Change, Ledger};
 
     async fn log_of(database: &Database) -> Position {
         revision::current(database.pool()).await.unwrap()
@@ -72,8 +72,7 @@ mod tests {
     #[tokio::test]
     async fn rows_that_are_restored_are_noticed_without_a_change() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let (runs, other) = (Database::open(&url).await.unwrap(), Database::open(&url).await.unwrap());
+        let (runs, other) = (testing::database(&folder).await, testing::database(&folder).await);
         runs.announce_leases(60_000).await.unwrap();
         for _ in 0..3 {
             other.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
@@ -100,8 +99,7 @@ mod tests {
     #[tokio::test]
     async fn an_old_reading_is_no_restore() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         let old = log_of(&database).await;
         let position = database.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
         database.notice_restore(&old).await.unwrap();

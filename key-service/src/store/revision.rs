@@ -122,13 +122,12 @@ pub(crate) async fn remove_pruned(connection: impl AnyExecutor<'_>, at_most: i64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Database;
+    use crate::store::testing;
 
     #[tokio::test]
     async fn changes_are_marked_as_forgotten_and_then_removed_some_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let database = Database::open(&url).await.unwrap();
+        let database = testing::database(&folder).await;
         let mut connection = database.pool().acquire().await.unwrap();
         let old = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 25)
             INSERT INTO changes SELECT n, $1, 0 FROM n";

@@ -115,12 +115,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::store::testing;
 
     #[tokio::test]
     async fn a_session_is_loaded_with_the_end_that_it_was_stored_with() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("keys.db").display());
-        let sessions = Sessions(Database::open(&url).await.unwrap());
+        let sessions = Sessions(testing::database(&folder).await);
         let in_an_hour = OffsetDateTime::now_utc() + Duration::from_secs(3_600);
         let expiry_date = in_an_hour.replace_millisecond(7).unwrap();
         let mut record = Record { id: Id(1), data: Default::default(), expiry_date };

@@ -139,17 +139,14 @@ mod tests {
     use sqlx::{AnyConnection, Connection};
 
     use super::*;
+    use crate::store::testing;
     use ::leases::settle::settle;
     use ::leases::{Ledger, Registration};
 
     const LASTS_MS: u64 = 4_000;
 
-    fn url(folder: &tempfile::TempDir) -> String {
-        format!("sqlite:{}", folder.path().join("keys.db").display())
-    }
-
     async fn database(folder: &tempfile::TempDir) -> Database {
-        let database = Database::open(&url(folder)).await.unwrap();
+        let database = testing::database(folder).await;
         database.announce_leases(LASTS_MS).await.unwrap();
         database
     }
@@ -240,7 +237,7 @@ mod tests {
     async fn the_limit_of_leases_and_what_was_forgotten_are_lowered_to_what_can_be() {
         let folder = tempfile::tempdir().unwrap();
         let database = database(&folder).await;
-        Database::open(&url(&folder)).await.unwrap().announce_leases(20_000).await.unwrap();
+        testing::database(&folder).await.announce_leases(20_000).await.unwrap();
         let in_an_hour = "UPDATE revision_log
             SET forgotten_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + 3600000";
         alter(&database, in_an_hour).await;
@@ -263,7 +260,7 @@ mod tests {
         sqlx::query(old).bind(2 * AT_ONCE + 1).execute(database.pool()).await.unwrap();
 
         // This connection, like another process, gets the lock at once or fails.
-        let mut other = AnyConnection::connect(&url(&folder)).await.unwrap();
+        let mut other = AnyConnection::connect(&testing::url(&folder)).await.unwrap();
         sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut other).await.unwrap();
         let mut left = Vec::new();
         let pause = async |pause: Duration| {
@@ -283,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn links_and_tokens_whose_makers_cannot_be_known_are_not_written() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&url(&folder)).await.unwrap();
+        let database = testing::database(&folder).await;
         let made = "INSERT INTO users VALUES ('u', 'u@example.com', 'a hash', '*', 0, 1, 0, 0, 0);
             INSERT INTO management_tokens (id, digest, label, mask_value, is_for_all, created_at, created_by)
                 VALUES ('t', 't', 't', 'ekm_...', 1, 0, 'root');
