@@ -173,7 +173,7 @@ impl Sequence<'_> {
 
     async fn record(&mut self) -> Checked {
         let process = self.process();
-        // Whoever finds its leases too long announces them: on PostgreSQL on each new connection too, whenever that is made.
+        // A process that finds its leases too long announces them: on PostgreSQL on each new connection too, whenever that is made.
         let longest_ms = if self.store.is_sqlite() { LONGEST_MS } else { self.store.lasts_ms[process] };
         let longest_ms = if self.random.bool() { longest_ms.min(8_000) } else { longest_ms };
         let registration = Registration {

@@ -151,7 +151,7 @@ impl World {
 
     /// Somebody got no answer, and asks again.
     pub(super) fn repeat_later(&mut self, intent: Intent) {
-        // Whoever wants another value or key looks first whether there is one: that is another change.
+        // A client that wants another value or key first looks whether there is one: that is another change.
         if let Effect::Roll { .. } | Effect::Create(..) = intent.effect {
             return;
         }

@@ -89,7 +89,7 @@ fn a_delete_tells_of_every_value_that_the_key_has_at_its_end() {
     let (sync, granted) = script.sync("edge", 0);
     script.finish(sync);
     // With the rule, the delete came first, and the roll found no key. Without it the roll did, and its value is
-    // gone: then edges must have heard of it.
+    // gone: then the sync must name it.
     let was_rolled = tells(&rolled, |found| matches!(found, Changed::Now(_)));
     let told = |answer: &SyncResponse| matches!(&answer.news, News::Changed(changed) if changed.contains(&new_value()));
     assert!(!was_rolled || tells(&granted, told));
