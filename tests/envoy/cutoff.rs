@@ -29,6 +29,8 @@ pub(crate) struct Passed {
     /// The id of the edge that asked.
     pub(crate) edge: String,
     pub(crate) is_sync: bool,
+    /// A sync that the service may hold until there is a change, which an edge asks for only while it has a lease.
+    pub(crate) may_be_held: bool,
     pub(crate) is_answer: bool,
     pub(crate) at: Instant,
     /// When the callout itself passed.
@@ -93,7 +95,10 @@ fn pass_on(client: TcpStream, service: SocketAddr, shared: &Shared) -> Option<()
         let asked_at = Instant::now();
         let note = |is_answer| {
             let at = if is_answer { Instant::now() } else { asked_at };
-            let passed = Passed { edge: edge_of(&request)?, is_sync, is_answer, at, asked_at };
+            let body = body_of(&request)?;
+            let edge = body["edge"].as_str()?.to_owned();
+            let may_be_held = is_sync && body["wait_ms"].as_u64()? > 0;
+            let passed = Passed { edge, is_sync, may_be_held, is_answer, at, asked_at };
             shared.passed.lock().unwrap().push(passed);
             Some(())
         };
@@ -123,11 +128,10 @@ fn has_closed(connection: &TcpStream) -> bool {
     has_closed
 }
 
-/// The id of the edge that a callout is from.
-fn edge_of(request: &[u8]) -> Option<String> {
+/// The JSON body of a callout.
+fn body_of(request: &[u8]) -> Option<Value> {
     let head = request.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
-    let body: Value = serde_json::from_slice(&request[head + 4..]).ok()?;
-    Some(body["edge"].as_str()?.to_owned())
+    serde_json::from_slice(&request[head + 4..]).ok()
 }
 
 /// One message of HTTP/1.1 with a content-length.

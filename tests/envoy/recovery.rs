@@ -29,7 +29,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// How one edge came back.
 struct Recovery {
-    /// From its first answered verify to its first answered sync, which brings a lease.
+    /// From its first answered verify to the first sign of a lease: an answered sync, or a sync that may be held.
     took: Duration,
     /// How much of that passed before the sync was sent.
     waited: Duration,
@@ -45,25 +45,25 @@ fn recoveries(passed: &[Passed]) -> Option<Vec<Recovery>> {
     }
     let of_edge = |edge| {
         let passed = || passed.iter().filter(move |passed| passed.edge == edge);
-        let first_answer = |to_sync: bool| {
-            passed().find(|passed| passed.is_answer && passed.is_sync == to_sync).map(|passed| passed.at)
+        let verified = passed().find(|passed| passed.is_answer && !passed.is_sync).map(|passed| passed.at);
+        let shows_lease = |passed: &&Passed| {
+            // The first answer to a verify gives up a sync that was sent earlier and is not answered yet.
+            let is_given_up = verified.is_some_and(|verified| passed.asked_at + GIVEN_UP_AFTER <= verified);
+            passed.may_be_held
+                || passed.is_sync && passed.is_answer && !(is_given_up && Some(passed.at) > verified)
         };
-        let verified = first_answer(false);
+        let held = passed().find(shows_lease)?.at;
         // With a lease before the first answer to a verify, an edge may need no verify.
-        if first_answer(true).is_some_and(|synced| verified.is_none_or(|verified| synced <= verified)) {
+        let Some(verified) = verified.filter(|verified| *verified < held) else {
             return Some(Recovery { took: Duration::ZERO, waited: Duration::ZERO, syncs: 0 });
-        }
-        let verified = verified?;
-        // The first answer to a verify gives up a sync that was sent earlier and is not answered yet.
-        let brings_lease = |passed: &&Passed| {
-            passed.is_sync && passed.is_answer && passed.asked_at + GIVEN_UP_AFTER > verified
         };
-        let synced = passed().find(brings_lease)?.at;
-        let is_between = |at: Instant| (verified..=synced).contains(&at);
-        let is_sync = |passed: &&Passed| passed.is_sync && !passed.is_answer && is_between(passed.at);
+        let is_between = |at: Instant| (verified..=held).contains(&at);
+        let is_sync = |passed: &&Passed| {
+            passed.is_sync && !passed.may_be_held && !passed.is_answer && is_between(passed.at)
+        };
         let sent = passed().rfind(is_sync).map_or(verified, |sync| sync.at);
         Some(Recovery {
-            took: synced.saturating_duration_since(verified),
+            took: held.saturating_duration_since(verified),
             waited: sent.saturating_duration_since(verified),
             syncs: passed().filter(is_sync).count(),
         })
