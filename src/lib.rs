@@ -11,7 +11,7 @@
 //! 6. [`decision`]: the key's verdict and the route's access make a [`decision::Grant`] or a [`decision::Denial`].
 //! 7. [`reply`]: a denial becomes the documented response.
 //!
-//! [`flow`] is that story as code. All of these are pure: they take values and return what is to be done. Only
+//! [`filter`] is that story as code. All of these are pure: they take values and return what is to be done. Only
 //! `proxy`, compiled for Wasm alone, calls the host.
 
 #![deny(unsafe_code)]
@@ -23,7 +23,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod decision;
-pub mod flow;
+pub mod filter;
 pub mod header_policy;
 pub mod headers;
 pub mod lease;

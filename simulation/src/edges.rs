@@ -1,11 +1,11 @@
-//! The filter's `Edge` with clocks of its own, and the callouts that a proxy makes for it.
+//! The filter's state machine with clocks of its own, and the callouts that a proxy makes for it.
 
 use std::collections::BTreeMap;
 
 use edge_key_auth::address::Address;
 use edge_key_auth::clock::Moment;
 use edge_key_auth::config::Config;
-use edge_key_auth::flow::{self, Edge, Step};
+use edge_key_auth::filter::{self, Filter, Step};
 use edge_key_auth::lookup::{CallId, StreamId};
 use edge_key_auth::metrics::Counter;
 use edge_key_auth::request::RequestHead;
@@ -82,7 +82,7 @@ struct Clocks {
 
 /// One edge, and what its proxy does for it.
 pub struct Node {
-    edge: Edge,
+    filter: Filter,
     clocks: Clocks,
     /// Which start of this edge it is: answers to an earlier one are nobody's.
     pub generation: u64,
@@ -131,7 +131,7 @@ impl Node {
         let id = format!("edge-{number}-{generation}");
         let seed = random.u64(..);
         Some(Node {
-            edge: Edge::new(id, seed, config.policy, config.cache, config.lookups),
+            filter: Filter::new(id, seed, config.policy, config.cache, config.lookups),
             clocks: Clocks {
                 monotonic: Clock::new(random, drift, 0),
                 wall: Clock::new(random, drift, SKEW_MS),
@@ -185,7 +185,7 @@ impl Node {
         self.has_used_stale(moment);
         // Three clients, so that those of which fewer requests wait make others give way.
         let address = Address::V4(self.next_stream % 3);
-        match self.edge.arrive(Ok(&head), || address, StreamId(self.next_stream), moment) {
+        match self.filter.arrive(Ok(&head), || address, StreamId(self.next_stream), moment) {
             Step::Decided(decided) => {
                 let is_stale = self.has_used_stale(moment);
                 self.judged(digest, arrived, &decided, is_stale, now).map(Some)
@@ -204,7 +204,7 @@ impl Node {
             return false;
         }
         let count = |counter, _| has_used |= counter == Counter::Stale;
-        self.edge.metrics(moment).drain(count, |_, _| {}, |_, _| {});
+        self.filter.metrics(moment).drain(count, |_, _| {}, |_, _| {});
         has_used
     }
 
@@ -213,7 +213,7 @@ impl Node {
         let at = random.usize(..self.waiting.len().max(1));
         if let Some((&stream, &(digest, _))) = self.waiting.iter().nth(at) {
             self.waiting.remove(&stream);
-            self.edge.leave(&digest, StreamId(stream));
+            self.filter.leave(&digest, StreamId(stream));
         }
     }
 
@@ -238,7 +238,7 @@ impl Node {
         let status = is_answered.then_some(200);
         let body = body.unwrap_or_default();
         if is_sync {
-            match self.edge.synced(synced(status, &body), moment) {
+            match self.filter.synced(synced(status, &body), moment) {
                 Some(Ok(())) => {
                     if let Some(Reply::Sync(response)) = &reply {
                         self.granted(response.lease_ms);
@@ -249,7 +249,7 @@ impl Node {
                 Some(Err(other)) => return Err(format!("a sync was answered, and yet: {other}")),
             }
         }
-        let ended = self.edge.answered(CallId(call), |asked| verified(status, &body, asked), moment);
+        let ended = self.filter.answered(CallId(call), |asked| verified(status, &body, asked), moment);
         let Some((outcomes, answer)) = ended else { return Ok(Vec::new()) };
         match answer {
             Ok(()) | Err(NoAnswer::Timeout) => self.decided(outcomes, !is_answered, now),
@@ -268,7 +268,7 @@ impl Node {
         &self,
         digest: KeyDigest,
         arrived: u64,
-        told: &flow::Outcome,
+        told: &filter::Outcome,
         is_stale: bool,
         now: u64,
     ) -> Result<Decided, String> {
@@ -284,7 +284,7 @@ impl Node {
 
     fn decided(
         &mut self,
-        outcomes: Vec<(StreamId, flow::Outcome)>,
+        outcomes: Vec<(StreamId, filter::Outcome)>,
         is_stale: bool,
         now: u64,
     ) -> Result<Vec<Decided>, String> {
@@ -302,7 +302,7 @@ impl Node {
     /// # Errors
     /// One of them did not wait.
     pub fn refused(&mut self, now: u64) -> Result<Vec<Decided>, String> {
-        let refused = self.edge.refused(self.moment(now));
+        let refused = self.filter.refused(self.moment(now));
         self.decided(refused, true, now)
     }
 
@@ -310,10 +310,10 @@ impl Node {
     pub fn pump(&mut self, now: u64) -> (Vec<Call>, Option<u64>) {
         let moment = self.moment(now);
         let mut calls = Vec::new();
-        while let Some(digests) = self.edge.next_question() {
+        while let Some(digests) = self.filter.next_question() {
             self.next_call += 1;
-            let request = VerifyRequest { edge: self.edge.id().to_owned(), digests: digests.clone() };
-            self.edge.asked(CallId(self.next_call), digests, moment);
+            let request = VerifyRequest { edge: self.filter.id().to_owned(), digests: digests.clone() };
+            self.filter.asked(CallId(self.next_call), digests, moment);
             self.outstanding.insert(self.next_call, false);
             calls.push(Call {
                 id: self.next_call,
@@ -321,14 +321,14 @@ impl Node {
                 timeout: TIMEOUT_MS * MS,
             });
         }
-        if let Some(request) = self.edge.next_sync(moment) {
+        if let Some(request) = self.filter.next_sync(moment) {
             self.next_call += 1;
             self.outstanding.insert(self.next_call, true);
             (self.sync, self.sync_sent) = (self.next_call, now);
             let timeout = (TIMEOUT_MS + request.wait_ms) * MS;
             calls.push(Call { id: self.next_call, question: Question::Sync(request), timeout });
         }
-        (calls, self.edge.sync_due_in_ms(moment).map(|due| (due + 1) * MS))
+        (calls, self.filter.sync_due_in_ms(moment).map(|due| (due + 1) * MS))
     }
 
     /// How many requests wait.
@@ -341,7 +341,7 @@ impl Node {
     /// # Errors
     /// What is not.
     pub fn check_bounds(&self) -> Result<(), String> {
-        let (active, inactive) = self.edge.remembered();
+        let (active, inactive) = self.filter.remembered();
         match self.waiting.len() {
             waiting if active <= MAX_ACTIVE && inactive <= MAX_INACTIVE && waiting <= MAX_WAITERS => Ok(()),
             waiting => Err(format!("an edge has {active} active, {inactive} inactive, {waiting} waiting")),
@@ -349,11 +349,11 @@ impl Node {
     }
 }
 
-fn outcome(told: &flow::Outcome) -> Outcome {
+fn outcome(told: &filter::Outcome) -> Outcome {
     match told {
-        flow::Outcome::Forward(_) | flow::Outcome::ForwardPublic { .. } => Outcome::Decided(Worth::Good),
-        flow::Outcome::Reply(reply) if reply.status == 401 => Outcome::Decided(Worth::Nothing),
-        flow::Outcome::Reply(reply) if reply.status == 403 => Outcome::Decided(Worth::Known),
-        flow::Outcome::Reply(_) => Outcome::Unavailable,
+        filter::Outcome::Forward(_) | filter::Outcome::ForwardPublic { .. } => Outcome::Decided(Worth::Good),
+        filter::Outcome::Reply(reply) if reply.status == 401 => Outcome::Decided(Worth::Nothing),
+        filter::Outcome::Reply(reply) if reply.status == 403 => Outcome::Decided(Worth::Known),
+        filter::Outcome::Reply(_) => Outcome::Unavailable,
     }
 }

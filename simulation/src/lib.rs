@@ -9,7 +9,7 @@
 //! - [`kernel`]: time, events, and transactions on their way; [`clock`]: clocks that are off; [`tasks`]: of the service.
 //! - [`database`]: a model of the database; [`replica`]: one process of the service; [`ledger`]: the service's `Ledger`
 //!   on both.
-//! - [`edges`]: the filter's `Edge` with clocks and callouts of its own.
+//! - [`edges`]: the filter's state machine with clocks and callouts of its own.
 //! - [`oracle`]: what may happen to a request, and what may not.
 //! - [`world`]: all of it together; [`summary`]: what a run has seen.
 

@@ -162,14 +162,14 @@ pub(super) fn set_header(name: &str, value: &str) {
 pub(super) fn send(reply: &Reply) {
     let headers: Vec<(&str, &[u8])> =
         reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-    note_for_access_log(REASON, reply.reason);
+    set_filter_state(REASON, reply.reason);
     if send_local_response(reply.status, reply.reason, &headers, &reply.body) != OK {
         log::error!("the host refused a reply of status {}", reply.status);
     }
 }
 
 /// Leaves a word about the current request for access logs.
-pub(super) fn note_for_access_log(name: &str, value: &str) {
+pub(super) fn set_filter_state(name: &str, value: &str) {
     let status = set_property(name, value);
     if status != OK {
         log::debug!("the host keeps no filter state: {status}");

@@ -7,7 +7,7 @@ use proxy_wasm::types::Action;
 
 use super::host;
 use super::vm::{Progress, Vm};
-use crate::flow::Step;
+use crate::filter::Step;
 use crate::lookup::StreamId;
 use crate::request::Reading;
 

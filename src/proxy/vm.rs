@@ -1,4 +1,4 @@
-//! What the root context and the requests of one configuration share in one VM: the edge, and the host's side of it.
+//! What the root context and the requests of one configuration share in one VM: the filter's state, and the host's side of it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use super::host::{self, Clock, Meters, Turn};
 use crate::answer::{self, NoAnswer};
 use crate::config::{Config, IdentityHeaders, KeyService, Problem};
 use crate::decision::Grant;
-use crate::flow::{Edge, Outcome, Outcomes, Step};
+use crate::filter::{Filter, Outcome, Outcomes, Step};
 use crate::header_policy::HeaderPolicy;
 use crate::lookup::{CallId, StreamId};
 use crate::request::{Ambiguity, RequestHead};
@@ -63,7 +63,7 @@ pub(super) struct Vm {
     told_at: Cell<u64>,
     /// Whether the last callout was answered: an outage has many callouts, and only changes are worth a log line.
     service_answers: Cell<bool>,
-    edge: RefCell<Edge>,
+    filter: RefCell<Filter>,
     /// The requests that were held and then forwarded, until their own contexts take note of it.
     opened: RefCell<HashSet<StreamId>>,
 }
@@ -101,7 +101,7 @@ impl Vm {
             tick_ms: Cell::new(0),
             told_at: Cell::new(0),
             service_answers: Cell::new(true),
-            edge: RefCell::new(Edge::new(id, seed, policy, cache, lookups)),
+            filter: RefCell::new(Filter::new(id, seed, policy, cache, lookups)),
             opened: RefCell::default(),
         };
         vm.schedule();
@@ -115,14 +115,14 @@ impl Vm {
 
     /// A request arrives; if it must wait, the root context is called to ask.
     pub(super) fn arrive(&self, head: Result<&RequestHead<'_>, Ambiguity>, stream: StreamId) -> Step {
-        let mut edge = self.edge.borrow_mut();
-        let step = edge.arrive(head, host::source_address, stream, self.clock.now());
+        let mut filter = self.filter.borrow_mut();
+        let step = filter.arrive(head, host::source_address, stream, self.clock.now());
         match &step {
             Step::Hold(digest) if !self.turn_is_coming.replace(true) => {
                 if let Err(status) = self.turn.request() {
                     log::error!("the host takes nothing into the queue: {status:?}");
                     self.turn_is_coming.set(false);
-                    return Step::Decided(edge.give_up(digest, stream));
+                    return Step::Decided(filter.give_up(digest, stream));
                 }
             }
             _ => {}
@@ -133,7 +133,7 @@ impl Vm {
     /// A request that was held has ended.
     pub(super) fn leave(&self, digest: &KeyDigest, stream: StreamId) {
         if !self.was_opened(stream) {
-            self.edge.borrow_mut().leave(digest, stream);
+            self.filter.borrow_mut().leave(digest, stream);
         }
     }
 
@@ -162,7 +162,7 @@ impl Vm {
             self.go_on(Vec::new());
         } else {
             let read = |asked| answer::verified(status, body, asked);
-            let ended = self.edge.borrow_mut().answered(id, read, self.clock.now());
+            let ended = self.filter.borrow_mut().answered(id, read, self.clock.now());
             // A sync that was given up ends here too, once the next one is sent.
             let Some((outcomes, answer)) = ended else { return };
             self.note(answer);
@@ -171,7 +171,7 @@ impl Vm {
     }
 
     fn sync_ended(&self, answer: Result<SyncResponse, NoAnswer>) {
-        let outcome = self.edge.borrow_mut().synced(answer, self.clock.now());
+        let outcome = self.filter.borrow_mut().synced(answer, self.clock.now());
         if let Some(outcome) = outcome {
             self.note(outcome);
         }
@@ -182,13 +182,13 @@ impl Vm {
     /// callouts must be sent from the root context.
     fn go_on(&self, mut outcomes: Outcomes) {
         loop {
-            let question = self.edge.borrow_mut().next_question();
+            let question = self.filter.borrow_mut().next_question();
             let Some(digests) = question else { break };
             outcomes.extend(self.ask(digests));
         }
         let now = self.clock.now();
-        outcomes.extend(self.edge.borrow_mut().refused(now));
-        let sync = self.edge.borrow_mut().next_sync(now);
+        outcomes.extend(self.filter.borrow_mut().refused(now));
+        let sync = self.filter.borrow_mut().next_sync(now);
         if let Some(request) = sync {
             match self.post(SYNC_PATH, &request, request.wait_ms) {
                 Ok(id) => self.sync.set(Some(id)),
@@ -202,15 +202,15 @@ impl Vm {
     /// Sends a question; what is to be done with those who wait for it if it cannot be sent.
     fn ask(&self, digests: Vec<KeyDigest>) -> Outcomes {
         let asked_at = self.clock.now();
-        let request = VerifyRequest { edge: self.edge.borrow().id().to_owned(), digests };
+        let request = VerifyRequest { edge: self.filter.borrow().id().to_owned(), digests };
         match self.post(VERIFY_PATH, &request, 0) {
             Ok(id) => {
-                self.edge.borrow_mut().asked(id, request.digests, asked_at);
+                self.filter.borrow_mut().asked(id, request.digests, asked_at);
                 Vec::new()
             }
             Err(no_answer) => {
                 self.note(Err(no_answer));
-                self.edge.borrow_mut().not_answered(&request.digests, asked_at)
+                self.filter.borrow_mut().not_answered(&request.digests, asked_at)
             }
         }
     }
@@ -229,13 +229,13 @@ impl Vm {
     /// Tells the host the metrics if it is time, and has it call again when something is due.
     fn schedule(&self) {
         let now = self.clock.now();
-        let mut edge = self.edge.borrow_mut();
+        let mut filter = self.filter.borrow_mut();
         // A tick may come a little early.
         if now.monotonic.saturating_sub(self.told_at.get()) >= TELL_EVERY_MS / 2 {
             self.told_at.set(now.monotonic);
-            self.meters.tell(edge.metrics(now));
+            self.meters.tell(filter.metrics(now));
         }
-        let tick_ms = edge.sync_due_in_ms(now).unwrap_or(TELL_EVERY_MS).clamp(1, TELL_EVERY_MS);
+        let tick_ms = filter.sync_due_in_ms(now).unwrap_or(TELL_EVERY_MS).clamp(1, TELL_EVERY_MS);
         if self.tick_ms.replace(tick_ms) != tick_ms {
             host::tick_every(tick_ms);
         }
@@ -287,8 +287,8 @@ impl Vm {
         for (name, value) in self.identity_headers.0.iter().zip(values) {
             host::set_header(name, value);
         }
-        host::note_for_access_log(host::KEY_ID, &holder.key_id);
-        if self.edge.borrow().policy().hide_credentials {
+        host::set_filter_state(host::KEY_ID, &holder.key_id);
+        if self.filter.borrow().policy().hide_credentials {
             host::remove_header(AUTHORIZATION);
         }
     }

@@ -35,7 +35,7 @@ enum Event {
 
 /// One edge with what its proxy does for it.
 struct Node {
-    edge: Edge,
+    filter: Filter,
     requests: u32,
     calls: u32,
     syncs: u32,
@@ -82,14 +82,14 @@ impl Outage {
 
     /// Sends what an edge has to send.
     fn pump(&mut self, node: &mut Node, number: usize, now: u64) {
-        while let Some(digests) = node.edge.next_question() {
+        while let Some(digests) = node.filter.next_question() {
             node.calls += 1;
             let (ends, answered) = self.callout(now, 10);
-            node.edge.asked(CallId(node.calls), digests, moment(now));
+            node.filter.asked(CallId(node.calls), digests, moment(now));
             self.happen(ends, number, Event::VerifyEnds { call: node.calls, answered });
         }
-        node.edge.refused(moment(now));
-        if let Some(request) = node.edge.next_sync(moment(now)) {
+        node.filter.refused(moment(now));
+        if let Some(request) = node.filter.next_sync(moment(now)) {
             node.syncs += 1;
             let (ends, answered) = self.callout(now, 50);
             if answered && request.wait_ms == 0 {
@@ -97,7 +97,7 @@ impl Outage {
                 self.syncs.push(Sent { at: now - self.ends, since_first_answer });
             }
             self.happen(ends + request.wait_ms, number, Event::SyncEnds { sync: node.syncs, answered });
-        } else if let Some(due) = node.edge.sync_due_in_ms(moment(now)) {
+        } else if let Some(due) = node.filter.sync_due_in_ms(moment(now)) {
             self.happen(now + due, number, Event::Timer);
         }
     }
@@ -115,11 +115,11 @@ impl Outage {
                 ];
                 let block = serialise(&headers);
                 let head =
-                    Reading::of(HeaderPairs::new(&block).unwrap(), &node.edge.policy.header_policy).head;
+                    Reading::of(HeaderPairs::new(&block).unwrap(), &node.filter.policy.header_policy).head;
                 node.requests += 1;
                 let stream = StreamId(node.requests);
                 let head = head.as_ref().map_err(|error| *error);
-                node.edge.arrive(head, || Address::Other, stream, moment(now));
+                node.filter.arrive(head, || Address::Other, stream, moment(now));
                 let gap = 1 + self.random.below(100);
                 self.happen(now + gap, number, Event::Request);
             }
@@ -129,7 +129,7 @@ impl Outage {
                     let body = body.replace('0', INACTIVE);
                     answer::verified(answered.then_some(200), body.as_bytes(), asked)
                 };
-                let (_, outcome) = node.edge.answered(CallId(call), read, moment(now)).unwrap();
+                let (_, outcome) = node.filter.answered(CallId(call), read, moment(now)).unwrap();
                 assert_eq!(outcome.is_ok(), answered);
                 if answered {
                     node.first_answer.get_or_insert(now);
@@ -139,7 +139,7 @@ impl Outage {
                 let news = News::Reset;
                 let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 6_000, news };
                 let answer = if answered { Ok(answer) } else { Err(NoAnswer::Timeout) };
-                let _ = node.edge.synced(answer, moment(now));
+                let _ = node.filter.synced(answer, moment(now));
                 if answered {
                     node.held.get_or_insert(now);
                 }
@@ -165,8 +165,8 @@ fn after_an_outage(seed: u64) -> (Vec<u64>, Vec<Sent>) {
         .map(|number| {
             let config = Config::read(br#"{"key_service":{"cluster":"k"}}"#).unwrap();
             let seed = outage.random.below(u64::MAX);
-            let edge = Edge::new(format!("e{number}"), seed, config.policy, config.cache, config.lookups);
-            Node { edge, requests: 0, calls: 0, syncs: 0, first_answer: None, held: None }
+            let filter = Filter::new(format!("e{number}"), seed, config.policy, config.cache, config.lookups);
+            Node { filter, requests: 0, calls: 0, syncs: 0, first_answer: None, held: None }
         })
         .collect();
     for number in 0..EDGES {

@@ -50,7 +50,7 @@ pub type Outcomes = Vec<(StreamId, Outcome)>;
 
 /// The state of one edge: one filter configuration in one VM.
 #[derive(Debug)]
-pub struct Edge {
+pub struct Filter {
     id: String,
     policy: Policy,
     cache: VerdictCache,
@@ -67,10 +67,10 @@ pub struct Edge {
     refused: Outcomes,
 }
 
-impl Edge {
+impl Filter {
     /// An edge that knows no key yet, by the random name it goes by.
     pub fn new(id: String, seed: u64, policy: Policy, cache: CacheLimits, lookups: LookupLimits) -> Self {
-        Edge {
+        Filter {
             id,
             cache: VerdictCache::new(cache),
             lookups: Lookups::new(lookups),
@@ -240,7 +240,7 @@ impl Edge {
     /// A question has ended. `read` is given how many digests it asked about, and reads the answer.
     ///
     /// Returns what is to be done with those who are served, and why there was no answer if there was none; `None` if no
-    /// such question is out. Others may have to be asked for again: see [`Edge::next_question`].
+    /// such question is out. Others may have to be asked for again: see [`Filter::next_question`].
     pub fn answered(
         &mut self,
         id: CallId,

@@ -13,7 +13,7 @@ const VALID: &str = "phx_1234567890abcdef";
 
 /// An edge, and requests and answers for it, told as a conversation.
 struct Talk {
-    edge: Edge,
+    filter: Filter,
     now: u64,
     /// The address that requests come from.
     from: u32,
@@ -24,8 +24,8 @@ struct Talk {
 fn talk(settings: &str) -> Talk {
     let json = format!(r#"{{"key_service":{{"cluster":"k"}}{settings}}}"#);
     let config = Config::read(json.as_bytes()).unwrap();
-    let edge = Edge::new("e1".into(), 7, config.policy, config.cache, config.lookups);
-    Talk { edge, now: T0, from: 1, streams: Cell::new(0), calls: Cell::new(0) }
+    let filter = Filter::new("e1".into(), 7, config.policy, config.cache, config.lookups);
+    Talk { filter, now: T0, from: 1, streams: Cell::new(0), calls: Cell::new(0) }
 }
 
 impl Talk {
@@ -34,10 +34,10 @@ impl Talk {
             vec![(":method", method.as_bytes()), (":path", path.as_bytes()), (":authority", b"a")];
         headers.extend(extra.iter().map(|(name, value)| (*name, value.as_bytes())));
         let block = serialise(&headers);
-        let head = Reading::of(HeaderPairs::new(&block).unwrap(), &self.edge.policy.header_policy).head;
+        let head = Reading::of(HeaderPairs::new(&block).unwrap(), &self.filter.policy.header_policy).head;
         let stream = StreamId(self.streams.replace(self.streams.get() + 1));
         let address = || Address::V4(self.from);
-        match self.edge.arrive(head.as_ref().map_err(|error| *error), address, stream, self.moment()) {
+        match self.filter.arrive(head.as_ref().map_err(|error| *error), address, stream, self.moment()) {
             Step::Decided(outcome) => print(&outcome),
             Step::Hold(_) => "wait".to_owned(),
         }
@@ -49,9 +49,9 @@ impl Talk {
 
     /// A sync is sent, and answered at once.
     fn sync(&mut self, revision: u64, news: News) -> SyncRequest {
-        let request = self.edge.next_sync(self.moment()).expect("no sync is due");
+        let request = self.filter.next_sync(self.moment()).expect("no sync is due");
         let answer = SyncResponse { log: "l".into(), revision, lease_ms: 6_000, news };
-        assert_eq!(self.edge.synced(Ok(answer), self.moment()), Some(Ok(())));
+        assert_eq!(self.filter.synced(Ok(answer), self.moment()), Some(Ok(())));
         request
     }
 
@@ -61,14 +61,14 @@ impl Talk {
 
     /// Sends the next question and returns how many digests it asks about.
     fn ask(&mut self) -> Option<usize> {
-        let digests = self.edge.next_question()?;
+        let digests = self.filter.next_question()?;
         let asked = digests.len();
-        self.edge.asked(CallId(self.calls.replace(self.calls.get() + 1)), digests, self.moment());
+        self.filter.asked(CallId(self.calls.replace(self.calls.get() + 1)), digests, self.moment());
         Some(asked)
     }
 
     fn refused(&mut self) -> Vec<(u32, String)> {
-        let outcomes = self.edge.refused(self.moment());
+        let outcomes = self.filter.refused(self.moment());
         outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
     }
 
@@ -80,7 +80,7 @@ impl Talk {
             told.borrow_mut().push(format!("{name} {value}"));
         };
         let moment = self.moment();
-        self.edge.metrics(moment).drain(
+        self.filter.metrics(moment).drain(
             |counter, value| tell(counter.name(), value.to_string()),
             |gauge, value| tell(gauge.name(), value.to_string()),
             |histogram, value| tell(histogram.name(), value.to_string()),
@@ -93,7 +93,7 @@ impl Talk {
     fn answer(&mut self, call: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
         let body = format!(r#"{{"log":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","));
         let read = |asked| answer::verified(status, body.as_bytes(), asked);
-        let (outcomes, _) = self.edge.answered(CallId(call), read, self.moment()).expect("it is not out");
+        let (outcomes, _) = self.filter.answered(CallId(call), read, self.moment()).expect("it is not out");
         outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
     }
 }
@@ -178,12 +178,12 @@ fn an_edge_subscribes_with_its_first_lookup() {
     let mut talk = talk("");
     talk.request("GET", "/decide/", &[]);
     talk.request("GET", "/api/insights/", &[]);
-    assert_eq!(talk.edge.sync_due_in_ms(talk.moment()), None);
+    assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), None);
     talk.get("/api/insights/", VALID);
-    assert_eq!(talk.edge.sync_due_in_ms(talk.moment()), Some(0));
-    let request = talk.edge.next_sync(talk.moment()).unwrap();
+    assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), Some(0));
+    let request = talk.filter.next_sync(talk.moment()).unwrap();
     assert_eq!((request.log, request.cursor, request.wait_ms), (None, None, 0));
-    assert_eq!(talk.edge.next_sync(talk.moment()), None, "one is outstanding at a time");
+    assert_eq!(talk.filter.next_sync(talk.moment()), None, "one is outstanding at a time");
 }
 
 #[test]
@@ -212,20 +212,20 @@ fn after_a_sync_without_an_answer_the_next_is_not_held_back() {
     let mut talk = warm("");
     assert_eq!(talk.sync(1, News::Changed(vec![])).wait_ms, 2_000);
     talk.now += 5_000;
-    talk.edge.next_sync(talk.moment()).unwrap();
-    assert_eq!(talk.edge.synced(Err(NoAnswer::Timeout), talk.moment()), Some(Err(NoAnswer::Timeout)));
+    talk.filter.next_sync(talk.moment()).unwrap();
+    assert_eq!(talk.filter.synced(Err(NoAnswer::Timeout), talk.moment()), Some(Err(NoAnswer::Timeout)));
     talk.now += 250;
-    assert_eq!(talk.edge.next_sync(talk.moment()).unwrap().wait_ms, 0, "though the lease still runs");
+    assert_eq!(talk.filter.next_sync(talk.moment()).unwrap().wait_ms, 0, "though the lease still runs");
 }
 
 #[test]
 fn a_lease_runs_from_when_it_was_asked_for() {
     let mut talk = warm("");
     talk.now = T0 + 5_000;
-    talk.edge.next_sync(talk.moment()).unwrap();
+    talk.filter.next_sync(talk.moment()).unwrap();
     talk.now = T0 + 7_000;
     let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 6_000, news: News::Changed(vec![]) };
-    assert_eq!(talk.edge.synced(Ok(answer), talk.moment()), Some(Ok(())));
+    assert_eq!(talk.filter.synced(Ok(answer), talk.moment()), Some(Ok(())));
     talk.now = T0 + 10_999;
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
     talk.now = T0 + 11_000;
@@ -335,8 +335,8 @@ fn answers_that_contradict_the_history_are_none() {
     ] {
         let mut talk = warm("");
         talk.now = T0 + 3_000;
-        talk.edge.next_sync(talk.moment()).unwrap();
-        let ended = talk.edge.synced(Ok(contradiction), talk.moment());
+        talk.filter.next_sync(talk.moment()).unwrap();
+        let ended = talk.filter.synced(Ok(contradiction), talk.moment());
         assert_eq!(ended, Some(Err(NoAnswer::Contradiction)));
         assert_eq!(talk.get("/api/insights/", VALID), "wait", "nothing that was known counts");
         talk.now += 100;
@@ -345,8 +345,8 @@ fn answers_that_contradict_the_history_are_none() {
         assert_eq!(talk.get("/api/insights/", VALID), "wait", "the memory is empty");
     }
     let mut talk = warm("");
-    talk.edge.next_sync(talk.moment()).unwrap();
-    let ended = talk.edge.synced(Ok(answer("another", 0, News::Reset)), talk.moment());
+    talk.filter.next_sync(talk.moment()).unwrap();
+    let ended = talk.filter.synced(Ok(answer("another", 0, News::Reset)), talk.moment());
     assert_eq!(ended, Some(Ok(())));
     assert_eq!(talk.get("/api/insights/", VALID), "wait", "another history, told as a reset");
 }
@@ -354,16 +354,16 @@ fn answers_that_contradict_the_history_are_none() {
 #[test]
 fn after_a_quiet_answer_comes_a_short_pause_and_after_failures_a_growing_one() {
     let mut talk = warm("");
-    assert_eq!(talk.edge.sync_due_in_ms(talk.moment()), Some(0), "after news at once");
+    assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), Some(0), "after news at once");
     talk.sync(1, News::Changed(vec![]));
-    let pause = talk.edge.sync_due_in_ms(talk.moment()).unwrap();
+    let pause = talk.filter.sync_due_in_ms(talk.moment()).unwrap();
     assert!((50..=100).contains(&pause), "{pause}");
     let mut longest = 0;
     for _ in 0..100 {
-        talk.now += talk.edge.sync_due_in_ms(talk.moment()).unwrap();
-        talk.edge.next_sync(talk.moment()).unwrap();
-        assert_eq!(talk.edge.synced(Err(NoAnswer::Timeout), talk.moment()), Some(Err(NoAnswer::Timeout)));
-        longest = longest.max(talk.edge.sync_due_in_ms(talk.moment()).unwrap());
+        talk.now += talk.filter.sync_due_in_ms(talk.moment()).unwrap();
+        talk.filter.next_sync(talk.moment()).unwrap();
+        assert_eq!(talk.filter.synced(Err(NoAnswer::Timeout), talk.moment()), Some(Err(NoAnswer::Timeout)));
+        longest = longest.max(talk.filter.sync_due_in_ms(talk.moment()).unwrap());
     }
     assert!((3_000..=5_000).contains(&longest), "{longest}");
 }
@@ -406,7 +406,7 @@ fn a_sync_from_an_outage_is_given_up_and_its_end_changes_nothing() {
     talk.now = T0 + 6_000;
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
     talk.ask();
-    let lost = talk.edge.next_sync(talk.moment()).unwrap();
+    let lost = talk.filter.next_sync(talk.moment()).unwrap();
     assert_eq!(lost.used.len(), 1);
     talk.now += 100;
     talk.answer(2, None, &[]);
@@ -414,10 +414,10 @@ fn a_sync_from_an_outage_is_given_up_and_its_end_changes_nothing() {
     talk.ask();
     talk.now += 100;
     talk.answer(3, Some(200), &[INACTIVE]);
-    let due = talk.edge.sync_due_in_ms(talk.moment()).unwrap();
+    let due = talk.filter.sync_due_in_ms(talk.moment()).unwrap();
     assert!(due <= 200, "{due}");
-    assert_eq!(talk.edge.synced(Err(NoAnswer::Timeout), talk.moment()), None, "nothing to tell");
-    assert_eq!(talk.edge.sync_due_in_ms(talk.moment()), Some(due));
+    assert_eq!(talk.filter.synced(Err(NoAnswer::Timeout), talk.moment()), None, "nothing to tell");
+    assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), Some(due));
     talk.now += due;
     assert_eq!(talk.sync(1, News::Changed(vec![])).used, lost.used, "the report was lost with it");
 }
@@ -448,8 +448,8 @@ fn no_answer_is_unavailable_for_everyone_and_is_not_remembered() {
 fn a_question_that_cannot_be_sent_is_unavailable() {
     let mut talk = talk("");
     talk.get("/api/insights/", VALID);
-    let digests = talk.edge.next_question().unwrap();
-    let steps = talk.edge.not_answered(&digests, talk.moment());
+    let digests = talk.filter.next_question().unwrap();
+    let steps = talk.filter.not_answered(&digests, talk.moment());
     assert_eq!(steps.len(), 1);
     assert_eq!(print(&steps[0].1), "503 key_service_unavailable");
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
@@ -463,7 +463,7 @@ fn an_answer_serves_nobody_twice() {
     assert_eq!(talk.answer(0, Some(200), &[&active("*")]).len(), 1);
     for ended_before in [0, 9] {
         let read = |_| panic!("nothing is read of an answer that nobody waits for");
-        assert_eq!(talk.edge.answered(CallId(ended_before), read, talk.moment()), None);
+        assert_eq!(talk.filter.answered(CallId(ended_before), read, talk.moment()), None);
     }
 }
 
@@ -472,7 +472,7 @@ fn one_who_left_is_not_answered_and_the_others_are() {
     let mut talk = talk("");
     (0..3).for_each(|_| assert_eq!(talk.get("/api/insights/", VALID), "wait"));
     talk.ask();
-    talk.edge.leave(&KeyDigest::of_value(VALID), StreamId(0));
+    talk.filter.leave(&KeyDigest::of_value(VALID), StreamId(0));
     let streams: Vec<u32> = talk.answer(0, Some(200), &[&active("*")]).iter().map(|step| step.0).collect();
     assert_eq!(streams, [1, 2]);
 }
@@ -500,7 +500,7 @@ fn one_who_must_give_way_is_told_in_the_next_turn() {
     assert_eq!(talk.refused(), []);
     assert_eq!(talk.get("/api/insights/", "phx_e"), "503 lookups_full", "each has one");
     talk.from = 3;
-    talk.edge.leave(&KeyDigest::of_value("phx_b"), StreamId(3));
+    talk.filter.leave(&KeyDigest::of_value("phx_b"), StreamId(3));
     assert_eq!(talk.get("/api/insights/", "phx_e"), "wait", "room was left");
     assert_eq!(talk.refused(), []);
     assert_eq!(talk.ask(), Some(2));
@@ -514,7 +514,7 @@ fn one_who_must_give_way_may_leave_before_being_told() {
     assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
     talk.from = 2;
     assert_eq!(talk.get("/api/insights/", "phx_d"), "wait");
-    talk.edge.leave(&KeyDigest::of_value("phx_c"), StreamId(4));
+    talk.filter.leave(&KeyDigest::of_value("phx_c"), StreamId(4));
     assert_eq!(talk.refused(), []);
 }
 
@@ -543,7 +543,7 @@ fn preflights_pass_only_where_they_are_configured_to() {
 
 #[test]
 fn the_edge_api_is_told_the_name_that_the_edge_was_given() {
-    assert_eq!(talk("").edge.id(), "e1");
+    assert_eq!(talk("").filter.id(), "e1");
 }
 
 #[test]
