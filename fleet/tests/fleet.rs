@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 const EDGES: usize = 200;
 const LOOPBACK: &str = "http://127.0.0.1:1";

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use xtask::paths;
+use test_stack::paths;
 
 use crate::driver::{Browser, SCHEMES};
 

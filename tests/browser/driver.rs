@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_stack::{paths, ports, process::Process};
 use thirtyfour::error::WebDriverResult;
 use thirtyfour::{Capabilities, TypingData, WebDriver};
 use tokio::runtime::{Builder, Runtime};
-use xtask::{paths, ports, process::Process};
 
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(15);

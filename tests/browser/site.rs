@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::ops::Deref;
 
-use xtask::postgres::Databases;
-use xtask::stack::{Options, Stack};
+use test_stack::postgres::Databases;
+use test_stack::{Options, Stack};
 
 use crate::driver::{Browser, Viewport};
 

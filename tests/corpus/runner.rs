@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::json;
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 use crate::http1;
 use crate::http2::{self, Request};

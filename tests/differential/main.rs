@@ -18,7 +18,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 use crate::mutations::{Caller, FORGED, Mutated, PUBLIC, SCOPED};
 use crate::server::Server;

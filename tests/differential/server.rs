@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use xtask::paths;
-use xtask::ports;
-use xtask::process::Process;
+use test_stack::paths;
+use test_stack::ports;
+use test_stack::process::Process;
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,

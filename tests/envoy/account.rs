@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use xtask::stack::KeyService;
+use test_stack::KeyService;
 
 use crate::client::{Response, send};
 

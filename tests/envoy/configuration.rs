@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::{get, send};
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 use crate::{DOCUMENTED, INSIGHTS_ONLY, stack, stack_with};
 

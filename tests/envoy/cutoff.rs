@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
-use xtask::stack::Envoy;
+use test_stack::Envoy;
 
 /// The proxy; it speaks HTTP/1.1 and runs until the process ends.
 pub(crate) struct CutOff {

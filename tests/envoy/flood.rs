@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use protocol::ApiKey;
 use serde_json::{Value, json};
+use test_stack::{Envoy, Options, Stack};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use xtask::stack::{Envoy, Options, Stack};
 
 use crate::account::Account;
 use crate::client::{Connection, request};

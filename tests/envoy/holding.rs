@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use xtask::paths;
-use xtask::stack::{Options, Stack};
+use test_stack::paths;
+use test_stack::{Options, Stack};
 
 use crate::DOCUMENTED;
 use crate::client::{Connection, Response, request};

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use xtask::paths;
-use xtask::process::Process;
-use xtask::stack::{Options, Stack};
+use test_stack::paths;
+use test_stack::process::Process;
+use test_stack::{Options, Stack};
 
 use crate::client::{Connection, get, request, send};
 use crate::{DOCUMENTED, stack, stack_with};

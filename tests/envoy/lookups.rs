@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use xtask::stack::{Envoy, Stack};
+use test_stack::{Envoy, Stack};
 
 use crate::account::Account;
 use crate::client::{Connection, get, request};

@@ -26,7 +26,7 @@ mod requests;
 mod revocation;
 
 use serde_json::{Value, json};
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 /// The key of the public documentation's examples: it may do everything.
 const DOCUMENTED: &str = "phx_1234567890abcdef";

@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 use crate::client::{Response, get, send};
 use crate::{DOCUMENTED, stack_with};
@@ -56,7 +56,7 @@ fn unknown_keys_get_503_until_the_service_is_back_and_nothing_else_is_concerned(
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn a_panic_costs_its_vm_what_it_knew_and_nothing_else() {
-    let wasm = Some(xtask::paths::panicking_wasm());
+    let wasm = Some(test_stack::paths::panicking_wasm());
     let options = Options { workers: 1, wasm, ..Options::default() };
     let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
     let envoy = &stack.envoys()[0];

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 use crate::DOCUMENTED;
 use crate::client::{Connection, request};

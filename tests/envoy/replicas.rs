@@ -7,8 +7,8 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use xtask::postgres::Postgres;
-use xtask::stack::{Options, Stack};
+use test_stack::postgres::Postgres;
+use test_stack::{Options, Stack};
 
 use crate::account::{Account, MANY_CHANGES};
 use crate::client::get;

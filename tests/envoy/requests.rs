@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 use crate::account::Account;
 use crate::client::{Connection, get, request, send};

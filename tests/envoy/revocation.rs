@@ -5,7 +5,7 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 use crate::account::{Account, MANY_CHANGES};
 use crate::client::{Connection, get, request};
@@ -38,7 +38,7 @@ fn addresses(stack: &Stack) -> Vec<SocketAddr> {
 
 /// The sum of a counter over all Envoys.
 fn counted(stack: &Stack, name: &str) -> u64 {
-    let of = |envoy: &xtask::stack::Envoy| envoy.stats(name).unwrap().get(name).copied().unwrap_or_default();
+    let of = |envoy: &test_stack::Envoy| envoy.stats(name).unwrap().get(name).copied().unwrap_or_default();
     stack.envoys().iter().map(of).sum()
 }
 

@@ -11,8 +11,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use xtask::paths;
-use xtask::stack::{Options, Stack};
+use test_stack::paths;
+use test_stack::{Options, Stack};
 
 const EMAIL: &str = "grace@example.com";
 const PASSWORD: &str = "correct horse battery";

@@ -8,7 +8,7 @@ use crate::{ACTIVE, CONFIGURATION, VALID, forwarded, status, verdicts, verify};
 fn hosts() -> Vec<(String, Host)> {
     let mut hosts = Vec::new();
     for (name, module) in
-        [("finished", Setup::default().module), ("unfinished", xtask::paths::unfinished_wasm())]
+        [("finished", Setup::default().module), ("unfinished", test_stack::paths::unfinished_wasm())]
     {
         for allow_on_headers_stop_iteration in [false, true] {
             let setup = Setup { module: module.clone(), allow_on_headers_stop_iteration, ..Setup::default() };

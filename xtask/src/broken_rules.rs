@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use test_stack::paths;
+use test_stack::process::step;
 
-use crate::process::step;
-use crate::{build, paths};
+use crate::build;
 
 /// How many seeds of the simulation may pass before a broken rule is noticed.
 pub const SEEDS: u64 = 7_000;

@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use test_stack::paths;
+use test_stack::process::step;
+
 use crate::finish::finish;
-use crate::paths;
-use crate::process::step;
 
 /// The Rust target that the filter is compiled for.
 const WASM_TARGET: &str = "wasm32-wasip1";

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use test_stack::envoy::program;
+use test_stack::ports::Addresses;
+use test_stack::process::interrupt;
+use test_stack::{Stack, paths};
 
-use crate::ports::Addresses;
-use crate::stack::{self, Stack};
-use crate::tools::envoy;
-use crate::{build, interrupt, paths};
+use crate::build;
 
 /// The key that `demo/seed.sh` gives every scope: the one in the public documentation.
 const KEY: &str = "phx_1234567890abcdef";
@@ -37,7 +38,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let addresses = Addresses::demo(options.port_offset);
     addresses.require_free()?; // before the builds, which take minutes
-    let envoy = envoy::find(options.envoy.as_deref())?;
+    let envoy = program::find(options.envoy.as_deref())?;
     build::all()?;
     let folder = state_folder(options)?;
 
@@ -68,7 +69,7 @@ fn state_folder(options: &Options) -> Result<PathBuf> {
 }
 
 fn serve(addresses: &Addresses, folder: &std::path::Path, envoy: &std::path::Path) -> Result<()> {
-    let stack = Stack::start(envoy, folder, addresses, &stack::Options::default())?;
+    let stack = Stack::start(envoy, folder, addresses, &test_stack::Options::default())?;
     prove(&stack)?;
     println!("{}", invitation(&stack, folder));
     while !interrupt::requested() {

@@ -5,9 +5,10 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Error, Result};
+use test_stack::paths;
+use test_stack::process::step;
 
-use crate::process::step;
-use crate::{build, paths};
+use crate::build;
 
 /// Builds the fleet and becomes it, with these arguments.
 ///

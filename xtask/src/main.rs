@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use xtask::{broken_rules, build, demo, echo, fleet, test};
+use test_stack::echo;
+use xtask::{broken_rules, build, demo, fleet, test};
 
 /// Builds, runs and tests edge-key-auth.
 #[derive(Parser)]

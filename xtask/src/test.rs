@@ -6,15 +6,16 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-
-use crate::paths::{
+use test_stack::browser::{axe, chromium};
+use test_stack::paths::{
     AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, ENVOY_VARIABLE, POSTGRES_URL_VARIABLE,
     POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE, UPSTREAMS_NODE_VARIABLE, UPSTREAMS_PYTHON_VARIABLE,
 };
-use crate::postgres::{FORGETFUL, Postgres};
-use crate::process::step;
-use crate::tools::{axe, chromium, envoy, postgresql, schemathesis, upstreams};
-use crate::{broken_rules, build, interrupt, paths};
+use test_stack::postgres::{self, FORGETFUL, Postgres};
+use test_stack::process::{interrupt, step};
+use test_stack::{differential, envoy, paths, schemathesis};
+
+use crate::{broken_rules, build};
 
 mod versions;
 
@@ -104,14 +105,14 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
     build::unfinished_wasm()?;
     build::panicking_wasm()?;
     let mut tools = vec![
-        (ENVOY_VARIABLE, envoy::find(asked_for).map(OsString::from)),
+        (ENVOY_VARIABLE, envoy::program::find(asked_for).map(OsString::from)),
         (CHROMIUM_VARIABLE, chromium::find_browser().map(OsString::from)),
         (CHROMEDRIVER_VARIABLE, chromium::find_driver().map(OsString::from)),
         (AXE_VARIABLE, axe::find().map(OsString::from)),
         (SCHEMATHESIS_VARIABLE, schemathesis::find().map(OsString::from)),
-        (POSTGRESQL_VARIABLE, postgresql::find().map(OsString::from)),
-        (UPSTREAMS_PYTHON_VARIABLE, upstreams::find_python().map(OsString::from)),
-        (UPSTREAMS_NODE_VARIABLE, upstreams::find_node_modules().map(OsString::from)),
+        (POSTGRESQL_VARIABLE, postgres::programs::find().map(OsString::from)),
+        (UPSTREAMS_PYTHON_VARIABLE, differential::find_python().map(OsString::from)),
+        (UPSTREAMS_NODE_VARIABLE, differential::find_node_modules().map(OsString::from)),
     ];
     if let (Some(_), Err(error)) = (asked_for, &tools[0].1) {
         bail!("{error:#}");

@@ -10,8 +10,8 @@ use key_service::{Database, OpenError};
 use leases::{History, Ledger, Position, Registration};
 use protocol::{ApiKey, KeyDigest, ScopeSet, Verdict};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use test_stack::postgres::{FORGETFUL, Postgres, Shutdown};
 use tokio::task::JoinHandle;
-use xtask::postgres::{FORGETFUL, Postgres, Shutdown};
 
 use crate::model::LONGEST_MS;
 use crate::store::Store;

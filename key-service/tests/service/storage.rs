@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use xtask::postgres::{Databases, TemporaryDatabase};
+use test_stack::postgres::{Databases, TemporaryDatabase};
 
 /// The database of a site.
 pub(crate) enum Storage {

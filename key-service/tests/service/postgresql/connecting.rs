@@ -30,7 +30,7 @@ fn whatever_is_wrong_in_the_url_is_told_and_the_password_is_not() {
     );
     assert_refused(&url.replace(&role.name, "nobody"), &["password authentication failed", "nobody"]);
     assert_refused(&url.replace(&role.database, "nowhere"), &[r#"database "nowhere" does not exist"#]);
-    let free = xtask::ports::free().unwrap().port().to_string();
+    let free = test_stack::ports::free().unwrap().port().to_string();
     assert_refused(&url.replace(&postgres.address().port().to_string(), &free), &["onnection refused"]);
     assert_refused(&url.replace("127.0.0.1", "nowhere.invalid"), &["nowhere.invalid"]);
     assert_refused(&format!("{url}?sslmode=perhaps"), &["not a PostgreSQL URL: unknown value", "perhaps"]);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::Command;
-use xtask::postgres::{FORGETFUL, Postgres, Shutdown};
+use test_stack::postgres::{FORGETFUL, Postgres, Shutdown};
 
 use crate::postgresql::server::{role, shared};
 use crate::scripted_edge::{ALMOST, Edge, LASTS, SOON, outcome, path, short_terms};

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use test_stack::postgres::{FORGETFUL, Postgres};
 use uuid::Uuid;
-use xtask::postgres::{FORGETFUL, Postgres};
 
 /// A server that lasts until the last of those who share it has let go of it. The superuser needs no password.
 pub(super) fn shared() -> Arc<Postgres> {

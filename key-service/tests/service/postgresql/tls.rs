@@ -1,7 +1,7 @@
 //! Encrypted connections.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use xtask::postgres::{FORGETFUL, Postgres};
+use test_stack::postgres::{FORGETFUL, Postgres};
 
 use crate::postgresql::server::role;
 use crate::startup::{assert_one_line, refused};

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::tools::postgresql;
+use super::programs;
 
 /// The databases of a server.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Databases {
     }
 
     fn run(url: &str, sql: &str) -> Result<String> {
-        let mut command = Command::new(postgresql::find_client()?);
+        let mut command = Command::new(programs::find_client()?);
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password"]);
         command.args(["--set", "ON_ERROR_STOP=1", "--dbname", url, "--command", sql]);
         let output = command.env("PGOPTIONS", "-c client_min_messages=warning").output();

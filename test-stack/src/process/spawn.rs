@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     /// Names the file for the child's process id, in the copy of this test that is to be killed.
-    const VICTIM: &str = "XTASK_TEST_CHILD_ID_FILE";
+    const VICTIM: &str = "TEST_STACK_CHILD_ID_FILE";
 
     fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         let began = Instant::now();
@@ -98,7 +98,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("child");
         let mut parent = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "spawn::tests::a_child_does_not_survive_a_parent_that_is_killed"])
+            .args(["--exact", "process::spawn::tests::a_child_does_not_survive_a_parent_that_is_killed"])
             .env(VICTIM, &file)
             .spawn()
             .unwrap();

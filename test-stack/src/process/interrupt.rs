@@ -12,7 +12,7 @@ fn flag() -> &'static Arc<AtomicBool> {
 }
 
 /// From now on SIGINT, SIGTERM and SIGHUP no longer end the process: they make [`requested`] true.
-pub(crate) fn catch() -> Result<()> {
+pub fn catch() -> Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(flag()))?;
     }
@@ -20,6 +20,6 @@ pub(crate) fn catch() -> Result<()> {
 }
 
 /// Whether the process has been asked to end.
-pub(crate) fn requested() -> bool {
+pub fn requested() -> bool {
     flag().load(Ordering::Relaxed)
 }

@@ -24,7 +24,7 @@ const HOMES: [(&str, &str); 4] = [
 ///
 /// # Errors
 /// There is none.
-pub(crate) fn find() -> Result<PathBuf> {
+pub fn find() -> Result<PathBuf> {
     let asked_for = env::var_os(paths::POSTGRESQL_VARIABLE).map(PathBuf::from);
     // Behind a link on the PATH, the others are where it leads.
     let on_path = paths::on_path("initdb").and_then(|initdb| initdb.canonicalize().ok());
@@ -43,7 +43,7 @@ pub(crate) fn find() -> Result<PathBuf> {
 ///
 /// # Errors
 /// There is none.
-pub(crate) fn find_client() -> Result<PathBuf> {
+pub fn find_client() -> Result<PathBuf> {
     let beside_server = find().map(|bin| bin.join("psql")).ok();
     beside_server
         .or_else(|| paths::on_path("psql"))

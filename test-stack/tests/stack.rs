@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use xtask::stack::{Options, Stack};
+use test_stack::{Options, Stack};
 
 const KEY: &str = "phx_1234567890abcdef";
 

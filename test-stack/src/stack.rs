@@ -1,9 +1,6 @@
 //! A whole running stack: Envoys with the filter, the key service, and the echo upstream. The demo is one on
 //! fixed ports; each integration test starts its own on free ones.
 
-mod envoy;
-mod key_service;
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -12,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use self::envoy::Envoy;
-pub use self::key_service::KeyService;
 use crate::echo::Echo;
+use crate::envoy::Envoy;
+use crate::key_service::KeyService;
 use crate::paths;
 use crate::ports::Addresses;
 use crate::postgres::{Databases, TemporaryDatabase};
@@ -152,7 +149,7 @@ impl Stack {
     ///
     /// # Errors
     /// The system cannot tell.
-    pub(crate) fn casualty(&self) -> Result<Option<String>> {
+    pub fn casualty(&self) -> Result<Option<String>> {
         for process in self.processes() {
             if let Some(status) = process.exited()? {
                 return Ok(Some(process.obituary(status)));
@@ -177,7 +174,7 @@ impl Drop for Stack {
     }
 }
 
-fn built(path: PathBuf) -> Result<PathBuf> {
+pub(crate) fn built(path: PathBuf) -> Result<PathBuf> {
     if !path.is_file() {
         bail!("{} is missing; run `cargo xtask build`", path.display());
     }

@@ -15,7 +15,7 @@ const VERSION: &str = "4.14.1";
 ///
 /// # Errors
 /// npm is missing, or cannot install it.
-pub(crate) fn find() -> Result<PathBuf> {
+pub fn find() -> Result<PathBuf> {
     let home = paths::target().join(format!("tools/axe-core-{VERSION}"));
     let script = home.join("node_modules/axe-core/axe.min.js");
     if !script.is_file() {

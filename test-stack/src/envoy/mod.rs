@@ -1,5 +1,8 @@
 //! One Envoy of a stack.
 
+pub mod configuration;
+pub mod program;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -7,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Options, built};
+use self::configuration::{Setup, edit, render, template};
 use crate::paths;
 use crate::ports::{Addresses, EnvoyAddresses};
 use crate::process::Process;
-use crate::render::{Setup, edit, render, template};
+use crate::stack::{Options, built};
 
 /// One Envoy of a stack.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         program: &Path,
         folder: &Path,

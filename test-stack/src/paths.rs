@@ -57,27 +57,27 @@ pub fn tool(variable: &str) -> Result<PathBuf> {
     path.map(PathBuf::from).with_context(|| format!("{variable} is not set; run `cargo xtask test`"))
 }
 
-/// The Wasm module that Envoy loads: what [`WASM_VARIABLE`] names, or what [`crate::build::wasm`] writes.
+/// The Wasm module that Envoy loads: what [`WASM_VARIABLE`] names, or what `cargo xtask build` writes.
 pub fn wasm() -> PathBuf {
     env::var_os(WASM_VARIABLE).map_or_else(built_wasm, PathBuf::from)
 }
 
-/// What [`crate::build::wasm`] writes.
-pub(crate) fn built_wasm() -> PathBuf {
+/// What `cargo xtask build` writes.
+pub fn built_wasm() -> PathBuf {
     target().join("edge_key_auth.wasm")
 }
 
-/// What [`crate::build::panicking_wasm`] writes.
+/// The module of `cargo xtask test` that panics when a request asks for it.
 pub fn panicking_wasm() -> PathBuf {
     target().join("edge_key_auth_panicking.wasm")
 }
 
-/// What [`crate::build::unfinished_wasm`] writes.
+/// The module of `cargo xtask test` that lacks the last step of the build.
 pub fn unfinished_wasm() -> PathBuf {
     target().join("edge_key_auth_unfinished.wasm")
 }
 
-/// The key service as [`crate::build::key_service`] builds it.
+/// The key service as `cargo xtask build` builds it.
 pub fn key_service() -> PathBuf {
     target().join("release/key-service")
 }
@@ -93,7 +93,7 @@ pub fn upstreams() -> PathBuf {
 }
 
 /// The first file of this name in the folders of `PATH`.
-pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+pub fn on_path(program: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH")?;
     env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
 }

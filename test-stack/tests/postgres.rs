@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use xtask::postgres::{FORGETFUL, Postgres, Shutdown};
+use test_stack::postgres::{FORGETFUL, Postgres, Shutdown};
 
 /// How many rows are still there.
 fn rows(postgres: &Postgres) -> String {

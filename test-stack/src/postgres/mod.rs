@@ -1,6 +1,7 @@
 //! A PostgreSQL server of our own, for tests: a temporary cluster that is started, stopped and crashed at will.
 
 mod databases;
+pub mod programs;
 mod temporary;
 
 use std::fs;
@@ -18,9 +19,7 @@ use tempfile::TempDir;
 pub use self::databases::Databases;
 pub use self::temporary::TemporaryDatabase;
 use crate::ports;
-use crate::process::{Probe, Process, last_lines};
-use crate::tools::postgresql;
-use crate::user::User;
+use crate::process::{Probe, Process, User, last_lines};
 
 /// The role that may do everything, and that needs no password from this machine.
 const SUPERUSER: &str = "postgres";
@@ -80,7 +79,7 @@ impl Postgres {
         make: impl FnOnce(&Path, &Path, Option<User>) -> Result<()>,
         settings: &[(&str, &str)],
     ) -> Result<Self> {
-        let bin = postgresql::find()?;
+        let bin = programs::find()?;
         let folder = TempDir::with_prefix("edge-key-auth-pg-")?;
         let user = User::instead_of_root("postgres").context("PostgreSQL refuses to be run by root")?;
         if let Some(user) = user {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use super::Databases;
+use super::databases::Databases;
 use crate::paths::POSTGRES_URL_VARIABLE;
 
 /// What their names begin with; the time of their making follows, in seconds since 1970.

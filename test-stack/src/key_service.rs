@@ -9,12 +9,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use super::built;
+use crate::envoy::configuration::{self, Balancing, REPLICAS};
 use crate::paths;
 use crate::ports::{self, Addresses};
-use crate::process::Process;
-use crate::render::{self, Balancing, REPLICAS};
-use crate::spawn::spawn;
+use crate::process::{Process, spawn};
+use crate::stack::built;
 
 /// The key service of a stack: one process, or several behind an Envoy that balances over them.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ pub struct KeyService {
 
 impl KeyService {
     /// Several, if there is an Envoy to balance over them.
-    pub(super) fn new(
+    pub(crate) fn new(
         folder: &Path,
         addresses: &Addresses,
         token: &str,
@@ -77,11 +76,11 @@ impl KeyService {
         Ok(KeyService { balancer, replicas, env, program, public, edge, token: token.to_owned() })
     }
 
-    pub(super) fn start(&self) -> Result<()> {
+    pub(crate) fn start(&self) -> Result<()> {
         self.processes().try_for_each(Process::start)
     }
 
-    pub(super) fn processes(&self) -> impl Iterator<Item = &Process> {
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Process> {
         self.replicas.iter().chain(&self.balancer)
     }
 
@@ -127,7 +126,7 @@ impl KeyService {
     }
 
     /// Makes the demo's user and keys with the script that the containers run too.
-    pub(super) fn seed(&self) -> Result<()> {
+    pub(crate) fn seed(&self) -> Result<()> {
         let mut command = Command::new("sh");
         command.arg(paths::workspace().join("demo/seed.sh")).env("KEY_SERVICE", &self.program);
         self.finish(command, "").context("cannot seed the database with demo/seed.sh")?;
@@ -153,7 +152,7 @@ impl KeyService {
 /// The Envoy that balances.
 fn balance(folder: &Path, envoy: &Path, balancing: &Balancing) -> Result<Process> {
     let config = folder.join("balancer.yaml");
-    fs::write(&config, render::balancer(balancing)?)?;
+    fs::write(&config, configuration::balancer(balancing)?)?;
     let path = config.to_string_lossy();
     let args = ["--config-path", &path, "--concurrency", "1", "--disable-hot-restart"];
     let ready = format!("http://{}/ready", balancing.admin);

@@ -13,7 +13,7 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "c
 ///
 /// # Errors
 /// There is none.
-pub(crate) fn find_browser() -> Result<PathBuf> {
+pub fn find_browser() -> Result<PathBuf> {
     BROWSERS.into_iter().find_map(paths::on_path).with_context(|| {
         format!("none of {} is on the PATH (Debian: apt install chromium)", BROWSERS.join(", "))
     })
@@ -23,7 +23,7 @@ pub(crate) fn find_browser() -> Result<PathBuf> {
 ///
 /// # Errors
 /// There is none.
-pub(crate) fn find_driver() -> Result<PathBuf> {
+pub fn find_driver() -> Result<PathBuf> {
     paths::on_path("chromedriver")
         .context("chromedriver is not on the PATH (Debian: apt install chromium-driver)")
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::pypi;
 use crate::paths;
+use crate::pypi;
 
 /// A Python that runs it with `-m schemathesis.cli`, in the versions of `tests/openapi/requirements.txt`.
 ///
 /// # Errors
 /// It cannot be installed.
-pub(crate) fn find() -> Result<PathBuf> {
+pub fn find() -> Result<PathBuf> {
     pypi::python_with(&paths::workspace().join("tests/openapi/requirements.txt"), "schemathesis")
 }

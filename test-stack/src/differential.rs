@@ -6,15 +6,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::pypi;
 use crate::paths;
 use crate::process::step;
+use crate::pypi;
 
 /// A Python that has those from PyPI.
 ///
 /// # Errors
 /// They cannot be installed.
-pub(crate) fn find_python() -> Result<PathBuf> {
+pub fn find_python() -> Result<PathBuf> {
     pypi::python_with(&paths::upstreams().join("requirements.txt"), "upstreams-python")
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn find_python() -> Result<PathBuf> {
 ///
 /// # Errors
 /// Node or npm is missing, or npm cannot install them.
-pub(crate) fn find_node_modules() -> Result<PathBuf> {
+pub fn find_node_modules() -> Result<PathBuf> {
     if paths::on_path("node").is_none() {
         bail!("node is missing (Debian: apt install nodejs)");
     }

@@ -1,6 +1,9 @@
 //! Child processes: steps that run to their end, and servers that are started, paused and stopped.
 
+pub mod interrupt;
 mod probe;
+mod spawn;
+mod user;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,9 +18,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use self::probe::Probe;
-use crate::interrupt;
-use crate::spawn::spawn;
-use crate::user::User;
+pub(crate) use self::spawn::spawn;
+pub(crate) use self::user::User;
 
 /// How long a server may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);

@@ -10,15 +10,14 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use crate::paths;
-use crate::process::{last_lines, step};
-use crate::spawn::spawn;
+use crate::process::{last_lines, spawn, step};
 
 /// Makes the virtual environment `home` with what `pip install` makes of `wanted`, wheels only. `home` exists
 /// afterwards only if all went well.
 ///
 /// # Errors
 /// Python or its venv module is missing, or pip fails; the message says what that most likely means.
-pub(super) fn install(home: &Path, wanted: &[&str]) -> Result<()> {
+pub(crate) fn install(home: &Path, wanted: &[&str]) -> Result<()> {
     let python = paths::on_path("python3").context("python3 is missing; install it, with its venv module")?;
     let partial = home.with_extension("partial");
     for leftover in [&partial, home] {
@@ -61,7 +60,7 @@ pub(super) fn install(home: &Path, wanted: &[&str]) -> Result<()> {
 ///
 /// # Errors
 /// As [`install`].
-pub(super) fn python_with(requirements: &Path, name: &str) -> Result<PathBuf> {
+pub(crate) fn python_with(requirements: &Path, name: &str) -> Result<PathBuf> {
     let home = paths::target().join("tools").join(name);
     // A copy of what was installed, so that a change of the versions is noticed.
     let installed = home.join("requirements.txt");
