@@ -13,7 +13,6 @@ use crate::envoy::configuration::{self, Balancing, REPLICAS};
 use crate::paths;
 use crate::ports::{self, Addresses};
 use crate::process::{Process, spawn};
-use crate::stack::built;
 
 /// The key service of a stack: one process, or several behind an Envoy that balances over them.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ impl KeyService {
         extra: &[(String, String)],
         balancer: Option<&Path>,
     ) -> Result<Self> {
-        let program = built(paths::key_service())?;
+        let program = paths::require_built(paths::key_service())?;
         let mut env = vec![
             ("DATABASE_URL".to_owned(), database_url.to_owned()),
             ("EDGE_TOKEN".to_owned(), token.to_owned()),

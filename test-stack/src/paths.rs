@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// Names, in the environment of the tests, the Envoy that they run.
 pub const ENVOY_VARIABLE: &str = "ENVOY";
@@ -80,6 +80,17 @@ pub fn unfinished_wasm() -> PathBuf {
 /// The key service as `cargo xtask build` builds it.
 pub fn key_service() -> PathBuf {
     target().join("release/key-service")
+}
+
+/// The same path, of a file that is there.
+///
+/// # Errors
+/// It is missing.
+pub fn require_built(path: PathBuf) -> Result<PathBuf> {
+    if !path.is_file() {
+        bail!("{} is missing; run `cargo xtask build`", path.display());
+    }
+    Ok(path)
 }
 
 /// Where the browser tests leave their pictures.

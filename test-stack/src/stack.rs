@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::echo::Echo;
 use crate::envoy::Envoy;
+use crate::envoy::configuration::{self, Setup};
 use crate::key_service::KeyService;
 use crate::paths;
 use crate::ports::Addresses;
@@ -115,9 +116,21 @@ impl Stack {
         }
         key_service.start()?;
         let mut stack = Stack { envoys: Vec::new(), key_service, _database: database, echo, folder: None };
+        let template = configuration::edit(&configuration::template()?, options.envoy_config)?;
+        let mut env = vec![("EDGE_TOKEN".to_owned(), token)];
+        env.extend_from_slice(&options.envoy_env);
         for (index, at) in addresses.envoys.iter().enumerate() {
             let name = if index == 0 { "envoy".to_owned() } else { format!("envoy-{}", index + 1) };
-            stack.envoys.push(Envoy::new(&name, envoy, folder, *at, addresses, &token, options)?);
+            let wasm = paths::require_built(options.wasm.clone().unwrap_or_else(paths::wasm))?;
+            let setup = Setup {
+                admin: at.admin,
+                listener: at.listener,
+                wasm: &wasm,
+                edge: addresses.edge,
+                upstream: options.upstream.unwrap_or(addresses.echo),
+            };
+            let config = configuration::render(&template, setup, &options.filter)?;
+            stack.envoys.push(Envoy::new(&name, envoy, folder, *at, &config, options.workers, &env)?);
         }
         for envoy in &stack.envoys {
             envoy.process().start()?;
@@ -172,13 +185,6 @@ impl Drop for Stack {
             eprintln!("the stack's logs and database are kept in {}", folder.keep().display());
         }
     }
-}
-
-pub(crate) fn built(path: PathBuf) -> Result<PathBuf> {
-    if !path.is_file() {
-        bail!("{} is missing; run `cargo xtask build`", path.display());
-    }
-    Ok(path)
 }
 
 /// A new edge token for each stack: 64 hexadecimal digits.

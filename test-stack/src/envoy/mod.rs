@@ -10,11 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use self::configuration::{Setup, edit, render, template};
-use crate::paths;
-use crate::ports::{Addresses, EnvoyAddresses};
+use crate::ports::EnvoyAddresses;
 use crate::process::Process;
-use crate::stack::{Options, built};
 
 /// One Envoy of a stack.
 #[derive(Debug)]
@@ -30,30 +27,19 @@ impl Envoy {
         program: &Path,
         folder: &Path,
         at: EnvoyAddresses,
-        addresses: &Addresses,
-        token: &str,
-        options: &Options,
+        config: &str,
+        workers: u32,
+        env: &[(String, String)],
     ) -> Result<Self> {
-        let wasm = built(options.wasm.clone().unwrap_or_else(paths::wasm))?;
-        let setup = Setup {
-            admin: at.admin,
-            listener: at.listener,
-            wasm: &wasm,
-            edge: addresses.edge,
-            upstream: options.upstream.unwrap_or(addresses.echo),
-        };
-        let config = folder.join(format!("{name}.yaml"));
-        let template = edit(&template()?, options.envoy_config)?;
-        fs::write(&config, render(&template, setup, &options.filter)?)?;
-        let workers = options.workers.to_string();
+        let file = folder.join(format!("{name}.yaml"));
+        fs::write(&file, config)?;
+        let workers = workers.to_string();
         // Several Envoys on one machine would meet in the shared memory of hot restarts.
-        let path = config.to_string_lossy();
+        let path = file.to_string_lossy();
         let args = ["--config-path", &path, "--concurrency", &workers, "--disable-hot-restart"];
-        let mut env = vec![("EDGE_TOKEN".to_owned(), token.to_owned())];
-        env.extend_from_slice(&options.envoy_env);
         let log = folder.join(format!("{name}.log"));
         let ready = format!("http://{}/ready", at.admin);
-        Ok(Envoy { process: Process::new(name, program, args, &env, log, ready), at, config })
+        Ok(Envoy { process: Process::new(name, program, args, env, log, ready), at, config: file })
     }
 
     /// To stop, pause and start it, and to read its log.

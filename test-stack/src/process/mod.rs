@@ -3,6 +3,7 @@
 pub mod interrupt;
 mod probe;
 mod spawn;
+mod step;
 mod user;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub use self::probe::Probe;
 pub(crate) use self::spawn::spawn;
+pub use self::step::step;
 pub(crate) use self::user::User;
 
 /// How long a server may take until it answers.
@@ -32,31 +34,6 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// How many lines of a log an error shows.
 const TAIL_LINES: usize = 20;
-
-/// Runs a program to its end, its output going where ours goes. Where signals are caught, one that asks us to end is
-/// passed on.
-///
-/// # Errors
-/// It cannot be started, or it ends with a status other than 0.
-pub fn step(what: &str, command: Command) -> Result<()> {
-    println!("==> {what}");
-    let mut child = spawn(command, Signal::TERM)?;
-    let mut told_to_end = false;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if interrupt::requested() && !told_to_end {
-            kill_process(pid(&child), Signal::TERM)?;
-            told_to_end = true;
-        }
-        thread::sleep(POLL);
-    };
-    if !status.success() {
-        bail!("{what} failed ({status})");
-    }
-    Ok(())
-}
 
 /// A server: what to run, where its output goes, and how to tell that it answers.
 #[derive(Debug)]

@@ -66,7 +66,8 @@ fn tie_to_this_process(command: &mut Command, farewell: Signal) {
 #[cfg(not(target_os = "linux"))]
 fn tie_to_this_process(_: &mut Command, _: Signal) {}
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::path::Path;
     use std::time::{Duration, Instant};
