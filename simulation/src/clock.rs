@@ -1,6 +1,7 @@
 //! Clocks that are off and run differently.
 
-use crate::profile::MS;
+/// A millisecond, in the simulation's unit of time.
+pub const MS: u64 = 1_000;
 
 /// A clock of somebody's own.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,6 @@
 //! take its place.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::{Future, poll_fn};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use leases::Position;
 use protocol::KeyDigest;
@@ -16,11 +13,14 @@ use crate::tasks::TaskId;
 mod data;
 mod keys;
 mod lock;
+mod slot;
 
 pub use data::Data;
 pub use keys::{Effect, Key, Standing, User, Value, Worth};
 pub use lock::Session;
 use lock::{Granted, Lock};
+pub use slot::Broken;
+pub(crate) use slot::Slot;
 
 /// How many changes a standby lacks at most.
 pub const MOST_LACKING: usize = 12;
@@ -28,10 +28,6 @@ pub const MOST_LACKING: usize = 12;
 /// How far the clocks of two machines that the database runs on are off at most, either way, in milliseconds: well within
 /// the margin, for a jump by more than that is outside the promise.
 pub const STANDBY_SKEW_MS: i64 = 150;
-
-/// A transaction failed; whether it was committed is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken;
 
 /// A failover: which history ended then, and up to where the next one has it.
 #[derive(Clone, Debug)]
@@ -233,32 +229,4 @@ impl Database {
 
 fn log_name(number: u64) -> String {
     format!("log-{number}")
-}
-
-/// Where a transaction leaves what it made.
-pub(crate) struct Slot<T>(Arc<Mutex<Option<T>>>);
-
-impl<T> Clone for Slot<T> {
-    fn clone(&self) -> Self {
-        Slot(Arc::clone(&self.0))
-    }
-}
-
-impl<T> Slot<T> {
-    pub(crate) fn empty() -> Self {
-        Slot(Arc::new(Mutex::new(None)))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn fill(&self, made: T) {
-        *self.lock() = Some(made);
-    }
-
-    /// Waits until it is filled; the task is polled when it is.
-    pub(crate) fn filled(self) -> impl Future<Output = T> {
-        poll_fn(move |_| self.lock().take().map_or(Poll::Pending, Poll::Ready))
-    }
 }

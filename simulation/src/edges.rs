@@ -11,10 +11,10 @@ use edge_key_auth::metrics::Counter;
 use edge_key_auth::request::RequestHead;
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, MS};
 use crate::database::Worth;
 use crate::oracle::Outcome;
-use crate::profile::{MS, Profile};
+use crate::profile::Profile;
 
 /// How long a proxy waits for an answer, beyond what the question allows, in milliseconds.
 const TIMEOUT_MS: u64 = 1_000;

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leases::Position;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, MS};
 use crate::database::{Database, Session};
-use crate::profile::{LONGEST_LIFE_MS, MS, Profile};
-use crate::replica::{Group, Replica};
+use crate::profile::{LONGEST_LIFE_MS, Profile};
+use crate::replica::Replica;
+use crate::statement::Group;
 use crate::tasks::TaskId;
 
 mod transactions;
 
 use transactions::Pending;
-pub use transactions::{Done, Fate, Statement, Work};
 
 /// How often a replica asks the database whether another one made a change.
 const POLL: u64 = 250 * MS;

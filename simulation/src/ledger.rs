@@ -9,8 +9,9 @@ use leases::{Acknowledgement, Change, History, Leases, Ledger, Position, Registr
 use protocol::{KeyDigest, VerifyResponse};
 
 use crate::database::{Broken, Database, Effect, Session, Slot};
-use crate::kernel::{Done, Event, Fate, Shared, Statement};
-use crate::replica::{Awaited, Group, Replica};
+use crate::kernel::{Event, Shared};
+use crate::replica::{Awaited, Replica};
+use crate::statement::{Done, Fate, Group, Statement};
 
 /// How often something is tried that may be done twice, before the database counts as failed.
 const TRIES: u32 = 2;

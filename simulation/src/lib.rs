@@ -22,6 +22,7 @@ pub mod oracle;
 pub mod outage;
 pub mod profile;
 pub mod replica;
+pub mod statement;
 pub mod summary;
 pub mod tasks;
 pub mod world;

@@ -10,8 +10,9 @@ use std::fmt;
 
 use protocol::KeyDigest;
 
+use crate::clock::MS;
 use crate::database::{STANDBY_SKEW_MS, Standing, Worth};
-use crate::profile::{LONGEST_LIFE_MS, MS, Profile};
+use crate::profile::{LONGEST_LIFE_MS, Profile};
 
 /// How far the database's clock jumps at most when another server takes its place, in milliseconds.
 const SKEW_MS: i64 = 2 * STANDBY_SKEW_MS;

@@ -5,10 +5,8 @@ use std::ops::Range;
 use leases::Terms;
 use protocol::MAX_CHANGED_PER_SYNC;
 
+use crate::clock::MS;
 use crate::outage::Outage;
-
-/// A millisecond, in the simulation's unit of time.
-pub const MS: u64 = 1_000;
 
 /// How much longer the leases of some replicas may be than those of others, in milliseconds.
 const LONGER_LEASE_MS: Range<u64> = 1_000..9_001;

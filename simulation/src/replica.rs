@@ -5,21 +5,8 @@ use std::collections::BTreeMap;
 use leases::{Acknowledgement, Position};
 
 use crate::clock::Clock;
-use crate::kernel::Work;
+use crate::statement::{Group, Work};
 use crate::tasks::TaskId;
-
-/// What is asked of the database in groups: while one group is under way, the next gathers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// Leases are recorded.
-    Records,
-    /// Histories are read.
-    Histories,
-    /// Verdicts are read.
-    Verdicts,
-    /// It is read who holds a lease.
-    Holders,
-}
 
 /// The groups of one kind.
 #[derive(Default)]

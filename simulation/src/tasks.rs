@@ -5,8 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::kernel::Shared;
-
 /// A task of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskId {
@@ -38,9 +36,8 @@ impl<T> Tasks<T> {
     }
 
     /// Lets a task go on; what it made if it has ended.
-    pub fn poll<W>(&mut self, id: TaskId, shared: &Shared<W>) -> Option<T> {
+    pub fn poll(&mut self, id: TaskId) -> Option<T> {
         let task = self.tasks.get_mut(&id)?;
-        shared.lock().current = id;
         match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(made) => {
                 self.tasks.remove(&id);

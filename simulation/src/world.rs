@@ -5,21 +5,26 @@ use std::sync::{Arc, Mutex};
 
 use protocol::{ApiKey, KeyDigest};
 
+use crate::clock::MS;
 use crate::database::{Key, Standing, User};
-use crate::edges::{Call, Node, Reply};
+use crate::edges::Node;
 use crate::kernel::{Event, Kernel, Shared};
 use crate::oracle::{Oracle, Violation};
-use crate::profile::{MS, Profile};
+use crate::profile::Profile;
 use crate::summary::Summary;
 use crate::tasks::{TaskId, Tasks};
 
+mod change;
 mod changes;
 mod clients;
 mod faults;
+mod happening;
 mod network;
 mod service;
 
-use changes::{Intent, Made as ChangeMade};
+use change::Intent;
+pub use happening::Happening;
+use happening::{Checked, CutOff, Made};
 
 /// How long everything may take to come to rest once the last outage is over, beyond the longest that a change can wait.
 const REST: u64 = 3_000 * MS;
@@ -36,55 +41,6 @@ const LOWERING_GAP: u64 = 1_000 * MS;
 /// How many users and keys there are at the start.
 const USERS: usize = 2;
 const KEYS: usize = 5;
-
-/// What happens besides the service's own work.
-#[derive(Clone, Debug)]
-pub enum Happening {
-    /// Somebody sends a request.
-    Request,
-    /// A request that came at that moment reaches an edge, with one of the values there ever were.
-    Arrives(usize, usize, u64),
-    /// Somebody changes something.
-    Change,
-    /// Somebody asks again for a change.
-    Repeats(Intent),
-    /// Old changes are forgotten.
-    Prune,
-    /// Each replica looks whether leases are shorter than they were.
-    LowerLongest,
-    /// Something goes down.
-    Outage,
-    /// A replica, in that start of it, has served for long enough since it was told to end, and is gone for a while.
-    ReplicaEnds(usize, u64, u64),
-    /// A replica starts again.
-    ReplicaStarts(usize),
-    /// A replica goes on after it stood still.
-    ReplicaContinues(usize),
-    /// The database answers again.
-    DatabaseStarts,
-    /// An edge's proxy looks whether something is due.
-    Pump(usize, u64),
-    /// A question reaches the service.
-    Asked(usize, u64, Call, bool),
-    /// An answer, or the lack of one, reaches an edge.
-    Answered(usize, u64, u32, Option<Reply>),
-    /// A question or answer to an edge travels no more.
-    Reconnect(usize),
-    /// An edge goes on after it stood still.
-    Continues(usize, u64),
-    /// There are no more clients and faults.
-    ComesToRest,
-    /// Every edge is asked a last time.
-    LastRequests,
-    /// That was all.
-    End,
-}
-
-/// What a task of the service has made.
-enum Made {
-    Answer { edge: usize, generation: u64, call: u32, reply: Option<Reply>, is_duplicate: bool },
-    Change(ChangeMade),
-}
 
 /// One history under way.
 pub struct World {
@@ -113,15 +69,6 @@ pub struct World {
     calm: bool,
     summary: Summary,
 }
-
-/// What of an edge's messages is lost for a while.
-#[derive(Clone, Copy, Debug)]
-enum CutOff {
-    Everything,
-    Syncs,
-}
-
-type Checked = Result<(), String>;
 
 impl World {
     /// A world whose service and edges have just started.

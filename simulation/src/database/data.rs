@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use leases::{History, Lease, Leases, Position, Registration};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, VerifyResponse};
 
-use super::{Broken, Effect, Key, User};
+use super::keys::{Effect, Key, User};
+use super::slot::Broken;
 
 /// All that transactions read and write.
 #[derive(Clone, Debug)]

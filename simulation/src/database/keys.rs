@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use leases::Touched;
 use protocol::{Action, ActiveVerdict, KeyDigest, Scope, ScopeSet, Verdict};
 
-use super::Data;
+use super::data::Data;
 
 /// The scope that requests ask for.
 static REQUIRED: LazyLock<Scope> =

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use leases::Position;
 
-use super::{Broken, Slot};
+use super::slot::{Broken, Slot};
 use crate::tasks::TaskId;
 
 /// One transaction that wants the lock, has it, or had it.

@@ -1,45 +1,13 @@
 //! Transactions on their way: when they happen, and what becomes of them when something breaks.
 
 use super::{Event, Kernel};
-use crate::database::{Database, STANDBY_SKEW_MS, Session};
-use crate::profile::MS;
-use crate::replica::Group;
+use crate::clock::MS;
+use crate::database::{STANDBY_SKEW_MS, Session};
+use crate::statement::{Done, Fate, Group, Statement, Work};
 use crate::tasks::TaskId;
 
 /// How long until somebody who waits for a database that is down tries again.
 const RECONNECTING: u64 = 100 * MS;
-
-/// A step of a transaction, or of waiting for one, that happens later.
-pub type Work = Box<dyn FnOnce(Fate<'_>) -> Done + Send>;
-
-/// What becomes of a step of a transaction.
-pub enum Fate<'d> {
-    /// It happens, at that time.
-    Happens(&'d mut Database, u64),
-    /// It happens, and nobody hears so.
-    IsUntold(&'d mut Database, u64),
-    /// It does not happen.
-    Fails,
-}
-
-/// What came of a step of a transaction.
-pub enum Done {
-    /// The task that waits for it goes on.
-    Ready,
-    /// It waits for something else, which will make it go on.
-    Blocked,
-}
-
-/// How a step of a transaction is sent.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Statement {
-    /// It goes with others of its kind.
-    pub group: Option<Group>,
-    /// It goes over the connection of this session alone.
-    pub session: Option<Session>,
-    /// Sent once, it may happen though nobody waits for it any more.
-    pub may_outlive: bool,
-}
 
 /// What has been decided of a transaction on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,71 +2,20 @@
 
 use std::ops::Range;
 
-use leases::settle::settle;
-use leases::{Position, Revocation, Touched, change};
+use leases::Touched;
 use protocol::{KeyDigest, ScopeSet};
 
-use super::{Checked, Happening, KEYS, LOWERING_GAP, MOST_CHANGES, USERS, World};
+use super::change::{Intent, Settled, make};
+use super::happening::{Checked, Happening, Made};
+use super::{KEYS, LOWERING_GAP, MOST_CHANGES, USERS, World};
+use crate::clock::MS;
 use crate::database::{Broken, Effect, Key};
-use crate::kernel::{Event, Shared};
-use crate::ledger::SimulatedLedger;
-use crate::profile::{LONGEST_LIFE_MS, MS};
+use crate::kernel::Event;
+use crate::profile::LONGEST_LIFE_MS;
 use crate::tasks::TaskId;
 
 /// How long it takes somebody to ask again.
 const REPEATED_AFTER: Range<u64> = MS..200 * MS;
-
-/// A change that somebody wants.
-#[derive(Clone, Debug)]
-pub struct Intent {
-    touched: Touched,
-    effect: Effect,
-}
-
-/// What became of a change.
-pub(super) struct Made(Result<Settled, Broken>);
-
-/// A change that was answered.
-struct Settled {
-    /// The place that it made, or that the history was at when it was found to be made.
-    position: Position,
-    /// When the last change was committed that is in force with this one.
-    covers: u64,
-    /// When the leases were read last.
-    read_at: u64,
-    /// How it came into force, if it was not found to be so already.
-    revocation: Option<Revocation>,
-}
-
-/// Makes a change, as the service does.
-async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -> Result<Settled, Broken> {
-    let ledger = SimulatedLedger::new(&shared);
-    let key = intent.effect.key();
-    if let Some(id) = key {
-        let (is_there, position) = ledger.find_key(id).await?;
-        if !is_there {
-            // Another change may be committed at the same moment, after this reading.
-            let covers = shared.lock().database.committed_at(&position);
-            change::already_so(&ledger, &position).await?;
-            return Ok(Settled { position, covers, read_at: ledger.read_at(), revocation: None });
-        }
-    }
-    let mut begun = change::begin(&ledger, &intent.touched).await?;
-    if key.is_none_or(|id| begun.change().has_key(id)) {
-        begun.change().effect = Some(intent.effect);
-        let position = begun.commit().await?;
-        let covers = shared.lock().database.committed_at(&position);
-        let revocation = Some(settle(&ledger, &position, |_| {}).await?);
-        return Ok(Settled { position, covers, read_at: ledger.read_at(), revocation });
-    }
-    // It has the lock, so whatever made it so was committed before.
-    let (covers, position) = {
-        let kernel = shared.lock();
-        (kernel.now, kernel.database.data.position.clone())
-    };
-    begun.already_so().await?;
-    Ok(Settled { position, covers, read_at: ledger.read_at(), revocation: None })
-}
 
 impl World {
     pub(super) fn change(&mut self) {
@@ -144,7 +93,7 @@ impl World {
             return;
         }
         let task = make(self.shared.clone(), intent.clone());
-        let task = self.tasks.add(replica, async move { super::Made::Change(Made(task.await)) });
+        let task = self.tasks.add(replica, async move { Made::Change(task.await) });
         self.changing.insert(task, intent);
         self.kernel().after(0, Event::Poll(task));
     }
@@ -209,7 +158,7 @@ impl World {
         committed.into_iter().for_each(|task| self.strike(task.replica));
     }
 
-    pub(super) fn changed(&mut self, task: TaskId, Made(made): Made) -> Checked {
+    pub(super) fn changed(&mut self, task: TaskId, made: Result<Settled, Broken>) -> Checked {
         let Some(intent) = self.changing.remove(&task) else { return Ok(()) };
         let Ok(Settled { position, covers, read_at, revocation }) = made else {
             self.repeat_later(intent);

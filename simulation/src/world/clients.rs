@@ -1,11 +1,12 @@
 //! What clients do with keys, and what the oracle says of it.
 
-use super::{Checked, Happening, KEYS, World};
+use super::happening::{Checked, Happening};
+use super::{KEYS, World};
+use crate::clock::MS;
 use crate::database::Worth;
 use crate::edges::Decided;
 use crate::kernel::Event;
 use crate::oracle::{Decision, Outcome};
-use crate::profile::MS;
 
 impl World {
     pub(super) fn request(&mut self) {

@@ -1,6 +1,7 @@
 //! What goes wrong for a while.
 
-use super::{CutOff, Happening, World};
+use super::World;
+use super::happening::{CutOff, Happening};
 use crate::database::MOST_LACKING;
 use crate::edges::Node;
 use crate::kernel::Kernel;

@@ -1,8 +1,9 @@
 //! What happens between edges and the service: delays and losses.
 
-use super::{Checked, CutOff, Happening, World};
+use super::World;
+use super::happening::{Checked, CutOff, Happening};
+use crate::clock::MS;
 use crate::edges::{Question, Reply};
-use crate::profile::MS;
 
 impl World {
     /// Whether something of this kind, on its way to or from this edge, is lost.

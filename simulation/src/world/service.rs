@@ -2,7 +2,8 @@
 
 use leases::{sync, verify};
 
-use super::{Checked, Made, World};
+use super::World;
+use super::happening::{Checked, Made};
 use crate::edges::{Call, Question, Reply};
 use crate::kernel::Event;
 use crate::ledger::SimulatedLedger;
@@ -10,7 +11,8 @@ use crate::tasks::TaskId;
 
 impl World {
     pub(super) fn poll(&mut self, task: TaskId) -> Checked {
-        let Some(made) = self.tasks.poll(task, &self.shared) else { return Ok(()) };
+        self.kernel().current = task;
+        let Some(made) = self.tasks.poll(task) else { return Ok(()) };
         match made {
             Made::Change(made) => self.changed(task, made),
             Made::Answer { edge, generation, call, reply, is_duplicate } => {

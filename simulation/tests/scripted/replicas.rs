@@ -3,7 +3,7 @@
 use leases::Terms;
 use protocol::{News, ScopeSet, SyncResponse, Verdict};
 use simulation::database::Effect;
-use simulation::replica::Group;
+use simulation::statement::Group;
 
 use super::script::{Changed, Script, has_ended, rolls, tells};
 

@@ -12,7 +12,7 @@ use simulation::database::{Broken, Effect, Key, User};
 use simulation::kernel::{Kernel, Shared};
 use simulation::ledger::SimulatedLedger;
 use simulation::outage::Outage;
-use simulation::replica::Group;
+use simulation::statement::Group;
 use simulation::tasks::{TaskId, Tasks};
 
 /// Two replicas and their tasks.
@@ -64,8 +64,13 @@ impl Script {
         let answer = Rc::new(RefCell::new(None));
         let filled = Rc::clone(&answer);
         let id = self.tasks.add(self.replica, async move { *filled.borrow_mut() = Some(task.await) });
-        self.tasks.poll(id, &self.shared);
+        self.poll(id);
         (id, answer)
+    }
+
+    fn poll(&mut self, task: TaskId) {
+        self.shared.lock().current = task;
+        self.tasks.poll(task);
     }
 
     /// Lets one transaction of a task happen; false if the task waits for something else, or has ended.
@@ -74,7 +79,7 @@ impl Script {
         let happened = kernel.perform_next_of(task);
         happened.flatten().into_iter().for_each(|group| kernel.end_group(task.replica, group));
         drop(kernel);
-        self.tasks.poll(task, &self.shared);
+        self.poll(task);
         happened.is_some()
     }
 
