@@ -5,7 +5,7 @@ use std::rc::Rc;
 use protocol::{ActiveVerdict, SyncResponse, VerifyResponse};
 use serde::de::DeserializeOwned;
 
-use crate::cache::{Holder, Verdict};
+use crate::verdict::{Holder, Verdict};
 
 /// The answer to a verify.
 #[derive(Clone, Debug, PartialEq, Eq)]

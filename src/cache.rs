@@ -3,46 +3,26 @@
 //! Wrong keys are free to invent, so a flood of them must not push out right ones: each kind has a region of its own,
 //! and each region drops what was used longest ago.
 
-use std::cell::Cell;
 use std::hash::RandomState;
 use std::rc::Rc;
 
 use lru::LruCache;
-use protocol::{KeyDigest, ScopeSet};
+use protocol::KeyDigest;
 
 use crate::clock::{Deadline, Moment};
-use crate::config::CacheLimits;
+use crate::verdict::{Holder, Verdict};
 
-/// The holder of an active key, ready to be written into headers.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// The user whose key it is.
-    pub user_id: Box<str>,
-    /// The key's id, never its value.
-    pub key_id: Box<str>,
-    /// What the key may do.
-    pub scopes: ScopeSet,
-    /// The scopes as a header writes them, separated by spaces.
-    pub scopes_text: Box<str>,
-    /// When the key's use was last reported, in seconds since 1970-01-01 UTC.
-    pub(crate) reported_at: Cell<Option<u64>>,
-}
-
-impl Holder {
-    /// The holder of a key whose use was not reported yet.
-    pub fn new(user_id: Box<str>, key_id: Box<str>, scopes: ScopeSet) -> Self {
-        let scopes_text = scopes.to_string().into();
-        Holder { user_id, key_id, scopes, scopes_text, reported_at: Cell::new(None) }
-    }
-}
-
-/// What is known of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is good, and this is its holder.
-    Active(Rc<Holder>),
-    /// It is not.
-    Inactive,
+/// How many verdicts one VM keeps, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Active verdicts kept at most.
+    pub max_active: usize,
+    /// Inactive verdicts kept at most, apart from the active ones.
+    pub max_inactive: usize,
+    /// How long an active verdict may be used, in milliseconds since it was asked for.
+    pub active_ttl_ms: u64,
+    /// How long an inactive verdict may be used, in milliseconds since it was asked for.
+    pub inactive_ttl_ms: u64,
 }
 
 /// A bounded memory of verdicts.
@@ -131,6 +111,8 @@ impl VerdictCache {
 
 #[cfg(test)]
 mod tests {
+    use protocol::ScopeSet;
+
     use super::*;
 
     const LIMITS: CacheLimits =

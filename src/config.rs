@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use crate::cache::CacheLimits;
 use crate::header_policy::HeaderPolicy;
+use crate::lookup::LookupLimits;
 use crate::reply::ErrorBodies;
 use crate::route::RouteTable;
 
@@ -68,28 +70,6 @@ pub struct Policy {
 /// The headers that carry the caller's identity upstream: user id, key id and scopes, in this order, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityHeaders(pub [Box<str>; 3]);
-
-/// How many verdicts one VM keeps, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheLimits {
-    /// Active verdicts kept at most.
-    pub max_active: usize,
-    /// Inactive verdicts kept at most, apart from the active ones.
-    pub max_inactive: usize,
-    /// How long an active verdict may be used, in milliseconds since it was asked for.
-    pub active_ttl_ms: u64,
-    /// How long an inactive verdict may be used, in milliseconds since it was asked for.
-    pub inactive_ttl_ms: u64,
-}
-
-/// How much one VM lets wait for the key service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LookupLimits {
-    /// Digests asked about at the same time.
-    pub max_digests: usize,
-    /// Requests that wait for an answer at the same time.
-    pub max_waiters: usize,
-}
 
 /// One thing wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

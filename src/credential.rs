@@ -2,7 +2,7 @@
 
 use protocol::{ApiKey, KeyDigest};
 
-use crate::request::Ambiguity;
+use crate::ambiguity::Ambiguity;
 
 /// What a request presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

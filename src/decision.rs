@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use protocol::Scope;
 
-use crate::cache::{Holder, Verdict};
+use crate::ambiguity::Ambiguity;
 use crate::metrics::Counter;
-use crate::request::Ambiguity;
+use crate::verdict::{Holder, Verdict};
 
 /// Evidence that a key was found good for what its request needs. Only [`decide`] makes one, and forwarding an
 /// authenticated request takes one.

@@ -5,19 +5,21 @@
 use protocol::{KeyDigest, News, Scope, SyncRequest, SyncResponse};
 
 use crate::address::Address;
+use crate::ambiguity::Ambiguity;
 use crate::answer::{KeyAnswer, NoAnswer, Verified};
-use crate::cache::{Verdict, VerdictCache};
+use crate::cache::{CacheLimits, VerdictCache};
 use crate::clock::Moment;
-use crate::config::{CacheLimits, LookupLimits, Policy};
+use crate::config::Policy;
 use crate::credential::Credential;
 use crate::decision::{Denial, Grant, decide};
 use crate::lease::Lease;
-use crate::lookup::{Call, CallId, Joined, Lookups, StreamId, Waiter};
+use crate::lookup::{Call, CallId, Joined, LookupLimits, Lookups, StreamId, Waiter};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
-use crate::request::{Ambiguity, RequestHead};
+use crate::request::RequestHead;
 use crate::route::Access;
 use crate::usage::Usage;
+use crate::verdict::Verdict;
 
 #[cfg(test)]
 mod tests;

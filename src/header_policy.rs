@@ -1,7 +1,7 @@
 //! Request headers that a client must not reach the upstream with: those that only this filter may set, and those that
 //! make some servers act on another method or path than the one that was judged.
 
-use crate::request::Ambiguity;
+use crate::ambiguity::Ambiguity;
 
 /// What is done with a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@
 #![deny(unsafe_code)]
 
 pub mod address;
+pub mod ambiguity;
 pub mod answer;
 pub mod cache;
 pub mod clock;
@@ -35,3 +36,4 @@ pub mod reply;
 pub mod request;
 pub mod route;
 pub mod usage;
+pub mod verdict;

@@ -10,13 +10,21 @@ use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, Scope};
 
 use crate::address::Address;
 use crate::clock::Moment;
-use crate::config::LookupLimits;
 
 mod shares;
 #[cfg(test)]
 mod tests;
 
 use shares::Shares;
+
+/// How much one VM lets wait for the key service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookupLimits {
+    /// Digests asked about at the same time.
+    pub max_digests: usize,
+    /// Requests that wait for an answer at the same time.
+    pub max_waiters: usize,
+}
 
 /// A request's id, as the host numbers its contexts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

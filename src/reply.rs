@@ -90,7 +90,7 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Ambiguity;
+    use crate::ambiguity::Ambiguity;
 
     fn print(denial: &Denial, bodies: ErrorBodies) -> String {
         let reply = Reply::to(denial, "api", bodies);

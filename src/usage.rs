@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use protocol::MAX_USED_PER_SYNC;
 
-use crate::cache::Holder;
 use crate::clock::Moment;
+use crate::verdict::Holder;
 
 /// A key's use is reported again no sooner than this many seconds after the last time.
 const REPORT_EVERY_S: u64 = 60 * 60;

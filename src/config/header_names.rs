@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::IdentityHeaders;
 use super::fields::{Fields, Problems, kind};
+use crate::ambiguity::Ambiguity;
 use crate::header_policy::{HeaderPolicy, OVERRIDES, Treatment, folded};
-use crate::request::Ambiguity;
 
 /// Replacing one of these would break the request, or the credential in it.
 const RESERVED: [&str; 19] = [

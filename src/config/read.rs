@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::fields::{Fields, Problems, kind};
 use super::header_names::{header_policy, identity_headers};
 use super::structs::struct_to_json;
-use super::{CacheLimits, Config, DEFAULT_ROUTES, KeyService, LookupLimits, Policy, Problem};
+use super::{Config, DEFAULT_ROUTES, KeyService, Policy, Problem};
+use crate::cache::CacheLimits;
+use crate::lookup::LookupLimits;
 use crate::reply::ErrorBodies;
 use crate::route::{Conflict, PathCase, Requirement, RouteTable, Rule, Template};
 

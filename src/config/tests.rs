@@ -1,6 +1,6 @@
 use super::*;
+use crate::ambiguity::Ambiguity;
 use crate::header_policy::Treatment;
-use crate::request::Ambiguity;
 
 fn problems(json: &str) -> Vec<String> {
     Config::read(json.as_bytes()).unwrap_err().iter().map(Problem::to_string).collect()

@@ -6,6 +6,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
 use crate::address::Address;
+use crate::ambiguity::Ambiguity;
 use crate::clock::Moment;
 use crate::config::KeyService;
 use crate::header_policy::HeaderPolicy;
@@ -13,7 +14,7 @@ use crate::headers::HeaderPairs;
 use crate::lookup::{CallId, StreamId};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
-use crate::request::{self, Ambiguity, Reading};
+use crate::request::{self, Reading};
 
 /// The host's number for success.
 const OK: u32 = 0;

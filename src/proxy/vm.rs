@@ -8,13 +8,14 @@ use proxy_wasm::types::Action;
 use serde::Serialize;
 
 use super::host::{self, Clock, Meters, Turn};
+use crate::ambiguity::Ambiguity;
 use crate::answer::{self, NoAnswer};
 use crate::config::{Config, IdentityHeaders, KeyService, Problem};
 use crate::decision::Grant;
 use crate::filter::{Filter, Outcome, Outcomes, Step};
 use crate::header_policy::HeaderPolicy;
 use crate::lookup::{CallId, StreamId};
-use crate::request::{Ambiguity, RequestHead};
+use crate::request::RequestHead;
 
 /// The header that carries a key.
 const AUTHORIZATION: &str = "authorization";

@@ -2,7 +2,7 @@
 
 use crate::formats::expand;
 use edge_key_auth::answer::{synced, verified};
-use edge_key_auth::cache::Verdict;
+use edge_key_auth::verdict::Verdict;
 use protocol::News;
 use serde_json::Value;
 
