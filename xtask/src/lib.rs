@@ -5,4 +5,5 @@ pub mod build;
 pub mod demo;
 pub mod finish;
 pub mod fleet;
+pub mod layout;
 pub mod test;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use test_stack::echo;
-use xtask::{broken_rules, build, demo, fleet, test};
+use xtask::{broken_rules, build, demo, fleet, layout, test};
 
 /// Builds, runs and tests edge-key-auth.
 #[derive(Parser)]
@@ -62,6 +62,8 @@ enum Command {
         #[arg(long, default_value_t = broken_rules::SEEDS)]
         seeds: u64,
     },
+    /// Show which rooms of each crate import which, and check that they are laid out as they should be.
+    Layout,
     /// Measure what a key service holds, with simulated edges that have real connections; `--help` tells how.
     #[command(disable_help_flag = true)]
     Fleet {
@@ -110,6 +112,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Test { envoy_versions, test_args, .. } => test::run_on(&envoy_versions, &test_args),
         Command::BreakRules { rules, seeds } => broken_rules::run(&rules, seeds),
+        Command::Layout => layout::run(),
         Command::Fleet { arguments } => fleet::run(&arguments),
         Command::Echo { listen } => echo::run(listen),
     }

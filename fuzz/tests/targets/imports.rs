@@ -1,6 +1,6 @@
 //! Files of keys: what is read from one is written so that it is read again as the same.
 
-use key_service::clock::Timestamp;
+use key_service::time::Timestamp;
 use key_service::transfer::export::{Exported, KeyWriter};
 use key_service::transfer::read::Lines;
 use key_service::transfer::{Format, Refused};

@@ -7,12 +7,16 @@ use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use utoipa::ToSchema;
 
-use super::{AccountError, User, log};
+use super::access::Role;
+use super::authority;
+use super::error::AccountError;
+use super::management_tokens::{self, End};
+use super::sql::{links, users};
+use super::user::{User, log};
 use crate::audit::{Action, Actor, ActorKind};
-use crate::authority::{self, Role};
-use crate::management_tokens::{self, End};
-use crate::settling::{Revocation, Settling, Unsettled};
-use crate::store::{Change, Database, links, users};
+use crate::revocation::Store;
+use crate::revocation::ledger::Change;
+use crate::revocation::settling::{Revocation, Settling, Unsettled};
 
 /// Lets a user and every key of the user in, or shuts them out and ends the user's sessions and one-time links. It is so
 /// everywhere once this has settled.
@@ -20,13 +24,13 @@ use crate::store::{Change, Database, links, users};
 /// # Errors
 /// No such user, or a failure.
 pub async fn set_active(
-    database: &Database,
+    store: &Store,
     by: &Actor,
     user_id: &str,
     is_active: bool,
 ) -> Result<Updated, AccountError> {
     let patch = UserPatch { is_active: Some(is_active), ..UserPatch::default() };
-    update(database, by, user_id, &patch).await
+    update(store, by, user_id, &patch).await
 }
 
 /// Replaces what a user's keys can do at most, everywhere once this has settled.
@@ -34,13 +38,13 @@ pub async fn set_active(
 /// # Errors
 /// No such user, or a failure.
 pub async fn set_permissions(
-    database: &Database,
+    store: &Store,
     by: &Actor,
     user_id: &str,
     permissions: &ScopeSet,
 ) -> Result<Updated, AccountError> {
     let patch = UserPatch { permissions: Some(permissions.clone()), ..UserPatch::default() };
-    update(database, by, user_id, &patch).await
+    update(store, by, user_id, &patch).await
 }
 
 /// What to change of a user; `None` leaves a field as it is.
@@ -130,12 +134,12 @@ impl Updated {
 /// # Errors
 /// No such user, the last admin would be shut out, a token would change or make an admin, or a failure.
 pub async fn update(
-    database: &Database,
+    store: &Store,
     by: &Actor,
     user_id: &str,
     patch: &UserPatch,
 ) -> Result<Updated, AccountError> {
-    let ledger = database.ledger();
+    let ledger = store.ledger();
     let mut begun = change::begin(&ledger, &Touched::User(user_id.to_owned())).await?;
     let change = begun.change();
     authority::recheck(change.connection(), by, Role::Admin).await?;
@@ -148,7 +152,7 @@ pub async fn update(
     let is_admin = patch.is_admin.filter(|is_admin| *is_admin != before.is_admin);
     if permissions.is_none() && is_active.is_none() && is_admin.is_none() {
         // What made it so may still be on its way to some edge.
-        let settling = Settling::new(database, begun.abandon().await?);
+        let settling = Settling::new(store, begun.abandon().await?);
         return Ok(Updated { user: before, settling, is_password_removed: false, ended_tokens: Vec::new() });
     }
     let stays_admin = is_active.unwrap_or(before.is_active) && is_admin.unwrap_or(before.is_admin);
@@ -187,7 +191,7 @@ pub async fn update(
     Ok(Updated {
         is_password_removed: before.has_password && !user.has_password,
         user,
-        settling: Settling::new(database, begun.commit().await?),
+        settling: Settling::new(store, begun.commit().await?),
         ended_tokens: ended_tokens
             .into_iter()
             .map(|token| EndedToken { id: token.id, label: token.label })

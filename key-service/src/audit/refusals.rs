@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use protocol::KeyDigest;
 use serde_json::{Map, Value};
 
-use super::{Actor, Event};
-use crate::store::Database;
+use super::actor::Actor;
+use super::entry::Event;
+use super::sql;
+use crate::db::Database;
 
 /// The same refusal is logged once in this time.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -62,7 +64,7 @@ pub(crate) async fn record(
         detail.insert("left_out".to_owned(), left_out.into());
     }
     let mut write = database.begin_write().await?;
-    super::record(write.connection(), by, Event { detail: &detail.into(), ..event }).await?;
+    sql::insert(write.connection(), by, &[Event { detail: &detail.into(), ..event }]).await?;
     write.commit().await
 }
 

@@ -5,14 +5,14 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use protocol::ScopeSet;
 
 use crate::audit::Action;
-use crate::invalid::Invalid;
-use crate::key_fields::{self, SCOPE_OBJECTS};
-use crate::keys::KeyState;
+use crate::keys::rules::SCOPE_OBJECTS;
+use crate::keys::{KeyState, rules};
 use crate::paging::{Found, MAX_LIMIT, Page};
+use crate::validation::Invalid;
 
 /// The scopes of an argument, separated by commas or spaces.
 pub(super) fn scopes(field: &'static str, argument: &str) -> Result<ScopeSet, Invalid> {
-    key_fields::scopes(field, scope_texts(argument)).map_err(with_help)
+    rules::scopes(field, scope_texts(argument)).map_err(with_help)
 }
 
 /// What takes every permission away. An empty argument does not: it may be a variable that nobody set.
@@ -23,7 +23,7 @@ pub(super) fn permissions(argument: &str) -> Result<ScopeSet, Invalid> {
     match scope_texts(argument).collect::<Vec<_>>()[..] {
         [] => Err(Invalid::blank("permissions")),
         [NONE] => Ok(ScopeSet::default()),
-        _ => key_fields::permissions(scope_texts(argument)),
+        _ => rules::permissions(scope_texts(argument)),
     }
     .map_err(with_help)
 }

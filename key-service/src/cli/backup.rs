@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::CliError;
+use super::error::CliError;
 use super::private_file::PrivateFile;
 use super::terminal::{counted, print_json, tell};
 use crate::audit::Actor;
-use crate::backup;
-use crate::store::Database;
+use crate::revocation::Store;
+use crate::transfer::backup;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -24,9 +24,9 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError> {
+pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
     let file = PrivateFile::begin(&args.file, false)?;
-    let backup = backup::make(database, &Actor::command_line(), file.path()).await;
+    let backup = backup::make(store, &Actor::command_line(), file.path()).await;
     let backup = backup.map_err(|error| CliError::Backup(file.in_words(error)))?;
     file.finish()?;
     let (users, keys) = (counted(backup.users, "user"), counted(backup.keys, "key"));

@@ -3,12 +3,13 @@
 use std::io::{self, BufWriter, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use super::CliError;
+use super::error::CliError;
 use super::private_file::PrivateFile;
 use super::terminal::{counted, tell};
 use crate::audit::Actor;
-use crate::store::Database;
-use crate::transfer::{Format, export::export};
+use crate::revocation::Store;
+use crate::transfer::Format;
+use crate::transfer::export::export;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -29,18 +30,18 @@ pub(super) struct Args {
     force: bool,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError> {
+pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
     let by = Actor::command_line();
     let file = args.file.as_deref().filter(|file| *file != Path::new("-"));
     let count = match file {
         Some(path) => {
             let file = PrivateFile::begin(path, args.force)?;
-            let count = export(database, &by, args.format, BufWriter::new(file.file())).await?;
+            let count = export(store, &by, args.format, BufWriter::new(file.file())).await?;
             file.finish()?;
             count
         }
         None if io::stdout().is_terminal() && !args.force => return Err(CliError::ToTerminal),
-        None => export(database, &by, args.format, BufWriter::new(io::stdout().lock())).await?,
+        None => export(store, &by, args.format, BufWriter::new(io::stdout().lock())).await?,
     };
     let keys = counted(count, "key");
     Ok(tell(&format!("exported {keys}, each with the digest of its current value alone"))?)

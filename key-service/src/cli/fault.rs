@@ -3,9 +3,9 @@
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-use super::CliError;
+use super::error::CliError;
+use crate::accounts::management_tokens::TokenError;
 use crate::keys::KeyError;
-use crate::management_tokens::TokenError;
 
 /// One line. Where the error names a field of the API, it names the argument that is this field instead.
 pub(super) fn in_words(error: &CliError, command: &Command, matches: &ArgMatches) -> String {

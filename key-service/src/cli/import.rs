@@ -8,12 +8,13 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::arguments::{self, permissions_help};
+use super::error::{CliError, Outcome};
 use super::private_file::PrivateFile;
+use super::progress;
 use super::terminal::{print_json, print_table, tell};
-use super::{CliError, Outcome, progress};
 use crate::audit::Actor;
-use crate::clock::Timestamp;
-use crate::store::Database;
+use crate::revocation::Store;
+use crate::time::Timestamp;
 use crate::transfer::csv::CsvWriter;
 use crate::transfer::import::{CHUNK_LINES, Import, ImportError, Options, Summary};
 use crate::transfer::read::Lines;
@@ -103,12 +104,12 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
     let (input, bar) = open(&args.file)?;
     let lines = Lines::new(input, args.format, Timestamp::now()).inspect_err(|_| bar.finish_and_clear());
     let mut lines = lines.map_err(|source| CliError::NoKeys { path: args.file.clone(), source })?;
-    let database = match args.dry_run {
-        true => Database::open_existing(database_url).await?,
-        false => Database::open(database_url).await?,
+    let store = match args.dry_run {
+        true => Store::open_existing(database_url).await?,
+        false => Store::open(database_url).await?,
     };
     let by = Actor::command_line();
-    let mut import = Import::new(&database, &by, options);
+    let mut import = Import::new(&store, &by, options);
 
     let done = take_in(&mut import, &mut lines, &bar, &mut told).await;
     bar.finish_and_clear();

@@ -1,14 +1,14 @@
 //! `key-service key`: create, list, update, revoke, roll, leaked.
 
 use super::arguments::{scopes, scopes_help};
+use super::error::{CliError, Outcome};
 use super::revocation::{in_words, report, settled};
 use super::terminal::{counted, print_json, print_line, tell};
-use super::{CliError, Outcome};
+use crate::accounts::access::Owner;
 use crate::audit::Actor;
-use crate::clock::Timestamp;
-use crate::key_fields;
-use crate::keys::{self, KeyPatch, Owner};
-use crate::store::Database;
+use crate::keys::{self, KeyPatch, rules};
+use crate::revocation::Store;
+use crate::time::Timestamp;
 
 mod create;
 mod leaked;
@@ -73,35 +73,35 @@ pub(super) struct UpdateArgs {
     json: bool,
 }
 
-pub(super) async fn run(command: Command, database: &Database) -> Result<Outcome, CliError> {
+pub(super) async fn run(command: Command, store: &Store) -> Result<Outcome, CliError> {
     let by = Actor::command_line();
     match command {
-        Command::Create(args) => create::run(args, &by, database).await?,
-        Command::List(args) => list::run(args, database).await?,
-        Command::Update(args) => update(args, &by, database).await?,
+        Command::Create(args) => create::run(args, &by, store).await?,
+        Command::List(args) => list::run(args, store).await?,
+        Command::Update(args) => update(args, &by, store).await?,
         Command::Revoke { id, json } => {
-            let (key, settling) = keys::delete(database, &by, Owner::Anyone, &id).await?;
+            let (key, settling) = keys::delete(store, &by, Owner::Anyone, &id).await?;
             let done = format!("revoked {} ({})", key.label, key.mask_value);
             report(&done, &settled(settling).await?, json)?;
         }
-        Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, database).await?,
-        Command::Leaked(args) => return leaked::run(args, &by, database).await,
+        Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, store).await?,
+        Command::Leaked(args) => return leaked::run(args, &by, store).await,
     }
     Ok(Outcome::Done)
 }
 
-async fn update(args: UpdateArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
+async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliError> {
     let scopes = args.scopes.as_deref().map(|argument| scopes("scopes", argument));
     let expires_at = match args.expires_at {
-        Some(moment) => Some(Some(key_fields::expires_at(moment, Timestamp::now())?)),
+        Some(moment) => Some(Some(rules::expires_at(moment, Timestamp::now())?)),
         None => args.no_expiry.then_some(None),
     };
     let patch = KeyPatch {
-        label: args.label.as_deref().map(key_fields::label).transpose()?,
+        label: args.label.as_deref().map(rules::label).transpose()?,
         scopes: scopes.transpose()?,
         expires_at,
     };
-    let (key, settling) = keys::update(database, by, Owner::Anyone, &args.id, patch).await?;
+    let (key, settling) = keys::update(store, by, Owner::Anyone, &args.id, patch).await?;
     let revocation = match settling {
         Some(settling) => Some(settled(settling).await?),
         None => None,
@@ -111,9 +111,9 @@ async fn update(args: UpdateArgs, by: &Actor, database: &Database) -> Result<(),
     if args.json { print_json(&key.changed(None, revocation)) } else { Ok(()) }
 }
 
-async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, database: &Database) -> Result<(), CliError> {
-    let grace_s = key_fields::grace_s(grace_s)?;
-    let (key, value, settling) = keys::roll(database, by, Owner::Anyone, id, grace_s).await?;
+async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, store: &Store) -> Result<(), CliError> {
+    let grace_s = rules::grace_s(grace_s)?;
+    let (key, value, settling) = keys::roll(store, by, Owner::Anyone, id, grace_s).await?;
     // The old value works no more, so the new one is not kept back, whatever comes of the wait.
     if !json {
         print_line(value.reveal())?;

@@ -1,14 +1,14 @@
 //! `key-service audit` and `key-service edges`.
 
-use super::CliError;
 use super::arguments::{actions, pages};
+use super::error::CliError;
 use super::terminal::{print_json, print_table};
 use crate::accounts;
 use crate::audit::{self, AuditSearch, Entry};
-use crate::clock::Timestamp;
-use crate::edges;
 use crate::paging::{MAX_LIMIT, Page};
-use crate::store::Database;
+use crate::revocation::Store;
+use crate::revocation::edges;
+use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditArgs {
@@ -38,9 +38,9 @@ pub(super) struct AuditArgs {
     json: bool,
 }
 
-pub(super) async fn audit(args: AuditArgs, database: &Database) -> Result<(), CliError> {
+pub(super) async fn audit(args: AuditArgs, store: &Store) -> Result<(), CliError> {
     let user_id = match &args.user {
-        Some(email) => Some(accounts::find_by_email(database, email).await?.id),
+        Some(email) => Some(accounts::find_by_email(store, email).await?.id),
         None => None,
     };
     let search = AuditSearch {
@@ -52,9 +52,9 @@ pub(super) async fn audit(args: AuditArgs, database: &Database) -> Result<(), Cl
     };
     let entries = match args.all {
         true => {
-            pages(async |page| audit::search(database, &AuditSearch { page, ..search.clone() }).await).await?
+            pages(async |page| audit::search(store, &AuditSearch { page, ..search.clone() }).await).await?
         }
-        false => audit::search(database, &search).await?.rows,
+        false => audit::search(store, &search).await?.rows,
     };
     if args.json {
         return print_json(&entries);
@@ -74,8 +74,8 @@ fn row(entry: Entry) -> [String; 7] {
     [entry.at.to_string(), by, from, entry.action, user, subject, detail]
 }
 
-pub(super) async fn edges(json: bool, database: &Database) -> Result<(), CliError> {
-    let edges = edges::list(database).await?;
+pub(super) async fn edges(json: bool, store: &Store) -> Result<(), CliError> {
+    let edges = edges::list(store).await?;
     if json {
         return print_json(&edges);
     }

@@ -1,8 +1,8 @@
 //! Tells how a change came into force.
 
-use super::CliError;
+use super::error::CliError;
 use super::terminal::{print_json, tell};
-use crate::settling::{self, Revocation, Settling};
+use crate::revocation::settling::{self, Revocation, Settling};
 
 /// Says on standard error what was done and since when it counts everywhere; as JSON on standard output too, if asked.
 pub(super) fn report(done: &str, revocation: &Revocation, json: bool) -> Result<(), CliError> {

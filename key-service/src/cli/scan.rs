@@ -8,9 +8,10 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use walkdir::WalkDir;
 
+use super::error::{CliError, Outcome};
+use super::progress;
 use super::terminal::{counted, harmless, print_json_line, print_line, tell};
-use super::{CliError, Outcome, progress};
-use crate::scan::{Found, Scanner};
+use crate::keys::scan::{Found, Scanner};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Of a folder, all regular files are read, hidden ones too; links are not followed.

@@ -4,19 +4,19 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use leases::{LeaseConfigError, Terms};
+use leases::Terms;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::CliError;
+use super::error::CliError;
 use super::terminal::print_line;
-use crate::TrustedProxies;
-use crate::api::PublicUrl;
+use crate::accounts::links;
 use crate::audit::Actor;
-use crate::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
-use crate::links;
+use crate::revocation::Store;
 use crate::server::{Listen, Server, Settings};
-use crate::store::Database;
+use crate::web::client_address::TrustedProxies;
+use crate::web::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
+use crate::web::public_url::PublicUrl;
 use crate::webhooks::{Endpoint, SECRET_VARIABLE, URL_VARIABLE};
 
 /// What is logged unless `RUST_LOG` says otherwise. The session library warns of every expired cookie.
@@ -76,14 +76,6 @@ pub(super) struct Args {
     lease_margin_ms: Option<u64>,
 }
 
-/// The setting that makes the terms unusable, as messages name it.
-pub(super) fn setting_at_fault(error: &LeaseConfigError) -> &'static str {
-    match error {
-        LeaseConfigError::LeaseTooShort { .. } => "--lease-ms (LEASE_MS)",
-        LeaseConfigError::MarginTooShort { .. } => "--lease-margin-ms (LEASE_MARGIN_MS)",
-    }
-}
-
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn up_to_an_hour() -> impl clap::builder::TypedValueParser<Value = u64> {
@@ -116,7 +108,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         Listen { setting: "--edge-listen (EDGE_LISTEN)", address: args.edge_listen },
     )
     .await?;
-    let database = Database::open(database_url).await?;
+    let store = Store::open(database_url).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let told_to_end = async || {
@@ -126,7 +118,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
         }
     };
 
-    if let Some(link) = links::create_first(&database, &Actor::service()).await? {
+    if let Some(link) = links::create_first(&store, &Actor::service()).await? {
         let base =
             settings.public_url.as_ref().map_or_else(|| server.public_base(), |url| Ok(url.to_string()))?;
         print_line(&format!(
@@ -136,7 +128,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<(), CliError> 
             link.path()
         ))?;
     }
-    Ok(server.run(database, settings, told_to_end).await?)
+    Ok(server.run(store, settings, told_to_end).await?)
 }
 
 /// Logs JSON lines to standard error.

@@ -4,10 +4,10 @@ use std::io::{self, BufRead, Write};
 
 use serde::Serialize;
 
-use super::CliError;
-use crate::clock::Timestamp;
-use crate::key_fields::is_bidi_control;
-use crate::passwords::{MIN_PASSWORD_CHARS, check_new_password};
+use super::error::CliError;
+use crate::accounts::passwords::{MIN_PASSWORD_CHARS, check_new_password};
+use crate::time::Timestamp;
+use crate::validation::is_bidi_control;
 
 /// Whether a terminal would obey a character instead of showing it, or turn the reading direction.
 fn steers(c: char) -> bool {

@@ -2,14 +2,14 @@
 
 use clap::builder::PossibleValuesParser;
 
-use super::CliError;
+use super::error::CliError;
 use super::terminal::{print_json, print_line, print_table, tell, time};
-use crate::accounts;
+use crate::accounts::management_tokens::{self, NewToken, Reach, Verb, Verbs};
+use crate::accounts::{self};
 use crate::audit::Actor;
-use crate::clock::Timestamp;
-use crate::key_fields;
-use crate::management_tokens::{self, NewToken, Reach, Verb, Verbs};
-use crate::store::Database;
+use crate::keys::rules;
+use crate::revocation::Store;
+use crate::time::Timestamp;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -57,32 +57,32 @@ pub(super) struct CreateArgs {
     json: bool,
 }
 
-pub(super) async fn run(command: Command, database: &Database) -> Result<(), CliError> {
+pub(super) async fn run(command: Command, store: &Store) -> Result<(), CliError> {
     let by = Actor::command_line();
     match command {
-        Command::Create(args) => create(args, &by, database).await,
-        Command::List { json } => list(json, database).await,
+        Command::Create(args) => create(args, &by, store).await,
+        Command::List { json } => list(json, store).await,
         Command::Revoke { id, json } => {
-            let token = management_tokens::revoke(database, &by, &id).await?;
+            let token = management_tokens::revoke(store, &by, &id).await?;
             tell(&format!("revoked {} ({}); it is refused from now on", token.label, token.mask_value))?;
             if json { print_json(&token) } else { Ok(()) }
         }
     }
 }
 
-async fn create(args: CreateArgs, by: &Actor, database: &Database) -> Result<(), CliError> {
+async fn create(args: CreateArgs, by: &Actor, store: &Store) -> Result<(), CliError> {
     let now = Timestamp::now();
     let mut user_ids = Vec::with_capacity(args.users.len());
     for email in &args.users {
-        user_ids.push(accounts::find_by_email(database, email).await?.id);
+        user_ids.push(accounts::find_by_email(store, email).await?.id);
     }
     let new = NewToken {
-        label: key_fields::label(&args.label)?,
+        label: rules::label(&args.label)?,
         reach: if user_ids.is_empty() { Reach::All } else { Reach::Users(user_ids) },
         can: Verbs::parse(args.can.iter().map(String::as_str))?,
-        expires_at: args.expires_at.map(|moment| key_fields::expires_at(moment, now)).transpose()?,
+        expires_at: args.expires_at.map(|moment| rules::expires_at(moment, now)).transpose()?,
     };
-    let (token, value) = management_tokens::create(database, by, new, now).await?;
+    let (token, value) = management_tokens::create(store, by, new, now).await?;
     let reach = if token.user_ids.is_some() { "the users named" } else { "all users who are no admins" };
     tell(&format!(
         "created {} for {reach}, to {}; this is the only time its value is shown",
@@ -94,15 +94,15 @@ async fn create(args: CreateArgs, by: &Actor, database: &Database) -> Result<(),
     Ok(print_line(value.reveal())?)
 }
 
-async fn list(json: bool, database: &Database) -> Result<(), CliError> {
-    let tokens = management_tokens::list(database).await?;
+async fn list(json: bool, store: &Store) -> Result<(), CliError> {
+    let tokens = management_tokens::list(store).await?;
     if json {
         return print_json(&tokens);
     }
     let mut rows = Vec::with_capacity(tokens.len());
     for token in tokens {
         let users = match &token.user_ids {
-            Some(ids) => addresses(ids, database).await?,
+            Some(ids) => addresses(ids, store).await?,
             None => "all but admins".to_owned(),
         };
         let can = token.can.to_string();
@@ -117,10 +117,10 @@ async fn list(json: bool, database: &Database) -> Result<(), CliError> {
 }
 
 /// The users' e-mail addresses, in one cell.
-async fn addresses(user_ids: &[String], database: &Database) -> Result<String, CliError> {
+async fn addresses(user_ids: &[String], store: &Store) -> Result<String, CliError> {
     let mut addresses = Vec::with_capacity(user_ids.len());
     for id in user_ids {
-        addresses.extend(accounts::find(database, id).await?.map(|user| user.email));
+        addresses.extend(accounts::find(store, id).await?.map(|user| user.email));
     }
     Ok(addresses.join(", "))
 }

@@ -2,17 +2,18 @@
 
 use serde_json::json;
 
-use super::CliError;
 use super::arguments::{self, pages, permissions_help};
+use super::error::CliError;
 use super::revocation::{report, settled};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
+use crate::accounts::links::{self, Secret};
+use crate::accounts::passwords::Passwords;
 use crate::accounts::{self, AccountError, NewUser, Updated, UserPatch, new_email};
-use crate::api::PublicUrl;
 use crate::audit::Actor;
-use crate::clock::Timestamp;
-use crate::links::{self, Secret};
-use crate::passwords::Passwords;
-use crate::store::{Database, OpenError};
+use crate::db::error::OpenError;
+use crate::revocation::Store;
+use crate::time::Timestamp;
+use crate::web::public_url::PublicUrl;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -122,47 +123,45 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
         Command::Add(args) => return add(args, &by, database_url).await,
         Command::Stored(command) => command,
     };
-    let database = &Database::open_existing(database_url).await?;
+    let store = &Store::open_existing(database_url).await?;
     match command {
-        Stored::List { search, json } => list(search.as_deref(), json, database).await,
-        Stored::Link { email, public_url, json } => {
-            link(&email, public_url.as_ref(), json, &by, database).await
-        }
+        Stored::List { search, json } => list(search.as_deref(), json, store).await,
+        Stored::Link { email, public_url, json } => link(&email, public_url.as_ref(), json, &by, store).await,
         Stored::FirstLink { public_url, json } => {
-            let link = links::create_first(database, &by).await?;
+            let link = links::create_first(store, &by).await?;
             let secret = link.ok_or(CliError::NotFirst)?;
             let minutes = links::FIRST_LIFETIME_S / 60;
             let told = format!("this one-time link makes the first admin; it expires in {minutes} minutes");
             print_link(&secret, links::FIRST_LIFETIME_S, &told, public_url.as_ref(), json)
         }
         Stored::Passwd { email, password_stdin } => {
-            let user = accounts::find_by_email(database, &email).await?;
+            let user = accounts::find_by_email(store, &email).await?;
             let password = read_new_password(password_stdin, &user.email)?;
-            accounts::set_password(database, &by, &Passwords::default(), &user.id, password).await?;
+            accounts::set_password(store, &by, &Passwords::default(), &user.id, password).await?;
             Ok(tell(&format!("changed the password of {} and ended the user's sessions", user.email))?)
         }
         Stored::Disable(ChangeArgs { email, json }) => {
-            let user = accounts::find_by_email(database, &email).await?;
-            let updated = accounts::set_active(database, &by, &user.id, false).await?;
+            let user = accounts::find_by_email(store, &email).await?;
+            let updated = accounts::set_active(store, &by, &user.id, false).await?;
             let done = format!("disabled {}: neither the user nor a key of the user is let in", user.email);
             report_user(&done, updated, json).await
         }
         Stored::Enable(ChangeArgs { email, json }) => {
-            let user = accounts::find_by_email(database, &email).await?;
-            let updated = accounts::set_active(database, &by, &user.id, true).await?;
+            let user = accounts::find_by_email(store, &email).await?;
+            let updated = accounts::set_active(store, &by, &user.id, true).await?;
             report_user(&format!("enabled {}", user.email), updated, json).await
         }
         Stored::Admin { change: ChangeArgs { email, json }, remove } => {
-            let user = accounts::find_by_email(database, &email).await?;
+            let user = accounts::find_by_email(store, &email).await?;
             let patch = UserPatch { is_admin: Some(!remove), ..UserPatch::default() };
-            let updated = accounts::update(database, &by, &user.id, &patch).await?;
+            let updated = accounts::update(store, &by, &user.id, &patch).await?;
             let done = if remove { "is an admin no more" } else { "is an admin" };
             report_user(&format!("{} {done}", user.email), updated, json).await
         }
         Stored::Permissions { change: ChangeArgs { email, json }, permissions } => {
             let permissions = arguments::permissions(&permissions)?;
-            let user = accounts::find_by_email(database, &email).await?;
-            let updated = accounts::set_permissions(database, &by, &user.id, &permissions).await?;
+            let user = accounts::find_by_email(store, &email).await?;
+            let updated = accounts::set_permissions(store, &by, &user.id, &permissions).await?;
             let done = format!("{} and the user's keys can do {permissions} at most", user.email);
             report_user(&done, updated, json).await
         }
@@ -180,15 +179,15 @@ async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), Cli
 async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
     // Whatever cannot be a user leaves no new database behind.
     let permissions = arguments::permissions(&args.permissions)?;
-    let existing = match Database::open_existing(database_url).await {
-        Ok(database) => Some(database),
+    let existing = match Store::open_existing(database_url).await {
+        Ok(store) => Some(store),
         Err(OpenError::Missing(_)) => None,
         Err(error) => return Err(error.into()),
     };
     if args.if_absent
-        && let Some(database) = &existing
+        && let Some(store) = &existing
     {
-        match accounts::find_by_email(database, &args.email).await {
+        match accounts::find_by_email(store, &args.email).await {
             Ok(user) => {
                 tell(&format!("{} is there already; nothing changed", user.email))?;
                 return Ok(print_line(&user.id)?);
@@ -203,12 +202,12 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
         true => None,
         false => Some(read_new_password(args.password_stdin, &args.email)?),
     };
-    let database = &match existing {
-        Some(database) => database,
-        None => Database::open(database_url).await?,
+    let store = &match existing {
+        Some(store) => store,
+        None => Store::open(database_url).await?,
     };
     let new = NewUser { email: args.email, password, permissions, is_admin: args.admin };
-    let user = accounts::add(database, by, &Passwords::default(), new, Timestamp::now()).await?;
+    let user = accounts::add(store, by, &Passwords::default(), new, Timestamp::now()).await?;
     tell(&format!("added {}", user.email))?;
     Ok(print_line(&user.id)?)
 }
@@ -218,10 +217,10 @@ async fn link(
     public_url: Option<&PublicUrl>,
     json: bool,
     by: &Actor,
-    database: &Database,
+    store: &Store,
 ) -> Result<(), CliError> {
-    let user = accounts::find_by_email(database, email).await?;
-    let secret = links::create(database, by, &user.id).await?;
+    let user = accounts::find_by_email(store, email).await?;
+    let secret = links::create(store, by, &user.id).await?;
     let days = links::LIFETIME_S / (24 * 60 * 60);
     let told =
         format!("whoever follows this link within {days} days chooses the password of {}, once", user.email);
@@ -247,8 +246,8 @@ fn print_link(
     Ok(print_line(&url.unwrap_or(path))?)
 }
 
-async fn list(search: Option<&str>, json: bool, database: &Database) -> Result<(), CliError> {
-    let users = pages(async |page| accounts::search(database, search, page).await).await?;
+async fn list(search: Option<&str>, json: bool, store: &Store) -> Result<(), CliError> {
+    let users = pages(async |page| accounts::search(store, search, page).await).await?;
     if json {
         return print_json(&users);
     }

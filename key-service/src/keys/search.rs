@@ -3,10 +3,12 @@
 use protocol::Scope;
 use utoipa::ToSchema;
 
-use super::{Key, KeyError, Owner};
-use crate::clock::Timestamp;
+use super::key::{Key, KeyError};
+use super::sql;
+use crate::accounts::access::Owner;
 use crate::paging::{Found, Page};
-use crate::store::{Database, keys as store};
+use crate::revocation::Store;
+use crate::time::Timestamp;
 
 /// After this many days a key is old, or unused.
 pub const LONG_DAYS: i64 = 90;
@@ -83,6 +85,6 @@ pub struct OwnedKey {
 ///
 /// # Errors
 /// The database failed.
-pub async fn search(database: &Database, search: &KeySearch<'_>) -> Result<Found<OwnedKey>, KeyError> {
-    Ok(store::search(database.pool(), search).await?)
+pub async fn search(store: &Store, search: &KeySearch<'_>) -> Result<Found<OwnedKey>, KeyError> {
+    Ok(sql::search(store.pool(), search).await?)
 }

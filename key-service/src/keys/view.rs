@@ -4,9 +4,10 @@ use protocol::{ApiKey, ScopeSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Key, OwnedKey};
-use crate::clock::Timestamp;
-use crate::settling::Revocation;
+use super::key::Key;
+use super::search::OwnedKey;
+use crate::revocation::settling::Revocation;
+use crate::time::Timestamp;
 
 /// The JSON form of a key.
 #[derive(Debug, Serialize, ToSchema)]

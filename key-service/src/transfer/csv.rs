@@ -13,7 +13,7 @@ use protocol::KEY_PREFIX;
 use super::line::{Refused, Written};
 use super::read::{MAX_LINE_BYTES, ReadError, field_index, require_fields};
 use super::{FIELDS, REQUIRED};
-use crate::management_tokens::TOKEN_PREFIX;
+use crate::accounts::management_tokens::TOKEN_PREFIX;
 
 /// The longest name of a column that an error repeats: a digest or a secret is longer.
 const MAX_SHOWN_CHARS: usize = 40;
@@ -157,8 +157,8 @@ impl<R: Read> Read for ByLine<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::line::tests::written;
     use super::*;
+    use crate::transfer::line::tests::written;
 
     fn read(text: &str) -> Result<Vec<Result<Written, Refused>>, ReadError> {
         let mut reader = CsvReader::new(text.as_bytes())?;

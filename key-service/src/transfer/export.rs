@@ -10,11 +10,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::csv::CsvWriter;
-use super::{DIGEST_PREFIX, FIELDS, Format};
+use super::{DIGEST_PREFIX, FIELDS, Format, sql};
 use crate::audit::{self, Action, Actor, Event};
-use crate::clock::Timestamp;
 use crate::keys::Key;
-use crate::store::{Database, transfer as store};
+use crate::revocation::Store;
+use crate::time::Timestamp;
 
 /// How many keys are read at once.
 const PAGE_KEYS: u16 = 1_000;
@@ -47,7 +47,7 @@ pub enum ExportError {
 /// # Errors
 /// See [`ExportError`].
 pub async fn export(
-    database: &Database,
+    store: &Store,
     by: &Actor,
     format: Format,
     output: impl Write,
@@ -55,7 +55,7 @@ pub async fn export(
     let mut writer = KeyWriter::new(output, format)?;
     let (mut last, mut count) = (String::new(), 0);
     loop {
-        let page = store::export(database.pool(), &last, PAGE_KEYS.into()).await?;
+        let page = sql::export(store.pool(), &last, PAGE_KEYS.into()).await?;
         for exported in &page {
             writer.write(exported)?;
         }
@@ -68,7 +68,7 @@ pub async fn export(
     writer.finish()?;
     let detail = json!({ "keys": count });
     let event = Event { action: Action::DatabaseExported, user_id: None, subject: None, detail: &detail };
-    let mut write = database.begin_write().await?;
+    let mut write = store.begin_write().await?;
     audit::record(write.connection(), by, event).await?;
     write.commit().await?;
     Ok(count)

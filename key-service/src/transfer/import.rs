@@ -16,12 +16,12 @@ use uuid::Uuid;
 
 use super::line::{Line, Refused};
 use super::read::ReadError;
+use super::sql;
 use crate::accounts::{self, AccountError, User};
 use crate::audit::{self, Action, Actor, Event};
-use crate::clock::Timestamp;
-use crate::key_fields;
-use crate::keys::{Key, MAX_KEYS_PER_USER};
-use crate::store::{Database, transfer as store};
+use crate::keys::{Key, MAX_KEYS_PER_USER, rules};
+use crate::revocation::Store;
+use crate::time::Timestamp;
 
 /// How many lines go into one transaction at most.
 pub const CHUNK_LINES: usize = 1_000;
@@ -76,7 +76,7 @@ impl From<sqlx::Error> for ImportError {
 /// An import that goes on.
 #[derive(Debug)]
 pub struct Import<'a> {
-    database: &'a Database,
+    store: &'a Store,
     by: &'a Actor,
     options: Options,
     summary: Summary,
@@ -114,9 +114,9 @@ struct Additions {
 
 impl<'a> Import<'a> {
     /// Begins one.
-    pub fn new(database: &'a Database, by: &'a Actor, options: Options) -> Self {
+    pub fn new(store: &'a Store, by: &'a Actor, options: Options) -> Self {
         let (summary, seen, promised) = Default::default();
-        Import { database, by, options, summary, seen, promised }
+        Import { store, by, options, summary, seen, promised }
     }
 
     /// What became of the lines so far.
@@ -145,16 +145,16 @@ impl<'a> Import<'a> {
             }
         }
         if self.options.dry_run {
-            let mut connection = self.database.pool().acquire().await?;
+            let mut connection = self.store.pool().acquire().await?;
             self.sort(&mut connection, good, now, &mut summary, &mut refused).await?;
         } else {
-            let mut write = self.database.begin_write().await?;
+            let mut write = self.store.begin_write().await?;
             let began = Instant::now();
             let additions = self.sort(write.connection(), good, now, &mut summary, &mut refused).await?;
             for user in &additions.users {
                 accounts::insert(write.connection(), self.by, user).await?;
             }
-            store::insert_keys(write.connection(), &additions.keys).await?;
+            sql::insert_keys(write.connection(), &additions.keys).await?;
             self.log(write.connection(), &additions.keys).await?;
             write.commit().await?;
             // SQLite has no queue for other processes: they look again, up to a tenth of a second later.
@@ -192,7 +192,7 @@ impl<'a> Import<'a> {
     ) -> sqlx::Result<Additions> {
         let emails: HashSet<&str> = lines.iter().map(|line| line.email.as_str()).collect();
         let digests: Vec<_> = lines.iter().map(|line| line.digest).collect();
-        let mut present = store::present(connection, &emails, &digests).await?;
+        let mut present = sql::present(connection, &emails, &digests).await?;
         for (email, promised) in emails.iter().filter_map(|email| self.promised.get_key_value(*email)) {
             // A user whom this dry run would have added is not there.
             let added = || Holder {
@@ -239,7 +239,7 @@ impl<'a> Import<'a> {
             None => {}
         }
         let check_scopes = |permissions: &ScopeSet| {
-            let checked = key_fields::within_permissions(&line.scopes, permissions, &ScopeSet::default());
+            let checked = rules::within_permissions(&line.scopes, permissions, &ScopeSet::default());
             checked.map_err(|invalid| (invalid.field, invalid.detail))
         };
         let user = match present.users.entry(line.email.clone()) {

@@ -5,10 +5,9 @@ use uuid::Uuid;
 
 use super::{DIGEST_PREFIX, FIELDS};
 use crate::accounts::normal_email;
-use crate::clock::Timestamp;
-use crate::invalid::Invalid;
-use crate::key_fields;
-use crate::keys::Key;
+use crate::keys::{Key, rules};
+use crate::time::Timestamp;
+use crate::validation::Invalid;
 
 /// The mask of a value of which nothing is known but the digest.
 const UNKNOWN_MASK: &str = "********";
@@ -103,7 +102,7 @@ fn checked(written: Written, now: Timestamp) -> Result<Line, Invalid> {
     Ok(Line {
         number: written.number,
         email: normal_email(&required("email", email)?)?,
-        label: key_fields::label(&required("label", label)?)?,
+        label: rules::label(&required("label", label)?)?,
         digest: digest(&required("secure_value", secure_value)?)?,
         scopes: read_scopes(&required("scopes", scopes)?)?,
         created_at: time("created_at", created_at)?.unwrap_or(now),
@@ -133,9 +132,9 @@ fn read_scopes(text: &str) -> Result<ScopeSet, Invalid> {
     if text.starts_with('[') {
         let list: Vec<String> =
             serde_json::from_str(text).map_err(|_| Invalid::input("scopes", "not a JSON list of texts"))?;
-        return key_fields::scopes("scopes", list.iter().map(String::as_str));
+        return rules::scopes("scopes", list.iter().map(String::as_str));
     }
-    key_fields::scopes("scopes", text.split([',', ' ']).filter(|text| !text.is_empty()))
+    rules::scopes("scopes", text.split([',', ' ']).filter(|text| !text.is_empty()))
 }
 
 /// A mask as [`protocol::ApiKey::mask`] makes them: whatever is longer could give the value away.

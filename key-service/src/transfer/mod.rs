@@ -3,12 +3,15 @@
 //! A file is CSV or JSON lines, a key a line, of the fields [`FIELDS`]. It carries digests, so that whoever has the
 //! file cannot use the keys.
 
+pub mod backup;
+mod backup_sql;
 pub(crate) mod csv;
 pub mod export;
 pub mod import;
 mod json_lines;
 mod line;
 pub mod read;
+mod sql;
 
 pub use line::Refused;
 

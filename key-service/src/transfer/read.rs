@@ -6,7 +6,7 @@ use super::csv::CsvReader;
 use super::json_lines::JsonReader;
 use super::line::{Line, Refused, check};
 use super::{FIELDS, Format};
-use crate::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The longest line, in bytes; give or take a buffer.
 pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;

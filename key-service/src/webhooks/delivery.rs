@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::Endpoint;
 use super::schedule::{MAX_ATTEMPTS, wait_before};
-use super::{Endpoint, store};
-use crate::clock::Timestamp;
-use crate::metrics::{METRICS, WebhookAttempt};
-use crate::store::Database;
-use crate::store::webhooks::Delivery;
+use super::sql::{self, Delivery};
+use crate::db::Database;
+use crate::telemetry::{METRICS, WebhookAttempt};
+use crate::time::Timestamp;
 
 /// How often it is looked whether something is due.
 const POLL: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub(crate) async fn run(database: Database, endpoint: Endpoint) {
 
 /// Tries to deliver what has been due longest; `false` if nothing is due.
 async fn deliver_one(database: &Database, endpoint: &Endpoint) -> sqlx::Result<bool> {
-    let Some(delivery) = store::take(database, |attempt| wait_before(attempt, random())).await? else {
+    let Some(delivery) = sql::take(database, |attempt| wait_before(attempt, random())).await? else {
         return Ok(false);
     };
     let Delivery { id, kind, payload, attempts } = delivery;
@@ -49,7 +49,7 @@ async fn deliver_one(database: &Database, endpoint: &Endpoint) -> sqlx::Result<b
     };
     METRICS.webhook_attempt(attempt);
     if !matches!(attempt, WebhookAttempt::Failed) {
-        store::remove(database, &id).await?;
+        sql::remove(database, &id).await?;
     }
     Ok(true)
 }

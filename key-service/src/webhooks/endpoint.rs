@@ -17,7 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 use sha2::Sha256;
 use tokio::time::error::Elapsed;
 
-use crate::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The environment variable of the address. Such an address can be as good as a password.
 pub const URL_VARIABLE: &str = "LEAK_WEBHOOK_URL";

@@ -7,12 +7,13 @@ use serde::Serialize;
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
-use crate::store::{keys, webhooks as store};
+use crate::db;
+use crate::time::Timestamp;
 
 pub(crate) mod delivery;
 mod endpoint;
 mod schedule;
+pub(crate) mod sql;
 
 pub use endpoint::{Endpoint, EndpointError, SECRET_VARIABLE, URL_VARIABLE};
 
@@ -34,8 +35,8 @@ pub(crate) async fn enqueue(
     kind: &str,
     data: &impl Serialize,
 ) -> sqlx::Result<()> {
-    let now = keys::now(&mut *connection).await?;
+    let now = db::now(&mut *connection).await?;
     let message = Message { r#type: kind, timestamp: now, data };
     let body = serde_json::to_string(&message).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    store::insert(connection, &format!("msg_{}", Uuid::now_v7().simple()), kind, &body).await
+    sql::insert(connection, &format!("msg_{}", Uuid::now_v7().simple()), kind, &body).await
 }

@@ -20,7 +20,7 @@ mod wanted;
 
 use std::str::FromStr;
 
-use store::Store;
+use store::TestStore;
 
 /// How many sequences run unless the environment says otherwise: PostgreSQL's take longer.
 const ON_SQLITE: u64 = 60;
@@ -28,7 +28,7 @@ const ON_POSTGRESQL: u64 = 20;
 
 #[test]
 fn sqlite_answers_as_the_model_does() {
-    run(ON_SQLITE, Store::on_sqlite);
+    run(ON_SQLITE, TestStore::on_sqlite);
 }
 
 #[test]
@@ -36,10 +36,10 @@ fn sqlite_answers_as_the_model_does() {
 fn postgresql_answers_as_the_model_does() {
     let server = test_stack::postgres::Postgres::start(&test_stack::postgres::FORGETFUL).unwrap();
     let url = server.databases().create("keys", None).unwrap();
-    run(ON_POSTGRESQL, || Store::on_postgres(&url));
+    run(ON_POSTGRESQL, || TestStore::on_postgres(&url));
 }
 
-fn run<F: Future<Output = Store>>(sequences: u64, open: impl FnOnce() -> F) {
+fn run<F: Future<Output = TestStore>>(sequences: u64, open: impl FnOnce() -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut store = open().await;

@@ -3,10 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use key_service::OpenError;
+use key_service::accounts::access::Owner;
 use key_service::audit::Actor;
-use key_service::clock::Timestamp;
-use key_service::keys::{self, KeyError, NewKey, Owner};
-use key_service::{Database, OpenError};
+use key_service::keys::{self, KeyError, NewKey};
+use key_service::revocation::Store;
+use key_service::time::Timestamp;
 use leases::{History, Ledger, Position, Registration};
 use protocol::{ApiKey, KeyDigest, ScopeSet, Verdict};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
@@ -14,7 +16,7 @@ use test_stack::postgres::{FORGETFUL, Postgres, Shutdown};
 use tokio::task::JoinHandle;
 
 use crate::model::LONGEST_MS;
-use crate::store::Store;
+use crate::store::TestStore;
 
 /// How long an answer that does not wait may take to be seen.
 const A_MOMENT: Duration = Duration::from_millis(200);
@@ -22,7 +24,7 @@ const A_MOMENT: Duration = Duration::from_millis(200);
 /// A store on a server of its own, with one key, and a connection to look on from.
 struct Scene {
     server: Postgres,
-    store: Store,
+    store: TestStore,
     outside: AnyConnection,
     key_id: String,
     value: ApiKey,
@@ -34,7 +36,7 @@ fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
     let url = server.databases().create("keys", None).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut store = Store::on_postgres(&url).await;
+        let mut store = TestStore::on_postgres(&url).await;
         let users = store.clear().await;
         let new = NewKey { label: "a key".to_owned(), scopes: ScopeSet::all(), expires_at: None };
         let now = Timestamp::from_unix_ms(0);
@@ -321,7 +323,7 @@ fn a_promoted_standby_begins_another_history_and_waits_for_leases_that_it_never_
         .await
         .unwrap();
         let url = standby.url("keys");
-        let refused = Database::open(&url).await;
+        let refused = Store::open(&url).await;
         assert!(matches!(refused, Err(OpenError::Use { .. })), "a standby's answers may be old: {refused:?}");
         store.close().await;
         drop((store, outside));
@@ -333,7 +335,7 @@ fn a_promoted_standby_begins_another_history_and_waits_for_leases_that_it_never_
         .await
         .unwrap();
 
-        let database = Database::open(&url).await.unwrap();
+        let database = Store::open(&url).await.unwrap();
         let ledger = database.ledger();
         let history = ledger.history(Some(&before)).await.unwrap();
         assert_ne!(history.position.log, before.log);

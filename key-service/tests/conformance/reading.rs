@@ -1,6 +1,6 @@
 //! What can be read: asked of the store and of the model, and made comparable.
 
-use key_service::Database;
+use key_service::revocation::Store;
 use leases::{History, Leases, Ledger, Position};
 use protocol::{KeyDigest, VerifyResponse};
 
@@ -58,7 +58,7 @@ impl Reading {
 
 impl Readings {
     /// The store's answer to a question in which the model names the history.
-    pub(crate) async fn ask_store(&self, database: &Database, question: &Question) -> Reading {
+    pub(crate) async fn ask_store(&self, database: &Store, question: &Question) -> Reading {
         let question = match question {
             Question::Verdicts(digests) => Question::Verdicts(digests.clone()),
             Question::History(since) => Question::History(since.as_ref().map(|place| self.of_store(place))),

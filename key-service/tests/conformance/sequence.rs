@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::fmt::Debug;
 
 use fastrand::Rng;
-use key_service::clock::Timestamp;
-use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey, Owner};
-use key_service::{DatabaseLedger, audit::Actor};
+use key_service::accounts::access::Owner;
+use key_service::audit::Actor;
+use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey};
+use key_service::revocation::DatabaseLedger;
+use key_service::time::Timestamp;
 use leases::{Change, Ledger, Position, Registration, Touched};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, ScopeSet};
 use simulation::database::{Key, User, Value};
@@ -14,7 +16,7 @@ use simulation::ledger::SimulatedChange;
 
 use crate::model::{LONGEST_MS, Model};
 use crate::reading::{Question, Reading, Readings};
-use crate::store::{PROCESSES, Store};
+use crate::store::{PROCESSES, TestStore};
 use crate::wanted::{Artifacts, Came, Expected, Wanted, check_scopes, refused};
 
 /// How many operations a sequence has.
@@ -35,7 +37,7 @@ struct Held {
 
 pub(crate) struct Sequence<'s> {
     random: Rng,
-    store: &'s mut Store,
+    store: &'s mut TestStore,
     model: Model,
     users: Vec<String>,
     /// All values there ever were, in the order in which they came.
@@ -52,7 +54,7 @@ pub(crate) struct Sequence<'s> {
 }
 
 /// Runs a sequence; how many operations it had.
-pub(crate) async fn run(seed: u64, store: &mut Store) -> Result<u64, Difference> {
+pub(crate) async fn run(seed: u64, store: &mut TestStore) -> Result<u64, Difference> {
     let users = store.clear().await;
     let model = Model::new(store.revision().await);
     let random = Rng::with_seed(seed);

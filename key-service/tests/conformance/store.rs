@@ -1,10 +1,11 @@
 //! The production store: the database as two processes use it, and what happens to it behind their backs.
 
+use key_service::accounts::passwords::Passwords;
 use key_service::accounts::{self, NewUser};
 use key_service::audit::Actor;
-use key_service::clock::Timestamp;
-use key_service::passwords::Passwords;
-use key_service::{Database, backup};
+use key_service::revocation::Store;
+use key_service::time::Timestamp;
+use key_service::transfer::backup;
 use protocol::ScopeSet;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tempfile::TempDir;
@@ -34,11 +35,11 @@ const LEFT_BEHIND: [&str; 11] = [
 const POSTGRES_CLOCK: &str = "CREATE SEQUENCE IF NOT EXISTS test_clock MINVALUE 0";
 
 /// A database that two processes have open.
-pub(crate) struct Store {
+pub(crate) struct TestStore {
     url: String,
     /// Where SQLite's files are; `None` on PostgreSQL.
     folder: Option<TempDir>,
-    databases: Vec<Database>,
+    databases: Vec<Store>,
     /// How long each process has announced that its leases last, in milliseconds.
     pub(crate) lasts_ms: [u64; PROCESSES],
     /// The test's own connection.
@@ -46,7 +47,7 @@ pub(crate) struct Store {
     copies: u32,
 }
 
-impl Store {
+impl TestStore {
     pub(crate) async fn on_sqlite() -> Self {
         clock::install();
         let folder = tempfile::tempdir().unwrap();
@@ -68,9 +69,9 @@ impl Store {
     }
 
     async fn on(url: String, folder: Option<TempDir>) -> Self {
-        let first = Database::open(&url).await.unwrap();
+        let first = Store::open(&url).await.unwrap();
         let outside = AnyConnection::connect(&url).await.unwrap();
-        let mut store = Store {
+        let mut store = TestStore {
             url,
             folder,
             databases: vec![first],
@@ -91,7 +92,7 @@ impl Store {
     }
 
     /// The database as a process uses it.
-    pub(crate) fn process(&self, number: usize) -> &Database {
+    pub(crate) fn process(&self, number: usize) -> &Store {
         &self.databases[number]
     }
 
@@ -161,7 +162,7 @@ impl Store {
 
     async fn open(&mut self) {
         while self.databases.len() < PROCESSES {
-            self.databases.push(Database::open(&self.url).await.unwrap());
+            self.databases.push(Store::open(&self.url).await.unwrap());
         }
         self.announce().await;
     }

@@ -1,11 +1,13 @@
 //! Changes of every kind: what the store does for one, and what the model is to do.
 
+use key_service::accounts::access::Owner;
 use key_service::accounts::{self, UserPatch};
 use key_service::audit::Actor;
-use key_service::clock::Timestamp;
-use key_service::keys::{self, KeyError, KeyPatch, MAX_OLD_VALUES, NewKey, Owner};
-use key_service::settling::Settling;
-use key_service::{Database, leaks};
+use key_service::keys::leaks;
+use key_service::keys::{self, KeyError, KeyPatch, MAX_OLD_VALUES, NewKey};
+use key_service::revocation::Store;
+use key_service::revocation::settling::Settling;
+use key_service::time::Timestamp;
 use leases::{Position, Touched};
 use protocol::{ApiKey, KeyDigest, Scope, ScopeSet};
 use simulation::database::{Data, Effect, Key, Value};
@@ -85,14 +87,14 @@ impl Wanted {
     }
 
     /// Has the store make it.
-    pub(crate) async fn make(&self, database: &Database) -> (Came, Artifacts) {
+    pub(crate) async fn make(&self, database: &Store) -> (Came, Artifacts) {
         match self.try_to_make(database).await {
             Ok((settling, artifacts)) => (Came::At(settling.position().clone()), artifacts),
             Err(why) => (Came::Refused(why), Artifacts::default()),
         }
     }
 
-    async fn try_to_make(&self, database: &Database) -> Outcome<(Settling, Artifacts)> {
+    async fn try_to_make(&self, database: &Store) -> Outcome<(Settling, Artifacts)> {
         let (by, anyone) = (Actor::service(), Owner::Anyone);
         let at = Timestamp::from_unix_ms;
         let nothing = Artifacts::default();

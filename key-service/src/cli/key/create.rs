@@ -2,16 +2,16 @@
 
 use protocol::ApiKey;
 
+use crate::accounts::access::Owner;
 use crate::accounts::{self, User};
 use crate::audit::Actor;
-use crate::cli::CliError;
 use crate::cli::arguments::{scopes, scopes_help};
+use crate::cli::error::CliError;
 use crate::cli::revocation::{report, settled};
 use crate::cli::terminal::{print_json, print_line, read_line, tell};
-use crate::clock::Timestamp;
-use crate::key_fields;
-use crate::keys::{self, Key, KeyError, NewKey, Owner};
-use crate::store::Database;
+use crate::keys::{self, Key, KeyError, NewKey, rules};
+use crate::revocation::Store;
+use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = scopes_help())]
@@ -40,38 +40,38 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<(), CliError> {
+pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), CliError> {
     let now = Timestamp::now();
     let new = NewKey {
-        label: key_fields::label(&args.label)?,
+        label: rules::label(&args.label)?,
         scopes: scopes("scopes", &args.scopes)?,
-        expires_at: args.expires_at.map(|moment| key_fields::expires_at(moment, now)).transpose()?,
+        expires_at: args.expires_at.map(|moment| rules::expires_at(moment, now)).transpose()?,
     };
-    let user = accounts::find_by_email(database, &args.user).await?;
+    let user = accounts::find_by_email(store, &args.user).await?;
     let taken_over = if args.value_stdin {
         Some(ApiKey::parse(read_line()?.trim().as_bytes()).map_err(CliError::Value)?)
     } else {
         None
     };
     if args.if_absent {
-        if let Some(key) = existing(database, &user, &new.label, taken_over.as_ref()).await? {
+        if let Some(key) = existing(store, &user, &new.label, taken_over.as_ref()).await? {
             tell(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;
             return if args.json { print_json(&key.view(None)) } else { Ok(()) };
         }
         if let Some(value) = &taken_over
-            && keys::is_revoked(database, value.digest()).await?
+            && keys::is_revoked(store, value.digest()).await?
         {
             return Ok(tell("the value was revoked here; nothing changed")?);
         }
     }
 
     if let Some(value) = taken_over {
-        let (key, settling) = keys::take_over(database, by, &user.id, new, &value, now).await?;
+        let (key, settling) = keys::take_over(store, by, &user.id, new, &value, now).await?;
         let done = format!("took over {} for {}", key.label, user.email);
         report(&done, &settled(settling).await?, false)?;
         return if args.json { print_json(&key.view(None)) } else { Ok(()) };
     }
-    let (key, value) = keys::create(database, by, Owner::Anyone, &user.id, new, now).await?;
+    let (key, value) = keys::create(store, by, Owner::Anyone, &user.id, new, now).await?;
     tell(&format!("created {} for {}; this is the only time its value is shown", key.label, user.email))?;
     if args.json {
         return print_json(&key.view(Some(&value)));
@@ -81,19 +81,18 @@ pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<(
 
 /// The user's key that `--if-absent` would not make again.
 async fn existing(
-    database: &Database,
+    store: &Store,
     user: &User,
     label: &str,
     value: Option<&ApiKey>,
 ) -> Result<Option<Key>, KeyError> {
     match value {
-        Some(value) => match keys::find_by_digest(database, value.digest()).await? {
+        Some(value) => match keys::find_by_digest(store, value.digest()).await? {
             Some(key) if key.user_id != user.id => Err(KeyError::ValueTaken),
             key => Ok(key),
         },
-        None => Ok(keys::list(database, Owner::Anyone, &user.id)
-            .await?
-            .into_iter()
-            .find(|key| key.label == label)),
+        None => {
+            Ok(keys::list(store, Owner::Anyone, &user.id).await?.into_iter().find(|key| key.label == label))
+        }
     }
 }

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use crate::accounts;
 use crate::audit::Actor;
+use crate::cli::error::{CliError, Outcome as End};
 use crate::cli::revocation::{in_words, settled};
 use crate::cli::terminal::{counted, print_json, print_table, tell};
-use crate::cli::{CliError, Outcome as End};
-use crate::leaks::{self, MAX_VALUES, Outcome, Report};
-use crate::settling::Revocation;
-use crate::store::Database;
+use crate::keys::leaks::{self, MAX_VALUES, Outcome, Report};
+use crate::revocation::Store;
+use crate::revocation::settling::Revocation;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -28,7 +28,7 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<End, CliError> {
+pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<End, CliError> {
     let lines = io::stdin().lines().collect::<io::Result<Vec<_>>>()?;
     let numbered = (1..).zip(&lines).map(|(number, line)| (number, line.trim()));
     let (values, refused): (Vec<_>, Vec<_>) =
@@ -47,10 +47,10 @@ pub(super) async fn run(args: Args, by: &Actor, database: &Database) -> Result<E
     let mut ended =
         Ended { refused_lines: refused.into_iter().map(|(number, _)| number).collect(), ..Ended::default() };
     let mut end = End::Done;
-    let result = ended.report_all(&reports, by, database).await;
+    let result = ended.report_all(&reports, by, store).await;
     // What was done before a failure is told all the same: these values are not for trying again.
     if result.is_ok() || !ended.outcomes.is_empty() {
-        end = ended.tell(args.json, database).await?;
+        end = ended.tell(args.json, store).await?;
     }
     result.map(|()| end)
 }
@@ -65,21 +65,16 @@ struct Ended {
 }
 
 impl Ended {
-    async fn report_all(
-        &mut self,
-        reports: &[Report],
-        by: &Actor,
-        database: &Database,
-    ) -> Result<(), CliError> {
+    async fn report_all(&mut self, reports: &[Report], by: &Actor, store: &Store) -> Result<(), CliError> {
         for report in reports {
-            let (found, settling) = leaks::report(database, by, report).await?;
+            let (found, settling) = leaks::report(store, by, report).await?;
             self.outcomes.extend(found);
             self.revocations.push(settled(settling).await?);
         }
         Ok(())
     }
 
-    async fn tell(self, json: bool, database: &Database) -> Result<End, CliError> {
+    async fn tell(self, json: bool, store: &Store) -> Result<End, CliError> {
         let Ended { refused_lines, outcomes, revocations } = self;
         let end = if refused_lines.is_empty() { End::Done } else { End::NeedsALook };
         let live = outcomes.iter().filter(|outcome| outcome.live).count() as u64;
@@ -97,7 +92,7 @@ impl Ended {
         let mut rows = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
             let user = match &outcome.user_id {
-                Some(id) => accounts::find(database, id).await?.map(|user| user.email),
+                Some(id) => accounts::find(store, id).await?.map(|user| user.email),
                 None => None,
             };
             let worked = if outcome.live { "yes" } else { "no" };

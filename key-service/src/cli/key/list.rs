@@ -1,13 +1,13 @@
 //! `key-service key list`.
 
 use crate::accounts;
-use crate::cli::CliError;
+use crate::accounts::access::Owner;
 use crate::cli::arguments::{pages, state};
+use crate::cli::error::CliError;
 use crate::cli::terminal::{print_json, print_table, time};
-use crate::clock::Timestamp;
-use crate::key_fields;
-use crate::keys::{self, KeySearch, KeyState, OwnedKey, Owner};
-use crate::store::Database;
+use crate::keys::{self, KeySearch, KeyState, OwnedKey, rules};
+use crate::revocation::Store;
+use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -28,20 +28,19 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<(), CliError> {
+pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
     let user_id = match &args.user {
-        Some(email) => Some(accounts::find_by_email(database, email).await?.id),
+        Some(email) => Some(accounts::find_by_email(store, email).await?.id),
         None => None,
     };
     let search = KeySearch {
         user_id,
         text: args.search,
-        scope: args.scope.as_deref().map(|text| key_fields::scope("scope", text)).transpose()?,
+        scope: args.scope.as_deref().map(|text| rules::scope("scope", text)).transpose()?,
         state: args.state,
         ..KeySearch::all(Owner::Anyone, Timestamp::now())
     };
-    let keys =
-        pages(async |page| keys::search(database, &KeySearch { page, ..search.clone() }).await).await?;
+    let keys = pages(async |page| keys::search(store, &KeySearch { page, ..search.clone() }).await).await?;
     if args.json {
         return print_json(&keys.iter().map(OwnedKey::view).collect::<Vec<_>>());
     }

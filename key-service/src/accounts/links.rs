@@ -1,0 +1,263 @@
+//! One-time links: who follows one chooses a password. The first admin begins with one, and so does a user whom an
+//! admin adds or who has forgotten the password.
+
+use protocol::{KeyDigest, secret_from_entropy};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::access::Role;
+use super::authority;
+use super::error::AccountError;
+use super::password_change::replace_password;
+use super::passwords::{Passwords, check_new_password};
+use super::registration::{self, NewUser};
+use super::sql::links::Link;
+use super::sql::{links, users};
+use super::user::{User, log};
+use crate::audit::{self, Action, Actor, Event};
+use crate::db::Database;
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+
+/// How long a link works, in seconds: three days.
+pub const LIFETIME_S: u32 = 3 * 24 * 60 * 60;
+
+/// How long the first admin's link works, in seconds: an hour. Nobody has to send it to anybody.
+pub const FIRST_LIFETIME_S: u32 = 60 * 60;
+
+/// A link's secret, which is all that has to be known to use it. It has no `Debug`.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The path of the page where the link leads.
+    pub fn path(&self) -> String {
+        format!("/link/{}", self.0)
+    }
+}
+
+/// What a link is for.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// There is no user yet: to make the first, an admin.
+    FirstAdmin,
+    /// To choose this user's password.
+    Password(Box<User>),
+}
+
+/// Why a link could not be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// It was used, its time has run out, or there never was one.
+    #[error("this link does not work any more")]
+    NotFound,
+    /// A field holds what it may not hold, or the account cannot be made or changed.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The system gave no randomness.
+    #[error("no randomness for a new link: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<Invalid> for LinkError {
+    fn from(invalid: Invalid) -> Self {
+        LinkError::Account(invalid.into())
+    }
+}
+
+/// Makes a link for a user. Earlier ones of the user end; and this one does when the user's password is changed, the user
+/// is shut out, or the admin or token that made it loses its rights.
+///
+/// # Errors
+/// No such user, a disabled one, an admin's by a token, or a failure.
+pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Secret, LinkError> {
+    let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Admin).await.map_err(AccountError::from)?;
+    let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    if by.is_token() && user.is_admin {
+        return Err(AccountError::InPerson.into());
+    }
+    if !user.is_active {
+        return Err(AccountError::Disabled(user.email).into());
+    }
+    let secret = new_secret()?;
+    let link =
+        Link { user_id: Some(user.id.clone()), is_from_token: by.is_token(), created_by_id: by.id.clone() };
+    links::replace(write.connection(), &link, digest(&secret.0), LIFETIME_S).await?;
+    log(write.connection(), by, Action::LinkCreated, &user.id, &Value::Null).await?;
+    write.commit().await?;
+    Ok(secret)
+}
+
+/// Makes a link for the first admin, if there is no user yet. An earlier one ends.
+///
+/// # Errors
+/// A failure.
+pub async fn create_first(database: &Database, by: &Actor) -> Result<Option<Secret>, LinkError> {
+    let mut write = database.begin_write().await?;
+    if users::is_any(write.connection()).await? {
+        return Ok(None);
+    }
+    let secret = new_secret()?;
+    let link = Link { user_id: None, is_from_token: false, created_by_id: None };
+    links::replace(write.connection(), &link, digest(&secret.0), FIRST_LIFETIME_S).await?;
+    let detail = json!({ "for": "the first admin" });
+    let event = Event { action: Action::LinkCreated, user_id: None, subject: None, detail: &detail };
+    audit::record(write.connection(), by, event).await?;
+    write.commit().await?;
+    Ok(Some(secret))
+}
+
+fn new_secret() -> Result<Secret, getrandom::Error> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy)?;
+    Ok(Secret(secret_from_entropy("", entropy)))
+}
+
+fn digest(secret: &str) -> KeyDigest {
+    KeyDigest::of_value(secret)
+}
+
+/// What a link is for, without using it.
+///
+/// # Errors
+/// It does not work, or the database failed.
+pub async fn purpose(database: &Database, secret: &str) -> Result<Purpose, LinkError> {
+    let link = links::find(database.pool(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
+    match link.user_id {
+        None if users::is_any(database.pool()).await? => Err(LinkError::NotFound),
+        None => Ok(Purpose::FirstAdmin),
+        Some(user_id) => {
+            let user = users::find(database.pool(), &user_id).await?;
+            let user = user.filter(|user| user.is_active).ok_or(LinkError::NotFound)?;
+            Ok(Purpose::Password(Box::new(user)))
+        }
+    }
+}
+
+/// Uses a link up: makes the first admin, for which it takes an address, or gives its user a new password and ends the
+/// user's sessions. Returns the user. Bad input leaves the link as it was.
+///
+/// # Errors
+/// It does not work (any more), bad input, or a failure.
+pub async fn redeem(
+    database: &Database,
+    by: &Actor,
+    passwords: &Passwords,
+    secret: &str,
+    email: Option<String>,
+    password: String,
+    now: Timestamp,
+) -> Result<User, LinkError> {
+    // Slow, so done before the database is taken.
+    let (user, hash) = match purpose(database, secret).await? {
+        Purpose::Password(user) => {
+            check_new_password(&password, &user.email)?;
+            (*user, passwords.hash(password).await?)
+        }
+        Purpose::FirstAdmin => {
+            let email = email.ok_or_else(|| Invalid::required("email"))?;
+            let permissions = protocol::ScopeSet::all();
+            let new = NewUser { email, password: Some(password), permissions, is_admin: true };
+            (registration::prepare(by, passwords, new, now).await?, String::new())
+        }
+    };
+    use_up(database, by, secret, &user, &hash).await
+}
+
+/// Does what a link is for. What was true when the user was read may have changed, so the link is looked at again.
+async fn use_up(
+    database: &Database,
+    by: &Actor,
+    secret: &str,
+    user: &User,
+    hash: &str,
+) -> Result<User, LinkError> {
+    let by = user.acting(by.clone());
+    let mut write = database.begin_write().await?;
+    // An old replica may have made it during an upgrade.
+    links::attribute(write.connection()).await?;
+    // Of two who follow it at once, one finds it used.
+    let link = links::take(write.connection(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
+    match link.user_id {
+        Some(_) => {
+            replace_password(write.connection(), &by, user, hash, link.is_from_token).await?;
+        }
+        None if users::is_any(write.connection()).await? => return Err(LinkError::NotFound),
+        None => registration::insert(write.connection(), &by, user).await?,
+    }
+    log(write.connection(), &by, Action::LinkUsed, &user.id, &Value::Null).await?;
+    let user = users::find(write.connection(), &user.id).await?.ok_or(LinkError::NotFound)?;
+    write.commit().await?;
+    Ok(user)
+}
+
+impl From<super::passwords::PasswordError> for LinkError {
+    fn from(error: super::passwords::PasswordError) -> Self {
+        LinkError::Account(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::management_tokens::{self, NewToken, Reach, Verbs};
+    use crate::testing;
+
+    #[tokio::test]
+    async fn the_first_admins_link_makes_no_admin_when_a_user_was_made_since_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = testing::store(&folder).await;
+        let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
+        let link = create_first(&database, &by).await.unwrap().unwrap();
+        assert!(matches!(purpose(&database, &link.0).await, Ok(Purpose::FirstAdmin)));
+        let new = |email: &str, is_admin| NewUser {
+            email: email.to_owned(),
+            password: None,
+            permissions: protocol::ScopeSet::all(),
+            is_admin,
+        };
+        let admin =
+            registration::prepare(&by, &passwords, new("admin@example.com", true), now).await.unwrap();
+        registration::add(&database, &by, &passwords, new("demo@example.com", false), now).await.unwrap();
+        assert!(matches!(use_up(&database, &by, &link.0, &admin, "").await, Err(LinkError::NotFound)));
+        assert!(registration::find(&database, &admin.id).await.unwrap().is_none());
+    }
+
+    /// An old replica may run beside this one during an upgrade.
+    #[tokio::test]
+    async fn a_link_of_an_old_replica_is_attributed_before_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = testing::store(&folder).await;
+        let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
+        let new = NewUser {
+            email: "demo@example.com".to_owned(),
+            password: None,
+            permissions: protocol::ScopeSet::all(),
+            is_admin: false,
+        };
+        let user = registration::add(&database, &by, &passwords, new, now).await.unwrap();
+        let token =
+            NewToken { label: "ci".into(), reach: Reach::All, can: Verbs::default(), expires_at: None };
+        let (token, _) = management_tokens::create(&database, &by, token, now).await.unwrap();
+        // The user is a member: an admin who was demoted, say.
+        let makers = [("user", &user.id), ("management_token", &token.id)];
+        for (maker, is_good) in makers.into_iter().zip([false, true]) {
+            let ((kind, id), secret) = (maker, new_secret().unwrap());
+            let link = format!(
+                "INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('{}', '{user}', 9000000000000);
+                INSERT INTO audit_log SELECT '{kind}', COUNT(*), 'link.created', '{kind}', '{id}', '', NULL, NULL, '{user}',
+                    NULL, NULL, NULL, 'null' FROM audit_log",
+                digest(&secret.0).to_hex(),
+                user = user.id,
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(link)).execute(database.pool()).await.unwrap();
+            let used = use_up(&database, &by, &secret.0, &user, "a hash").await;
+            assert_eq!(used.as_ref().ok().map(|user| user.is_password_from_token), is_good.then_some(true));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Management tokens: what automation authenticates with, for the keys of all users or of some.
+
+use std::time::Instant;
+
+use protocol::{KeyDigest, mask, secret_from_entropy};
+use serde_json::{Value, json};
+use sqlx::AnyConnection;
+use uuid::Uuid;
+
+use super::access::Role;
+use super::authority::{self, AuthorityError};
+use super::sql::{links, tokens, users};
+use super::token::check;
+pub use super::token::{ManagementToken, NewTokenView, Reach, Refusal, TOKEN_PREFIX, TokenValue};
+use super::user::User;
+pub use super::verb::{Verb, Verbs};
+use crate::audit::refusals::{self, Refusals};
+use crate::audit::{self, Action, Actor, ActorKind, Event};
+use crate::db::Database;
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+
+/// What the audit log calls such a token among the kinds of tokens.
+pub(crate) const KIND: &str = "management_token";
+
+/// What a new token is made of.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// See [`crate::keys::rules::label`].
+    pub label: String,
+    /// Whose keys it manages.
+    pub reach: Reach,
+    /// What it can do to them.
+    pub can: Verbs,
+    /// See [`crate::keys::rules::expires_at`].
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why a token could not be made or revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// A field holds what it may not hold.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The caller has lost its rights since the request began.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// There is no such token.
+    #[error("there is no such management token")]
+    NotFound,
+    /// The system gave no randomness.
+    #[error("no randomness for a new token: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Makes a token, and returns its value too.
+///
+/// # Errors
+/// A user is named that does not exist, the maker is no longer an admin, or a failure.
+pub async fn create(
+    database: &Database,
+    by: &Actor,
+    new: NewToken,
+    now: Timestamp,
+) -> Result<(ManagementToken, TokenValue), TokenError> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy)?;
+    let value = secret_from_entropy(TOKEN_PREFIX, entropy);
+    let token = ManagementToken {
+        id: Uuid::now_v7().to_string(),
+        label: new.label,
+        mask_value: mask(&value),
+        user_ids: match new.reach {
+            Reach::All => None,
+            Reach::Users(ids) => Some(ids),
+        },
+        can: new.can,
+        created_at: now,
+        created_by: by.name.clone(),
+        created_by_id: by.id.clone().filter(|_| by.kind == ActorKind::User),
+        expires_at: new.expires_at,
+        last_used_at: None,
+        ended_at: None,
+    };
+    let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Admin).await?;
+    if let Some(stranger) = tokens::insert(write.connection(), &token, KeyDigest::of_value(&value)).await? {
+        return Err(Invalid::input("user_ids", format!("There is no user with this id: {stranger}")).into());
+    }
+    let users = addresses(write.connection(), &token).await?;
+    let detail = json!({ "users": users, "can": token.can, "expires_at": token.expires_at });
+    let subject = Some((token.id.as_str(), token.label.as_str()));
+    let event = Event { action: Action::TokenCreated, user_id: None, subject, detail: &detail };
+    audit::record(write.connection(), by, event).await?;
+    write.commit().await?;
+    Ok((token, TokenValue(value)))
+}
+
+/// The addresses of the users whose keys a token manages; `None` for all.
+async fn addresses(
+    connection: &mut AnyConnection,
+    token: &ManagementToken,
+) -> sqlx::Result<Option<Vec<String>>> {
+    let Some(ids) = &token.user_ids else { return Ok(None) };
+    let mut addresses = Vec::with_capacity(ids.len());
+    for id in ids {
+        addresses.extend(users::find(&mut *connection, id).await?.map(|user| user.email));
+    }
+    Ok(Some(addresses))
+}
+
+/// All tokens, newest first.
+///
+/// # Errors
+/// The database failed.
+pub async fn list(database: &Database) -> Result<Vec<ManagementToken>, TokenError> {
+    Ok(tokens::list(database.pool()).await?)
+}
+
+/// Ends a token and the one-time links that it made, at once and for good.
+///
+/// # Errors
+/// There is none with that id, or the database failed.
+pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<ManagementToken, TokenError> {
+    let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Admin).await?;
+    let token = tokens::find(write.connection(), id).await?.ok_or(TokenError::NotFound)?;
+    tokens::delete(write.connection(), id).await?;
+    links::remove_made_by(write.connection(), id).await?;
+    let subject = Some((token.id.as_str(), token.label.as_str()));
+    let event =
+        Event { action: Action::TokenRevoked, user_id: None, subject, detail: &serde_json::Value::Null };
+    audit::record(write.connection(), by, event).await?;
+    write.commit().await?;
+    Ok(token)
+}
+
+/// Why a token ends that nobody revokes. Each reason is about one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The user, an admin who made it, was disabled.
+    MakerDisabled,
+    /// The user, an admin who made it, was made a member.
+    MakerDemoted,
+    /// The user, a member whom it names, was made an admin.
+    NamedMadeAdmin,
+}
+
+impl End {
+    /// As the audit log says it.
+    fn because(self) -> &'static str {
+        match self {
+            End::MakerDisabled => "the admin who made it was disabled",
+            End::MakerDemoted => "the admin who made it is no longer an admin",
+            End::NamedMadeAdmin => "a user whose keys it managed was made an admin",
+        }
+    }
+}
+
+/// Ends the tokens that a reason about a user concerns, and the one-time links that those made. Returns them.
+pub(crate) async fn end(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    user: &User,
+    reason: End,
+) -> sqlx::Result<Vec<ManagementToken>> {
+    let tokens = match reason {
+        End::MakerDisabled | End::MakerDemoted => tokens::made_by(&mut *connection, &user.id).await?,
+        End::NamedMadeAdmin => tokens::naming(&mut *connection, &user.id).await?,
+    };
+    let detail = json!({ "because": reason.because() });
+    for token in &tokens {
+        tokens::end(&mut *connection, &token.id).await?;
+        links::remove_made_by(&mut *connection, &token.id).await?;
+        let subject = Some((token.id.as_str(), token.label.as_str()));
+        let event = Event { action: Action::TokenEnded, user_id: Some(&user.id), subject, detail: &detail };
+        audit::record(&mut *connection, by, event).await?;
+    }
+    Ok(tokens)
+}
+
+/// Ends the tokens that a replica of an earlier release left working: such a one may run beside this one during an upgrade.
+pub(crate) async fn end_those_left(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    tokens::attribute(&mut *connection).await?;
+    for maker in users::makers_without_rights(&mut *connection).await? {
+        let reason = if maker.is_active { End::MakerDemoted } else { End::MakerDisabled };
+        end(&mut *connection, &Actor::service(), &maker, reason).await?;
+    }
+    Ok(())
+}
+
+impl Refusal {
+    /// Writes down that a request came with the token.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn record(
+        &self,
+        database: &Database,
+        refusals: &Refusals,
+        from: &Actor,
+    ) -> Result<(), TokenError> {
+        let (because, token) = match self {
+            Refusal::Unknown => ("unknown", None),
+            Refusal::Expired(token) => ("expired", Some(token)),
+            Refusal::Ended(token) => ("ended", Some(token)),
+        };
+        let subject = token.map(|token| (token.id.as_str(), token.label.as_str()));
+        Ok(record_refusal(database, refusals, from, KIND, because, subject).await?)
+    }
+}
+
+/// Writes down that a token of some kind was refused: once a minute for the same token, or the same address if it is not
+/// known which token it is.
+pub(crate) async fn record_refusal(
+    database: &Database,
+    refusals: &Refusals,
+    by: &Actor,
+    kind: &'static str,
+    because: &'static str,
+    subject: Option<(&str, &str)>,
+) -> sqlx::Result<()> {
+    let address = by.address.map(|address| address.to_string()).unwrap_or_default();
+    let same = subject.map_or(&*address, |(id, _)| id);
+    let Some(left_out) = refusals.admit((kind, because), same, Instant::now()) else { return Ok(()) };
+    let event = Event { action: Action::TokenRefused, user_id: None, subject, detail: &Value::Null };
+    let detail = [("kind", kind), ("because", because)].map(|(name, text)| (name.to_owned(), text.into()));
+    refusals::record(database, by, event, detail.into_iter().collect(), left_out).await
+}
+
+/// The token with that value, or why it is refused. Its use is written down once an hour.
+///
+/// # Errors
+/// The database failed.
+pub async fn authenticate(
+    database: &Database,
+    value: &str,
+    now: Timestamp,
+) -> Result<Result<ManagementToken, Refusal>, TokenError> {
+    let token = tokens::find_by_digest(database.pool(), KeyDigest::of_value(value)).await?;
+    let token = match check(token, now) {
+        Ok(token) => token,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if token.last_used_at.is_none_or(|last| last.plus_seconds(60 * 60) <= now) {
+        let mut write = database.begin_write().await?;
+        tokens::set_last_used(write.connection(), &token.id, now).await?;
+        write.commit().await?;
+    }
+    Ok(Ok(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn the_use_of_a_token_is_written_down_once_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = testing::store(&folder).await;
+        let (by, now) = (Actor::command_line(), Timestamp::now());
+        let new = NewToken { label: "ci".into(), reach: Reach::All, can: Verbs::default(), expires_at: None };
+        let (_, value) = create(&database, &by, new, now).await.unwrap();
+        for (used_after_s, written_after_s) in [(0, 0), (3_599, 0), (3_600, 3_600), (7_199, 3_600)] {
+            let used_at = now.plus_seconds(used_after_s);
+            authenticate(&database, value.reveal(), used_at).await.unwrap().unwrap();
+            let last_used_at = list(&database).await.unwrap()[0].last_used_at;
+            assert_eq!(last_used_at, Some(now.plus_seconds(written_after_s)), "{used_after_s} s");
+        }
+    }
+}

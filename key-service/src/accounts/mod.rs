@@ -1,0 +1,29 @@
+//! Who may come in: users, their passwords, sessions and one-time links, and the management tokens that admins make.
+//!
+//! They are one room since they end together: an admin who is demoted loses sessions, links and tokens in one transaction.
+//! [`authority`] tells inside a transaction whether a caller still has its rights.
+
+pub mod access;
+pub mod authority;
+mod error;
+pub mod links;
+pub mod management_tokens;
+mod password_change;
+pub mod passwords;
+mod registration;
+mod sign_in;
+pub(crate) mod sql;
+mod token;
+mod update;
+mod user;
+mod verb;
+
+pub use error::AccountError;
+pub use password_change::{change_password, set_password};
+pub(crate) use registration::insert;
+pub use registration::{NewUser, add, find, find_by_email, search};
+pub use sign_in::{authenticate, signed_out};
+pub(crate) use sign_in::{has_signed_in_from, sign_in_throttled};
+pub use update::{ChangedUser, EndedToken, Updated, UserPatch, set_active, set_permissions, update};
+pub use user::User;
+pub(crate) use user::{new_email, normal_email};

@@ -1,0 +1,87 @@
+//! New passwords for users who exist.
+
+use serde_json::Value;
+use sqlx::AnyConnection;
+
+use super::access::Role;
+use super::authority;
+use super::error::AccountError;
+use super::passwords::{Passwords, check_new_password};
+use super::sql::{links, users};
+use super::user::{User, log};
+use crate::audit::{Action, Actor};
+use crate::db::Database;
+use crate::db::transaction::Write;
+
+/// Gives a user a new password and ends the user's sessions.
+///
+/// # Errors
+/// A bad password, no such user, or a failure.
+pub async fn set_password(
+    database: &Database,
+    by: &Actor,
+    passwords: &Passwords,
+    user_id: &str,
+    password: String,
+) -> Result<(), AccountError> {
+    let user = users::find(database.pool(), user_id).await?.ok_or(AccountError::NotFound)?;
+    check_new_password(&password, &user.email)?;
+    let hash = passwords.hash(password).await?;
+    let mut write = database.begin_write().await?;
+    replace_password(write.connection(), by, &user, &hash, by.is_token()).await?;
+    Ok(write.commit().await?)
+}
+
+/// Stores a new password's hash, and ends the user's sessions and one-time links. `is_from_token`: the holder of a
+/// management token may know it.
+pub(crate) async fn replace_password(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    user: &User,
+    hash: &str,
+    is_from_token: bool,
+) -> Result<(), AccountError> {
+    users::set_password(&mut *connection, &user.id, hash, is_from_token).await?;
+    links::remove(&mut *connection, &user.id).await?;
+    Ok(log(connection, by, Action::UserPasswordChanged, &user.id, &Value::Null).await?)
+}
+
+/// Writes down that somebody with a user's session did not know the user's password.
+async fn refuse_password_change(mut write: Write, by: &Actor, user: &User) -> sqlx::Result<AccountError> {
+    log(write.connection(), by, Action::UserPasswordChangeRefused, &user.id, &Value::Null).await?;
+    write.commit().await?;
+    Ok(AccountError::WrongPassword)
+}
+
+/// The same, by the user, who has to know the present password. Returns the user as changed: a session that begins anew
+/// goes on.
+///
+/// # Errors
+/// The present password is another, a bad new one, or a failure.
+pub async fn change_password(
+    database: &Database,
+    by: &Actor,
+    passwords: &Passwords,
+    user: &User,
+    current: String,
+    new: String,
+) -> Result<User, AccountError> {
+    check_new_password(&new, &user.email)?;
+    if !passwords.verify(current, Some(user.password_hash.clone())).await? {
+        return Err(refuse_password_change(database.begin_write().await?, by, user).await?);
+    }
+    let hash = passwords.hash(new).await?;
+    let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Member).await?;
+    let present = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;
+    // The password may have changed since it was verified; compare again inside the transaction.
+    if present.password_hash != user.password_hash {
+        return Err(refuse_password_change(write, by, user).await?);
+    }
+    // Knowing the present password proves no more than that: a token's holder who knows it can replace it too.
+    let is_from_token = present.is_password_from_token;
+    replace_password(write.connection(), by, &present, &hash, is_from_token).await?;
+    let changed = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;
+    write.commit().await?;
+    Ok(changed)
+}

@@ -1,0 +1,166 @@
+//! Passwords, kept as Argon2id hashes and checked without stopping the server.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
+use zxcvbn::{Score, zxcvbn};
+
+use crate::validation::Invalid;
+
+/// The fewest characters of a new password.
+pub const MIN_PASSWORD_CHARS: usize = 8;
+
+/// The most bytes of a new password.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// Hashes and checks passwords, as many at once as there are processors: each takes 19 MiB and tens of
+/// milliseconds.
+#[derive(Clone, Debug)]
+pub struct Passwords {
+    slots: Arc<Semaphore>,
+}
+
+/// A password could be neither hashed nor checked.
+#[derive(Debug, thiserror::Error)]
+#[error("hashing a password failed: {0}")]
+pub struct PasswordError(String);
+
+impl Default for Passwords {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Passwords { slots: Arc::new(Semaphore::new(processors)) }
+    }
+}
+
+/// Refuses a new password that is too short to be safe, too long to be one, or among the million that are guessed first: what
+/// the limits of sign-ins let through would find it. `email` is the user's: the address and its parts are guessed first.
+///
+/// # Errors
+/// The field `password`, and what is wrong with it.
+pub fn check_new_password(password: &str, email: &str) -> Result<(), Invalid> {
+    if password.chars().count() < MIN_PASSWORD_CHARS || password.len() > MAX_PASSWORD_BYTES {
+        let detail = format!(
+            "A password has {MIN_PASSWORD_CHARS} characters or more, {MAX_PASSWORD_BYTES} bytes at most."
+        );
+        return Err(Invalid::input("password", detail));
+    }
+    let parts = email.split(|c: char| !c.is_alphanumeric()).filter(|part| part.chars().count() > 2);
+    let personal: Vec<_> = [email].into_iter().chain(email.split('@')).chain(parts).collect();
+    if zxcvbn(password, &personal).score() < Score::Two {
+        let detail = "This password is easy to guess. Choose a longer one, such as several words.";
+        return Err(Invalid::input("password", detail));
+    }
+    Ok(())
+}
+
+impl Passwords {
+    /// The Argon2id hash of a password with a new salt, as a PHC string.
+    ///
+    /// # Errors
+    /// The system gave no randomness or no memory.
+    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
+        self.run(move || hash(&password)).await
+    }
+
+    /// Whether `password` is the one that `stored` was made of. Without a stored hash the answer is no, after the
+    /// same work, so that the time taken does not tell whether an account exists.
+    ///
+    /// # Errors
+    /// The stored text is not a hash, or the system gave no memory.
+    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, PasswordError> {
+        self.run(move || match stored {
+            Some(stored) => verify(&password, &stored),
+            None => hash(&password).map(|_| false),
+        })
+        .await
+    }
+
+    /// The slot goes with the work: a client that hangs up frees neither early.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(failed)?;
+        let work = move || {
+            let _slot = slot;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(failed)?
+    }
+}
+
+fn hash(password: &str) -> Result<String, PasswordError> {
+    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(failed)?;
+    Ok(hash.to_string())
+}
+
+fn verify(password: &str, stored: &str) -> Result<bool, PasswordError> {
+    let stored = PasswordHash::new(stored).map_err(failed)?;
+    match Argon2::default().verify_password(password.as_bytes(), &stored) {
+        Ok(()) => Ok(true),
+        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> PasswordError {
+    PasswordError(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_right_password_matches_its_hash() {
+        let passwords = Passwords::default();
+        let stored = passwords.hash("correct horse".into()).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(passwords.verify("correct horse".into(), Some(stored.clone())).await.unwrap());
+        assert!(!passwords.verify("correct house".into(), Some(stored)).await.unwrap());
+        assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+    }
+
+    const EMAIL: &str = "ada.lovelace@analytical.example.com";
+
+    #[test]
+    fn a_new_password_that_is_too_short_or_too_long_is_refused() {
+        assert!(check_new_password("1234567", EMAIL).is_err());
+        assert!(check_new_password("xkqvbnzt", EMAIL).is_ok());
+        let longest = "over the hills and far away".repeat(40)[..MAX_PASSWORD_BYTES].to_owned();
+        assert!(check_new_password(&longest, EMAIL).is_ok());
+        assert!(check_new_password(&(longest + "x"), EMAIL).is_err());
+    }
+
+    #[test]
+    fn a_new_password_that_many_have_is_refused() {
+        for common in ["12345678", "Password1", "P@ssw0rd!", "qwertyuiop", "letmein1", "aaaaaaaaaaaaaaaaaaaa"]
+        {
+            let detail = check_new_password(common, EMAIL).unwrap_err().detail;
+            assert!(detail.contains("easy to guess"), "{common}: {detail}");
+        }
+        for own in ["demo-password", "correct horse", "moonlight over water"] {
+            assert!(check_new_password(own, EMAIL).is_ok(), "{own}");
+        }
+    }
+
+    #[test]
+    fn a_new_password_made_of_ones_own_address_is_refused() {
+        for personal in [
+            EMAIL,
+            "Ada.Lovelace@Analytical.Example.com",
+            "ada.lovelace",
+            "lovelace1",
+            "Lovelace!",
+            "analytical.example.com",
+            "ecalevol",
+        ] {
+            let refused = check_new_password(personal, EMAIL);
+            assert!(refused.is_err_and(|invalid| invalid.detail.contains("easy to guess")), "{personal}");
+        }
+        assert!(check_new_password("lovelace wrote programs", EMAIL).is_ok());
+        assert!(check_new_password("demo-password", "demo@example.com").is_ok(), "the demo's");
+    }
+}

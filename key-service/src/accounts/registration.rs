@@ -1,0 +1,122 @@
+//! Adding users, and finding them.
+
+use protocol::ScopeSet;
+use serde_json::json;
+use sqlx::AnyConnection;
+use uuid::Uuid;
+
+use super::access::Role;
+use super::authority;
+use super::error::AccountError;
+use super::passwords::{Passwords, check_new_password};
+use super::sql::users;
+use super::user::{User, log, new_email, normal_email};
+use crate::audit::{Action, Actor};
+use crate::db::Database;
+use crate::paging::{Found, Page};
+use crate::time::Timestamp;
+
+/// What a new account is made of. It has no `Debug`, since it holds a password.
+pub struct NewUser {
+    /// The address to log in with; its letter case does not matter.
+    pub email: String,
+    /// The password to log in with; without one, the user chooses it by a one-time link ([`crate::accounts::links`]).
+    pub password: Option<String>,
+    /// The most that any key of the user can do.
+    pub permissions: ScopeSet,
+    /// Whether the user may manage other users.
+    pub is_admin: bool,
+}
+
+/// Makes an account.
+///
+/// # Errors
+/// A bad or taken address, a bad password, an admin made by a token, or a failure; see [`AccountError`].
+pub async fn add(
+    database: &Database,
+    by: &Actor,
+    passwords: &Passwords,
+    new: NewUser,
+    now: Timestamp,
+) -> Result<User, AccountError> {
+    if by.is_token() && new.is_admin {
+        return Err(AccountError::InPerson);
+    }
+    let user = prepare(by, passwords, new, now).await?;
+    let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Admin).await?;
+    insert(write.connection(), by, &user).await?;
+    write.commit().await?;
+    Ok(user)
+}
+
+/// An account that can be made: all that is slow is done.
+pub(crate) async fn prepare(
+    by: &Actor,
+    passwords: &Passwords,
+    new: NewUser,
+    now: Timestamp,
+) -> Result<User, AccountError> {
+    let email = new_email(&new.email)?;
+    let password_hash = match new.password {
+        Some(password) => {
+            check_new_password(&password, &email)?;
+            passwords.hash(password).await?
+        }
+        None => String::new(),
+    };
+    Ok(User {
+        id: Uuid::now_v7().to_string(),
+        email,
+        permissions: new.permissions,
+        is_admin: new.is_admin,
+        is_active: true,
+        created_at: now,
+        has_password: !password_hash.is_empty(),
+        is_password_from_token: !password_hash.is_empty() && by.is_token(),
+        password_hash,
+        session_epoch: 0,
+    })
+}
+
+/// Makes a prepared account.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    user: &User,
+) -> Result<(), AccountError> {
+    if !users::insert(&mut *connection, user).await? {
+        return Err(AccountError::EmailTaken(user.email.clone()));
+    }
+    let detail = json!({ "permissions": user.permissions, "is_admin": user.is_admin });
+    Ok(log(connection, by, Action::UserAdded, &user.id, &detail).await?)
+}
+
+/// Users whose address contains a text, by address.
+///
+/// # Errors
+/// The database failed.
+pub async fn search(
+    database: &Database,
+    text: Option<&str>,
+    page: Page,
+) -> Result<Found<User>, AccountError> {
+    Ok(users::search(database.pool(), text, page).await?)
+}
+
+/// The user with that id, if there is one.
+///
+/// # Errors
+/// The database failed.
+pub async fn find(database: &Database, id: &str) -> Result<Option<User>, AccountError> {
+    Ok(users::find(database.pool(), id).await?)
+}
+
+/// The user with that address.
+///
+/// # Errors
+/// A bad address, nobody's address, or a failure.
+pub async fn find_by_email(database: &Database, email: &str) -> Result<User, AccountError> {
+    let email = normal_email(email)?;
+    users::find_by_email(database.pool(), &email).await?.ok_or(AccountError::NoSuchUser(email))
+}

@@ -1,0 +1,137 @@
+//! Signing in and out.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+
+use super::error::AccountError;
+use super::passwords::Passwords;
+use super::sql::users;
+use super::user::{User, normal_email};
+use crate::audit::refusals::{self, Refusals};
+use crate::audit::{self, Action, Actor, Event};
+use crate::db::Database;
+use crate::network::Network;
+use crate::telemetry::{METRICS, SignIn};
+
+/// How long a network is known from which a user signed in, in seconds: 90 days.
+const KNOWN_NETWORK_S: u32 = 90 * 24 * 60 * 60;
+
+/// The active user whose address and password these are. Every other case is `None`, after the same work, so
+/// that neither answer nor time tells which it was. `by` is whoever tries.
+///
+/// # Errors
+/// Argon2 or the database failed.
+pub async fn authenticate(
+    database: &Database,
+    by: &Actor,
+    passwords: &Passwords,
+    email: &str,
+    password: String,
+) -> Result<Option<User>, AccountError> {
+    let user = match normal_email(email) {
+        Ok(email) => users::find_by_email(database.pool(), &email).await?,
+        Err(_) => None,
+    };
+    let stored = user.as_ref().map(|user| user.password_hash.clone()).filter(|hash| !hash.is_empty());
+    let matches = passwords.verify(password, stored).await?;
+    let user_id = user.as_ref().map(|user| user.id.clone());
+    let let_in = user.filter(|user| matches && user.is_active);
+    let (by, action) = match &let_in {
+        Some(user) => (user.acting(by.clone()), Action::UserSignedIn),
+        None => (by.clone(), Action::UserSignInRefused),
+    };
+    let event = Event { action, user_id: user_id.as_deref(), subject: None, detail: &Value::Null };
+    let mut write = database.begin_write().await?;
+    audit::record(write.connection(), &by, event).await?;
+    write.commit().await?;
+    METRICS.sign_in(if let_in.is_some() { SignIn::Succeeded } else { SignIn::Refused });
+    Ok(let_in)
+}
+
+/// Whether the user with that address has signed in from a network lately. Nobody has for nobody's address.
+pub(crate) async fn has_signed_in_from(
+    database: &Database,
+    email: &str,
+    network: Network,
+) -> sqlx::Result<bool> {
+    let Ok(email) = normal_email(email) else { return Ok(false) };
+    let addresses = audit::sign_in_addresses(database, &email, KNOWN_NETWORK_S).await?;
+    Ok(addresses.into_iter().any(|address| Network::of(address) == network))
+}
+
+/// Writes down that a sign-in was not even tried, because too many were.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn sign_in_throttled(
+    database: &Database,
+    refusals: &Refusals,
+    by: &Actor,
+    email: &str,
+) -> Result<(), AccountError> {
+    let email = normal_email(email).unwrap_or_default();
+    let kind = ("sign_in", "throttled");
+    let Some(left_out) = refusals.admit(kind, &email, Instant::now()) else { return Ok(()) };
+    let user_id = users::find_by_email(database.pool(), &email).await?.map(|user| user.id);
+    let action = Action::UserSignInThrottled;
+    let event = Event { action, user_id: user_id.as_deref(), subject: None, detail: &Value::Null };
+    Ok(refusals::record(database, by, event, Map::new(), left_out).await?)
+}
+
+/// Writes down that a user ended a session.
+///
+/// # Errors
+/// The database failed.
+pub async fn signed_out(database: &Database, by: &Actor) -> Result<(), AccountError> {
+    let event = Event {
+        action: Action::UserSignedOut,
+        user_id: by.id.as_deref(),
+        subject: None,
+        detail: &Value::Null,
+    };
+    let mut write = database.begin_write().await?;
+    audit::record(write.connection(), by, event).await?;
+    Ok(write.commit().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ScopeSet;
+
+    use super::super::registration::{NewUser, add, find_by_email, insert, prepare};
+    use super::super::update::set_active;
+    use super::*;
+    use crate::testing;
+    use crate::time::Timestamp;
+
+    #[tokio::test]
+    async fn an_account_with_a_bidirectional_control_in_its_address_works_and_no_new_one_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = testing::store(&folder).await;
+        let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
+        let new = |email: &str| NewUser {
+            email: email.to_owned(),
+            password: Some("demo-password".to_owned()),
+            permissions: ScopeSet::all(),
+            is_admin: false,
+        };
+        let old = "de\u{202e}mo@example.com";
+        assert!(add(&database, &by, &passwords, new(old), now).await.is_err());
+
+        // As an earlier release has made it.
+        let user = prepare(&by, &passwords, new("demo@example.com"), now).await.unwrap();
+        let user = User { email: old.to_owned(), ..user };
+        let mut write = database.begin_write().await.unwrap();
+        insert(write.connection(), &by, &user).await.unwrap();
+        write.commit().await.unwrap();
+        let sign_in = async || {
+            let password = "demo-password".to_owned();
+            authenticate(&database, &by, &passwords, "DE\u{202e}MO@example.com", password).await.unwrap()
+        };
+        assert_eq!(sign_in().await.unwrap().id, user.id);
+        let found = find_by_email(&database, old).await.unwrap();
+        set_active(&database, &by, &found.id, false).await.unwrap().settling.settled().await.unwrap();
+        assert!(sign_in().await.is_none());
+    }
+}

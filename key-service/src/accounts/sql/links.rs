@@ -1,0 +1,141 @@
+//! The SQL of one-time links.
+
+use protocol::KeyDigest;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, FromRow, Row};
+
+use crate::db::NOW_MS;
+use crate::db::rows::truth;
+
+/// A link as it is kept.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Whose it is; `None` for the first admin's.
+    pub(crate) user_id: Option<String>,
+    /// Whether a management token made it.
+    pub(crate) is_from_token: bool,
+    /// The admin or the management token that made it; `None` for the command line and the service.
+    pub(crate) created_by_id: Option<String>,
+}
+
+impl<'r> FromRow<'r, AnyRow> for Link {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        Ok(Link {
+            user_id: row.try_get("user_id")?,
+            is_from_token: truth(row, "is_from_token")?,
+            created_by_id: row.try_get("created_by_id")?,
+        })
+    }
+}
+
+/// Adds a link in place of those that the same user, or the first admin, had.
+pub(crate) async fn replace(
+    connection: &mut AnyConnection,
+    link: &Link,
+    digest: KeyDigest,
+    lifetime_s: u32,
+) -> sqlx::Result<()> {
+    match &link.user_id {
+        Some(user_id) => remove(&mut *connection, user_id).await?,
+        None => {
+            sqlx::query("DELETE FROM one_time_links WHERE user_id IS NULL").execute(&mut *connection).await?;
+        }
+    }
+    let insert = format!(
+        "INSERT INTO one_time_links (digest, user_id, is_from_token, created_by_id, expires_at)
+            VALUES ($1, $2, $3, $4, {NOW_MS} + $5)"
+    );
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(insert))
+        .bind(digest.to_hex())
+        .bind(link.user_id.as_deref())
+        .bind(i64::from(link.is_from_token))
+        .bind(link.created_by_id.as_deref())
+        .bind(i64::from(lifetime_s) * 1000)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends a user's links.
+pub(crate) async fn remove(connection: &mut AnyConnection, user_id: &str) -> sqlx::Result<()> {
+    let delete = "DELETE FROM one_time_links WHERE user_id = $1";
+    sqlx::query(delete).bind(user_id).execute(connection).await?;
+    Ok(())
+}
+
+/// Ends the links that an admin or a management token made.
+pub(crate) async fn remove_made_by(connection: &mut AnyConnection, maker_id: &str) -> sqlx::Result<()> {
+    let delete = "DELETE FROM one_time_links WHERE created_by_id = $1";
+    sqlx::query(delete).bind(maker_id).execute(connection).await?;
+    Ok(())
+}
+
+/// The link with that digest, if it works. A token's link works no longer than the token.
+pub(crate) async fn find(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> sqlx::Result<Option<Link>> {
+    let select = format!(
+        "SELECT user_id, is_from_token, created_by_id FROM one_time_links l
+            WHERE digest = $1 AND expires_at > {NOW_MS} AND NOT EXISTS (
+                SELECT 1 FROM management_tokens t WHERE t.id = l.created_by_id AND t.expires_at <= {NOW_MS})"
+    );
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await
+}
+
+/// The same, and it works no more.
+pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> sqlx::Result<Option<Link>> {
+    let found = find(&mut *connection, digest).await?;
+    let delete = "DELETE FROM one_time_links WHERE digest = $1";
+    sqlx::query(delete).bind(digest.to_hex()).execute(connection).await?;
+    Ok(found)
+}
+
+/// Records who made the links for which that is missing, as the audit log has it, and ends those whose maker has lost its
+/// rights. Replicas of an earlier release do neither, and may run for a while beside this one. A user has one link, the last that
+/// was made.
+pub(crate) async fn attribute(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    for statement in [
+        // `at` is the database's clock, `id` that of a replica.
+        "UPDATE one_time_links SET created_by_id = a.actor_id,
+            is_from_token = CASE a.actor_kind WHEN 'management_token' THEN 1 ELSE is_from_token END
+            FROM audit_log a WHERE created_by_id IS NULL AND a.actor_id IS NOT NULL AND a.id = (
+                SELECT made.id FROM audit_log made
+                WHERE made.action = 'link.created' AND made.user_id = one_time_links.user_id
+                ORDER BY made.at DESC, made.id DESC LIMIT 1)",
+        "DELETE FROM one_time_links WHERE created_by_id IS NOT NULL
+            AND created_by_id NOT IN (SELECT id FROM users WHERE is_admin = 1 AND is_active = 1)
+            AND created_by_id NOT IN (SELECT id FROM management_tokens WHERE ended_at IS NULL)",
+    ] {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Forgets links whose time has run out.
+pub(crate) async fn remove_ended(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+    let delete = format!("DELETE FROM one_time_links WHERE expires_at <= {NOW_MS}");
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(delete)).execute(connection).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn ended_links_are_forgotten_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let insert = format!(
+            "INSERT INTO one_time_links (digest, user_id, is_from_token, created_by_id, expires_at)
+            VALUES ('ended', NULL, 0, NULL, {NOW_MS}), ('works', NULL, 0, NULL, {NOW_MS} + 60000)"
+        );
+        sqlx::query(AssertSqlSafe(insert)).execute(store.pool()).await.unwrap();
+        remove_ended(store.pool()).await.unwrap();
+        let select = "SELECT digest FROM one_time_links";
+        let left: Vec<String> = sqlx::query_scalar(select).fetch_all(store.pool()).await.unwrap();
+        assert_eq!(left, ["works"]);
+    }
+}

@@ -1,0 +1,147 @@
+//! The SQL of accounts.
+
+use protocol::ScopeSet;
+use sqlx::any::AnyRow;
+use sqlx::{AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
+
+use crate::accounts::user::User;
+use crate::db::filter::Filter;
+use crate::db::rows::{scopes, truth};
+use crate::paging::{Found, Page};
+use crate::revocation::ledger::Change;
+
+impl<'r> FromRow<'r, AnyRow> for User {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        Ok(User {
+            id: row.try_get("id")?,
+            email: row.try_get("email")?,
+            permissions: scopes(row, "permissions")?,
+            is_admin: truth(row, "is_admin")?,
+            is_active: truth(row, "is_active")?,
+            created_at: row.try_get("created_at")?,
+            has_password: !row.try_get::<String, _>("password_hash")?.is_empty(),
+            password_hash: row.try_get("password_hash")?,
+            is_password_from_token: truth(row, "is_password_from_token")?,
+            session_epoch: row.try_get("session_epoch")?,
+        })
+    }
+}
+
+/// The columns of a user.
+const COLUMNS: &str = "id, email, password_hash, is_password_from_token, permissions, is_admin, is_active, \
+    session_epoch, created_at";
+
+/// Adds a user; `false` if the e-mail address is taken. A user without keys alters no verdict.
+pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sqlx::Result<bool> {
+    let insert = format!(
+        "INSERT INTO users ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email) DO NOTHING"
+    );
+    // Safe: the text is always the same.
+    let done = sqlx::query(AssertSqlSafe(insert))
+        .bind(&user.id)
+        .bind(&user.email)
+        .bind(&user.password_hash)
+        .bind(i64::from(user.is_password_from_token))
+        .bind(user.permissions.to_string())
+        .bind(i64::from(user.is_admin))
+        .bind(i64::from(user.is_active))
+        .bind(user.session_epoch)
+        .bind(user.created_at)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Users whose address contains a text, by address.
+pub(crate) async fn search(pool: &AnyPool, text: Option<&str>, page: Page) -> sqlx::Result<Found<User>> {
+    let mut filter = Filter::default();
+    if let Some(text) = text {
+        filter.and_contains(&["email"], text);
+    }
+    filter.find(pool, COLUMNS, "users", "email", page).await
+}
+
+/// Whether there is any user.
+pub(crate) async fn is_any(connection: impl AnyExecutor<'_>) -> sqlx::Result<bool> {
+    Ok(sqlx::query("SELECT id FROM users LIMIT 1").fetch_optional(connection).await?.is_some())
+}
+
+/// How many admins are let in.
+pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> sqlx::Result<i64> {
+    let select = "SELECT COUNT(*) FROM users WHERE is_admin = 1 AND is_active = 1";
+    sqlx::query_scalar(select).fetch_one(connection).await
+}
+
+/// The users who made management tokens that have not ended, and are no active admins.
+pub(crate) async fn makers_without_rights(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<User>> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM users WHERE (is_admin = 0 OR is_active = 0)
+            AND id IN (SELECT created_by_id FROM management_tokens WHERE ended_at IS NULL)"
+    );
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).fetch_all(connection).await
+}
+
+/// The user with that id.
+pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<User>> {
+    let select = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(connection).await
+}
+
+/// The user with that e-mail address, in the form it is stored.
+pub(crate) async fn find_by_email(
+    connection: impl AnyExecutor<'_>,
+    email: &str,
+) -> sqlx::Result<Option<User>> {
+    let select = format!("SELECT {COLUMNS} FROM users WHERE email = $1");
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(email).fetch_optional(connection).await
+}
+
+/// Replaces a user's password and ends the user's sessions.
+pub(crate) async fn set_password(
+    connection: impl AnyExecutor<'_>,
+    id: &str,
+    password_hash: &str,
+    is_from_token: bool,
+) -> sqlx::Result<()> {
+    let update = "UPDATE users SET password_hash = $1, is_password_from_token = $2,
+        session_epoch = session_epoch + 1 WHERE id = $3";
+    let is_from_token = i64::from(is_from_token);
+    sqlx::query(update).bind(password_hash).bind(is_from_token).bind(id).execute(connection).await?;
+    Ok(())
+}
+
+/// Lets a user and all of the user's keys in or out, and ends the user's sessions.
+pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> sqlx::Result<()> {
+    let update = "UPDATE users SET is_active = $1, session_epoch = session_epoch + 1 WHERE id = $2";
+    sqlx::query(update).bind(i64::from(is_active)).bind(id).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Makes a user an admin, ends the user's sessions, and removes a password that a token's holder may know.
+pub(crate) async fn make_admin(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<()> {
+    let update = "UPDATE users SET is_admin = 1, session_epoch = session_epoch + 1,
+        password_hash = CASE WHEN is_password_from_token = 1 THEN '' ELSE password_hash END,
+        is_password_from_token = 0 WHERE id = $1";
+    sqlx::query(update).bind(id).execute(connection).await?;
+    Ok(())
+}
+
+/// Makes an admin a member.
+pub(crate) async fn make_member(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE users SET is_admin = 0 WHERE id = $1").bind(id).execute(connection).await?;
+    Ok(())
+}
+
+/// Replaces what a user's keys can do at most.
+pub(crate) async fn set_permissions(
+    change: &mut Change,
+    id: &str,
+    permissions: &ScopeSet,
+) -> sqlx::Result<()> {
+    let update = "UPDATE users SET permissions = $1 WHERE id = $2";
+    sqlx::query(update).bind(permissions.to_string()).bind(id).execute(change.connection()).await?;
+    Ok(())
+}

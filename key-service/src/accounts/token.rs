@@ -1,0 +1,140 @@
+//! A management token: what it is, and why it may be refused.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::access::Owner;
+use super::verb::{Verb, Verbs};
+use crate::audit::{Actor, ActorKind};
+use crate::time::Timestamp;
+
+/// What every management token begins with.
+pub const TOKEN_PREFIX: &str = "ekm_";
+
+/// Whose keys a token manages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of every user who is no admin, and these users' accounts too.
+    All,
+    /// Those of the users with these ids.
+    Users(Vec<String>),
+}
+
+impl Reach {
+    /// The keys that it reaches.
+    pub fn owner(&self) -> Owner<'_> {
+        match self {
+            Reach::All => Owner::Members,
+            Reach::Users(ids) => Owner::Users(ids),
+        }
+    }
+}
+
+/// A management token as it is kept: everything but its value.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ManagementToken {
+    /// Opaque and never reused.
+    pub id: String,
+    /// Somebody's own words for it.
+    pub label: String,
+    /// What it is recognised by.
+    pub mask_value: String,
+    /// The ids of the users whose keys it manages; `null` for all who are no admins.
+    #[schema(required)]
+    pub user_ids: Option<Vec<String>>,
+    /// What it can do to them.
+    #[schema(value_type = Vec<Verb>)]
+    pub can: Verbs,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Who made it: the address of an admin, as it was then, or the name of the command line's user.
+    pub created_by: String,
+    /// The id of the admin who made it; `None` for the command line.
+    #[serde(skip)]
+    pub(crate) created_by_id: Option<String>,
+    /// From when on it is refused; `null` for never.
+    #[schema(required)]
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the hour.
+    #[schema(required)]
+    pub last_used_at: Option<Timestamp>,
+    /// When it ended because the admin who made it was disabled or is no longer an admin, or a user whose keys it managed
+    /// was made an admin; `null` if it did not.
+    #[schema(required)]
+    pub ended_at: Option<Timestamp>,
+}
+
+impl ManagementToken {
+    /// Whose keys it manages.
+    pub fn reach(&self) -> Reach {
+        match &self.user_ids {
+            None => Reach::All,
+            Some(ids) => Reach::Users(ids.clone()),
+        }
+    }
+
+    /// The token as the audit log names it. `from` is the request.
+    #[must_use]
+    pub fn actor(&self, from: Actor) -> Actor {
+        Actor {
+            kind: ActorKind::ManagementToken,
+            id: Some(self.id.clone()),
+            name: self.label.clone(),
+            ..from
+        }
+    }
+}
+
+/// The JSON form of a token that was just made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewManagementToken)]
+pub struct NewTokenView<'a> {
+    #[serde(flatten)]
+    token: &'a ManagementToken,
+    /// The token itself: shown this once.
+    value: &'a str,
+}
+
+impl ManagementToken {
+    /// The token's JSON form, with the value that it was given just now.
+    pub fn with_value<'a>(&'a self, value: &'a TokenValue) -> NewTokenView<'a> {
+        NewTokenView { token: self, value: value.reveal() }
+    }
+}
+
+/// A token's value, to be shown once. It has no `Debug`.
+pub struct TokenValue(pub(super) String);
+
+impl TokenValue {
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a token is refused.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is no token, or was revoked.
+    #[error("The management token is invalid: it was mistyped or revoked.")]
+    Unknown,
+    /// Its time has run out.
+    #[error("The management token has expired.")]
+    Expired(Box<ManagementToken>),
+    /// Its maker is no longer an active admin, or a member whom it names became an admin.
+    #[error(
+        "The management token has ended: the admin who made it was disabled or is no longer an admin, or a user whose \
+         keys it managed was made an admin."
+    )]
+    Ended(Box<ManagementToken>),
+}
+
+/// The token that was found, if it works.
+pub(super) fn check(token: Option<ManagementToken>, now: Timestamp) -> Result<ManagementToken, Refusal> {
+    match token {
+        None => Err(Refusal::Unknown),
+        Some(token) if token.ended_at.is_some() => Err(Refusal::Ended(token.into())),
+        Some(token) if token.expires_at.is_some_and(|end| end <= now) => Err(Refusal::Expired(token.into())),
+        Some(token) => Ok(token),
+    }
+}

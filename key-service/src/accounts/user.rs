@@ -1,0 +1,106 @@
+//! A user, and the addresses that users may have.
+
+use protocol::ScopeSet;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::AnyConnection;
+use utoipa::ToSchema;
+
+use crate::audit::{self, Action, Actor, ActorKind, Event};
+use crate::time::Timestamp;
+use crate::validation::{Invalid, is_bidi_control};
+
+/// The most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
+const MAX_EMAIL_CHARS: usize = 254;
+
+/// A user. Its JSON form leaves out what nobody needs to see.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct User {
+    /// Opaque and never reused.
+    pub id: String,
+    /// In lower case; unique.
+    pub email: String,
+    /// The most that any key of the user can do.
+    #[schema(value_type = Vec<String>)]
+    pub permissions: ScopeSet,
+    /// Whether the user may manage other users.
+    pub is_admin: bool,
+    /// Whether the user, and any key of the user, is let in at all.
+    pub is_active: bool,
+    /// When the account was made.
+    pub created_at: Timestamp,
+    /// Whether the user has chosen a password, and so can sign in.
+    pub has_password: bool,
+    /// A PHC string; empty without a password.
+    #[serde(skip)]
+    pub(crate) password_hash: String,
+    /// Whether the holder of a management token may know the password.
+    #[serde(skip)]
+    pub(crate) is_password_from_token: bool,
+    /// A session that began under another epoch is over.
+    #[serde(skip)]
+    pub(crate) session_epoch: i64,
+}
+
+impl User {
+    /// The user as the audit log names one who acts. `from` is the request.
+    #[must_use]
+    pub fn acting(&self, from: Actor) -> Actor {
+        Actor { kind: ActorKind::User, id: Some(self.id.clone()), name: self.email.clone(), ..from }
+    }
+}
+
+/// The form in which an e-mail address is stored and compared.
+pub(crate) fn normal_email(email: &str) -> Result<String, Invalid> {
+    let email = email.trim().to_lowercase();
+    let (name, domain) = email.split_once('@').unwrap_or_default();
+    let odd = |c: char| c.is_whitespace() || c.is_control();
+    if name.is_empty() || domain.is_empty() || email.contains(odd) {
+        return Err(Invalid::input("email", "Enter a valid email address."));
+    }
+    if email.chars().count() > MAX_EMAIL_CHARS {
+        return Err(Invalid::too_long("email", MAX_EMAIL_CHARS));
+    }
+    Ok(email)
+}
+
+/// The same, of an account that is to be made. Those of earlier releases may have bidirectional controls in their addresses;
+/// their users can still sign in, and admins find and disable them.
+pub(crate) fn new_email(email: &str) -> Result<String, Invalid> {
+    let email = normal_email(email)?;
+    if email.contains(is_bidi_control) {
+        return Err(Invalid::input("email", "Bidirectional control characters are not allowed."));
+    }
+    Ok(email)
+}
+
+/// Writes into the audit log what was done to an account.
+pub(super) async fn log(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    action: Action,
+    user_id: &str,
+    detail: &Value,
+) -> sqlx::Result<()> {
+    audit::record(connection, by, Event { action, user_id: Some(user_id), subject: None, detail }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_compared_without_letter_case_and_outer_space() {
+        assert_eq!(normal_email(" Demo@Example.COM ").unwrap(), "demo@example.com");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        let long = format!("{}@example.com", "a".repeat(MAX_EMAIL_CHARS));
+        for email in
+            ["", "demo", "@example.com", "demo@", "de mo@example.com", "demo@exa\u{7}mple.com", &long]
+        {
+            assert_eq!(normal_email(email).unwrap_err().field, "email", "{email:?}");
+        }
+    }
+}

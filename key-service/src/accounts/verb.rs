@@ -1,0 +1,103 @@
+//! What a management token can do to what it reaches.
+
+use std::fmt;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::validation::Invalid;
+
+/// One kind of operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// To list and read: keys, users, the audit log, edges.
+    Read,
+    /// To end: delete keys, disable users, report leaks.
+    Revoke,
+    /// To make and change: create, roll and change keys, add and change users, make links.
+    Create,
+}
+
+impl Verb {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Verb; 3] = [Verb::Read, Verb::Revoke, Verb::Create];
+
+    /// As JSON, the database and the command line have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verb::Read => "read",
+            Verb::Revoke => "revoke",
+            Verb::Create => "create",
+        }
+    }
+}
+
+/// What a token can do: one verb at least. Each is there once, in the order of [`Verb::ALL`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(transparent)]
+pub struct Verbs(Vec<Verb>);
+
+impl Default for Verbs {
+    /// The least: to read. The API, the command line and the page begin with it.
+    fn default() -> Self {
+        Verbs(vec![Verb::Read])
+    }
+}
+
+impl Verbs {
+    /// Reads verbs from their texts.
+    ///
+    /// # Errors
+    /// The field `can`: a text that is no verb, or none at all.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Invalid> {
+        let mut verbs = Vec::new();
+        for text in texts {
+            let verb = Verb::ALL.into_iter().find(|verb| verb.as_str() == text);
+            let choices = Verb::ALL.map(Verb::as_str).join(", ");
+            verbs.push(verb.ok_or_else(|| Invalid::input("can", format!("Not one of {choices}: {text}")))?);
+        }
+        if verbs.is_empty() {
+            let detail = "This list may not be empty.".to_owned();
+            return Err(Invalid { field: "can", code: "empty", detail });
+        }
+        Ok(Verbs(Verb::ALL.into_iter().filter(|verb| verbs.contains(verb)).collect()))
+    }
+
+    /// The verbs.
+    pub fn iter(&self) -> impl Iterator<Item = Verb> {
+        self.0.iter().copied()
+    }
+
+    /// Whether the verb is among them.
+    pub fn permit(&self, verb: Verb) -> bool {
+        self.0.contains(&verb)
+    }
+}
+
+/// Separated by commas and spaces.
+impl fmt::Display for Verbs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.iter().map(|verb| verb.as_str()).collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_are_kept_once_each_and_in_their_order() {
+        let verbs = Verbs::parse(["create", "read", "create"]).unwrap();
+        assert_eq!(verbs.to_string(), "read, create");
+        assert!(verbs.permit(Verb::Read) && verbs.permit(Verb::Create) && !verbs.permit(Verb::Revoke));
+        assert_eq!(Verbs::default().to_string(), "read");
+    }
+
+    #[test]
+    fn what_is_no_verb_and_no_verb_at_all_are_refused() {
+        assert_eq!(Verbs::parse(["delete"]).unwrap_err().field, "can");
+        assert_eq!(Verbs::parse(["Read"]).unwrap_err().field, "can");
+        assert_eq!(Verbs::parse([]).unwrap_err().code, "empty");
+    }
+}

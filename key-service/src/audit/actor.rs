@@ -1,0 +1,80 @@
+//! Who does something, and from where.
+
+use std::net::IpAddr;
+
+use protocol::KeyDigest;
+use serde::Serialize;
+
+/// Who does something, and from where.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// What kind of actor it is.
+    pub kind: ActorKind,
+    /// The user's or the management token's id.
+    pub id: Option<String>,
+    /// The user's address, the token's label, or the name of the command line's user.
+    pub name: String,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    /// Under which id the request is logged.
+    pub request_id: Option<String>,
+    /// The session that the request came with.
+    pub(crate) session: Option<ActorSession>,
+}
+
+/// What has to be true of a session, and of its user, for as long as it lasts.
+#[derive(Clone, Debug)]
+pub(crate) struct ActorSession {
+    /// Under which digest it is stored. Signing out removes it.
+    pub(crate) id_digest: KeyDigest,
+    /// The user's session epoch. A new password, among others, raises it.
+    pub(crate) epoch: i64,
+}
+
+/// The kinds of actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    /// Somebody with a session.
+    User,
+    /// Somebody who is not signed in, with a one-time link or wrong credentials.
+    Visitor,
+    /// Automation.
+    ManagementToken,
+    /// An operator at the command line.
+    CommandLine,
+    /// The service itself.
+    Service,
+}
+
+impl ActorKind {
+    /// As JSON and the database have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ActorKind::User => "user",
+            ActorKind::Visitor => "visitor",
+            ActorKind::ManagementToken => "management_token",
+            ActorKind::CommandLine => "command_line",
+            ActorKind::Service => "service",
+        }
+    }
+}
+
+impl Actor {
+    /// Whoever runs the program, under the name of the system's account.
+    pub fn command_line() -> Self {
+        let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+        Actor { kind: ActorKind::CommandLine, name: name.unwrap_or_default(), ..Actor::service() }
+    }
+
+    /// Whether it is automation.
+    pub(crate) fn is_token(&self) -> bool {
+        self.kind == ActorKind::ManagementToken
+    }
+
+    /// The service itself.
+    pub fn service() -> Self {
+        let kind = ActorKind::Service;
+        Actor { kind, id: None, name: String::new(), address: None, request_id: None, session: None }
+    }
+}

@@ -1,0 +1,52 @@
+//! The audit log: who did what to which account, key or token, when, and from where.
+//!
+//! An entry is written in the transaction of what it tells, so that neither is there without the other.
+
+use std::net::IpAddr;
+
+use sqlx::AnyConnection;
+
+use crate::db::Database;
+use crate::paging::Found;
+
+mod actor;
+mod entry;
+pub(crate) mod refusals;
+pub(crate) mod sql;
+
+pub(crate) use actor::ActorSession;
+pub use actor::{Actor, ActorKind};
+pub use entry::{Action, AuditSearch, Entry, Event};
+
+/// Writes an entry, with the database's time.
+pub(crate) async fn record(connection: &mut AnyConnection, by: &Actor, event: Event<'_>) -> sqlx::Result<()> {
+    sql::insert(connection, by, &[event]).await
+}
+
+/// Writes many.
+pub(crate) async fn record_all(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    events: &[Event<'_>],
+) -> sqlx::Result<()> {
+    sql::insert(connection, by, events).await
+}
+
+/// The addresses from which the user with that address signed in within so many seconds.
+pub(crate) async fn sign_in_addresses(
+    database: &Database,
+    email: &str,
+    within_s: u32,
+) -> sqlx::Result<Vec<IpAddr>> {
+    let actions = [Action::UserSignedIn, Action::LinkUsed];
+    let addresses = sql::addresses(database.pool(), email, actions, within_s).await?;
+    Ok(addresses.iter().filter_map(|address| address.parse().ok()).collect())
+}
+
+/// Entries, newest first.
+///
+/// # Errors
+/// The database failed.
+pub async fn search(database: &Database, search: &AuditSearch) -> sqlx::Result<Found<Entry>> {
+    sql::search(database.pool(), search).await
+}

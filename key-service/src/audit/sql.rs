@@ -1,0 +1,132 @@
+//! The SQL of the audit log.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
+use uuid::Uuid;
+
+use super::actor::Actor;
+use super::entry::{Action, AuditSearch, Entry, Event};
+use crate::db::NOW_MS;
+use crate::db::filter::{Filter, like_escaped};
+use crate::db::rows::{ROWS_AT_ONCE, rows_of};
+use crate::paging::Found;
+
+impl<'r> FromRow<'r, AnyRow> for Entry {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        let detail: String = row.try_get("detail")?;
+        Ok(Entry {
+            id: row.try_get("id")?,
+            at: row.try_get("at")?,
+            action: row.try_get("action")?,
+            actor_kind: row.try_get("actor_kind")?,
+            actor_id: row.try_get("actor_id")?,
+            actor_name: row.try_get("actor_name")?,
+            address: row.try_get("address")?,
+            request_id: row.try_get("request_id")?,
+            user_id: row.try_get("user_id")?,
+            user_email: row.try_get("user_email")?,
+            subject_id: row.try_get("subject_id")?,
+            subject_name: row.try_get("subject_name")?,
+            detail: serde_json::from_str(&detail).map_err(|error| sqlx::Error::ColumnDecode {
+                index: "detail".to_owned(),
+                source: error.into(),
+            })?,
+        })
+    }
+}
+
+/// The columns of an entry.
+const COLUMNS: &str = "id, at, action, actor_kind, actor_id, actor_name, address, request_id, \
+    user_id, user_email, subject_id, subject_name, detail";
+
+/// Adds entries.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    events: &[Event<'_>],
+) -> sqlx::Result<()> {
+    for events in events.chunks(ROWS_AT_ONCE) {
+        let next = 6 * events.len() + 1;
+        let actor = (next..next + 5).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let insert = format!(
+            "WITH event (id, action, user_id, subject_id, subject_name, detail) AS (VALUES {})
+            INSERT INTO audit_log ({COLUMNS})
+            SELECT e.id, {NOW_MS}, e.action, {actor}, e.user_id, u.email, e.subject_id, e.subject_name, e.detail
+            FROM event e LEFT JOIN users u ON u.id = e.user_id",
+            rows_of(6, events.len())
+        );
+        // Safe: the text depends on the number of entries alone.
+        let mut query = sqlx::query(AssertSqlSafe(insert));
+        for event in events {
+            let (subject_id, subject_name) = event.subject.unzip();
+            query = query
+                .bind(Uuid::now_v7().to_string())
+                .bind(event.action.as_str())
+                .bind(event.user_id)
+                .bind(subject_id)
+                .bind(subject_name)
+                .bind(event.detail.to_string());
+        }
+        query
+            .bind(by.kind.as_str())
+            .bind(by.id.as_deref())
+            .bind(&by.name)
+            .bind(by.address.map(|address| address.to_string()))
+            .bind(by.request_id.as_deref())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Entries, newest first.
+pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result<Found<Entry>> {
+    let mut filter = Filter::default();
+    if let Some(action) = &search.action {
+        let prefix = like_escaped(action) + "%";
+        filter.and(r"action LIKE LOWER(?) ESCAPE '\'", [prefix.as_str().into()]);
+    }
+    if let Some(user_id) = &search.user_id {
+        filter.and("user_id = ? OR actor_id = ?", [user_id.as_str().into(), user_id.as_str().into()]);
+    }
+    if let Some(subject_id) = &search.subject_id {
+        filter.and("subject_id = ?", [subject_id.as_str().into()]);
+    }
+    if let Some(since) = search.since {
+        filter.and("at >= ?", [since.unix_ms().into()]);
+    }
+    filter.find(pool, COLUMNS, "audit_log", "at DESC, id DESC", search.page).await
+}
+
+/// From which addresses one of these actions was done to the user with that address, within so many seconds.
+pub(crate) async fn addresses(
+    pool: &AnyPool,
+    email: &str,
+    actions: [Action; 2],
+    within_s: u32,
+) -> sqlx::Result<Vec<String>> {
+    let select = format!(
+        "SELECT DISTINCT a.address FROM audit_log a JOIN users u ON u.id = a.user_id
+        WHERE u.email = $1 AND a.action IN ($2, $3) AND a.at >= {NOW_MS} - $4 AND a.address IS NOT NULL"
+    );
+    let [first, second] = actions.map(Action::as_str);
+    // Safe: the text is always the same.
+    sqlx::query_scalar(AssertSqlSafe(select))
+        .bind(email)
+        .bind(first)
+        .bind(second)
+        .bind(i64::from(within_s) * 1_000)
+        .fetch_all(pool)
+        .await
+}
+
+/// Removes some of the entries that are older than that many milliseconds; how many.
+pub(crate) async fn prune(connection: impl AnyExecutor<'_>, kept_ms: i64, at_most: i64) -> sqlx::Result<u64> {
+    let delete = format!(
+        "DELETE FROM audit_log WHERE id IN
+        (SELECT id FROM audit_log WHERE at < {NOW_MS} - $1 ORDER BY at LIMIT $2)"
+    );
+    // Safe: the text is always the same.
+    let query = sqlx::query(AssertSqlSafe(delete)).bind(kept_ms).bind(at_most);
+    Ok(query.execute(connection).await?.rows_affected())
+}

@@ -1,0 +1,159 @@
+//! How a command can end.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::private_file;
+use crate::accounts::links::LinkError;
+use crate::accounts::{AccountError, management_tokens};
+use crate::db::error::OpenError;
+use crate::keys::KeyError;
+use crate::keys::leaks::LeakError;
+use crate::revocation::settling::Unsettled;
+use crate::server::ServerError;
+use crate::transfer::export::ExportError;
+use crate::transfer::import::ImportError;
+use crate::transfer::read::ReadError;
+use crate::validation::Invalid;
+use crate::web::edge_tokens::TokenError;
+use crate::webhooks::EndpointError;
+use leases::LeaseConfigError;
+
+/// How a command that was carried out ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All is as it should be.
+    Done,
+    /// It was done, and somebody should look at what it says: exit code 3.
+    NeedsALook,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => ExitCode::SUCCESS,
+            Outcome::NeedsALook => ExitCode::from(3),
+        }
+    }
+}
+
+/// Why a command failed, in one line.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// A setting or an argument is not what it has to be.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The edge token cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The webhook cannot be used.
+    #[error(transparent)]
+    Webhook(#[from] EndpointError),
+    /// Edges could not keep their leases, or changes would not wait long enough for them.
+    #[error("{setting}: {0}", setting = setting_at_fault(.0))]
+    Terms(#[from] LeaseConfigError),
+    /// The service cannot run.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// An account could not be made or changed.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// A key could not be made or changed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A report of leaked values could not be carried out.
+    #[error(transparent)]
+    Leak(#[from] LeakError),
+    /// The database failed while a change came into force.
+    #[error(transparent)]
+    Settling(#[from] Unsettled),
+    /// The user gave up waiting.
+    #[error("interrupted: the change is made, but not known to be in force everywhere")]
+    Interrupted,
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A management token could not be made or revoked.
+    #[error(transparent)]
+    ManagementToken(#[from] management_tokens::TokenError),
+    /// A one-time link could not be made.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// There is a user, so the first admin has begun.
+    #[error("there is a user already; `user link` makes a link for a user")]
+    NotFirst,
+    /// The value of `--value-stdin` is no key.
+    #[error("--value-stdin: {0}")]
+    Value(protocol::KeyError),
+    /// `RUST_LOG` is no filter.
+    #[error("RUST_LOG: {0}")]
+    LogFilter(#[from] tracing_subscriber::filter::ParseError),
+    /// There is no terminal to ask on.
+    #[error("cannot ask for the password ({0}); pass it with --password-stdin")]
+    Prompt(std::io::Error),
+    /// The two passwords typed differ.
+    #[error("the two passwords differ")]
+    PasswordsDiffer,
+    /// Some of the files to scan could not be read.
+    #[error("{0} of the files could not be read")]
+    Unread(usize),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] private_file::FileError),
+    /// The file for the refused lines cannot be written, and nothing was read.
+    #[error("--report: {0}; nothing was imported")]
+    Report(private_file::FileError),
+    /// The same, when all lines had been taken in.
+    #[error("--report: {0}; the import itself is done, and a second run changes nothing")]
+    ReportLost(private_file::FileError),
+    /// Not a file of keys.
+    #[error("{}: {source}", path.display())]
+    NoKeys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ReadError,
+    },
+    /// There is no line.
+    #[error("standard input: there is no value in it")]
+    NoValues,
+    /// Keys are other people's texts, and a terminal obeys some characters.
+    #[error("standard output is a terminal; name a file, or write to it all the same with --force")]
+    ToTerminal,
+    /// An import ended before its last line.
+    #[error("{}: {source}; what went in before is in", path.display())]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What ended it.
+        source: ImportError,
+    },
+    /// The keys could not be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The database could not be backed up.
+    #[error("{0}")]
+    Backup(String),
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// The setting that makes the terms unusable, as messages name it.
+fn setting_at_fault(error: &LeaseConfigError) -> &'static str {
+    match error {
+        LeaseConfigError::LeaseTooShort { .. } => "--lease-ms (LEASE_MS)",
+        LeaseConfigError::MarginTooShort { .. } => "--lease-margin-ms (LEASE_MARGIN_MS)",
+    }
+}

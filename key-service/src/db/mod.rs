@@ -1,0 +1,78 @@
+//! The database: opening it, transactions, and reading rows. It knows no table of the service but by name where it looks
+//! whether the database works; each room has its own SQL.
+//!
+//! The SQL is written once for every database through sqlx's `Any` driver. It keeps to what SQLite and PostgreSQL both
+//! accept, and to BIGINT and TEXT columns, which `Any` reads alike from both. What each has of its own is in [`dialect`].
+//! Queries name each column that they read: a statement that a running process has prepared must return the same columns
+//! after a newer process has added some.
+
+use std::time::Duration;
+
+use sqlx::{AnyExecutor, AnyPool, AssertSqlSafe};
+
+use crate::time::Timestamp;
+
+pub(crate) mod batch;
+pub(crate) mod dialect;
+pub(crate) mod error;
+pub(crate) mod filter;
+mod health;
+pub(crate) mod open;
+pub(crate) mod postgres;
+pub(crate) mod rows;
+mod sqlite;
+pub(crate) mod transaction;
+
+use dialect::Kind;
+use transaction::{Turns, Write, Writer};
+
+/// A transaction in the background that takes longer has lost its server.
+pub(crate) const WRITE_AT_MOST: Duration = Duration::from_secs(60);
+
+/// The database's clock, in milliseconds since 1970-01-01 UTC, read when the expression is evaluated: after the
+/// statement began, and maybe anew for each row. SQLite has the function, and the migrations give it to PostgreSQL.
+pub(crate) const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
+
+/// The database's clock.
+pub(crate) async fn now(connection: impl AnyExecutor<'_>) -> sqlx::Result<Timestamp> {
+    // Safe: the text is always the same.
+    sqlx::query_scalar(AssertSqlSafe(format!("SELECT {NOW_MS}"))).fetch_one(connection).await
+}
+
+/// A database, and the connections to it.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub(crate) kind: Kind,
+    read_pool: AnyPool,
+    pub(crate) writer: Writer,
+    /// Whose commits a crash may undo. One connection is to record leases, one to try whether writing works.
+    pub(crate) record_pool: AnyPool,
+    /// What is read in batches, so that edges do not wait for those who look at pages.
+    pub(crate) batch_pool: AnyPool,
+    /// Whose commits may wait for a standby, and nobody else waits for those.
+    pub(crate) secure_pool: AnyPool,
+    /// Of those who use `record_pool`; on SQLite the writer's.
+    pub(crate) record_turns: Turns,
+}
+
+impl Database {
+    /// For reading.
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.read_pool
+    }
+
+    /// Begins a transaction that may write, and makes it the only such one at once. It must not alter a verdict: that
+    /// takes a change of the ledger.
+    pub(crate) async fn begin_write(&self) -> sqlx::Result<Write> {
+        self.writer.begin().await
+    }
+
+    /// Waits until all connections are closed.
+    pub async fn close(&self) {
+        for pool in
+            [&self.record_pool, &self.batch_pool, &self.secure_pool, &self.writer.pool, &self.read_pool]
+        {
+            pool.close().await;
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Transactions that may write: one at a time, first come, first served.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// A request that cannot get a connection in this time fails.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For how long the outcome of a write tells whether writing works.
+const TELLS_FOR: Duration = Duration::from_secs(1);
+
+/// The right to write, of which a process has one. Whoever finds SQLite's own lock taken sleeps, up to a tenth of a
+/// second at a time, and has no place in a queue; and whoever waits for PostgreSQL's has a connection meanwhile. So only
+/// other processes shall meet there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turns {
+    right: Arc<Mutex<()>>,
+    /// When somebody last wrote, or could not.
+    last: Arc<std::sync::Mutex<Option<(Instant, bool)>>>,
+}
+
+/// The right to write, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Turns,
+    _guard: OwnedMutexGuard<()>,
+}
+
+impl Turns {
+    pub(crate) async fn take(&self) -> Turn {
+        Turn { turns: self.clone(), _guard: self.right.clone().lock_owned().await }
+    }
+
+    /// Whether writing works, if that was seen just now.
+    pub(crate) fn work(&self) -> Option<bool> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.filter(|(at, _)| at.elapsed() < TELLS_FOR).map(|(_, worked)| worked)
+    }
+
+    /// Remembers whether a write worked.
+    pub(crate) fn note(&self, worked: bool) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), worked));
+    }
+}
+
+impl Turn {
+    /// Remembers whether the write of this turn worked.
+    pub(crate) fn note(&self, worked: bool) {
+        self.turns.note(worked);
+    }
+}
+
+/// A transaction. Its connection goes back to the pool only when it has ended well: sqlx would not notice that the server
+/// is still inside one whose beginning was given up or failed half-way, where nothing that is written later would ever be
+/// committed; nor that nobody answers any more. Dropped, it leaves no trace.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    connection: PoolConnection<Any>,
+    has_ended: bool,
+}
+
+impl Transaction {
+    pub(crate) async fn begin(pool: &AnyPool, begin: &'static str) -> sqlx::Result<Self> {
+        let mut transaction = Transaction { connection: pool.acquire().await?, has_ended: false };
+        within(BEGIN_AT_MOST, sqlx::raw_sql(begin).execute(transaction.connection())).await?;
+        Ok(transaction)
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.connection
+    }
+
+    pub(crate) async fn commit(self) -> sqlx::Result<()> {
+        self.end("COMMIT").await
+    }
+
+    pub(crate) async fn rollback(self) -> sqlx::Result<()> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, statement: &'static str) -> sqlx::Result<()> {
+        within(END_AT_MOST, sqlx::raw_sql(statement).execute(self.connection())).await?;
+        self.has_ended = true;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// What takes longer has lost its server: the server itself ends waiting for a lock sooner.
+const BEGIN_AT_MOST: Duration = Duration::from_secs(10);
+
+/// A commit may wait for a standby.
+pub(crate) const END_AT_MOST: Duration = Duration::from_secs(35);
+
+/// Gives up after a while.
+pub(crate) async fn within<T>(
+    at_most: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::time::timeout(at_most, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Begins transactions that may write, on a connection that is there for them alone: no write waits behind reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer {
+    pub(crate) pool: AnyPool,
+    pub(crate) begin: &'static str,
+    pub(crate) turns: Turns,
+}
+
+impl Writer {
+    /// Begins one, and makes it the only such one at once.
+    pub(crate) async fn begin(&self) -> sqlx::Result<Write> {
+        let turn = within(ACQUIRE_TIMEOUT, async { Ok(self.turns.take().await) }).await?;
+        let begun = Transaction::begin(&self.pool, self.begin).await;
+        let transaction = begun.inspect_err(|_| turn.note(false))?;
+        Ok(Write { transaction, turn })
+    }
+}
+
+/// A transaction that may write, the only one of the process. Dropped before [`Write::commit`], it leaves no trace.
+#[derive(Debug)]
+pub(crate) struct Write {
+    // In this order: the transaction ends before the turn does.
+    transaction: Transaction,
+    turn: Turn,
+}
+
+impl Write {
+    /// Where its statements run.
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        self.transaction.connection()
+    }
+
+    pub(crate) async fn commit(self) -> sqlx::Result<()> {
+        let done = self.transaction.commit().await;
+        self.turn.note(done.is_ok());
+        done
+    }
+
+    pub(crate) async fn rollback(self) -> sqlx::Result<()> {
+        self.transaction.rollback().await
+    }
+}

@@ -1,0 +1,175 @@
+//! Changes of a key: other fields, a new value, its end.
+
+use leases::{Touched, change};
+use protocol::ApiKey;
+use serde_json::{Map, Value, json};
+
+use super::key::{Generated, Key, KeyError, KeyPatch, MAX_OLD_VALUES};
+use super::read::{is_within, key_within, log, user_within};
+use super::{rules, sql};
+use crate::accounts::access::Owner;
+use crate::accounts::authority;
+use crate::audit::{Action, Actor};
+use crate::db;
+use crate::revocation::settling::Settling;
+use crate::revocation::{DatabaseLedger, Store};
+
+/// A change of one key that has begun.
+type Begun<'l> = change::Begun<'l, DatabaseLedger>;
+
+/// Begins a change of a key. Where there is no such key, a change that may still be on its way to some edge has taken
+/// it away: the error comes when that is in force.
+async fn begin<'l>(
+    store: &Store,
+    ledger: &'l DatabaseLedger,
+    by: &Actor,
+    owner: Owner<'_>,
+    id: &str,
+) -> Result<(Begun<'l>, Key), KeyError> {
+    // Without the lock first: asking for keys that are not there holds up nobody who changes some.
+    let (key, position) = sql::find_at(store.pool(), id).await?;
+    let is_within = match key {
+        Some(key) => is_within(store.pool(), owner, &key).await?,
+        None => false,
+    };
+    if !is_within {
+        change::already_so(ledger, &position).await?;
+        return Err(KeyError::NotFound);
+    }
+    let mut begun = change::begin(ledger, &Touched::Key(id.to_owned())).await?;
+    authority::recheck(begun.change().connection(), by, owner.role()).await?;
+    match key_within(begun.change().connection(), owner, id).await {
+        Err(KeyError::NotFound) => {
+            begun.already_so().await?;
+            Err(KeyError::NotFound)
+        }
+        key => Ok((begun, key?)),
+    }
+}
+
+/// Changes fields of a key. New scopes or another expiry count everywhere once this has settled; a label alone concerns
+/// no edge, and so there is nothing to settle.
+///
+/// # Errors
+/// There is no such key, its user lacks a scope that it is to get, or the database failed.
+pub async fn update(
+    store: &Store,
+    by: &Actor,
+    owner: Owner<'_>,
+    id: &str,
+    patch: KeyPatch,
+) -> Result<(Key, Option<Settling>), KeyError> {
+    if patch.scopes.is_none() && patch.expires_at.is_none() {
+        match relabel(store, by, owner, id, patch.label.as_deref()).await {
+            // What has taken it away may still be on its way to some edge.
+            Err(KeyError::NotFound) => {}
+            relabelled => return Ok((relabelled?, None)),
+        }
+    }
+    let ledger = store.ledger();
+    let (mut begun, mut key) = begin(store, &ledger, by, owner, id).await?;
+    if let Some(scopes) = &patch.scopes {
+        let user = user_within(begun.change().connection(), owner, &key.user_id).await?;
+        rules::within_permissions(scopes, &user.permissions, &key.scopes)?;
+    }
+    let changes = changes(&key, &patch);
+    if changes.is_empty() {
+        // What made it so may still be on its way to some edge.
+        return Ok((key, Some(Settling::new(store, begun.abandon().await?))));
+    }
+    key.label = patch.label.unwrap_or(key.label);
+    key.scopes = patch.scopes.unwrap_or(key.scopes);
+    key.expires_at = patch.expires_at.unwrap_or(key.expires_at);
+    sql::update(begun.change(), &key).await?;
+    log(begun.change().connection(), by, Action::KeyUpdated, &key, changes.into()).await?;
+    Ok((key, Some(Settling::new(store, begun.commit().await?))))
+}
+
+async fn relabel(
+    store: &Store,
+    by: &Actor,
+    owner: Owner<'_>,
+    id: &str,
+    label: Option<&str>,
+) -> Result<Key, KeyError> {
+    let mut write = store.begin_write().await?;
+    authority::recheck(write.connection(), by, owner.role()).await?;
+    let mut key = key_within(write.connection(), owner, id).await?;
+    if let Some(label) = label.filter(|label| *label != key.label) {
+        let detail = json!({ "label": { "from": key.label, "to": label } });
+        key.label = label.to_owned();
+        sql::set_label(write.connection(), id, label).await?;
+        log(write.connection(), by, Action::KeyUpdated, &key, detail).await?;
+    }
+    write.commit().await?;
+    Ok(key)
+}
+
+/// What a patch changes, from what to what.
+fn changes(key: &Key, patch: &KeyPatch) -> Map<String, Value> {
+    let mut changes = Map::new();
+    if let Some(label) = patch.label.as_ref().filter(|label| **label != key.label) {
+        changes.insert("label".to_owned(), json!({ "from": key.label, "to": label }));
+    }
+    if let Some(scopes) = patch.scopes.as_ref().filter(|scopes| **scopes != key.scopes) {
+        changes.insert("scopes".to_owned(), json!({ "from": key.scopes, "to": scopes }));
+    }
+    if let Some(expires_at) = patch.expires_at.filter(|expires_at| *expires_at != key.expires_at) {
+        changes.insert("expires_at".to_owned(), json!({ "from": key.expires_at, "to": expires_at }));
+    }
+    changes
+}
+
+/// Gives a key a new value. The old one works `grace_s` seconds longer; without a grace it and every older one work
+/// nowhere once this has settled.
+///
+/// # Errors
+/// There is no such key, too many of its old values still work, or a failure.
+pub async fn roll(
+    store: &Store,
+    by: &Actor,
+    owner: Owner<'_>,
+    id: &str,
+    grace_s: u32,
+) -> Result<(Key, ApiKey, Settling), KeyError> {
+    let value = Generated::new()?;
+    let ledger = store.ledger();
+    let (mut begun, mut key) = begin(store, &ledger, by, owner, id).await?;
+    let now = db::now(begun.change().connection()).await?;
+    if key.expires_at.is_some_and(|end| end <= now) {
+        return Err(KeyError::Expired);
+    }
+    if grace_s == 0 {
+        sql::remove_digests(begun.change(), id).await?;
+    } else {
+        let old = sql::retire_current_digest(begun.change(), id, now.plus_seconds(grace_s), now).await?;
+        if old > MAX_OLD_VALUES {
+            return Err(KeyError::TooManyOldValues);
+        }
+    }
+    key.mask_value = value.0.mask();
+    key.last_rolled_at = Some(now);
+    sql::update(begun.change(), &key).await?;
+    let connection = begun.change().connection();
+    sql::add_generated(&mut *connection, id, &value).await?;
+    key = sql::find(&mut *connection, id).await?.ok_or(KeyError::NotFound)?;
+    log(connection, by, Action::KeyRolled, &key, json!({ "grace_s": grace_s })).await?;
+    Ok((key, value.0, Settling::new(store, begun.commit().await?)))
+}
+
+/// Deletes a key with every value of it, for good: none works anywhere once this has settled.
+///
+/// # Errors
+/// There is no such key, or the database failed.
+pub async fn delete(
+    store: &Store,
+    by: &Actor,
+    owner: Owner<'_>,
+    id: &str,
+) -> Result<(Key, Settling), KeyError> {
+    let ledger = store.ledger();
+    let (mut begun, key) = begin(store, &ledger, by, owner, id).await?;
+    sql::delete(begun.change(), id).await?;
+    log(begun.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
+    Ok((key, Settling::new(store, begun.commit().await?)))
+}

@@ -1,0 +1,92 @@
+//! New keys.
+
+use leases::{Touched, change};
+use protocol::{ApiKey, ScopeSet};
+use serde_json::json;
+use sqlx::AnyConnection;
+use uuid::Uuid;
+
+use super::key::{Generated, Key, KeyError, MAX_KEYS_PER_USER, NewKey};
+use super::read::{log, user_within};
+use super::{rules, sql};
+use crate::accounts::access::Owner;
+use crate::accounts::authority;
+use crate::audit::{Action, Actor};
+use crate::revocation::Store;
+use crate::revocation::settling::Settling;
+use crate::time::Timestamp;
+
+/// Makes a key with a new value, and returns both.
+///
+/// # Errors
+/// The user has too many keys or lacks one of the scopes, or a failure.
+pub async fn create(
+    store: &Store,
+    by: &Actor,
+    owner: Owner<'_>,
+    user_id: &str,
+    new: NewKey,
+    now: Timestamp,
+) -> Result<(Key, ApiKey), KeyError> {
+    let value = Generated::new()?;
+    let key = new_key(user_id, new, &value.0, now);
+    let mut write = store.begin_write().await?;
+    authority::recheck(write.connection(), by, owner.role()).await?;
+    insert(write.connection(), owner, &key).await?;
+    sql::add_generated(write.connection(), &key.id, &value).await?;
+    log(write.connection(), by, Action::KeyCreated, &key, json!({ "scopes": key.scopes })).await?;
+    write.commit().await?;
+    Ok((key, value.0))
+}
+
+/// Makes a key with a value from elsewhere. It may have been tried before, so edges are told.
+///
+/// # Errors
+/// The user has too many keys or lacks one of the scopes, the value is taken or was revoked, or a failure.
+pub async fn take_over(
+    store: &Store,
+    by: &Actor,
+    user_id: &str,
+    new: NewKey,
+    value: &ApiKey,
+    now: Timestamp,
+) -> Result<(Key, Settling), KeyError> {
+    let key = new_key(user_id, new, value, now);
+    let ledger = store.ledger();
+    let mut begun = change::begin(&ledger, &Touched::Value(value.digest())).await?;
+    let connection = begun.change().connection();
+    if sql::is_revoked(&mut *connection, value.digest()).await? {
+        return Err(KeyError::ValueRevoked);
+    }
+    insert(&mut *connection, Owner::Anyone, &key).await?;
+    log(connection, by, Action::KeyTakenOver, &key, json!({ "scopes": key.scopes })).await?;
+    if !sql::take_over(begun.change(), &key.id, value.digest()).await? {
+        return Err(KeyError::ValueTaken);
+    }
+    Ok((key, Settling::new(store, begun.commit().await?)))
+}
+
+fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
+    Key {
+        id: Uuid::now_v7().to_string(),
+        user_id: user_id.to_owned(),
+        label: new.label,
+        mask_value: value.mask(),
+        scopes: new.scopes,
+        created_at: now,
+        last_used_at: None,
+        last_rolled_at: None,
+        expires_at: new.expires_at,
+        old_value_expires_at: None,
+    }
+}
+
+/// Adds a key unless its user has enough, lacks one of its scopes, or is out of reach.
+async fn insert(connection: &mut AnyConnection, owner: Owner<'_>, key: &Key) -> Result<(), KeyError> {
+    let user = user_within(&mut *connection, owner, &key.user_id).await?;
+    rules::within_permissions(&key.scopes, &user.permissions, &ScopeSet::default())?;
+    if sql::list(&mut *connection, &key.user_id).await?.len() >= MAX_KEYS_PER_USER {
+        return Err(KeyError::TooMany);
+    }
+    Ok(sql::insert(connection, &[key]).await?)
+}

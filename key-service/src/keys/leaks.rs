@@ -1,0 +1,246 @@
+//! Leaked values: ended at once, wherever they turned up.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use leases::{Touched, change};
+use protocol::{KeyDigest, Verdict, mask};
+use serde::Serialize;
+use serde_json::json;
+use sqlx::AnyConnection;
+use utoipa::ToSchema;
+
+use super::key::Key;
+use super::sql;
+use crate::accounts::access::Role;
+use crate::accounts::authority::{self, AuthorityError};
+use crate::audit::refusals::{self, Refusals};
+use crate::audit::{self, Action, Actor, Event};
+use crate::revocation::Store;
+use crate::revocation::ledger::Change;
+use crate::revocation::settling::Settling;
+use crate::revocation::sql::snapshot;
+use crate::revocation::verdicts;
+use crate::validation::Invalid;
+use crate::webhooks;
+
+/// The most values of one report.
+pub const MAX_VALUES: usize = 100;
+
+/// The most characters of a report's source.
+pub const MAX_SOURCE_CHARS: usize = 200;
+
+/// What a report did about one value.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Outcome {
+    /// What the value is recognised by.
+    pub mask_value: String,
+    /// Whether it worked until now.
+    pub live: bool,
+    /// The key that it was a value of.
+    #[schema(required)]
+    pub key_id: Option<String>,
+    /// Whose key it was.
+    #[schema(required)]
+    pub user_id: Option<String>,
+    /// The key's label.
+    #[serde(skip)]
+    pub label: Option<String>,
+}
+
+/// Why a report could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum LeakError {
+    /// The caller has lost its rights since the request began.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// A report, checked.
+#[derive(Clone, Debug)]
+pub struct Report {
+    values: Vec<(KeyDigest, String)>,
+    source: String,
+}
+
+impl Report {
+    /// A report of values, of whatever shape, and of where they were found.
+    ///
+    /// # Errors
+    /// The field `values` or `source`.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>, source: &str) -> Result<Self, Invalid> {
+        let values: Vec<_> = values.into_iter().map(str::trim).collect();
+        let empty = "This list may not be empty.".to_owned();
+        match values.len() {
+            0 => return Err(Invalid { field: "values", code: "empty", detail: empty }),
+            n if n > MAX_VALUES => {
+                return Err(Invalid::input("values", format!("At most {MAX_VALUES} values at once.")));
+            }
+            _ => {}
+        }
+        let source = source.trim();
+        if source.is_empty() {
+            return Err(Invalid::blank("source"));
+        }
+        if source.chars().count() > MAX_SOURCE_CHARS {
+            return Err(Invalid::too_long("source", MAX_SOURCE_CHARS));
+        }
+        let known = |value: &str| (KeyDigest::of_value(value), mask_any(value));
+        Ok(Report { values: values.into_iter().map(known).collect(), source: source.to_owned() })
+    }
+
+    fn digests(&self) -> Vec<KeyDigest> {
+        self.values.iter().map(|(digest, _)| *digest).collect()
+    }
+}
+
+/// Whoever reports may send anything.
+fn mask_any(value: &str) -> String {
+    if value.is_ascii() { mask(value) } else { mask("") }
+}
+
+/// Whether a report ends no key's value and has values that are not revoked yet: then it makes a change and adds digests
+/// for good, although nothing stops working.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn only_adds(store: &Store, report: &Report) -> sqlx::Result<bool> {
+    let digests = report.digests();
+    if !snapshot(store.pool(), &digests).await?.keys.is_empty() {
+        return Ok(false);
+    }
+    Ok(!are_revoked(&mut *store.pool().acquire().await?, &digests).await?)
+}
+
+async fn are_revoked(connection: &mut AnyConnection, digests: &[KeyDigest]) -> sqlx::Result<bool> {
+    for digest in digests {
+        if !sql::is_revoked(&mut *connection, *digest).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Ends the values, and tells the webhook of those that were keys'. A key whose current value is among them is deleted; an
+/// old value that a roll left working ends alone; a value that is no key's never becomes one. Where all of them
+/// were revoked before, it makes no new change.
+///
+/// # Errors
+/// The caller has lost its rights, or the database failed.
+pub async fn report(
+    store: &Store,
+    by: &Actor,
+    report: &Report,
+) -> Result<(Vec<Outcome>, Settling), LeakError> {
+    carry_out(store, by, report, || Some(0)).await
+}
+
+/// The same, but of reports that find everything revoked, which nothing limits, the audit log has the same once a minute.
+///
+/// # Errors
+/// As [`report`].
+pub(crate) async fn report_logged_once(
+    store: &Store,
+    refusals: &Refusals,
+    by: &Actor,
+    report: &Report,
+) -> Result<(Vec<Outcome>, Settling), LeakError> {
+    let digests: String = report.values.iter().map(|(digest, _)| digest.to_hex()).collect();
+    let same = format!("{} {digests} {}", by.id.as_deref().unwrap_or_default(), report.source);
+    carry_out(store, by, report, || refusals.admit(("leak", "repeated"), &same, Instant::now())).await
+}
+
+/// `log_repeat` tells whether to log that everything was revoked before, and how many such reports were left out.
+async fn carry_out(
+    store: &Store,
+    by: &Actor,
+    report: &Report,
+    log_repeat: impl FnOnce() -> Option<u64>,
+) -> Result<(Vec<Outcome>, Settling), LeakError> {
+    let ledger = store.ledger();
+    let digests = report.digests();
+    let mut begun = change::begin(&ledger, &Touched::KeysWith(digests.clone())).await?;
+    authority::recheck(begun.change().connection(), by, Role::Admin).await?;
+    // What each value was, before any of them is ended: what edges were told of it, and whose it was.
+    let verdicts = verdicts::read(begun.change().connection(), &digests).await?.verdicts;
+    let mut found = BTreeMap::new();
+    for ((digest, mask_value), verdict) in report.values.iter().zip(verdicts) {
+        if let Some((key, is_current)) = sql::find_value(begun.change().connection(), *digest).await? {
+            let works = matches!(verdict, Verdict::Active(_));
+            found.insert(*digest, Value { key, is_current, works, mask_value });
+        }
+    }
+    let outcomes: Vec<_> = report
+        .values
+        .iter()
+        .map(|(digest, mask_value)| {
+            let value = found.get(digest);
+            Outcome {
+                mask_value: mask_value.clone(),
+                live: value.is_some_and(|value| value.works),
+                key_id: value.map(|value| value.key.id.clone()),
+                user_id: value.map(|value| value.key.user_id.clone()),
+                label: value.map(|value| value.key.label.clone()),
+            }
+        })
+        .collect();
+    let live = outcomes.iter().filter(|outcome| outcome.live).count();
+    let (source, values) = (&report.source, outcomes.len());
+    let detail = json!({ "source": source, "values": values, "live": live });
+    let event = Event { action: Action::LeakReported, user_id: None, subject: None, detail: &detail };
+    if found.is_empty() && are_revoked(begun.change().connection(), &digests).await? {
+        let position = begun.abandon().await?;
+        if let Some(left_out) = log_repeat() {
+            let detail = [("source", json!(source)), ("values", json!(values)), ("live", json!(live))];
+            let detail = detail.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+            refusals::record(store, by, event, detail, left_out).await?;
+        }
+        return Ok((outcomes, Settling::new(store, position)));
+    }
+    for (digest, value) in &found {
+        end(begun.change(), by, *digest, value, &report.source).await?;
+    }
+    sql::revoke_unknown(begun.change(), &digests).await?;
+    audit::record(begun.change().connection(), by, event).await?;
+    Ok((outcomes, Settling::new(store, begun.commit().await?)))
+}
+
+/// A value of a key.
+struct Value<'r> {
+    key: Key,
+    /// Or else an old one that a roll left working.
+    is_current: bool,
+    /// Whether edges let it in until now.
+    works: bool,
+    mask_value: &'r str,
+}
+
+async fn end(
+    change: &mut Change,
+    by: &Actor,
+    digest: KeyDigest,
+    Value { key, is_current, works, mask_value }: &Value<'_>,
+    source: &str,
+) -> sqlx::Result<()> {
+    match is_current {
+        true => sql::delete(change, &key.id).await?,
+        false => sql::remove_digest(change, digest).await?,
+    }
+    let detail = json!({ "source": source, "key_deleted": is_current });
+    let subject = Some((key.id.as_str(), key.label.as_str()));
+    let event = Event { action: Action::KeyLeaked, user_id: Some(&key.user_id), subject, detail: &detail };
+    audit::record(change.connection(), by, event).await?;
+    let payload = json!({
+        "key_id": key.id,
+        "label": key.label,
+        "mask_value": mask_value,
+        "live": works,
+        "user_id": key.user_id,
+        "source": source,
+        "key_deleted": is_current,
+    });
+    webhooks::enqueue(change.connection(), Action::KeyLeaked.as_str(), &payload).await
+}

@@ -1,0 +1,22 @@
+//! Personal API keys: made, shown, changed, rolled, deleted, and ended where they leaked.
+//!
+//! A key's value is returned once, by [`create`] or [`roll`]; only its digest and its mask are kept.
+
+mod change;
+mod create;
+mod key;
+pub mod leaks;
+mod read;
+pub mod rules;
+pub mod scan;
+mod search;
+pub(crate) mod sql;
+mod view;
+
+pub use change::{delete, roll, update};
+pub use create::{create, take_over};
+pub use key::{Key, KeyError, KeyPatch, MAX_KEYS_PER_USER, MAX_OLD_VALUES, NewKey};
+pub use read::{find, find_by_digest, get, is_revoked, list};
+pub(crate) use search::LONG_MS;
+pub use search::{KeySearch, KeyState, LONG_DAYS, OwnedKey, search};
+pub use view::{ChangedKey, KeyView, OwnedKeyView};

@@ -1,0 +1,100 @@
+//! Reading keys, within what a caller may see.
+
+use protocol::KeyDigest;
+use serde_json::Value;
+use sqlx::{AnyConnection, AnyExecutor};
+
+use super::key::{Key, KeyError};
+use super::sql;
+use crate::accounts::User;
+use crate::accounts::access::Owner;
+use crate::accounts::sql::users;
+use crate::audit::{self, Action, Actor, Event};
+use crate::db::Database;
+
+/// The user with that id. One out of reach is as good as none.
+pub(super) async fn user_within(
+    connection: impl AnyExecutor<'_>,
+    owner: Owner<'_>,
+    user_id: &str,
+) -> Result<User, KeyError> {
+    let user = users::find(connection, user_id).await?;
+    user.filter(|user| owner.reaches(user)).ok_or(KeyError::NoSuchUser)
+}
+
+/// Whether a key is within reach.
+pub(super) async fn is_within(
+    connection: impl AnyExecutor<'_>,
+    owner: Owner<'_>,
+    key: &Key,
+) -> Result<bool, KeyError> {
+    match user_within(connection, owner, &key.user_id).await {
+        Err(KeyError::NoSuchUser) => Ok(false),
+        user => user.map(|_| true),
+    }
+}
+
+/// The key with that id. One out of reach is as good as none.
+pub(super) async fn key_within(
+    connection: &mut AnyConnection,
+    owner: Owner<'_>,
+    id: &str,
+) -> Result<Key, KeyError> {
+    let key = sql::find(&mut *connection, id).await?.ok_or(KeyError::NotFound)?;
+    if is_within(connection, owner, &key).await? { Ok(key) } else { Err(KeyError::NotFound) }
+}
+
+/// Writes into the audit log what was done to a key.
+pub(super) async fn log(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    action: Action,
+    key: &Key,
+    detail: Value,
+) -> sqlx::Result<()> {
+    let subject = Some((key.id.as_str(), key.label.as_str()));
+    audit::record(connection, by, Event { action, user_id: Some(&key.user_id), subject, detail: &detail })
+        .await
+}
+
+/// A user's keys, newest first.
+///
+/// # Errors
+/// There is no such user, or the database failed.
+pub async fn list(database: &Database, owner: Owner<'_>, user_id: &str) -> Result<Vec<Key>, KeyError> {
+    user_within(database.pool(), owner, user_id).await?;
+    Ok(sql::list(database.pool(), user_id).await?)
+}
+
+/// The key with that id, whoever's it is.
+///
+/// # Errors
+/// There is none, or the database failed.
+pub async fn find(database: &Database, id: &str) -> Result<Key, KeyError> {
+    sql::find(database.pool(), id).await?.ok_or(KeyError::NotFound)
+}
+
+/// The key that has the value with that digest, if there is one.
+///
+/// # Errors
+/// The database failed.
+pub async fn find_by_digest(database: &Database, digest: KeyDigest) -> Result<Option<Key>, KeyError> {
+    Ok(sql::find_by_digest(database.pool(), digest).await?)
+}
+
+/// Whether a value was a key's and was revoked: it never works again.
+///
+/// # Errors
+/// The database failed.
+pub async fn is_revoked(database: &Database, digest: KeyDigest) -> Result<bool, KeyError> {
+    Ok(sql::is_revoked(database.pool(), digest).await?)
+}
+
+/// A key within reach.
+///
+/// # Errors
+/// There is no such key, or the database failed.
+pub async fn get(database: &Database, owner: Owner<'_>, id: &str) -> Result<Key, KeyError> {
+    let mut connection = database.pool().acquire().await?;
+    key_within(&mut connection, owner, id).await
+}

@@ -1,0 +1,345 @@
+//! The SQL of personal API keys and of the digests of their values.
+
+use ::leases::Position;
+use protocol::KeyDigest;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
+
+use super::key::{Generated, Key};
+use super::search::{KeySearch, KeyState, LONG_MS, OwnedKey};
+use crate::accounts::access::Owner;
+use crate::db::NOW_MS;
+use crate::db::filter::{Filter, like_escaped};
+use crate::db::rows::{as_u64, rows_of, scopes, truth};
+use crate::paging::Found;
+use crate::revocation::ledger::Change;
+use crate::time::Timestamp;
+
+impl<'r> FromRow<'r, AnyRow> for OwnedKey {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        let (user_email, user_is_active) = (row.try_get("email")?, truth(row, "is_active")?);
+        Ok(OwnedKey { key: Key::from_row(row)?, user_email, user_is_active })
+    }
+}
+
+impl<'r> FromRow<'r, AnyRow> for Key {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        Ok(Key {
+            id: row.try_get("id")?,
+            user_id: row.try_get("user_id")?,
+            label: row.try_get("label")?,
+            mask_value: row.try_get("mask_value")?,
+            scopes: scopes(row, "scopes")?,
+            created_at: row.try_get("created_at")?,
+            last_used_at: row.try_get("last_used_at")?,
+            last_rolled_at: row.try_get("last_rolled_at")?,
+            expires_at: row.try_get("expires_at")?,
+            old_value_expires_at: row.try_get("old_value_expires_at")?,
+        })
+    }
+}
+
+/// The columns of a key, of `api_keys k`.
+pub(crate) fn key_columns() -> String {
+    format!(
+        "k.id, k.user_id, k.label, k.mask_value, k.scopes, k.created_at, k.last_used_at, k.last_rolled_at, k.expires_at,
+            (SELECT MAX(o.expires_at) FROM key_digests o WHERE o.key_id = k.id AND o.expires_at > {NOW_MS})
+            AS old_value_expires_at"
+    )
+}
+
+/// A user's keys, newest first.
+pub(crate) async fn list(connection: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<Vec<Key>> {
+    let select = format!(
+        "SELECT {} FROM api_keys k WHERE k.user_id = $1 ORDER BY k.created_at DESC, k.id DESC",
+        key_columns()
+    );
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(user_id).fetch_all(connection).await
+}
+
+/// The key with that id.
+pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<Key>> {
+    let select = format!("SELECT {} FROM api_keys k WHERE k.id = $1", key_columns());
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(connection).await
+}
+
+/// The key with that id, and the place that the history is at, read as one.
+pub(crate) async fn find_at(
+    connection: impl AnyExecutor<'_>,
+    id: &str,
+) -> sqlx::Result<(Option<Key>, Position)> {
+    let select = format!(
+        "SELECT l.log_id, l.revision, {} FROM revision_log l LEFT JOIN api_keys k ON k.id = $1",
+        key_columns()
+    );
+    // Safe: the text is always the same.
+    let row = sqlx::query(AssertSqlSafe(select)).bind(id).fetch_one(connection).await?;
+    let position = Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? };
+    let is_there = row.try_get::<Option<String>, _>("id")?.is_some();
+    Ok((is_there.then(|| Key::from_row(&row)).transpose()?, position))
+}
+
+/// The key that a value with that digest is, or was until its time ran out.
+pub(crate) async fn find_by_digest(
+    connection: impl AnyExecutor<'_>,
+    digest: KeyDigest,
+) -> sqlx::Result<Option<Key>> {
+    let select = format!(
+        "SELECT {} FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1",
+        key_columns()
+    );
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await
+}
+
+/// Adds keys, which alter no verdict while they have no value.
+pub(crate) async fn insert(connection: impl AnyExecutor<'_>, keys: &[&Key]) -> sqlx::Result<()> {
+    let insert = format!(
+        "INSERT INTO api_keys
+        (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at)
+        VALUES {}",
+        rows_of(9, keys.len())
+    );
+    // Safe: the text depends on the number of keys alone.
+    let mut query = sqlx::query(AssertSqlSafe(insert));
+    for key in keys {
+        query = query
+            .bind(&key.id)
+            .bind(&key.user_id)
+            .bind(&key.label)
+            .bind(&key.mask_value)
+            .bind(key.scopes.to_string())
+            .bind(key.created_at)
+            .bind(key.last_used_at)
+            .bind(key.last_rolled_at)
+            .bind(key.expires_at);
+    }
+    query.execute(connection).await?;
+    Ok(())
+}
+
+/// Gives a key another label.
+pub(crate) async fn set_label(connection: impl AnyExecutor<'_>, id: &str, label: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE api_keys SET label = $1 WHERE id = $2")
+        .bind(label)
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes a key's fields that can change.
+pub(crate) async fn update(change: &mut Change, key: &Key) -> sqlx::Result<()> {
+    let update = "UPDATE api_keys
+        SET label = $1, mask_value = $2, scopes = $3, last_rolled_at = $4, expires_at = $5 WHERE id = $6";
+    sqlx::query(update)
+        .bind(&key.label)
+        .bind(&key.mask_value)
+        .bind(key.scopes.to_string())
+        .bind(key.last_rolled_at)
+        .bind(key.expires_at)
+        .bind(&key.id)
+        .execute(change.connection())
+        .await?;
+    Ok(())
+}
+
+/// Removes a key and every value of it.
+pub(crate) async fn delete(change: &mut Change, id: &str) -> sqlx::Result<()> {
+    remove_digests(change, id).await?;
+    sqlx::query("DELETE FROM api_keys WHERE id = $1").bind(id).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Makes a new value the key's current one. Nobody can have asked for it, so that alters no verdict.
+pub(crate) async fn add_generated(
+    connection: &mut AnyConnection,
+    key_id: &str,
+    value: &Generated,
+) -> sqlx::Result<()> {
+    if add_digest(connection, key_id, value.digest()).await? { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}
+
+/// Makes a value that comes from elsewhere the key's current one; `false` if some key has it already.
+pub(crate) async fn take_over(change: &mut Change, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
+    add_digest(change.connection(), key_id, digest).await
+}
+
+async fn add_digest(connection: &mut AnyConnection, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
+    let insert = "INSERT INTO key_digests (digest, key_id, expires_at) VALUES ($1, $2, NULL)
+        ON CONFLICT (digest) DO NOTHING";
+    let done = sqlx::query(insert).bind(digest.to_hex()).bind(key_id).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends every value of a key at once, for good.
+pub(crate) async fn remove_digests(change: &mut Change, key_id: &str) -> sqlx::Result<()> {
+    remove_digests_where(change.connection(), "key_id = $1", key_id, None).await
+}
+
+/// Ends one value, for good.
+pub(crate) async fn remove_digest(change: &mut Change, digest: KeyDigest) -> sqlx::Result<()> {
+    remove_digests_where(change.connection(), "digest = $1", &digest.to_hex(), None).await
+}
+
+/// Lets a key's current value work until `end`, and drops the values whose time ran out before `now`. A value
+/// that an earlier roll left working keeps the end it was given. Returns how many old values work now.
+pub(crate) async fn retire_current_digest(
+    change: &mut Change,
+    key_id: &str,
+    end: Timestamp,
+    now: Timestamp,
+) -> sqlx::Result<usize> {
+    let connection = change.connection();
+    remove_digests_where(&mut *connection, "key_id = $1 AND expires_at <= $2", key_id, Some(now)).await?;
+    let update = "UPDATE key_digests SET expires_at = $1 WHERE key_id = $2 AND expires_at IS NULL";
+    sqlx::query(update).bind(end).bind(key_id).execute(&mut *connection).await?;
+    let old: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM key_digests WHERE key_id = $1")
+        .bind(key_id)
+        .fetch_one(connection)
+        .await?;
+    Ok(usize::try_from(old).unwrap_or_default())
+}
+
+/// Removes digests, and remembers that they were a key's: the values never work again.
+async fn remove_digests_where(
+    connection: &mut AnyConnection,
+    condition: &'static str,
+    text: &str,
+    time: Option<Timestamp>,
+) -> sqlx::Result<()> {
+    let remember = format!(
+        "INSERT INTO revoked_digests (digest, revoked_at)
+        SELECT digest, {NOW_MS} FROM key_digests WHERE {condition} ON CONFLICT (digest) DO NOTHING"
+    );
+    for statement in [remember, format!("DELETE FROM key_digests WHERE {condition}")] {
+        // Safe: texts of this program alone.
+        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(text);
+        if let Some(time) = time {
+            query = query.bind(time);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The key that has the value with that digest, and whether it is the current one, or else an old one of before a roll.
+pub(crate) async fn find_value(
+    connection: &mut AnyConnection,
+    digest: KeyDigest,
+) -> sqlx::Result<Option<(Key, bool)>> {
+    let select = format!(
+        "SELECT {}, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
+        FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1",
+        key_columns()
+    );
+    // Safe: the text is always the same.
+    let row = sqlx::query(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await?;
+    row.map(|row| Ok((Key::from_row(&row)?, truth(&row, "is_current")?))).transpose()
+}
+
+/// Remembers that values which are no key's never become one.
+pub(crate) async fn revoke_unknown(change: &mut Change, digests: &[KeyDigest]) -> sqlx::Result<()> {
+    let insert = format!(
+        "INSERT INTO revoked_digests (digest, revoked_at) VALUES ($1, {NOW_MS}) ON CONFLICT (digest) DO NOTHING"
+    );
+    for digest in digests {
+        // Safe: the text is always the same.
+        let query = sqlx::query(AssertSqlSafe(insert.clone())).bind(digest.to_hex());
+        query.execute(change.connection()).await?;
+    }
+    Ok(())
+}
+
+/// Whether a value with that digest was a key's and is no more.
+pub(crate) async fn is_revoked(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> sqlx::Result<bool> {
+    let select = "SELECT digest FROM revoked_digests WHERE digest = $1";
+    Ok(sqlx::query(select).bind(digest.to_hex()).fetch_optional(connection).await?.is_some())
+}
+
+/// Keys with their owners, newest first.
+pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Result<Found<OwnedKey>> {
+    let mut filter = Filter::default();
+    match search.owner {
+        Owner::User(id) => filter.and("k.user_id = ?", [id.into()]),
+        Owner::Users(ids) => filter.and_one_of("k.user_id", ids),
+        Owner::Members => filter.and("u.is_admin = 0", []),
+        Owner::Anyone => {}
+    }
+    if let Some(user_id) = &search.user_id {
+        filter.and("k.user_id = ?", [user_id.as_str().into()]);
+    }
+    if let Some(text) = &search.text {
+        filter.and_contains(&["k.label", "u.email", "k.mask_value"], text);
+    }
+    if let Some(scope) = &search.scope {
+        let padded = format!("% {} %", like_escaped(&scope.to_string()));
+        filter.and(r"' ' || k.scopes || ' ' LIKE ? ESCAPE '\'", [padded.as_str().into()]);
+    }
+    let long_ago = search.now.unix_ms().saturating_sub(LONG_MS);
+    match search.state {
+        None => {}
+        Some(KeyState::Old) => {
+            let old = "COALESCE(k.last_rolled_at, k.created_at) <= ? AND (k.expires_at IS NULL OR k.expires_at > ?)";
+            filter.and(old, [long_ago.into(), search.now.unix_ms().into()]);
+        }
+        Some(KeyState::Unused) => {
+            filter.and("COALESCE(k.last_used_at, k.created_at) <= ?", [long_ago.into()]);
+        }
+        Some(KeyState::NeverUsed) => filter.and("k.last_used_at IS NULL", []),
+        Some(KeyState::Expired) => filter.and("k.expires_at <= ?", [search.now.unix_ms().into()]),
+        Some(KeyState::Disabled) => filter.and("u.is_active = 0", []),
+    }
+    let from = "api_keys k JOIN users u ON u.id = k.user_id";
+    filter
+        .find(
+            pool,
+            &format!("{}, u.email, u.is_active", key_columns()),
+            from,
+            "k.created_at DESC, k.id DESC",
+            search.page,
+        )
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ScopeSet;
+
+    use super::*;
+    use crate::accounts::passwords::Passwords;
+    use crate::accounts::{self, NewUser};
+    use crate::audit::Actor;
+    use crate::keys::{NewKey, create, roll};
+    use crate::testing;
+    use ::leases::{Change as _, Ledger, Touched};
+
+    #[tokio::test]
+    async fn a_leaked_value_touches_every_value_of_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let (by, now) = (Actor::service(), Timestamp::now());
+        let user = NewUser {
+            email: "demo@example.com".to_owned(),
+            password: None,
+            permissions: ScopeSet::all(),
+            is_admin: false,
+        };
+        let user = accounts::add(&store, &by, &Passwords::default(), user, now).await.unwrap();
+        let mut values = Vec::new();
+        for label in ["leaked", "another"] {
+            let new = NewKey { label: label.to_owned(), scopes: ScopeSet::all(), expires_at: None };
+            let (key, old) = create(&store, &by, Owner::Anyone, &user.id, new, now).await.unwrap();
+            let (_, value, _) = roll(&store, &by, Owner::Anyone, &key.id, 60).await.unwrap();
+            values.push([old.digest(), value.digest()]);
+        }
+        let touched = Touched::KeysWith(vec![values[0][0], KeyDigest::of_value("phx_of_nobody")]);
+        let mut change = store.ledger().begin().await.unwrap();
+        let mut told = change.digests(&touched).await.unwrap();
+        told.sort_unstable();
+        values[0].sort_unstable();
+        assert_eq!(told, values[0]);
+    }
+}

@@ -1,0 +1,100 @@
+//! Records leases in groups, and tells who in this process waits for acknowledgements what they bring.
+
+use std::sync::Arc;
+
+use ::leases::{Acknowledgement, Position, Registration};
+use sqlx::{AnyConnection, Connection};
+use tokio::sync::broadcast;
+
+use crate::db::batch::Topic;
+use crate::db::transaction::{Turns, Writer};
+use crate::revocation::lease_limit::Announced;
+use crate::revocation::{leases, revision};
+
+/// How many groups of acknowledgements are kept for who has not taken them yet.
+const HEARD_GROUPS: usize = 64;
+
+/// Where acknowledgements are heard, in groups.
+pub(in crate::revocation) type Heard = broadcast::Sender<Arc<[Acknowledgement]>>;
+
+/// Leases to record.
+#[derive(Debug)]
+pub(in crate::revocation) struct Records {
+    turns: Turns,
+    writer: Writer,
+    announced: Arc<Announced>,
+    heard: Heard,
+}
+
+impl Records {
+    /// Which take these turns with others that write. How long they last is announced through the writer.
+    pub(in crate::revocation) fn new(turns: Turns, writer: Writer, announced: Arc<Announced>) -> Self {
+        Records { turns, writer, announced, heard: broadcast::Sender::new(HEARD_GROUPS) }
+    }
+
+    /// Where the acknowledgements are heard that come with them.
+    pub(in crate::revocation) fn heard(&self) -> Heard {
+        self.heard.clone()
+    }
+
+    /// Records leases, unless one is longer than leases may be.
+    async fn write(
+        &self,
+        connection: &mut AnyConnection,
+        registrations: &[Registration],
+    ) -> sqlx::Result<bool> {
+        let turn = self.turns.take().await;
+        let written = write(connection, registrations).await;
+        turn.note(written.is_ok());
+        written
+    }
+}
+
+impl Topic for Records {
+    type Question = Registration;
+    type Answer = ();
+    const NAME: &'static str = "leases";
+    const MOST: usize = 1_000;
+
+    async fn ask(
+        &self,
+        connection: &mut AnyConnection,
+        registrations: &[Registration],
+    ) -> sqlx::Result<Vec<()>> {
+        if !self.write(connection, registrations).await? {
+            // What this process had announced was lowered, or lost with a server. Once it is announced again, the same
+            // leases are recorded.
+            let lasts_ms = registrations.iter().map(|registration| registration.lasts_ms).max();
+            self.announced.announce(&self.writer, lasts_ms.unwrap_or_default()).await?;
+            if !self.write(connection, registrations).await? {
+                return Err(sqlx::Error::Protocol("the longest lease was lowered meanwhile".to_owned()));
+            }
+        }
+        if self.heard.receiver_count() > 0 {
+            let present = revision::history(connection, None).await?.position;
+            // They may have gone meanwhile.
+            let _ = self.heard.send(acknowledgements(registrations, &present));
+        }
+        Ok(vec![(); registrations.len()])
+    }
+}
+
+/// What edges acknowledge of the present log: nothing that is still to come.
+fn acknowledgements(registrations: &[Registration], present: &Position) -> Arc<[Acknowledgement]> {
+    let of_present = |place: &&Position| place.log == present.log && place.revision <= present.revision;
+    let acknowledged = registrations.iter().filter_map(|registration| {
+        let position = registration.acknowledged.as_ref().filter(of_present)?.clone();
+        Some(Acknowledgement { edge: registration.edge.clone(), position })
+    });
+    acknowledged.collect()
+}
+
+async fn write(connection: &mut AnyConnection, registrations: &[Registration]) -> sqlx::Result<bool> {
+    let mut transaction = connection.begin().await?;
+    if !leases::record(&mut transaction, registrations).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    transaction.commit().await?;
+    Ok(true)
+}

@@ -1,0 +1,227 @@
+//! How long a lease is at most, margin included.
+//!
+//! `longest_lease_ms` is what a change waits for after a loss of the leases, so no lease that still runs may be longer.
+//! `lease_limit_ms` is how long a lease may be that is recorded now; it is never above the other. A process raises both
+//! before it records a longer lease. They are lowered in two steps: the limit first, so that longer leases are refused;
+//! the other once the last longer lease must have ended.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+
+use super::{leases, revision};
+use crate::db::NOW_MS;
+use crate::db::transaction::Writer;
+
+/// A statement that records leases may have read the limit this long before it reads the clock, in milliseconds: longer than
+/// the server lets it run.
+const LONGEST_RECORD_MS: i64 = 60_000;
+
+/// What this process has announced: how long its leases last, and in which log.
+#[derive(Debug, Default)]
+pub(super) struct Announced(Mutex<Option<Announcement>>);
+
+#[derive(Clone, Debug)]
+pub(super) struct Announcement {
+    pub(super) lasts_ms: u64,
+    log: String,
+}
+
+impl Announced {
+    fn lock(&self) -> MutexGuard<'_, Option<Announcement>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long this process's leases last, if it grants any.
+    pub(super) fn lasts_ms(&self) -> Option<u64> {
+        self.lock().as_ref().map(|announcement| announcement.lasts_ms)
+    }
+
+    /// Announces in a transaction of its own that this process grants leases that last so long.
+    pub(super) async fn announce(&self, writer: &Writer, lasts_ms: u64) -> sqlx::Result<()> {
+        let mut write = writer.begin().await?;
+        let announcement = self.announce_within(write.connection(), lasts_ms).await?;
+        write.commit().await?;
+        self.remember(announcement);
+        Ok(())
+    }
+
+    /// The same inside a transaction, to be remembered when that is committed.
+    ///
+    /// If the log is another one than when this process announced its leases last, whoever began it may have waited too
+    /// shortly: it did not know of these leases.
+    pub(super) async fn announce_within(
+        &self,
+        connection: &mut AnyConnection,
+        lasts_ms: u64,
+    ) -> sqlx::Result<Announcement> {
+        raise(connection, lasts_ms).await?;
+        let log = revision::current(&mut *connection).await?.log;
+        let is_another = self.lock().as_ref().is_some_and(|last| last.log != log);
+        if is_another {
+            leases::may_be_forgotten(connection).await?;
+        }
+        Ok(Announcement { lasts_ms, log })
+    }
+
+    /// Remembers an announcement that is committed.
+    pub(super) fn remember(&self, announcement: Announcement) {
+        *self.lock() = Some(announcement);
+    }
+
+    /// Remembers that the announcement is known in a log.
+    pub(super) fn is_known_in(&self, log: &str) {
+        if let Some(announcement) = self.lock().as_mut() {
+            log.clone_into(&mut announcement.log);
+        }
+    }
+}
+
+/// What the present log knows of how long leases last, and its id.
+pub(super) async fn known(connection: &mut AnyConnection) -> sqlx::Result<(i64, String)> {
+    let select = "SELECT longest_lease_ms, log_id FROM revision_log";
+    let row = sqlx::query(select).fetch_one(connection).await?;
+    Ok((row.try_get("longest_lease_ms")?, row.try_get("log_id")?))
+}
+
+/// Lets leases last so long. Where they could last less long before, though not for the first time, some as long may run
+/// already that are not known here: the server may lack what was announced of them, or another process may have granted
+/// them before a restore. So every change waits for those. A first start has nothing to wait for.
+async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
+    let update = format!(
+        "WITH announced (lasts_ms) AS (VALUES (CAST($1 AS BIGINT)))
+        UPDATE revision_log SET
+            lease_limit_ms = CASE WHEN lease_limit_ms < a.lasts_ms THEN a.lasts_ms ELSE lease_limit_ms END,
+            forgotten_until = CASE WHEN longest_lease_ms > 0 AND longest_lease_ms < a.lasts_ms
+                AND forgotten_until < {NOW_MS} + a.lasts_ms THEN {NOW_MS} + a.lasts_ms ELSE forgotten_until END,
+            longest_lease_ms = CASE WHEN longest_lease_ms < a.lasts_ms THEN a.lasts_ms ELSE longest_lease_ms END
+        FROM announced a WHERE lease_limit_ms < a.lasts_ms OR longest_lease_ms < a.lasts_ms"
+    );
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(update)).bind(as_column(lasts_ms)).execute(connection).await?;
+    Ok(())
+}
+
+/// Lowers what is waited for, in two steps that are far apart, towards what this process grants. Nothing is lowered while
+/// some edge holds a longer lease: another process grants those.
+pub(super) async fn lower(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
+    let lower = format!(
+        "UPDATE revision_log SET longest_lease_ms = lease_limit_ms
+        WHERE lease_limit_ms < longest_lease_ms AND forgotten_until < {NOW_MS}
+            AND limited_at + longest_lease_ms + {LONGEST_RECORD_MS} < {NOW_MS}
+            AND NOT EXISTS (SELECT 1 FROM edge_leases WHERE ends_at > {NOW_MS} + lease_limit_ms)"
+    );
+    // Safe: the text is always the same, here and below.
+    sqlx::query(AssertSqlSafe(lower)).execute(&mut *connection).await?;
+    let limit = format!(
+        "WITH granted (lasts_ms) AS (VALUES (CAST($1 AS BIGINT)))
+        UPDATE revision_log SET lease_limit_ms = g.lasts_ms, limited_at = {NOW_MS}
+        FROM granted g WHERE lease_limit_ms > g.lasts_ms
+            AND NOT EXISTS (SELECT 1 FROM edge_leases WHERE ends_at > {NOW_MS} + g.lasts_ms)"
+    );
+    sqlx::query(AssertSqlSafe(limit)).bind(as_column(lasts_ms)).execute(connection).await?;
+    Ok(())
+}
+
+/// A lease's length as it is stored.
+pub(super) fn as_column(lasts_ms: u64) -> i64 {
+    i64::try_from(lasts_ms).unwrap_or(i64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use ::leases::Registration;
+
+    /// The limit and what is waited for.
+    async fn bounds(connection: &mut AnyConnection) -> (i64, i64) {
+        let select = "SELECT lease_limit_ms, longest_lease_ms FROM revision_log";
+        sqlx::query_as(select).fetch_one(connection).await.unwrap()
+    }
+
+    async fn alter(connection: &mut AnyConnection, update: &'static str) {
+        assert_eq!(sqlx::query(update).execute(connection).await.unwrap().rows_affected(), 1, "{update}");
+    }
+
+    fn lease(lasts_ms: u64) -> [Registration; 1] {
+        [Registration { edge: "e".to_owned(), acknowledged: None, lasts_ms, used: Default::default() }]
+    }
+
+    #[tokio::test]
+    async fn what_is_waited_for_is_lowered_when_the_last_longer_lease_must_have_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        store.announce_leases(4_200_000).await.unwrap();
+        store.announce_leases(7_000).await.unwrap();
+        let mut connection = store.pool().acquire().await.unwrap();
+        assert_eq!(bounds(&mut connection).await, (4_200_000, 4_200_000));
+
+        assert!(leases::record(&mut connection, &lease(4_200_000)).await.unwrap());
+        lower(&mut connection, 7_000).await.unwrap();
+        assert_eq!(bounds(&mut connection).await, (4_200_000, 4_200_000), "somebody grants longer ones");
+
+        alter(&mut connection, "UPDATE edge_leases SET ends_at = 0").await;
+        lower(&mut connection, 7_000).await.unwrap();
+        assert_eq!(bounds(&mut connection).await, (7_000, 4_200_000), "longer ones are refused first");
+        assert!(!leases::record(&mut connection, &lease(7_001)).await.unwrap());
+        assert!(leases::record(&mut connection, &lease(7_000)).await.unwrap());
+
+        // A record that had read the limit before may have been made 60 s later.
+        alter(&mut connection, "UPDATE revision_log SET limited_at = limited_at - 4200000").await;
+        lower(&mut connection, 7_000).await.unwrap();
+        assert_eq!(bounds(&mut connection).await, (7_000, 4_200_000), "one may still run");
+        alter(&mut connection, "UPDATE revision_log SET limited_at = limited_at - 61000").await;
+        lower(&mut connection, 7_000).await.unwrap();
+        assert_eq!(bounds(&mut connection).await, (7_000, 7_000));
+    }
+
+    #[tokio::test]
+    async fn longer_leases_are_waited_for_from_when_they_are_known_but_the_first_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let waits_ms = async || -> i64 {
+            let select =
+                "SELECT CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
+            sqlx::query_scalar(select).fetch_one(store.pool()).await.unwrap()
+        };
+        for lasts_ms in [600_000, 600_000, 500_000] {
+            store.announce_leases(lasts_ms).await.unwrap();
+            assert!(
+                waits_ms().await <= 0,
+                "a start like the ones before, or the first one, at {lasts_ms} ms"
+            );
+        }
+        store.announce_leases(900_000).await.unwrap();
+        assert!((890_000..=900_000).contains(&waits_ms().await), "{}", waits_ms().await);
+        let mut connection = store.pool().acquire().await.unwrap();
+        alter(&mut connection, "UPDATE revision_log SET forgotten_until = forgotten_until + 9000000").await;
+        store.announce_leases(901_000).await.unwrap();
+        assert!(waits_ms().await > 9_000_000, "what is waited for longer anyway stays so");
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_announced_before_it_is_recorded_even_where_that_was_lost_or_lowered() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        store.announce_leases(9_000).await.unwrap();
+        let mut connection = store.pool().acquire().await.unwrap();
+        let lost = "UPDATE revision_log SET lease_limit_ms = 0, longest_lease_ms = 0, forgotten_until = 0";
+        alter(&mut connection, lost).await;
+        let [registration] = lease(9_000);
+        ::leases::Ledger::record(&store.ledger(), registration).await.unwrap();
+        assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
+        let forgotten = "SELECT forgotten_until FROM revision_log";
+        let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
+        assert_eq!(until, 0, "in the same log nothing was lost");
+
+        // A server that lacked the announcement has begun another log.
+        alter(&mut connection, lost).await;
+        alter(&mut connection, "UPDATE revision_log SET log_id = 'another'").await;
+        let [registration] = lease(9_000);
+        ::leases::Ledger::record(&store.ledger(), registration).await.unwrap();
+        assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
+        let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
+        assert!(until > 0, "leases of before may run that the other log does not know");
+    }
+}

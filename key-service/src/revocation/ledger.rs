@@ -1,0 +1,173 @@
+//! The database as the lease protocol uses it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
+use protocol::{KeyDigest, VerifyResponse};
+use sqlx::AnyConnection;
+use tokio::sync::Mutex;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::revision;
+use super::store::Store;
+use crate::db::dialect::Kind;
+use crate::db::postgres;
+use crate::db::rows::digest;
+use crate::db::transaction::Write;
+use crate::telemetry::METRICS;
+
+/// The database as one sync, one question or one change uses it.
+#[derive(Debug)]
+pub struct DatabaseLedger {
+    store: Store,
+    /// What edges acknowledge from the first reading of the leases on.
+    heard: Mutex<Option<Receiver<Arc<[Acknowledgement]>>>>,
+    began: Instant,
+}
+
+impl DatabaseLedger {
+    pub(super) fn new(store: Store) -> Self {
+        DatabaseLedger { store, heard: Mutex::default(), began: Instant::now() }
+    }
+
+    /// Takes the revision lock.
+    async fn raise(&self) -> sqlx::Result<Change> {
+        let mut write = self.store.begin_write().await?;
+        let position = revision::raise(write.connection()).await?;
+        Ok(Change { store: self.store.clone(), write, position })
+    }
+}
+
+impl Ledger for DatabaseLedger {
+    type Error = sqlx::Error;
+    type Change<'l> = Change;
+
+    async fn begin(&self) -> sqlx::Result<Change> {
+        let mut change = self.raise().await?;
+        let position = change.position.clone();
+        if !self.store.continues(change.connection(), &position).await? {
+            self.store.begin_log(change.write).await?;
+            change = self.raise().await?;
+        }
+        Ok(change)
+    }
+
+    async fn record(&self, mut registration: Registration) -> sqlx::Result<()> {
+        self.store.uses.add(std::mem::take(&mut registration.used));
+        self.store.lease_path.records.ask(registration).await
+    }
+
+    async fn history(&self, since: Option<&Position>) -> sqlx::Result<History> {
+        let history = self.store.lease_path.histories.ask(since.cloned()).await?;
+        self.store.news.tell(&history.position);
+        Ok(Arc::unwrap_or_clone(history))
+    }
+
+    async fn leases(&self, position: &Position) -> sqlx::Result<Leases> {
+        self.heard.lock().await.get_or_insert_with(|| self.store.lease_path.heard.subscribe());
+        let leases = self.store.lease_path.holders.ask(position.clone()).await?;
+        leases.ok_or_else(|| sqlx::Error::Protocol("the database's history is another one since".to_owned()))
+    }
+
+    async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {
+        self.store.lease_path.verdicts.ask(digests.to_vec()).await
+    }
+
+    async fn secure(&self) -> sqlx::Result<()> {
+        match self.store.kind {
+            // What can be read has reached the disk.
+            Kind::Sqlite => Ok(()),
+            Kind::Postgres { .. } => self.store.lease_path.secured.ask(()).await,
+        }
+    }
+
+    async fn news(&self, beyond: &Position, at_most: Duration) -> bool {
+        let _holding = METRICS.holding();
+        self.store.news.beyond(beyond, at_most).await
+    }
+
+    async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
+        let mut heard = self.heard.lock().await;
+        let heard = heard.get_or_insert_with(|| self.store.lease_path.heard.subscribe());
+        match tokio::time::timeout(at_most, heard.recv()).await {
+            Ok(Ok(group)) => group.to_vec(),
+            // Too much was heard to be kept: a reading tells it.
+            Ok(Err(RecvError::Lagged(_))) | Err(_) => Vec::new(),
+            // Without a recorder, nothing is heard any more.
+            Ok(Err(RecvError::Closed)) => {
+                tokio::time::sleep(at_most).await;
+                Vec::new()
+            }
+        }
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A change that has begun: the revision is raised, and no other change can begin until this one ends. Dropped before
+/// it is committed, it leaves no trace.
+///
+/// The store's functions that can alter a verdict ask for a `Change`, so none of them can run outside one.
+#[derive(Debug)]
+pub struct Change {
+    store: Store,
+    write: Write,
+    position: Position,
+}
+
+impl Change {
+    /// Where the change's statements run.
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        self.write.connection()
+    }
+}
+
+impl ::leases::Change for Change {
+    type Error = sqlx::Error;
+
+    async fn digests(&mut self, touched: &Touched) -> sqlx::Result<Vec<KeyDigest>> {
+        let (select, id) = match touched {
+            Touched::Value(digest) => return Ok(vec![*digest]),
+            Touched::Key(id) => ("SELECT digest FROM key_digests WHERE key_id = $1", id),
+            Touched::User(id) => (
+                "SELECT d.digest FROM api_keys k JOIN key_digests d ON d.key_id = k.id WHERE k.user_id = $1",
+                id,
+            ),
+            Touched::KeysWith(values) => return all_digests(self.connection(), values).await,
+        };
+        let found: Vec<String> = sqlx::query_scalar(select).bind(id).fetch_all(self.connection()).await?;
+        found.into_iter().map(digest).collect()
+    }
+
+    async fn commit(mut self, changed: &[KeyDigest]) -> sqlx::Result<Position> {
+        revision::write_down(self.connection(), changed).await?;
+        if let Kind::Postgres { .. } = self.store.kind {
+            postgres::notify(self.connection()).await?;
+        }
+        self.write.commit().await?;
+        self.store.news.tell(&self.position);
+        Ok(self.position)
+    }
+
+    async fn abandon(self) -> sqlx::Result<Position> {
+        self.write.rollback().await?;
+        Ok(Position { revision: self.position.revision.saturating_sub(1), ..self.position })
+    }
+}
+
+/// Every digest of each key that has one of these.
+async fn all_digests(connection: &mut AnyConnection, digests: &[KeyDigest]) -> sqlx::Result<Vec<KeyDigest>> {
+    let mut all = Vec::new();
+    for known in digests {
+        let select = "SELECT d.digest FROM key_digests k JOIN key_digests d ON d.key_id = k.key_id
+            WHERE k.digest = $1";
+        let found: Vec<String> =
+            sqlx::query_scalar(select).bind(known.to_hex()).fetch_all(&mut *connection).await?;
+        all.extend(found.into_iter().map(digest).collect::<sqlx::Result<Vec<_>>>()?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,22 @@
+//! Edges answer from memory while they hold a lease, and a change that can alter a verdict waits for each lease that does
+//! not have it yet. This is the SQL side of the `leases` crate.
+
+pub(crate) mod background;
+mod batches;
+pub mod edges;
+mod failover;
+mod lease_limit;
+pub(crate) mod leases;
+pub(crate) mod ledger;
+mod news;
+mod restore;
+pub(crate) mod revision;
+pub mod settling;
+pub(crate) mod sql;
+pub(crate) mod state;
+mod store;
+mod uses;
+pub(crate) mod verdicts;
+
+pub use ledger::DatabaseLedger;
+pub use store::Store;

@@ -1,0 +1,113 @@
+//! Notices, where the revision is raised, that the tables were restored from a backup while this process used them.
+
+use ::leases::Position;
+use sqlx::AnyConnection;
+use uuid::Uuid;
+
+use super::store::Store;
+use super::{failover, leases, revision};
+use crate::db::dialect::Kind;
+use crate::db::transaction::Write;
+
+impl Store {
+    /// Begins a new log if the history that this process knows went further than the one there is. Others may have changed
+    /// something since the restore; what they have not reached yet is noticed here.
+    ///
+    /// `position` was read without the lock, so a later one may be known meanwhile: it is looked at again under it.
+    pub(super) async fn notice_restore(&self, position: &Position) -> sqlx::Result<()> {
+        if !self.news.is_behind(position) {
+            return Ok(());
+        }
+        let mut write = self.begin_write().await?;
+        let position = revision::current(write.connection()).await?;
+        if self.news.is_behind(&position) { self.begin_log(write).await } else { write.rollback().await }
+    }
+
+    /// Whether a change that has just raised the revision continues the history that this process knows: in the same
+    /// tables, and beyond every revision that it has seen of that log.
+    pub(super) async fn continues(
+        &self,
+        connection: &mut AnyConnection,
+        position: &Position,
+    ) -> sqlx::Result<bool> {
+        let is_beyond = self.news.highest_of(&position.log).is_none_or(|highest| position.revision > highest);
+        Ok(is_beyond
+            && match self.kind {
+                Kind::Sqlite => true,
+                Kind::Postgres { .. } => failover::is_in_place(connection).await?,
+            })
+    }
+
+    /// Begins a new log, so that every edge forgets what it knew; and since the leases were restored too, every change waits
+    /// for the longest that may run.
+    pub(super) async fn begin_log(&self, mut write: Write) -> sqlx::Result<()> {
+        let log = Uuid::new_v4().to_string();
+        match self.kind {
+            Kind::Sqlite => revision::set_log(write.connection(), &log).await?,
+            Kind::Postgres { .. } => failover::set_log(write.connection(), &log).await?,
+        }
+        let announcement = match self.announced.lasts_ms() {
+            Some(lasts_ms) => Some(self.announced.announce_within(write.connection(), lasts_ms).await?),
+            None => None,
+        };
+        leases::may_be_forgotten(write.connection()).await?;
+        write.commit().await?;
+        announcement.into_iter().for_each(|announcement| self.announced.remember(announcement));
+        tracing::warn!("the database was restored while the service ran: a new log begins");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::revocation::background;
+    use crate::testing;
+    use ::leases::{Change, Ledger};
+
+    async fn log_of(store: &Store) -> Position {
+        revision::current(store.pool()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn rows_that_are_restored_are_noticed_without_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (runs, other) = (testing::store(&folder).await, testing::store(&folder).await);
+        runs.announce_leases(60_000).await.unwrap();
+        for _ in 0..3 {
+            other.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
+        }
+        let before = log_of(&runs).await;
+        let looking = tokio::spawn({
+            let runs = runs.clone();
+            async move { background::listen(&runs).await }
+        });
+        let start = Position { revision: before.revision - 1, ..before.clone() };
+        assert!(runs.ledger().news(&start, Duration::from_secs(20)).await, "it has heard of the third");
+
+        sqlx::query("UPDATE revision_log SET revision = 1").execute(other.pool()).await.unwrap();
+        let noticed = runs.ledger().news(&before, Duration::from_secs(20)).await;
+        assert!(noticed && log_of(&runs).await.log != before.log, "{:?}", log_of(&runs).await);
+        // What another process changes from now on hides nothing.
+        let next = log_of(&runs).await;
+        other.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
+        assert_eq!(log_of(&runs).await, Position { revision: next.revision + 1, ..next });
+        let waits = "SELECT CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
+        let waits_ms: i64 = sqlx::query_scalar(waits).fetch_one(runs.pool()).await.unwrap();
+        assert!(waits_ms > 0, "leases of before may run");
+        looking.abort();
+    }
+
+    /// A reading without the lock may be older than what this process has heard of.
+    #[tokio::test]
+    async fn an_old_reading_is_no_restore() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let old = log_of(&store).await;
+        let position = store.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
+        store.notice_restore(&old).await.unwrap();
+        assert_eq!(log_of(&store).await, position);
+    }
+}

@@ -1,0 +1,86 @@
+//! The SQL of verdicts: what is known of digests, and at which revision, read as one.
+
+use std::collections::HashMap;
+
+use protocol::{KeyDigest, ScopeSet};
+use sqlx::any::AnyRow;
+use sqlx::{AnyExecutor, AssertSqlSafe, Row};
+
+use crate::db::NOW_MS;
+use crate::db::rows::{as_u64, digest, scopes, truth};
+use crate::time::Timestamp;
+
+/// What is stored of the key that a digest belongs to.
+#[derive(Debug)]
+pub(crate) struct StoredKey {
+    pub(crate) key_id: String,
+    pub(crate) user_id: String,
+    pub(crate) user_is_active: bool,
+    pub(crate) user_permissions: ScopeSet,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) key_expires_at: Option<Timestamp>,
+    pub(crate) digest_expires_at: Option<Timestamp>,
+}
+
+/// The state of one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) now: Timestamp,
+    pub(crate) log_id: String,
+    pub(crate) revision: u64,
+    pub(crate) keys: HashMap<KeyDigest, StoredKey>,
+}
+
+/// Reads the keys of `digests` together with the revision. A single statement sees a single snapshot, in every
+/// database and at every isolation level.
+pub(crate) async fn snapshot(
+    connection: impl AnyExecutor<'_>,
+    digests: &[KeyDigest],
+) -> sqlx::Result<Snapshot> {
+    // Even a question about nothing gets the revision; PostgreSQL has no empty list.
+    let mut places: Vec<String> = (1..=digests.len()).map(|n| format!("${n}")).collect();
+    if places.is_empty() {
+        places.push("NULL".to_owned());
+    }
+    let select = format!(
+        "SELECT {NOW_MS} AS now_ms, l.log_id, l.revision, d.digest, d.expires_at AS digest_expires_at,
+            k.id AS key_id, k.scopes, k.expires_at AS key_expires_at,
+            u.id AS user_id, u.is_active, u.permissions
+        FROM revision_log l
+        LEFT JOIN key_digests d ON d.digest IN ({})
+        LEFT JOIN api_keys k ON k.id = d.key_id
+        LEFT JOIN users u ON u.id = k.user_id",
+        places.join(", ")
+    );
+    // Safe: the text depends on the number of digests alone.
+    let mut query = sqlx::query(AssertSqlSafe(select));
+    for digest in digests {
+        query = query.bind(digest.to_hex());
+    }
+    let rows = query.fetch_all(connection).await?;
+    let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let mut snapshot = Snapshot {
+        now: head.try_get("now_ms")?,
+        log_id: head.try_get("log_id")?,
+        revision: as_u64(head, "revision")?,
+        keys: HashMap::new(),
+    };
+    for row in &rows {
+        if let Some(hex) = row.try_get::<Option<String>, _>("digest")? {
+            snapshot.keys.insert(digest(hex)?, stored_key(row)?);
+        }
+    }
+    Ok(snapshot)
+}
+
+fn stored_key(row: &AnyRow) -> sqlx::Result<StoredKey> {
+    Ok(StoredKey {
+        key_id: row.try_get("key_id")?,
+        user_id: row.try_get("user_id")?,
+        user_is_active: truth(row, "is_active")?,
+        user_permissions: scopes(row, "permissions")?,
+        scopes: scopes(row, "scopes")?,
+        key_expires_at: row.try_get("key_expires_at")?,
+        digest_expires_at: row.try_get("digest_expires_at")?,
+    })
+}

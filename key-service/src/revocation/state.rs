@@ -1,0 +1,29 @@
+//! The SQL of what the database adds to the metrics.
+
+use sqlx::{AnyExecutor, AssertSqlSafe, Row};
+
+use crate::db::NOW_MS;
+use crate::telemetry::State;
+
+/// Reads it, as of one moment.
+pub(crate) async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<State> {
+    let select = format!(
+        "SELECT l.revision, COUNT(e.edge) AS leases_held,
+            COALESCE(MAX(l.revision - CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE 0 END), 0) AS lag,
+            (SELECT COUNT(*) FROM webhook_deliveries) AS webhooks_pending
+        FROM revision_log l LEFT JOIN edge_leases e ON e.ends_at > {NOW_MS} GROUP BY l.revision"
+    );
+    // Safe: the text is always the same.
+    let row = sqlx::query(AssertSqlSafe(select)).fetch_one(connection).await?;
+    let mut state = State {
+        revision: row.try_get("revision")?,
+        leases_held: row.try_get("leases_held")?,
+        lag: row.try_get("lag")?,
+        webhooks_pending: row.try_get("webhooks_pending")?,
+    };
+    // Without an edge, the outer join's empty row counts as one that has acknowledged nothing.
+    if state.leases_held == 0 {
+        state.lag = 0;
+    }
+    Ok(state)
+}

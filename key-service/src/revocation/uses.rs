@@ -1,0 +1,77 @@
+//! When keys were last used, as edges report it: gathered here, and written about once a second, so that no lease waits
+//! for it.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Mutex, PoisonError};
+
+use super::leases;
+use crate::db::transaction::within;
+use crate::db::{Database, WRITE_AT_MOST};
+use crate::telemetry::METRICS;
+
+/// How many are written together: while they are, others that write wait.
+const AT_ONCE: usize = 1_000;
+
+/// How many keys' uses are kept at most until they are written. Edges report the others again within an hour or so.
+const MOST: usize = 200_000;
+
+/// What is not written yet.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    /// The latest use of each key, by its id, in milliseconds since 1970-01-01 UTC.
+    latest: Mutex<BTreeMap<String, i64>>,
+}
+
+impl Uses {
+    /// Remembers uses: key ids, and when each was last used in seconds since 1970-01-01 UTC.
+    pub(super) fn add(&self, used: BTreeMap<String, u64>) {
+        if used.is_empty() {
+            return;
+        }
+        self.merge(
+            used.into_iter()
+                .map(|(key_id, at_s)| (key_id, i64::try_from(at_s).unwrap_or(i64::MAX).saturating_mul(1000))),
+        );
+    }
+
+    fn merge(&self, used: impl Iterator<Item = (String, i64)>) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key_id, at_ms) in used {
+            let has_room = latest.len() < MOST;
+            match latest.entry(key_id) {
+                Entry::Occupied(mut known) => *known.get_mut() = at_ms.max(*known.get()),
+                Entry::Vacant(place) if has_room => drop(place.insert(at_ms)),
+                Entry::Vacant(_) => {}
+            }
+        }
+    }
+
+    /// Takes some of them out.
+    fn take_some(&self) -> Vec<(String, i64)> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| latest.pop_first()).take(AT_ONCE).collect()
+    }
+
+    /// Writes what there is. What cannot be written is kept for the next time.
+    pub(super) async fn write(&self, database: &Database) {
+        loop {
+            let used = self.take_some();
+            if used.is_empty() {
+                return;
+            }
+            if let Err(error) = within(WRITE_AT_MOST, write_some(database, &used)).await {
+                METRICS.database_failed();
+                tracing::warn!(%error, "when keys were last used could not be written");
+                self.merge(used.into_iter());
+                return;
+            }
+        }
+    }
+}
+
+async fn write_some(database: &Database, used: &[(String, i64)]) -> sqlx::Result<()> {
+    let mut write = database.begin_write().await?;
+    leases::write_uses(write.connection(), used).await?;
+    write.commit().await
+}

@@ -1,0 +1,217 @@
+//! The running service: both listeners, from bind to graceful shutdown.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use leases::Terms;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+mod connections;
+mod places;
+mod timed_writes;
+
+use connections::{Phase, edge_protocol, public_protocol, serve};
+use places::Places;
+
+use crate::revocation::{self, Store};
+use crate::upkeep;
+use crate::web::client_address::TrustedProxies;
+use crate::web::edge_tokens::EdgeTokens;
+use crate::web::public_url::PublicUrl;
+use crate::web::readiness::Readiness;
+use crate::web::{edge, public_router};
+use crate::webhooks::{self, Endpoint};
+
+/// Requests that are still in progress this long after the shutdown began are cut off: container engines kill
+/// what does not end within ten seconds.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long the database has for a last word.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Unless leases last so long that a change could wait longer. It waits for this much less.
+const SHUTDOWN_RESERVE: Duration = Duration::from_secs(1);
+
+/// An address that the service was told to listen on, and the names of its setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// The flag and the environment variable, for messages.
+    pub setting: &'static str,
+    /// Where to listen.
+    pub address: SocketAddr,
+}
+
+/// How the service runs.
+#[derive(Debug)]
+pub struct Settings {
+    /// How long edges are told they may rely on their memory.
+    pub terms: Terms,
+    /// What edges authenticate with.
+    pub tokens: EdgeTokens,
+    /// The address under which browsers reach the public listener.
+    pub public_url: Option<PublicUrl>,
+    /// The address of the API that the keys are for, as the page shows it.
+    pub api_url: Option<PublicUrl>,
+    /// Whose word counts for where a request came from.
+    pub trusted_proxies: TrustedProxies,
+    /// How many changes one user or management token may make, at once and then a minute.
+    pub changes_per_minute: NonZeroU32,
+    /// How long entries of the audit log are kept; without it for good.
+    pub audit_kept: Option<Duration>,
+    /// How long the service goes on after it was told to end, so that load balancers notice that it is not ready.
+    pub shutdown_delay: Duration,
+    /// Where to tell what happened.
+    pub webhook: Option<Endpoint>,
+}
+
+/// Why the service could not run, or not run on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address is taken, or not this machine's.
+    #[error("{}: cannot listen on {}: {source}", listen.setting, listen.address)]
+    Bind {
+        /// Which one.
+        listen: Listen,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A listener failed.
+    #[error("serving failed: {0}")]
+    Serve(#[from] std::io::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Both listeners, bound.
+#[derive(Debug)]
+pub struct Server {
+    public: TcpListener,
+    edge: TcpListener,
+}
+
+impl Server {
+    /// Takes both addresses.
+    ///
+    /// # Errors
+    /// One of them cannot be had.
+    pub async fn bind(public: Listen, edge: Listen) -> Result<Self, ServerError> {
+        Ok(Server {
+            public: bind(public, connections::listen_to_public)?,
+            edge: bind(edge, connections::listen_to_edges)?,
+        })
+    }
+
+    /// The address of the public listener, as the machine itself can reach it.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn public_base(&self) -> Result<String, ServerError> {
+        let mut address = self.public.local_addr()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        Ok(format!("http://{address}"))
+    }
+
+    /// Serves until `told_to_end` returns, then finishes the requests in progress; until it returns once more, which ends
+    /// the service at once.
+    ///
+    /// # Errors
+    /// A listener or the database failed.
+    pub async fn run(
+        self,
+        store: Store,
+        settings: Settings,
+        mut told_to_end: impl AsyncFnMut(),
+    ) -> Result<(), ServerError> {
+        let Settings {
+            tokens,
+            terms,
+            public_url,
+            api_url,
+            trusted_proxies,
+            changes_per_minute,
+            audit_kept,
+            shutdown_delay,
+            webhook,
+        } = settings;
+        store.announce_leases(terms.lasts_ms()).await?;
+        // The addresses tell the port where the setting left it to the system.
+        let (public, edges) = (self.public.local_addr()?, self.edge.local_addr()?);
+        let open_files = connections::raise_open_files();
+        tracing::info!(%public, edge = %edges, open_files, "listening");
+        let mut background = JoinSet::new();
+        background.spawn(revocation::background::run(store.clone()));
+        background.spawn(upkeep::run(store.clone(), audit_kept));
+        if let Some(endpoint) = webhook {
+            background.spawn(webhooks::delivery::run((*store).clone(), endpoint));
+        }
+        let readiness = Readiness::new(store.clone());
+        let (end, phase) = watch::channel(Phase::Serving);
+        let mut serving = JoinSet::new();
+        let places = Places::of_public_listener(trusted_proxies.clone());
+        serving.spawn(serve(
+            self.public,
+            public_protocol(),
+            public_router(store.clone(), terms, public_url, api_url, trusted_proxies, changes_per_minute),
+            places,
+            phase.clone(),
+        ));
+        serving.spawn(serve(
+            self.edge,
+            edge_protocol(),
+            edge::router(store.clone(), terms, tokens, readiness.clone()),
+            Places::unlimited(),
+            phase,
+        ));
+
+        tokio::select! {
+            _ = serving.join_next() => {}
+            () = told_to_end() => {
+                tracing::info!("shutting down");
+                readiness.stop();
+                // Edges get their lease now, and ask for the next on new connections, which load balancers make elsewhere.
+                end.send_replace(Phase::Leaving);
+                store.stop_holding();
+                let finish = async {
+                    tokio::time::sleep(shutdown_delay).await;
+                    end.send_replace(Phase::Ending);
+                    let waits = Duration::from_millis(terms.lasts_ms()).saturating_add(SHUTDOWN_RESERVE);
+                    let served = async { while serving.join_next().await.is_some() {} };
+                    if tokio::time::timeout(SHUTDOWN_TIMEOUT.max(waits), served).await.is_err() {
+                        tracing::warn!("requests still in progress are cut off");
+                    }
+                };
+                tokio::select! {
+                    () = finish => {}
+                    () = told_to_end() => {
+                        tracing::warn!("told to end once more: requests still in progress are cut off");
+                        // Closing the database could wait for one of them.
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        background.shutdown().await;
+        let closing = async {
+            store.write_uses().await;
+            store.close().await;
+        };
+        if tokio::time::timeout(CLOSING_TIMEOUT, closing).await.is_err() {
+            tracing::warn!("the database does not answer; its connections are cut off");
+        }
+        Ok(())
+    }
+}
+
+/// Takes an address.
+fn bind(
+    listen: Listen,
+    take: impl FnOnce(SocketAddr) -> std::io::Result<TcpListener>,
+) -> Result<TcpListener, ServerError> {
+    take(listen.address).map_err(|source| ServerError::Bind { listen, source })
+}

@@ -1,0 +1,298 @@
+//! What is counted and measured, for Prometheus. No label's values come from a client.
+
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use protocol::{News, Verdict};
+
+/// The media type of what [`Metrics::encode`] writes.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The upper bounds of the duration histograms, in seconds: from a lookup to more than a lease and its margin.
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// The upper bounds of the histogram of how many questions are asked together.
+const QUESTIONS: [f64; 8] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0];
+
+/// This process's.
+pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+/// All of them, but for what is read from the database when it is asked for.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Answer, Counter>,
+    request_seconds: Family<Route, Histogram, fn() -> Histogram>,
+    verdicts: Family<Outcome, Counter>,
+    syncs: Family<Outcome, Counter>,
+    syncs_held: Gauge,
+    revocation_seconds: Histogram,
+    revocation_edges: Family<Outcome, Counter>,
+    sign_ins: Family<Outcome, Counter>,
+    database_errors: Counter,
+    webhook_attempts: Family<Outcome, Counter>,
+    group_questions: Family<Topic, Histogram, fn() -> Histogram>,
+    group_seconds: Family<Topic, Histogram, fn() -> Histogram>,
+}
+
+/// What is asked of the database in groups.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Topic {
+    topic: &'static str,
+}
+
+/// Where a request went.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Route {
+    /// `public` or `edge`.
+    pub(crate) listener: &'static str,
+    /// One of a few.
+    pub(crate) method: &'static str,
+    /// The route's template, never the path.
+    pub(crate) route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    #[prometheus(flatten)]
+    route: Route,
+    status: u16,
+}
+
+/// The one label of what can end in a few ways.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+/// How an attempt to sign in ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SignIn {
+    /// With a session.
+    Succeeded,
+    /// The address or the password is wrong.
+    Refused,
+    /// There were too many attempts before.
+    Throttled,
+}
+
+/// How an attempt to deliver to the webhook ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WebhookAttempt {
+    /// The receiver took it.
+    Delivered,
+    /// It will be tried again.
+    Failed,
+    /// It was the last one.
+    GivenUp,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let mut metrics = Metrics {
+            registry: Registry::default(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(seconds),
+            verdicts: outcomes(&["active", "inactive"]),
+            syncs: outcomes(&["news", "reset", "held_out"]),
+            syncs_held: Gauge::default(),
+            revocation_seconds: seconds(),
+            revocation_edges: outcomes(&["acknowledged", "expired"]),
+            sign_ins: outcomes(&["succeeded", "refused", "throttled"]),
+            database_errors: Counter::default(),
+            webhook_attempts: outcomes(&["delivered", "failed", "given_up"]),
+            group_questions: Family::new_with_constructor(questions),
+            group_seconds: Family::new_with_constructor(seconds),
+        };
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let of_process = &mut metrics.registry;
+        of_process.register_with_unit(
+            "process_start_time",
+            "When the process started, since 1970-01-01 UTC",
+            Unit::Seconds,
+            ConstGauge::new(started),
+        );
+
+        let of_service = of_process.sub_registry_with_prefix(PREFIX);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        of_service.register("build", "What runs", build);
+        let (name, help) = ("http_request_duration", "Time until the answer begins");
+        of_service.register_with_unit(name, help, Unit::Seconds, metrics.request_seconds.clone());
+        let (name, help) =
+            ("revocation_duration", "Time from a change's commit until it was in force everywhere");
+        of_service.register_with_unit(name, help, Unit::Seconds, metrics.revocation_seconds.clone());
+        of_service.register("http_requests", "Requests answered", metrics.requests.clone());
+        of_service.register("verdicts", "Verdicts told to edges", metrics.verdicts.clone());
+        of_service.register("syncs", "Syncs answered, by what they told", metrics.syncs.clone());
+        of_service.register("syncs_held", "Syncs held back now", metrics.syncs_held.clone());
+        let help = "Edges that changes waited for, by how that ended";
+        of_service.register("revocation_edges", help, metrics.revocation_edges.clone());
+        of_service.register("sign_ins", "Attempts to sign in", metrics.sign_ins.clone());
+        of_service.register("database_errors", "Failures of the database", metrics.database_errors.clone());
+        let help = "Attempts to deliver to the webhook";
+        of_service.register("webhook_attempts", help, metrics.webhook_attempts.clone());
+        let help =
+            "Questions of edges, or of changes that wait for them, that were put to the database together";
+        of_service.register("group_questions", help, metrics.group_questions.clone());
+        let (name, help) = ("group_duration", "Time in which the database answered them");
+        of_service.register_with_unit(name, help, Unit::Seconds, metrics.group_seconds.clone());
+        metrics
+    }
+
+    /// All metrics in the text format of OpenMetrics; those of the database too, if its state is known.
+    ///
+    /// # Errors
+    /// None that a text could have.
+    pub(crate) fn encode(&self, state: Option<&State>) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode_registry(&mut text, &self.registry)?;
+        if let Some(state) = state {
+            encode_registry(&mut text, &of_database(state))?;
+        }
+        encode_eof(&mut text)?;
+        Ok(text)
+    }
+
+    /// A request was answered.
+    pub(crate) fn answered(&self, route: Route, status: u16, took: Duration) {
+        self.request_seconds.get_or_create(&route).observe(took.as_secs_f64());
+        self.requests.get_or_create(&Answer { route, status }).inc();
+    }
+
+    /// An edge was told verdicts.
+    pub(crate) fn told_verdicts(&self, verdicts: &[Verdict]) {
+        for verdict in verdicts {
+            let outcome = match verdict {
+                Verdict::Active(_) => "active",
+                Verdict::Inactive => "inactive",
+            };
+            self.verdicts.get_or_create(&Outcome { outcome }).inc();
+        }
+    }
+
+    /// An edge's sync was answered.
+    pub(crate) fn synced(&self, news: &News) {
+        let outcome = match news {
+            News::Reset => "reset",
+            News::Changed(changed) if changed.is_empty() => "held_out",
+            News::Changed(_) => "news",
+        };
+        self.syncs.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// A sync is held back, until the guard is dropped.
+    pub(crate) fn holding(&self) -> Holding<'_> {
+        self.syncs_held.inc();
+        Holding(&self.syncs_held)
+    }
+
+    /// A change came into force after a time: so many edges acknowledged it, and the leases of so many others ended.
+    pub(crate) fn revoked(&self, after: Duration, acknowledged: usize, expired: usize) {
+        self.revocation_seconds.observe(after.as_secs_f64());
+        for (outcome, edges) in [("acknowledged", acknowledged), ("expired", expired)] {
+            self.revocation_edges.get_or_create(&Outcome { outcome }).inc_by(edges as u64);
+        }
+    }
+
+    /// Somebody tried to sign in.
+    pub(crate) fn sign_in(&self, sign_in: SignIn) {
+        let outcome = match sign_in {
+            SignIn::Succeeded => "succeeded",
+            SignIn::Refused => "refused",
+            SignIn::Throttled => "throttled",
+        };
+        self.sign_ins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// The database failed.
+    pub(crate) fn database_failed(&self) {
+        self.database_errors.inc();
+    }
+
+    /// Questions of edges were put to the database together, and answered or not.
+    pub(crate) fn asked_in_group(&self, topic: &'static str, questions: usize, took: Duration) {
+        // Far fewer than what a float counts exactly.
+        self.group_questions.get_or_create(&Topic { topic }).observe(questions as f64);
+        self.group_seconds.get_or_create(&Topic { topic }).observe(took.as_secs_f64());
+    }
+
+    /// A delivery to the webhook was tried.
+    pub(crate) fn webhook_attempt(&self, attempt: WebhookAttempt) {
+        let outcome = match attempt {
+            WebhookAttempt::Delivered => "delivered",
+            WebhookAttempt::Failed => "failed",
+            WebhookAttempt::GivenUp => "given_up",
+        };
+        self.webhook_attempts.get_or_create(&Outcome { outcome }).inc();
+    }
+}
+
+/// How things stand in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// How many changes were made that can alter a verdict.
+    pub(crate) revision: i64,
+    /// How many edges hold a lease, margins included.
+    pub(crate) leases_held: i64,
+    /// How many changes the last of them has not acknowledged.
+    pub(crate) lag: i64,
+    /// How many messages are still to be delivered to the webhook.
+    pub(crate) webhooks_pending: i64,
+}
+
+/// What all names begin with, but for those that every process has.
+const PREFIX: &str = "key_service";
+
+/// A sync that is held back.
+#[derive(Debug)]
+pub(crate) struct Holding<'m>(&'m Gauge);
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn questions() -> Histogram {
+    Histogram::new(QUESTIONS)
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+/// Counters that are there, at zero, before anything is counted.
+fn outcomes(all: &[&'static str]) -> Family<Outcome, Counter> {
+    let family = Family::<Outcome, Counter>::default();
+    for outcome in all {
+        drop(family.get_or_create(&Outcome { outcome }));
+    }
+    family
+}
+
+/// What the database tells at this moment.
+fn of_database(state: &State) -> Registry {
+    let mut registry = Registry::with_prefix(PREFIX);
+    for (name, help, value) in [
+        ("revision", "Changes made that can alter a verdict", state.revision),
+        ("leases_held", "Edges that hold a lease", state.leases_held),
+        ("lease_lag_revisions", "How far the last of the edges that hold a lease is behind", state.lag),
+        (
+            "webhook_deliveries_pending",
+            "Messages still to be delivered to the webhook",
+            state.webhooks_pending,
+        ),
+    ] {
+        registry.register(name, help, ConstGauge::new(value));
+    }
+    registry
+}

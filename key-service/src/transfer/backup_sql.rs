@@ -1,0 +1,54 @@
+//! A copy of a SQLite database while others use it, made ready to be restored from. PostgreSQL has tools of its own.
+
+use std::path::Path;
+
+use ::leases::Terms;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use crate::db::dialect::Kind;
+use crate::revocation::Store;
+
+/// Takes out what belongs to the running service alone. The log id goes, so that whoever opens a copy begins a history
+/// of its own; and so does the run of the machine, since leases may go on that the copy knows nothing of.
+const STRIP: &str = "
+    DELETE FROM sessions;
+    DELETE FROM one_time_links;
+    DELETE FROM webhook_deliveries;
+    DELETE FROM edge_leases;
+    DELETE FROM changes;
+    UPDATE revision_log SET log_id = '', boot_id = NULL, pruned_to = revision;
+    VACUUM;";
+
+/// Whether this can copy the database.
+pub(crate) fn is_possible(store: &Store) -> bool {
+    matches!(store.kind, Kind::Sqlite)
+}
+
+/// Copies the state of one moment into an empty file. Nobody who uses the database waits for it.
+pub(crate) async fn copy(store: &Store, file: &Path) -> sqlx::Result<SqliteConnection> {
+    sqlx::query("VACUUM INTO $1").bind(file.display().to_string()).execute(store.pool()).await?;
+    // The file is to be whole without others beside it.
+    let options = SqliteConnectOptions::new().filename(file).journal_mode(SqliteJournalMode::Delete);
+    let mut copy = options.connect().await?;
+    sqlx::raw_sql(STRIP).execute(&mut copy).await?;
+    // Before the service has ever run, no longest lease is known; by the time of a restore it may have.
+    let usual_ms = i64::try_from(Terms::default().lasts_ms()).unwrap_or(i64::MAX);
+    let update = "UPDATE revision_log SET longest_lease_ms = MAX(longest_lease_ms, $1)";
+    sqlx::query(update).bind(usual_ms).execute(&mut copy).await?;
+    Ok(copy)
+}
+
+/// What is wrong with a copy, in SQLite's words; and how many users and keys it has. Closes it.
+pub(crate) async fn check(mut copy: SqliteConnection) -> sqlx::Result<(Vec<String>, u64, u64)> {
+    let mut faults: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut copy).await?;
+    faults.retain(|fault| fault != "ok");
+    let strays = sqlx::query("PRAGMA foreign_key_check").fetch_all(&mut copy).await?.len();
+    if strays > 0 {
+        faults.push(format!("{strays} rows refer to none"));
+    }
+    let count = "SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM api_keys)";
+    let (users, keys): (i64, i64) = sqlx::query_as(count).fetch_one(&mut copy).await?;
+    copy.close().await?;
+    Ok((faults, users.unsigned_abs(), keys.unsigned_abs()))
+}

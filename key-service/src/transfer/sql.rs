@@ -1,0 +1,108 @@
+//! The SQL of import and export: many rows a statement.
+
+use std::collections::HashSet;
+
+use protocol::KeyDigest;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, FromRow, Row};
+
+use super::export::Exported;
+use super::import::{Holder, Present};
+use crate::db::rows::{ROWS_AT_ONCE, digest, rows_of};
+use crate::keys::sql::key_columns;
+use crate::keys::{Key, sql as key_rows};
+
+/// What is there of these users and values.
+pub(crate) async fn present(
+    connection: &mut AnyConnection,
+    emails: &HashSet<&str>,
+    digests: &[KeyDigest],
+) -> sqlx::Result<Present> {
+    let mut present = Present::default();
+    if emails.is_empty() {
+        return Ok(present);
+    }
+    let select = format!(
+        "WITH wanted (email) AS (VALUES {})
+        SELECT u.email, u.id, u.permissions, (SELECT COUNT(*) FROM api_keys k WHERE k.user_id = u.id) AS held
+        FROM wanted w JOIN users u ON u.email = w.email",
+        rows_of(1, emails.len())
+    );
+    // Safe, as the next: the text depends on the number of rows alone.
+    let mut query = sqlx::query(AssertSqlSafe(select)).persistent(false);
+    for email in emails {
+        query = query.bind(*email);
+    }
+    for row in query.fetch_all(&mut *connection).await? {
+        let keys = usize::try_from(row.try_get::<i64, _>("held")?).unwrap_or(usize::MAX);
+        let (id, permissions) = (row.try_get("id")?, crate::db::rows::scopes(&row, "permissions")?);
+        present.users.insert(row.try_get("email")?, Holder { id, permissions, keys });
+    }
+
+    let select = format!(
+        "WITH wanted (digest) AS (VALUES {})
+        SELECT w.digest, u.email, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
+        FROM wanted w JOIN key_digests d ON d.digest = w.digest
+        JOIN api_keys k ON k.id = d.key_id JOIN users u ON u.id = k.user_id
+        UNION ALL SELECT w.digest, '', 0 FROM wanted w JOIN revoked_digests r ON r.digest = w.digest",
+        rows_of(1, digests.len())
+    );
+    let mut query = sqlx::query(AssertSqlSafe(select)).persistent(false);
+    for digest in digests {
+        query = query.bind(digest.to_hex());
+    }
+    for row in query.fetch_all(connection).await? {
+        let known = digest(row.try_get("digest")?)?;
+        // An old value that a roll left working for a while is as good as revoked.
+        if crate::db::rows::truth(&row, "is_current")? {
+            present.owners.insert(known, row.try_get("email")?);
+        } else {
+            present.revoked.insert(known);
+        }
+    }
+    Ok(present)
+}
+
+/// Adds keys with their values. It needs no [`crate::revocation::ledger::Change`]: no edge holds an active verdict on a value that is no
+/// key's.
+pub(crate) async fn insert_keys(
+    connection: &mut AnyConnection,
+    keys: &[(Key, KeyDigest)],
+) -> sqlx::Result<()> {
+    for keys in keys.chunks(ROWS_AT_ONCE) {
+        let rows: Vec<_> = keys.iter().map(|(key, _)| key).collect();
+        key_rows::insert(&mut *connection, &rows).await?;
+
+        let insert = format!("INSERT INTO key_digests (digest, key_id) VALUES {}", rows_of(2, keys.len()));
+        let mut query = sqlx::query(AssertSqlSafe(insert));
+        for (key, digest) in keys {
+            query = query.bind(digest.to_hex()).bind(&key.id);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+impl<'r> FromRow<'r, AnyRow> for Exported {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        let digest = digest(row.try_get("digest")?)?;
+        Ok(Exported { key: Key::from_row(row)?, email: row.try_get("email")?, digest })
+    }
+}
+
+/// The next keys after the one with that id, in the order of their ids, at most that many, each with its current value.
+pub(crate) async fn export(
+    connection: impl AnyExecutor<'_>,
+    after: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<Exported>> {
+    let select = format!(
+        "SELECT {}, u.email, d.digest
+        FROM api_keys k JOIN users u ON u.id = k.user_id
+        JOIN key_digests d ON d.key_id = k.id AND d.expires_at IS NULL
+        WHERE k.id > $1 ORDER BY k.id LIMIT $2",
+        key_columns()
+    );
+    // Safe: the text is always the same.
+    sqlx::query_as(AssertSqlSafe(select)).bind(after).bind(limit).fetch_all(connection).await
+}

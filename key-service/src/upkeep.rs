@@ -1,0 +1,301 @@
+//! What is done now and then while the service runs: old changes, audit entries, ended leases and links are forgotten.
+
+use std::time::{Duration, Instant};
+
+use ::leases::Position;
+
+use crate::accounts::management_tokens;
+use crate::accounts::sql::links;
+use crate::audit::sql as audit;
+use crate::db::WRITE_AT_MOST;
+use crate::db::transaction::within;
+use crate::revocation::Store;
+use crate::revocation::{leases, revision};
+use crate::telemetry::METRICS;
+use crate::webhooks::sql as webhooks;
+
+/// How often.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long messages to the webhook are kept that nobody tries to deliver: those that are tried are given up before.
+const DELIVERABLE_FOR: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+
+/// How many rows one transaction removes at most: nobody who records leases waits for more of them.
+const AT_ONCE: i64 = 1_000;
+
+/// How long others get to write after each such transaction at least.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
+
+/// What gets out of date by the row, and may be much.
+#[derive(Clone, Copy)]
+enum Outdated {
+    Changes,
+    Leases { ended_by_ms: i64 },
+    LeasesOfAClockSetBack,
+    AuditEntries { kept_ms: i64 },
+}
+
+/// Up to when leases have ended for sure, in milliseconds of the database's clock, whatever that clock did since; unless it was
+/// ahead when it was looked at, was set back, and leases were recorded by the earlier time.
+///
+/// A change waits for a lease by the monotonic clock of its process, for as long as a lease can last at most. So once twice
+/// that time has passed here, by a monotonic clock too, no change waits for a lease that had ended by the database's clock.
+/// Twice, since clocks run differently.
+#[derive(Debug, Default)]
+struct SurelyEnded {
+    looked: Option<(Instant, i64)>,
+}
+
+impl SurelyEnded {
+    /// Takes in what the database's clock says now; returns up to when leases have surely ended, if that is known anew.
+    fn look(&mut self, at: Instant, now_ms: i64, longest_ms: u64) -> Option<i64> {
+        let lasts = Duration::from_millis(longest_ms.saturating_mul(2));
+        let is_over = |looked: &(Instant, i64)| at.saturating_duration_since(looked.0) >= lasts;
+        let surely_ended = self.looked.filter(is_over).map(|(_, ended_by_ms)| ended_by_ms);
+        if surely_ended.is_some() || self.looked.is_none() {
+            self.looked = Some((at, now_ms));
+        }
+        surely_ended
+    }
+}
+
+/// Does it at once, and then again and again. Audit entries are kept for `audit_kept`; without it for good.
+pub(crate) async fn run(store: Store, audit_kept: Option<Duration>) {
+    let mut interval = tokio::time::interval(INTERVAL);
+    let mut surely_ended = SurelyEnded::default();
+    loop {
+        interval.tick().await;
+        if let Err(error) = forget_the_old(&store, audit_kept, &mut surely_ended).await {
+            METRICS.database_failed();
+            tracing::warn!(%error, "what is out of date could not be removed");
+        }
+    }
+}
+
+/// What is removed stays removed, even if the rest of it fails.
+async fn forget_the_old(
+    store: &Store,
+    audit_kept: Option<Duration>,
+    surely_ended: &mut SurelyEnded,
+) -> sqlx::Result<()> {
+    let (now_ms, longest_ms) = within(WRITE_AT_MOST, leases::clock(store.pool())).await?;
+    // Taken after the reading: less time has passed since it than this tells.
+    let ended_by_ms = surely_ended.look(Instant::now(), now_ms, longest_ms);
+    within(WRITE_AT_MOST, store.lower_lease_bounds()).await?;
+    let old_changes = within(WRITE_AT_MOST, revision::out_of_date(store.pool())).await?;
+    let forgotten = within(WRITE_AT_MOST, remove_few(store, &old_changes)).await?;
+    if forgotten > 0 {
+        tracing::warn!(forgotten, "messages for the webhook were never delivered and are forgotten");
+    }
+    let kept_ms = audit_kept.map(|kept| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX / 2));
+    let audit = kept_ms.map(|kept_ms| Outdated::AuditEntries { kept_ms });
+    let leases = ended_by_ms.map(|ended_by_ms| Outdated::Leases { ended_by_ms });
+    let always = [Outdated::Changes, Outdated::LeasesOfAClockSetBack];
+    for outdated in always.into_iter().chain(leases).chain(audit) {
+        remove(store, outdated, tokio::time::sleep).await?;
+    }
+    Ok(())
+}
+
+/// Removes rows until none is left. Between two transactions it awaits `pause`, so that others can write: SQLite has no queue
+/// for other processes, they look again up to a tenth of a second later.
+async fn remove(store: &Store, outdated: Outdated, mut pause: impl AsyncFnMut(Duration)) -> sqlx::Result<()> {
+    loop {
+        let began = Instant::now();
+        if !within(WRITE_AT_MOST, remove_some(store, outdated)).await? {
+            return Ok(());
+        }
+        pause((began.elapsed() / 2).max(LEAST_PAUSE)).await;
+    }
+}
+
+/// Does all that is little at any time; how many messages for the webhook were removed.
+async fn remove_few(store: &Store, old_changes: &Position) -> sqlx::Result<u64> {
+    let mut write = store.begin_write().await?;
+    revision::mark_pruned(write.connection(), old_changes).await?;
+    management_tokens::end_those_left(write.connection()).await?;
+    links::attribute(write.connection()).await?;
+    links::remove_ended(write.connection()).await?;
+    let forgotten = webhooks::remove_older(write.connection(), DELIVERABLE_FOR).await?;
+    write.commit().await?;
+    Ok(forgotten)
+}
+
+/// Removes some rows in a transaction of its own, so that others can write between two; whether there may be more.
+async fn remove_some(store: &Store, outdated: Outdated) -> sqlx::Result<bool> {
+    let mut write = store.begin_write().await?;
+    let connection = write.connection();
+    let removed = match outdated {
+        Outdated::Changes => revision::remove_pruned(connection, AT_ONCE).await?,
+        Outdated::Leases { ended_by_ms } => leases::remove_ended(connection, ended_by_ms, AT_ONCE).await?,
+        Outdated::LeasesOfAClockSetBack => leases::bring_forward(connection, AT_ONCE).await?,
+        Outdated::AuditEntries { kept_ms } => audit::prune(connection, kept_ms, AT_ONCE).await?,
+    };
+    write.commit().await?;
+    Ok(removed >= AT_ONCE.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AnyConnection, Connection};
+
+    use super::*;
+    use crate::testing;
+    use ::leases::settle::settle;
+    use ::leases::{Ledger, Registration};
+
+    const LASTS_MS: u64 = 4_000;
+
+    async fn store(folder: &tempfile::TempDir) -> Store {
+        let store = testing::store(folder).await;
+        store.announce_leases(LASTS_MS).await.unwrap();
+        store
+    }
+
+    fn lease(edge: &str) -> Registration {
+        Registration {
+            edge: edge.to_owned(),
+            acknowledged: None,
+            lasts_ms: LASTS_MS,
+            used: Default::default(),
+        }
+    }
+
+    async fn alter(store: &Store, update: &'static str) {
+        sqlx::query(update).execute(store.pool()).await.unwrap();
+    }
+
+    /// As the database's clock sees it, everything ends earlier when it is set forward.
+    #[tokio::test]
+    async fn a_lease_that_a_clock_set_forward_has_ended_is_still_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let mut surely_ended = SurelyEnded::default();
+        let begun = Instant::now();
+        store.ledger().record(lease("cut off")).await.unwrap();
+        forget_the_old(&store, None, &mut surely_ended).await.unwrap();
+        let position = revision::current(store.pool()).await.unwrap();
+        let place = Position { revision: position.revision + 1, ..position };
+        alter(&store, "UPDATE revision_log SET revision = revision + 1").await;
+        let ledger = store.ledger();
+        let (begins, waits) = tokio::sync::oneshot::channel();
+        let mut begins = Some(begins);
+        let waiting = settle(&ledger, &place, |_| {
+            let _ = begins.take().map(|begins| begins.send(()));
+        });
+        let step = async {
+            waits.await.unwrap();
+            alter(&store, "UPDATE edge_leases SET ends_at = ends_at - 3600000").await;
+            forget_the_old(&store, None, &mut surely_ended).await.unwrap();
+        };
+        let (settled, ()) = tokio::join!(waiting, step);
+        let settled = settled.unwrap();
+        assert_eq!((settled.acknowledged, settled.expired), (0, 1), "{settled:?}");
+        assert!(begun.elapsed() >= Duration::from_millis(LASTS_MS), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn what_has_ended_is_sure_when_twice_the_longest_lease_has_passed_since() {
+        let mut surely_ended = SurelyEnded::default();
+        let (began, after) = (Instant::now(), Duration::from_millis);
+        assert_eq!(surely_ended.look(began, 1_000, 7_000), None);
+        assert_eq!(surely_ended.look(began + after(13_999), 900_000, 7_000), None, "that clock was set");
+        assert_eq!(surely_ended.look(began + after(14_000), 901_000, 7_000), Some(1_000));
+        assert_eq!(surely_ended.look(began + after(27_999), 2_000, 7_000), None);
+        assert_eq!(surely_ended.look(began + after(28_000), 3_000, 7_000), Some(901_000));
+    }
+
+    #[tokio::test]
+    async fn ended_leases_are_removed_and_those_of_a_clock_that_was_set_back_end_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        for edge in ["ended", "ended just now", "of a clock set back", "held"] {
+            store.ledger().record(lease(edge)).await.unwrap();
+        }
+        alter(&store, "UPDATE edge_leases SET ends_at = ends_at - 70000 WHERE edge = 'ended'").await;
+        alter(&store, "UPDATE edge_leases SET ends_at = ends_at - 10000 WHERE edge = 'ended just now'").await;
+        alter(&store, "UPDATE edge_leases SET ends_at = ends_at + 3600000 WHERE edge LIKE 'of a clock%'")
+            .await;
+        let edges = async || -> Vec<String> {
+            let select = "SELECT edge FROM edge_leases ORDER BY edge";
+            sqlx::query_scalar(select).fetch_all(store.pool()).await.unwrap()
+        };
+        let mut surely_ended = SurelyEnded::default();
+        forget_the_old(&store, None, &mut surely_ended).await.unwrap();
+        assert_eq!(edges().await.len(), 4, "a change may wait for it");
+        let longest = "SELECT CAST(MAX(ends_at) - unixepoch('subsec') * 1000 AS INTEGER) FROM edge_leases";
+        let longest_ms: i64 = sqlx::query_scalar(longest).fetch_one(store.pool()).await.unwrap();
+        assert!(longest_ms <= 4_000, "{longest_ms} ms are longer than a lease");
+
+        surely_ended.looked = surely_ended.looked.map(|(at, now_ms)| (at - Duration::from_secs(8), now_ms));
+        forget_the_old(&store, None, &mut surely_ended).await.unwrap();
+        assert_eq!(edges().await, ["ended just now", "held", "of a clock set back"]);
+    }
+
+    /// What the limits are lowered to is this process's: another one, which granted longer leases, is gone.
+    #[tokio::test]
+    async fn the_limit_of_leases_and_what_was_forgotten_are_lowered_to_what_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        testing::store(&folder).await.announce_leases(20_000).await.unwrap();
+        let in_an_hour = "UPDATE revision_log
+            SET forgotten_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + 3600000";
+        alter(&store, in_an_hour).await;
+        forget_the_old(&store, None, &mut SurelyEnded::default()).await.unwrap();
+        let select = "SELECT lease_limit_ms, CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER)
+            FROM revision_log";
+        let (limit_ms, left_ms): (i64, i64) = sqlx::query_as(select).fetch_one(store.pool()).await.unwrap();
+        assert_eq!(limit_ms, i64::try_from(LASTS_MS).unwrap());
+        assert!((1..=20_000).contains(&left_ms), "{left_ms} ms: the database's clock was set back");
+    }
+
+    #[tokio::test]
+    async fn other_processes_get_to_write_between_two_slices() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let old = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1)
+            INSERT INTO audit_log SELECT CAST(n AS TEXT), 0, 'a', 'service', NULL, '', NULL, NULL, NULL, NULL, NULL, NULL, 'null'
+            FROM n";
+        sqlx::query(old).bind(2 * AT_ONCE + 1).execute(store.pool()).await.unwrap();
+
+        // This connection, like another process, gets the lock at once or fails.
+        let mut other = AnyConnection::connect(&testing::url(&folder)).await.unwrap();
+        sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut other).await.unwrap();
+        let mut left = Vec::new();
+        let pause = async |pause: Duration| {
+            assert!(pause >= LEAST_PAUSE, "{pause:?}");
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+            let count = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM audit_log");
+            left.push(count.fetch_one(&mut other).await.unwrap());
+            sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+        };
+        remove(&store, Outdated::AuditEntries { kept_ms: 60_000 }, pause).await.unwrap();
+        assert_eq!(left, [AT_ONCE + 1, 1], "a pause after each full slice");
+        let count = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM audit_log");
+        assert_eq!(count.fetch_one(store.pool()).await.unwrap(), 0);
+    }
+
+    /// SQLite writes a row although nothing in it changes.
+    #[tokio::test]
+    async fn links_and_tokens_whose_makers_cannot_be_known_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let made = "INSERT INTO users VALUES ('u', 'u@example.com', 'a hash', '*', 0, 1, 0, 0, 0);
+            INSERT INTO management_tokens (id, digest, label, mask_value, is_for_all, created_at, created_by)
+                VALUES ('t', 't', 't', 'ekm_...', 1, 0, 'root');
+            INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('l', 'u', 9000000000000), ('first', NULL, 9000000000000);
+            INSERT INTO audit_log VALUES
+                ('1', 0, 'token.created', 'command_line', NULL, 'root', NULL, NULL, NULL, NULL, 't', 't', 'null'),
+                ('2', 0, 'link.created', 'command_line', NULL, 'root', NULL, NULL, 'u', NULL, NULL, NULL, 'null')";
+        let mut write = store.begin_write().await.unwrap();
+        let connection = write.connection();
+        sqlx::raw_sql(made).execute(&mut *connection).await.unwrap();
+        let written = async |connection: &mut AnyConnection| -> i64 {
+            sqlx::query_scalar("SELECT total_changes()").fetch_one(connection).await.unwrap()
+        };
+        let before = written(connection).await;
+        management_tokens::end_those_left(connection).await.unwrap();
+        links::attribute(connection).await.unwrap();
+        assert_eq!(written(connection).await, before);
+    }
+}

@@ -1,0 +1,59 @@
+//! Logging in and out.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use tower_sessions::Session;
+
+use super::bodies::Credentials;
+use crate::accounts::{self, User};
+use crate::time::Timestamp;
+use crate::web::caller::Visitor;
+use crate::web::error::{ApiError, Body};
+use crate::web::fields::Fields;
+use crate::web::session;
+use crate::web::state::AppState;
+
+/// `POST /api/login/`: begins a session and answers with the user.
+#[utoipa::path(
+    post,
+    path = "/api/login/",
+    tag = "Sessions",
+    request_body = Credentials,
+    responses((status = 200, description = "The session has begun; its cookie is set.", body = User), (status = 401, description = "The address or the password is wrong, or the user is disabled.", body = Body), (status = 429, description = "Too many tries. Retry-After says how many seconds to wait.", body = Body)),
+)]
+pub(super) async fn log_in(
+    State(state): State<AppState>,
+    Visitor(by): Visitor,
+    session: Session,
+    fields: Fields,
+) -> Result<Json<User>, ApiError> {
+    let email = fields.filled("email")?;
+    let password = fields.filled("password")?;
+    if let Err(wait) = state.limits.admit(&state.store, &by, email).await? {
+        accounts::sign_in_throttled(&state.store, &state.refusals, &by, email).await?;
+        return Err(wait.into());
+    }
+
+    let user =
+        accounts::authenticate(&state.store, &by, &state.passwords, email, password.to_owned()).await?;
+    let user = user.ok_or_else(|| ApiError::authentication_failed("Invalid email or password."))?;
+    session::begin(&session, &user, Timestamp::now()).await?;
+    Ok(Json(user))
+}
+
+/// `POST /api/logout/`: ends the session, if there is one.
+#[utoipa::path(
+    post,
+    path = "/api/logout/",
+    tag = "Sessions",
+    responses((status = 204, description = "There is no session any more.")),
+)]
+pub(super) async fn log_out(
+    State(state): State<AppState>,
+    Visitor(by): Visitor,
+    session: Session,
+) -> Result<StatusCode, ApiError> {
+    session::end(&session, &state.store, by).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,94 @@
+//! The OpenAPI document of the public API, gathered from the handlers.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Content, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response,
+    ResponseBuilder, Schema,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::web::error::Body;
+use crate::web::session;
+
+const COOKIE_DESCRIPTION: &str = "The session that POST /api/login/ begins. Over plain HTTP on the service's own machine the \
+     cookie's name is `session`.";
+
+/// What the document begins with.
+pub(super) fn begin() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("edge-key-auth key service")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Accounts and personal API keys, in the shapes of PostHog's API. Answers of changes tell since when they \
+             are in force at every edge. Every path works without its last slash too.",
+        ))
+        .build();
+    OpenApiBuilder::new().info(info).build()
+}
+
+/// Adds what holds for every operation: how callers authenticate, and the errors that any of them can answer.
+pub(super) fn complete(api: &mut OpenApi) {
+    let components = api.components.get_or_insert_default();
+    components.schemas.insert(Body::name().into_owned(), Body::schema());
+    let cookie = ApiKeyValue::with_description(session::COOKIE, COOKIE_DESCRIPTION);
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("ekm_…")
+        .description(Some(
+            "A management token. Where an operation names read, revoke or create, the token must be able to.",
+        ))
+        .build();
+    components.add_security_scheme("management_token", SecurityScheme::Http(bearer));
+    for (path, item) in &mut api.paths.paths {
+        for operation in operations(item) {
+            add_errors(operation, path.contains('{'));
+            require_body(operation, &components.schemas);
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete]
+        .into_iter()
+        .filter_map(|operation| operation.as_mut())
+}
+
+/// A body without required fields may be left out.
+fn require_body(operation: &mut Operation, schemas: &BTreeMap<String, RefOr<Schema>>) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    let named = body.content.values().find_map(|content| match content {
+        RefOr::T(Content { schema: Some(RefOr::Ref(reference)), .. }) => {
+            schemas.get(reference.ref_location.rsplit('/').next()?)
+        }
+        _ => None,
+    });
+    let is_optional = matches!(named, Some(RefOr::T(Schema::Object(object))) if object.required.is_empty());
+    body.required = Some(if is_optional { Required::False } else { Required::True });
+}
+
+fn add_errors(operation: &mut Operation, has_path_parameter: bool) {
+    let errors = [
+        ("400", "A field or parameter holds what it may not hold, or the request is malformed.", true),
+        ("401", "No credentials were sent, or they are not good here.", operation.security.is_some()),
+        ("403", "The caller may not do this, or the request comes from another origin.", true),
+        ("404", "There is no such thing within the caller's reach.", has_path_parameter),
+        ("408", "The request took too long.", true),
+        ("413", "The request body is too large.", operation.request_body.is_some()),
+        ("415", "The request body is not application/json.", operation.request_body.is_some()),
+        ("503", "The database does not do its work. Retry-After says when to try again.", true),
+    ];
+    for (status, description, applies) in errors {
+        if applies && !operation.responses.responses.contains_key(status) {
+            operation.responses.responses.insert(status.to_owned(), error(description).into());
+        }
+    }
+}
+
+fn error(description: &str) -> Response {
+    let content: Content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Body::name()))).build();
+    ResponseBuilder::new().description(description).content("application/json", content).build()
+}

@@ -1,0 +1,269 @@
+//! Who calls the API, and what that lets them do.
+
+use std::marker::PhantomData;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tower_sessions::Session;
+
+use super::bearer::{Kind, bearer};
+use super::client_address::ClientAddress;
+use super::error::ApiError;
+use super::request_log::RequestId;
+use super::session;
+use super::state::AppState;
+use crate::accounts::access::Owner;
+use crate::accounts::management_tokens::{self, Reach, Refusal, TOKEN_PREFIX, Verb, Verbs};
+use crate::accounts::{AccountError, User};
+use crate::audit::{Actor, ActorKind};
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+
+/// Where a request came from, before it is known whose it is.
+pub(crate) struct Visitor(pub(crate) Actor);
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let ClientAddress(address) = ClientAddress::from_request_parts(parts, state).await?;
+        let RequestId(request_id) = RequestId::from_request_parts(parts, state).await?;
+        Ok(Visitor(Actor {
+            kind: ActorKind::Visitor,
+            address: Some(address),
+            request_id: Some(request_id),
+            ..Actor::service()
+        }))
+    }
+}
+
+/// Somebody with a session. A personal API key makes none: it could make itself a stronger one.
+pub(crate) struct SignedIn {
+    pub(crate) user: User,
+    pub(crate) by: Actor,
+}
+
+impl FromRequestParts<AppState> for SignedIn {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
+        let session = Session::from_request_parts(parts, state).await.map_err(|(status, _)| status)?;
+        match session::user(&session, &state.store, Timestamp::now()).await? {
+            Some(user) => Ok(SignedIn { by: session::actor(visitor, &session, &user), user }),
+            None => Err(match parts.headers.get(header::AUTHORIZATION) {
+                Some(credential) => ApiError::authentication_failed(why_useless(credential)),
+                None => ApiError::not_authenticated(),
+            }),
+        }
+    }
+}
+
+/// Why a credential lets nobody in where a session, or a management token that is read before, would.
+fn why_useless(credential: &HeaderValue) -> &'static str {
+    match bearer(credential.as_bytes()).map(Kind::of) {
+        Some(Kind::PersonalApiKey) => {
+            "This is a personal API key. It works at the API that it is for, and manages nothing: sign in, or send a \
+             management token."
+        }
+        Some(Kind::ManagementToken) => {
+            "This is a management token. Only a user who is signed in can do this."
+        }
+        Some(Kind::Other) => {
+            "This is not a management token, which begins with ekm_. An edge token works on the edge listener alone."
+        }
+        None => "Sign in, or send a management token: Authorization: Bearer ekm_…",
+    }
+}
+
+/// Writes down that a request came with a management token that is refused: at the request's beginning, or by the change itself,
+/// if the token ended in between.
+pub(crate) async fn record_refusals(
+    State(state): State<AppState>,
+    Visitor(visitor): Visitor,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let mut response = next.run(request).await;
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        refusal.record(&state.store, &state.refusals, &visitor).await?;
+    }
+    Ok(response)
+}
+
+/// Who an authenticated caller is.
+enum Identity {
+    User(User),
+    Token { reach: Reach, can: Verbs },
+}
+
+impl Identity {
+    /// Finds it out, and how the audit log names it.
+    async fn of(parts: &mut Parts, state: &AppState) -> Result<(Self, Actor), ApiError> {
+        let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
+        let credential = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let token = credential.and_then(|token| std::str::from_utf8(token).ok());
+        if let Some(value) = token.filter(|token| token.starts_with(TOKEN_PREFIX)) {
+            let token = management_tokens::authenticate(&state.store, value, Timestamp::now()).await?;
+            let token = token?;
+            let by = token.actor(visitor);
+            return Ok((Identity::Token { reach: token.reach(), can: token.can }, by));
+        }
+        let SignedIn { user, by } = SignedIn::from_request_parts(parts, state).await?;
+        Ok((Identity::User(user), by))
+    }
+}
+
+/// What a management token has to be able to do for an operation. Each handler says it in the type of its caller, so that
+/// none can leave it out.
+pub(crate) trait Needs: Send + Sync {
+    /// `None` where it depends on the request's body: then the handler calls [`Admin::require`].
+    const VERB: Option<Verb>;
+}
+
+/// See [`Verb::Read`].
+pub(crate) struct Read;
+/// See [`Verb::Revoke`].
+pub(crate) struct Revoke;
+/// See [`Verb::Create`].
+pub(crate) struct Create;
+/// What the body says.
+pub(crate) struct AsTheBodySays;
+
+impl Needs for Read {
+    const VERB: Option<Verb> = Some(Verb::Read);
+}
+impl Needs for Revoke {
+    const VERB: Option<Verb> = Some(Verb::Revoke);
+}
+impl Needs for Create {
+    const VERB: Option<Verb> = Some(Verb::Create);
+}
+impl Needs for AsTheBodySays {
+    const VERB: Option<Verb> = None;
+}
+
+/// A caller that manages keys: somebody with a session, or automation with a management token.
+pub(crate) struct Caller<N> {
+    identity: Identity,
+    pub(crate) by: Actor,
+    needs: PhantomData<N>,
+}
+
+impl<N: Needs> FromRequestParts<AppState> for Caller<N> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let (identity, by) = Identity::of(parts, state).await?;
+        let caller = Caller { identity, by, needs: PhantomData };
+        if let Some(verb) = N::VERB {
+            caller.require(state, verb).await?;
+        }
+        Ok(caller)
+    }
+}
+
+impl<N: Needs> Caller<N> {
+    /// Refuses a token that cannot do such a thing, and writes that down.
+    async fn require(&self, state: &AppState, verb: Verb) -> Result<(), ApiError> {
+        let Identity::Token { can, .. } = &self.identity else { return Ok(()) };
+        if can.permit(verb) {
+            return Ok(());
+        }
+        let (id, label) = (self.by.id.as_deref().unwrap_or_default(), self.by.name.as_str());
+        let because = match verb {
+            Verb::Read => "cannot read",
+            Verb::Revoke => "cannot revoke",
+            Verb::Create => "cannot create",
+        };
+        let (store, refusals) = (&state.store, &state.refusals);
+        let kind = management_tokens::KIND;
+        management_tokens::record_refusal(store, refusals, &self.by, kind, because, Some((id, label)))
+            .await?;
+        let detail = format!("This management token cannot {}; it can {can}.", verb.as_str());
+        Err(ApiError::permission_denied(&detail))
+    }
+
+    /// The keys that the caller may do anything with, their values included.
+    pub(crate) fn manages(&self) -> Owner<'_> {
+        match &self.identity {
+            Identity::User(user) => Owner::User(&user.id),
+            Identity::Token { reach, .. } => reach.owner(),
+        }
+    }
+
+    /// The keys that the caller may see and delete: an admin, everybody's.
+    pub(crate) fn oversees(&self) -> Owner<'_> {
+        match &self.identity {
+            Identity::User(user) if user.is_admin => Owner::Anyone,
+            _ => self.manages(),
+        }
+    }
+
+    /// The user with whose keys the caller deals: with a session its own, with a token the one that is named. Whether that
+    /// user is within reach is for [`crate::keys`] to find out, together with what it does.
+    pub(crate) fn user_id<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ApiError> {
+        match (&self.identity, named) {
+            (Identity::User(user), None) => Ok(&user.id),
+            (Identity::Token { .. }, None) => Err(Invalid::required("user_id").into()),
+            (_, Some(id)) => Ok(id),
+        }
+    }
+}
+
+/// Somebody who may manage accounts: an admin with a session, or automation with a token for all users.
+pub(crate) struct Admin<N> {
+    caller: Caller<N>,
+}
+
+impl<N: Needs> FromRequestParts<AppState> for Admin<N> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        match &caller.identity {
+            Identity::User(user) if user.is_admin => Ok(Admin { caller }),
+            Identity::Token { reach: Reach::All, .. } => Ok(Admin { caller }),
+            _ => Err(ApiError::permission_denied("You do not have permission to perform this action.")),
+        }
+    }
+}
+
+impl<N: Needs> Admin<N> {
+    /// How the audit log names the caller.
+    pub(crate) fn by(&self) -> &Actor {
+        &self.caller.by
+    }
+
+    /// Whether the caller is the user with that id.
+    pub(crate) fn is_user(&self, id: &str) -> bool {
+        matches!(&self.caller.identity, Identity::User(user) if user.id == id)
+    }
+}
+
+impl Admin<AsTheBodySays> {
+    /// Refuses a token that cannot do such a thing.
+    pub(crate) async fn require(&self, state: &AppState, verb: Verb) -> Result<(), ApiError> {
+        self.caller.require(state, verb).await
+    }
+}
+
+/// An admin with a session: what a token may not do, since it would make more of itself.
+pub(crate) struct AdminInPerson {
+    pub(crate) by: Actor,
+}
+
+impl FromRequestParts<AppState> for AdminInPerson {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let Admin { caller } = Admin::<AsTheBodySays>::from_request_parts(parts, state).await?;
+        match caller.identity {
+            Identity::User(_) => Ok(AdminInPerson { by: caller.by }),
+            Identity::Token { .. } => Err(AccountError::InPerson.into()),
+        }
+    }
+}

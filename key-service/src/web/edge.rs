@@ -1,0 +1,188 @@
+//! The edge listener: verdicts and leases for edges, and the service's health for whoever runs it.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use leases::Terms;
+use protocol::{
+    MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH,
+    VerifyRequest, VerifyResponse,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::bearer::{Kind, bearer};
+use super::caller::Visitor;
+use super::client_address::TrustedProxies;
+use super::edge_tokens::EdgeTokens;
+use super::error::{ApiError, complete_errors};
+use super::headers::isolate;
+use super::readiness::{Readiness, Report};
+use super::request_log::{RequestLog, log_requests};
+use crate::accounts::management_tokens;
+use crate::audit::refusals::Refusals;
+use crate::revocation::Store;
+use crate::revocation::state;
+use crate::telemetry::{self, METRICS};
+
+/// The most characters of an id that an edge sends.
+const MAX_ID_CHARS: usize = 64;
+
+/// Where the service tells how it does, to anybody who reaches the listener.
+const HEALTH_PATH: &str = "/healthz";
+const READINESS_PATH: &str = "/readyz";
+const METRICS_PATH: &str = "/metrics";
+
+/// What the handlers share.
+struct Service {
+    store: Store,
+    terms: Terms,
+    tokens: EdgeTokens,
+    readiness: Readiness,
+    refusals: Refusals,
+}
+
+/// The routes of the edge listener.
+pub(crate) fn router(store: Store, terms: Terms, tokens: EdgeTokens, readiness: Readiness) -> Router {
+    let log = RequestLog {
+        listener: "edge",
+        at_debug: &[VERIFY_PATH, SYNC_PATH, HEALTH_PATH, READINESS_PATH, METRICS_PATH],
+        // Nothing here depends on where a request came from.
+        proxies: TrustedProxies::default(),
+        terms,
+    };
+    Router::new()
+        .route(VERIFY_PATH, post(verify).fallback(wrong_method))
+        .route(SYNC_PATH, post(sync).fallback(wrong_method))
+        .route(HEALTH_PATH, get(healthz))
+        .route(READINESS_PATH, get(readyz))
+        .route(METRICS_PATH, get(show_metrics))
+        .layer(from_fn(complete_errors))
+        .layer(from_fn_with_state(log, log_requests))
+        .layer(map_response(isolate))
+        .with_state(Arc::new(Service { store, terms, tokens, readiness, refusals: Refusals::default() }))
+}
+
+/// Whoever sent the request is an edge: it carries an edge token (RFC 6750, section 2.1). It stands before what reads
+/// the body.
+struct Edge;
+
+impl FromRequestParts<Arc<Service>> for Edge {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Response> {
+        let sent = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let kind = match sent {
+            Some(token) if service.tokens.accept(token) => return Ok(Edge),
+            sent => sent.map(Kind::of),
+        };
+        let error = match kind {
+            None => ApiError::not_authenticated(),
+            Some(kind) => match record_refusal(parts, service).await {
+                Ok(()) => ApiError::authentication_failed(why_wrong(kind)),
+                Err(error) => error,
+            },
+        };
+        let mut response = error.into_response();
+        let challenge = HeaderValue::from_static(r#"Bearer realm="edge""#);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        Err(response)
+    }
+}
+
+/// Why a token is no edge token.
+fn why_wrong(kind: Kind) -> &'static str {
+    match kind {
+        Kind::PersonalApiKey => "This is a personal API key. The edge API takes the edge token alone.",
+        Kind::ManagementToken => "This is a management token. The edge API takes the edge token alone.",
+        Kind::Other => "The edge token is wrong.",
+    }
+}
+
+/// Writes down that a request came with a wrong edge token.
+async fn record_refusal(parts: &mut Parts, service: &Arc<Service>) -> Result<(), ApiError> {
+    let Visitor(by) = Visitor::from_request_parts(parts, service).await?;
+    let Service { store, refusals, .. } = &**service;
+    Ok(management_tokens::record_refusal(store, refusals, &by, "edge_token", "unknown", None).await?)
+}
+
+async fn verify(
+    _: Edge,
+    State(service): State<Arc<Service>>,
+    body: Bytes,
+) -> Result<Json<VerifyResponse>, ApiError> {
+    let request: VerifyRequest = parse(&body)?;
+    check_id("edge", &request.edge)?;
+    if request.digests.len() > MAX_DIGESTS_PER_VERIFY {
+        let detail = format!("digests: at most {MAX_DIGESTS_PER_VERIFY} at once.");
+        return Err(ApiError::invalid_input(detail));
+    }
+    let answer = leases::verify::answer(&service.store.ledger(), &request).await?;
+    METRICS.told_verdicts(&answer.verdicts);
+    Ok(Json(answer))
+}
+
+async fn sync(
+    _: Edge,
+    State(service): State<Arc<Service>>,
+    body: Bytes,
+) -> Result<Json<SyncResponse>, ApiError> {
+    let request: SyncRequest = parse(&body)?;
+    check_id("edge", &request.edge)?;
+    if let Some(log) = &request.log {
+        check_id("log", log)?;
+    }
+    if request.used.len() > MAX_USED_PER_SYNC {
+        return Err(ApiError::invalid_input(format!("used: at most {MAX_USED_PER_SYNC} at once.")));
+    }
+    request.used.keys().try_for_each(|key_id| check_id("used", key_id))?;
+    let answer = leases::sync::answer(&service.store.ledger(), service.terms, &request).await?;
+    METRICS.synced(&answer.news);
+    Ok(Json(answer))
+}
+
+/// That there is something here, edges alone are told.
+async fn wrong_method(_: Edge) -> StatusCode {
+    StatusCode::METHOD_NOT_ALLOWED
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::parse_error(error.to_string()))
+}
+
+/// Ids come from programs; one of another form is a mistake, and could not be stored by every database.
+fn check_id(field: &str, id: &str) -> Result<(), ApiError> {
+    if (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(ApiError::invalid_input(format!("{field}: an id is 1 to {MAX_ID_CHARS} visible ASCII characters.")))
+}
+
+/// Whether the process answers.
+async fn healthz() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// Whether the process can do its work.
+async fn readyz(State(service): State<Arc<Service>>) -> Report {
+    service.readiness.report().await
+}
+
+/// Metrics for Prometheus. Where the database fails, those that it would tell are left out.
+async fn show_metrics(State(service): State<Arc<Service>>) -> Response {
+    let state = state::read(service.store.pool()).await.inspect_err(|error| {
+        METRICS.database_failed();
+        tracing::warn!(%error, "metrics of the database are left out");
+    });
+    match METRICS.encode(state.as_ref().ok()) {
+        Ok(text) => ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

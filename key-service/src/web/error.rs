@@ -1,0 +1,303 @@
+//! Every error body: `type`, `code`, `detail` and `attr`, as PostHog's API answers.
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::throttle::rate_limit::Wait;
+use crate::accounts::AccountError;
+use crate::accounts::authority::AuthorityError;
+use crate::accounts::links::LinkError;
+use crate::accounts::management_tokens::{Refusal, TokenError};
+use crate::keys::KeyError;
+use crate::keys::leaks::LeakError;
+use crate::revocation::settling::Unsettled;
+use crate::telemetry::METRICS;
+use crate::validation::Invalid;
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    retry_after_s: Option<u64>,
+    body: Body,
+    /// Why the caller's management token is refused, if that is the error.
+    refusal: Option<Refusal>,
+}
+
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct Body {
+    /// The kind of error.
+    r#type: &'static str,
+    /// What is wrong, for programs.
+    code: &'static str,
+    /// What is wrong, for people.
+    detail: String,
+    /// The field that it is wrong with.
+    #[schema(required)]
+    attr: Option<&'static str>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, r#type: &'static str, code: &'static str, detail: impl Into<String>) -> Self {
+        ApiError {
+            status,
+            retry_after_s: None,
+            body: Body { r#type, code, detail: detail.into(), attr: None },
+            refusal: None,
+        }
+    }
+
+    /// 401: nobody is logged in.
+    pub(crate) fn not_authenticated() -> Self {
+        let detail = "Authentication credentials were not provided.";
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "not_authenticated", detail)
+    }
+
+    /// 401: credentials were sent, and they are not good here.
+    pub(crate) fn authentication_failed(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "authentication_failed", detail)
+    }
+
+    /// 403.
+    pub(crate) fn permission_denied(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "authentication_error", "permission_denied", detail)
+    }
+
+    /// 404.
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "invalid_request", "not_found", "Not found.")
+    }
+
+    /// 400: the body is not JSON.
+    pub(crate) fn parse_error(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", "parse_error", detail)
+    }
+
+    /// 400: the request as a whole cannot be carried out.
+    pub(crate) fn invalid_input(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "validation_error", "invalid_input", detail)
+    }
+
+    /// 503: the database does not do its work. What it said is for the log alone.
+    pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
+        METRICS.database_failed();
+        tracing::error!(error = %error, "the database failed");
+        let detail = "The key service is unavailable.";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "unavailable", detail);
+        ApiError { retry_after_s: Some(1), ..error }
+    }
+
+    /// 500. What went wrong is for the log alone.
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %error, "a request failed");
+        Self::of_status(StatusCode::INTERNAL_SERVER_ERROR, &Method::GET)
+    }
+
+    /// The status that is answered.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// After how many seconds to try again, if that is known.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
+    /// The body for a status that some library chose.
+    fn of_status(status: StatusCode, method: &Method) -> Self {
+        let invalid = |code, detail: &str| Self::new(status, "invalid_request", code, detail);
+        match status {
+            StatusCode::NOT_FOUND => Self::not_found(),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                invalid("method_not_allowed", &format!("Method \"{method}\" not allowed."))
+            }
+            StatusCode::REQUEST_TIMEOUT => invalid("request_timeout", "The request took too long."),
+            StatusCode::PAYLOAD_TOO_LARGE => invalid("request_too_large", "The request body is too large."),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                invalid("unsupported_media_type", "Unsupported media type in request. Send application/json.")
+            }
+            status if status.is_client_error() => invalid("invalid", "The request is malformed."),
+            _ => Self::new(status, "server_error", "error", "A server error occurred."),
+        }
+    }
+}
+
+impl From<StatusCode> for ApiError {
+    fn from(status: StatusCode) -> Self {
+        Self::of_status(status, &Method::GET)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(refusal) = self.refusal {
+            response.extensions_mut().insert(refusal);
+        }
+        response
+    }
+}
+
+impl From<Wait> for ApiError {
+    /// 429, with the seconds to wait.
+    fn from(Wait { seconds }: Wait) -> Self {
+        let detail = format!("Request was throttled. Expected available in {seconds} seconds.");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled_error", "throttled", detail);
+        ApiError { retry_after_s: Some(seconds), ..error }
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        let mut error = Self::new(StatusCode::BAD_REQUEST, "validation_error", invalid.code, invalid.detail);
+        error.body.attr = Some(invalid.field);
+        error
+    }
+}
+
+/// What PostgreSQL says of a text with U+0000, which it cannot have: `character_not_in_repertoire`.
+const NO_SUCH_CHARACTER: &str = "22021";
+
+impl From<sqlx::Error> for ApiError {
+    /// 503, or 400 if the request has a text that no row can have.
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| error.code()).as_deref() {
+            Some(NO_SUCH_CHARACTER) => Self::invalid_input("A text has the character U+0000."),
+            _ => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<Unsettled> for ApiError {
+    /// 503: making the change again tells when it is in force.
+    fn from(error: Unsettled) -> Self {
+        let mut unavailable = Self::unavailable(&error);
+        unavailable.body.detail =
+            "The change is made, but not known to be in force at every edge. Make it again.".to_owned();
+        unavailable
+    }
+}
+
+impl From<tower_sessions::session::Error> for ApiError {
+    fn from(error: tower_sessions::session::Error) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<AuthorityError> for ApiError {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::SessionEnded => Self::authentication_failed(&error.to_string()),
+            AuthorityError::Token(refusal) => refusal.into(),
+            AuthorityError::NotAdmin => Self::permission_denied(&error.to_string()),
+            AuthorityError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    /// 401. The answer carries the refusal as an extension, for the audit log.
+    fn from(refusal: Refusal) -> Self {
+        let error = Self::authentication_failed(&refusal.to_string());
+        ApiError { refusal: Some(refusal), ..error }
+    }
+}
+
+impl From<LeakError> for ApiError {
+    fn from(error: LeakError) -> Self {
+        match error {
+            LeakError::Authority(error) => error.into(),
+            LeakError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::TooMany
+            | KeyError::TooManyOldValues
+            | KeyError::Expired
+            | KeyError::ValueTaken
+            | KeyError::ValueRevoked => Self::invalid_input(error.to_string()),
+            KeyError::Invalid(invalid) => invalid.into(),
+            KeyError::Authority(error) => error.into(),
+            KeyError::NoSuchUser => Invalid::input("user_id", "There is no user with this id.").into(),
+            KeyError::NotFound => Self::not_found(),
+            KeyError::Randomness(error) => Self::internal(&error),
+            KeyError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Invalid(invalid) => invalid.into(),
+            AccountError::Authority(error) => error.into(),
+            AccountError::EmailTaken(_) => Invalid::input("email", error.to_string()).into(),
+            AccountError::NoSuchUser(_) | AccountError::NotFound => Self::not_found(),
+            AccountError::LastAdmin => {
+                Self::invalid_input("This is the last admin who is let in. Make another one first.")
+            }
+            AccountError::InPerson => Self::permission_denied(&error.to_string()),
+            AccountError::Disabled(_) => Self::invalid_input("This user is disabled. Enable the user first."),
+            AccountError::WrongPassword => {
+                Invalid::input("current_password", "This is not your present password.").into()
+            }
+            AccountError::Password(error) => Self::internal(&error),
+            AccountError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid(invalid) => invalid.into(),
+            TokenError::Authority(error) => error.into(),
+            TokenError::NotFound => Self::not_found(),
+            TokenError::Randomness(error) => Self::internal(&error),
+            TokenError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<LinkError> for ApiError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Account(error) => error.into(),
+            LinkError::NotFound => Self::not_found(),
+            LinkError::Randomness(error) => Self::internal(&error),
+            LinkError::Database(error) => error.into(),
+        }
+    }
+}
+
+/// Gives every error that a library answered by itself (no such route, no such method, a failed extractor) the
+/// body that the service's own errors have.
+pub(crate) async fn complete_errors(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let json = HeaderValue::from_static("application/json");
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || response.headers().get(header::CONTENT_TYPE) == Some(&json) {
+        return response;
+    }
+    let completed = ApiError::of_status(status, &method).into_response();
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    *response.body_mut() = completed.into_body();
+    response
+}

@@ -1,0 +1,81 @@
+//! HTTP: the public listener with the [`api`] and the page ([`ui`]), and the listener for edges ([`edge`]).
+//!
+//! The API and the page know nothing of each other. What both need is here: the [`session`], the [`caller`] of the API,
+//! how often something may be done ([`throttle`]), errors, bodies and parameters, the log of requests.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn_with_state, map_response};
+use leases::Terms;
+use tower_http::csrf::CsrfLayer;
+
+use crate::accounts::passwords::Passwords;
+use crate::audit::refusals::Refusals;
+use crate::revocation::Store;
+
+mod api;
+mod bearer;
+mod caller;
+pub mod client_address;
+pub(crate) mod edge;
+pub mod edge_tokens;
+pub(crate) mod error;
+mod fields;
+mod headers;
+mod params;
+pub mod public_url;
+pub(crate) mod readiness;
+mod request_log;
+mod session;
+mod state;
+mod throttle;
+mod ui;
+
+use client_address::TrustedProxies;
+use headers::{add_headers, isolate};
+use public_url::PublicUrl;
+use request_log::{RequestLog, log_requests};
+use session::SessionCookies;
+use state::AppState;
+use throttle::changes::ChangeLimit;
+use throttle::sign_ins::SignInLimits;
+
+/// The most bytes of a request's body.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The routes of the public listener.
+pub(crate) fn public_router(
+    store: Store,
+    terms: Terms,
+    public_url: Option<PublicUrl>,
+    api_url: Option<PublicUrl>,
+    proxies: TrustedProxies,
+    changes_per_minute: NonZeroU32,
+) -> Router {
+    let log = RequestLog { listener: "public", at_debug: &[], proxies, terms };
+    let cookies = Arc::new(SessionCookies::new(&store, public_url.clone()));
+    let is_https = public_url.as_ref().is_some_and(|url| url.is_https);
+    let mut same_origin = CsrfLayer::new();
+    if let Some(url) = &public_url {
+        same_origin = url.trust(same_origin);
+    }
+    let state = AppState {
+        store,
+        passwords: Passwords::default(),
+        limits: Arc::new(SignInLimits::default()),
+        changes: Arc::new(ChangeLimit::new(changes_per_minute)),
+        refusals: Arc::new(Refusals::default()),
+        public_url,
+        api_url,
+    };
+    api::router(state.clone(), same_origin.clone())
+        .merge(ui::router(state, same_origin))
+        .layer(from_fn_with_state(cookies, session::find))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(log, log_requests))
+        .layer(map_response(move |response| add_headers(response, is_https)))
+        .layer(map_response(isolate))
+}

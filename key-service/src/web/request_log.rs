@@ -1,0 +1,131 @@
+//! Around every request: an id, where it came from, one line in the log, its metrics, and an end to endless ones.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use leases::Terms;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::client_address::{ClientAddress, TrustedProxies};
+use super::error::ApiError;
+use crate::telemetry::{METRICS, Route};
+
+/// The answer's header that carries the id under which the request is logged.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request that takes longer (a client that never ends its body, say) is given up. Waiting for leases comes on top.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What stands for the path of a request that no route is for: the path itself could hold anything.
+const NO_ROUTE: &str = "(none)";
+
+/// The id under which a request is logged: always the service's own, never one that came with the request.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for RequestId {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        parts.extensions.get().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// How a listener's requests are logged, and when they are given up.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestLog {
+    /// What the metrics call it.
+    pub(crate) listener: &'static str,
+    /// Routes whose requests are too many to be told of each.
+    pub(crate) at_debug: &'static [&'static str],
+    /// Whose word counts for where a request came from.
+    pub(crate) proxies: TrustedProxies,
+    /// Requests may wait for leases under these.
+    pub(crate) terms: Terms,
+}
+
+/// Logs a request's method, route, the id in its path, status and duration. Nothing else of it, since paths, headers,
+/// queries and bodies can hold secrets. Leaves [`RequestId`] and [`ClientAddress`] for the handlers.
+pub(crate) async fn log_requests(State(log): State<RequestLog>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = Uuid::now_v7().to_string();
+    let (mut parts, body) = request.into_parts();
+    let route = Route {
+        listener: log.listener,
+        method: method(&parts.method),
+        route: template(parts.extensions.get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str)),
+    };
+    let resource_id = resource_id(&RawPathParams::from_request_parts(&mut parts, &()).await.ok());
+    let span = tracing::info_span!("request", id, method = route.method, route = route.route, resource_id);
+    if let Some(client) = ClientAddress::of(&log.proxies, &parts.extensions, &parts.headers) {
+        parts.extensions.insert(client);
+    }
+    parts.extensions.insert(RequestId(id.clone()));
+
+    let timeout = REQUEST_TIMEOUT.saturating_add(Duration::from_millis(log.terms.lasts_ms()));
+    let request = Request::from_parts(parts, body);
+    let answered = tokio::time::timeout(timeout, next.run(request)).instrument(span.clone());
+    let mut response =
+        answered.await.unwrap_or_else(|_| ApiError::from(StatusCode::REQUEST_TIMEOUT).into_response());
+
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    let duration_ms = took.as_secs_f64() * 1000.0;
+    span.in_scope(|| match log.at_debug.contains(&route.route.as_str()) {
+        true => tracing::debug!(status, duration_ms, "answered"),
+        false => tracing::info!(status, duration_ms, "answered"),
+    });
+    METRICS.answered(route, status, took);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The method's name, if it is one of those that HTTP and its PATCH define: a client can send any word.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// A route's template without the last slash, which never matters.
+fn template(route: &str) -> String {
+    let trimmed = route.trim_end_matches('/');
+    if trimmed.is_empty() { route.to_owned() } else { trimmed.to_owned() }
+}
+
+/// The `{id}` in a path, if it has the form of one. Anything else there may be a key that somebody mistook for it.
+fn resource_id(params: &Option<RawPathParams>) -> Option<String> {
+    let (_, id) = params.as_ref()?.iter().find(|(name, _)| *name == "id")?;
+    Uuid::try_parse(id).ok().map(|id| id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_has_one_name_with_and_without_the_last_slash() {
+        assert_eq!(template("/api/users/{id}/"), "/api/users/{id}");
+        assert_eq!(template("/api/users/{id}"), "/api/users/{id}");
+        assert_eq!(template("/"), "/");
+    }
+
+    #[test]
+    fn an_invented_method_is_not_repeated() {
+        let invented = Method::from_bytes(b"phx_secret").unwrap();
+        assert_eq!(method(&invented), "other");
+    }
+}

@@ -1,0 +1,187 @@
+//! Who is logged in: a browser session from its beginning to its end.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use time::Duration;
+use tower::{Layer, ServiceExt};
+use tower_sessions::{Expiry, Session, SessionManagerLayer};
+
+use super::error::ApiError;
+use super::public_url::{PublicUrl, is_plain_loopback};
+use crate::accounts::sql::sessions::{self, Sessions};
+use crate::accounts::{self, User};
+use crate::audit::{Actor, ActorSession};
+use crate::revocation::Store;
+use crate::time::Timestamp;
+
+/// The session cookie's name. With this prefix browsers take it from this very host over HTTPS alone, so that no other
+/// host of the domain can plant a session (RFC 6265bis, section 4.1.3.2).
+pub(super) const COOKIE: &str = "__Host-session";
+
+/// Its name over plain HTTP on the service's own machine, where browsers take no cookie with the prefix.
+pub(super) const LOOPBACK_COOKIE: &str = "session";
+
+/// A session that nobody uses for this long ends.
+const IDLE_EXPIRY: Expiry = Expiry::OnInactivity(Duration::days(14));
+
+/// A session ends this long after the login, used or not.
+const LIFETIME_S: u32 = 30 * 24 * 60 * 60;
+
+/// A session in use is written again this often, and so its idle time begins anew.
+const RENEWAL_S: u32 = 24 * 60 * 60;
+
+/// The one entry of a session's data.
+const LOGIN: &str = "login";
+
+/// The layer that finds the session of a request, once for each cookie.
+#[derive(Clone, Debug)]
+pub(super) struct SessionCookies {
+    secure: SessionManagerLayer<Sessions>,
+    loopback: SessionManagerLayer<Sessions>,
+    public_url: Option<PublicUrl>,
+}
+
+impl SessionCookies {
+    pub(super) fn new(store: &Store, public_url: Option<PublicUrl>) -> Self {
+        let layer =
+            |name| SessionManagerLayer::new(Sessions(store.clone())).with_name(name).with_expiry(IDLE_EXPIRY);
+        SessionCookies {
+            secure: layer(COOKIE),
+            loopback: layer(LOOPBACK_COOKIE).with_secure(false),
+            public_url,
+        }
+    }
+}
+
+/// Finds the session of a request by the one cookie that its connection allows.
+pub(super) async fn find(
+    State(cookies): State<Arc<SessionCookies>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_plain = is_plain_loopback(cookies.public_url.as_ref(), &request);
+    let layer = if is_plain { &cookies.loopback } else { &cookies.secure };
+    match layer.layer(next).oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Login {
+    user_id: String,
+    /// The user's epoch at the time of the login; a later one ends the session.
+    epoch: i64,
+    /// In milliseconds since 1970-01-01 UTC, like `renewed_at`.
+    began_at: i64,
+    renewed_at: i64,
+}
+
+impl Login {
+    fn has_ended(&self, user: &User, now: Timestamp) -> bool {
+        let end = Timestamp::from_unix_ms(self.began_at).plus_seconds(LIFETIME_S);
+        !user.is_active || user.session_epoch != self.epoch || end <= now
+    }
+
+    fn is_due_for_renewal(&self, now: Timestamp) -> bool {
+        Timestamp::from_unix_ms(self.renewed_at).plus_seconds(RENEWAL_S) <= now
+    }
+}
+
+/// Makes the session the user's, under a new id: one that was known before the login is worth nothing after it.
+pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Result<(), ApiError> {
+    let login = Login {
+        user_id: user.id.clone(),
+        epoch: user.session_epoch,
+        began_at: now.unix_ms(),
+        renewed_at: now.unix_ms(),
+    };
+    session.cycle_id().await?;
+    session.insert(LOGIN, login).await?;
+    Ok(())
+}
+
+/// The actor of a request that came with a user's session.
+pub(crate) fn actor(visitor: Actor, session: &Session, user: &User) -> Actor {
+    let session = session
+        .id()
+        .map(|id| ActorSession { id_digest: sessions::id_digest(&id), epoch: user.session_epoch });
+    Actor { session, ..user.acting(visitor) }
+}
+
+/// Ends the session here and in the database.
+pub(crate) async fn end(session: &Session, store: &Store, by: Actor) -> Result<(), ApiError> {
+    let user = user(session, store, Timestamp::now()).await?;
+    session.flush().await?;
+    if let Some(user) = user {
+        accounts::signed_out(store, &user.acting(by)).await?;
+    }
+    Ok(())
+}
+
+/// The user whose session it is, if it still runs.
+pub(crate) async fn user(session: &Session, store: &Store, now: Timestamp) -> Result<Option<User>, ApiError> {
+    let Some(mut login) = session.get::<Login>(LOGIN).await? else { return Ok(None) };
+    let user = accounts::find(store, &login.user_id).await?;
+    let Some(user) = user.filter(|user| !login.has_ended(user, now)) else {
+        session.flush().await?;
+        return Ok(None);
+    };
+    if login.is_due_for_renewal(now) {
+        login.renewed_at = now.unix_ms();
+        session.insert(LOGIN, login).await?;
+    }
+    Ok(Some(user))
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ScopeSet;
+
+    use super::*;
+
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+    fn a_user() -> User {
+        User {
+            id: "u".into(),
+            email: "u@example.com".into(),
+            permissions: ScopeSet::default(),
+            is_admin: false,
+            is_active: true,
+            created_at: Timestamp::from_unix_ms(0),
+            has_password: false,
+            password_hash: String::new(),
+            is_password_from_token: false,
+            session_epoch: 3,
+        }
+    }
+
+    fn a_login() -> Login {
+        Login { user_id: "u".into(), epoch: 3, began_at: 0, renewed_at: 0 }
+    }
+
+    #[test]
+    fn a_session_ends_30_days_after_the_login_however_much_it_is_used() {
+        let login = Login { renewed_at: 29 * DAY_MS, ..a_login() };
+        assert!(!login.has_ended(&a_user(), Timestamp::from_unix_ms(30 * DAY_MS - 1)));
+        assert!(login.has_ended(&a_user(), Timestamp::from_unix_ms(30 * DAY_MS)));
+    }
+
+    #[test]
+    fn a_session_of_an_earlier_epoch_or_of_a_disabled_user_has_ended() {
+        let now = Timestamp::from_unix_ms(1);
+        assert!(a_login().has_ended(&User { session_epoch: 4, ..a_user() }, now));
+        assert!(a_login().has_ended(&User { is_active: false, ..a_user() }, now));
+    }
+
+    #[test]
+    fn a_session_in_use_is_renewed_once_a_day() {
+        assert!(!a_login().is_due_for_renewal(Timestamp::from_unix_ms(DAY_MS - 1)));
+        assert!(a_login().is_due_for_renewal(Timestamp::from_unix_ms(DAY_MS)));
+    }
+}

@@ -1,0 +1,5 @@
+//! How often somebody may do something.
+
+pub(super) mod changes;
+pub(crate) mod rate_limit;
+pub(super) mod sign_ins;

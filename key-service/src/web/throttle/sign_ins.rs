@@ -1,0 +1,250 @@
+//! How often somebody may try to sign in.
+//!
+//! A try counts for its network, and for its account from that network. It also counts for its account from all networks
+//! together, but networks from which the user has signed in before are not held to that limit: a stranger cannot use it to
+//! keep the user out. See `docs/adr/0010-sign-in-limits.md`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+
+use governor::Quota;
+use governor::clock::{Clock, DefaultClock};
+use protocol::KeyDigest;
+
+use super::rate_limit::{RateLimit, Wait};
+use crate::accounts::{self, User};
+use crate::audit::Actor;
+use crate::network::Network;
+use crate::revocation::Store;
+use crate::telemetry::{METRICS, SignIn};
+
+/// The tries made lately.
+#[derive(Debug)]
+pub(crate) struct SignInLimits<C: Clock = DefaultClock> {
+    networks: NetworkLimits<C>,
+    sites: NetworkLimits<C>,
+    strangers: RateLimit<Account, C>,
+}
+
+/// What is limited by where tries come from.
+#[derive(Debug)]
+struct NetworkLimits<C: Clock> {
+    tries: RateLimit<Network, C>,
+    tries_for_account: RateLimit<(Account, Network), C>,
+}
+
+/// The digest of the address that somebody tries to sign in with, which need not be an account's.
+type Account = KeyDigest;
+
+/// So many tries at once and a minute; after `in_a_row` without a pause, so many an hour.
+const fn quotas(a_minute: u32, in_a_row: u32, an_hour: u32) -> [Quota; 2] {
+    [Quota::per_minute(count(a_minute)), Quota::per_hour(count(an_hour)).allow_burst(count(in_a_row))]
+}
+
+const fn count(n: u32) -> NonZeroU32 {
+    match NonZeroU32::new(n) {
+        Some(n) => n,
+        None => NonZeroU32::MIN,
+    }
+}
+
+/// An office behind one address signs in every morning.
+const FROM_NETWORK: [Quota; 2] = quotas(60, 300, 120);
+const FROM_NETWORK_FOR_ACCOUNT: [Quota; 2] = quotas(10, 50, 20);
+
+/// The holder of an IPv6 /48 has 65,536 networks, and counts as a few.
+const FROM_SITE: [Quota; 2] = quotas(240, 1200, 480);
+const FROM_SITE_FOR_ACCOUNT: [Quota; 2] = quotas(20, 80, 40);
+
+/// More than one network or site is admitted for one account, so that it takes several to use this up.
+const FROM_STRANGERS_FOR_ACCOUNT: [Quota; 1] = [Quota::per_hour(count(60)).allow_burst(count(100))];
+
+impl Default for SignInLimits {
+    fn default() -> Self {
+        Self::with_clock(&DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> NetworkLimits<C> {
+    fn new(tries: &[Quota], tries_for_account: &[Quota], clock: &C) -> Self {
+        NetworkLimits {
+            tries: RateLimit::with_clock(tries, clock),
+            tries_for_account: RateLimit::with_clock(tries_for_account, clock),
+        }
+    }
+}
+
+impl<C: Clock + Clone> SignInLimits<C> {
+    fn with_clock(clock: &C) -> Self {
+        SignInLimits {
+            networks: NetworkLimits::new(&FROM_NETWORK, &FROM_NETWORK_FOR_ACCOUNT, clock),
+            sites: NetworkLimits::new(&FROM_SITE, &FROM_SITE_FOR_ACCOUNT, clock),
+            strangers: RateLimit::with_clock(&FROM_STRANGERS_FOR_ACCOUNT, clock),
+        }
+    }
+
+    /// Counts a try to sign in as `email`, which need not exist.
+    ///
+    /// # Errors
+    /// The database failed. The inner error: `by` has to wait.
+    pub(crate) async fn admit(
+        &self,
+        store: &Store,
+        by: &Actor,
+        email: &str,
+    ) -> sqlx::Result<Result<(), Wait>> {
+        let address = address(by);
+        let is_known = async || accounts::has_signed_in_from(store, email, Network::of(address)).await;
+        let admitted = self.admit_from(address, email, is_known).await?;
+        Ok(admitted.inspect_err(|_| METRICS.sign_in(SignIn::Throttled)))
+    }
+
+    /// Counts a try of a user who is signed in to prove that the password is known.
+    ///
+    /// # Errors
+    /// The user has to wait.
+    pub(crate) fn admit_user(&self, by: &Actor, user: &User) -> Result<(), Wait> {
+        self.admit_network(address(by), account(&user.email))
+    }
+
+    /// `is_known` tells whether the user has signed in from the network before. It is asked only when it matters.
+    async fn admit_from(
+        &self,
+        address: IpAddr,
+        email: &str,
+        is_known: impl AsyncFnOnce() -> sqlx::Result<bool>,
+    ) -> sqlx::Result<Result<(), Wait>> {
+        let account = account(email);
+        if let Err(wait) = self.admit_network(address, account) {
+            return Ok(Err(wait));
+        }
+        match self.strangers.admit(&account) {
+            Err(wait) if !is_known().await? => Ok(Err(wait)),
+            _ => Ok(Ok(())),
+        }
+    }
+
+    /// The site comes first: one that is refused takes no place for another of its networks.
+    fn admit_network(&self, address: IpAddr, account: Account) -> Result<(), Wait> {
+        let (site, network) = (Network::site_of(address), Network::of(address));
+        if let Some(site) = site {
+            self.sites.tries.admit(&site)?;
+        }
+        self.networks.tries.admit(&network)?;
+        if let Some(site) = site {
+            self.sites.tries_for_account.admit(&(account, site))?;
+        }
+        self.networks.tries_for_account.admit(&(account, network))
+    }
+}
+
+fn account(email: &str) -> Account {
+    KeyDigest::of_value(&email.trim().to_lowercase())
+}
+
+/// All requests that come over no connection share an address that none can have.
+fn address(by: &Actor) -> IpAddr {
+    by.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    type Limits = SignInLimits<FakeRelativeClock>;
+
+    fn limits() -> Limits {
+        Limits::with_clock(&FakeRelativeClock::default())
+    }
+
+    const EMAIL: &str = "demo@example.com";
+
+    fn ipv4(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    /// An address of a /64 of a /48.
+    fn ipv6(site: u16, network: u16) -> IpAddr {
+        [0x2001, 0xdb8, site, network, 0, 0, 0, 1].into()
+    }
+
+    async fn admit(limits: &Limits, address: IpAddr, email: &str) -> Result<(), Wait> {
+        limits.admit_from(address, email, async || Ok(false)).await.unwrap()
+    }
+
+    /// Tries until it is refused; how often it was not.
+    async fn exhaust(limits: &Limits, address: IpAddr, email: &str) -> usize {
+        let mut tries = 0;
+        while admit(limits, address, email).await.is_ok() {
+            tries += 1;
+        }
+        tries
+    }
+
+    #[tokio::test]
+    async fn an_account_has_ten_tries_from_a_network_however_it_is_written() {
+        let limits = limits();
+        assert_eq!(exhaust(&limits, ipv4(1), EMAIL).await, 10);
+        let wait = admit(&limits, ipv4(1), " Demo@EXAMPLE.com").await.unwrap_err();
+        assert!((1..=7).contains(&wait.seconds), "{wait:?}");
+        assert_eq!(admit(&limits, ipv4(1), "other@example.com").await, Ok(()));
+        assert_eq!(admit(&limits, ipv4(2), EMAIL).await, Ok(()), "no stranger locks the account");
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_on_has_fewer_tries() {
+        let clock = FakeRelativeClock::default();
+        let limits = Limits::with_clock(&clock);
+        let mut tries = 0;
+        for _ in 0..60 {
+            tries += exhaust(&limits, ipv4(1), EMAIL).await;
+            clock.advance(Duration::from_secs(60));
+        }
+        assert_eq!(tries, 69, "50 without a pause, and one each three minutes");
+    }
+
+    #[tokio::test]
+    async fn a_network_has_sixty_tries_for_whatever_accounts() {
+        let limits = limits();
+        for n in 0..60 {
+            assert_eq!(admit(&limits, ipv4(1), &format!("user{n}@example.com")).await, Ok(()));
+        }
+        assert!(admit(&limits, ipv4(1), "another@example.com").await.is_err());
+        assert_eq!(admit(&limits, ipv4(2), "another@example.com").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn the_networks_of_one_site_share_what_a_few_networks_have() {
+        let limits = limits();
+        // The eleventh try of the first network is refused, and counts for the site.
+        for (network, tries) in [(1, 10), (2, 9), (3, 0)] {
+            assert_eq!(exhaust(&limits, ipv6(1, network), EMAIL).await, tries);
+        }
+        assert_eq!(admit(&limits, ipv6(2, 1), EMAIL).await, Ok(()), "another site");
+        let mut tries = 0;
+        while admit(&limits, ipv6(3, tries), &format!("user{tries}@example.com")).await.is_ok() {
+            tries += 1;
+        }
+        assert_eq!(tries, 240, "for whatever accounts");
+    }
+
+    #[tokio::test]
+    async fn many_networks_together_use_an_account_up_but_not_for_those_that_are_known() {
+        let limits = limits();
+        for stranger in 0..10 {
+            assert_eq!(exhaust(&limits, ipv4(stranger), EMAIL).await, 10);
+        }
+        let own = ipv4(200);
+        assert!(admit(&limits, own, EMAIL).await.is_err());
+        assert_eq!(admit(&limits, own, "other@example.com").await, Ok(()));
+        let mut tries = 0;
+        while limits.admit_from(own, EMAIL, async || Ok(true)).await.unwrap().is_ok() {
+            tries += 1;
+        }
+        assert_eq!(tries, 9, "ten from one's own network, of which one was refused above");
+    }
+}

@@ -1,0 +1,86 @@
+//! One's own account.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tower_sessions::Session;
+
+use super::error::PageError;
+use super::form::{Form, Problems};
+use super::frame::{Frame, Page, Place};
+use super::sign_in;
+use super::visitor::SignedIn;
+use crate::accounts::passwords::check_new_password;
+use crate::accounts::{self, AccountError, User};
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+use crate::web::session;
+use crate::web::state::AppState;
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    frame: Frame,
+    user: User,
+    problems: Problems,
+    has_changed: bool,
+}
+
+impl AccountPage {
+    fn new(user: User, problems: Problems, has_changed: bool) -> Page<Self> {
+        let frame = Frame::of(user.clone(), Place::Account, "Account");
+        Page(AccountPage { frame, user, problems, has_changed })
+    }
+}
+
+/// `GET /account`.
+pub(super) async fn show(SignedIn { user, .. }: SignedIn) -> Response {
+    AccountPage::new(user, Problems::default(), false).into_response()
+}
+
+/// `POST /account`: another password. All other sessions of the user end.
+pub(super) async fn submit(
+    SignedIn { user, by }: SignedIn,
+    State(state): State<AppState>,
+    session: Session,
+    form: Form,
+) -> Result<Response, PageError> {
+    let current = form.text("current_password");
+    let mut problems = Problems::default();
+    if current.is_empty() {
+        problems.add(Invalid::blank("current_password"));
+    }
+    let new = problems.check(new_password(&form, &user.email));
+    let Some(new) = new.filter(|_| problems.is_empty()) else {
+        return Ok((StatusCode::BAD_REQUEST, AccountPage::new(user, problems, false)).into_response());
+    };
+    if let Err(wait) = state.limits.admit_user(&by, &user) {
+        problems.add_whole(sign_in::too_many_tries(wait));
+        let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
+        let page = AccountPage::new(user, problems, false);
+        return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
+    }
+    let (store, passwords) = (&state.store, &state.passwords);
+    match accounts::change_password(store, &by, passwords, &user, current.to_owned(), new).await {
+        Ok(user) => {
+            session::begin(&session, &user, Timestamp::now()).await?;
+            Ok(AccountPage::new(user, problems, true).into_response())
+        }
+        Err(AccountError::WrongPassword) => {
+            problems.add(Invalid::input("current_password", "This is not your current password."));
+            Ok((StatusCode::BAD_REQUEST, AccountPage::new(user, problems, false)).into_response())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A new password of the user with that address, entered twice alike.
+pub(super) fn new_password(form: &Form, email: &str) -> Result<String, Invalid> {
+    let password = form.text("password");
+    check_new_password(password, email)?;
+    if form.text("repeated_password") != password {
+        return Err(Invalid::input("repeated_password", "The two passwords differ."));
+    }
+    Ok(password.to_owned())
+}

@@ -1,0 +1,25 @@
+//! The addresses of pages that other pages lead to.
+
+/// One's own keys: where one's visit begins.
+pub(in crate::web::ui) const KEYS: &str = "/account/keys";
+
+/// All users.
+pub(in crate::web::ui) const USERS: &str = "/admin/users";
+
+/// The keys of all users.
+pub(in crate::web::ui) const ALL_KEYS: &str = "/admin/keys";
+
+/// The management tokens.
+pub(in crate::web::ui) const TOKENS: &str = "/admin/tokens";
+
+/// The audit log.
+pub(in crate::web::ui) const AUDIT: &str = "/admin/audit";
+
+/// The edges.
+pub(in crate::web::ui) const EDGES: &str = "/admin/edges";
+
+/// The address that asks somebody to sign in, and then leads to `next`.
+pub(in crate::web::ui) fn sign_in(next: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+    format!("/sign-in?{query}")
+}

@@ -1,0 +1,164 @@
+//! The audit log.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::listing::Listing;
+use crate::audit::{self, Action, AuditSearch, Entry};
+use crate::time::Timestamp;
+use crate::web::error::ApiError;
+use crate::web::params::Params;
+use crate::web::state::AppState;
+use crate::web::ui::error::PageError;
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::moment::Moment;
+use crate::web::ui::visitor::Admin;
+
+/// What the filter offers beside single actions: the beginning of their names, and the words for it.
+const GROUPS: [(&str, &str); 5] = [
+    ("key.", "Everything about keys"),
+    ("user.", "Everything about users"),
+    ("link.", "Everything about links"),
+    ("token.", "Everything about tokens"),
+    ("database.", "Everything about the database"),
+];
+
+#[derive(Template)]
+#[template(path = "admin/audit.html")]
+struct AuditPage {
+    frame: Frame,
+    search: AuditSearch,
+    rows: Vec<Row>,
+    listing: Listing,
+}
+
+impl AuditPage {
+    /// The filter's options: value, words, whether chosen.
+    fn choices(&self) -> Vec<(&'static str, String, bool)> {
+        let groups = GROUPS.iter().map(|&(value, words)| (value, words.to_owned()));
+        let actions = Action::ALL.iter().map(|action| (action.as_str(), words(action.as_str())));
+        let is_chosen = |value: &str| self.search.action.as_deref() == Some(value);
+        groups.chain(actions).map(|(value, words)| (value, words, is_chosen(value))).collect()
+    }
+
+    fn is_narrowed(&self) -> bool {
+        self.search.user_id.is_some() || self.search.subject_id.is_some()
+    }
+}
+
+/// An entry as the table shows it.
+struct Row {
+    entry: Entry,
+    at: Moment,
+}
+
+impl Row {
+    fn action(&self) -> String {
+        words(&self.entry.action)
+    }
+
+    /// Who did it.
+    fn actor(&self) -> String {
+        let name = &self.entry.actor_name;
+        let kind = match self.entry.actor_kind.as_str() {
+            "user" => return name.clone(),
+            "visitor" => return "Somebody not signed in".to_owned(),
+            "service" => return "The service itself".to_owned(),
+            "management_token" => "Token",
+            "command_line" => "Command line",
+            other => other,
+        };
+        if name.is_empty() { kind.to_owned() } else { format!("{kind}: {name}") }
+    }
+
+    /// What changed.
+    fn details(&self) -> Vec<String> {
+        let Value::Object(fields) = &self.entry.detail else { return Vec::new() };
+        let shown = fields.iter().filter(|(_, value)| !value.is_null());
+        shown.map(|(name, value)| format!("{}: {}", name.replace('_', " "), told(value))).collect()
+    }
+}
+
+/// `key.created` as "Key created".
+fn words(action: &str) -> String {
+    let mut text = action.replace(['.', '_'], " ");
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
+}
+
+/// A value, or what became what.
+fn told(value: &Value) -> String {
+    match (value.get("from"), value.get("to")) {
+        (Some(from), Some(to)) => format!("{} → {}", plain(from), plain(to)),
+        _ => plain(value),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "never".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) if values.is_empty() => "none".to_owned(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// `GET /admin/audit`.
+pub(super) async fn show(
+    Admin { user, .. }: Admin,
+    State(state): State<AppState>,
+    params: Params,
+) -> Result<Response, PageError> {
+    let owned = |name| params.text(name).map(str::to_owned);
+    let search = AuditSearch {
+        action: owned("action"),
+        user_id: owned("user_id"),
+        subject_id: owned("subject_id"),
+        since: None,
+        page: params.page().map_err(ApiError::from)?,
+    };
+    let found = audit::search(&state.store, &search).await?;
+    let listing = Listing::new(&params, search.page, &found);
+    let now = Timestamp::now();
+    let row = |entry: Entry| Row { at: Moment::new(entry.at, now), entry };
+    let rows = found.rows.into_iter().map(row).collect();
+    Ok(Page(AuditPage { frame: Frame::of(user, Place::Audit, "Audit log"), search, rows, listing })
+        .into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_from_what_to_what() {
+        let change = |from: Value, to: Value| told(&json!({"from": from, "to": to}));
+        assert_eq!(change(json!("CI"), json!("Build")), "CI → Build");
+        assert_eq!(
+            change(json!(["insight:read"]), json!(["insight:read", "cohort:read"])),
+            "insight:read → insight:read cohort:read"
+        );
+        let moments = ["2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"];
+        assert_eq!(change(json!(moments[0]), json!(moments[1])), moments.join(" → "));
+        assert_eq!(change(json!(null), json!(moments[0])), format!("never → {}", moments[0]));
+        assert_eq!(change(json!(["*"]), json!([])), "* → none");
+    }
+
+    #[test]
+    fn what_did_not_change_is_told_alone() {
+        assert_eq!(told(&json!(["insight:read", "cohort:read"])), "insight:read cohort:read");
+        assert_eq!(told(&json!(3600)), "3600");
+    }
+
+    #[test]
+    fn an_action_is_told_in_words() {
+        assert_eq!(words("user.permissions_changed"), "User permissions changed");
+    }
+}

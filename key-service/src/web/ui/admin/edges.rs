@@ -1,0 +1,34 @@
+//! The edges that hold a lease now.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use crate::revocation::edges::{self, Edges};
+use crate::web::state::AppState;
+use crate::web::ui::error::PageError;
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::visitor::Admin;
+
+#[derive(Template)]
+#[template(path = "admin/edges.html")]
+struct EdgesPage {
+    frame: Frame,
+    now: Edges,
+}
+
+impl EdgesPage {
+    /// How many changes an edge has yet to acknowledge.
+    fn lag(&self, edge: &edges::Edge) -> u64 {
+        self.now.revision.saturating_sub(edge.acknowledged)
+    }
+}
+
+/// `GET /admin/edges`.
+pub(super) async fn show(
+    Admin { user, .. }: Admin,
+    State(state): State<AppState>,
+) -> Result<Response, PageError> {
+    let now = edges::list(&state.store).await?;
+    Ok(Page(EdgesPage { frame: Frame::of(user, Place::Edges, "Edges"), now }).into_response())
+}

@@ -1,0 +1,138 @@
+//! A new management token.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::accounts::management_tokens::{self, NewToken, Reach, Verb, Verbs};
+use crate::accounts::{self, AccountError, User};
+use crate::keys::rules;
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+use crate::web::public_url;
+use crate::web::state::AppState;
+use crate::web::ui::addresses;
+use crate::web::ui::error::PageError;
+use crate::web::ui::expiry::Expiry;
+use crate::web::ui::form::{Form, Problems};
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::value::{Command, ValuePage};
+use crate::web::ui::visitor::Admin;
+
+#[derive(Template)]
+#[template(path = "admin/token_new.html")]
+struct NewTokenPage {
+    frame: Frame,
+    label: String,
+    is_for_all: bool,
+    /// The addresses as entered, one a line.
+    users: String,
+    /// What the token can do: the verb, what that is, whether chosen.
+    verbs: Vec<(Verb, &'static str, bool)>,
+    expiry: Expiry,
+    problems: Problems,
+}
+
+impl NewTokenPage {
+    fn of(user: User, form: &Form, expiry: Expiry, problems: Problems) -> Page<Self> {
+        Page(NewTokenPage {
+            frame: Frame::of(user, Place::Tokens, "Create a token"),
+            label: form.text("label").to_owned(),
+            is_for_all: form.text("reach") == "all",
+            users: form.text("users").to_owned(),
+            verbs: Verb::ALL.map(|verb| (verb, meaning(verb), is_chosen(form, verb))).into(),
+            expiry,
+            problems,
+        })
+    }
+}
+
+/// `GET /admin/tokens/new`.
+pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
+    let chosen: Vec<_> = Verbs::default().iter().map(|verb| format!("can.{}=yes", verb.as_str())).collect();
+    let form = Form::parse(chosen.join("&").as_bytes());
+    NewTokenPage::of(user, &form, Expiry::new(None), Problems::default()).into_response()
+}
+
+/// `POST /admin/tokens/new`: makes the token, and shows its value.
+pub(super) async fn submit(
+    Admin { user, by }: Admin,
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let expiry = Expiry::new(None).sent(&form);
+    let mut problems = Problems::default();
+    let label = problems.check(rules::label(form.text("label")));
+    let reach = reach(&state, &form).await?;
+    let reach = problems.check(reach);
+    let can = problems.check(can(&form));
+    let expires_at = problems.check(expiry.check(now));
+    let (Some(label), Some(reach), Some(can), Some(expires_at)) = (label, reach, can, expires_at) else {
+        return Ok((StatusCode::BAD_REQUEST, NewTokenPage::of(user, &form, expiry, problems)).into_response());
+    };
+    let can_read = can.permit(Verb::Read);
+    let new = NewToken { label, reach, can, expires_at: expires_at.flatten() };
+    let (token, value) = management_tokens::create(&state.store, &by, new, now).await?;
+    let address = public_url::base(state.public_url.as_ref(), &headers) + "/api/keys/";
+    let page = ValuePage {
+        frame: Frame::of(user, Place::Tokens, "Store your new token"),
+        noun: "Token",
+        name: token.label,
+        value: value.reveal().to_owned(),
+        advice: "Copy it now, to where your automation finds it. Anybody who has it can do what the token can.",
+        // It lists keys, which only `read` allows.
+        command: can_read.then(|| Command::curl(value.reveal(), &address, "")),
+        old_value: None,
+        back: addresses::TOKENS.to_owned(),
+    };
+    Ok((StatusCode::CREATED, Page(page)).into_response())
+}
+
+/// What a verb lets a token do.
+fn meaning(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Read => "Lists and shows what it reaches.",
+        Verb::Revoke => "Deletes keys, disables users, reports leaks.",
+        Verb::Create => "Creates, rolls and changes keys, adds and changes users, makes links.",
+    }
+}
+
+fn is_chosen(form: &Form, verb: Verb) -> bool {
+    form.text(&format!("can.{}", verb.as_str())) == "yes"
+}
+
+/// What the token is to be able to do.
+fn can(form: &Form) -> Result<Verbs, Invalid> {
+    let chosen = Verb::ALL.into_iter().filter(|&verb| is_chosen(form, verb)).map(Verb::as_str);
+    Verbs::parse(chosen).map_err(|_| Invalid::input("can", "Choose one at least."))
+}
+
+/// Whose keys the token is to manage.
+async fn reach(state: &AppState, form: &Form) -> Result<Result<Reach, Invalid>, PageError> {
+    if form.text("reach") == "all" {
+        return Ok(Ok(Reach::All));
+    }
+    let mut ids = Vec::new();
+    for email in form.text("users").split([',', '\n']).map(str::trim).filter(|email| !email.is_empty()) {
+        match accounts::find_by_email(&state.store, email).await {
+            Ok(user) => ids.push(user.id),
+            Err(AccountError::NoSuchUser(_) | AccountError::Invalid(_)) => {
+                return Ok(Err(Invalid::input(
+                    "users",
+                    format!("There is no user with this address: {email}"),
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if ids.is_empty() {
+        return Ok(Err(Invalid::input(
+            "users",
+            "Enter the address of one user at least, or choose all users.",
+        )));
+    }
+    Ok(Ok(Reach::Users(ids)))
+}

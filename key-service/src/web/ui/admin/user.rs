@@ -1,0 +1,128 @@
+//! One user: permissions, whether let in, a link to choose a password with.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use protocol::ScopeSet;
+
+use crate::accounts::{self, User, UserPatch, links};
+use crate::audit::Actor;
+use crate::time::Timestamp;
+use crate::web::public_url;
+use crate::web::state::AppState;
+use crate::web::ui::addresses;
+use crate::web::ui::error::PageError;
+use crate::web::ui::form::{Form, Problems};
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::moment::Moment;
+use crate::web::ui::outcome::{self, Effect, OutcomePage};
+use crate::web::ui::picker::Picker;
+use crate::web::ui::value::ValuePage;
+use crate::web::ui::visitor::Admin;
+
+#[derive(Template)]
+#[template(path = "admin/user.html")]
+struct UserPage {
+    frame: Frame,
+    user: User,
+    is_self: bool,
+    created: Moment,
+    picker: Picker,
+    problems: Problems,
+}
+
+/// `GET /admin/users/{id}`.
+pub(super) async fn show(
+    Admin { user: admin, .. }: Admin,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let user = find(&state, &id).await?;
+    let page = UserPage {
+        is_self: admin.id == user.id,
+        frame: Frame::of(admin, Place::Users, "User"),
+        created: Moment::new(user.created_at, Timestamp::now()),
+        picker: Picker::new(&ScopeSet::all(), &user.permissions),
+        problems: Problems::default(),
+        user,
+    };
+    Ok(Page(page).into_response())
+}
+
+/// `POST /admin/users/{id}`: does what the button says.
+pub(super) async fn submit(
+    Admin { user: admin, by }: Admin,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, PageError> {
+    let user = find(&state, &id).await?;
+    let (title, patch, effect) = match form.text("action") {
+        "link" => {
+            state.changes.admit(&by)?;
+            return link_page(admin, &by, &state, &headers, &user, StatusCode::OK).await;
+        }
+        "permissions" => {
+            let permissions = Some(Picker::new(&ScopeSet::all(), &user.permissions).sent(&form).scopes());
+            ("Permissions changed", UserPatch { permissions, ..UserPatch::default() }, Effect::InForce)
+        }
+        "enable" => {
+            ("User enabled", UserPatch { is_active: Some(true), ..UserPatch::default() }, Effect::InForce)
+        }
+        "make_admin" => (
+            "Administrator made",
+            UserPatch { is_admin: Some(true), ..UserPatch::default() },
+            Effect::InForce,
+        ),
+        "make_member" if admin.id != user.id => {
+            ("Role changed", UserPatch { is_admin: Some(false), ..UserPatch::default() }, Effect::InForce)
+        }
+        "disable" if admin.id != user.id => {
+            ("User disabled", UserPatch { is_active: Some(false), ..UserPatch::default() }, Effect::Refused)
+        }
+        _ => return Err(PageError::of_status(StatusCode::BAD_REQUEST)),
+    };
+    // A disabling is never refused.
+    if patch.is_active != Some(false) {
+        state.changes.admit(&by)?;
+    }
+    let updated = accounts::update(&state.store, &by, &user.id, &patch).await?;
+    let page = OutcomePage {
+        frame: Frame::of(admin, Place::Users, title),
+        notes: updated.notes(),
+        name: updated.user.email,
+        mask: None,
+        back: (format!("{}/{}", addresses::USERS, updated.user.id), "Back to the user"),
+    };
+    outcome::stream(&page, updated.settling, effect)
+}
+
+async fn find(state: &AppState, id: &str) -> Result<User, PageError> {
+    let user = accounts::find(&state.store, id).await?;
+    user.ok_or_else(|| PageError::of_status(StatusCode::NOT_FOUND))
+}
+
+/// Makes a link for the user, and shows it.
+pub(super) async fn link_page(
+    admin: User,
+    by: &Actor,
+    state: &AppState,
+    headers: &HeaderMap,
+    user: &User,
+    status: StatusCode,
+) -> Result<Response, PageError> {
+    let secret = links::create(&state.store, by, &user.id).await?;
+    let page = ValuePage {
+        frame: Frame::of(admin, Place::Users, "Send this link"),
+        noun: "Link",
+        name: user.email.clone(),
+        value: public_url::base(state.public_url.as_ref(), headers) + &secret.path(),
+        advice: "Whoever follows it first, within three days, chooses the password of this user. It works once.",
+        command: None,
+        old_value: None,
+        back: format!("{}/{}", addresses::USERS, user.id),
+    };
+    Ok((status, Page(page)).into_response())
+}

@@ -1,0 +1,66 @@
+//! A new user, who gets a link to choose a password with.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use protocol::ScopeSet;
+
+use super::user::link_page;
+use crate::accounts::{self, AccountError, NewUser, User};
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+use crate::web::state::AppState;
+use crate::web::ui::error::PageError;
+use crate::web::ui::form::{Form, Problems};
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::picker::Picker;
+use crate::web::ui::visitor::Admin;
+
+#[derive(Template)]
+#[template(path = "admin/user_new.html")]
+struct NewUserPage {
+    frame: Frame,
+    email: String,
+    is_admin: bool,
+    picker: Picker,
+    problems: Problems,
+}
+
+impl NewUserPage {
+    fn new(user: User, email: &str, is_admin: bool, picker: Picker, problems: Problems) -> Page<Self> {
+        let frame = Frame::of(user, Place::Users, "Add a user");
+        Page(NewUserPage { frame, email: email.to_owned(), is_admin, picker, problems })
+    }
+}
+
+/// `GET /admin/users/new`.
+pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
+    let picker = Picker::new(&ScopeSet::all(), &ScopeSet::default());
+    NewUserPage::new(user, "", false, picker, Problems::default()).into_response()
+}
+
+/// `POST /admin/users/new`: makes the user, and shows the link.
+pub(super) async fn submit(
+    Admin { user, by }: Admin,
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, PageError> {
+    let (email, is_admin) = (form.text("email"), form.text("is_admin") == "yes");
+    let picker = Picker::new(&ScopeSet::all(), &ScopeSet::default()).sent(&form);
+    let new = NewUser { email: email.to_owned(), password: None, permissions: picker.scopes(), is_admin };
+    let mut problems = Problems::default();
+    state.changes.admit(&by)?;
+    let added = accounts::add(&state.store, &by, &state.passwords, new, Timestamp::now()).await;
+    problems.add(match added {
+        Ok(added) => return link_page(user, &by, &state, &headers, &added, StatusCode::CREATED).await,
+        Err(AccountError::Invalid(invalid)) => invalid,
+        Err(AccountError::EmailTaken(_)) => {
+            Invalid::input("email", "There is a user with this address already.")
+        }
+        Err(error) => return Err(error.into()),
+    });
+    let page = NewUserPage::new(user, email, is_admin, picker, problems);
+    Ok((StatusCode::BAD_REQUEST, page).into_response())
+}

@@ -1,0 +1,143 @@
+//! Errors as pages.
+
+use askama::Template;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use tower_http::csrf::ProtectionError;
+
+use super::addresses;
+use super::frame::Frame;
+use crate::web::error::ApiError;
+
+/// Why a page cannot be shown.
+#[derive(Debug)]
+pub(super) enum PageError {
+    /// Nobody is signed in; who has done so wants to go to this path.
+    SignIn(String),
+    /// The request failed.
+    Failed(Failure),
+}
+
+/// A failed request.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    retry_after_s: Option<u64>,
+    text: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    frame: Frame,
+    status: u16,
+    text: &'static str,
+}
+
+impl Failure {
+    fn title(&self) -> &'static str {
+        match self.status {
+            StatusCode::FORBIDDEN => "Not allowed",
+            StatusCode::NOT_FOUND => "Not found",
+            StatusCode::METHOD_NOT_ALLOWED => "This does not work here",
+            StatusCode::PAYLOAD_TOO_LARGE => "Too much was sent",
+            StatusCode::TOO_MANY_REQUESTS => "Too many requests",
+            StatusCode::SERVICE_UNAVAILABLE => "Not available right now",
+            status if status.is_client_error() => "The request cannot be understood",
+            _ => "Something went wrong",
+        }
+    }
+}
+
+/// What to tell of a status, where nothing more is known.
+fn text_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::FORBIDDEN => "Your account may not see this page.",
+        StatusCode::NOT_FOUND => {
+            "There is no such page, or what it showed has been deleted, or it belongs to somebody else."
+        }
+        StatusCode::METHOD_NOT_ALLOWED => "Go back, and use the buttons of the page.",
+        StatusCode::PAYLOAD_TOO_LARGE => "Go back, and shorten what you entered.",
+        StatusCode::TOO_MANY_REQUESTS => "Wait a moment, then try again.",
+        StatusCode::SERVICE_UNAVAILABLE => {
+            "The database does not answer. Keys that edges remember go on working for now. Try again in a moment."
+        }
+        status if status.is_client_error() => "Go back, and try again.",
+        _ => "The failure has been logged. Try again; if it stays, tell your administrator.",
+    }
+}
+
+impl PageError {
+    /// An error about which nothing more is known.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        PageError::Failed(Failure { status, retry_after_s: None, text: text_of(status) })
+    }
+
+    /// 500. What went wrong is for the log alone.
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+        ApiError::internal(error).into()
+    }
+}
+
+/// The API's errors know what to log and which status each failure has.
+impl<E: Into<ApiError>> From<E> for PageError {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let status = error.status();
+        // The session has ended since the request began.
+        if status == StatusCode::UNAUTHORIZED {
+            return PageError::SignIn(addresses::KEYS.to_owned());
+        }
+        PageError::Failed(Failure { status, retry_after_s: error.retry_after_s(), text: text_of(status) })
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        match self {
+            PageError::SignIn(next) => Redirect::to(&addresses::sign_in(&next)).into_response(),
+            PageError::Failed(failure) => failure.into_response(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let page =
+            ErrorPage { frame: Frame::outside(self.title()), status: self.status.as_u16(), text: self.text };
+        let html = page.render().unwrap_or_else(|error| {
+            tracing::error!(%error, "a page cannot be rendered");
+            self.text.to_owned()
+        });
+        let mut response = (self.status, Html(html)).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// 403: another site has sent a form, or made somebody send it.
+pub(super) fn other_origin(_: ProtectionError) -> Response {
+    let text = "The request came from another site, so nothing was done. Open the page here, and try again.";
+    Failure { status: StatusCode::FORBIDDEN, retry_after_s: None, text }.into_response()
+}
+
+/// Makes a page of every error that a library answered by itself: no such route, no such method, a failed extractor.
+pub(super) async fn complete_errors(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let is_page = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/html");
+    if is_error && !response.headers().get(header::CONTENT_TYPE).is_some_and(is_page) {
+        let page = PageError::of_status(status).into_response();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        *response.body_mut() = page.into_body();
+    }
+    response
+}

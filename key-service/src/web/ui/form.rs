@@ -1,0 +1,118 @@
+//! What a form sent, and what is wrong with it.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+
+use super::error::PageError;
+use crate::validation::Invalid;
+use crate::web::error::ApiError;
+
+/// The fields of a form, or of an address's query, in the order in which they were sent.
+#[derive(Debug)]
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads `application/x-www-form-urlencoded`. Every text is one.
+    pub(super) fn parse(text: &[u8]) -> Self {
+        Form(form_urlencoded::parse(text).into_owned().collect())
+    }
+
+    /// The field's text; empty if it was not sent.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(sent, _)| sent == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let is_form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| ApiError::from(rejection.status()))?;
+        if !is_form && !body.is_empty() {
+            return Err(ApiError::from(StatusCode::UNSUPPORTED_MEDIA_TYPE).into());
+        }
+        Ok(Form::parse(&body))
+    }
+}
+
+/// One thing that is wrong with a form.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// The field's name, and the id of its element; empty for the form as a whole.
+    pub(super) field: &'static str,
+    /// What the page calls the field; empty for the form as a whole.
+    pub(super) title: &'static str,
+    /// What is wrong.
+    pub(super) detail: String,
+}
+
+/// All that is wrong with a form.
+#[derive(Debug, Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Takes the value of a field that is good, or notes what is wrong with it.
+    pub(super) fn check<T>(&mut self, field: Result<T, Invalid>) -> Option<T> {
+        field.map_err(|invalid| self.add(invalid)).ok()
+    }
+
+    /// Notes what is wrong with a field.
+    pub(super) fn add(&mut self, invalid: Invalid) {
+        self.0.push(Problem { field: invalid.field, title: title(invalid.field), detail: invalid.detail });
+    }
+
+    /// Notes what is wrong with the form as a whole.
+    pub(super) fn add_whole(&mut self, detail: impl Into<String>) {
+        self.0.push(Problem { field: "", title: "", detail: detail.into() });
+    }
+
+    /// What is wrong with a field, if anything.
+    pub(super) fn of(&self, field: &str) -> Option<&str> {
+        self.0.iter().find(|problem| problem.field == field).map(|problem| problem.detail.as_str())
+    }
+
+    /// Everything, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+
+    /// Whether nothing is wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What pages call a field of the API.
+fn title(field: &'static str) -> &'static str {
+    match field {
+        "email" => "Email",
+        "password" => "Password",
+        "current_password" => "Current password",
+        "repeated_password" => "Repeat the password",
+        "label" => "Label",
+        "scopes" => "Access",
+        "expires_at" => "Expires",
+        "grace_s" => "The old value",
+        "users" => "Users",
+        "can" => "Can",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_decoded_and_the_first_of_a_name_counts() {
+        let form = Form::parse(b"label=a+%26%20b&label=c&empty=&%ff=x");
+        assert_eq!(form.text("label"), "a & b");
+        assert_eq!(form.text("empty"), "");
+        assert_eq!(form.text("absent"), "");
+    }
+}

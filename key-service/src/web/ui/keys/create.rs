@@ -1,0 +1,68 @@
+//! A new key.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::key_form::KeyForm;
+use super::value;
+use crate::accounts::User;
+use crate::accounts::access::Owner;
+use crate::keys::{self, KeyError, NewKey};
+use crate::time::Timestamp;
+use crate::web::state::AppState;
+use crate::web::ui::error::PageError;
+use crate::web::ui::form::Form;
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::visitor::SignedIn;
+
+#[derive(Template)]
+#[template(path = "keys/create.html")]
+struct CreatePage {
+    frame: Frame,
+    form: KeyForm,
+}
+
+impl CreatePage {
+    fn new(user: User, form: KeyForm) -> Page<Self> {
+        Page(CreatePage { frame: Frame::of(user, Place::Keys, "Create a key"), form })
+    }
+}
+
+/// `GET /account/keys/new`.
+pub(super) async fn show(SignedIn { user, .. }: SignedIn) -> Response {
+    let form = KeyForm::blank(&user);
+    CreatePage::new(user, form).into_response()
+}
+
+/// `POST /account/keys/new`: makes the key, and shows its value.
+pub(super) async fn submit(
+    SignedIn { user, by }: SignedIn,
+    State(state): State<AppState>,
+    form: Form,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let (mut form, entered) = match KeyForm::blank(&user).sent(&form, now) {
+        Ok(sent) => sent,
+        Err(form) => return Ok((StatusCode::BAD_REQUEST, CreatePage::new(user, *form)).into_response()),
+    };
+    let new =
+        NewKey { label: entered.label, scopes: entered.scopes, expires_at: entered.expires_at.flatten() };
+    state.changes.admit(&by)?;
+    match keys::create(&state.store, &by, Owner::User(&user.id), &user.id, new, now).await {
+        Ok((key, new_value)) => {
+            let frame = Frame::of(user, Place::Keys, "Store your new key");
+            let page = value::page(frame, &key, &new_value, state.api_url.as_ref());
+            Ok((StatusCode::CREATED, Page(page)).into_response())
+        }
+        Err(error @ (KeyError::TooMany | KeyError::Invalid(_))) => {
+            match error {
+                KeyError::Invalid(invalid) => form.problems.add(invalid),
+                error => form.problems.add_whole(error.to_string()),
+            }
+            Ok((StatusCode::BAD_REQUEST, CreatePage::new(user, form)).into_response())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,89 @@
+//! Deleting a key: one's own, or as an admin anybody's.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+
+use super::row::KeyRow;
+use crate::accounts::User;
+use crate::accounts::access::Owner;
+use crate::audit::Actor;
+use crate::keys;
+use crate::time::Timestamp;
+use crate::web::state::AppState;
+use crate::web::ui::addresses;
+use crate::web::ui::error::PageError;
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::outcome::{self, Effect, OutcomePage};
+use crate::web::ui::visitor::SignedIn;
+
+#[derive(Template)]
+#[template(path = "keys/delete.html")]
+struct DeletePage {
+    frame: Frame,
+    row: KeyRow,
+    list: &'static str,
+    list_title: &'static str,
+}
+
+/// `GET /account/keys/{id}/delete`.
+pub(super) async fn show(
+    SignedIn { user, .. }: SignedIn,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let owner = user.id.clone();
+    confirm(user, Place::Keys, &state, Owner::User(&owner), &id).await
+}
+
+/// `POST /account/keys/{id}/delete`: deletes the key, and tells when it is refused everywhere.
+pub(super) async fn submit(
+    SignedIn { user, by }: SignedIn,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let owner = user.id.clone();
+    delete(user, &by, Place::Keys, &state, Owner::User(&owner), &id).await
+}
+
+/// Shows which key is to be deleted; the list of `place` is where it stands.
+pub(in crate::web::ui) async fn confirm(
+    user: User,
+    place: Place,
+    state: &AppState,
+    owner: Owner<'_>,
+    id: &str,
+) -> Result<Response, PageError> {
+    let key = keys::get(&state.store, owner, id).await?;
+    let frame = Frame::of(user, place, "Delete key");
+    let row = KeyRow::new(key, Timestamp::now());
+    let (list, list_title) = list_of(place);
+    Ok(Page(DeletePage { frame, row, list, list_title }).into_response())
+}
+
+/// Deletes it.
+pub(in crate::web::ui) async fn delete(
+    user: User,
+    by: &Actor,
+    place: Place,
+    state: &AppState,
+    owner: Owner<'_>,
+    id: &str,
+) -> Result<Response, PageError> {
+    let (key, settling) = keys::delete(&state.store, by, owner, id).await?;
+    let page = OutcomePage {
+        frame: Frame::of(user, place, "Key deleted"),
+        name: key.label,
+        notes: Vec::new(),
+        mask: Some(key.mask_value),
+        back: (list_of(place).0.to_owned(), "Back to the keys"),
+    };
+    outcome::stream(&page, settling, Effect::Refused)
+}
+
+fn list_of(place: Place) -> (&'static str, &'static str) {
+    match place {
+        Place::AllKeys => (addresses::ALL_KEYS, "All keys"),
+        _ => (addresses::KEYS, "Personal API keys"),
+    }
+}

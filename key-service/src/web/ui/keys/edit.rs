@@ -1,0 +1,96 @@
+//! Changing a key's label, scopes and expiry.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use protocol::ScopeSet;
+
+use super::key_form::KeyForm;
+use super::row::KeyRow;
+use crate::accounts::User;
+use crate::accounts::access::Owner;
+use crate::keys::{self, Key, KeyError, KeyPatch};
+use crate::time::Timestamp;
+use crate::web::state::AppState;
+use crate::web::ui::addresses;
+use crate::web::ui::error::PageError;
+use crate::web::ui::form::Form;
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::outcome::{self, Effect, OutcomePage};
+use crate::web::ui::visitor::SignedIn;
+
+#[derive(Template)]
+#[template(path = "keys/edit.html")]
+struct EditPage {
+    frame: Frame,
+    row: KeyRow,
+    form: KeyForm,
+}
+
+impl EditPage {
+    fn new(user: User, key: Key, now: Timestamp, form: KeyForm) -> Page<Self> {
+        let frame = Frame::of(user, Place::Keys, "Edit key");
+        Page(EditPage { frame, row: KeyRow::new(key, now), form })
+    }
+}
+
+/// `GET /account/keys/{id}`.
+pub(super) async fn show(
+    SignedIn { user, .. }: SignedIn,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+    let form = KeyForm::of(&user, &key, now);
+    Ok(EditPage::new(user, key, now, form).into_response())
+}
+
+/// `POST /account/keys/{id}`: saves what differs.
+pub(super) async fn submit(
+    SignedIn { user, by }: SignedIn,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+    let (mut form, entered) = match KeyForm::of(&user, &key, now).sent(&form, now) {
+        Ok(sent) => sent,
+        Err(form) => {
+            return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, *form)).into_response());
+        }
+    };
+    let patch = KeyPatch {
+        label: Some(entered.label).filter(|label| *label != key.label),
+        scopes: Some(entered.scopes).filter(|scopes| !are_alike(scopes, &key.scopes)),
+        expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
+    };
+    state.changes.admit(&by)?;
+    let owner = Owner::User(&user.id);
+    let (key, settling) = match keys::update(&state.store, &by, owner, &id, patch).await {
+        Ok(updated) => updated,
+        Err(KeyError::Invalid(invalid)) => {
+            form.problems.add(invalid);
+            return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, form)).into_response());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let page = OutcomePage {
+        frame: Frame::of(user, Place::Keys, "Key saved"),
+        name: key.label,
+        notes: Vec::new(),
+        mask: Some(key.mask_value),
+        back: (addresses::KEYS.to_owned(), "Back to your keys"),
+    };
+    match settling {
+        Some(settling) => outcome::stream(&page, settling, Effect::InForce),
+        None => outcome::at_once(&page, "Saved. No edge had to be told."),
+    }
+}
+
+/// Whether both permit the same. The form knows neither their order nor what one scope says beside another.
+fn are_alike(some: &ScopeSet, others: &ScopeSet) -> bool {
+    some.iter().all(|scope| others.permits(scope)) && others.iter().all(|scope| some.permits(scope))
+}

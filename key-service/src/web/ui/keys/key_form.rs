@@ -1,0 +1,82 @@
+//! The form that makes or changes a key.
+
+use protocol::ScopeSet;
+
+use crate::accounts::User;
+use crate::keys::{Key, rules};
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+use crate::web::ui::expiry::Expiry;
+use crate::web::ui::form::{Form, Problems};
+use crate::web::ui::moment::Moment;
+use crate::web::ui::picker::Picker;
+
+/// What the form shows.
+pub(super) struct KeyForm {
+    /// The label as entered.
+    pub(super) label: String,
+    /// The choice of scopes.
+    pub(super) picker: Picker,
+    /// The choice of an expiry.
+    pub(super) expiry: Expiry,
+    /// What was wrong with what was sent.
+    pub(super) problems: Problems,
+}
+
+/// The fields of a form without problems.
+pub(super) struct Entered {
+    /// See [`rules::label`].
+    pub(super) label: String,
+    /// See [`rules::scopes`].
+    pub(super) scopes: ScopeSet,
+    /// Absent to keep what is, `Some(None)` for never.
+    pub(super) expires_at: Option<Option<Timestamp>>,
+}
+
+impl KeyForm {
+    /// For a new key of that user.
+    pub(super) fn blank(user: &User) -> Self {
+        KeyForm {
+            label: String::new(),
+            picker: Picker::new(&user.permissions, &ScopeSet::default()),
+            expiry: Expiry::new(None),
+            problems: Problems::default(),
+        }
+    }
+
+    /// For a key of that user, as it is.
+    pub(super) fn of(user: &User, key: &Key, now: Timestamp) -> Self {
+        KeyForm {
+            label: key.label.clone(),
+            picker: Picker::new(&user.permissions, &key.scopes),
+            expiry: Expiry::new(key.expires_at.map(|at| Moment::new(at, now))),
+            problems: Problems::default(),
+        }
+    }
+
+    /// The same form with what was sent: the fields if all are good, else the form to show again.
+    pub(super) fn sent(self, form: &Form, now: Timestamp) -> Result<(Self, Entered), Box<Self>> {
+        let mut sent = KeyForm {
+            label: form.text("label").to_owned(),
+            picker: self.picker.sent(form),
+            expiry: self.expiry.sent(form),
+            problems: Problems::default(),
+        };
+        let label = sent.problems.check(rules::label(&sent.label));
+        let scopes = sent.problems.check(some_scopes(sent.picker.scopes()));
+        let expires_at = sent.problems.check(sent.expiry.check(now));
+        match (label, scopes, expires_at) {
+            (Some(label), Some(scopes), Some(expires_at)) => {
+                Ok((sent, Entered { label, scopes, expires_at }))
+            }
+            _ => Err(Box::new(sent)),
+        }
+    }
+}
+
+fn some_scopes(scopes: ScopeSet) -> Result<ScopeSet, Invalid> {
+    if scopes.is_empty() {
+        return Err(Invalid::input("scopes", "Choose one object at least, or all access."));
+    }
+    Ok(scopes)
+}

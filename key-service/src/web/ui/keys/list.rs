@@ -1,0 +1,43 @@
+//! The table of one's keys.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::row::KeyRow;
+use crate::accounts::access::Owner;
+use crate::keys::{self, MAX_KEYS_PER_USER};
+use crate::time::Timestamp;
+use crate::web::state::AppState;
+use crate::web::ui::error::PageError;
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::visitor::SignedIn;
+
+#[derive(Template)]
+#[template(path = "keys/list.html")]
+struct ListPage {
+    frame: Frame,
+    rows: Vec<KeyRow>,
+}
+
+impl ListPage {
+    /// How many keys should be rolled.
+    fn old(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_old()).count()
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= MAX_KEYS_PER_USER
+    }
+}
+
+/// `GET /account/keys`.
+pub(super) async fn show(
+    SignedIn { user, .. }: SignedIn,
+    State(state): State<AppState>,
+) -> Result<Response, PageError> {
+    let now = Timestamp::now();
+    let keys = keys::list(&state.store, Owner::User(&user.id), &user.id).await?;
+    let rows = keys.into_iter().map(|key| KeyRow::new(key, now)).collect();
+    Ok(Page(ListPage { frame: Frame::of(user, Place::Keys, "Personal API keys"), rows }).into_response())
+}

@@ -1,0 +1,26 @@
+//! One's own personal API keys.
+
+use axum::Router;
+use axum::routing::get;
+
+use super::addresses;
+use crate::web::state::AppState;
+
+mod create;
+pub(super) mod delete;
+mod edit;
+mod key_form;
+mod list;
+mod roll;
+pub(super) mod row;
+mod value;
+
+/// The pages of one's own keys.
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route(addresses::KEYS, get(list::show))
+        .route("/account/keys/new", get(create::show).post(create::submit))
+        .route("/account/keys/{id}", get(edit::show).post(edit::submit))
+        .route("/account/keys/{id}/roll", get(roll::show).post(roll::submit))
+        .route("/account/keys/{id}/delete", get(delete::show).post(delete::submit))
+}

@@ -1,0 +1,83 @@
+//! Giving a key a new value.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::row::KeyRow;
+use super::value;
+use crate::accounts::User;
+use crate::accounts::access::Owner;
+use crate::keys::{self, Key, KeyError, rules};
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+use crate::web::state::AppState;
+use crate::web::ui::error::PageError;
+use crate::web::ui::form::{Form, Problems};
+use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::moment::span;
+use crate::web::ui::outcome::{self, Effect};
+use crate::web::ui::visitor::SignedIn;
+
+#[derive(Template)]
+#[template(path = "keys/roll.html")]
+struct RollPage {
+    frame: Frame,
+    row: KeyRow,
+    problems: Problems,
+}
+
+impl RollPage {
+    fn new(user: User, key: Key, problems: Problems) -> Page<Self> {
+        let frame = Frame::of(user, Place::Keys, "Roll key");
+        Page(RollPage { frame, row: KeyRow::new(key, Timestamp::now()), problems })
+    }
+}
+
+/// `GET /account/keys/{id}/roll`.
+pub(super) async fn show(
+    SignedIn { user, .. }: SignedIn,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+    Ok(RollPage::new(user, key, Problems::default()).into_response())
+}
+
+/// `POST /account/keys/{id}/roll`: shows the new value, and how the old one ends.
+pub(super) async fn submit(
+    SignedIn { user, by }: SignedIn,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response, PageError> {
+    let mut problems = Problems::default();
+    let Some(grace_s) = problems.check(grace_s(&form)) else {
+        let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+        return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
+    };
+    state.changes.admit(&by)?;
+    let rolled = keys::roll(&state.store, &by, Owner::User(&user.id), &id, grace_s).await;
+    let (key, new_value, settling) = match rolled {
+        Err(error @ KeyError::TooManyOldValues) => {
+            problems.add(Invalid::input("grace_s", error.to_string()));
+            let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+            return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
+        }
+        rolled => rolled?,
+    };
+    let frame = Frame::of(user, Place::Keys, "Store your new value");
+    let mut page = value::page(frame, &key, &new_value, state.api_url.as_ref());
+    let (old_value, effect) = match span(i64::from(grace_s) * 1000) {
+        Some(grace) => (format!("The old value works for {grace} more."), Effect::InForce),
+        None => ("The old value stops working now.".to_owned(), Effect::Refused),
+    };
+    page.old_value = Some(old_value);
+    outcome::stream(&page, settling, effect)
+}
+
+fn grace_s(form: &Form) -> Result<u32, Invalid> {
+    let seconds = form.text("grace_s").parse();
+    rules::grace_s(seconds.map_err(|_| Invalid::input("grace_s", "Choose when the old value stops."))?)
+}

@@ -1,0 +1,232 @@
+//! A key as tables and headings show it, and what about it deserves attention.
+
+use protocol::Scope;
+
+use crate::keys::{Key, LONG_MS};
+use crate::time::Timestamp;
+use crate::web::ui::moment::{DAY_MS, Moment};
+
+/// An expiry closer than this is pointed out.
+const SOON_MS: i64 = 14 * DAY_MS;
+
+/// A table shows so many scopes, and the others on demand.
+const SCOPES_SHOWN: usize = 3;
+
+/// A key as it is shown.
+pub(in crate::web::ui) struct KeyRow {
+    key: Key,
+    now: Timestamp,
+}
+
+impl KeyRow {
+    /// The key as it looks at that time.
+    pub(in crate::web::ui) fn new(key: Key, now: Timestamp) -> Self {
+        KeyRow { key, now }
+    }
+
+    /// The key.
+    pub(in crate::web::ui) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// When it was made.
+    pub(in crate::web::ui) fn created(&self) -> Moment {
+        self.moment(self.key.created_at)
+    }
+
+    /// When it was last used.
+    pub(in crate::web::ui) fn last_used(&self) -> Option<Moment> {
+        self.key.last_used_at.map(|at| self.moment(at))
+    }
+
+    /// From when on it is refused.
+    pub(in crate::web::ui) fn expires(&self) -> Option<Moment> {
+        self.key.expires_at.map(|at| self.moment(at))
+    }
+
+    /// Until when a value of before a roll works.
+    pub(in crate::web::ui) fn old_value_expires(&self) -> Option<Moment> {
+        self.key.old_value_expires_at.map(|at| self.moment(at))
+    }
+
+    /// How long its value has been in use: "94 days".
+    pub(in crate::web::ui) fn age(&self) -> String {
+        let days = self.ms_since(self.value_made_at()) / DAY_MS;
+        match days {
+            ..=0 => "today".to_owned(),
+            1 => "1 day".to_owned(),
+            days => format!("{days} days"),
+        }
+    }
+
+    /// Whether its value is so old that it should be rolled.
+    pub(in crate::web::ui) fn is_old(&self) -> bool {
+        !self.has_expired() && self.ms_since(self.value_made_at()) >= LONG_MS
+    }
+
+    /// Whether it has been left unused for long.
+    pub(in crate::web::ui) fn is_unused(&self) -> bool {
+        self.ms_since(self.key.last_used_at.unwrap_or(self.key.created_at)) >= LONG_MS
+    }
+
+    /// Whether it is refused because its time is over.
+    pub(in crate::web::ui) fn has_expired(&self) -> bool {
+        self.key.expires_at.is_some_and(|at| at <= self.now)
+    }
+
+    /// Whether its time is over soon.
+    pub(in crate::web::ui) fn expires_soon(&self) -> bool {
+        !self.has_expired() && self.key.expires_at.is_some_and(|at| -self.ms_since(at) < SOON_MS)
+    }
+
+    /// The scopes that a table shows.
+    pub(in crate::web::ui) fn scopes(&self) -> Vec<String> {
+        self.all_scopes().take(SCOPES_SHOWN).collect()
+    }
+
+    /// The other scopes.
+    pub(in crate::web::ui) fn more_scopes(&self) -> Vec<String> {
+        self.all_scopes().skip(SCOPES_SHOWN).collect()
+    }
+
+    fn all_scopes(&self) -> impl Iterator<Item = String> {
+        self.key.scopes.iter().map(|scope| match scope {
+            Scope::All => "all access".to_owned(),
+            scope => scope.to_string(),
+        })
+    }
+
+    fn value_made_at(&self) -> Timestamp {
+        self.key.last_rolled_at.unwrap_or(self.key.created_at)
+    }
+
+    fn moment(&self, at: Timestamp) -> Moment {
+        Moment::new(at, self.now)
+    }
+
+    fn ms_since(&self, at: Timestamp) -> i64 {
+        self.now.unix_ms() - at.unix_ms()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ScopeSet;
+
+    use super::*;
+    use crate::accounts::access::Owner;
+    use crate::accounts::passwords::Passwords;
+    use crate::accounts::{self, NewUser};
+    use crate::audit::Actor;
+    use crate::keys::{self, KeySearch, KeyState, NewKey};
+    use crate::revocation::Store;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_unix_ms(day * DAY_MS)
+    }
+
+    /// A key made on day 0.
+    fn key() -> Key {
+        Key {
+            id: "k".into(),
+            user_id: "u".into(),
+            label: "CI".into(),
+            mask_value: "phx_...abcd".into(),
+            scopes: ScopeSet::default(),
+            created_at: at(0),
+            last_used_at: None,
+            last_rolled_at: None,
+            expires_at: None,
+            old_value_expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_value_is_old_when_it_has_been_in_use_for_90_days() {
+        assert!(!KeyRow::new(key(), at(89)).is_old());
+        let row = KeyRow::new(key(), at(90));
+        assert!(row.is_old());
+        assert_eq!(row.age(), "90 days");
+        let rolled = Key { last_rolled_at: Some(at(60)), ..key() };
+        assert!(!KeyRow::new(rolled.clone(), at(149)).is_old());
+        assert!(KeyRow::new(rolled, at(150)).is_old());
+        let expired = Key { expires_at: Some(at(100)), ..key() };
+        assert!(!KeyRow::new(expired, at(101)).is_old(), "an expired key needs no new value");
+    }
+
+    #[test]
+    fn a_key_is_unused_when_90_days_have_gone_without_a_use() {
+        assert!(!KeyRow::new(key(), at(89)).is_unused());
+        assert!(KeyRow::new(key(), at(90)).is_unused());
+        let used = Key { last_used_at: Some(at(50)), ..key() };
+        assert!(!KeyRow::new(used.clone(), at(139)).is_unused());
+        assert!(KeyRow::new(used, at(140)).is_unused());
+    }
+
+    /// Whether something is pointed out.
+    type Tag = fn(&KeyRow) -> bool;
+
+    #[tokio::test]
+    async fn the_filters_find_the_keys_that_are_pointed_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("keys.db").display());
+        let (store, by) = (Store::open(&url).await.unwrap(), Actor::service());
+        let new = NewUser {
+            email: "ada@example.com".into(),
+            password: None,
+            permissions: ScopeSet::default(),
+            is_admin: false,
+        };
+        let user = accounts::add(&store, &by, &Passwords::default(), new, at(0)).await.unwrap();
+        for expires_at in [None, Some(at(95))] {
+            let new = NewKey { label: "CI".into(), scopes: ScopeSet::default(), expires_at };
+            keys::create(&store, &by, Owner::Anyone, &user.id, new, at(0)).await.unwrap();
+        }
+        let now = [
+            Timestamp::from_unix_ms(90 * DAY_MS - 1),
+            at(90),
+            Timestamp::from_unix_ms(95 * DAY_MS - 1),
+            at(95),
+        ];
+        for now in now {
+            let all = KeySearch::all(Owner::Anyone, now);
+            let rows = async |state| {
+                let found = keys::search(&store, &KeySearch { state, ..all.clone() }).await.unwrap().rows;
+                found.into_iter().map(|found| KeyRow::new(found.key, now)).collect::<Vec<_>>()
+            };
+            let states: [(KeyState, Tag); 3] = [
+                (KeyState::Old, KeyRow::is_old),
+                (KeyState::Unused, KeyRow::is_unused),
+                (KeyState::Expired, KeyRow::has_expired),
+            ];
+            for (state, is_pointed_out) in states {
+                let pointed_out = rows(None).await.into_iter().filter(is_pointed_out).count();
+                let found = rows(Some(state)).await;
+                assert!(found.iter().all(is_pointed_out), "{state:?} at {now:?}");
+                assert_eq!(found.len(), pointed_out, "{state:?} at {now:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_expiry_is_pointed_out_in_its_last_two_weeks_and_afterwards() {
+        let ends = Key { expires_at: Some(at(30)), ..key() };
+        let told = |day| {
+            let row = KeyRow::new(ends.clone(), at(day));
+            (row.expires_soon(), row.has_expired())
+        };
+        assert_eq!(told(16), (false, false));
+        assert_eq!(told(17), (true, false));
+        assert_eq!(told(30), (false, true));
+    }
+
+    #[test]
+    fn many_scopes_are_shown_on_demand() {
+        let scopes = ["insight:read", "cohort:read", "person:read", "project:read"];
+        let row = KeyRow::new(Key { scopes: ScopeSet::parse(scopes).unwrap(), ..key() }, at(1));
+        assert_eq!(row.scopes(), scopes[..3]);
+        assert_eq!(row.more_scopes(), ["project:read"]);
+        let all = Key { scopes: ScopeSet::parse(["*"]).unwrap(), ..key() };
+        assert_eq!(KeyRow::new(all, at(1)).scopes(), ["all access"]);
+    }
+}

@@ -1,0 +1,100 @@
+//! Following a one-time link: the first admin begins, or a user chooses a password.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use tower_sessions::Session;
+
+use super::account::new_password;
+use super::addresses;
+use super::error::PageError;
+use super::form::{Form, Problems};
+use super::frame::{Frame, Page};
+use crate::accounts::AccountError;
+use crate::accounts::links::{self, LinkError, Purpose};
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+use crate::web::caller::Visitor;
+use crate::web::session;
+use crate::web::state::AppState;
+
+#[derive(Template)]
+#[template(path = "link.html")]
+struct LinkPage {
+    frame: Frame,
+    /// Whose password is to be chosen; `None` where the first admin enters an address.
+    user_email: Option<String>,
+    email: String,
+    problems: Problems,
+}
+
+impl LinkPage {
+    fn new(purpose: Purpose, email: &str, problems: Problems) -> Page<Self> {
+        let (title, user_email) = match purpose {
+            Purpose::FirstAdmin => ("Welcome", None),
+            Purpose::Password(user) => ("Choose a password", Some(user.email)),
+        };
+        Page(LinkPage { frame: Frame::outside(title), user_email, email: email.to_owned(), problems })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "link_ended.html")]
+struct LinkEndedPage {
+    frame: Frame,
+}
+
+/// `GET /link/{secret}`: leaves the link as it is, so that whatever looks at links beforehand does not use it up.
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Path(secret): Path<String>,
+) -> Result<Response, PageError> {
+    match links::purpose(&state.store, &secret).await {
+        Ok(purpose) => Ok(LinkPage::new(purpose, "", Problems::default()).into_response()),
+        Err(LinkError::NotFound) => Ok(ended()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `POST /link/{secret}`: uses the link up, and signs in.
+pub(super) async fn submit(
+    State(state): State<AppState>,
+    Path(secret): Path<String>,
+    Visitor(by): Visitor,
+    session: Session,
+    form: Form,
+) -> Result<Response, PageError> {
+    let (store, now) = (&state.store, Timestamp::now());
+    let purpose = match links::purpose(store, &secret).await {
+        Err(LinkError::NotFound) => return Ok(ended()),
+        purpose => purpose?,
+    };
+    let email = form.text("email");
+    let mut problems = Problems::default();
+    if matches!(purpose, Purpose::FirstAdmin) && email.is_empty() {
+        problems.add(Invalid::blank("email"));
+    }
+    let owner = match &purpose {
+        Purpose::FirstAdmin => email,
+        Purpose::Password(user) => &user.email,
+    };
+    if let Some(password) = problems.check(new_password(&form, owner)).filter(|_| problems.is_empty()) {
+        let email = Some(email.to_owned());
+        match links::redeem(store, &by, &state.passwords, &secret, email, password, now).await {
+            Ok(user) => {
+                session::begin(&session, &user, now).await?;
+                return Ok(Redirect::to(addresses::KEYS).into_response());
+            }
+            Err(LinkError::Account(AccountError::Invalid(invalid))) => problems.add(invalid),
+            Err(LinkError::NotFound) => return Ok(ended()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((StatusCode::BAD_REQUEST, LinkPage::new(purpose, email, problems)).into_response())
+}
+
+fn ended() -> Response {
+    let page = LinkEndedPage { frame: Frame::outside("This link has ended") };
+    (StatusCode::NOT_FOUND, Page(page)).into_response()
+}

@@ -1,0 +1,84 @@
+//! The page: what a person does in a browser, in plain HTML forms. A script only copies and warns.
+//!
+//! - [`sign_in`], [`link`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
+//! - [`frame`] is what is around every page, [`error`] the pages that tell of errors;
+//! - [`visitor`] tells who is there, [`form`] reads what was sent;
+//! - [`value`] shows a secret once, [`outcome`] how a change comes into force; [`picker`], [`expiry`] and [`moment`]
+//!   are parts that several pages have.
+//!
+//! The HTML is in `key-service/templates`, style and script in `key-service/assets`.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use tower_http::csrf::CsrfLayer;
+
+use super::state::AppState;
+
+mod account;
+mod addresses;
+mod admin;
+mod assets;
+mod error;
+mod expiry;
+mod form;
+mod frame;
+mod keys;
+mod link;
+mod moment;
+mod outcome;
+mod picker;
+mod sign_in;
+mod value;
+mod visitor;
+
+/// The routes of the page, behind the layers that the public listener has for all of its routes. `same_origin` refuses
+/// what other sites send.
+pub(crate) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
+    Router::new()
+        .route("/", get(|| async { Redirect::to(addresses::KEYS) }))
+        .route("/assets/{file}", get(assets::serve))
+        .route("/sign-in", get(sign_in::show).post(sign_in::submit))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/account", get(account::show).post(account::submit))
+        .route("/link/{secret}", get(link::show).post(link::submit))
+        .merge(keys::routes())
+        .merge(admin::routes())
+        .fallback(without_last_slash)
+        .layer(same_origin.with_rejection_response(error::other_origin))
+        .layer(from_fn(error::complete_errors))
+        .layer(from_fn(protect))
+        .with_state(state)
+}
+
+/// Leads from an address that ends in a slash to the page without it. There is no page at any other.
+async fn without_last_slash(uri: Uri) -> Response {
+    // Browsers read `//` and `/\` at the beginning as another host.
+    let bare = uri.path().trim_matches(['/', '\\']);
+    if !uri.path().ends_with('/') || bare.is_empty() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::permanent(&format!("/{bare}{query}")).into_response()
+}
+
+/// Says what browsers may do with the answers: load from this site alone, run nothing that stands in a page, show them
+/// in no frame, and tell no other site where somebody came from, since an address can hold a secret.
+async fn protect(request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, &str); 2] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
+             base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

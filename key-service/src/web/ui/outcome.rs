@@ -1,0 +1,216 @@
+//! What becomes of a change: told in the page as it happens, line by line, until it is in force at every edge.
+
+use askama::Template;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use leases::Progress;
+use tokio::sync::mpsc;
+
+use super::error::PageError;
+use super::frame::Frame;
+use crate::revocation::edges;
+use crate::revocation::settling::{Revocation, Settling, in_words};
+
+/// Stands in a template where the lines are to come. What people enter is escaped, so none of it is taken for this.
+const LINES: &str = "<!-- lines -->";
+
+/// Stands for a line that could not be rendered.
+const UNTOLD: &str =
+    "<p class=\"line\">What became of it cannot be shown here; it is in the service's log.</p>\n";
+
+/// What edges do once a change is in force.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    /// They refuse a value, or several.
+    Refused,
+    /// They go by what is new.
+    InForce,
+}
+
+/// Tells that something was done.
+#[derive(Template)]
+#[template(path = "outcome.html")]
+pub(super) struct OutcomePage {
+    /// Its title says what was done.
+    pub(super) frame: Frame,
+    /// To what: a key's label, a user's address.
+    pub(super) name: String,
+    /// What a key or a token is recognised by.
+    pub(super) mask: Option<String>,
+    /// What else came of it.
+    pub(super) notes: Vec<String>,
+    /// Where to go from here: address and text.
+    pub(super) back: (String, &'static str),
+}
+
+#[derive(Template)]
+#[template(source = "<p class=\"line\">{{ text }}</p>\n", ext = "html")]
+struct Line {
+    text: String,
+}
+
+#[derive(Template)]
+#[template(
+    source = "<p id=\"result\" role=\"status\" class=\"result{% if is_unsure %} unsure{% endif %}\">{{ text }}</p>\n",
+    ext = "html"
+)]
+struct ResultLine {
+    text: String,
+    is_unsure: bool,
+}
+
+/// Sends the page up to where the lines come, then what the change waits for, then the result and the rest.
+///
+/// The change goes on into force if the browser hangs up.
+pub(super) fn stream(
+    page: &impl Template,
+    settling: Settling,
+    effect: Effect,
+) -> Result<Response, PageError> {
+    let (head, tail) = halves(page)?;
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        // Without a receiver nobody looks any more.
+        let send = |html: String| drop(sender.send(Ok::<_, askama::Error>(html)));
+        send(head);
+        let mut last = String::new();
+        let watcher = |progress: &Progress| {
+            let text = waiting(progress, effect);
+            if text != last {
+                last.clone_from(&text);
+                send(rendered(&Line { text }));
+            }
+        };
+        let result = match settling.watched(watcher).await {
+            Ok(revocation) => ResultLine { text: result(&revocation, effect), is_unsure: false },
+            Err(error) => {
+                tracing::error!(%error, "the database failed");
+                let text = "The change is made, but the database failed while edges were still to hear of it. \
+                            Their leases run out within seconds.";
+                ResultLine { text: text.to_owned(), is_unsure: true }
+            }
+        };
+        send(rendered(&result) + &tail);
+    });
+    let body = Body::from_stream(stream::poll_fn(move |context| receiver.poll_recv(context)));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        // nginx would hold the lines back until the last of them.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+/// The page of a change that concerns no edge.
+pub(super) fn at_once(page: &impl Template, text: &str) -> Result<Response, PageError> {
+    let (head, tail) = halves(page)?;
+    let line = ResultLine { text: text.to_owned(), is_unsure: false };
+    let line = line.render().map_err(|error| PageError::internal(&error))?;
+    Ok(axum::response::Html(head + &line + &tail).into_response())
+}
+
+/// A line of a page that has begun, so that a failure can only be told in it.
+fn rendered(line: &impl Template) -> String {
+    line.render().unwrap_or_else(|error| {
+        tracing::error!(%error, "a line of a page cannot be rendered");
+        UNTOLD.to_owned()
+    })
+}
+
+fn halves(page: &impl Template) -> Result<(String, String), PageError> {
+    let html = page.render().map_err(|error| PageError::internal(&error))?;
+    let (head, tail) = html.split_once(LINES).unwrap_or((&html, ""));
+    Ok((head.to_owned(), tail.to_owned()))
+}
+
+/// "5 of 6 edges refuse it; edge 3f9a1c20… for 4 s more"
+fn waiting(progress: &Progress, effect: Effect) -> String {
+    let does = match effect {
+        Effect::Refused => "refuse it",
+        Effect::InForce => "know of it",
+    };
+    let done = progress.acknowledged + progress.expired;
+    let seconds = |ms: u64| format!("for {} s more at most", ms.div_ceil(1000));
+    let mut text = format!("{done} of {} {does}", edges_of(progress.edges));
+    if let Some(ends_in_ms) = progress.ends_in_ms {
+        let mut names: Vec<_> = progress.named.iter().map(|edge| edges::shown(edge)).collect();
+        let others = progress.edges.saturating_sub(done + names.len());
+        if others > 0 {
+            names.push(format!("{others} more"));
+        }
+        text += &format!("; still waiting for {}, {}", names.join(", "), seconds(ends_in_ms));
+    }
+    if let Some(ms) = progress.forgotten_for_ms {
+        text += &format!("; edges from before a restart may remember the old state {}", seconds(ms));
+    }
+    text + "."
+}
+
+fn result(revocation: &Revocation, effect: Effect) -> String {
+    let is = match effect {
+        Effect::Refused => "Refused",
+        Effect::InForce => "In force",
+    };
+    in_words(revocation, is) + "."
+}
+
+fn edges_of(count: usize) -> String {
+    if count == 1 { "1 edge".to_owned() } else { format!("{count} edges") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_on_its_way_is_told_with_what_it_waits_for() {
+        let mut progress = Progress {
+            edges: 6,
+            acknowledged: 4,
+            expired: 1,
+            named: vec!["3f9a".repeat(4)],
+            ends_in_ms: Some(3_001),
+            forgotten_for_ms: None,
+        };
+        assert_eq!(
+            waiting(&progress, Effect::Refused),
+            "5 of 6 edges refuse it; still waiting for 3f9a3f9a…, for 4 s more at most."
+        );
+        progress = Progress { acknowledged: 0, named: ["a", "b", "c"].map(str::to_owned).into(), ..progress };
+        progress.ends_in_ms = Some(900);
+        let told = waiting(&progress, Effect::InForce);
+        assert!(told.contains("know of it") && told.contains(", 2 more, for 1 s more"), "{told}");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_rendered_is_told_of() {
+        struct Broken;
+        impl std::fmt::Display for Broken {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                Err(std::fmt::Error)
+            }
+        }
+        #[derive(Template)]
+        #[template(source = "{{ text }}", ext = "html")]
+        struct BrokenLine {
+            text: Broken,
+        }
+        assert_eq!(rendered(&BrokenLine { text: Broken }), UNTOLD);
+    }
+
+    #[test]
+    fn leases_of_before_a_restart_are_told_of() {
+        let progress = Progress {
+            edges: 0,
+            acknowledged: 0,
+            expired: 0,
+            named: Vec::new(),
+            ends_in_ms: None,
+            forgotten_for_ms: Some(2_000),
+        };
+        let told = waiting(&progress, Effect::Refused);
+        assert!(told.contains("from before a restart") && told.contains("for 2 s more"), "{told}");
+    }
+}

@@ -1,0 +1,176 @@
+//! The choice of scopes: everything, reading everything, or for each object none, read or write.
+
+use protocol::{Action, Scope, ScopeSet};
+
+use super::form::Form;
+use crate::keys::rules::SCOPE_OBJECTS;
+
+/// The objects that the documented routes need, shown first.
+const COMMON_OBJECTS: [&str; 6] = ["project", "insight", "feature_flag", "person", "cohort", "query"];
+
+/// With no more rows than this all are shown at once.
+const SHORT: usize = 8;
+
+/// How much is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// `*`.
+    All,
+    /// To read every object there is to choose.
+    ReadOnly,
+    /// What the rows say.
+    Chosen,
+}
+
+/// One object's row.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    /// The object of the scope.
+    pub(super) object: String,
+    /// What may be chosen at most.
+    pub(super) most: Action,
+    /// What is chosen, if anything.
+    pub(super) chosen: Option<Action>,
+}
+
+impl Row {
+    /// The name of the row's field.
+    pub(super) fn field(&self) -> String {
+        format!("scope.{}", self.object)
+    }
+
+    /// The object's name in words.
+    pub(super) fn words(&self) -> String {
+        self.object.replace('_', " ")
+    }
+
+    /// Whether this is chosen: `none`, `read` or `write`.
+    pub(super) fn is(&self, level: &str) -> bool {
+        self.chosen.map_or("none", Action::as_str) == level
+    }
+
+    /// Whether writing may be chosen.
+    pub(super) fn offers_write(&self) -> bool {
+        self.most == Action::Write
+    }
+
+    fn scope(&self, action: Action) -> Scope {
+        Scope::Object { object: self.object.as_str().into(), action }
+    }
+}
+
+/// The whole choice.
+#[derive(Debug)]
+pub(super) struct Picker {
+    /// How much is chosen.
+    pub(super) access: Access,
+    rows: Vec<Row>,
+}
+
+impl Picker {
+    /// What may be chosen under `limit`, with `held` chosen. What is held beyond the limit can be kept.
+    pub(super) fn new(limit: &ScopeSet, held: &ScopeSet) -> Self {
+        let most = |scopes: &ScopeSet, object: &str| {
+            let permits = |&action: &Action| scopes.permits(&Scope::Object { object: object.into(), action });
+            [Action::Write, Action::Read].into_iter().find(permits)
+        };
+        let named: ScopeSet = held.iter().filter(|scope| **scope != Scope::All).cloned().collect();
+        let row = |object: &&str| {
+            let chosen = most(&named, object);
+            let most = most(limit, object).max(chosen)?;
+            Some(Row { object: (*object).to_owned(), most, chosen })
+        };
+        let rows: Vec<Row> = SCOPE_OBJECTS.iter().filter_map(row).collect();
+        let mut picker = Picker { access: Access::Chosen, rows };
+        if held.permits(&Scope::All) {
+            picker.access = Access::All;
+        } else if !named.is_empty() && picker.rows.iter().all(|row| row.chosen == Some(Action::Read)) {
+            picker.access = Access::ReadOnly;
+        }
+        picker
+    }
+
+    /// The choice that a form sent.
+    pub(super) fn sent(mut self, form: &Form) -> Self {
+        self.access = match form.text("access") {
+            "all" => Access::All,
+            "read" => Access::ReadOnly,
+            _ => Access::Chosen,
+        };
+        for row in &mut self.rows {
+            row.chosen = match form.text(&row.field()) {
+                "read" => Some(Action::Read),
+                "write" => Some(row.most),
+                _ => None,
+            };
+        }
+        self
+    }
+
+    /// What is chosen; empty if nothing is.
+    pub(super) fn scopes(&self) -> ScopeSet {
+        match self.access {
+            Access::All => [Scope::All].into_iter().collect(),
+            Access::ReadOnly => self.rows.iter().map(|row| row.scope(Action::Read)).collect(),
+            Access::Chosen => {
+                self.rows.iter().filter_map(|row| row.chosen.map(|action| row.scope(action))).collect()
+            }
+        }
+    }
+
+    /// The rows shown at once.
+    pub(super) fn first(&self) -> Vec<&Row> {
+        self.rows.iter().filter(|row| self.is_first(row)).collect()
+    }
+
+    /// The rows shown on demand.
+    pub(super) fn more(&self) -> Vec<&Row> {
+        self.rows.iter().filter(|row| !self.is_first(row)).collect()
+    }
+
+    /// Whether something is chosen that would be hidden.
+    pub(super) fn has_hidden_choice(&self) -> bool {
+        self.more().iter().any(|row| row.chosen.is_some())
+    }
+
+    fn is_first(&self, row: &Row) -> bool {
+        self.rows.len() <= SHORT || COMMON_OBJECTS.contains(&row.object.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(texts: &str) -> ScopeSet {
+        ScopeSet::parse(texts.split_whitespace()).unwrap()
+    }
+
+    #[test]
+    fn what_the_user_may_not_do_is_not_offered() {
+        let picker = Picker::new(&set("insight:read cohort:write"), &set(""));
+        let offered: Vec<_> =
+            picker.first().iter().map(|row| (row.object.clone(), row.offers_write())).collect();
+        assert_eq!(offered, [("cohort".to_owned(), true), ("insight".to_owned(), false)]);
+        let forged = picker.sent(&Form::parse(b"access=some&scope.insight=write&scope.person=read"));
+        assert_eq!(forged.scopes(), set("insight:read"));
+    }
+
+    #[test]
+    fn a_scope_that_the_key_holds_beyond_its_user_can_be_kept() {
+        let picker = Picker::new(&set("insight:read"), &set("insight:write person:read"));
+        assert_eq!(picker.scopes(), set("insight:write person:read"));
+        let sent = picker.sent(&Form::parse(b"scope.insight=write&scope.person=none"));
+        assert_eq!(sent.scopes(), set("insight:write"));
+    }
+
+    #[test]
+    fn all_and_reading_everything_are_choices_of_their_own() {
+        let everything = Picker::new(&set("*"), &set("*"));
+        assert_eq!((everything.access, everything.scopes()), (Access::All, set("*")));
+        let limit = set("insight:write cohort:read");
+        let reading = Picker::new(&limit, &set("")).sent(&Form::parse(b"access=read"));
+        assert_eq!(reading.scopes(), set("cohort:read insight:read"));
+        assert_eq!(Picker::new(&limit, &reading.scopes()).access, Access::ReadOnly);
+    }
+}

@@ -1,0 +1,144 @@
+//! Signing in and out.
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use tower_sessions::Session;
+
+use super::addresses;
+use super::error::PageError;
+use super::form::{Form, Problems};
+use super::frame::{Frame, Page};
+use super::visitor::MaybeSignedIn;
+use crate::accounts;
+use crate::time::Timestamp;
+use crate::validation::Invalid;
+use crate::web::caller::Visitor;
+use crate::web::session;
+use crate::web::state::AppState;
+use crate::web::throttle::rate_limit::Wait;
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    frame: Frame,
+    problems: Problems,
+    email: String,
+    next: String,
+}
+
+impl SignInPage {
+    fn new(email: &str, next: &str, problems: Problems) -> Page<Self> {
+        let frame = Frame::outside("Sign in");
+        Page(SignInPage { frame, problems, email: email.to_owned(), next: next.to_owned() })
+    }
+}
+
+/// `next` if it is a path of this site, else the start. Browsers read `//` and `/\` as another host, and drop control
+/// characters before they look.
+fn on_this_site(next: &str) -> &str {
+    let is_path = next.starts_with('/') && !next.starts_with("//");
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_path && is_plain { next } else { addresses::KEYS }
+}
+
+/// `GET /sign-in`; `next` is where to go from there.
+///
+/// Browsers keep a `SameSite=Strict` cookie back when a link of another site leads here, though not when the page then
+/// loads itself again: so it does, lest somebody who is signed in be asked to do so.
+pub(super) async fn show(
+    MaybeSignedIn(user): MaybeSignedIn,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let query = Form::parse(query.unwrap_or_default().as_bytes());
+    let next = on_this_site(query.text("next"));
+    if user.is_some() {
+        return Redirect::to(next).into_response();
+    }
+    let page = SignInPage::new("", next, Problems::default());
+    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return ([(header::REFRESH, "0")], page).into_response();
+    }
+    page.into_response()
+}
+
+/// `POST /sign-in`.
+pub(super) async fn submit(
+    State(state): State<AppState>,
+    Visitor(by): Visitor,
+    session: Session,
+    form: Form,
+) -> Result<Response, PageError> {
+    let (email, password) = (form.text("email"), form.text("password"));
+    let next = on_this_site(form.text("next"));
+    let mut problems = Problems::default();
+    for (field, text) in [("email", email), ("password", password)] {
+        if text.is_empty() {
+            problems.add(Invalid::blank(field));
+        }
+    }
+    if !problems.is_empty() {
+        return Ok((StatusCode::BAD_REQUEST, SignInPage::new(email, next, problems)).into_response());
+    }
+    if let Err(wait) = state.limits.admit(&state.store, &by, email).await? {
+        accounts::sign_in_throttled(&state.store, &state.refusals, &by, email).await?;
+        problems.add_whole(too_many_tries(wait));
+        let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
+        let page = SignInPage::new(email, next, problems);
+        return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
+    }
+    let user =
+        accounts::authenticate(&state.store, &by, &state.passwords, email, password.to_owned()).await?;
+    let Some(user) = user else {
+        problems.add_whole("The email or the password is wrong.");
+        return Ok((StatusCode::UNAUTHORIZED, SignInPage::new(email, next, problems)).into_response());
+    };
+    session::begin(&session, &user, Timestamp::now()).await?;
+    Ok(Redirect::to(next).into_response())
+}
+
+/// What to say to somebody who tries too often.
+pub(super) fn too_many_tries(wait: Wait) -> String {
+    let seconds = if wait.seconds == 1 { "1 second".to_owned() } else { format!("{} seconds", wait.seconds) };
+    format!("There were too many tries. Wait {seconds}, then try again.")
+}
+
+/// `POST /sign-out`.
+pub(super) async fn sign_out(
+    State(state): State<AppState>,
+    Visitor(by): Visitor,
+    session: Session,
+) -> Result<Redirect, PageError> {
+    session::end(&session, &state.store, by).await?;
+    Ok(Redirect::to("/sign-in"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_leads_nowhere_but_to_this_site() {
+        assert_eq!(on_this_site("/account/keys/new?x=1"), "/account/keys/new?x=1");
+        for elsewhere in [
+            "",
+            "account",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "\\\\evil.example",
+            "javascript:alert(1)",
+            "/a\r\nset-cookie: x=1",
+        ] {
+            assert_eq!(on_this_site(elsewhere), addresses::KEYS, "{elsewhere:?}");
+        }
+    }
+
+    #[test]
+    fn where_to_go_next_is_encoded() {
+        assert_eq!(addresses::sign_in("/a?b=c&d"), "/sign-in?next=%2Fa%3Fb%3Dc%26d");
+    }
+}

@@ -1,0 +1,73 @@
+//! Who is there.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use tower_sessions::Session;
+
+use super::error::PageError;
+use crate::accounts::User;
+use crate::audit::Actor;
+use crate::time::Timestamp;
+use crate::web::caller::Visitor;
+use crate::web::error::ApiError;
+use crate::web::session;
+use crate::web::state::AppState;
+
+/// Somebody who is signed in. Others are sent to sign in first.
+pub(super) struct SignedIn {
+    pub(super) user: User,
+    pub(super) by: Actor,
+}
+
+impl FromRequestParts<AppState> for SignedIn {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, PageError> {
+        let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
+        let session = session_of(parts, state).await?;
+        match session::user(&session, &state.store, Timestamp::now()).await? {
+            Some(user) => Ok(SignedIn { by: session::actor(visitor, &session, &user), user }),
+            None => Err(PageError::SignIn(wanted(parts))),
+        }
+    }
+}
+
+/// An admin who is signed in. Other users see that they may not see more.
+pub(super) struct Admin {
+    pub(super) user: User,
+    pub(super) by: Actor,
+}
+
+impl FromRequestParts<AppState> for Admin {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, PageError> {
+        let SignedIn { user, by } = SignedIn::from_request_parts(parts, state).await?;
+        if user.is_admin { Ok(Admin { user, by }) } else { Err(PageError::of_status(StatusCode::FORBIDDEN)) }
+    }
+}
+
+/// The user who is signed in, if anybody is.
+pub(super) struct MaybeSignedIn(pub(super) Option<User>);
+
+impl FromRequestParts<AppState> for MaybeSignedIn {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, PageError> {
+        let session = session_of(parts, state).await?;
+        Ok(MaybeSignedIn(session::user(&session, &state.store, Timestamp::now()).await?))
+    }
+}
+
+async fn session_of(parts: &mut Parts, state: &AppState) -> Result<Session, ApiError> {
+    Session::from_request_parts(parts, state).await.map_err(|(status, _)| status.into())
+}
+
+/// Where to go after signing in: the page that was asked for. What a form sent is gone, but the path of every form shows
+/// that form.
+fn wanted(parts: &Parts) -> String {
+    let whole = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());
+    let wanted = if parts.method == Method::GET { whole } else { parts.uri.path() };
+    wanted.to_owned()
+}

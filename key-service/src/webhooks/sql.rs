@@ -1,0 +1,88 @@
+//! The SQL of messages to the webhook that are still to be delivered.
+
+use std::time::Duration;
+
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+
+use crate::db::{Database, NOW_MS};
+
+/// A message, and how often it was tried to deliver it.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    /// The same however often it is sent.
+    pub(crate) id: String,
+    /// What it tells of.
+    pub(crate) kind: String,
+    /// The body to send.
+    pub(crate) payload: String,
+    /// Attempts that were begun, this one too.
+    pub(crate) attempts: u32,
+}
+
+/// Adds a message that is to be delivered at once.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    id: &str,
+    kind: &str,
+    payload: &str,
+) -> sqlx::Result<()> {
+    let insert = format!(
+        "INSERT INTO webhook_deliveries (id, kind, payload, created_at, attempts, next_attempt_at)
+        VALUES ($1, $2, $3, {NOW_MS}, 0, {NOW_MS})"
+    );
+    // Safe: the text is always the same.
+    sqlx::query(AssertSqlSafe(insert)).bind(id).bind(kind).bind(payload).execute(connection).await?;
+    Ok(())
+}
+
+/// The message that has been due longest, if one is. Its next attempt is written down before this one begins: so
+/// nothing that happens meanwhile makes it forgotten or tried at once again, and no other process takes it too.
+pub(crate) async fn take(
+    database: &Database,
+    wait_before: impl Fn(u32) -> Duration,
+) -> sqlx::Result<Option<Delivery>> {
+    let select = format!(
+        "SELECT id, kind, payload, attempts FROM webhook_deliveries WHERE next_attempt_at <= {NOW_MS}
+        ORDER BY next_attempt_at LIMIT 1"
+    );
+    // Safe, here and below: the text is always the same.
+    let row = sqlx::query(AssertSqlSafe(select)).fetch_optional(database.pool()).await?;
+    let Some(row) = row else { return Ok(None) };
+    let before: i64 = row.try_get("attempts")?;
+    let delivery = Delivery {
+        id: row.try_get("id")?,
+        kind: row.try_get("kind")?,
+        payload: row.try_get("payload")?,
+        attempts: u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1),
+    };
+    let wait_ms = i64::try_from(wait_before(delivery.attempts + 1).as_millis()).unwrap_or(i64::MAX / 2);
+    let update = format!(
+        "UPDATE webhook_deliveries SET attempts = attempts + 1, next_attempt_at = {NOW_MS} + $1
+        WHERE id = $2 AND attempts = $3"
+    );
+    let mut write = database.begin_write().await?;
+    let done = sqlx::query(AssertSqlSafe(update))
+        .bind(wait_ms)
+        .bind(&delivery.id)
+        .bind(before)
+        .execute(write.connection())
+        .await?;
+    write.commit().await?;
+    Ok((done.rows_affected() == 1).then_some(delivery))
+}
+
+/// Forgets a message: it is delivered, or given up.
+pub(crate) async fn remove(database: &Database, id: &str) -> sqlx::Result<()> {
+    let mut write = database.begin_write().await?;
+    let delete = "DELETE FROM webhook_deliveries WHERE id = $1";
+    sqlx::query(delete).bind(id).execute(write.connection()).await?;
+    write.commit().await
+}
+
+/// Forgets messages that have waited for long, and returns how many.
+pub(crate) async fn remove_older(connection: &mut AnyConnection, than: Duration) -> sqlx::Result<u64> {
+    let delete = format!("DELETE FROM webhook_deliveries WHERE created_at < {NOW_MS} - $1");
+    let ms = i64::try_from(than.as_millis()).unwrap_or(i64::MAX / 2);
+    // Safe: the text is always the same.
+    Ok(sqlx::query(AssertSqlSafe(delete)).bind(ms).execute(connection).await?.rows_affected())
+}

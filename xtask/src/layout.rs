@@ -1,0 +1,372 @@
+//! `cargo xtask layout`: shows which rooms (folders and files) of each crate import which, and refuses what would make them
+//! hard to enter: import circles across folders, circles of many files, and the imports that [`FORBIDDEN`] lists.
+//!
+//! Tests inside a file do not count: they may use anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use syn::visit::{self, Visit};
+use syn::{Attribute, Item, ItemMod, ItemUse, UseTree};
+use test_stack::paths;
+
+/// The source folders that are looked at.
+const CRATES: [&str; 5] = ["protocol/src", "leases/src", "key-service/src", "test-stack/src", "xtask/src"];
+
+/// A circle of more files than this is refused inside one folder.
+const LARGEST_CIRCLE: usize = 3;
+
+/// What a room of a crate must not import: rooms of the same crate, or other crates.
+struct Forbidden {
+    source: &'static str,
+    /// A module path; empty for the whole crate.
+    room: &'static str,
+    /// Rooms that are left out of `room`.
+    except: &'static [&'static str],
+    imports: &'static [&'static str],
+    because: &'static str,
+}
+
+const FORBIDDEN: [Forbidden; 6] = [
+    Forbidden {
+        source: "key-service/src",
+        room: "db",
+        except: &[],
+        imports: &[
+            "crate::accounts",
+            "crate::audit",
+            "crate::cli",
+            "crate::keys",
+            "crate::revocation",
+            "crate::server",
+            "crate::transfer",
+            "crate::web",
+            "crate::webhooks",
+        ],
+        because: "the database is below all rooms that use it",
+    },
+    Forbidden {
+        source: "key-service/src",
+        room: "web::api",
+        except: &[],
+        imports: &["crate::web::ui"],
+        because: "what the API and the page share is in web",
+    },
+    Forbidden {
+        source: "key-service/src",
+        room: "web::ui",
+        except: &[],
+        imports: &["crate::web::api"],
+        because: "what the API and the page share is in web",
+    },
+    Forbidden {
+        source: "key-service/src",
+        room: "",
+        except: &["cli", "server", "web", "main"],
+        imports: &["crate::web"],
+        because: "what the service does knows nothing of HTTP",
+    },
+    Forbidden {
+        source: "src",
+        room: "",
+        except: &["proxy"],
+        imports: &["proxy_wasm"],
+        because: "the filter's core runs without a proxy, in unit tests and in the simulation",
+    },
+    Forbidden {
+        source: "leases/src",
+        room: "",
+        except: &[],
+        imports: &["axum", "sqlx", "tokio", "utoipa"],
+        because: "the lease protocol runs on any store, in the simulation too",
+    },
+];
+
+/// The modules of a crate, by their path, such as `web::ui::keys`; the crate itself is the empty one.
+struct Modules {
+    source: &'static str,
+    imports: BTreeMap<String, BTreeSet<String>>,
+    folders: BTreeSet<String>,
+}
+
+/// Prints who imports whom, and checks it.
+///
+/// # Errors
+/// A source cannot be read, or something is imported that must not be.
+pub fn run() -> Result<()> {
+    let mut faults = Vec::new();
+    for source in CRATES {
+        let modules = Modules::read(source)?;
+        println!("{source}");
+        for (room, imported) in modules.rooms("") {
+            let imported: Vec<_> = imported.into_iter().collect();
+            println!("  {room:<18} {}", imported.join(" "));
+        }
+        faults.extend(modules.faults());
+    }
+    if !faults.is_empty() {
+        bail!("the layout has {} faults:\n  {}", faults.len(), faults.join("\n  "));
+    }
+    Ok(())
+}
+
+impl Modules {
+    fn read(source: &'static str) -> Result<Self> {
+        let root = paths::workspace().join(source);
+        let mut modules = Modules { source, imports: BTreeMap::new(), folders: BTreeSet::new() };
+        let mut files = Vec::new();
+        find(&root, &mut files)?;
+        let mut parsed = Vec::new();
+        for file in files {
+            let text = fs::read_to_string(&file)?;
+            let syntax =
+                syn::parse_file(&text).with_context(|| format!("cannot parse {}", file.display()))?;
+            let inside = file.strip_prefix(&root)?.with_extension("");
+            let mut path: Vec<_> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            if path.last().is_some_and(|last| last == "mod") || path == ["lib"] {
+                path.pop();
+            }
+            let name = path.join("::");
+            modules.imports.insert(name.clone(), BTreeSet::new());
+            parsed.push((name, path, syntax));
+        }
+        let names: Vec<_> = modules.imports.keys().cloned().collect();
+        let has_children = |name: &&String| names.iter().any(|other| other.starts_with(&format!("{name}::")));
+        modules.folders = names.iter().filter(has_children).cloned().collect();
+        for (name, path, syntax) in parsed {
+            let mut visitor = Paths { found: Vec::new() };
+            visitor.visit_file(&syntax);
+            let imports = visitor.found.iter().filter_map(|found| modules.resolve(&path, found));
+            let imports: BTreeSet<_> = imports.filter(|import| *import != format!("crate::{name}")).collect();
+            modules.imports.insert(name, imports);
+        }
+        Ok(modules)
+    }
+
+    /// The module or the crate that a path begins with, seen from a module; modules as `crate::…`.
+    fn resolve(&self, from: &[String], path: &[String]) -> Option<String> {
+        let mut base = match path.first()?.as_str() {
+            "crate" => Vec::new(),
+            "self" | "super" => from.to_vec(),
+            external => return Some(external.to_owned()),
+        };
+        let mut rest = path;
+        while let [first, others @ ..] = rest {
+            match first.as_str() {
+                "crate" | "self" => {}
+                "super" => drop(base.pop()),
+                _ => break,
+            }
+            rest = others;
+        }
+        base.extend(rest.iter().cloned());
+        while !self.imports.contains_key(&base.join("::")) {
+            base.pop()?;
+        }
+        Some(if base.is_empty() { "crate".to_owned() } else { format!("crate::{}", base.join("::")) })
+    }
+
+    /// The rooms right below a module, and which of them each imports. A folder's own file counts as a room of the folder,
+    /// by the name `mod`.
+    fn rooms(&self, parent: &str) -> BTreeMap<String, BTreeSet<String>> {
+        let room_of = |module: &str| {
+            let below = match parent {
+                "" => module,
+                _ if module == parent => return Some("mod".to_owned()),
+                _ => module.strip_prefix(parent)?.strip_prefix("::")?,
+            };
+            below.split("::").next().filter(|room| !room.is_empty()).map(str::to_owned)
+        };
+        let mut rooms = BTreeMap::<String, BTreeSet<String>>::new();
+        for (module, imports) in &self.imports {
+            let Some(room) = room_of(module) else { continue };
+            let imported = imports.iter().filter_map(|import| room_of(import.strip_prefix("crate::")?));
+            rooms.entry(room.clone()).or_default().extend(imported.filter(|imported| *imported != room));
+        }
+        rooms
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let parents = std::iter::once("").chain(self.folders.iter().map(String::as_str));
+        for parent in parents.filter(|parent| parent.is_empty() || self.folders.contains(*parent)) {
+            let within =
+                if parent.is_empty() { self.source.to_owned() } else { format!("{}, {parent}", self.source) };
+            for circle in circles(&self.rooms(parent)) {
+                let full = |room: &String| {
+                    if parent.is_empty() { room.clone() } else { format!("{parent}::{room}") }
+                };
+                let has_folder = circle.iter().any(|room| self.folders.contains(&full(room)));
+                if has_folder || circle.len() > LARGEST_CIRCLE {
+                    faults.push(format!("{within}: these import each other: {}", circle.join(", ")));
+                }
+            }
+        }
+        for rule in FORBIDDEN.iter().filter(|rule| rule.source == self.source) {
+            let is_in = |module: &str, room: &str| module == room || module.starts_with(&format!("{room}::"));
+            for (module, imports) in &self.imports {
+                let is_meant = (rule.room.is_empty() || is_in(module, rule.room))
+                    && !rule.except.iter().any(|room| is_in(module, room));
+                for import in imports.iter().filter(|_| is_meant) {
+                    if rule.imports.iter().any(|forbidden| is_in(import, forbidden)) {
+                        faults.push(format!(
+                            "{}: {module} imports {import}, but {}",
+                            self.source, rule.because
+                        ));
+                    }
+                }
+            }
+        }
+        faults
+    }
+}
+
+fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(fs::DirEntry::path);
+    for entry in entries {
+        let path = entry.path();
+        let is_of_tests = path.file_stem().is_some_and(|name| name == "tests");
+        if path.is_dir() && !is_of_tests {
+            find(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_of_tests {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The rooms that reach each other, where that are several.
+fn circles(rooms: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
+    let reachable = |from: &String| {
+        let (mut found, mut ahead) = (BTreeSet::new(), vec![from]);
+        while let Some(room) = ahead.pop() {
+            for next in rooms.get(room).into_iter().flatten() {
+                if found.insert(next.clone()) {
+                    ahead.push(next);
+                }
+            }
+        }
+        found
+    };
+    let reached: BTreeMap<_, _> = rooms.keys().map(|room| (room, reachable(room))).collect();
+    let mut circles = BTreeSet::new();
+    for (room, others) in &reached {
+        if others.contains(*room) {
+            let circle = others.iter().filter(|other| reached[other].contains(*room));
+            circles.insert(circle.cloned().collect::<Vec<_>>());
+        }
+    }
+    circles.into_iter().filter(|circle| circle.len() > 1).collect()
+}
+
+/// The paths of a file that may lead out of it, by their segments.
+struct Paths {
+    found: Vec<Vec<String>>,
+}
+
+impl Paths {
+    fn use_tree(&mut self, before: &[String], tree: &UseTree) {
+        match tree {
+            UseTree::Path(path) => {
+                let longer = [before, &[path.ident.to_string()]].concat();
+                self.use_tree(&longer, &path.tree);
+            }
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.use_tree(before, tree)),
+            UseTree::Name(name) => self.found.push([before, &[name.ident.to_string()]].concat()),
+            UseTree::Rename(name) => self.found.push([before, &[name.ident.to_string()]].concat()),
+            UseTree::Glob(_) => self.found.push(before.to_vec()),
+        }
+    }
+}
+
+fn is_of_tests(attributes: &[Attribute]) -> bool {
+    let is_test = |attribute: &Attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute.parse_args::<syn::Ident>().is_ok_and(|argument| argument == "test")
+    };
+    attributes.iter().any(is_test)
+}
+
+impl<'a> Visit<'a> for Paths {
+    fn visit_item(&mut self, item: &'a Item) {
+        let attributes = match item {
+            Item::Fn(item) => &item.attrs,
+            Item::Impl(item) => &item.attrs,
+            Item::Mod(item) => &item.attrs,
+            Item::Use(item) => &item.attrs,
+            _ => return visit::visit_item(self, item),
+        };
+        if !is_of_tests(attributes) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_mod(&mut self, item: &'a ItemMod) {
+        visit::visit_item_mod(self, item);
+    }
+
+    fn visit_item_use(&mut self, item: &'a ItemUse) {
+        self.use_tree(&[], &item.tree);
+    }
+
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        let segments: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        if segments.first().is_some_and(|first| ["crate", "super", "self"].contains(&first.as_str())) {
+            self.found.push(segments);
+        }
+        visit::visit_path(self, path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(edges: &[(&str, &[&str])]) -> BTreeMap<String, BTreeSet<String>> {
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        edges.iter().map(|(room, imports)| ((*room).to_owned(), named(imports))).collect()
+    }
+
+    #[test]
+    fn the_rooms_are_laid_out_as_they_should_be() {
+        run().unwrap();
+    }
+
+    #[test]
+    fn a_circle_is_found_with_all_of_its_rooms() {
+        let rooms = graph(&[("a", &["b"]), ("b", &["c"]), ("c", &["a", "d"]), ("d", &[]), ("e", &["a"])]);
+        assert_eq!(circles(&rooms), [["a", "b", "c"]]);
+        assert!(circles(&graph(&[("a", &["b"]), ("b", &[])])).is_empty());
+    }
+
+    #[test]
+    fn imports_are_found_in_uses_and_in_paths_but_not_in_tests() {
+        let text = "use super::{one, two::Two}; fn f() { crate::three::g(); }
+            #[cfg(test)] mod tests { use crate::four; }";
+        let mut paths = Paths { found: Vec::new() };
+        paths.visit_file(&syn::parse_file(text).unwrap());
+        let found: Vec<_> = paths.found.iter().map(|path| path.join("::")).collect();
+        assert_eq!(found, ["super::one", "super::two::Two", "crate::three::g"]);
+    }
+
+    #[test]
+    fn a_forbidden_import_and_a_circle_across_folders_are_faults() {
+        let imports = [
+            ("db::open", &["crate::keys"][..]),
+            ("keys", &["crate::accounts::user"]),
+            ("accounts", &[]),
+            ("accounts::user", &["crate::keys"]),
+        ];
+        let imports = imports.iter().map(|(module, imports)| {
+            ((*module).to_owned(), imports.iter().map(|import| (*import).to_owned()).collect())
+        });
+        let folders = ["accounts".to_owned()].into();
+        let modules = Modules { source: "key-service/src", imports: imports.collect(), folders };
+        let faults = modules.faults();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].contains("accounts, keys") && faults[1].contains("db::open"), "{faults:?}");
+    }
+}
