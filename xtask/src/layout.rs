@@ -13,7 +13,16 @@ use syn::{Attribute, Item, ItemMod, ItemUse, UseTree};
 use test_stack::paths;
 
 /// The source folders that are looked at.
-const CRATES: [&str; 5] = ["protocol/src", "leases/src", "key-service/src", "test-stack/src", "xtask/src"];
+const CRATES: [&str; 8] = [
+    "src",
+    "protocol/src",
+    "leases/src",
+    "key-service/src",
+    "simulation/src",
+    "test-stack/src",
+    "xtask/src",
+    "fleet/src",
+];
 
 /// A circle of more files than this is refused inside one folder.
 const LARGEST_CIRCLE: usize = 3;
