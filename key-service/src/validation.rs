@@ -3,7 +3,7 @@
 /// A field holds what it may not hold. The codes and most texts are those of PostHog's API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {detail}")]
-pub struct Invalid {
+pub struct FieldError {
     /// The field's name in the API; the flag of the same name on the command line.
     pub field: &'static str,
     /// What is wrong, for programs: `required`, `blank`, `invalid_input`, …
@@ -12,31 +12,31 @@ pub struct Invalid {
     pub detail: String,
 }
 
-impl Invalid {
+impl FieldError {
     /// Any fault that has no code of its own.
     pub fn input(field: &'static str, detail: impl Into<String>) -> Self {
-        Invalid { field, code: "invalid_input", detail: detail.into() }
+        FieldError { field, code: "invalid_input", detail: detail.into() }
     }
 
     /// A required field is missing.
     pub fn required(field: &'static str) -> Self {
-        Invalid { field, code: "required", detail: "This field is required.".to_owned() }
+        FieldError { field, code: "required", detail: "This field is required.".to_owned() }
     }
 
     /// A text is empty, or white space alone.
     pub fn blank(field: &'static str) -> Self {
-        Invalid { field, code: "blank", detail: "This field may not be blank.".to_owned() }
+        FieldError { field, code: "blank", detail: "This field may not be blank.".to_owned() }
     }
 
     /// A field that cannot be null is.
     pub fn null(field: &'static str) -> Self {
-        Invalid { field, code: "null", detail: "This field may not be null.".to_owned() }
+        FieldError { field, code: "null", detail: "This field may not be null.".to_owned() }
     }
 
     /// A text has more than `max` characters.
     pub fn too_long(field: &'static str, max: usize) -> Self {
         let detail = format!("Ensure this field has no more than {max} characters.");
-        Invalid { field, code: "max_length", detail }
+        FieldError { field, code: "max_length", detail }
     }
 }
 

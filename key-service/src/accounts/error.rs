@@ -2,14 +2,14 @@
 
 use super::authority::AuthorityError;
 use super::passwords::PasswordError;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// Why an account could not be made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// A field holds what it may not hold.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] FieldError),
     /// The caller has lost its rights since the request began.
     #[error(transparent)]
     Authority(#[from] AuthorityError),

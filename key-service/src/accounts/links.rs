@@ -17,7 +17,7 @@ use super::user::{User, log};
 use crate::audit::{self, Action, Actor, Event};
 use crate::db::Database;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// How long a link works, in seconds: three days.
 pub const LIFETIME_S: u32 = 3 * 24 * 60 * 60;
@@ -63,8 +63,8 @@ pub enum LinkError {
     Database(#[from] sqlx::Error),
 }
 
-impl From<Invalid> for LinkError {
-    fn from(invalid: Invalid) -> Self {
+impl From<FieldError> for LinkError {
+    fn from(invalid: FieldError) -> Self {
         LinkError::Account(invalid.into())
     }
 }
@@ -160,7 +160,7 @@ pub async fn redeem(
             (*user, passwords.hash(password).await?)
         }
         Purpose::FirstAdmin => {
-            let email = email.ok_or_else(|| Invalid::required("email"))?;
+            let email = email.ok_or_else(|| FieldError::required("email"))?;
             let permissions = protocol::ScopeSet::all();
             let new = NewUser { email, password: Some(password), permissions, is_admin: true };
             (registration::prepare(by, passwords, new, now).await?, String::new())

@@ -18,7 +18,7 @@ use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db::Database;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// What the audit log calls such a token among the kinds of tokens.
 pub(crate) const KIND: &str = "management_token";
@@ -41,7 +41,7 @@ pub struct NewToken {
 pub enum TokenError {
     /// A field holds what it may not hold.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] FieldError),
     /// The caller has lost its rights since the request began.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -88,7 +88,9 @@ pub async fn create(
     let mut write = database.begin_write().await?;
     authority::recheck(write.connection(), by, Role::Admin).await?;
     if let Some(stranger) = tokens::insert(write.connection(), &token, KeyDigest::of_value(&value)).await? {
-        return Err(Invalid::input("user_ids", format!("There is no user with this id: {stranger}")).into());
+        return Err(
+            FieldError::input("user_ids", format!("There is no user with this id: {stranger}")).into()
+        );
     }
     let users = addresses(write.connection(), &token).await?;
     let detail = json!({ "users": users, "can": token.can, "expires_at": token.expires_at });

@@ -7,7 +7,7 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 use zxcvbn::{Score, zxcvbn};
 
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// The fewest characters of a new password.
 pub const MIN_PASSWORD_CHARS: usize = 8;
@@ -39,18 +39,18 @@ impl Default for Passwords {
 ///
 /// # Errors
 /// The field `password`, and what is wrong with it.
-pub fn check_new_password(password: &str, email: &str) -> Result<(), Invalid> {
+pub fn check_new_password(password: &str, email: &str) -> Result<(), FieldError> {
     if password.chars().count() < MIN_PASSWORD_CHARS || password.len() > MAX_PASSWORD_BYTES {
         let detail = format!(
             "A password has {MIN_PASSWORD_CHARS} characters or more, {MAX_PASSWORD_BYTES} bytes at most."
         );
-        return Err(Invalid::input("password", detail));
+        return Err(FieldError::input("password", detail));
     }
     let parts = email.split(|c: char| !c.is_alphanumeric()).filter(|part| part.chars().count() > 2);
     let personal: Vec<_> = [email].into_iter().chain(email.split('@')).chain(parts).collect();
     if zxcvbn(password, &personal).score() < Score::Two {
         let detail = "This password is easy to guess. Choose a longer one, such as several words.";
-        return Err(Invalid::input("password", detail));
+        return Err(FieldError::input("password", detail));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::sql::users;
 use super::user::{User, log, new_email, normal_email};
 use crate::audit::{Action, Actor};
 use crate::db::Database;
-use crate::paging::{Found, Page};
+use crate::paging::{Page, PageRequest};
 use crate::time::Timestamp;
 
 /// What a new account is made of. It has no `Debug`, since it holds a password.
@@ -99,8 +99,8 @@ pub(crate) async fn insert(
 pub async fn search(
     database: &Database,
     text: Option<&str>,
-    page: Page,
-) -> Result<Found<User>, AccountError> {
+    page: PageRequest,
+) -> Result<Page<User>, AccountError> {
     Ok(users::search(database.pool(), text, page).await?)
 }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::time::Timestamp;
-use crate::validation::{Invalid, is_bidi_control};
+use crate::validation::{FieldError, is_bidi_control};
 
 /// The most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const MAX_EMAIL_CHARS: usize = 254;
@@ -51,25 +51,25 @@ impl User {
 }
 
 /// The form in which an e-mail address is stored and compared.
-pub(crate) fn normal_email(email: &str) -> Result<String, Invalid> {
+pub(crate) fn normal_email(email: &str) -> Result<String, FieldError> {
     let email = email.trim().to_lowercase();
     let (name, domain) = email.split_once('@').unwrap_or_default();
     let odd = |c: char| c.is_whitespace() || c.is_control();
     if name.is_empty() || domain.is_empty() || email.contains(odd) {
-        return Err(Invalid::input("email", "Enter a valid email address."));
+        return Err(FieldError::input("email", "Enter a valid email address."));
     }
     if email.chars().count() > MAX_EMAIL_CHARS {
-        return Err(Invalid::too_long("email", MAX_EMAIL_CHARS));
+        return Err(FieldError::too_long("email", MAX_EMAIL_CHARS));
     }
     Ok(email)
 }
 
 /// The same, of an account that is to be made. Those of earlier releases may have bidirectional controls in their addresses;
 /// their users can still sign in, and admins find and disable them.
-pub(crate) fn new_email(email: &str) -> Result<String, Invalid> {
+pub(crate) fn new_email(email: &str) -> Result<String, FieldError> {
     let email = normal_email(email)?;
     if email.contains(is_bidi_control) {
-        return Err(Invalid::input("email", "Bidirectional control characters are not allowed."));
+        return Err(FieldError::input("email", "Bidirectional control characters are not allowed."));
     }
     Ok(email)
 }

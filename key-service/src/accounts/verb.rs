@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// One kind of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -50,16 +50,17 @@ impl Verbs {
     ///
     /// # Errors
     /// The field `can`: a text that is no verb, or none at all.
-    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Invalid> {
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, FieldError> {
         let mut verbs = Vec::new();
         for text in texts {
             let verb = Verb::ALL.into_iter().find(|verb| verb.as_str() == text);
             let choices = Verb::ALL.map(Verb::as_str).join(", ");
-            verbs.push(verb.ok_or_else(|| Invalid::input("can", format!("Not one of {choices}: {text}")))?);
+            verbs
+                .push(verb.ok_or_else(|| FieldError::input("can", format!("Not one of {choices}: {text}")))?);
         }
         if verbs.is_empty() {
             let detail = "This list may not be empty.".to_owned();
-            return Err(Invalid { field: "can", code: "empty", detail });
+            return Err(FieldError { field: "can", code: "empty", detail });
         }
         Ok(Verbs(Verb::ALL.into_iter().filter(|verb| verbs.contains(verb)).collect()))
     }

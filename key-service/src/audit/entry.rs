@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::paging::Page;
+use crate::paging::PageRequest;
 use crate::time::Timestamp;
 
 /// What was done.
@@ -170,5 +170,5 @@ pub struct AuditSearch {
     /// Only those of this time or later.
     pub since: Option<Timestamp>,
     /// Which part of them.
-    pub page: Page,
+    pub page: PageRequest,
 }

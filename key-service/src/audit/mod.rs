@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use sqlx::AnyConnection;
 
 use crate::db::Database;
-use crate::paging::Found;
+use crate::paging::Page;
 
 mod actor;
 mod entry;
@@ -47,6 +47,6 @@ pub(crate) async fn sign_in_addresses(
 ///
 /// # Errors
 /// The database failed.
-pub async fn search(database: &Database, search: &AuditSearch) -> sqlx::Result<Found<Entry>> {
+pub async fn search(database: &Database, search: &AuditSearch) -> sqlx::Result<Page<Entry>> {
     sql::search(database.pool(), search).await
 }

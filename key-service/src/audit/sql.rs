@@ -9,7 +9,7 @@ use super::entry::{Action, AuditSearch, Entry, Event};
 use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
 use crate::db::rows::{ROWS_AT_ONCE, rows_of};
-use crate::paging::Found;
+use crate::paging::Page;
 
 impl<'r> FromRow<'r, AnyRow> for Entry {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
@@ -80,7 +80,7 @@ pub(crate) async fn insert(
 }
 
 /// Entries, newest first.
-pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result<Found<Entry>> {
+pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result<Page<Entry>> {
     let mut filter = Filter::default();
     if let Some(action) = &search.action {
         let prefix = like_escaped(action) + "%";

@@ -7,11 +7,11 @@ use protocol::ScopeSet;
 use crate::audit::Action;
 use crate::keys::rules::SCOPE_OBJECTS;
 use crate::keys::{KeyState, rules};
-use crate::paging::{Found, MAX_LIMIT, Page};
-use crate::validation::Invalid;
+use crate::paging::{MAX_LIMIT, Page, PageRequest};
+use crate::validation::FieldError;
 
 /// The scopes of an argument, separated by commas or spaces.
-pub(super) fn scopes(field: &'static str, argument: &str) -> Result<ScopeSet, Invalid> {
+pub(super) fn scopes(field: &'static str, argument: &str) -> Result<ScopeSet, FieldError> {
     rules::scopes(field, scope_texts(argument)).map_err(with_help)
 }
 
@@ -19,9 +19,9 @@ pub(super) fn scopes(field: &'static str, argument: &str) -> Result<ScopeSet, In
 const NONE: &str = "none";
 
 /// The same for what a user's keys can do at most, which may be nothing.
-pub(super) fn permissions(argument: &str) -> Result<ScopeSet, Invalid> {
+pub(super) fn permissions(argument: &str) -> Result<ScopeSet, FieldError> {
     match scope_texts(argument).collect::<Vec<_>>()[..] {
-        [] => Err(Invalid::blank("permissions")),
+        [] => Err(FieldError::blank("permissions")),
         [NONE] => Ok(ScopeSet::default()),
         _ => rules::permissions(scope_texts(argument)),
     }
@@ -32,9 +32,9 @@ fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
     argument.split([',', ' ']).filter(|text| !text.is_empty())
 }
 
-fn with_help(invalid: Invalid) -> Invalid {
+fn with_help(invalid: FieldError) -> FieldError {
     let detail = format!("{}; --help names the scopes that there are", invalid.detail.trim_end_matches('.'));
-    Invalid { detail, ..invalid }
+    FieldError { detail, ..invalid }
 }
 
 /// What help says of permissions.
@@ -70,11 +70,13 @@ pub(super) fn state() -> impl TypedValueParser<Value = KeyState> {
 }
 
 /// All that a search finds, page by page.
-pub(super) async fn pages<T, E>(search: impl AsyncFn(Page) -> Result<Found<T>, E>) -> Result<Vec<T>, E> {
+pub(super) async fn pages<T, E>(
+    search: impl AsyncFn(PageRequest) -> Result<Page<T>, E>,
+) -> Result<Vec<T>, E> {
     let mut all = Vec::new();
     loop {
         let offset = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        let found = search(Page { limit: MAX_LIMIT, offset }).await?;
+        let found = search(PageRequest { limit: MAX_LIMIT, offset }).await?;
         let is_last = found.rows.len() < MAX_LIMIT as usize;
         all.extend(found.rows);
         if is_last {

@@ -14,7 +14,7 @@ use crate::server::ServerError;
 use crate::transfer::export::ExportError;
 use crate::transfer::import::ImportError;
 use crate::transfer::read::ReadError;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::edge_tokens::TokenError;
 use crate::webhooks::EndpointError;
 use leases::LeaseConfigError;
@@ -42,7 +42,7 @@ impl From<Outcome> for ExitCode {
 pub(super) enum CliError {
     /// A setting or an argument is not what it has to be.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] FieldError),
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

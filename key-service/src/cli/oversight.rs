@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::terminal::{print_json, print_table};
 use crate::accounts;
 use crate::audit::{self, AuditSearch, Entry};
-use crate::paging::{MAX_LIMIT, Page};
+use crate::paging::{MAX_LIMIT, PageRequest};
 use crate::revocation::Store;
 use crate::revocation::edges;
 use crate::time::Timestamp;
@@ -48,7 +48,7 @@ pub(super) async fn audit(args: AuditArgs, store: &Store) -> Result<(), CliError
         user_id,
         subject_id: args.subject,
         since: args.since,
-        page: Page { limit: args.limit, offset: args.offset },
+        page: PageRequest { limit: args.limit, offset: args.offset },
     };
     let entries = match args.all {
         true => {

@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, AssertSqlSafe, FromRow, Row};
 
-use crate::paging::{Found, Page};
+use crate::paging::{Page, PageRequest};
 
 /// A value that a condition compares with.
 #[derive(Clone, Debug)]
@@ -81,8 +81,8 @@ impl Filter {
         columns: &str,
         from: &str,
         order: &str,
-        page: Page,
-    ) -> sqlx::Result<Found<T>>
+        page: PageRequest,
+    ) -> sqlx::Result<Page<T>>
     where
         T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
     {
@@ -105,6 +105,6 @@ impl Filter {
         let select = select.bind(i64::from(page.limit)).bind(i64::from(page.offset));
         let count: i64 = count.fetch_one(pool).await?.try_get("n")?;
         let rows = select.fetch_all(pool).await?;
-        Ok(Found { count: u64::try_from(count).unwrap_or_default(), rows })
+        Ok(Page { count: u64::try_from(count).unwrap_or_default(), rows })
     }
 }

@@ -4,7 +4,7 @@ use protocol::{ApiKey, KeyDigest, ScopeSet};
 
 use crate::accounts::authority::AuthorityError;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// The most keys that one user can have.
 pub const MAX_KEYS_PER_USER: usize = 10;
@@ -69,7 +69,7 @@ pub enum KeyError {
     TooMany,
     /// A field holds what it may not hold.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] FieldError),
     /// The caller has lost its rights since the request began.
     #[error(transparent)]
     Authority(#[from] AuthorityError),

@@ -21,7 +21,7 @@ use crate::revocation::ledger::Change;
 use crate::revocation::settling::Settling;
 use crate::revocation::sql::snapshot;
 use crate::revocation::verdicts;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::webhooks;
 
 /// The most values of one report.
@@ -71,22 +71,22 @@ impl Report {
     ///
     /// # Errors
     /// The field `values` or `source`.
-    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>, source: &str) -> Result<Self, Invalid> {
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>, source: &str) -> Result<Self, FieldError> {
         let values: Vec<_> = values.into_iter().map(str::trim).collect();
         let empty = "This list may not be empty.".to_owned();
         match values.len() {
-            0 => return Err(Invalid { field: "values", code: "empty", detail: empty }),
+            0 => return Err(FieldError { field: "values", code: "empty", detail: empty }),
             n if n > MAX_VALUES => {
-                return Err(Invalid::input("values", format!("At most {MAX_VALUES} values at once.")));
+                return Err(FieldError::input("values", format!("At most {MAX_VALUES} values at once.")));
             }
             _ => {}
         }
         let source = source.trim();
         if source.is_empty() {
-            return Err(Invalid::blank("source"));
+            return Err(FieldError::blank("source"));
         }
         if source.chars().count() > MAX_SOURCE_CHARS {
-            return Err(Invalid::too_long("source", MAX_SOURCE_CHARS));
+            return Err(FieldError::too_long("source", MAX_SOURCE_CHARS));
         }
         let known = |value: &str| (KeyDigest::of_value(value), mask_any(value));
         Ok(Report { values: values.into_iter().map(known).collect(), source: source.to_owned() })

@@ -17,6 +17,6 @@ pub use change::{delete, roll, update};
 pub use create::{create, take_over};
 pub use key::{Key, KeyError, KeyPatch, MAX_KEYS_PER_USER, MAX_OLD_VALUES, NewKey};
 pub use read::{find, find_by_digest, get, is_revoked, list};
-pub(crate) use search::LONG_MS;
-pub use search::{KeySearch, KeyState, LONG_DAYS, OwnedKey, search};
+pub(crate) use search::STALE_AFTER_MS;
+pub use search::{KeySearch, KeyState, OwnedKey, STALE_AFTER_DAYS, search};
 pub use view::{ChangedKey, KeyView, OwnedKeyView};

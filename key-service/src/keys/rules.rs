@@ -3,7 +3,7 @@
 use protocol::{InvalidScope, Scope, ScopeSet};
 
 use crate::time::Timestamp;
-use crate::validation::{Invalid, is_bidi_control};
+use crate::validation::{FieldError, is_bidi_control};
 
 /// The most characters of a label.
 pub const MAX_LABEL_CHARS: usize = 40;
@@ -57,20 +57,23 @@ pub const SCOPE_OBJECTS: [&str; 38] = [
 ///
 /// # Errors
 /// The field `label`, and what is wrong with it.
-pub fn label(text: &str) -> Result<String, Invalid> {
+pub fn label(text: &str) -> Result<String, FieldError> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(Invalid::blank("label"));
+        return Err(FieldError::blank("label"));
     }
     if text.chars().count() > MAX_LABEL_CHARS {
-        return Err(Invalid::too_long("label", MAX_LABEL_CHARS));
+        return Err(FieldError::too_long("label", MAX_LABEL_CHARS));
     }
     if text.contains('\0') {
         let detail = "Null characters are not allowed.".to_owned();
-        return Err(Invalid { field: "label", code: "null_characters_not_allowed", detail });
+        return Err(FieldError { field: "label", code: "null_characters_not_allowed", detail });
     }
     if text.contains(is_bidi_control) {
-        return Err(Invalid::input("label", "Characters that turn the reading direction are not allowed."));
+        return Err(FieldError::input(
+            "label",
+            "Characters that turn the reading direction are not allowed.",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -82,11 +85,11 @@ pub fn label(text: &str) -> Result<String, Invalid> {
 pub fn scopes<'a>(
     field: &'static str,
     texts: impl IntoIterator<Item = &'a str>,
-) -> Result<ScopeSet, Invalid> {
+) -> Result<ScopeSet, FieldError> {
     let scopes = texts.into_iter().map(|text| scope(field, text)).collect::<Result<Vec<_>, _>>()?;
     if scopes.is_empty() {
         let detail = "This list may not be empty.".to_owned();
-        return Err(Invalid { field, code: "empty", detail });
+        return Err(FieldError { field, code: "empty", detail });
     }
     Ok(scopes.into_iter().collect())
 }
@@ -96,14 +99,18 @@ pub fn scopes<'a>(
 ///
 /// # Errors
 /// The field `scopes`, and the first scope that the user lacks.
-pub fn within_permissions(scopes: &ScopeSet, permissions: &ScopeSet, held: &ScopeSet) -> Result<(), Invalid> {
+pub fn within_permissions(
+    scopes: &ScopeSet,
+    permissions: &ScopeSet,
+    held: &ScopeSet,
+) -> Result<(), FieldError> {
     let is_held = |scope: &Scope| held.iter().any(|one| *one != Scope::All && one.satisfies(scope));
     let is_lacking = |scope: &&Scope| **scope != Scope::All && !permissions.permits(scope) && !is_held(scope);
     match scopes.iter().find(is_lacking) {
         None => Ok(()),
         Some(scope) => {
             let detail = format!("The user of the key lacks this permission: {scope}");
-            Err(Invalid::input("scopes", detail))
+            Err(FieldError::input("scopes", detail))
         }
     }
 }
@@ -112,16 +119,16 @@ pub fn within_permissions(scopes: &ScopeSet, permissions: &ScopeSet, held: &Scop
 ///
 /// # Errors
 /// The field `field`.
-pub fn scope(field: &'static str, text: &str) -> Result<Scope, Invalid> {
+pub fn scope(field: &'static str, text: &str) -> Result<Scope, FieldError> {
     let scope = text.parse::<Scope>().ok().filter(names_an_object);
-    scope.ok_or_else(|| Invalid::input(field, InvalidScope(text.to_owned()).to_string()))
+    scope.ok_or_else(|| FieldError::input(field, InvalidScope(text.to_owned()).to_string()))
 }
 
 /// What a user's keys can do at most: any scopes, even none.
 ///
 /// # Errors
 /// The field `permissions`, and the first scope that is none.
-pub fn permissions<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<ScopeSet, Invalid> {
+pub fn permissions<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<ScopeSet, FieldError> {
     texts.into_iter().map(|text| scope("permissions", text)).collect()
 }
 
@@ -133,9 +140,9 @@ fn names_an_object(scope: &Scope) -> bool {
 ///
 /// # Errors
 /// The field `expires_at`.
-pub fn expires_at(moment: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
+pub fn expires_at(moment: Timestamp, now: Timestamp) -> Result<Timestamp, FieldError> {
     if moment <= now {
-        return Err(Invalid::input("expires_at", "This time has passed already."));
+        return Err(FieldError::input("expires_at", "This time has passed already."));
     }
     Ok(moment)
 }
@@ -144,8 +151,8 @@ pub fn expires_at(moment: Timestamp, now: Timestamp) -> Result<Timestamp, Invali
 ///
 /// # Errors
 /// The field `grace_s`.
-pub fn grace_s(seconds: i64) -> Result<u32, Invalid> {
-    let out_of_range = || Invalid::input("grace_s", format!("Ensure this value is 0 to {MAX_GRACE_S}."));
+pub fn grace_s(seconds: i64) -> Result<u32, FieldError> {
+    let out_of_range = || FieldError::input("grace_s", format!("Ensure this value is 0 to {MAX_GRACE_S}."));
     u32::try_from(seconds).ok().filter(|&seconds| seconds <= MAX_GRACE_S).ok_or_else(out_of_range)
 }
 

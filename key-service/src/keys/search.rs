@@ -6,23 +6,23 @@ use utoipa::ToSchema;
 use super::key::{Key, KeyError};
 use super::sql;
 use crate::accounts::access::Owner;
-use crate::paging::{Found, Page};
+use crate::paging::{Page, PageRequest};
 use crate::revocation::Store;
 use crate::time::Timestamp;
 
 /// After this many days a key is old, or unused.
-pub const LONG_DAYS: i64 = 90;
+pub const STALE_AFTER_DAYS: i64 = 90;
 
 /// The same in milliseconds.
-pub(crate) const LONG_MS: i64 = LONG_DAYS * 24 * 60 * 60 * 1000;
+pub(crate) const STALE_AFTER_MS: i64 = STALE_AFTER_DAYS * 24 * 60 * 60 * 1000;
 
 /// What a key can need attention for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum KeyState {
-    /// Its value was made [`LONG_DAYS`] ago or earlier, and its time has not run out.
+    /// Its value was made [`STALE_AFTER_DAYS`] ago or earlier, and its time has not run out.
     Old,
-    /// It was made [`LONG_DAYS`] ago or earlier, and not used since.
+    /// It was made [`STALE_AFTER_DAYS`] ago or earlier, and not used since.
     Unused,
     /// It was never used.
     NeverUsed,
@@ -59,13 +59,13 @@ pub struct KeySearch<'a> {
     /// The time that states are reckoned from.
     pub now: Timestamp,
     /// Which part of them.
-    pub page: Page,
+    pub page: PageRequest,
 }
 
 impl<'a> KeySearch<'a> {
     /// All that are within reach.
     pub fn all(owner: Owner<'a>, now: Timestamp) -> Self {
-        let page = Page::default();
+        let page = PageRequest::default();
         KeySearch { owner, user_id: None, text: None, scope: None, state: None, now, page }
     }
 }
@@ -85,6 +85,6 @@ pub struct OwnedKey {
 ///
 /// # Errors
 /// The database failed.
-pub async fn search(store: &Store, search: &KeySearch<'_>) -> Result<Found<OwnedKey>, KeyError> {
+pub async fn search(store: &Store, search: &KeySearch<'_>) -> Result<Page<OwnedKey>, KeyError> {
     Ok(sql::search(store.pool(), search).await?)
 }

@@ -6,12 +6,12 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 
 use super::key::{Generated, Key};
-use super::search::{KeySearch, KeyState, LONG_MS, OwnedKey};
+use super::search::{KeySearch, KeyState, OwnedKey, STALE_AFTER_MS};
 use crate::accounts::access::Owner;
 use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
 use crate::db::rows::{as_u64, rows_of, scopes, truth};
-use crate::paging::Found;
+use crate::paging::Page;
 use crate::revocation::ledger::Change;
 use crate::time::Timestamp;
 
@@ -260,7 +260,7 @@ pub(crate) async fn is_revoked(connection: impl AnyExecutor<'_>, digest: KeyDige
 }
 
 /// Keys with their owners, newest first.
-pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Result<Found<OwnedKey>> {
+pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Result<Page<OwnedKey>> {
     let mut filter = Filter::default();
     match search.owner {
         Owner::User(id) => filter.and("k.user_id = ?", [id.into()]),
@@ -278,7 +278,7 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Resu
         let padded = format!("% {} %", like_escaped(&scope.to_string()));
         filter.and(r"' ' || k.scopes || ' ' LIKE ? ESCAPE '\'", [padded.as_str().into()]);
     }
-    let long_ago = search.now.unix_ms().saturating_sub(LONG_MS);
+    let long_ago = search.now.unix_ms().saturating_sub(STALE_AFTER_MS);
     match search.state {
         None => {}
         Some(KeyState::Old) => {

@@ -7,7 +7,7 @@ use super::{DIGEST_PREFIX, FIELDS};
 use crate::accounts::normal_email;
 use crate::keys::{Key, rules};
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// The mask of a value of which nothing is known but the digest.
 const UNKNOWN_MASK: &str = "********";
@@ -74,14 +74,14 @@ impl Refused {
 /// Checks what can be checked without the database. A key without a time of its making was made `now`.
 pub(super) fn check(written: Written, now: Timestamp) -> Result<Line, Refused> {
     let number = written.number;
-    checked(written, now).map_err(|Invalid { field, detail, .. }| {
+    checked(written, now).map_err(|FieldError { field, detail, .. }| {
         // Columns that were mixed up can put a value anywhere, and an error must not repeat it.
         let shows_value = detail.contains(KEY_PREFIX);
         Refused::new(number, field, if shows_value { "a key's value stands here".to_owned() } else { detail })
     })
 }
 
-fn checked(written: Written, now: Timestamp) -> Result<Line, Invalid> {
+fn checked(written: Written, now: Timestamp) -> Result<Line, FieldError> {
     let [
         email,
         label,
@@ -93,10 +93,11 @@ fn checked(written: Written, now: Timestamp) -> Result<Line, Invalid> {
         last_rolled_at,
         expires_at,
     ] = written.fields;
-    let required = |field, text: Option<String>| text.ok_or_else(|| Invalid::required(field));
+    let required = |field, text: Option<String>| text.ok_or_else(|| FieldError::required(field));
     let time = |field, text: Option<String>| {
-        let parse =
-            |text: String| Timestamp::parse(&text).map_err(|error| Invalid::input(field, error.to_string()));
+        let parse = |text: String| {
+            Timestamp::parse(&text).map_err(|error| FieldError::input(field, error.to_string()))
+        };
         text.map(parse).transpose()
     };
     Ok(Line {
@@ -113,8 +114,8 @@ fn checked(written: Written, now: Timestamp) -> Result<Line, Invalid> {
     })
 }
 
-fn digest(secure_value: &str) -> Result<KeyDigest, Invalid> {
-    let invalid = |detail| Err(Invalid::input("secure_value", detail));
+fn digest(secure_value: &str) -> Result<KeyDigest, FieldError> {
+    let invalid = |detail| Err(FieldError::input("secure_value", detail));
     match secure_value.strip_prefix(DIGEST_PREFIX).map(str::parse) {
         Some(Ok(digest)) => Ok(digest),
         _ if secure_value.starts_with("pbkdf2_sha256$") => {
@@ -128,23 +129,23 @@ fn digest(secure_value: &str) -> Result<KeyDigest, Invalid> {
 }
 
 /// Scopes separated by spaces or commas, or a JSON list of them.
-fn read_scopes(text: &str) -> Result<ScopeSet, Invalid> {
+fn read_scopes(text: &str) -> Result<ScopeSet, FieldError> {
     if text.starts_with('[') {
-        let list: Vec<String> =
-            serde_json::from_str(text).map_err(|_| Invalid::input("scopes", "not a JSON list of texts"))?;
+        let list: Vec<String> = serde_json::from_str(text)
+            .map_err(|_| FieldError::input("scopes", "not a JSON list of texts"))?;
         return rules::scopes("scopes", list.iter().map(String::as_str));
     }
     rules::scopes("scopes", text.split([',', ' ']).filter(|text| !text.is_empty()))
 }
 
 /// A mask as [`protocol::ApiKey::mask`] makes them: whatever is longer could give the value away.
-fn mask(text: String) -> Result<String, Invalid> {
+fn mask(text: String) -> Result<String, FieldError> {
     let is_part = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_graphic());
     let is_mask = text.split_once("...").is_some_and(|(first, last)| is_part(first) && is_part(last));
     if is_mask || text == UNKNOWN_MASK {
         return Ok(text);
     }
-    Err(Invalid::input("mask_value", "not a mask: four characters, ..., and four characters"))
+    Err(FieldError::input("mask_value", "not a mask: four characters, ..., and four characters"))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::accounts::management_tokens::{self, Reach, Refusal, TOKEN_PREFIX, Ver
 use crate::accounts::{AccountError, User};
 use crate::audit::{Actor, ActorKind};
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// Where a request came from, before it is known whose it is.
 pub(crate) struct Visitor(pub(crate) Actor);
@@ -208,7 +208,7 @@ impl<N: Needs> Caller<N> {
     pub(crate) fn user_id<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ApiError> {
         match (&self.identity, named) {
             (Identity::User(user), None) => Ok(&user.id),
-            (Identity::Token { .. }, None) => Err(Invalid::required("user_id").into()),
+            (Identity::Token { .. }, None) => Err(FieldError::required("user_id").into()),
             (_, Some(id)) => Ok(id),
         }
     }

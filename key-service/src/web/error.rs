@@ -17,7 +17,7 @@ use crate::keys::KeyError;
 use crate::keys::leaks::LeakError;
 use crate::revocation::settling::Unsettled;
 use crate::telemetry::METRICS;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -157,8 +157,8 @@ impl From<Wait> for ApiError {
     }
 }
 
-impl From<Invalid> for ApiError {
-    fn from(invalid: Invalid) -> Self {
+impl From<FieldError> for ApiError {
+    fn from(invalid: FieldError) -> Self {
         let mut error = Self::new(StatusCode::BAD_REQUEST, "validation_error", invalid.code, invalid.detail);
         error.body.attr = Some(invalid.field);
         error
@@ -232,7 +232,7 @@ impl From<KeyError> for ApiError {
             | KeyError::ValueRevoked => Self::invalid_input(error.to_string()),
             KeyError::Invalid(invalid) => invalid.into(),
             KeyError::Authority(error) => error.into(),
-            KeyError::NoSuchUser => Invalid::input("user_id", "There is no user with this id.").into(),
+            KeyError::NoSuchUser => FieldError::input("user_id", "There is no user with this id.").into(),
             KeyError::NotFound => Self::not_found(),
             KeyError::Randomness(error) => Self::internal(&error),
             KeyError::Database(error) => error.into(),
@@ -245,7 +245,7 @@ impl From<AccountError> for ApiError {
         match error {
             AccountError::Invalid(invalid) => invalid.into(),
             AccountError::Authority(error) => error.into(),
-            AccountError::EmailTaken(_) => Invalid::input("email", error.to_string()).into(),
+            AccountError::EmailTaken(_) => FieldError::input("email", error.to_string()).into(),
             AccountError::NoSuchUser(_) | AccountError::NotFound => Self::not_found(),
             AccountError::LastAdmin => {
                 Self::invalid_input("This is the last admin who is let in. Make another one first.")
@@ -253,7 +253,7 @@ impl From<AccountError> for ApiError {
             AccountError::InPerson => Self::permission_denied(&error.to_string()),
             AccountError::Disabled(_) => Self::invalid_input("This user is disabled. Enable the user first."),
             AccountError::WrongPassword => {
-                Invalid::input("current_password", "This is not your present password.").into()
+                FieldError::input("current_password", "This is not your present password.").into()
             }
             AccountError::Password(error) => Self::internal(&error),
             AccountError::Database(error) => error.into(),

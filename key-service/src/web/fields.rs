@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 use crate::keys::rules;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// The fields that a request sent. Those that nobody asks for are ignored; an empty body has none.
 pub(crate) struct Fields(Map<String, Value>);
@@ -52,33 +52,33 @@ impl Fields {
     }
 
     /// A text, if the field was sent.
-    pub(crate) fn text(&self, field: &'static str) -> Result<Option<&str>, Invalid> {
+    pub(crate) fn text(&self, field: &'static str) -> Result<Option<&str>, FieldError> {
         match self.0.get(field) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(Value::Null) => Err(Invalid::null(field)),
-            Some(_) => Err(Invalid::input(field, "Not a valid string.")),
+            Some(Value::Null) => Err(FieldError::null(field)),
+            Some(_) => Err(FieldError::input(field, "Not a valid string.")),
         }
     }
 
     /// A text that has to be there and not empty.
-    pub(crate) fn filled(&self, field: &'static str) -> Result<&str, Invalid> {
-        let text = self.text(field)?.ok_or_else(|| Invalid::required(field))?;
-        if text.is_empty() { Err(Invalid::blank(field)) } else { Ok(text) }
+    pub(crate) fn filled(&self, field: &'static str) -> Result<&str, FieldError> {
+        let text = self.text(field)?.ok_or_else(|| FieldError::required(field))?;
+        if text.is_empty() { Err(FieldError::blank(field)) } else { Ok(text) }
     }
 
     /// True or false, if the field was sent.
-    pub(crate) fn truth(&self, field: &'static str) -> Result<Option<bool>, Invalid> {
+    pub(crate) fn truth(&self, field: &'static str) -> Result<Option<bool>, FieldError> {
         match self.0.get(field) {
             None => Ok(None),
             Some(Value::Bool(truth)) => Ok(Some(*truth)),
-            Some(Value::Null) => Err(Invalid::null(field)),
-            Some(_) => Err(Invalid::input(field, "Must be a valid boolean.")),
+            Some(Value::Null) => Err(FieldError::null(field)),
+            Some(_) => Err(FieldError::input(field, "Must be a valid boolean.")),
         }
     }
 
     /// A list of texts or null, if the field was sent.
-    pub(crate) fn texts_or_null(&self, field: &'static str) -> Result<Option<Option<Vec<&str>>>, Invalid> {
+    pub(crate) fn texts_or_null(&self, field: &'static str) -> Result<Option<Option<Vec<&str>>>, FieldError> {
         match self.0.get(field) {
             Some(Value::Null) => Ok(Some(None)),
             _ => Ok(self.texts(field)?.map(Some)),
@@ -86,45 +86,46 @@ impl Fields {
     }
 
     /// A list of texts, if the field was sent.
-    pub(crate) fn texts(&self, field: &'static str) -> Result<Option<Vec<&str>>, Invalid> {
+    pub(crate) fn texts(&self, field: &'static str) -> Result<Option<Vec<&str>>, FieldError> {
         let items = match self.0.get(field) {
             None => return Ok(None),
             Some(Value::Array(items)) => items,
-            Some(Value::Null) => return Err(Invalid::null(field)),
+            Some(Value::Null) => return Err(FieldError::null(field)),
             Some(_) => {
                 let detail = "Expected a list of items.".to_owned();
-                return Err(Invalid { field, code: "not_a_list", detail });
+                return Err(FieldError { field, code: "not_a_list", detail });
             }
         };
         let text = |item: &'_ Value| item.as_str().is_none();
         if items.iter().any(text) {
-            return Err(Invalid::input(field, "Not a valid string."));
+            return Err(FieldError::input(field, "Not a valid string."));
         }
         Ok(Some(items.iter().filter_map(Value::as_str).collect()))
     }
 
     /// A whole number, if the field was sent.
-    pub(crate) fn integer(&self, field: &'static str) -> Result<Option<i64>, Invalid> {
+    pub(crate) fn integer(&self, field: &'static str) -> Result<Option<i64>, FieldError> {
         match self.0.get(field) {
             None => Ok(None),
-            Some(Value::Null) => Err(Invalid::null(field)),
-            Some(value) => {
-                value.as_i64().map(Some).ok_or_else(|| Invalid::input(field, "A valid integer is required."))
-            }
+            Some(Value::Null) => Err(FieldError::null(field)),
+            Some(value) => value
+                .as_i64()
+                .map(Some)
+                .ok_or_else(|| FieldError::input(field, "A valid integer is required.")),
         }
     }
 
     /// A moment or null, if the field was sent.
-    pub(crate) fn moment(&self, field: &'static str) -> Result<Option<Option<Timestamp>>, Invalid> {
+    pub(crate) fn moment(&self, field: &'static str) -> Result<Option<Option<Timestamp>>, FieldError> {
         match self.0.get(field) {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(None)),
             Some(Value::String(text)) => {
                 let moment =
-                    Timestamp::parse(text).map_err(|error| Invalid::input(field, capital(&error)))?;
+                    Timestamp::parse(text).map_err(|error| FieldError::input(field, capital(&error)))?;
                 Ok(Some(Some(moment)))
             }
-            Some(_) => Err(Invalid::input(field, "Not a valid string.")),
+            Some(_) => Err(FieldError::input(field, "Not a valid string.")),
         }
     }
 
@@ -133,7 +134,7 @@ impl Fields {
         &self,
         field: &'static str,
         now: Timestamp,
-    ) -> Result<Option<Option<Timestamp>>, Invalid> {
+    ) -> Result<Option<Option<Timestamp>>, FieldError> {
         match self.moment(field)? {
             Some(Some(moment)) => Ok(Some(Some(rules::expires_at(moment, now)?))),
             absent_or_null => Ok(absent_or_null),

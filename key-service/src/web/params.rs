@@ -8,9 +8,9 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
-use crate::paging::{Found, MAX_LIMIT, Page};
+use crate::paging::{MAX_LIMIT, Page, PageRequest};
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 /// The parameters of a request's query. Those that nobody asks for are ignored; an empty one counts as absent.
 #[derive(Clone, Debug)]
@@ -66,9 +66,9 @@ impl Params {
     }
 
     /// A moment of RFC 3339, if the parameter was sent.
-    pub(crate) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Invalid> {
+    pub(crate) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, FieldError> {
         let moment = self.text(name).map(Timestamp::parse).transpose();
-        moment.map_err(|_| Invalid::input(name, "Not a time of RFC 3339, such as 2030-01-31T12:00:00Z."))
+        moment.map_err(|_| FieldError::input(name, "Not a time of RFC 3339, such as 2030-01-31T12:00:00Z."))
     }
 
     /// One of the values that have names, if the parameter was sent.
@@ -76,32 +76,32 @@ impl Params {
         &self,
         name: &'static str,
         choices: &[(&str, T)],
-    ) -> Result<Option<T>, Invalid> {
+    ) -> Result<Option<T>, FieldError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let chosen = choices.iter().find(|(choice, _)| *choice == text).map(|(_, value)| *value);
         let names = || choices.iter().map(|(choice, _)| *choice).collect::<Vec<_>>().join(", ");
-        chosen.map(Some).ok_or_else(|| Invalid::input(name, format!("Not one of {}.", names())))
+        chosen.map(Some).ok_or_else(|| FieldError::input(name, format!("Not one of {}.", names())))
     }
 
     /// `limit` and `offset`.
-    pub(crate) fn page(&self) -> Result<Page, Invalid> {
+    pub(crate) fn page(&self) -> Result<PageRequest, FieldError> {
         let number = |name, default, least, most| match self.text(name) {
             None => Ok(default),
-            Some(text) => text
-                .parse::<u32>()
-                .ok()
-                .filter(|number| (least..=most).contains(number))
-                .ok_or_else(|| Invalid::input(name, format!("Ensure this value is {least} to {most}."))),
+            Some(text) => {
+                text.parse::<u32>().ok().filter(|number| (least..=most).contains(number)).ok_or_else(|| {
+                    FieldError::input(name, format!("Ensure this value is {least} to {most}."))
+                })
+            }
         };
-        let default = Page::default();
-        Ok(Page {
+        let default = PageRequest::default();
+        Ok(PageRequest {
             limit: number("limit", default.limit, 1, MAX_LIMIT)?,
             offset: number("offset", default.offset, 0, i32::MAX as u32)?,
         })
     }
 
     /// The address of another part of the same list.
-    pub(crate) fn address(&self, page: Page) -> String {
+    pub(crate) fn address(&self, page: PageRequest) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         let paging = ["limit", "offset"];
         query.extend_pairs(self.values.iter().filter(|(name, _)| !paging.contains(&name.as_str())));
@@ -111,19 +111,19 @@ impl Params {
     }
 
     /// The address of the part after this one, if there is more.
-    pub(crate) fn next(&self, page: Page, count: u64) -> Option<String> {
+    pub(crate) fn next(&self, page: PageRequest, count: u64) -> Option<String> {
         let offset = page.offset.saturating_add(page.limit);
-        (u64::from(offset) < count).then(|| self.address(Page { offset, ..page }))
+        (u64::from(offset) < count).then(|| self.address(PageRequest { offset, ..page }))
     }
 
     /// The address of the part before this one, if there is one.
-    pub(crate) fn previous(&self, page: Page) -> Option<String> {
+    pub(crate) fn previous(&self, page: PageRequest) -> Option<String> {
         let offset = page.offset.saturating_sub(page.limit);
-        (page.offset > 0).then(|| self.address(Page { offset, ..page }))
+        (page.offset > 0).then(|| self.address(PageRequest { offset, ..page }))
     }
 
     /// A part of a list as JSON shows it.
-    pub(crate) fn view<T>(&self, page: Page, found: Found<T>) -> PageView<T> {
+    pub(crate) fn view<T>(&self, page: PageRequest, found: Page<T>) -> PageView<T> {
         PageView {
             count: found.count,
             next: self.next(page, found.count),

@@ -7,7 +7,7 @@ use sqlx::{AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 use crate::accounts::user::User;
 use crate::db::filter::Filter;
 use crate::db::rows::{scopes, truth};
-use crate::paging::{Found, Page};
+use crate::paging::{Page, PageRequest};
 use crate::revocation::ledger::Change;
 
 impl<'r> FromRow<'r, AnyRow> for User {
@@ -53,7 +53,11 @@ pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sql
 }
 
 /// Users whose address contains a text, by address.
-pub(crate) async fn search(pool: &AnyPool, text: Option<&str>, page: Page) -> sqlx::Result<Found<User>> {
+pub(crate) async fn search(
+    pool: &AnyPool,
+    text: Option<&str>,
+    page: PageRequest,
+) -> sqlx::Result<Page<User>> {
     let mut filter = Filter::default();
     if let Some(text) = text {
         filter.and_contains(&["email"], text);

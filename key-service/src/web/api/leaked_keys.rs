@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::bodies::{LeakAnswer, LeakReport};
 use crate::keys::leaks::{self, Report};
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::caller::{Admin, Revoke};
 use crate::web::error::{ApiError, Body};
 use crate::web::fields::Fields;
@@ -27,7 +27,7 @@ pub(super) async fn report(
     State(state): State<AppState>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    let values = fields.texts("values")?.ok_or_else(|| Invalid::required("values"))?;
+    let values = fields.texts("values")?.ok_or_else(|| FieldError::required("values"))?;
     let report = Report::new(values, fields.filled("source")?)?;
     // A report that ends a value, or repeats one that did, is never refused.
     if leaks::only_adds(&state.store, &report).await? {

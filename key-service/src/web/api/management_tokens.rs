@@ -9,7 +9,7 @@ use super::bodies::NewToken as NewTokenBody;
 use crate::accounts::management_tokens::{self, ManagementToken, NewToken, NewTokenView, Reach, Verbs};
 use crate::keys::rules;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::caller::AdminInPerson;
 use crate::web::error::ApiError;
 use crate::web::fields::Fields;
@@ -44,7 +44,7 @@ pub(super) async fn create(
     let now = Timestamp::now();
     let new = NewToken {
         label: rules::label(fields.filled("label")?)?,
-        reach: match fields.texts_or_null("user_ids")?.ok_or_else(|| Invalid::required("user_ids"))? {
+        reach: match fields.texts_or_null("user_ids")?.ok_or_else(|| FieldError::required("user_ids"))? {
             None => Reach::All,
             Some(ids) => Reach::Users(ids.into_iter().map(str::to_owned).collect()),
         },

@@ -11,9 +11,9 @@ use super::bodies::{DeletedKey, KeyChanges, NewKey as NewKeyBody, Roll, ScopeNam
 use crate::keys::{
     self, ChangedKey, KeyPatch, KeySearch, KeyState, KeyView, NewKey, OwnedKey, OwnedKeyView, rules,
 };
-use crate::paging::Found;
+use crate::paging::Page;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::caller::{Caller, Create, Read, Revoke};
 use crate::web::error::{ApiError, Body};
 use crate::web::fields::Fields;
@@ -65,7 +65,7 @@ pub(super) async fn search(
         page: params.page()?,
     };
     let found = keys::search(&state.store, &search).await?;
-    let views = Found { count: found.count, rows: found.rows.iter().map(OwnedKey::view).collect() };
+    let views = Page { count: found.count, rows: found.rows.iter().map(OwnedKey::view).collect() };
     Ok(Json(params.view(search.page, views)).into_response())
 }
 
@@ -85,8 +85,8 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let new = NewKey {
-        label: label(&fields)?.ok_or_else(|| Invalid::required("label"))?,
-        scopes: scopes(&fields)?.ok_or_else(|| Invalid::required("scopes"))?,
+        label: label(&fields)?.ok_or_else(|| FieldError::required("label"))?,
+        scopes: scopes(&fields)?.ok_or_else(|| FieldError::required("scopes"))?,
         expires_at: fields.future("expires_at", now)?.flatten(),
     };
     let user_id = caller.user_id(fields.text("user_id")?)?;
@@ -184,10 +184,10 @@ pub(super) async fn roll(
     Ok(Json(key.changed(Some(&value), Some(revocation))).into_response())
 }
 
-fn label(fields: &Fields) -> Result<Option<String>, Invalid> {
+fn label(fields: &Fields) -> Result<Option<String>, FieldError> {
     fields.text("label")?.map(rules::label).transpose()
 }
 
-fn scopes(fields: &Fields) -> Result<Option<ScopeSet>, Invalid> {
+fn scopes(fields: &Fields) -> Result<Option<ScopeSet>, FieldError> {
     fields.texts("scopes")?.map(|texts| rules::scopes("scopes", texts)).transpose()
 }

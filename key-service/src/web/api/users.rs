@@ -13,7 +13,7 @@ use crate::accounts::management_tokens::Verb;
 use crate::accounts::{self, ChangedUser, NewUser, User, UserPatch, links};
 use crate::keys::rules;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::caller::{Admin, AsTheBodySays, Create, Read, SignedIn};
 use crate::web::error::{ApiError, Body};
 use crate::web::fields::Fields;
@@ -110,7 +110,7 @@ pub(super) async fn create(
     let new = NewUser {
         email: fields.filled("email")?.to_owned(),
         password: fields.text("password")?.map(str::to_owned),
-        permissions: permissions(&fields)?.ok_or_else(|| Invalid::required("permissions"))?,
+        permissions: permissions(&fields)?.ok_or_else(|| FieldError::required("permissions"))?,
         is_admin: fields.truth("is_admin")?.unwrap_or(false),
     };
     // Before the password is hashed: that takes a CPU for a while.
@@ -149,7 +149,7 @@ pub(super) async fn update(
         admin.require(&state, Verb::Create).await?;
     }
     if disables && admin.is_user(&id) {
-        return Err(Invalid::input("is_active", "You cannot disable yourself.").into());
+        return Err(FieldError::input("is_active", "You cannot disable yourself.").into());
     }
     // A disabling alone is never refused. With other fields it counts, so that they cannot be changed without limit.
     if changes_more {
@@ -179,6 +179,6 @@ pub(super) async fn link(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-fn permissions(fields: &Fields) -> Result<Option<ScopeSet>, Invalid> {
+fn permissions(fields: &Fields) -> Result<Option<ScopeSet>, FieldError> {
     fields.texts("permissions")?.map(rules::permissions).transpose()
 }

@@ -8,13 +8,13 @@ use tower_sessions::Session;
 
 use super::error::PageError;
 use super::form::{Form, Problems};
-use super::frame::{Frame, Page, Place};
+use super::frame::{Frame, Place, Rendered};
 use super::sign_in;
 use super::visitor::SignedIn;
 use crate::accounts::passwords::check_new_password;
 use crate::accounts::{self, AccountError, User};
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::session;
 use crate::web::state::AppState;
 
@@ -28,9 +28,9 @@ struct AccountPage {
 }
 
 impl AccountPage {
-    fn new(user: User, problems: Problems, has_changed: bool) -> Page<Self> {
+    fn new(user: User, problems: Problems, has_changed: bool) -> Rendered<Self> {
         let frame = Frame::of(user.clone(), Place::Account, "Account");
-        Page(AccountPage { frame, user, problems, has_changed })
+        Rendered(AccountPage { frame, user, problems, has_changed })
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn submit(
     let current = form.text("current_password");
     let mut problems = Problems::default();
     if current.is_empty() {
-        problems.add(Invalid::blank("current_password"));
+        problems.add(FieldError::blank("current_password"));
     }
     let new = problems.check(new_password(&form, &user.email));
     let Some(new) = new.filter(|_| problems.is_empty()) else {
@@ -68,7 +68,7 @@ pub(super) async fn submit(
             Ok(AccountPage::new(user, problems, true).into_response())
         }
         Err(AccountError::WrongPassword) => {
-            problems.add(Invalid::input("current_password", "This is not your current password."));
+            problems.add(FieldError::input("current_password", "This is not your current password."));
             Ok((StatusCode::BAD_REQUEST, AccountPage::new(user, problems, false)).into_response())
         }
         Err(error) => Err(error.into()),
@@ -76,11 +76,11 @@ pub(super) async fn submit(
 }
 
 /// A new password of the user with that address, entered twice alike.
-pub(super) fn new_password(form: &Form, email: &str) -> Result<String, Invalid> {
+pub(super) fn new_password(form: &Form, email: &str) -> Result<String, FieldError> {
     let password = form.text("password");
     check_new_password(password, email)?;
     if form.text("repeated_password") != password {
-        return Err(Invalid::input("repeated_password", "The two passwords differ."));
+        return Err(FieldError::input("repeated_password", "The two passwords differ."));
     }
     Ok(password.to_owned())
 }

@@ -4,7 +4,7 @@ use super::form::Form;
 use super::moment::Moment;
 use crate::keys::rules;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 
 const DAY_S: u32 = 24 * 60 * 60;
 
@@ -41,7 +41,7 @@ impl Expiry {
     ///
     /// # Errors
     /// The field `expires_at`.
-    pub(super) fn check(&self, now: Timestamp) -> Result<Option<Option<Timestamp>>, Invalid> {
+    pub(super) fn check(&self, now: Timestamp) -> Result<Option<Option<Timestamp>>, FieldError> {
         let days = match self.choice.as_str() {
             "keep" => return Ok(None),
             "never" => return Ok(Some(None)),
@@ -49,15 +49,15 @@ impl Expiry {
             "30" => 30,
             "90" => 90,
             "365" => 365,
-            _ => return Err(Invalid::input("expires_at", "Choose one of the list.")),
+            _ => return Err(FieldError::input("expires_at", "Choose one of the list.")),
         };
         Ok(Some(Some(now.plus_seconds(days * DAY_S))))
     }
 
     /// A key that expires on a day works until that day is over.
-    fn end_of_day(&self, now: Timestamp) -> Result<Timestamp, Invalid> {
+    fn end_of_day(&self, now: Timestamp) -> Result<Timestamp, FieldError> {
         let end = Timestamp::parse(&format!("{}T23:59:59Z", self.date))
-            .map_err(|_| Invalid::input("expires_at", "Enter the last day on which the key works."))?;
+            .map_err(|_| FieldError::input("expires_at", "Enter the last day on which the key works."))?;
         rules::expires_at(end, now)
     }
 }
@@ -66,7 +66,7 @@ impl Expiry {
 mod tests {
     use super::*;
 
-    fn checked(sent: &str) -> Result<Option<Option<Timestamp>>, Invalid> {
+    fn checked(sent: &str) -> Result<Option<Option<Timestamp>>, FieldError> {
         let now = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
         Expiry::new(None).sent(&Form::parse(sent.as_bytes())).check(now)
     }

@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 
 use super::error::PageError;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::error::ApiError;
 
 /// The fields of a form, or of an address's query, in the order in which they were sent.
@@ -57,12 +57,12 @@ pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Takes the value of a field that is good, or notes what is wrong with it.
-    pub(super) fn check<T>(&mut self, field: Result<T, Invalid>) -> Option<T> {
+    pub(super) fn check<T>(&mut self, field: Result<T, FieldError>) -> Option<T> {
         field.map_err(|invalid| self.add(invalid)).ok()
     }
 
     /// Notes what is wrong with a field.
-    pub(super) fn add(&mut self, invalid: Invalid) {
+    pub(super) fn add(&mut self, invalid: FieldError) {
         self.0.push(Problem { field: invalid.field, title: title(invalid.field), detail: invalid.detail });
     }
 

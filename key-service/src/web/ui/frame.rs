@@ -101,9 +101,9 @@ impl Frame {
 }
 
 /// A page of a template.
-pub(super) struct Page<T>(pub(super) T);
+pub(super) struct Rendered<T>(pub(super) T);
 
-impl<T: Template> IntoResponse for Page<T> {
+impl<T: Template> IntoResponse for Rendered<T> {
     fn into_response(self) -> Response {
         match self.0.render() {
             Ok(html) => Html(html).into_response(),

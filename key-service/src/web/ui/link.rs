@@ -10,11 +10,11 @@ use super::account::new_password;
 use super::addresses;
 use super::error::PageError;
 use super::form::{Form, Problems};
-use super::frame::{Frame, Page};
+use super::frame::{Frame, Rendered};
 use crate::accounts::AccountError;
 use crate::accounts::links::{self, LinkError, Purpose};
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::caller::Visitor;
 use crate::web::session;
 use crate::web::state::AppState;
@@ -30,12 +30,12 @@ struct LinkPage {
 }
 
 impl LinkPage {
-    fn new(purpose: Purpose, email: &str, problems: Problems) -> Page<Self> {
+    fn new(purpose: Purpose, email: &str, problems: Problems) -> Rendered<Self> {
         let (title, user_email) = match purpose {
             Purpose::FirstAdmin => ("Welcome", None),
             Purpose::Password(user) => ("Choose a password", Some(user.email)),
         };
-        Page(LinkPage { frame: Frame::outside(title), user_email, email: email.to_owned(), problems })
+        Rendered(LinkPage { frame: Frame::outside(title), user_email, email: email.to_owned(), problems })
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn submit(
     let email = form.text("email");
     let mut problems = Problems::default();
     if matches!(purpose, Purpose::FirstAdmin) && email.is_empty() {
-        problems.add(Invalid::blank("email"));
+        problems.add(FieldError::blank("email"));
     }
     let owner = match &purpose {
         Purpose::FirstAdmin => email,
@@ -96,5 +96,5 @@ pub(super) async fn submit(
 
 fn ended() -> Response {
     let page = LinkEndedPage { frame: Frame::outside("This link has ended") };
-    (StatusCode::NOT_FOUND, Page(page)).into_response()
+    (StatusCode::NOT_FOUND, Rendered(page)).into_response()
 }

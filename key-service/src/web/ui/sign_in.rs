@@ -9,11 +9,11 @@ use tower_sessions::Session;
 use super::addresses;
 use super::error::PageError;
 use super::form::{Form, Problems};
-use super::frame::{Frame, Page};
+use super::frame::{Frame, Rendered};
 use super::visitor::MaybeSignedIn;
 use crate::accounts;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::caller::Visitor;
 use crate::web::session;
 use crate::web::state::AppState;
@@ -29,9 +29,9 @@ struct SignInPage {
 }
 
 impl SignInPage {
-    fn new(email: &str, next: &str, problems: Problems) -> Page<Self> {
+    fn new(email: &str, next: &str, problems: Problems) -> Rendered<Self> {
         let frame = Frame::outside("Sign in");
-        Page(SignInPage { frame, problems, email: email.to_owned(), next: next.to_owned() })
+        Rendered(SignInPage { frame, problems, email: email.to_owned(), next: next.to_owned() })
     }
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn submit(
     let mut problems = Problems::default();
     for (field, text) in [("email", email), ("password", password)] {
         if text.is_empty() {
-            problems.add(Invalid::blank(field));
+            problems.add(FieldError::blank(field));
         }
     }
     if !problems.is_empty() {

@@ -12,7 +12,7 @@ use crate::web::error::ApiError;
 use crate::web::params::Params;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
 use crate::web::ui::visitor::Admin;
 
@@ -127,7 +127,7 @@ pub(super) async fn show(
     let now = Timestamp::now();
     let row = |entry: Entry| Row { at: Moment::new(entry.at, now), entry };
     let rows = found.rows.into_iter().map(row).collect();
-    Ok(Page(AuditPage { frame: Frame::of(user, Place::Audit, "Audit log"), search, rows, listing })
+    Ok(Rendered(AuditPage { frame: Frame::of(user, Place::Audit, "Audit log"), search, rows, listing })
         .into_response())
 }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::revocation::edges::{self, Edges};
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::visitor::Admin;
 
 #[derive(Template)]
@@ -30,5 +30,5 @@ pub(super) async fn show(
     State(state): State<AppState>,
 ) -> Result<Response, PageError> {
     let now = edges::list(&state.store).await?;
-    Ok(Page(EdgesPage { frame: Frame::of(user, Place::Edges, "Edges"), now }).into_response())
+    Ok(Rendered(EdgesPage { frame: Frame::of(user, Place::Edges, "Edges"), now }).into_response())
 }

@@ -13,7 +13,7 @@ use crate::web::error::ApiError;
 use crate::web::params::Params;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::keys::delete as deletion;
 use crate::web::ui::keys::row::KeyRow;
 use crate::web::ui::visitor::Admin;
@@ -73,7 +73,7 @@ pub(super) async fn show(
         rows: found.rows.into_iter().map(row).collect(),
         listing,
     };
-    Ok(Page(page).into_response())
+    Ok(Rendered(page).into_response())
 }
 
 /// `GET /admin/keys/{id}/delete`.

@@ -1,6 +1,6 @@
 //! Which part of a long list is shown, and the way to the others.
 
-use crate::paging::{Found, Page};
+use crate::paging::{Page, PageRequest};
 use crate::web::params::Params;
 
 /// The foot of a list.
@@ -19,7 +19,7 @@ pub(super) struct Listing {
 
 impl Listing {
     /// For what was found of the page that the parameters ask for.
-    pub(super) fn new<T>(params: &Params, page: Page, found: &Found<T>) -> Self {
+    pub(super) fn new<T>(params: &Params, page: PageRequest, found: &Page<T>) -> Self {
         let first = u64::from(page.offset) + 1;
         Listing {
             count: found.count,

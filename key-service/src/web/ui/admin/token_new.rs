@@ -9,14 +9,14 @@ use crate::accounts::management_tokens::{self, NewToken, Reach, Verb, Verbs};
 use crate::accounts::{self, AccountError, User};
 use crate::keys::rules;
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::public_url;
 use crate::web::state::AppState;
 use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::expiry::Expiry;
 use crate::web::ui::form::{Form, Problems};
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::value::{Command, ValuePage};
 use crate::web::ui::visitor::Admin;
 
@@ -35,8 +35,8 @@ struct NewTokenPage {
 }
 
 impl NewTokenPage {
-    fn of(user: User, form: &Form, expiry: Expiry, problems: Problems) -> Page<Self> {
-        Page(NewTokenPage {
+    fn of(user: User, form: &Form, expiry: Expiry, problems: Problems) -> Rendered<Self> {
+        Rendered(NewTokenPage {
             frame: Frame::of(user, Place::Tokens, "Create a token"),
             label: form.text("label").to_owned(),
             is_for_all: form.text("reach") == "all",
@@ -88,7 +88,7 @@ pub(super) async fn submit(
         old_value: None,
         back: addresses::TOKENS.to_owned(),
     };
-    Ok((StatusCode::CREATED, Page(page)).into_response())
+    Ok((StatusCode::CREATED, Rendered(page)).into_response())
 }
 
 /// What a verb lets a token do.
@@ -105,13 +105,13 @@ fn is_chosen(form: &Form, verb: Verb) -> bool {
 }
 
 /// What the token is to be able to do.
-fn can(form: &Form) -> Result<Verbs, Invalid> {
+fn can(form: &Form) -> Result<Verbs, FieldError> {
     let chosen = Verb::ALL.into_iter().filter(|&verb| is_chosen(form, verb)).map(Verb::as_str);
-    Verbs::parse(chosen).map_err(|_| Invalid::input("can", "Choose one at least."))
+    Verbs::parse(chosen).map_err(|_| FieldError::input("can", "Choose one at least."))
 }
 
 /// Whose keys the token is to manage.
-async fn reach(state: &AppState, form: &Form) -> Result<Result<Reach, Invalid>, PageError> {
+async fn reach(state: &AppState, form: &Form) -> Result<Result<Reach, FieldError>, PageError> {
     if form.text("reach") == "all" {
         return Ok(Ok(Reach::All));
     }
@@ -120,7 +120,7 @@ async fn reach(state: &AppState, form: &Form) -> Result<Result<Reach, Invalid>, 
         match accounts::find_by_email(&state.store, email).await {
             Ok(user) => ids.push(user.id),
             Err(AccountError::NoSuchUser(_) | AccountError::Invalid(_)) => {
-                return Ok(Err(Invalid::input(
+                return Ok(Err(FieldError::input(
                     "users",
                     format!("There is no user with this address: {email}"),
                 )));
@@ -129,7 +129,7 @@ async fn reach(state: &AppState, form: &Form) -> Result<Result<Reach, Invalid>, 
         }
     }
     if ids.is_empty() {
-        return Ok(Err(Invalid::input(
+        return Ok(Err(FieldError::input(
             "users",
             "Enter the address of one user at least, or choose all users.",
         )));

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 use crate::web::state::AppState;
 use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
 use crate::web::ui::outcome::{self, OutcomePage};
 use crate::web::ui::visitor::Admin;
@@ -40,7 +40,7 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let tokens = management_tokens::list(&state.store).await?;
     let frame = Frame::of(user, Place::Tokens, "Management tokens");
-    Ok(Page(TokensPage { frame, tokens, now: Timestamp::now() }).into_response())
+    Ok(Rendered(TokensPage { frame, tokens, now: Timestamp::now() }).into_response())
 }
 
 #[derive(Template)]
@@ -62,7 +62,7 @@ pub(super) async fn confirm_revoke(
     let token = token.ok_or_else(|| PageError::of_status(StatusCode::NOT_FOUND))?;
     let frame = Frame::of(user, Place::Tokens, "Revoke token");
     let last_used = token.last_used_at.map(|at| Moment::new(at, Timestamp::now()));
-    Ok(Page(RevokePage { frame, token, last_used }).into_response())
+    Ok(Rendered(RevokePage { frame, token, last_used }).into_response())
 }
 
 /// `POST /admin/tokens/{id}/revoke`.

@@ -14,7 +14,7 @@ use crate::web::state::AppState;
 use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
 use crate::web::ui::outcome::{self, Effect, OutcomePage};
 use crate::web::ui::picker::Picker;
@@ -47,7 +47,7 @@ pub(super) async fn show(
         problems: Problems::default(),
         user,
     };
-    Ok(Page(page).into_response())
+    Ok(Rendered(page).into_response())
 }
 
 /// `POST /admin/users/{id}`: does what the button says.
@@ -124,5 +124,5 @@ pub(super) async fn link_page(
         old_value: None,
         back: format!("{}/{}", addresses::USERS, user.id),
     };
-    Ok((status, Page(page)).into_response())
+    Ok((status, Rendered(page)).into_response())
 }

@@ -9,11 +9,11 @@ use protocol::ScopeSet;
 use super::user::link_page;
 use crate::accounts::{self, AccountError, NewUser, User};
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::picker::Picker;
 use crate::web::ui::visitor::Admin;
 
@@ -28,9 +28,9 @@ struct NewUserPage {
 }
 
 impl NewUserPage {
-    fn new(user: User, email: &str, is_admin: bool, picker: Picker, problems: Problems) -> Page<Self> {
+    fn new(user: User, email: &str, is_admin: bool, picker: Picker, problems: Problems) -> Rendered<Self> {
         let frame = Frame::of(user, Place::Users, "Add a user");
-        Page(NewUserPage { frame, email: email.to_owned(), is_admin, picker, problems })
+        Rendered(NewUserPage { frame, email: email.to_owned(), is_admin, picker, problems })
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn submit(
         Ok(added) => return link_page(user, &by, &state, &headers, &added, StatusCode::CREATED).await,
         Err(AccountError::Invalid(invalid)) => invalid,
         Err(AccountError::EmailTaken(_)) => {
-            Invalid::input("email", "There is a user with this address already.")
+            FieldError::input("email", "There is a user with this address already.")
         }
         Err(error) => return Err(error.into()),
     });

@@ -11,7 +11,7 @@ use crate::web::error::ApiError;
 use crate::web::params::Params;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
 use crate::web::ui::visitor::Admin;
 
@@ -46,5 +46,5 @@ pub(super) async fn show(
         users: found.rows,
         now: Timestamp::now(),
     };
-    Ok(Page(page).into_response())
+    Ok(Rendered(page).into_response())
 }

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::Form;
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::visitor::SignedIn;
 
 #[derive(Template)]
@@ -25,8 +25,8 @@ struct CreatePage {
 }
 
 impl CreatePage {
-    fn new(user: User, form: KeyForm) -> Page<Self> {
-        Page(CreatePage { frame: Frame::of(user, Place::Keys, "Create a key"), form })
+    fn new(user: User, form: KeyForm) -> Rendered<Self> {
+        Rendered(CreatePage { frame: Frame::of(user, Place::Keys, "Create a key"), form })
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn submit(
         Ok((key, new_value)) => {
             let frame = Frame::of(user, Place::Keys, "Store your new key");
             let page = value::page(frame, &key, &new_value, state.api_url.as_ref());
-            Ok((StatusCode::CREATED, Page(page)).into_response())
+            Ok((StatusCode::CREATED, Rendered(page)).into_response())
         }
         Err(error @ (KeyError::TooMany | KeyError::Invalid(_))) => {
             match error {

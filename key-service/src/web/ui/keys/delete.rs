@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::web::state::AppState;
 use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::outcome::{self, Effect, OutcomePage};
 use crate::web::ui::visitor::SignedIn;
 
@@ -58,7 +58,7 @@ pub(in crate::web::ui) async fn confirm(
     let frame = Frame::of(user, place, "Delete key");
     let row = KeyRow::new(key, Timestamp::now());
     let (list, list_title) = list_of(place);
-    Ok(Page(DeletePage { frame, row, list, list_title }).into_response())
+    Ok(Rendered(DeletePage { frame, row, list, list_title }).into_response())
 }
 
 /// Deletes it.

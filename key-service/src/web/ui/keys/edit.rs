@@ -16,7 +16,7 @@ use crate::web::state::AppState;
 use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::Form;
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::outcome::{self, Effect, OutcomePage};
 use crate::web::ui::visitor::SignedIn;
 
@@ -29,9 +29,9 @@ struct EditPage {
 }
 
 impl EditPage {
-    fn new(user: User, key: Key, now: Timestamp, form: KeyForm) -> Page<Self> {
+    fn new(user: User, key: Key, now: Timestamp, form: KeyForm) -> Rendered<Self> {
         let frame = Frame::of(user, Place::Keys, "Edit key");
-        Page(EditPage { frame, row: KeyRow::new(key, now), form })
+        Rendered(EditPage { frame, row: KeyRow::new(key, now), form })
     }
 }
 

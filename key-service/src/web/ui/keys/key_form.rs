@@ -5,7 +5,7 @@ use protocol::ScopeSet;
 use crate::accounts::User;
 use crate::keys::{Key, rules};
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::ui::expiry::Expiry;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::moment::Moment;
@@ -74,9 +74,9 @@ impl KeyForm {
     }
 }
 
-fn some_scopes(scopes: ScopeSet) -> Result<ScopeSet, Invalid> {
+fn some_scopes(scopes: ScopeSet) -> Result<ScopeSet, FieldError> {
     if scopes.is_empty() {
-        return Err(Invalid::input("scopes", "Choose one object at least, or all access."));
+        return Err(FieldError::input("scopes", "Choose one object at least, or all access."));
     }
     Ok(scopes)
 }

@@ -10,7 +10,7 @@ use crate::keys::{self, MAX_KEYS_PER_USER};
 use crate::time::Timestamp;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::visitor::SignedIn;
 
 #[derive(Template)]
@@ -39,5 +39,5 @@ pub(super) async fn show(
     let now = Timestamp::now();
     let keys = keys::list(&state.store, Owner::User(&user.id), &user.id).await?;
     let rows = keys.into_iter().map(|key| KeyRow::new(key, now)).collect();
-    Ok(Page(ListPage { frame: Frame::of(user, Place::Keys, "Personal API keys"), rows }).into_response())
+    Ok(Rendered(ListPage { frame: Frame::of(user, Place::Keys, "Personal API keys"), rows }).into_response())
 }

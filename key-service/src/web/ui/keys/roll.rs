@@ -11,11 +11,11 @@ use crate::accounts::User;
 use crate::accounts::access::Owner;
 use crate::keys::{self, Key, KeyError, rules};
 use crate::time::Timestamp;
-use crate::validation::Invalid;
+use crate::validation::FieldError;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
-use crate::web::ui::frame::{Frame, Page, Place};
+use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::span;
 use crate::web::ui::outcome::{self, Effect};
 use crate::web::ui::visitor::SignedIn;
@@ -29,9 +29,9 @@ struct RollPage {
 }
 
 impl RollPage {
-    fn new(user: User, key: Key, problems: Problems) -> Page<Self> {
+    fn new(user: User, key: Key, problems: Problems) -> Rendered<Self> {
         let frame = Frame::of(user, Place::Keys, "Roll key");
-        Page(RollPage { frame, row: KeyRow::new(key, Timestamp::now()), problems })
+        Rendered(RollPage { frame, row: KeyRow::new(key, Timestamp::now()), problems })
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn submit(
     let rolled = keys::roll(&state.store, &by, Owner::User(&user.id), &id, grace_s).await;
     let (key, new_value, settling) = match rolled {
         Err(error @ KeyError::TooManyOldValues) => {
-            problems.add(Invalid::input("grace_s", error.to_string()));
+            problems.add(FieldError::input("grace_s", error.to_string()));
             let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
             return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
         }
@@ -77,7 +77,7 @@ pub(super) async fn submit(
     outcome::stream(&page, settling, effect)
 }
 
-fn grace_s(form: &Form) -> Result<u32, Invalid> {
+fn grace_s(form: &Form) -> Result<u32, FieldError> {
     let seconds = form.text("grace_s").parse();
-    rules::grace_s(seconds.map_err(|_| Invalid::input("grace_s", "Choose when the old value stops."))?)
+    rules::grace_s(seconds.map_err(|_| FieldError::input("grace_s", "Choose when the old value stops."))?)
 }

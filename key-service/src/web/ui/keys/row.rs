@@ -2,7 +2,7 @@
 
 use protocol::Scope;
 
-use crate::keys::{Key, LONG_MS};
+use crate::keys::{Key, STALE_AFTER_MS};
 use crate::time::Timestamp;
 use crate::web::ui::moment::{DAY_MS, Moment};
 
@@ -61,12 +61,12 @@ impl KeyRow {
 
     /// Whether its value is so old that it should be rolled.
     pub(in crate::web::ui) fn is_old(&self) -> bool {
-        !self.has_expired() && self.ms_since(self.value_made_at()) >= LONG_MS
+        !self.has_expired() && self.ms_since(self.value_made_at()) >= STALE_AFTER_MS
     }
 
     /// Whether it has been left unused for long.
     pub(in crate::web::ui) fn is_unused(&self) -> bool {
-        self.ms_since(self.key.last_used_at.unwrap_or(self.key.created_at)) >= LONG_MS
+        self.ms_since(self.key.last_used_at.unwrap_or(self.key.created_at)) >= STALE_AFTER_MS
     }
 
     /// Whether it is refused because its time is over.
