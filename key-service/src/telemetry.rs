@@ -20,8 +20,8 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// The upper bounds of the histogram of how many questions are asked together.
-const QUESTIONS: [f64; 8] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0];
+/// The upper bounds of the histogram of operations in a batch.
+const BATCH_SIZES: [f64; 8] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0];
 
 /// This process's.
 pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -40,14 +40,14 @@ pub(crate) struct Metrics {
     sign_ins: Family<Outcome, Counter>,
     database_errors: Counter,
     webhook_attempts: Family<Outcome, Counter>,
-    group_questions: Family<Topic, Histogram, fn() -> Histogram>,
-    group_seconds: Family<Topic, Histogram, fn() -> Histogram>,
+    batch_size: Family<Operation, Histogram, fn() -> Histogram>,
+    batch_seconds: Family<Operation, Histogram, fn() -> Histogram>,
 }
 
-/// What is asked of the database in groups.
+/// What the database runs in batches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Topic {
-    topic: &'static str,
+struct Operation {
+    operation: &'static str,
 }
 
 /// Where a request went.
@@ -103,15 +103,15 @@ impl Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
             verdicts: outcomes(&["active", "inactive"]),
-            syncs: outcomes(&["news", "reset", "held_out"]),
+            syncs: outcomes(&["changes", "reset", "unchanged"]),
             syncs_held: Gauge::default(),
             revocation_seconds: seconds(),
             revocation_edges: outcomes(&["acknowledged", "expired"]),
             sign_ins: outcomes(&["succeeded", "refused", "throttled"]),
             database_errors: Counter::default(),
             webhook_attempts: outcomes(&["delivered", "failed", "given_up"]),
-            group_questions: Family::new_with_constructor(questions),
-            group_seconds: Family::new_with_constructor(seconds),
+            batch_size: Family::new_with_constructor(batch_sizes),
+            batch_seconds: Family::new_with_constructor(seconds),
         };
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let of_process = &mut metrics.registry;
@@ -140,11 +140,10 @@ impl Metrics {
         of_service.register("database_errors", "Failures of the database", metrics.database_errors.clone());
         let help = "Attempts to deliver to the webhook";
         of_service.register("webhook_attempts", help, metrics.webhook_attempts.clone());
-        let help =
-            "Questions of edges, or of changes that wait for them, that were put to the database together";
-        of_service.register("group_questions", help, metrics.group_questions.clone());
-        let (name, help) = ("group_duration", "Time in which the database answered them");
-        of_service.register_with_unit(name, help, Unit::Seconds, metrics.group_seconds.clone());
+        let help = "Operations of one kind, of edges or of changes that wait for them, in a database batch";
+        of_service.register("db_batch_size", help, metrics.batch_size.clone());
+        let (name, help) = ("db_batch_duration", "Time that the database took for a batch");
+        of_service.register_with_unit(name, help, Unit::Seconds, metrics.batch_seconds.clone());
         metrics
     }
 
@@ -183,8 +182,8 @@ impl Metrics {
     pub(crate) fn synced(&self, news: &News) {
         let outcome = match news {
             News::Reset => "reset",
-            News::Changed(changed) if changed.is_empty() => "held_out",
-            News::Changed(_) => "news",
+            News::Changed(changed) if changed.is_empty() => "unchanged",
+            News::Changed(_) => "changes",
         };
         self.syncs.get_or_create(&Outcome { outcome }).inc();
     }
@@ -218,11 +217,11 @@ impl Metrics {
         self.database_errors.inc();
     }
 
-    /// Questions of edges were put to the database together, and answered or not.
-    pub(crate) fn asked_in_group(&self, topic: &'static str, questions: usize, took: Duration) {
+    /// A batch of operations ran, with or without success.
+    pub(crate) fn ran_batch(&self, operation: &'static str, size: usize, took: Duration) {
         // Far fewer than what a float counts exactly.
-        self.group_questions.get_or_create(&Topic { topic }).observe(questions as f64);
-        self.group_seconds.get_or_create(&Topic { topic }).observe(took.as_secs_f64());
+        self.batch_size.get_or_create(&Operation { operation }).observe(size as f64);
+        self.batch_seconds.get_or_create(&Operation { operation }).observe(took.as_secs_f64());
     }
 
     /// A delivery to the webhook was tried.
@@ -262,8 +261,8 @@ impl Drop for Holding<'_> {
     }
 }
 
-fn questions() -> Histogram {
-    Histogram::new(QUESTIONS)
+fn batch_sizes() -> Histogram {
+    Histogram::new(BATCH_SIZES)
 }
 
 fn seconds() -> Histogram {

@@ -1,6 +1,6 @@
-//! Many small questions of one kind, asked of the database in groups: while one group is in flight, the next gathers.
+//! Many small operations of one kind, run by the database in batches: while one batch runs, the next one fills.
 //!
-//! At ten thousand edges they come by the thousand a second, and each alone would cost a statement, or a commit.
+//! Ten thousand edges send thousands of operations a second, and each alone would cost a statement or a commit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,66 +12,66 @@ use tokio::time::{Instant as Deadline, sleep, timeout_at};
 
 use crate::telemetry::METRICS;
 
-/// A reading, or a record, that takes longer has failed.
-const AT_MOST: Duration = Duration::from_secs(5);
+/// A batch that takes longer has failed.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// From so many questions in a group on there are more to come: the next one gathers for a while before it is asked, since
-/// a group costs much the same however large it is.
-const MANY: usize = 8;
+/// After a batch of this many operations, the next one fills for [`GATHERING`] before it runs: a batch costs much the same
+/// whatever its size.
+const BUSY_FROM: usize = 8;
 
-/// For how long it gathers.
-const GATHERS_FOR: Duration = Duration::from_millis(5);
+/// How long a batch fills when the database is busy.
+const GATHERING: Duration = Duration::from_millis(5);
 
-/// A kind of question.
-pub(crate) trait Topic: fmt::Debug + Send + Sync + 'static {
-    /// What one asks.
-    type Question: Send + Sync + 'static;
-    /// What that one is told.
-    type Answer: Send + 'static;
-    /// What the metrics call it.
+/// A kind of operation.
+pub(crate) trait BatchOp: fmt::Debug + Send + Sync + 'static {
+    /// What one operation takes.
+    type Input: Send + Sync + 'static;
+    /// What it returns.
+    type Output: Send + 'static;
+    /// Its name in the metrics.
     const NAME: &'static str;
-    /// How many questions one group has at most.
-    const MOST: usize;
-    /// Whoever has no answer by then gets an error, counted from when its group was complete.
-    const AT_MOST: Duration = AT_MOST;
+    /// The most operations of one batch.
+    const MAX_INPUTS: usize;
+    /// An operation without an output after this time fails. It counts from when the batch was complete.
+    const TIMEOUT: Duration = TIMEOUT;
 
-    /// Asks the database, and returns an answer to each question, in their order. It may be asked again if that failed,
-    /// whatever it had done by then.
-    fn ask(
+    /// Runs a batch, and returns an output for each input, in their order. If it fails, it may run again, whatever it has done
+    /// until then.
+    fn run(
         &self,
         connection: &mut AnyConnection,
-        questions: &[Self::Question],
-    ) -> impl Future<Output = sqlx::Result<Vec<Self::Answer>>> + Send;
+        inputs: &[Self::Input],
+    ) -> impl Future<Output = sqlx::Result<Vec<Self::Output>>> + Send;
 }
 
-/// One failure is everybody's in the group.
-type Outcome<T> = Result<<T as Topic>::Answer, Arc<sqlx::Error>>;
+/// If a batch fails, each of its operations fails.
+type Outcome<T> = Result<<T as BatchOp>::Output, Arc<sqlx::Error>>;
 
-struct Asked<T: Topic> {
-    question: T::Question,
+struct Pending<T: BatchOp> {
+    input: T::Input,
     answer: oneshot::Sender<Outcome<T>>,
 }
 
-/// Hands questions to the one task that asks them.
+/// Hands operations to the one task that runs them.
 #[derive(Debug)]
-pub(crate) struct Groups<T: Topic> {
-    queue: mpsc::UnboundedSender<Asked<T>>,
+pub(crate) struct Batcher<T: BatchOp> {
+    queue: mpsc::UnboundedSender<Pending<T>>,
 }
 
-impl<T: Topic> Groups<T> {
-    /// Starts the task, which has one connection of the pool at a time. It ends with what this returns.
-    pub(crate) fn start(topic: T, pool: AnyPool) -> Self {
-        // As long as there are requests that wait: who asks has one question.
-        let (queue, asked) = mpsc::unbounded_channel();
-        tokio::spawn(ask_in_groups(topic, pool, asked));
-        Groups { queue }
+impl<T: BatchOp> Batcher<T> {
+    /// Starts the task, which takes one connection of the pool at a time. The task ends when the batcher is dropped.
+    pub(crate) fn start(op: T, pool: AnyPool) -> Self {
+        // Bounded by the requests that wait: each has one operation.
+        let (queue, pending) = mpsc::unbounded_channel();
+        tokio::spawn(run_batches(op, pool, pending));
+        Batcher { queue }
     }
 
-    /// Asks, and returns the answer. It comes from statements that begin after this call: a group is complete before it
-    /// is asked, and whoever comes later belongs to the next. So sharing a read never tells anybody what was before.
-    pub(crate) async fn ask(&self, question: T::Question) -> sqlx::Result<T::Answer> {
+    /// Runs an operation in the next batch, and returns its output. The output comes from statements that begin after this
+    /// call, since a batch is complete before it runs. So a shared read is never older than the call.
+    pub(crate) async fn run(&self, input: T::Input) -> sqlx::Result<T::Output> {
         let (answer, outcome) = oneshot::channel();
-        let sent = self.queue.send(Asked { question, answer });
+        let sent = self.queue.send(Pending { input, answer });
         match (sent, outcome.await) {
             (Ok(()), Ok(outcome)) => outcome.map_err(|error| sqlx::Error::Io(std::io::Error::other(error))),
             _ => Err(sqlx::Error::PoolClosed),
@@ -79,57 +79,63 @@ impl<T: Topic> Groups<T> {
     }
 }
 
-async fn ask_in_groups<T: Topic>(topic: T, pool: AnyPool, mut asked: mpsc::UnboundedReceiver<Asked<T>>) {
-    let mut group = Vec::new();
-    while asked.recv_many(&mut group, T::MOST).await > 0 {
-        // Some have given up meanwhile, all the more where there is too much to do.
-        group.retain(|asked| !asked.answer.is_closed());
-        if group.is_empty() {
+async fn run_batches<T: BatchOp>(op: T, pool: AnyPool, mut pending: mpsc::UnboundedReceiver<Pending<T>>) {
+    let mut batch = Vec::new();
+    while pending.recv_many(&mut batch, T::MAX_INPUTS).await > 0 {
+        // Callers may have given up, especially under overload.
+        batch.retain(|pending| !pending.answer.is_closed());
+        if batch.is_empty() {
             continue;
         }
-        let are_many = group.len() >= MANY;
-        let (questions, answers): (Vec<_>, Vec<_>) =
-            group.drain(..).map(|asked| (asked.question, asked.answer)).unzip();
+        let is_busy = batch.len() >= BUSY_FROM;
+        let (inputs, answers): (Vec<_>, Vec<_>) =
+            batch.drain(..).map(|pending| (pending.input, pending.answer)).unzip();
         let begun = Instant::now();
-        let outcome = ask(&topic, &pool, &questions).await;
-        METRICS.asked_in_group(T::NAME, questions.len(), begun.elapsed());
-        // Who asked may have gone, here and below.
+        let outcome = run_with_retry(&op, &pool, &inputs).await;
+        METRICS.ran_batch(T::NAME, inputs.len(), begun.elapsed());
+        // The caller may have gone, here and below.
         match outcome {
-            Ok(told) => answers.into_iter().zip(told).for_each(|(answer, told)| drop(answer.send(Ok(told)))),
+            Ok(outputs) => {
+                answers.into_iter().zip(outputs).for_each(|(answer, outputs)| drop(answer.send(Ok(outputs))))
+            }
             Err(error) => {
                 let error = Arc::new(error);
                 answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
             }
         }
-        if are_many && asked.len() < T::MOST {
-            sleep(GATHERS_FOR).await;
+        if is_busy && pending.len() < T::MAX_INPUTS {
+            sleep(GATHERING).await;
         }
     }
 }
 
-/// Asks once more on a new connection if time is left: the first one may have been broken since it was last used.
-async fn ask<T: Topic>(topic: &T, pool: &AnyPool, questions: &[T::Question]) -> sqlx::Result<Vec<T::Answer>> {
-    let deadline = Deadline::now() + T::AT_MOST;
-    match attempt(topic, pool, questions, deadline).await {
+/// Runs a failed batch once more on a new connection if time is left: the first connection may have been broken.
+async fn run_with_retry<T: BatchOp>(
+    op: &T,
+    pool: &AnyPool,
+    inputs: &[T::Input],
+) -> sqlx::Result<Vec<T::Output>> {
+    let deadline = Deadline::now() + T::TIMEOUT;
+    match attempt(op, pool, inputs, deadline).await {
         Err(error) if Deadline::now() < deadline && !matches!(error, sqlx::Error::PoolClosed) => {
-            tracing::debug!(%error, topic = T::NAME, "the database is asked once more");
-            attempt(topic, pool, questions, deadline).await
+            tracing::debug!(%error, operation = T::NAME, "a batch failed and runs once more");
+            attempt(op, pool, inputs, deadline).await
         }
         outcome => outcome,
     }
 }
 
-async fn attempt<T: Topic>(
-    topic: &T,
+async fn attempt<T: BatchOp>(
+    op: &T,
     pool: &AnyPool,
-    questions: &[T::Question],
+    inputs: &[T::Input],
     deadline: Deadline,
-) -> sqlx::Result<Vec<T::Answer>> {
+) -> sqlx::Result<Vec<T::Output>> {
     let late = |_| sqlx::Error::PoolTimedOut;
     let mut connection = timeout_at(deadline, pool.acquire()).await.map_err(late)??;
-    let outcome = timeout_at(deadline, topic.ask(&mut connection, questions)).await.map_err(late).flatten();
+    let outcome = timeout_at(deadline, op.run(&mut connection, inputs)).await.map_err(late).flatten();
     if outcome.is_err() {
-        // What is still under way on it is unknown; and saying goodbye could take for ever.
+        // The state of the connection is unknown, and closing it properly may not end.
         drop(connection.detach());
     }
     outcome
@@ -145,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers with what was asked, as soon as it may; and remembers the groups.
+    /// Returns its input as soon as it may, and remembers the batches.
     #[derive(Clone, Debug)]
     struct Echo(Arc<State>);
 
@@ -154,7 +160,7 @@ mod tests {
         begun: Notify,
         may_answer: Semaphore,
         failures: AtomicUsize,
-        groups: Mutex<Vec<Vec<u32>>>,
+        batches: Mutex<Vec<Vec<u32>>>,
     }
 
     impl Echo {
@@ -163,23 +169,23 @@ mod tests {
                 begun: Notify::new(),
                 may_answer: Semaphore::new(0),
                 failures: AtomicUsize::new(0),
-                groups: Mutex::default(),
+                batches: Mutex::default(),
             }))
         }
 
-        fn groups(&self) -> Vec<Vec<u32>> {
-            self.0.groups.lock().unwrap().clone()
+        fn batches(&self) -> Vec<Vec<u32>> {
+            self.0.batches.lock().unwrap().clone()
         }
     }
 
-    impl Topic for Echo {
-        type Question = u32;
-        type Answer = u32;
+    impl BatchOp for Echo {
+        type Input = u32;
+        type Output = u32;
         const NAME: &'static str = "echo";
-        const MOST: usize = 3;
+        const MAX_INPUTS: usize = 3;
 
-        async fn ask(&self, connection: &mut AnyConnection, questions: &[u32]) -> sqlx::Result<Vec<u32>> {
-            self.0.groups.lock().unwrap().push(questions.to_vec());
+        async fn run(&self, connection: &mut AnyConnection, inputs: &[u32]) -> sqlx::Result<Vec<u32>> {
+            self.0.batches.lock().unwrap().push(inputs.to_vec());
             self.0.begun.notify_one();
             self.0.may_answer.acquire().await.unwrap().forget();
             let left =
@@ -192,80 +198,80 @@ mod tests {
                 .execute(&mut *connection)
                 .await?;
             sqlx::query("INSERT INTO mine VALUES (1)").execute(&mut *connection).await?;
-            Ok(questions.to_vec())
+            Ok(inputs.to_vec())
         }
     }
 
-    fn start(echo: &Echo) -> (Arc<Groups<Echo>>, AnyPool) {
+    fn start(echo: &Echo) -> (Arc<Batcher<Echo>>, AnyPool) {
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new().max_connections(1).connect_lazy("sqlite::memory:").unwrap();
-        (Arc::new(Groups::start(echo.clone(), pool.clone())), pool)
+        (Arc::new(Batcher::start(echo.clone(), pool.clone())), pool)
     }
 
-    fn ask(groups: &Arc<Groups<Echo>>, question: u32) -> tokio::task::JoinHandle<sqlx::Result<u32>> {
-        let groups = Arc::clone(groups);
-        tokio::spawn(async move { groups.ask(question).await })
+    fn run(batches: &Arc<Batcher<Echo>>, input: u32) -> tokio::task::JoinHandle<sqlx::Result<u32>> {
+        let batches = Arc::clone(batches);
+        tokio::spawn(async move { batches.run(input).await })
     }
 
     #[tokio::test]
-    async fn whoever_asks_while_a_group_is_in_flight_belongs_to_the_next() {
+    async fn an_operation_that_comes_while_a_batch_runs_belongs_to_the_next() {
         let echo = Echo::new();
-        let (groups, _) = start(&echo);
-        let first = ask(&groups, 0);
+        let (batches, _) = start(&echo);
+        let first = run(&batches, 0);
         echo.0.begun.notified().await;
-        let others: Vec<_> = (1..=4).map(|question| ask(&groups, question)).collect();
+        let others: Vec<_> = (1..=4).map(|input| run(&batches, input)).collect();
         tokio::task::yield_now().await;
         echo.0.may_answer.add_permits(1);
         assert_eq!(first.await.unwrap().unwrap(), 0);
         echo.0.begun.notified().await;
-        assert!(others.iter().all(|other| !other.is_finished()), "theirs has only begun");
+        assert!(others.iter().all(|other| !other.is_finished()), "their batch has only begun");
         echo.0.may_answer.add_permits(2);
-        for (question, other) in (1..).zip(others) {
-            assert_eq!(other.await.unwrap().unwrap(), question);
+        for (input, other) in (1..).zip(others) {
+            assert_eq!(other.await.unwrap().unwrap(), input);
         }
-        assert_eq!(echo.groups(), [vec![0], vec![1, 2, 3], vec![4]]);
+        assert_eq!(echo.batches(), [vec![0], vec![1, 2, 3], vec![4]]);
     }
 
     #[tokio::test]
-    async fn a_group_whose_connection_breaks_is_asked_once_more_on_a_new_one() {
+    async fn a_batch_whose_connection_breaks_runs_once_more_on_a_new_one() {
         let echo = Echo::new();
-        let (groups, pool) = start(&echo);
+        let (batches, pool) = start(&echo);
         echo.0.may_answer.add_permits(10);
-        assert_eq!(groups.ask(1).await.unwrap(), 1);
+        assert_eq!(batches.run(1).await.unwrap(), 1);
         echo.0.failures.store(1, Ordering::SeqCst);
-        assert_eq!(groups.ask(2).await.unwrap(), 2);
+        assert_eq!(batches.run(2).await.unwrap(), 2);
         let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM mine").fetch_one(&pool).await.unwrap();
         assert_eq!(written, 1, "the first connection is gone");
         echo.0.failures.store(2, Ordering::SeqCst);
-        assert!(groups.ask(3).await.is_err(), "once is enough");
-        assert_eq!(echo.groups(), [[1], [2], [2], [3], [3]]);
-        assert_eq!(groups.ask(4).await.unwrap(), 4, "the next group has nothing to do with it");
+        assert!(batches.run(3).await.is_err(), "once is enough");
+        assert_eq!(echo.batches(), [[1], [2], [2], [3], [3]]);
+        assert_eq!(batches.run(4).await.unwrap(), 4, "the next batch is unaffected");
     }
 
     #[tokio::test]
-    async fn who_waits_too_long_gets_an_error_and_the_next_group_another_connection() {
+    async fn an_operation_that_takes_too_long_fails_and_the_next_batch_gets_another_connection() {
         let echo = Echo::new();
-        let (groups, _) = start(&echo);
+        let (batches, _) = start(&echo);
         let begun = Instant::now();
-        let outcome = groups.ask(1).await;
-        assert!(outcome.is_err() && begun.elapsed() >= AT_MOST, "{outcome:?} after {:?}", begun.elapsed());
+        let outcome = batches.run(1).await;
+        assert!(outcome.is_err() && begun.elapsed() >= TIMEOUT, "{outcome:?} after {:?}", begun.elapsed());
         echo.0.may_answer.add_permits(1);
-        assert_eq!(groups.ask(2).await.unwrap(), 2);
-        assert_eq!(echo.groups(), [[1], [2]], "nobody is left who waits for it");
+        assert_eq!(batches.run(2).await.unwrap(), 2);
+        assert_eq!(echo.batches(), [[1], [2]], "no caller is left that waits for it");
     }
 
     #[tokio::test]
-    async fn nobody_is_asked_for_who_has_gone() {
+    async fn an_operation_whose_caller_has_gone_does_not_run() {
         let echo = Echo::new();
-        let (groups, _) = start(&echo);
-        let first = ask(&groups, 0);
+        let (batches, _) = start(&echo);
+        let first = run(&batches, 0);
         echo.0.begun.notified().await;
-        let (gone, stays) = (ask(&groups, 1), ask(&groups, 2));
+        let (gone, stays) = (run(&batches, 1), run(&batches, 2));
         tokio::task::yield_now().await;
         gone.abort();
         assert!(gone.await.is_err());
         echo.0.may_answer.add_permits(2);
         assert_eq!((first.await.unwrap().unwrap(), stays.await.unwrap().unwrap()), (0, 2));
-        assert_eq!(echo.groups(), [[0], [2]]);
+        assert_eq!(echo.batches(), [[0], [2]]);
     }
 }

@@ -56,30 +56,30 @@ impl Ledger for DatabaseLedger {
 
     async fn record(&self, mut registration: Registration) -> sqlx::Result<()> {
         self.store.uses.add(std::mem::take(&mut registration.used));
-        self.store.lease_path.records.ask(registration).await
+        self.store.lease_path.records.run(registration).await
     }
 
     async fn history(&self, since: Option<&Position>) -> sqlx::Result<History> {
-        let history = self.store.lease_path.histories.ask(since.cloned()).await?;
+        let history = self.store.lease_path.histories.run(since.cloned()).await?;
         self.store.news.tell(&history.position);
         Ok(Arc::unwrap_or_clone(history))
     }
 
     async fn leases(&self, position: &Position) -> sqlx::Result<Leases> {
         self.heard.lock().await.get_or_insert_with(|| self.store.lease_path.heard.subscribe());
-        let leases = self.store.lease_path.holders.ask(position.clone()).await?;
+        let leases = self.store.lease_path.holders.run(position.clone()).await?;
         leases.ok_or_else(|| sqlx::Error::Protocol("the database's history is another one since".to_owned()))
     }
 
     async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {
-        self.store.lease_path.verdicts.ask(digests.to_vec()).await
+        self.store.lease_path.verdicts.run(digests.to_vec()).await
     }
 
     async fn secure(&self) -> sqlx::Result<()> {
         match self.store.kind {
             // What can be read has reached the disk.
             Kind::Sqlite => Ok(()),
-            Kind::Postgres { .. } => self.store.lease_path.secured.ask(()).await,
+            Kind::Postgres { .. } => self.store.lease_path.secured.run(()).await,
         }
     }
 

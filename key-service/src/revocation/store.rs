@@ -16,7 +16,7 @@ use super::news::News;
 use super::uses::Uses;
 use super::{failover, lease_limit, leases, revision};
 use crate::db::Database;
-use crate::db::batch::Groups;
+use crate::db::batch::Batcher;
 use crate::db::dialect::Kind;
 use crate::db::error::OpenError;
 use crate::db::open::{Done, Hooks};
@@ -43,12 +43,12 @@ impl Deref for Store {
 /// What edges ask all the time, and changes that wait for them.
 #[derive(Debug)]
 pub(super) struct LeasePath {
-    pub(super) records: Groups<Records>,
+    pub(super) records: Batcher<Records>,
     pub(super) heard: Heard,
-    pub(super) histories: Groups<Histories>,
-    pub(super) holders: Groups<Holders>,
-    pub(super) secured: Groups<Secured>,
-    pub(super) verdicts: Groups<Verdicts>,
+    pub(super) histories: Batcher<Histories>,
+    pub(super) holders: Batcher<Holders>,
+    pub(super) secured: Batcher<Secured>,
+    pub(super) verdicts: Batcher<Verdicts>,
 }
 
 impl Hooks for Announced {
@@ -97,11 +97,11 @@ impl Store {
         let records = Records::new(turns, writer, Arc::clone(&announced));
         let lease_path = Arc::new(LeasePath {
             heard: records.heard(),
-            records: Groups::start(records, database.record_pool.clone()),
-            histories: Groups::start(Histories, database.batch_pool.clone()),
-            holders: Groups::start(Holders, database.batch_pool.clone()),
-            secured: Groups::start(Secured, database.secure_pool.clone()),
-            verdicts: Groups::start(Verdicts, database.batch_pool.clone()),
+            records: Batcher::start(records, database.record_pool.clone()),
+            histories: Batcher::start(Histories, database.batch_pool.clone()),
+            holders: Batcher::start(Holders, database.batch_pool.clone()),
+            secured: Batcher::start(Secured, database.secure_pool.clone()),
+            verdicts: Batcher::start(Verdicts, database.batch_pool.clone()),
         });
         let (uses, news) = Default::default();
         Store { database, announced, lease_path, uses, news }

@@ -266,10 +266,10 @@ fn a_lease_is_granted_after_its_record_is_committed() {
     });
 }
 
-/// Leases are recorded in groups, and a statement of PostgreSQL's takes an edge once.
+/// Leases are recorded in batches, and one statement of PostgreSQL takes an edge once.
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-fn an_edge_that_is_in_a_group_more_than_once_is_recorded() {
+fn an_edge_that_is_in_a_batch_more_than_once_is_recorded() {
     on_scene(async |mut scene| {
         scene.store.set_clock(1_000).await;
         let before = scene.position().await;

@@ -1,4 +1,4 @@
-//! Reads what changed in groups: once for each place that is asked about, which is one place mostly.
+//! Reads changes in batches: once for each position. Most edges are at the same one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,20 +6,20 @@ use std::sync::Arc;
 use ::leases::{History, Position};
 use sqlx::AnyConnection;
 
-use crate::db::batch::Topic;
+use crate::db::batch::BatchOp;
 use crate::revocation::revision;
 
 /// What happened since then.
 #[derive(Debug)]
 pub(in crate::revocation) struct Histories;
 
-impl Topic for Histories {
-    type Question = Option<Position>;
-    type Answer = Arc<History>;
+impl BatchOp for Histories {
+    type Input = Option<Position>;
+    type Output = Arc<History>;
     const NAME: &'static str = "histories";
-    const MOST: usize = 10_000;
+    const MAX_INPUTS: usize = 10_000;
 
-    async fn ask(
+    async fn run(
         &self,
         connection: &mut AnyConnection,
         since: &[Option<Position>],

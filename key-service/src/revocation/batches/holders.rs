@@ -1,23 +1,23 @@
-//! Reads in groups who holds a lease: once for all changes that wait meanwhile.
+//! Reads the held leases in batches: once for all changes that wait.
 
 use ::leases::{Leases, Position};
 use sqlx::AnyConnection;
 
-use crate::db::batch::Topic;
+use crate::db::batch::BatchOp;
 use crate::revocation::leases;
 
 /// Who holds a lease, and has not acknowledged a place; `None` if that place is of a history that is no more.
 #[derive(Debug)]
 pub(in crate::revocation) struct Holders;
 
-impl Topic for Holders {
-    type Question = Position;
-    type Answer = Option<Leases>;
+impl BatchOp for Holders {
+    type Input = Position;
+    type Output = Option<Leases>;
     const NAME: &'static str = "holders";
     // Each is told of up to as many edges as there are.
-    const MOST: usize = 32;
+    const MAX_INPUTS: usize = 32;
 
-    async fn ask(
+    async fn run(
         &self,
         connection: &mut AnyConnection,
         positions: &[Position],

@@ -1,4 +1,4 @@
-//! Records leases in groups, and tells who in this process waits for acknowledgements what they bring.
+//! Records leases in batches, and passes their acknowledgements to the changes of this process that wait for them.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use ::leases::{Acknowledgement, Position, Registration};
 use sqlx::{AnyConnection, Connection};
 use tokio::sync::broadcast;
 
-use crate::db::batch::Topic;
+use crate::db::batch::BatchOp;
 use crate::db::transaction::{Turns, Writer};
 use crate::revocation::lease_limit::Announced;
 use crate::revocation::{leases, revision};
 
-/// How many groups of acknowledgements are kept for who has not taken them yet.
-const HEARD_GROUPS: usize = 64;
+/// How many batches of acknowledgements are kept for receivers that lag behind.
+const HEARD_BATCHES: usize = 64;
 
-/// Where acknowledgements are heard, in groups.
+/// Sends the acknowledgements of each batch.
 pub(in crate::revocation) type Heard = broadcast::Sender<Arc<[Acknowledgement]>>;
 
 /// Leases to record.
@@ -29,7 +29,7 @@ pub(in crate::revocation) struct Records {
 impl Records {
     /// Which take these turns with others that write. How long they last is announced through the writer.
     pub(in crate::revocation) fn new(turns: Turns, writer: Writer, announced: Arc<Announced>) -> Self {
-        Records { turns, writer, announced, heard: broadcast::Sender::new(HEARD_GROUPS) }
+        Records { turns, writer, announced, heard: broadcast::Sender::new(HEARD_BATCHES) }
     }
 
     /// Where the acknowledgements are heard that come with them.
@@ -50,13 +50,13 @@ impl Records {
     }
 }
 
-impl Topic for Records {
-    type Question = Registration;
-    type Answer = ();
+impl BatchOp for Records {
+    type Input = Registration;
+    type Output = ();
     const NAME: &'static str = "leases";
-    const MOST: usize = 1_000;
+    const MAX_INPUTS: usize = 1_000;
 
-    async fn ask(
+    async fn run(
         &self,
         connection: &mut AnyConnection,
         registrations: &[Registration],
