@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Action {
     KeyCreated,
-    KeyTakenOver,
+    KeyAdopted,
     KeyImported,
     KeyUpdated,
     KeyRolled,
@@ -44,7 +44,7 @@ impl Action {
     /// All of them, for lists of choices.
     pub const ALL: [Action; 27] = [
         Action::KeyCreated,
-        Action::KeyTakenOver,
+        Action::KeyAdopted,
         Action::KeyImported,
         Action::KeyUpdated,
         Action::KeyRolled,
@@ -76,7 +76,7 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Action::KeyCreated => "key.created",
-            Action::KeyTakenOver => "key.taken_over",
+            Action::KeyAdopted => "key.adopted",
             Action::KeyImported => "key.imported",
             Action::KeyUpdated => "key.updated",
             Action::KeyRolled => "key.rolled",

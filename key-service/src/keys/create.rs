@@ -43,7 +43,7 @@ pub async fn create(
 ///
 /// # Errors
 /// The user has too many keys or lacks one of the scopes, the value is taken or was revoked, or a failure.
-pub async fn take_over(
+pub async fn adopt_value(
     store: &Store,
     by: &Actor,
     user_id: &str,
@@ -59,8 +59,8 @@ pub async fn take_over(
         return Err(KeyError::ValueRevoked);
     }
     insert(&mut *connection, Owner::Anyone, &key).await?;
-    log(connection, by, Action::KeyTakenOver, &key, json!({ "scopes": key.scopes })).await?;
-    if !sql::take_over(begun.change(), &key.id, value.digest()).await? {
+    log(connection, by, Action::KeyAdopted, &key, json!({ "scopes": key.scopes })).await?;
+    if !sql::adopt_value(begun.change(), &key.id, value.digest()).await? {
         return Err(KeyError::ValueTaken);
     }
     Ok((key, Settling::new(store, begun.commit().await?)))

@@ -79,10 +79,10 @@ pub enum KeyError {
     /// The user has no such key.
     #[error("there is no such key")]
     NotFound,
-    /// The value that was to be taken over is some key's already.
+    /// The value that was to be adopted is some key's already.
     #[error("the value belongs to a key already")]
     ValueTaken,
-    /// The value that was to be taken over was a key's, and was revoked.
+    /// The value that was to be adopted was a key's, and was revoked.
     #[error("the value was revoked here; a revoked value never works again")]
     ValueRevoked,
     /// The key's time has run out, so a new value would not work either.

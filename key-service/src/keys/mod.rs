@@ -14,7 +14,7 @@ pub(crate) mod sql;
 mod view;
 
 pub use change::{delete, roll, update};
-pub use create::{create, take_over};
+pub use create::{adopt_value, create};
 pub use key::{Key, KeyError, KeyPatch, MAX_KEYS_PER_USER, MAX_OLD_VALUES, NewKey};
 pub use read::{find, find_by_digest, get, is_revoked, list};
 pub(crate) use search::STALE_AFTER_MS;

@@ -163,7 +163,7 @@ pub(crate) async fn add_generated(
 }
 
 /// Makes a value that comes from elsewhere the key's current one; `false` if some key has it already.
-pub(crate) async fn take_over(change: &mut Change, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
+pub(crate) async fn adopt_value(change: &mut Change, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
     add_digest(change.connection(), key_id, digest).await
 }
 

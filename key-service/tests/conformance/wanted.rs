@@ -102,11 +102,11 @@ impl Wanted {
             Wanted::TakeOver { user, value, scopes, expires_at_ms } => {
                 let value = ApiKey::parse(value.as_bytes()).unwrap();
                 let new = NewKey {
-                    label: "taken over".to_owned(),
+                    label: "adopted".to_owned(),
                     scopes: scopes.clone(),
                     expires_at: expires_at_ms.map(at),
                 };
-                let made = keys::take_over(database, &by, user, new, &value, at(0)).await;
+                let made = keys::adopt_value(database, &by, user, new, &value, at(0)).await;
                 let (key, settling) = made.map_err(|error| refused(&error))?;
                 (settling, Artifacts { key: Some(key.id), digest: Some(value.digest()) })
             }
@@ -226,7 +226,7 @@ impl Wanted {
 }
 
 impl Artifacts {
-    /// The value that was made, or taken over.
+    /// The value that was made or adopted.
     pub(crate) fn digest(&self) -> Option<KeyDigest> {
         self.digest
     }

@@ -107,15 +107,15 @@ fn a_new_keys_value_stands_alone_on_standard_output() {
 }
 
 #[tokio::test]
-async fn an_existing_value_is_taken_over_and_works_while_the_service_runs() {
+async fn an_existing_value_is_adopted_and_works_while_the_service_runs() {
     let (service, ..) = Service::with_users().await;
     let site = &service.site;
-    let take_over = create(DEMO, "docs", &["--value-stdin", "--if-absent"]);
-    assert_eq!(site.ok(&take_over, "phx_1234567890abcdef\r\n"), "", "the value is not repeated");
+    let adopt_value = create(DEMO, "docs", &["--value-stdin", "--if-absent"]);
+    assert_eq!(site.ok(&adopt_value, "phx_1234567890abcdef\r\n"), "", "the value is not repeated");
     assert_eq!(service.scopes(EXAMPLE).await.as_deref(), Some("insight:read cohort:write"));
 
     let revision = service.verify(&[]).await.revision;
-    site.ok(&take_over, EXAMPLE);
+    site.ok(&adopt_value, EXAMPLE);
     assert_eq!(service.verify(&[]).await.revision, revision, "nothing changed");
     assert!(
         site.fails(&create(DEMO, "again", &["--value-stdin"]), EXAMPLE)

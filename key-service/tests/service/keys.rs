@@ -49,13 +49,13 @@ async fn a_value_is_shown_once_and_never_stored_or_logged() {
     let (_, rolled) = demo.post(&format!("{}roll/", path(&key)), json!({"grace_s": 60})).await;
     let (_, patched) = demo.patch(&path(&key), json!({"label": "still secret"})).await;
     assert_eq!(patched["value"], Value::Null);
-    let taken_over = "phx_1234567890abcdef";
+    let adopted = "phx_1234567890abcdef";
     service.site.ok(
         &["key", "create", "--user", "demo@example.com", "--label", "docs", "--scopes", "*", "--value-stdin"],
-        taken_over,
+        adopted,
     );
 
-    let values = [text(&key, "value"), text(&rolled, "value"), taken_over];
+    let values = [text(&key, "value"), text(&rolled, "value"), adopted];
     let (_, listed) = demo.get(KEYS).await;
     for value in values {
         assert!(service.scopes(value).await.is_some(), "{value}");

@@ -106,15 +106,15 @@ async fn a_report_says_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn a_revoked_value_is_never_taken_over_again() {
+async fn a_revoked_value_is_never_adopted_again() {
     let (service, demo, _) = Service::with_users().await;
     let key = demo.new_key("deleted", &["*"]).await;
     demo.delete(&format!("/api/personal_api_keys/{}/", text(&key, "id"))).await;
-    let take_over =
+    let adopt_value =
         ["key", "create", "--user", "demo@example.com", "--label", "again", "--scopes", "*", "--value-stdin"];
-    let said = service.site.fails(&take_over, text(&key, "value"));
+    let said = service.site.fails(&adopt_value, text(&key, "value"));
     assert!(said.contains("revoked"), "{said}");
-    let if_absent = [&take_over[..], &["--if-absent"]].concat();
+    let if_absent = [&adopt_value[..], &["--if-absent"]].concat();
     assert_eq!(service.site.ok(&if_absent, text(&key, "value")), "");
     assert_eq!(service.scopes(text(&key, "value")).await, None);
 }

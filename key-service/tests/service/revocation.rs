@@ -269,12 +269,12 @@ async fn the_command_line_keeps_the_same_promise() {
     assert_told(&service, &values[1..], roll).await;
     assert_eq!(service.scopes(values[1]).await, None);
     // An edge may have cached that nobody has this value.
-    let taken_over = "phx_1234567890abcdef";
+    let adopted = "phx_1234567890abcdef";
     let create = ["key", "create", "--user", OTHER, "--label", "docs", "--scopes", "*", "--value-stdin"];
     let edge = Edge::subscribed(&service, "e").await.run();
     let site = service.site.clone();
-    tokio::task::spawn_blocking(move || site.ok(&create, taken_over)).await.unwrap();
-    assert!(edge.was_told_of(taken_over));
+    tokio::task::spawn_blocking(move || site.ok(&create, adopted)).await.unwrap();
+    assert!(edge.was_told_of(adopted));
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ impl World {
             _ => {
                 let id = format!("key-{}", self.values.len());
                 let digest = self.new_value(&id);
-                // Somebody may have tried the value before it is taken over.
+                // Somebody may have tried the value before it is adopted.
                 self.known.push(self.values.len() - 1);
                 let mut key = Key::new(&user, digest);
                 key.expires_at_ms = self.kernel().some_end();

@@ -48,25 +48,25 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), Cli
         expires_at: args.expires_at.map(|moment| rules::expires_at(moment, now)).transpose()?,
     };
     let user = accounts::find_by_email(store, &args.user).await?;
-    let taken_over = if args.value_stdin {
+    let adopted = if args.value_stdin {
         Some(ApiKey::parse(read_line()?.trim().as_bytes()).map_err(CliError::Value)?)
     } else {
         None
     };
     if args.if_absent {
-        if let Some(key) = existing(store, &user, &new.label, taken_over.as_ref()).await? {
+        if let Some(key) = existing(store, &user, &new.label, adopted.as_ref()).await? {
             tell(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;
             return if args.json { print_json(&key.view(None)) } else { Ok(()) };
         }
-        if let Some(value) = &taken_over
+        if let Some(value) = &adopted
             && keys::is_revoked(store, value.digest()).await?
         {
             return Ok(tell("the value was revoked here; nothing changed")?);
         }
     }
 
-    if let Some(value) = taken_over {
-        let (key, settling) = keys::take_over(store, by, &user.id, new, &value, now).await?;
+    if let Some(value) = adopted {
+        let (key, settling) = keys::adopt_value(store, by, &user.id, new, &value, now).await?;
         let done = format!("took over {} for {}", key.label, user.email);
         report(&done, &settled(settling).await?, false)?;
         return if args.json { print_json(&key.view(None)) } else { Ok(()) };
