@@ -11,32 +11,32 @@ pub(crate) enum Role {
     Admin,
 }
 
-/// Whose keys somebody may see or change.
+/// Whose keys a caller may see or change.
 #[derive(Clone, Copy, Debug)]
-pub enum Owner<'a> {
-    /// The user's with that id.
+pub enum KeyAccess<'a> {
+    /// The keys of the user with this id.
     User(&'a str),
-    /// Those of the users with these ids.
+    /// The keys of the users with these ids.
     Users(&'a [String]),
-    /// Those of every user who is no admin.
+    /// The keys of every user who is not an admin.
     Members,
-    /// Everybody's: an operator's right.
+    /// Every key: an operator's right.
     Anyone,
 }
 
-impl Owner<'_> {
-    /// What a user has to be to have such a reach.
+impl KeyAccess<'_> {
+    /// What a user has to be for this access.
     pub(crate) fn role(self) -> Role {
-        if matches!(self, Owner::Anyone) { Role::Admin } else { Role::Member }
+        if matches!(self, KeyAccess::Anyone) { Role::Admin } else { Role::Member }
     }
 
-    /// Whether a user's keys are among them.
-    pub(crate) fn reaches(self, user: &User) -> bool {
+    /// Whether it includes the keys of a user.
+    pub(crate) fn includes(self, user: &User) -> bool {
         match self {
-            Owner::User(id) => user.id == id,
-            Owner::Users(ids) => ids.contains(&user.id),
-            Owner::Members => !user.is_admin,
-            Owner::Anyone => true,
+            KeyAccess::User(id) => user.id == id,
+            KeyAccess::Users(ids) => ids.contains(&user.id),
+            KeyAccess::Members => !user.is_admin,
+            KeyAccess::Anyone => true,
         }
     }
 }

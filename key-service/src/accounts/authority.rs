@@ -63,8 +63,8 @@ pub(crate) async fn recheck(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::access::Owner;
-    use crate::accounts::management_tokens::{self, NewToken, Reach, TokenError, Verbs};
+    use crate::accounts::access::KeyAccess;
+    use crate::accounts::management_tokens::{self, NewToken, TokenError, Verbs};
     use crate::accounts::passwords::Passwords;
     use crate::accounts::{self, NewUser};
     use crate::keys::{self, KeyError, NewKey};
@@ -84,20 +84,20 @@ mod tests {
         };
         let user = accounts::add(&store, &service, &Passwords::default(), new, now).await.unwrap();
         let new = NewKey { label: "CI".into(), scopes: protocol::ScopeSet::all(), expires_at: None };
-        let (key, _) = keys::create(&store, &service, Owner::Anyone, &user.id, new, now).await.unwrap();
-        let new = NewToken { label: "CI".into(), reach: Reach::All, can: Verbs::default(), expires_at: None };
+        let (key, _) = keys::create(&store, &service, KeyAccess::Anyone, &user.id, new, now).await.unwrap();
+        let new = NewToken { label: "CI".into(), user_ids: None, can: Verbs::default(), expires_at: None };
         let (token, _) = management_tokens::create(&store, &service, new, now).await.unwrap();
 
         let signed_out = user.acting(Actor::service());
         let revoked =
             Actor { kind: ActorKind::ManagementToken, id: Some("revoked".to_owned()), ..Actor::service() };
         for by in [signed_out, revoked] {
-            let deleted = keys::delete(&store, &by, Owner::Anyone, &key.id).await;
+            let deleted = keys::delete(&store, &by, KeyAccess::Anyone, &key.id).await;
             assert!(matches!(deleted, Err(KeyError::Authority(_))), "{by:?}");
             let ended = management_tokens::revoke(&store, &by, &token.id).await;
             assert!(matches!(ended, Err(TokenError::Authority(_))), "{by:?}");
         }
         assert!(management_tokens::revoke(&store, &service, &token.id).await.is_ok());
-        assert!(keys::delete(&store, &service, Owner::Anyone, &key.id).await.is_ok());
+        assert!(keys::delete(&store, &service, KeyAccess::Anyone, &key.id).await.is_ok());
     }
 }

@@ -205,7 +205,7 @@ impl From<super::passwords::PasswordError> for LinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::management_tokens::{self, NewToken, Reach, Verbs};
+    use crate::accounts::management_tokens::{self, NewToken, Verbs};
     use crate::testing;
 
     #[tokio::test]
@@ -241,8 +241,7 @@ mod tests {
             is_admin: false,
         };
         let user = registration::add(&database, &by, &passwords, new, now).await.unwrap();
-        let token =
-            NewToken { label: "ci".into(), reach: Reach::All, can: Verbs::default(), expires_at: None };
+        let token = NewToken { label: "ci".into(), user_ids: None, can: Verbs::default(), expires_at: None };
         let (token, _) = management_tokens::create(&database, &by, token, now).await.unwrap();
         // The user is a member: an admin who was demoted, say.
         let makers = [("user", &user.id), ("management_token", &token.id)];

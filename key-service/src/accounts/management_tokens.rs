@@ -11,7 +11,7 @@ use super::access::Role;
 use super::authority::{self, AuthorityError};
 use super::sql::{links, tokens, users};
 use super::token::check;
-pub use super::token::{ManagementToken, NewTokenView, Reach, Refusal, TOKEN_PREFIX, TokenValue};
+pub use super::token::{ManagementToken, NewTokenView, Refusal, TOKEN_PREFIX, TokenValue};
 use super::user::User;
 pub use super::verb::{Verb, Verbs};
 use crate::audit::refusals::{self, Refusals};
@@ -28,8 +28,8 @@ pub(crate) const KIND: &str = "management_token";
 pub struct NewToken {
     /// See [`crate::keys::rules::label`].
     pub label: String,
-    /// Whose keys it manages.
-    pub reach: Reach,
+    /// The users whose keys it manages; `None` for all who are no admins.
+    pub user_ids: Option<Vec<String>>,
     /// What it can do to them.
     pub can: Verbs,
     /// See [`crate::keys::rules::expires_at`].
@@ -73,10 +73,7 @@ pub async fn create(
         id: Uuid::now_v7().to_string(),
         label: new.label,
         mask_value: mask(&value),
-        user_ids: match new.reach {
-            Reach::All => None,
-            Reach::Users(ids) => Some(ids),
-        },
+        user_ids: new.user_ids,
         can: new.can,
         created_at: now,
         created_by: by.name.clone(),
@@ -265,7 +262,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = testing::store(&folder).await;
         let (by, now) = (Actor::command_line(), Timestamp::now());
-        let new = NewToken { label: "ci".into(), reach: Reach::All, can: Verbs::default(), expires_at: None };
+        let new = NewToken { label: "ci".into(), user_ids: None, can: Verbs::default(), expires_at: None };
         let (_, value) = create(&database, &by, new, now).await.unwrap();
         for (used_after_s, written_after_s) in [(0, 0), (3_599, 0), (3_600, 3_600), (7_199, 3_600)] {
             let used_at = now.plus_seconds(used_after_s);

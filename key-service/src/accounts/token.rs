@@ -3,32 +3,13 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::access::Owner;
+use super::access::KeyAccess;
 use super::verb::{Verb, Verbs};
 use crate::audit::{Actor, ActorKind};
 use crate::time::Timestamp;
 
 /// What every management token begins with.
 pub const TOKEN_PREFIX: &str = "ekm_";
-
-/// Whose keys a token manages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Those of every user who is no admin, and these users' accounts too.
-    All,
-    /// Those of the users with these ids.
-    Users(Vec<String>),
-}
-
-impl Reach {
-    /// The keys that it reaches.
-    pub fn owner(&self) -> Owner<'_> {
-        match self {
-            Reach::All => Owner::Members,
-            Reach::Users(ids) => Owner::Users(ids),
-        }
-    }
-}
 
 /// A management token as it is kept: everything but its value.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -65,11 +46,11 @@ pub struct ManagementToken {
 }
 
 impl ManagementToken {
-    /// Whose keys it manages.
-    pub fn reach(&self) -> Reach {
+    /// The keys that it manages.
+    pub fn access(&self) -> KeyAccess<'_> {
         match &self.user_ids {
-            None => Reach::All,
-            Some(ids) => Reach::Users(ids.clone()),
+            None => KeyAccess::Members,
+            Some(ids) => KeyAccess::Users(ids),
         }
     }
 

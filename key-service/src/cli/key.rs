@@ -4,7 +4,7 @@ use super::arguments::{scopes, scopes_help};
 use super::error::{CliError, Outcome};
 use super::revocation::{in_words, report, settled};
 use super::terminal::{counted, print_json, print_line, tell};
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::audit::Actor;
 use crate::keys::{self, KeyPatch, rules};
 use crate::revocation::Store;
@@ -80,7 +80,7 @@ pub(super) async fn run(command: Command, store: &Store) -> Result<Outcome, CliE
         Command::List(args) => list::run(args, store).await?,
         Command::Update(args) => update(args, &by, store).await?,
         Command::Revoke { id, json } => {
-            let (key, settling) = keys::delete(store, &by, Owner::Anyone, &id).await?;
+            let (key, settling) = keys::delete(store, &by, KeyAccess::Anyone, &id).await?;
             let done = format!("revoked {} ({})", key.label, key.mask_value);
             report(&done, &settled(settling).await?, json)?;
         }
@@ -101,7 +101,7 @@ async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
         scopes: scopes.transpose()?,
         expires_at,
     };
-    let (key, settling) = keys::update(store, by, Owner::Anyone, &args.id, patch).await?;
+    let (key, settling) = keys::update(store, by, KeyAccess::Anyone, &args.id, patch).await?;
     let revocation = match settling {
         Some(settling) => Some(settled(settling).await?),
         None => None,
@@ -113,7 +113,7 @@ async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
 
 async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, store: &Store) -> Result<(), CliError> {
     let grace_s = rules::grace_s(grace_s)?;
-    let (key, value, settling) = keys::roll(store, by, Owner::Anyone, id, grace_s).await?;
+    let (key, value, settling) = keys::roll(store, by, KeyAccess::Anyone, id, grace_s).await?;
     // The old value works no more, so the new one is not kept back, whatever comes of the wait.
     if !json {
         print_line(value.reveal())?;

@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 
 use super::error::CliError;
 use super::terminal::{print_json, print_line, print_table, tell, time};
-use crate::accounts::management_tokens::{self, NewToken, Reach, Verb, Verbs};
+use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
 use crate::accounts::{self};
 use crate::audit::Actor;
 use crate::keys::rules;
@@ -78,7 +78,7 @@ async fn create(args: CreateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
     }
     let new = NewToken {
         label: rules::label(&args.label)?,
-        reach: if user_ids.is_empty() { Reach::All } else { Reach::Users(user_ids) },
+        user_ids: Some(user_ids).filter(|ids| !ids.is_empty()),
         can: Verbs::parse(args.can.iter().map(String::as_str))?,
         expires_at: args.expires_at.map(|moment| rules::expires_at(moment, now)).transpose()?,
     };

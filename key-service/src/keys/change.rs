@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::key::{Generated, Key, KeyError, KeyPatch, MAX_OLD_VALUES};
 use super::read::{is_within, key_within, log, user_within};
 use super::{rules, sql};
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::accounts::authority;
 use crate::audit::{Action, Actor};
 use crate::db;
@@ -23,13 +23,13 @@ async fn begin<'l>(
     store: &Store,
     ledger: &'l DatabaseLedger,
     by: &Actor,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     id: &str,
 ) -> Result<(Begun<'l>, Key), KeyError> {
     // Without the lock first: asking for keys that are not there holds up nobody who changes some.
     let (key, position) = sql::find_at(store.pool(), id).await?;
     let is_within = match key {
-        Some(key) => is_within(store.pool(), owner, &key).await?,
+        Some(key) => is_within(store.pool(), access, &key).await?,
         None => false,
     };
     if !is_within {
@@ -37,8 +37,8 @@ async fn begin<'l>(
         return Err(KeyError::NotFound);
     }
     let mut begun = change::begin(ledger, &Touched::Key(id.to_owned())).await?;
-    authority::recheck(begun.change().connection(), by, owner.role()).await?;
-    match key_within(begun.change().connection(), owner, id).await {
+    authority::recheck(begun.change().connection(), by, access.role()).await?;
+    match key_within(begun.change().connection(), access, id).await {
         Err(KeyError::NotFound) => {
             begun.already_so().await?;
             Err(KeyError::NotFound)
@@ -55,21 +55,21 @@ async fn begin<'l>(
 pub async fn update(
     store: &Store,
     by: &Actor,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     id: &str,
     patch: KeyPatch,
 ) -> Result<(Key, Option<Settling>), KeyError> {
     if patch.scopes.is_none() && patch.expires_at.is_none() {
-        match relabel(store, by, owner, id, patch.label.as_deref()).await {
+        match relabel(store, by, access, id, patch.label.as_deref()).await {
             // What has taken it away may still be on its way to some edge.
             Err(KeyError::NotFound) => {}
             relabelled => return Ok((relabelled?, None)),
         }
     }
     let ledger = store.ledger();
-    let (mut begun, mut key) = begin(store, &ledger, by, owner, id).await?;
+    let (mut begun, mut key) = begin(store, &ledger, by, access, id).await?;
     if let Some(scopes) = &patch.scopes {
-        let user = user_within(begun.change().connection(), owner, &key.user_id).await?;
+        let user = user_within(begun.change().connection(), access, &key.user_id).await?;
         rules::within_permissions(scopes, &user.permissions, &key.scopes)?;
     }
     let changes = changes(&key, &patch);
@@ -88,13 +88,13 @@ pub async fn update(
 async fn relabel(
     store: &Store,
     by: &Actor,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     id: &str,
     label: Option<&str>,
 ) -> Result<Key, KeyError> {
     let mut write = store.begin_write().await?;
-    authority::recheck(write.connection(), by, owner.role()).await?;
-    let mut key = key_within(write.connection(), owner, id).await?;
+    authority::recheck(write.connection(), by, access.role()).await?;
+    let mut key = key_within(write.connection(), access, id).await?;
     if let Some(label) = label.filter(|label| *label != key.label) {
         let detail = json!({ "label": { "from": key.label, "to": label } });
         key.label = label.to_owned();
@@ -128,13 +128,13 @@ fn changes(key: &Key, patch: &KeyPatch) -> Map<String, Value> {
 pub async fn roll(
     store: &Store,
     by: &Actor,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     id: &str,
     grace_s: u32,
 ) -> Result<(Key, ApiKey, Settling), KeyError> {
     let value = Generated::new()?;
     let ledger = store.ledger();
-    let (mut begun, mut key) = begin(store, &ledger, by, owner, id).await?;
+    let (mut begun, mut key) = begin(store, &ledger, by, access, id).await?;
     let now = db::now(begun.change().connection()).await?;
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(KeyError::Expired);
@@ -164,11 +164,11 @@ pub async fn roll(
 pub async fn delete(
     store: &Store,
     by: &Actor,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     id: &str,
 ) -> Result<(Key, Settling), KeyError> {
     let ledger = store.ledger();
-    let (mut begun, key) = begin(store, &ledger, by, owner, id).await?;
+    let (mut begun, key) = begin(store, &ledger, by, access, id).await?;
     sql::delete(begun.change(), id).await?;
     log(begun.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
     Ok((key, Settling::new(store, begun.commit().await?)))

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::key::{Generated, Key, KeyError, MAX_KEYS_PER_USER, NewKey};
 use super::read::{log, user_within};
 use super::{rules, sql};
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::accounts::authority;
 use crate::audit::{Action, Actor};
 use crate::revocation::Store;
@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 pub async fn create(
     store: &Store,
     by: &Actor,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     user_id: &str,
     new: NewKey,
     now: Timestamp,
@@ -31,8 +31,8 @@ pub async fn create(
     let value = Generated::new()?;
     let key = new_key(user_id, new, &value.0, now);
     let mut write = store.begin_write().await?;
-    authority::recheck(write.connection(), by, owner.role()).await?;
-    insert(write.connection(), owner, &key).await?;
+    authority::recheck(write.connection(), by, access.role()).await?;
+    insert(write.connection(), access, &key).await?;
     sql::add_generated(write.connection(), &key.id, &value).await?;
     log(write.connection(), by, Action::KeyCreated, &key, json!({ "scopes": key.scopes })).await?;
     write.commit().await?;
@@ -58,7 +58,7 @@ pub async fn adopt_value(
     if sql::is_revoked(&mut *connection, value.digest()).await? {
         return Err(KeyError::ValueRevoked);
     }
-    insert(&mut *connection, Owner::Anyone, &key).await?;
+    insert(&mut *connection, KeyAccess::Anyone, &key).await?;
     log(connection, by, Action::KeyAdopted, &key, json!({ "scopes": key.scopes })).await?;
     if !sql::adopt_value(begun.change(), &key.id, value.digest()).await? {
         return Err(KeyError::ValueTaken);
@@ -82,8 +82,8 @@ fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
 }
 
 /// Adds a key unless its user has enough, lacks one of its scopes, or is out of reach.
-async fn insert(connection: &mut AnyConnection, owner: Owner<'_>, key: &Key) -> Result<(), KeyError> {
-    let user = user_within(&mut *connection, owner, &key.user_id).await?;
+async fn insert(connection: &mut AnyConnection, access: KeyAccess<'_>, key: &Key) -> Result<(), KeyError> {
+    let user = user_within(&mut *connection, access, &key.user_id).await?;
     rules::within_permissions(&key.scopes, &user.permissions, &ScopeSet::default())?;
     if sql::list(&mut *connection, &key.user_id).await?.len() >= MAX_KEYS_PER_USER {
         return Err(KeyError::TooMany);

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AnyExecutor};
 use super::key::{Key, KeyError};
 use super::sql;
 use crate::accounts::User;
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::accounts::sql::users;
 use crate::audit::{self, Action, Actor, Event};
 use crate::db::Database;
@@ -15,20 +15,20 @@ use crate::db::Database;
 /// The user with that id. One out of reach is as good as none.
 pub(super) async fn user_within(
     connection: impl AnyExecutor<'_>,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     user_id: &str,
 ) -> Result<User, KeyError> {
     let user = users::find(connection, user_id).await?;
-    user.filter(|user| owner.reaches(user)).ok_or(KeyError::NoSuchUser)
+    user.filter(|user| access.includes(user)).ok_or(KeyError::NoSuchUser)
 }
 
 /// Whether a key is within reach.
 pub(super) async fn is_within(
     connection: impl AnyExecutor<'_>,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     key: &Key,
 ) -> Result<bool, KeyError> {
-    match user_within(connection, owner, &key.user_id).await {
+    match user_within(connection, access, &key.user_id).await {
         Err(KeyError::NoSuchUser) => Ok(false),
         user => user.map(|_| true),
     }
@@ -37,11 +37,11 @@ pub(super) async fn is_within(
 /// The key with that id. One out of reach is as good as none.
 pub(super) async fn key_within(
     connection: &mut AnyConnection,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     id: &str,
 ) -> Result<Key, KeyError> {
     let key = sql::find(&mut *connection, id).await?.ok_or(KeyError::NotFound)?;
-    if is_within(connection, owner, &key).await? { Ok(key) } else { Err(KeyError::NotFound) }
+    if is_within(connection, access, &key).await? { Ok(key) } else { Err(KeyError::NotFound) }
 }
 
 /// Writes into the audit log what was done to a key.
@@ -61,8 +61,8 @@ pub(super) async fn log(
 ///
 /// # Errors
 /// There is no such user, or the database failed.
-pub async fn list(database: &Database, owner: Owner<'_>, user_id: &str) -> Result<Vec<Key>, KeyError> {
-    user_within(database.pool(), owner, user_id).await?;
+pub async fn list(database: &Database, access: KeyAccess<'_>, user_id: &str) -> Result<Vec<Key>, KeyError> {
+    user_within(database.pool(), access, user_id).await?;
     Ok(sql::list(database.pool(), user_id).await?)
 }
 
@@ -94,7 +94,7 @@ pub async fn is_revoked(database: &Database, digest: KeyDigest) -> Result<bool, 
 ///
 /// # Errors
 /// There is no such key, or the database failed.
-pub async fn get(database: &Database, owner: Owner<'_>, id: &str) -> Result<Key, KeyError> {
+pub async fn get(database: &Database, access: KeyAccess<'_>, id: &str) -> Result<Key, KeyError> {
     let mut connection = database.pool().acquire().await?;
-    key_within(&mut connection, owner, id).await
+    key_within(&mut connection, access, id).await
 }

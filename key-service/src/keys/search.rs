@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::key::{Key, KeyError};
 use super::sql;
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::paging::{Page, PageRequest};
 use crate::revocation::Store;
 use crate::time::Timestamp;
@@ -47,7 +47,7 @@ impl KeyState {
 #[derive(Clone, Debug)]
 pub struct KeySearch<'a> {
     /// Whose keys may be found at all.
-    pub owner: Owner<'a>,
+    pub access: KeyAccess<'a>,
     /// Only those of the user with this id.
     pub user_id: Option<String>,
     /// Only those with this in their label, their masked value, or their user's address.
@@ -64,9 +64,9 @@ pub struct KeySearch<'a> {
 
 impl<'a> KeySearch<'a> {
     /// All that are within reach.
-    pub fn all(owner: Owner<'a>, now: Timestamp) -> Self {
+    pub fn all(access: KeyAccess<'a>, now: Timestamp) -> Self {
         let page = PageRequest::default();
-        KeySearch { owner, user_id: None, text: None, scope: None, state: None, now, page }
+        KeySearch { access, user_id: None, text: None, scope: None, state: None, now, page }
     }
 }
 

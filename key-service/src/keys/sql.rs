@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
 
 use super::key::{Generated, Key};
 use super::search::{KeySearch, KeyState, OwnedKey, STALE_AFTER_MS};
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
 use crate::db::rows::{as_u64, rows_of, scopes, truth};
@@ -262,11 +262,11 @@ pub(crate) async fn is_revoked(connection: impl AnyExecutor<'_>, digest: KeyDige
 /// Keys with their owners, newest first.
 pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Result<Page<OwnedKey>> {
     let mut filter = Filter::default();
-    match search.owner {
-        Owner::User(id) => filter.and("k.user_id = ?", [id.into()]),
-        Owner::Users(ids) => filter.and_one_of("k.user_id", ids),
-        Owner::Members => filter.and("u.is_admin = 0", []),
-        Owner::Anyone => {}
+    match search.access {
+        KeyAccess::User(id) => filter.and("k.user_id = ?", [id.into()]),
+        KeyAccess::Users(ids) => filter.and_one_of("k.user_id", ids),
+        KeyAccess::Members => filter.and("u.is_admin = 0", []),
+        KeyAccess::Anyone => {}
     }
     if let Some(user_id) = &search.user_id {
         filter.and("k.user_id = ?", [user_id.as_str().into()]);
@@ -331,8 +331,8 @@ mod tests {
         let mut values = Vec::new();
         for label in ["leaked", "another"] {
             let new = NewKey { label: label.to_owned(), scopes: ScopeSet::all(), expires_at: None };
-            let (key, old) = create(&store, &by, Owner::Anyone, &user.id, new, now).await.unwrap();
-            let (_, value, _) = roll(&store, &by, Owner::Anyone, &key.id, 60).await.unwrap();
+            let (key, old) = create(&store, &by, KeyAccess::Anyone, &user.id, new, now).await.unwrap();
+            let (_, value, _) = roll(&store, &by, KeyAccess::Anyone, &key.id, 60).await.unwrap();
             values.push([old.digest(), value.digest()]);
         }
         let touched = Touched::KeysWith(vec![values[0][0], KeyDigest::of_value("phx_of_nobody")]);

@@ -15,8 +15,8 @@ use super::error::ApiError;
 use super::request_log::RequestId;
 use super::session;
 use super::state::AppState;
-use crate::accounts::access::Owner;
-use crate::accounts::management_tokens::{self, Reach, Refusal, TOKEN_PREFIX, Verb, Verbs};
+use crate::accounts::access::KeyAccess;
+use crate::accounts::management_tokens::{self, ManagementToken, Refusal, TOKEN_PREFIX, Verb};
 use crate::accounts::{AccountError, User};
 use crate::audit::{Actor, ActorKind};
 use crate::time::Timestamp;
@@ -97,7 +97,7 @@ pub(crate) async fn record_refusals(
 /// Who an authenticated caller is.
 enum Identity {
     User(User),
-    Token { reach: Reach, can: Verbs },
+    Token(Box<ManagementToken>),
 }
 
 impl Identity {
@@ -110,7 +110,7 @@ impl Identity {
             let token = management_tokens::authenticate(&state.store, value, Timestamp::now()).await?;
             let token = token?;
             let by = token.actor(visitor);
-            return Ok((Identity::Token { reach: token.reach(), can: token.can }, by));
+            return Ok((Identity::Token(token.into()), by));
         }
         let SignedIn { user, by } = SignedIn::from_request_parts(parts, state).await?;
         Ok((Identity::User(user), by))
@@ -169,7 +169,8 @@ impl<N: Needs> FromRequestParts<AppState> for Caller<N> {
 impl<N: Needs> Caller<N> {
     /// Refuses a token that cannot do such a thing, and writes that down.
     async fn require(&self, state: &AppState, verb: Verb) -> Result<(), ApiError> {
-        let Identity::Token { can, .. } = &self.identity else { return Ok(()) };
+        let Identity::Token(token) = &self.identity else { return Ok(()) };
+        let can = &token.can;
         if can.permit(verb) {
             return Ok(());
         }
@@ -188,17 +189,17 @@ impl<N: Needs> Caller<N> {
     }
 
     /// The keys that the caller may do anything with, their values included.
-    pub(crate) fn manages(&self) -> Owner<'_> {
+    pub(crate) fn manages(&self) -> KeyAccess<'_> {
         match &self.identity {
-            Identity::User(user) => Owner::User(&user.id),
-            Identity::Token { reach, .. } => reach.owner(),
+            Identity::User(user) => KeyAccess::User(&user.id),
+            Identity::Token(token) => token.access(),
         }
     }
 
     /// The keys that the caller may see and delete: an admin, everybody's.
-    pub(crate) fn oversees(&self) -> Owner<'_> {
+    pub(crate) fn oversees(&self) -> KeyAccess<'_> {
         match &self.identity {
-            Identity::User(user) if user.is_admin => Owner::Anyone,
+            Identity::User(user) if user.is_admin => KeyAccess::Anyone,
             _ => self.manages(),
         }
     }
@@ -208,7 +209,7 @@ impl<N: Needs> Caller<N> {
     pub(crate) fn user_id<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ApiError> {
         match (&self.identity, named) {
             (Identity::User(user), None) => Ok(&user.id),
-            (Identity::Token { .. }, None) => Err(FieldError::required("user_id").into()),
+            (Identity::Token(_), None) => Err(FieldError::required("user_id").into()),
             (_, Some(id)) => Ok(id),
         }
     }
@@ -226,7 +227,7 @@ impl<N: Needs> FromRequestParts<AppState> for Admin<N> {
         let caller = Caller::from_request_parts(parts, state).await?;
         match &caller.identity {
             Identity::User(user) if user.is_admin => Ok(Admin { caller }),
-            Identity::Token { reach: Reach::All, .. } => Ok(Admin { caller }),
+            Identity::Token(token) if token.user_ids.is_none() => Ok(Admin { caller }),
             _ => Err(ApiError::permission_denied("You do not have permission to perform this action.")),
         }
     }
@@ -263,7 +264,7 @@ impl FromRequestParts<AppState> for AdminInPerson {
         let Admin { caller } = Admin::<AsTheBodySays>::from_request_parts(parts, state).await?;
         match caller.identity {
             Identity::User(_) => Ok(AdminInPerson { by: caller.by }),
-            Identity::Token { .. } => Err(AccountError::InPerson.into()),
+            Identity::Token(_) => Err(AccountError::InPerson.into()),
         }
     }
 }

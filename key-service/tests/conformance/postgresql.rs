@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use key_service::OpenError;
-use key_service::accounts::access::Owner;
+use key_service::accounts::access::KeyAccess;
 use key_service::audit::Actor;
 use key_service::keys::{self, KeyError, NewKey};
 use key_service::revocation::Store;
@@ -41,7 +41,7 @@ fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
         let new = NewKey { label: "a key".to_owned(), scopes: ScopeSet::all(), expires_at: None };
         let now = Timestamp::from_unix_ms(0);
         let (key, value) =
-            keys::create(store.process(0), &Actor::service(), Owner::Anyone, &users[0], new, now)
+            keys::create(store.process(0), &Actor::service(), KeyAccess::Anyone, &users[0], new, now)
                 .await
                 .unwrap();
         let outside = AnyConnection::connect(&url).await.unwrap();
@@ -221,7 +221,7 @@ fn that_a_key_is_gone_and_the_revision_are_read_as_one() {
         scene.outside("BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE").await;
         let (database, id) = (scene.store.process(0).clone(), scene.key_id.clone());
         let deleting = tokio::spawn(async move {
-            keys::delete(&database, &Actor::service(), Owner::Anyone, &id).await.map(drop)
+            keys::delete(&database, &Actor::service(), KeyAccess::Anyone, &id).await.map(drop)
         });
         scene.until_waiting(1).await;
         let change = "UPDATE revision_log SET revision = revision + 1;
@@ -300,7 +300,7 @@ fn a_delete_goes_on_after_it_is_committed() {
         scene.outside(COMMITS_WAIT).await;
         let (database, id) = (scene.store.process(0).clone(), scene.key_id.clone());
         let deleting = tokio::spawn(async move {
-            keys::delete(&database, &Actor::service(), Owner::Anyone, &id).await.unwrap().1
+            keys::delete(&database, &Actor::service(), KeyAccess::Anyone, &id).await.unwrap().1
         });
         let settling = is_answered_after_its_commit(&mut scene, deleting).await;
         let told = scene.ledger(1).verdicts(&[scene.value.digest()]).await.unwrap();

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt::Debug;
 
 use fastrand::Rng;
-use key_service::accounts::access::Owner;
+use key_service::accounts::access::KeyAccess;
 use key_service::audit::Actor;
 use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey};
 use key_service::revocation::DatabaseLedger;
@@ -247,7 +247,7 @@ impl Sequence<'_> {
             expires_at: expires_at_ms.map(Timestamp::from_unix_ms),
         };
         let (database, now) = (self.store.process(process), Timestamp::from_unix_ms(0));
-        let created = keys::create(database, &Actor::service(), Owner::Anyone, &user, new, now).await;
+        let created = keys::create(database, &Actor::service(), KeyAccess::Anyone, &user, new, now).await;
         let expected = self.model.data(|data| check_scopes(data, &user, &scopes, &ScopeSet::default()));
         let told = created.as_ref().map(|_| ()).map_err(refused);
         same("create", told, expected)?;

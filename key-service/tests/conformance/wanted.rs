@@ -1,6 +1,6 @@
 //! Changes of every kind: what the store does for one, and what the model is to do.
 
-use key_service::accounts::access::Owner;
+use key_service::accounts::access::KeyAccess;
 use key_service::accounts::{self, UserPatch};
 use key_service::audit::Actor;
 use key_service::keys::leaks;
@@ -95,7 +95,7 @@ impl Wanted {
     }
 
     async fn try_to_make(&self, database: &Store) -> Outcome<(Settling, Artifacts)> {
-        let (by, anyone) = (Actor::service(), Owner::Anyone);
+        let (by, anyone) = (Actor::service(), KeyAccess::Anyone);
         let at = Timestamp::from_unix_ms;
         let nothing = Artifacts::default();
         Ok(match self {

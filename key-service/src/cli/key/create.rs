@@ -2,7 +2,7 @@
 
 use protocol::ApiKey;
 
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::accounts::{self, User};
 use crate::audit::Actor;
 use crate::cli::arguments::{scopes, scopes_help};
@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), Cli
         report(&done, &settled(settling).await?, false)?;
         return if args.json { print_json(&key.view(None)) } else { Ok(()) };
     }
-    let (key, value) = keys::create(store, by, Owner::Anyone, &user.id, new, now).await?;
+    let (key, value) = keys::create(store, by, KeyAccess::Anyone, &user.id, new, now).await?;
     tell(&format!("created {} for {}; this is the only time its value is shown", key.label, user.email))?;
     if args.json {
         return print_json(&key.view(Some(&value)));
@@ -91,8 +91,9 @@ async fn existing(
             Some(key) if key.user_id != user.id => Err(KeyError::ValueTaken),
             key => Ok(key),
         },
-        None => {
-            Ok(keys::list(store, Owner::Anyone, &user.id).await?.into_iter().find(|key| key.label == label))
-        }
+        None => Ok(keys::list(store, KeyAccess::Anyone, &user.id)
+            .await?
+            .into_iter()
+            .find(|key| key.label == label)),
     }
 }

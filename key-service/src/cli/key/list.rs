@@ -1,7 +1,7 @@
 //! `key-service key list`.
 
 use crate::accounts;
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::cli::arguments::{pages, state};
 use crate::cli::error::CliError;
 use crate::cli::terminal::{print_json, print_table, time};
@@ -38,7 +38,7 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
         text: args.search,
         scope: args.scope.as_deref().map(|text| rules::scope("scope", text)).transpose()?,
         state: args.state,
-        ..KeySearch::all(Owner::Anyone, Timestamp::now())
+        ..KeySearch::all(KeyAccess::Anyone, Timestamp::now())
     };
     let keys = pages(async |page| keys::search(store, &KeySearch { page, ..search.clone() }).await).await?;
     if args.json {

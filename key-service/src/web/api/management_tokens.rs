@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::bodies::NewToken as NewTokenBody;
-use crate::accounts::management_tokens::{self, ManagementToken, NewToken, NewTokenView, Reach, Verbs};
+use crate::accounts::management_tokens::{self, ManagementToken, NewToken, NewTokenView, Verbs};
 use crate::keys::rules;
 use crate::time::Timestamp;
 use crate::validation::FieldError;
@@ -44,10 +44,10 @@ pub(super) async fn create(
     let now = Timestamp::now();
     let new = NewToken {
         label: rules::label(fields.filled("label")?)?,
-        reach: match fields.texts_or_null("user_ids")?.ok_or_else(|| FieldError::required("user_ids"))? {
-            None => Reach::All,
-            Some(ids) => Reach::Users(ids.into_iter().map(str::to_owned).collect()),
-        },
+        user_ids: fields
+            .texts_or_null("user_ids")?
+            .ok_or_else(|| FieldError::required("user_ids"))?
+            .map(|ids| ids.into_iter().map(str::to_owned).collect()),
         can: fields.texts("can")?.map(Verbs::parse).transpose()?.unwrap_or_default(),
         expires_at: fields.future("expires_at", now)?.flatten(),
     };

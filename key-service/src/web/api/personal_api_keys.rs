@@ -56,7 +56,7 @@ pub(super) async fn search(
 ) -> Result<Response, ApiError> {
     let owned = |name| params.text(name).map(str::to_owned);
     let search = KeySearch {
-        owner: caller.oversees(),
+        access: caller.oversees(),
         user_id: owned("user_id"),
         text: owned("search"),
         scope: params.text("scope").map(|text| rules::scope("scope", text)).transpose()?,

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::listing::Listing;
 use crate::accounts;
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::keys::{self, KeySearch, KeyState};
 use crate::time::Timestamp;
 use crate::web::error::ApiError;
@@ -46,7 +46,7 @@ pub(super) async fn show(
     let now = Timestamp::now();
     let owned = |name| params.text(name).map(str::to_owned);
     let search = KeySearch {
-        owner: Owner::Anyone,
+        access: KeyAccess::Anyone,
         user_id: owned("user_id"),
         text: owned("search"),
         scope: None,
@@ -82,7 +82,7 @@ pub(super) async fn confirm_delete(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
-    deletion::confirm(user, Place::AllKeys, &state, Owner::Anyone, &id).await
+    deletion::confirm(user, Place::AllKeys, &state, KeyAccess::Anyone, &id).await
 }
 
 /// `POST /admin/keys/{id}/delete`.
@@ -91,5 +91,5 @@ pub(super) async fn delete(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
-    deletion::delete(user, &by, Place::AllKeys, &state, Owner::Anyone, &id).await
+    deletion::delete(user, &by, Place::AllKeys, &state, KeyAccess::Anyone, &id).await
 }

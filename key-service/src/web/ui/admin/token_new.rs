@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::accounts::management_tokens::{self, NewToken, Reach, Verb, Verbs};
+use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
 use crate::accounts::{self, AccountError, User};
 use crate::keys::rules;
 use crate::time::Timestamp;
@@ -66,15 +66,16 @@ pub(super) async fn submit(
     let expiry = Expiry::new(None).sent(&form);
     let mut problems = Problems::default();
     let label = problems.check(rules::label(form.text("label")));
-    let reach = reach(&state, &form).await?;
-    let reach = problems.check(reach);
+    let user_ids = user_ids(&state, &form).await?;
+    let user_ids = problems.check(user_ids);
     let can = problems.check(can(&form));
     let expires_at = problems.check(expiry.check(now));
-    let (Some(label), Some(reach), Some(can), Some(expires_at)) = (label, reach, can, expires_at) else {
+    let (Some(label), Some(user_ids), Some(can), Some(expires_at)) = (label, user_ids, can, expires_at)
+    else {
         return Ok((StatusCode::BAD_REQUEST, NewTokenPage::of(user, &form, expiry, problems)).into_response());
     };
     let can_read = can.permit(Verb::Read);
-    let new = NewToken { label, reach, can, expires_at: expires_at.flatten() };
+    let new = NewToken { label, user_ids, can, expires_at: expires_at.flatten() };
     let (token, value) = management_tokens::create(&state.store, &by, new, now).await?;
     let address = public_url::base(state.public_url.as_ref(), &headers) + "/api/keys/";
     let page = ValuePage {
@@ -111,9 +112,12 @@ fn can(form: &Form) -> Result<Verbs, FieldError> {
 }
 
 /// Whose keys the token is to manage.
-async fn reach(state: &AppState, form: &Form) -> Result<Result<Reach, FieldError>, PageError> {
+async fn user_ids(
+    state: &AppState,
+    form: &Form,
+) -> Result<Result<Option<Vec<String>>, FieldError>, PageError> {
     if form.text("reach") == "all" {
-        return Ok(Ok(Reach::All));
+        return Ok(Ok(None));
     }
     let mut ids = Vec::new();
     for email in form.text("users").split([',', '\n']).map(str::trim).filter(|email| !email.is_empty()) {
@@ -134,5 +138,5 @@ async fn reach(state: &AppState, form: &Form) -> Result<Result<Reach, FieldError
             "Enter the address of one user at least, or choose all users.",
         )));
     }
-    Ok(Ok(Reach::Users(ids)))
+    Ok(Ok(Some(ids)))
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::key_form::KeyForm;
 use super::value;
 use crate::accounts::User;
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::keys::{self, KeyError, NewKey};
 use crate::time::Timestamp;
 use crate::web::state::AppState;
@@ -50,7 +50,7 @@ pub(super) async fn submit(
     let new =
         NewKey { label: entered.label, scopes: entered.scopes, expires_at: entered.expires_at.flatten() };
     state.changes.admit(&by)?;
-    match keys::create(&state.store, &by, Owner::User(&user.id), &user.id, new, now).await {
+    match keys::create(&state.store, &by, KeyAccess::User(&user.id), &user.id, new, now).await {
         Ok((key, new_value)) => {
             let frame = Frame::of(user, Place::Keys, "Store your new key");
             let page = value::page(frame, &key, &new_value, state.api_url.as_ref());

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::row::KeyRow;
 use crate::accounts::User;
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::audit::Actor;
 use crate::keys;
 use crate::time::Timestamp;
@@ -32,8 +32,8 @@ pub(super) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
-    let owner = user.id.clone();
-    confirm(user, Place::Keys, &state, Owner::User(&owner), &id).await
+    let user_id = user.id.clone();
+    confirm(user, Place::Keys, &state, KeyAccess::User(&user_id), &id).await
 }
 
 /// `POST /account/keys/{id}/delete`: deletes the key, and tells when it is refused everywhere.
@@ -42,8 +42,8 @@ pub(super) async fn submit(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
-    let owner = user.id.clone();
-    delete(user, &by, Place::Keys, &state, Owner::User(&owner), &id).await
+    let user_id = user.id.clone();
+    delete(user, &by, Place::Keys, &state, KeyAccess::User(&user_id), &id).await
 }
 
 /// Shows which key is to be deleted; the list of `place` is where it stands.
@@ -51,10 +51,10 @@ pub(in crate::web::ui) async fn confirm(
     user: User,
     place: Place,
     state: &AppState,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     id: &str,
 ) -> Result<Response, PageError> {
-    let key = keys::get(&state.store, owner, id).await?;
+    let key = keys::get(&state.store, access, id).await?;
     let frame = Frame::of(user, place, "Delete key");
     let row = KeyRow::new(key, Timestamp::now());
     let (list, list_title) = list_of(place);
@@ -67,10 +67,10 @@ pub(in crate::web::ui) async fn delete(
     by: &Actor,
     place: Place,
     state: &AppState,
-    owner: Owner<'_>,
+    access: KeyAccess<'_>,
     id: &str,
 ) -> Result<Response, PageError> {
-    let (key, settling) = keys::delete(&state.store, by, owner, id).await?;
+    let (key, settling) = keys::delete(&state.store, by, access, id).await?;
     let page = OutcomePage {
         frame: Frame::of(user, place, "Key deleted"),
         name: key.label,

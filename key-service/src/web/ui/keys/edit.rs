@@ -9,7 +9,7 @@ use protocol::ScopeSet;
 use super::key_form::KeyForm;
 use super::row::KeyRow;
 use crate::accounts::User;
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::keys::{self, Key, KeyError, KeyPatch};
 use crate::time::Timestamp;
 use crate::web::state::AppState;
@@ -42,7 +42,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+    let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
     let form = KeyForm::of(&user, &key, now);
     Ok(EditPage::new(user, key, now, form).into_response())
 }
@@ -55,7 +55,7 @@ pub(super) async fn submit(
     form: Form,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+    let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
     let (mut form, entered) = match KeyForm::of(&user, &key, now).sent(&form, now) {
         Ok(sent) => sent,
         Err(form) => {
@@ -68,8 +68,8 @@ pub(super) async fn submit(
         expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
     };
     state.changes.admit(&by)?;
-    let owner = Owner::User(&user.id);
-    let (key, settling) = match keys::update(&state.store, &by, owner, &id, patch).await {
+    let access = KeyAccess::User(&user.id);
+    let (key, settling) = match keys::update(&state.store, &by, access, &id, patch).await {
         Ok(updated) => updated,
         Err(KeyError::Invalid(invalid)) => {
             form.problems.add(invalid);

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 use super::row::KeyRow;
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::keys::{self, MAX_KEYS_PER_USER};
 use crate::time::Timestamp;
 use crate::web::state::AppState;
@@ -37,7 +37,7 @@ pub(super) async fn show(
     State(state): State<AppState>,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let keys = keys::list(&state.store, Owner::User(&user.id), &user.id).await?;
+    let keys = keys::list(&state.store, KeyAccess::User(&user.id), &user.id).await?;
     let rows = keys.into_iter().map(|key| KeyRow::new(key, now)).collect();
     Ok(Rendered(ListPage { frame: Frame::of(user, Place::Keys, "Personal API keys"), rows }).into_response())
 }

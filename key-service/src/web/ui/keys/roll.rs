@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::row::KeyRow;
 use super::value;
 use crate::accounts::User;
-use crate::accounts::access::Owner;
+use crate::accounts::access::KeyAccess;
 use crate::keys::{self, Key, KeyError, rules};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
@@ -41,7 +41,7 @@ pub(super) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
-    let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+    let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
     Ok(RollPage::new(user, key, Problems::default()).into_response())
 }
 
@@ -54,15 +54,15 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let mut problems = Problems::default();
     let Some(grace_s) = problems.check(grace_s(&form)) else {
-        let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+        let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
         return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
     };
     state.changes.admit(&by)?;
-    let rolled = keys::roll(&state.store, &by, Owner::User(&user.id), &id, grace_s).await;
+    let rolled = keys::roll(&state.store, &by, KeyAccess::User(&user.id), &id, grace_s).await;
     let (key, new_value, settling) = match rolled {
         Err(error @ KeyError::TooManyOldValues) => {
             problems.add(FieldError::input("grace_s", error.to_string()));
-            let key = keys::get(&state.store, Owner::User(&user.id), &id).await?;
+            let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
             return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
         }
         rolled => rolled?,

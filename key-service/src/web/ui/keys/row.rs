@@ -114,7 +114,7 @@ mod tests {
     use protocol::ScopeSet;
 
     use super::*;
-    use crate::accounts::access::Owner;
+    use crate::accounts::access::KeyAccess;
     use crate::accounts::passwords::Passwords;
     use crate::accounts::{self, NewUser};
     use crate::audit::Actor;
@@ -180,7 +180,7 @@ mod tests {
         let user = accounts::add(&store, &by, &Passwords::default(), new, at(0)).await.unwrap();
         for expires_at in [None, Some(at(95))] {
             let new = NewKey { label: "CI".into(), scopes: ScopeSet::default(), expires_at };
-            keys::create(&store, &by, Owner::Anyone, &user.id, new, at(0)).await.unwrap();
+            keys::create(&store, &by, KeyAccess::Anyone, &user.id, new, at(0)).await.unwrap();
         }
         let now = [
             Timestamp::from_unix_ms(90 * DAY_MS - 1),
@@ -189,7 +189,7 @@ mod tests {
             at(95),
         ];
         for now in now {
-            let all = KeySearch::all(Owner::Anyone, now);
+            let all = KeySearch::all(KeyAccess::Anyone, now);
             let rows = async |state| {
                 let found = keys::search(&store, &KeySearch { state, ..all.clone() }).await.unwrap().rows;
                 found.into_iter().map(|found| KeyRow::new(found.key, now)).collect::<Vec<_>>()
