@@ -1,4 +1,4 @@
-//! The echo upstream: answers every request with what it received; trailers, if there were any.
+//! The echo upstream: it answers every request with the request as JSON, with trailers if there are any.
 
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
@@ -26,7 +26,7 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Starts to listen; port 0 takes a free one.
+    /// Starts it; port 0 takes a free port.
     ///
     /// # Errors
     /// The address cannot be listened on.
@@ -46,12 +46,12 @@ impl Echo {
         Ok(Echo { address, requests, runtime: Some(runtime) })
     }
 
-    /// Where it listens.
+    /// The address of its listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many requests have reached it.
+    /// How many requests it has received.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -59,7 +59,7 @@ impl Echo {
 
 impl Drop for Echo {
     fn drop(&mut self) {
-        // Dropping a runtime the plain way panics inside a test that is itself async.
+        // The runtime's own drop panics in an async test.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -128,7 +128,7 @@ fn reply(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
-/// JSON has no bytes: what is not UTF-8 is shown with U+FFFD in its place.
+/// As text; U+FFFD replaces bytes that are not UTF-8.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

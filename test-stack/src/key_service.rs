@@ -9,15 +9,15 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use crate::envoy::configuration::{self, Balancing, REPLICAS};
+use crate::envoy::configuration::{self, BalancerAddresses, REPLICAS};
 use crate::paths;
 use crate::ports::{self, Addresses};
 use crate::process::{Process, spawn};
 
-/// The key service of a stack: one process, or several behind an Envoy that balances over them.
+/// The key service of a stack: one process, or replicas behind an Envoy that is their load balancer.
 #[derive(Debug)]
 pub struct KeyService {
-    // Dropped in this order: what sends requests to the others first.
+    // Dropped in this order: the client before the servers.
     balancer: Option<Process>,
     replicas: Vec<Process>,
     env: Vec<(String, String)>,
@@ -28,13 +28,13 @@ pub struct KeyService {
 }
 
 impl KeyService {
-    /// Several, if there is an Envoy to balance over them.
+    /// Creates replicas if `balancer`, the program of an Envoy, is given.
     pub(crate) fn new(
         folder: &Path,
         addresses: &Addresses,
         token: &str,
         database_url: &str,
-        extra: &[(String, String)],
+        extra_env: &[(String, String)],
         balancer: Option<&Path>,
     ) -> Result<Self> {
         let program = paths::require_built(paths::key_service())?;
@@ -49,7 +49,7 @@ impl KeyService {
                 .map(|envoy| ("API_URL".to_owned(), format!("http://{}", envoy.listener))),
         );
         env.extend(balancer.map(|_| ("TRUSTED_PROXIES".to_owned(), addresses.public.ip().to_string())));
-        env.extend_from_slice(extra);
+        env.extend_from_slice(extra_env);
         let (public, edge) = (addresses.public, addresses.edge);
         let replica = |name: &str, (public, edge): (SocketAddr, SocketAddr)| {
             let listen = [("LISTEN", public), ("EDGE_LISTEN", edge)];
@@ -68,8 +68,8 @@ impl KeyService {
                 }
                 let names = (1..).map(|n| format!("key-service-{n}"));
                 let replicas = names.zip(at).map(|(name, at)| replica(&name, at)).collect();
-                let balancing = Balancing { admin: ports::free()?, public, edge, replicas: at };
-                (replicas, Some(balance(folder, envoy, &balancing)?))
+                let addresses = BalancerAddresses { admin: ports::free()?, public, edge, replicas: at };
+                (replicas, Some(balancer_process(folder, envoy, &addresses)?))
             }
         };
         Ok(KeyService { balancer, replicas, env, program, public, edge, token: token.to_owned() })
@@ -83,27 +83,27 @@ impl KeyService {
         self.replicas.iter().chain(&self.balancer)
     }
 
-    /// To stop, pause and start it, and to read its log; of several, the first.
+    /// Its process; the first one of replicas.
     pub fn process(&self) -> &Process {
         &self.replicas[0]
     }
 
-    /// All of its processes but the balancer.
+    /// Its processes without the load balancer.
     pub fn replicas(&self) -> &[Process] {
         &self.replicas
     }
 
-    /// Where its public listener is.
+    /// The address of its public listener.
     pub fn address(&self) -> SocketAddr {
         self.public
     }
 
-    /// A URL at the public listener; `path` begins with a slash.
+    /// A URL of the public listener; `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.public)
     }
 
-    /// A URL at the edge listener; `path` begins with a slash.
+    /// A URL of the edge listener; `path` begins with a slash.
     pub fn edge_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.edge)
     }
@@ -113,31 +113,30 @@ impl KeyService {
         &self.token
     }
 
-    /// Runs one of the key service's commands on the stack's database, in a process of its own, and returns
-    /// what it printed on standard output.
+    /// Runs a command of the key service on the stack's database, in its own process, and returns its standard output.
     ///
     /// # Errors
-    /// It fails; the error shows what it printed on standard error.
+    /// The command fails; the message shows its standard error.
     pub fn run(&self, args: &[&str], input: &str) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(args);
-        self.finish(command, input).with_context(|| format!("key-service {}", args.join(" ")))
+        self.run_command(command, input).with_context(|| format!("key-service {}", args.join(" ")))
     }
 
-    /// Makes the demo's user and keys with the script that the containers run too.
+    /// Creates the demo's user and keys, with the script that the containers run too.
     pub(crate) fn seed(&self) -> Result<()> {
         let mut command = Command::new("sh");
         command.arg(paths::workspace().join("demo/seed.sh")).env("KEY_SERVICE", &self.program);
-        self.finish(command, "").context("cannot seed the database with demo/seed.sh")?;
+        self.run_command(command, "").context("cannot seed the database with demo/seed.sh")?;
         Ok(())
     }
 
-    fn finish(&self, mut command: Command, input: &str) -> Result<String> {
+    fn run_command(&self, mut command: Command, input: &str) -> Result<String> {
         command.envs(self.env.iter().cloned());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command, Signal::KILL)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A command that ends without reading its input says itself what is wrong.
+            // A command that exits without reading its input reports its own error.
             let _ = stdin.write_all(input.as_bytes());
         }
         let output = child.wait_with_output()?;
@@ -148,12 +147,12 @@ impl KeyService {
     }
 }
 
-/// The Envoy that balances.
-fn balance(folder: &Path, envoy: &Path, balancing: &Balancing) -> Result<Process> {
+/// The Envoy that is the load balancer.
+fn balancer_process(folder: &Path, envoy: &Path, addresses: &BalancerAddresses) -> Result<Process> {
     let config = folder.join("balancer.yaml");
-    fs::write(&config, configuration::balancer(balancing)?)?;
+    fs::write(&config, configuration::balancer(addresses)?)?;
     let path = config.to_string_lossy();
     let args = ["--config-path", &path, "--concurrency", "1", "--disable-hot-restart"];
-    let ready = format!("http://{}/ready", balancing.admin);
+    let ready = format!("http://{}/ready", addresses.admin);
     Ok(Process::new("balancer", envoy, args, &[], folder.join("balancer.log"), ready))
 }

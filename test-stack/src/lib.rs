@@ -1,7 +1,8 @@
-//! What integration tests and the demo start: Envoys with the filter, the key service, an upstream, PostgreSQL, a browser.
+//! The programs that integration tests and the demo start: Envoy with the filter, the key service, an upstream, PostgreSQL and
+//! a browser.
 //!
-//! A [`Stack`] is the first three together. `cargo xtask` builds what is ours of it, and finds or installs the rest: each
-//! program has a `find` here, and a variable in [`paths`] that names it to the tests.
+//! A [`Stack`] runs the first three together. `cargo xtask` builds the filter and the key service, and uses the `find`
+//! functions of this crate to find or install the rest. The tests get the path of each program from a variable in [`paths`].
 
 pub mod browser;
 pub mod differential;

@@ -1,39 +1,39 @@
-//! Where the workspace is, and what the build leaves where.
+//! Paths of the workspace and of what the build writes, and the environment variables that name tools to the tests.
 
 use std::env;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-/// Names, in the environment of the tests, the Envoy that they run.
+/// The Envoy that the tests run.
 pub const ENVOY_VARIABLE: &str = "ENVOY";
 
-/// Names, in the environment of the tests, the browser that they drive.
+/// The browser that the tests drive.
 pub const CHROMIUM_VARIABLE: &str = "CHROMIUM";
 
-/// Names, in the environment of the tests, the chromedriver that drives it.
+/// The chromedriver of that browser.
 pub const CHROMEDRIVER_VARIABLE: &str = "CHROMEDRIVER";
 
-/// Names, in the environment of the tests, axe-core's script.
+/// The script of axe-core.
 pub const AXE_VARIABLE: &str = "AXE_CORE";
 
-/// Names, in the environment of the tests, a Python that has Schemathesis.
+/// A Python in which Schemathesis is installed.
 pub const SCHEMATHESIS_VARIABLE: &str = "SCHEMATHESIS_PYTHON";
 
-/// Names, in the environment of the tests, a Python that has the servers of `tests/differential/`.
+/// A Python in which the servers of `tests/differential/` are installed.
 pub const UPSTREAMS_PYTHON_VARIABLE: &str = "UPSTREAMS_PYTHON";
 
-/// Names, in the environment of the tests, the modules of Node that the servers of `tests/differential/` need.
+/// The `node_modules` folder of the servers of `tests/differential/`.
 pub const UPSTREAMS_NODE_VARIABLE: &str = "UPSTREAMS_NODE_MODULES";
 
-/// Names the folder of PostgreSQL's programs, for whom the one that is found will not do.
+/// The folder of PostgreSQL's programs. Set it to use another version than [`crate::postgres::programs::find`] finds.
 pub const POSTGRESQL_VARIABLE: &str = "POSTGRESQL_BIN";
 
-/// Names, in the environment of the tests, a PostgreSQL server that databases can be made on: the URL of its maintenance
-/// database, with a role that may make others. Where it is not set, tests run on SQLite.
+/// The URL of a PostgreSQL server's maintenance database, with a role that may create databases. If it is not set, tests
+/// run on SQLite.
 pub const POSTGRES_URL_VARIABLE: &str = "POSTGRES_URL";
 
-/// Names, in the environment of the tests, the Wasm module that they load.
+/// The Wasm module that the tests load.
 pub const WASM_VARIABLE: &str = "EDGE_KEY_AUTH_WASM";
 
 /// The folder that holds the workspace's `Cargo.toml`.
@@ -48,44 +48,44 @@ pub fn target() -> PathBuf {
     workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
-/// What one of these variables names.
+/// The path that one of these variables names.
 ///
 /// # Errors
-/// It is not set: the tests were not started by `cargo xtask test`, or it found no such tool.
+/// The variable is not set: the tests were not started by `cargo xtask test`, or it did not find the tool.
 pub fn tool(variable: &str) -> Result<PathBuf> {
     let path = env::var_os(variable);
     path.map(PathBuf::from).with_context(|| format!("{variable} is not set; run `cargo xtask test`"))
 }
 
-/// The Wasm module that Envoy loads: what [`WASM_VARIABLE`] names, or what `cargo xtask build` writes.
+/// The Wasm module that Envoy loads: the one that [`WASM_VARIABLE`] names, else [`built_wasm`].
 pub fn wasm() -> PathBuf {
     env::var_os(WASM_VARIABLE).map_or_else(built_wasm, PathBuf::from)
 }
 
-/// What `cargo xtask build` writes.
+/// The Wasm module that `cargo xtask build` writes.
 pub fn built_wasm() -> PathBuf {
     target().join("edge_key_auth.wasm")
 }
 
-/// The module of `cargo xtask test` that panics when a request asks for it.
+/// The module that panics when a request asks for it; `cargo xtask test` builds it.
 pub fn panicking_wasm() -> PathBuf {
     target().join("edge_key_auth_panicking.wasm")
 }
 
-/// The module of `cargo xtask test` that lacks the last step of the build.
+/// The module without the last step of the build; `cargo xtask test` builds it.
 pub fn unfinished_wasm() -> PathBuf {
     target().join("edge_key_auth_unfinished.wasm")
 }
 
-/// The key service as `cargo xtask build` builds it.
+/// The key service that `cargo xtask build` builds.
 pub fn key_service() -> PathBuf {
     target().join("release/key-service")
 }
 
-/// The same path, of a file that is there.
+/// Returns `path` if it is a file.
 ///
 /// # Errors
-/// It is missing.
+/// There is no such file; the message says how to build it.
 pub fn require_built(path: PathBuf) -> Result<PathBuf> {
     if !path.is_file() {
         bail!("{} is missing; run `cargo xtask build`", path.display());
@@ -93,17 +93,17 @@ pub fn require_built(path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Where the browser tests leave their pictures.
+/// The folder of the browser tests' screenshots.
 pub fn screenshots() -> PathBuf {
     target().join("screenshots")
 }
 
-/// What the differential tests run behind Envoy, and the versions of what that needs.
+/// The servers that the differential tests run behind Envoy, and their pinned dependencies.
 pub fn upstreams() -> PathBuf {
     workspace().join("tests/differential/upstreams")
 }
 
-/// The first file of this name in the folders of `PATH`.
+/// The first file named `program` in the folders of `PATH`.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH")?;
     env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())

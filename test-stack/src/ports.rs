@@ -1,4 +1,4 @@
-//! The addresses of a stack: the demo's fixed ones, or free ones for a test.
+//! The addresses of a stack: fixed ones for the demo, free ones for a test.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
@@ -8,30 +8,30 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use anyhow::{Result, bail};
 use listeners::Protocol;
 
-/// Where the parts of a stack listen, all on loopback.
+/// The addresses that the parts of a stack listen on, all on loopback.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// The key service's public listener: API.
+    /// The key service's public listener: API and page.
     pub public: SocketAddr,
     /// The key service's edge listener.
     pub edge: SocketAddr,
     /// The echo upstream.
     pub echo: SocketAddr,
-    /// Each Envoy's.
+    /// Each Envoy.
     pub envoys: Vec<EnvoyAddresses>,
 }
 
-/// Where one Envoy listens.
+/// The addresses of one Envoy.
 #[derive(Clone, Copy, Debug)]
 pub struct EnvoyAddresses {
-    /// Its listener, for clients.
+    /// The listener for downstream clients.
     pub listener: SocketAddr,
-    /// Its admin interface.
+    /// The admin interface.
     pub admin: SocketAddr,
 }
 
 impl Addresses {
-    /// The demo's addresses, each port shifted by `offset`.
+    /// The demo's addresses, with `offset` added to each port.
     pub fn demo(offset: u16) -> Self {
         let at = |port| loopback(port + offset);
         let envoy = EnvoyAddresses { listener: at(10000), admin: at(9901) };
@@ -52,10 +52,10 @@ impl Addresses {
         })
     }
 
-    /// Checks that nobody listens on any of them.
+    /// Checks that every port is free.
     ///
     /// # Errors
-    /// Names every port that is taken, what it was wanted for, and the process that has it.
+    /// Names every port that is in use, the part that needs it, and the process that listens on it.
     pub fn require_free(&self) -> Result<()> {
         let service = [
             ("key service", self.public),
@@ -69,35 +69,35 @@ impl Addresses {
             .chain(envoys)
             .filter_map(|(part, address)| {
                 let error = TcpListener::bind(address).err()?;
-                let holder = holder(address.port());
-                Some(format!("  {address} ({part}): {}", holder.unwrap_or_else(|| error.to_string())))
+                let process = listening_process(address.port());
+                Some(format!("  {address} ({part}): {}", process.unwrap_or_else(|| error.to_string())))
             })
             .collect();
         if !taken.is_empty() {
-            bail!("these ports are taken; stop what uses them:\n{}", taken.join("\n"));
+            bail!("these ports are in use; stop the processes or choose other ports:\n{}", taken.join("\n"));
         }
         Ok(())
     }
 }
 
-/// The process that listens on a port, where the system lets us see it.
-fn holder(port: u16) -> Option<String> {
+/// The process that listens on a port, if the system shows it to this user.
+fn listening_process(port: u16) -> Option<String> {
     let process = listeners::get_process_by_port(port, Protocol::TCP).ok()?;
     Some(format!("used by {} (pid {})", process.name, process.pid))
 }
 
-/// Below the ports that systems give to outgoing connections, so that none of those takes one meanwhile.
+/// Below the ephemeral ports, so that no outgoing connection takes one of these.
 const FREE_PORTS: Range<u16> = 20000..30000;
 
-/// A port of our own choosing that nobody uses; it is not given out again soon, so that a server can be stopped
-/// and started on it.
+/// A free address on loopback. This process does not return it again for 10,000 calls, so that a server can be stopped and
+/// started on it.
 ///
 /// # Errors
 /// No free port is left.
 pub fn free() -> Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let count = FREE_PORTS.end - FREE_PORTS.start;
-    // Test binaries that run side by side begin at places far apart.
+    // Test programs that run at the same time start far apart in the range.
     let first = process::id().wrapping_mul(617) % u32::from(count);
     for _ in 0..count {
         let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_reported_with_its_holder() {
+    fn a_port_in_use_is_reported_with_its_process() {
         let addresses = Addresses::free(2).unwrap();
         addresses.require_free().unwrap();
         let taken = addresses.envoys[1].admin;
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn free_ports_are_not_given_out_twice() {
+    fn free_ports_are_not_returned_twice() {
         let (one, other) = (Addresses::free(1).unwrap(), Addresses::free(1).unwrap());
         let ports = |a: &Addresses| [a.public, a.edge, a.echo, a.envoys[0].listener, a.envoys[0].admin];
         assert!(ports(&one).iter().all(|port| !ports(&other).contains(port)));

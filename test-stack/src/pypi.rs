@@ -10,14 +10,14 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use crate::paths;
-use crate::process::{last_lines, spawn, step};
+use crate::process::{last_lines, run_step, spawn};
 
-/// Makes the virtual environment `home` with what `pip install` makes of `wanted`, wheels only. `home` exists
-/// afterwards only if all went well.
+/// Creates the virtual environment `home` and runs `pip install` there with `arguments`, wheels only. If it fails, `home` does
+/// not exist afterwards.
 ///
 /// # Errors
-/// Python or its venv module is missing, or pip fails; the message says what that most likely means.
-pub(crate) fn install(home: &Path, wanted: &[&str]) -> Result<()> {
+/// Python or its venv module is missing, or pip fails; the message names the likely cause.
+pub(crate) fn install(home: &Path, arguments: &[&str]) -> Result<()> {
     let python = paths::on_path("python3").context("python3 is missing; install it, with its venv module")?;
     let partial = home.with_extension("partial");
     for leftover in [&partial, home] {
@@ -29,40 +29,40 @@ pub(crate) fn install(home: &Path, wanted: &[&str]) -> Result<()> {
 
     let mut venv = Command::new(python);
     venv.args(["-m", "venv"]).arg(&partial);
-    step(&format!("making a Python environment, {}", home.display()), venv).context(
-        "python3 cannot make virtual environments; install its venv module (Debian: apt install python3-venv)",
+    run_step(&format!("creating the Python environment {}", home.display()), venv).context(
+        "python3 cannot create virtual environments; install its venv module (Debian: apt install python3-venv)",
     )?;
 
-    println!("==> installing from PyPI: {}", wanted.join(" "));
-    // `bin/pip` names the folder that it was made in, which is not where the environment ends.
+    println!("==> installing from PyPI: {}", arguments.join(" "));
+    // `bin/pip` contains the path of the folder that it was created in, and the environment is moved later.
     let mut pip = Command::new(partial.join("bin/python"));
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--only-binary", ":all:"]);
-    pip.args(wanted).stderr(Stdio::piped());
+    pip.args(arguments).stderr(Stdio::piped());
     let mut pip = spawn(pip, Signal::TERM)?;
-    let mut complaints = String::new();
+    let mut errors = String::new();
     if let Some(stderr) = pip.stderr.take() {
         for line in BufReader::new(stderr).lines() {
             let line = line?;
             eprintln!("{line}");
-            complaints.push_str(&line);
-            complaints.push('\n');
+            errors.push_str(&line);
+            errors.push('\n');
         }
     }
     if !pip.wait()?.success() {
-        bail!("{}\npip's last lines:\n{}", diagnosis(&complaints), last_lines(&complaints));
+        bail!("{}\npip's last lines:\n{}", diagnosis(&errors), last_lines(&errors));
     }
     fs::rename(&partial, home)?;
     Ok(())
 }
 
-/// A Python that has what `requirements` lists, in a virtual environment under `target/tools/`; installed now unless an
-/// earlier run did.
+/// A Python in which the packages of a requirements file are installed, in a virtual environment under `target/tools/`. They
+/// are installed unless they already are.
 ///
 /// # Errors
 /// As [`install`].
 pub(crate) fn python_with(requirements: &Path, name: &str) -> Result<PathBuf> {
     let home = paths::target().join("tools").join(name);
-    // A copy of what was installed, so that a change of the versions is noticed.
+    // A copy of the installed requirements; it differs if the versions have changed.
     let installed = home.join("requirements.txt");
     let wanted = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     if !fs::read(&installed).is_ok_and(|installed| installed == wanted) {
@@ -72,12 +72,12 @@ pub(crate) fn python_with(requirements: &Path, name: &str) -> Result<PathBuf> {
     Ok(home.join("bin/python"))
 }
 
-/// What pip's failure most likely means.
-fn diagnosis(complaints: &str) -> String {
+/// The likely cause of a failure of pip.
+fn diagnosis(errors: &str) -> String {
     let offline = ["connection broken", "Temporary failure in name resolution", "Could not fetch URL"];
-    if offline.iter().any(|sign| complaints.contains(sign)) {
+    if offline.iter().any(|sign| errors.contains(sign)) {
         "PyPI cannot be reached; check the network".to_owned()
-    } else if complaints.contains("No matching distribution") {
+    } else if errors.contains("No matching distribution") {
         let (os, arch) = (env::consts::OS, env::consts::ARCH);
         format!("PyPI has nothing that fits this platform ({os}, {arch})")
     } else {

@@ -1,5 +1,4 @@
-//! Finds Schemathesis, which tries an API against its OpenAPI document, or installs it from PyPI under
-//! `target/tools/`.
+//! Installs Schemathesis, which tests an API against its OpenAPI document, from PyPI under `target/tools/`.
 
 use std::path::PathBuf;
 
@@ -8,7 +7,7 @@ use anyhow::Result;
 use crate::paths;
 use crate::pypi;
 
-/// A Python that runs it with `-m schemathesis.cli`, in the versions of `tests/openapi/requirements.txt`.
+/// A Python that runs it with `-m schemathesis.cli`; `tests/openapi/requirements.txt` pins the versions.
 ///
 /// # Errors
 /// It cannot be installed.

@@ -1,5 +1,5 @@
-//! A whole running stack: Envoys with the filter, the key service, and the echo upstream. The demo is one on
-//! fixed ports; each integration test starts its own on free ones.
+//! A running stack: Envoys with the filter, the key service and the echo upstream. The demo runs one on fixed ports; each
+//! integration test runs its own on free ports.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,35 +18,35 @@ use crate::ports::Addresses;
 use crate::postgres::{Databases, TemporaryDatabase};
 use crate::process::Process;
 
-/// What a stack is made of.
+/// The parts of a stack and their settings.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many Envoys share the key service; none is fine.
+    /// How many Envoys share the key service; may be 0.
     pub envoys: usize,
     /// Each Envoy's worker threads (`--concurrency`).
     pub workers: u32,
-    /// Changes to the filter's settings, as a merge patch (RFC 7396).
+    /// A JSON merge patch (RFC 7396) of the filter's settings.
     pub filter: Value,
-    /// Changes to `envoy/envoy.yaml`: texts that it has exactly once, and what takes their place.
+    /// Replacements in `envoy/envoy.yaml`: a text that occurs there exactly once, and its replacement.
     pub envoy_config: &'static [(&'static str, &'static str)],
-    /// What Envoy forwards to; `None` for the echo.
+    /// The upstream; `None` for the echo.
     pub upstream: Option<SocketAddr>,
-    /// The Wasm module; `None` for the one that is built to be deployed.
+    /// The Wasm module; `None` for [`paths::wasm`].
     pub wasm: Option<PathBuf>,
-    /// The PostgreSQL server on which the key service gets a database, dropped with the stack; `None` for a SQLite file.
+    /// The PostgreSQL server of the key service's database, which is dropped with the stack; `None` for a SQLite file.
     pub server: Option<Databases>,
-    /// Whether there are several key services behind one address, as in `envoy/replicas.yaml`; it takes a `server`.
+    /// Whether replicas of the key service run behind a load balancer, as in `envoy/replicas.yaml`; needs `server`.
     pub replicated: bool,
-    /// Whether the demo's user and keys are made; without them nobody has an account.
+    /// Whether the demo's user and keys are created; without them there is no account.
     pub seeded: bool,
-    /// Added to the environment of the key service, and of its commands.
+    /// Additional environment variables of the key service and its commands.
     pub key_service_env: Vec<(String, String)>,
-    /// Added to the environment of the Envoys.
+    /// Additional environment variables of the Envoys.
     pub envoy_env: Vec<(String, String)>,
 }
 
 impl Default for Options {
-    /// One Envoy with two workers, everything as shipped.
+    /// One Envoy with two workers, and the shipped settings.
     fn default() -> Self {
         Options {
             envoys: 1,
@@ -64,10 +64,10 @@ impl Default for Options {
     }
 }
 
-/// A running stack. Everything stops when it is dropped.
+/// A running stack. All its processes stop when it is dropped.
 #[derive(Debug)]
 pub struct Stack {
-    // Dropped in this order: clients of the others first.
+    // Dropped in this order: clients before servers.
     envoys: Vec<Envoy>,
     key_service: KeyService,
     _database: Option<TemporaryDatabase>,
@@ -76,12 +76,12 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts a stack on free ports and in a temporary folder, which stays when the test fails. The Envoy is
-    /// the one that the variable `ENVOY` names; `cargo xtask test` sets it.
+    /// Starts a stack on free ports, in a temporary folder that is kept if the test fails. The variable `ENVOY` names the
+    /// Envoy; `cargo xtask test` sets it.
     ///
     /// # Errors
-    /// `ENVOY` is not set though there are to be Envoys, something has not been built, or a part does not start; then with the end of its
-    /// log.
+    /// `ENVOY` is not set and there is an Envoy to start, something is not built, or a part does not start; then the message
+    /// shows the end of its log.
     pub fn temporary(options: &Options) -> Result<Self> {
         let envoy = match options.envoys {
             0 => PathBuf::new(),
@@ -94,11 +94,11 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Starts a stack: its database, logs and rendered configurations are in `folder`, which exists. Where the
-    /// folder has a SQLite file already, its accounts and keys are kept.
+    /// Starts a stack. Its SQLite database, logs and rendered configurations are in `folder`, which must exist. An existing
+    /// database is kept.
     ///
     /// # Errors
-    /// A port is taken, something has not been built, or a part does not start; then with the end of its log.
+    /// A port is in use, something is not built, or a part does not start; then the message shows the end of its log.
     pub fn start(envoy: &Path, folder: &Path, addresses: &Addresses, options: &Options) -> Result<Self> {
         addresses.require_free()?;
         let token = random_token()?;
@@ -158,14 +158,14 @@ impl Stack {
         self.envoys[0].url(path)
     }
 
-    /// What has ended by itself: one line on it and the end of its log.
+    /// A message on a process that has exited without being stopped, if there is one.
     ///
     /// # Errors
-    /// The system cannot tell.
-    pub fn casualty(&self) -> Result<Option<String>> {
+    /// The status of a process cannot be read.
+    pub fn find_exited(&self) -> Result<Option<String>> {
         for process in self.processes() {
             if let Some(status) = process.exited()? {
-                return Ok(Some(process.obituary(status)));
+                return Ok(Some(process.exit_report(status)));
             }
         }
         Ok(None)
@@ -187,9 +187,9 @@ impl Drop for Stack {
     }
 }
 
-/// A new edge token for each stack: 64 hexadecimal digits.
+/// A new edge token: 64 hexadecimal digits.
 fn random_token() -> Result<String> {
     let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
+    getrandom::fill(&mut bytes).context("cannot get random numbers from the system")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

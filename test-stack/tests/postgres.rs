@@ -1,4 +1,4 @@
-//! Temporary PostgreSQL clusters, and what can be done to them.
+//! Temporary PostgreSQL clusters: stopping and killing the server, databases, cleanup.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,16 +7,16 @@
 
 use std::time::{Duration, Instant};
 
-use test_stack::postgres::{FORGETFUL, Postgres, Shutdown};
+use test_stack::postgres::{NON_DURABLE, Postgres, Shutdown};
 
-/// How many rows are still there.
+/// The number of rows in the table.
 fn rows(postgres: &Postgres) -> String {
     postgres.databases().query("kept", "SELECT COUNT(*) FROM t").unwrap()
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: run `cargo xtask test`"]
-fn what_is_committed_outlasts_every_way_to_end_a_server() {
+fn committed_rows_survive_every_way_to_stop_a_server() {
     let postgres = Postgres::start(&[]).unwrap();
     assert_eq!(postgres.databases().query("postgres", "SHOW fsync").unwrap(), "on");
     postgres.databases().create("kept", None).unwrap();
@@ -36,13 +36,13 @@ fn what_is_committed_outlasts_every_way_to_end_a_server() {
 
 #[test]
 #[ignore = "needs PostgreSQL: run `cargo xtask test`"]
-fn a_client_that_stays_holds_up_no_stop() {
-    let postgres = Postgres::start(&FORGETFUL).unwrap();
+fn a_connected_client_does_not_delay_a_stop() {
+    let postgres = Postgres::start(&NON_DURABLE).unwrap();
     let databases = postgres.databases().clone();
     let client = std::thread::spawn(move || databases.query("postgres", "SELECT pg_sleep(60)"));
-    let asks =
+    let sleeping =
         "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND pid <> pg_backend_pid()";
-    while postgres.databases().query("postgres", asks).unwrap() != "1" {
+    while postgres.databases().query("postgres", sleeping).unwrap() != "1" {
         std::thread::sleep(Duration::from_millis(20));
     }
     let begun = Instant::now();
@@ -53,13 +53,13 @@ fn a_client_that_stays_holds_up_no_stop() {
 
 #[test]
 #[ignore = "needs PostgreSQL: run `cargo xtask test`"]
-fn a_database_is_made_from_a_template_and_dropped_with_its_users() {
-    let postgres = Postgres::start(&FORGETFUL).unwrap();
+fn a_database_is_created_from_a_template_and_dropped_with_its_clients() {
+    let postgres = Postgres::start(&NON_DURABLE).unwrap();
     let databases = postgres.databases();
     databases.create("first", None).unwrap();
-    databases.query("first", "CREATE TABLE t AS SELECT 'made once' AS x").unwrap();
+    databases.query("first", "CREATE TABLE t AS SELECT 'from the template' AS x").unwrap();
     assert_eq!(databases.create("second", Some("first")).unwrap(), postgres.url("second"));
-    assert_eq!(databases.query("second", "SELECT x FROM t").unwrap(), "made once");
+    assert_eq!(databases.query("second", "SELECT x FROM t").unwrap(), "from the template");
     let error = databases.create("second", None).unwrap_err().to_string();
     assert!(error.contains("already exists"), "{error}");
     databases.drop("second").unwrap();
@@ -69,8 +69,8 @@ fn a_database_is_made_from_a_template_and_dropped_with_its_users() {
 
 #[test]
 #[ignore = "needs PostgreSQL: run `cargo xtask test`"]
-fn nothing_of_a_dropped_cluster_is_left() {
-    let postgres = Postgres::start(&FORGETFUL).unwrap();
+fn a_dropped_cluster_leaves_no_files_and_no_server() {
+    let postgres = Postgres::start(&NON_DURABLE).unwrap();
     let (folder, address) = (postgres.data().parent().unwrap().to_owned(), postgres.address());
     assert!(folder.exists());
     drop(postgres);

@@ -1,4 +1,4 @@
-//! The stack that the demo and the integration tests run on, tried on a real Envoy.
+//! The stack with a real Envoy: starting, stopping, settings, cleanup.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use test_stack::{Options, Stack};
 
 const KEY: &str = "phx_1234567890abcdef";
 
-/// Status and body of a GET with the demo's key.
+/// The status and body of a GET with the demo's key.
 fn get(url: &str) -> (u16, String) {
     let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
     let mut response = agent.get(url).header("authorization", format!("Bearer {KEY}")).call().unwrap();
@@ -25,7 +25,7 @@ fn echoed_headers(body: &str) -> Value {
 
 #[test]
 #[ignore = "needs Envoy: run `cargo xtask test`"]
-fn every_envoy_of_a_stack_serves_and_each_part_can_be_stopped_and_started_again() {
+fn every_envoy_serves_and_each_part_can_be_stopped_and_started_again() {
     let stack = Stack::temporary(&Options { envoys: 2, workers: 1, ..Options::default() }).unwrap();
     for envoy in stack.envoys() {
         assert_eq!(get(&envoy.url("/api/projects/")).0, 200);
@@ -58,10 +58,10 @@ fn the_filters_settings_can_be_changed() {
 
 #[test]
 #[ignore = "needs Envoy: run `cargo xtask test`"]
-fn refused_settings_fail_the_start_with_the_filters_own_words() {
+fn refused_settings_fail_the_start_with_the_filters_message() {
     let filter = json!({ "no_such_setting": 1 });
     let error = Stack::temporary(&Options { filter, ..Options::default() }).unwrap_err().to_string();
-    assert!(error.contains("envoy ended by itself") && error.contains("no_such_setting"), "{error}");
+    assert!(error.contains("envoy exited") && error.contains("no_such_setting"), "{error}");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn commands_of_the_key_service_run_on_the_stacks_database() {
 
 #[test]
 #[ignore = "needs Envoy: run `cargo xtask test`"]
-fn nothing_of_a_dropped_stack_is_left() {
+fn a_dropped_stack_leaves_no_files_and_no_servers() {
     let stack = Stack::temporary(&Options::default()).unwrap();
     let (envoy, service) = (stack.url("/"), stack.key_service().edge_url("/readyz"));
     let config = stack.envoys()[0].config().to_owned();

@@ -31,7 +31,7 @@ impl Deref for Site {
 impl Site {
     /// A site without users, on PostgreSQL if the environment names a server.
     pub(crate) fn start(viewport: Viewport) -> Self {
-        let server = Databases::of_the_tests();
+        let server = Databases::from_env();
         let options = Options { seeded: false, server, ..Options::default() };
         let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
         Site { browser: Browser::start(viewport), stack, looks: Cell::new(0) }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use test_stack::paths;
-use test_stack::process::step;
+use test_stack::process::run_step;
 
 use crate::build;
 
@@ -240,8 +240,8 @@ fn build(copy: &Path) -> Result<Built> {
     let scripts = || cargo("test", &["--test", "scripted", "--no-run"]);
     // The profile of tests, so that both need one build of what they share.
     let simulation = || cargo("build", &["--bin", "simulation", "--profile", "test"]);
-    step("building the copy with rules that can be broken", simulation())?;
-    step("building its scripts", scripts())?;
+    run_step("building the copy with rules that can be broken", simulation())?;
+    run_step("building its scripts", scripts())?;
     Ok(Built {
         simulation: executable(simulation(), "simulation")?,
         scripts: executable(scripts(), "scripted")?,

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use test_stack::paths;
-use test_stack::process::step;
+use test_stack::process::run_step;
 
 use crate::finish::finish;
 
@@ -63,7 +63,7 @@ fn compile(what: &str, features: &[&str]) -> Result<Vec<u8>> {
     require_wasm_target()?;
     let mut build = cargo("build");
     build.args(["--profile", "wasm", "--target", WASM_TARGET, "--package", "edge-key-auth"]).args(features);
-    step(what, build)?;
+    run_step(what, build)?;
     let built = paths::target().join(WASM_TARGET).join("wasm/edge_key_auth.wasm");
     fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
 }
@@ -75,7 +75,7 @@ fn compile(what: &str, features: &[&str]) -> Result<Vec<u8>> {
 pub fn key_service() -> Result<()> {
     let mut build = cargo("build");
     build.args(["--release", "--package", "key-service"]);
-    step("building the key service", build)?;
+    run_step("building the key service", build)?;
     println!("==> {}", paths::key_service().display());
     Ok(())
 }
@@ -99,7 +99,7 @@ fn require_wasm_target() -> Result<()> {
     }
     let mut add = Command::new("rustup");
     add.args(["target", "add", WASM_TARGET]).current_dir(paths::workspace());
-    step(&format!("adding the Rust target {WASM_TARGET}"), add)
+    run_step(&format!("adding the Rust target {WASM_TARGET}"), add)
 }
 
 /// Asks the compiler itself, so that a toolchain that did not come from rustup counts as well.

@@ -73,8 +73,8 @@ fn serve(addresses: &Addresses, folder: &std::path::Path, envoy: &std::path::Pat
     prove(&stack)?;
     println!("{}", invitation(&stack, folder));
     while !interrupt::requested() {
-        if let Some(casualty) = stack.casualty()? {
-            bail!("{casualty}");
+        if let Some(exited) = stack.find_exited()? {
+            bail!("{exited}");
         }
         thread::sleep(Duration::from_millis(100));
     }

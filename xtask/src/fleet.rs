@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Error, Result};
 use test_stack::paths;
-use test_stack::process::step;
+use test_stack::process::run_step;
 
 use crate::build;
 
@@ -18,7 +18,7 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
     let mut build = build::cargo("build");
     // A measurement of the service must not measure an unoptimised fleet.
     build.args(["--release", "--quiet", "--package", "fleet"]);
-    step("building the fleet", build)?;
+    run_step("building the fleet", build)?;
     let error = Command::new(paths::target().join("release/fleet")).args(arguments).exec();
     Err(Error::new(error).context("cannot start the fleet"))
 }

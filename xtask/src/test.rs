@@ -11,8 +11,8 @@ use test_stack::paths::{
     AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, ENVOY_VARIABLE, POSTGRES_URL_VARIABLE,
     POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE, UPSTREAMS_NODE_VARIABLE, UPSTREAMS_PYTHON_VARIABLE,
 };
-use test_stack::postgres::{self, FORGETFUL, Postgres};
-use test_stack::process::{interrupt, step};
+use test_stack::postgres::{self, NON_DURABLE, Postgres};
+use test_stack::process::{interrupt, run_step};
 use test_stack::{differential, envoy, paths, schemathesis};
 
 use crate::{broken_rules, build};
@@ -120,14 +120,14 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
     if !cargo_args.is_empty() {
         let mut tests = cargo_test(cargo_args, &["--include-ignored"], test_args);
         tests.envs(tools.iter().filter_map(|(variable, found)| Some((variable, found.as_ref().ok()?))));
-        return step("running the tests asked for", tests);
+        return run_step("running the tests asked for", tests);
     }
 
     // Lasts until all has run.
     let mut _postgres = None;
     let server = match env::var_os(POSTGRES_URL_VARIABLE) {
         Some(url) => Ok(url),
-        None => Postgres::start(&FORGETFUL).map(|postgres| {
+        None => Postgres::start(&NON_DURABLE).map(|postgres| {
             let url = postgres.url("postgres").into();
             _postgres = Some(postgres);
             url
@@ -146,7 +146,7 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
                 _ => tests.env_remove(variable),
             };
         }
-        step(what, tests)
+        run_step(what, tests)
     };
     let mut outcome = run("running the tests that need nothing", &[], &[], &[]);
     for Run { name, target, needs, flags } in ready {

@@ -34,7 +34,7 @@ fn sqlite_answers_as_the_model_does() {
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 fn postgresql_answers_as_the_model_does() {
-    let server = test_stack::postgres::Postgres::start(&test_stack::postgres::FORGETFUL).unwrap();
+    let server = test_stack::postgres::Postgres::start(&test_stack::postgres::NON_DURABLE).unwrap();
     let url = server.databases().create("keys", None).unwrap();
     run(ON_POSTGRESQL, || TestStore::on_postgres(&url));
 }

@@ -12,7 +12,7 @@ use key_service::time::Timestamp;
 use leases::{History, Ledger, Position, Registration};
 use protocol::{ApiKey, KeyDigest, ScopeSet, Verdict};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
-use test_stack::postgres::{FORGETFUL, Postgres, Shutdown};
+use test_stack::postgres::{NON_DURABLE, Postgres, Shutdown};
 use tokio::task::JoinHandle;
 
 use crate::model::LONGEST_MS;
@@ -32,7 +32,7 @@ struct Scene {
 
 /// Runs a test on a scene; the server starts outside of the runtime, for that blocks.
 fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
-    let server = Postgres::start(&FORGETFUL).unwrap();
+    let server = Postgres::start(&NON_DURABLE).unwrap();
     let url = server.databases().create("keys", None).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -317,7 +317,7 @@ fn a_promoted_standby_begins_another_history_and_waits_for_leases_that_it_never_
         let before = scene.position().await;
         let Scene { server, mut store, outside, value, .. } = scene;
         let (server, standby) = tokio::task::spawn_blocking(move || {
-            let standby = server.standby(&FORGETFUL).unwrap();
+            let standby = server.standby(&NON_DURABLE).unwrap();
             (server, standby)
         })
         .await

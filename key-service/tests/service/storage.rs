@@ -35,7 +35,7 @@ impl Storage {
     }
 
     fn make(folder: &Path, template: Option<&Template>) -> Self {
-        let Some(databases) = Databases::of_the_tests() else {
+        let Some(databases) = Databases::from_env() else {
             let file = folder.join("keys.db");
             if let Some(Template::File(bytes)) = template {
                 fs::write(&file, bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Finds Chromium and the chromedriver that drives it. Neither is installed by us: a browser is the system's.
+//! Finds Chromium and chromedriver. `cargo xtask` does not install them: a browser is a package of the system.
 
 use std::path::PathBuf;
 
@@ -6,13 +6,13 @@ use anyhow::{Context, Result};
 
 use crate::paths;
 
-/// What systems call the browser.
+/// The names of the program on different systems.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 /// The browser on the PATH.
 ///
 /// # Errors
-/// There is none.
+/// It is not found.
 pub fn find_browser() -> Result<PathBuf> {
     BROWSERS.into_iter().find_map(paths::on_path).with_context(|| {
         format!("none of {} is on the PATH (Debian: apt install chromium)", BROWSERS.join(", "))
@@ -22,7 +22,7 @@ pub fn find_browser() -> Result<PathBuf> {
 /// The driver on the PATH.
 ///
 /// # Errors
-/// There is none.
+/// It is not found.
 pub fn find_driver() -> Result<PathBuf> {
     paths::on_path("chromedriver")
         .context("chromedriver is not on the PATH (Debian: apt install chromium-driver)")

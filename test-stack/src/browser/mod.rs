@@ -1,4 +1,4 @@
-//! What the browser tests need: Chromium, chromedriver and axe-core.
+//! The tools of the browser tests: Chromium, chromedriver and axe-core.
 
 pub mod axe;
 pub mod chromium;

@@ -1,4 +1,4 @@
-//! Makes a stack's Envoy configurations out of the files in `envoy/`, which people copy.
+//! Renders the Envoy configurations of a stack from the files in `envoy/`, which users copy.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::paths;
 
-/// The places that depend on where things run, marked `[1]` to `[5]` in the file: what each is, and its text
-/// there. Each text occurs exactly once, and the rest of the file is used as it is.
+/// The addresses and paths marked `[1]` to `[5]` in the file: a description, and the text to replace. Each text occurs
+/// exactly once; the rest of the file is used unchanged.
 const PLACES: [(&str, &str); 5] = [
     ("[1] Envoy's admin address", "address: 127.0.0.1, port_value: 9901"),
     ("[2] Envoy's listener", "address: 0.0.0.0, port_value: 10000"),
@@ -19,15 +19,15 @@ const PLACES: [(&str, &str); 5] = [
     ("[5] the upstream", "address: echo, port_value: 8082"),
 ];
 
-/// The filter's settings as the file has them, for tests that change them.
+/// The filter's settings in the file, for tests that change them.
 const SETTINGS: &str = r#"{ "key_service": { "cluster": "key_service" } }"#;
 
-/// What takes the place of the marked places of the file.
+/// The values for the marked places of `envoy/envoy.yaml`.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup<'a> {
     /// Envoy's admin address.
     pub admin: SocketAddr,
-    /// Where Envoy listens for clients.
+    /// The listener for downstream clients.
     pub listener: SocketAddr,
     /// The Wasm module's file.
     pub wasm: &'a Path,
@@ -37,14 +37,14 @@ pub struct Setup<'a> {
     pub upstream: SocketAddr,
 }
 
-/// What takes the place of the addresses of `envoy/replicas.yaml`.
+/// The addresses for `envoy/replicas.yaml`.
 #[derive(Clone, Debug)]
-pub struct Balancing {
+pub struct BalancerAddresses {
     /// Envoy's admin address.
     pub admin: SocketAddr,
-    /// The one address of all public listeners.
+    /// The address that balances over the public listeners.
     pub public: SocketAddr,
-    /// The one address of all edge listeners.
+    /// The address that balances over the edge listeners.
     pub edge: SocketAddr,
     /// Each replica's public and edge listener.
     pub replicas: [(SocketAddr, SocketAddr); REPLICAS],
@@ -61,21 +61,21 @@ pub fn template() -> Result<String> {
     read("envoy.yaml")
 }
 
-/// The text of `envoy/replicas.yaml` with these addresses in it.
+/// The text of `envoy/replicas.yaml` with these addresses.
 ///
 /// # Errors
-/// The file cannot be read, or does not have each address exactly once.
-pub fn balancer(balancing: &Balancing) -> Result<String> {
+/// The file cannot be read, or an address does not occur in it exactly once.
+pub fn balancer(addresses: &BalancerAddresses) -> Result<String> {
     let mut rendered = read("replicas.yaml")?;
     let place = |host: &str, port| format!("address: {host}, port_value: {port}");
     let here = |at: SocketAddr| place(&at.ip().to_string(), at.port());
     let health = |port, n| format!("health_check_config: {{ port_value: {port} }} # of key-service-{n}");
     let mut places = vec![
-        (place("127.0.0.1", 9901), here(balancing.admin)),
-        (place("0.0.0.0", 8080), here(balancing.public)),
-        (place("0.0.0.0", 8081), here(balancing.edge)),
+        (place("127.0.0.1", 9901), here(addresses.admin)),
+        (place("0.0.0.0", 8080), here(addresses.public)),
+        (place("0.0.0.0", 8081), here(addresses.edge)),
     ];
-    for (n, (public, edge)) in (1..).zip(balancing.replicas) {
+    for (n, (public, edge)) in (1..).zip(addresses.replicas) {
         let host = format!("key-service-{n}");
         places.push((place(&host, 8080), here(public)));
         places.push((place(&host, 8081), here(edge)));
@@ -93,30 +93,30 @@ fn read(name: &str) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The template with texts replaced: of each pair, the first occurs exactly once, the second takes its place.
+/// The template with the first text of each pair, which occurs exactly once, replaced by the second.
 ///
 /// # Errors
-/// Names the text that the template does not have exactly once.
+/// A text does not occur exactly once; the message names it.
 pub fn edit(template: &str, changes: &[(&str, &str)]) -> Result<String> {
     let mut edited = template.to_owned();
     for (text, replacement) in changes {
-        require_once(&edited, "envoy.yaml", "a text that is changed", text)?;
+        require_once(&edited, "envoy.yaml", "a text to replace", text)?;
         edited = edited.replace(text, replacement);
     }
     Ok(edited)
 }
 
-/// The template with a setup in its places, and the filter's settings changed as `patch` says: an RFC 7396
-/// merge patch, `{}` for none.
+/// The template with these values in the marked places, and with `patch`, a JSON merge patch (RFC 7396), applied to the
+/// filter's settings.
 ///
 /// # Errors
-/// Names the place that the template does not have exactly once.
+/// A marked place does not occur exactly once; the message names it.
 pub fn render(template: &str, setup: Setup<'_>, patch: &Value) -> Result<String> {
     let address = |address: SocketAddr| format!("address: {}, port_value: {}", address.ip(), address.port());
     let replacements = [
         address(setup.admin),
         address(setup.listener),
-        // JSON's quotes are YAML's too: a path may hold blanks, commas and braces.
+        // A path may contain blanks, commas and braces. A JSON string is a valid YAML string.
         format!("filename: {}", json!(setup.wasm)),
         address(setup.edge),
         address(setup.upstream),
@@ -138,7 +138,9 @@ pub fn render(template: &str, setup: Setup<'_>, patch: &Value) -> Result<String>
 fn require_once(template: &str, file: &str, what: &str, text: &str) -> Result<()> {
     match template.matches(text).count() {
         1 => Ok(()),
-        found => bail!("envoy/{file} has {what}, written `{}`, {found} times, not once", text.trim()),
+        found => {
+            bail!("envoy/{file} must contain {what}, `{}`, once, and contains it {found} times", text.trim())
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! One Envoy of a stack.
+//! Envoy: a running one, the program and the configuration.
 
 pub mod configuration;
 pub mod program;
@@ -34,7 +34,7 @@ impl Envoy {
         let file = folder.join(format!("{name}.yaml"));
         fs::write(&file, config)?;
         let workers = workers.to_string();
-        // Several Envoys on one machine would meet in the shared memory of hot restarts.
+        // Hot restart uses shared memory, which several Envoys on one machine would share.
         let path = file.to_string_lossy();
         let args = ["--config-path", &path, "--concurrency", &workers, "--disable-hot-restart"];
         let log = folder.join(format!("{name}.log"));
@@ -42,32 +42,32 @@ impl Envoy {
         Ok(Envoy { process: Process::new(name, program, args, env, log, ready), at, config: file })
     }
 
-    /// To stop, pause and start it, and to read its log.
+    /// Its process.
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Its rendered configuration.
+    /// The file of its rendered configuration.
     pub fn config(&self) -> &Path {
         &self.config
     }
 
-    /// Where it listens for clients.
+    /// The address of its listener.
     pub fn address(&self) -> SocketAddr {
         self.at.listener
     }
 
-    /// A URL at this Envoy; `path` begins with a slash.
+    /// A URL of its listener; `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.at.listener)
     }
 
-    /// A URL at this Envoy's admin interface; `path` begins with a slash.
+    /// A URL of its admin interface; `path` begins with a slash.
     pub fn admin_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.at.admin)
     }
 
-    /// Its counters and gauges whose names begin with `prefix`, such as `cluster.key_service.`.
+    /// Its counters and gauges with names that begin with `prefix`, such as `cluster.key_service.`.
     ///
     /// # Errors
     /// The admin interface does not answer.

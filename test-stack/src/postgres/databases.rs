@@ -1,4 +1,4 @@
-//! The databases of a PostgreSQL server, ours or another's: making, dropping and asking them, with `psql`.
+//! Creates, drops and queries databases of a PostgreSQL server, with `psql`.
 
 use std::process::Command;
 
@@ -9,17 +9,17 @@ use super::programs;
 /// The databases of a server.
 #[derive(Clone, Debug)]
 pub struct Databases {
-    /// Of the database that one connects to for making others.
+    /// The URL of the database to connect to when creating others.
     maintenance_url: String,
 }
 
 impl Databases {
-    /// Those of the server whose maintenance database has this URL, in the name of the role in it.
-    pub fn of(maintenance_url: &str) -> Self {
+    /// The databases of the server with this maintenance database, with the rights of the role in the URL.
+    pub fn new(maintenance_url: &str) -> Self {
         Databases { maintenance_url: maintenance_url.to_owned() }
     }
 
-    /// The URL of a database, whether it is there or not.
+    /// The URL of a database, which need not exist.
     pub fn url(&self, database: &str) -> String {
         let url = &self.maintenance_url;
         let host = url.find("://").map_or(0, |at| at + "://".len());
@@ -28,7 +28,7 @@ impl Databases {
         format!("{}/{database}{}", &url[..path], &url[options..])
     }
 
-    /// Makes a database, a copy of another if one is named, and returns its URL. Nobody may use the other meanwhile.
+    /// Creates a database and returns its URL. It is a copy of `template`, if that is given; a template must have no clients.
     ///
     /// # Errors
     /// The server refuses, or cannot be reached.
@@ -38,7 +38,7 @@ impl Databases {
         Ok(self.url(database))
     }
 
-    /// Drops a database if it is there, and cuts its users off.
+    /// Disconnects the clients of a database and drops it, if it exists.
     ///
     /// # Errors
     /// The server refuses, or cannot be reached.
@@ -47,10 +47,10 @@ impl Databases {
         Ok(())
     }
 
-    /// Runs one SQL statement in a database, and returns what it answers: a line a row, columns separated by `|`.
+    /// Runs one SQL statement in a database and returns its rows: one a line, columns separated by `|`.
     ///
     /// # Errors
-    /// The server refuses, with its words, or cannot be reached.
+    /// The server refuses, which the message quotes, or cannot be reached.
     pub fn query(&self, database: &str, sql: &str) -> Result<String> {
         Self::run(&self.url(database), sql)
     }
@@ -62,7 +62,7 @@ impl Databases {
         let output = command.env("PGOPTIONS", "-c client_min_messages=warning").output();
         let output = output.context("cannot run psql")?;
         if !output.status.success() {
-            bail!("PostgreSQL refuses {sql}: {}", String::from_utf8_lossy(&output.stderr).trim());
+            bail!("psql cannot run {sql}: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
@@ -80,7 +80,7 @@ mod tests {
             ("postgres://host/postgres?sslmode=require", "postgres://host/keys?sslmode=require"),
             ("postgres:///postgres?host=/run/pg", "postgres:///keys?host=/run/pg"),
         ] {
-            assert_eq!(Databases::of(maintenance).url("keys"), expected);
+            assert_eq!(Databases::new(maintenance).url("keys"), expected);
         }
     }
 }

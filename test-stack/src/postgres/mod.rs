@@ -1,4 +1,4 @@
-//! A PostgreSQL server of our own, for tests: a temporary cluster that is started, stopped and crashed at will.
+//! PostgreSQL: temporary clusters that tests start, stop and crash, and databases on them or on another server.
 
 mod databases;
 pub mod programs;
@@ -21,10 +21,10 @@ pub use self::temporary::TemporaryDatabase;
 use crate::ports;
 use crate::process::{Probe, Process, User, last_lines};
 
-/// The role that may do everything, and that needs no password from this machine.
+/// The superuser, who needs no password on this machine.
 const SUPERUSER: &str = "postgres";
 
-/// Who may connect, all from this machine: the superuser, and with a password every other role.
+/// `pg_hba.conf`: from this machine, the superuser connects without a password and every other role with one.
 const ACCESS: &str = "\
 local all postgres trust
 host all postgres 127.0.0.1/32 trust
@@ -32,22 +32,22 @@ host replication postgres 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
 ";
 
-/// Settings for tests that are not about crashes of the machine: what is written need not reach the disk.
-pub const FORGETFUL: [(&str, &str); 2] = [("fsync", "off"), ("full_page_writes", "off")];
+/// Non-durable settings, for tests that do not crash the machine: faster, because no write waits for the disk.
+pub const NON_DURABLE: [(&str, &str); 2] = [("fsync", "off"), ("full_page_writes", "off")];
 
-/// How long the remains of a killed server may be in the way of the next.
-const REMAINS_LIMIT: Duration = Duration::from_secs(10);
+/// How long the child processes of a killed server may block the next start.
+const LEFTOVER_LIMIT: Duration = Duration::from_secs(10);
 
-/// How a server is stopped.
+/// How to stop a server; the names are those of `pg_ctl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Its clients are cut off, what they had not committed is undone, and all is written.
+    /// Disconnects the clients, rolls their transactions back, and writes everything to disk.
     Fast,
-    /// At once; the next start recovers as after a crash.
+    /// Exits at once; the next start recovers as after a crash.
     Immediate,
 }
 
-/// A temporary cluster. It stops when it is dropped, and its files are removed.
+/// A temporary cluster. When it is dropped, the server stops and its files are removed.
 #[derive(Debug)]
 pub struct Postgres {
     // Dropped in this order: the server before its files.
@@ -59,104 +59,104 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a cluster, with these settings beside PostgreSQL's own, and starts it on a free port of 127.0.0.1.
+    /// Creates a cluster and starts it with these settings on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// PostgreSQL is not to be found, or does not start; then with the end of its log.
+    /// PostgreSQL is not found, or does not start; then the message shows the end of its log.
     pub fn start(settings: &[(&str, &str)]) -> Result<Self> {
-        Self::made_by(make, settings)
+        Self::create(initdb, settings)
     }
 
-    /// Makes a standby of this server, which follows it until it is promoted, and starts it with these settings.
+    /// Creates a standby of this server and starts it with these settings. It replicates until it is promoted.
     ///
     /// # Errors
-    /// This server does not run, or the standby does not start; then with the end of its log.
+    /// This server does not run, or the standby does not start; then the message shows the end of its log.
     pub fn standby(&self, settings: &[(&str, &str)]) -> Result<Self> {
-        Self::made_by(|bin, data, user| copy(bin, data, user, &self.url("postgres")), settings)
+        Self::create(|bin, data, user| base_backup(bin, data, user, &self.url("postgres")), settings)
     }
 
-    fn made_by(
-        make: impl FnOnce(&Path, &Path, Option<User>) -> Result<()>,
+    fn create(
+        create_files: impl FnOnce(&Path, &Path, Option<User>) -> Result<()>,
         settings: &[(&str, &str)],
     ) -> Result<Self> {
         let bin = programs::find()?;
         let folder = TempDir::with_prefix("edge-key-auth-pg-")?;
-        let user = User::instead_of_root("postgres").context("PostgreSQL refuses to be run by root")?;
+        let user = User::instead_of_root("postgres").context("root cannot run PostgreSQL")?;
         if let Some(user) = user {
-            user.own(folder.path())?;
+            user.chown(folder.path())?;
         }
         let data = folder.path().join("data");
-        make(&bin, &data, user)?;
+        create_files(&bin, &data, user)?;
 
         let address = ports::free()?;
         let (host, port) = (address.ip().to_string(), address.port().to_string());
         let sockets = folder.path().to_string_lossy();
-        let places = [
+        let fixed = [
             ("listen_addresses", host.as_str()),
             ("port", &port),
             ("unix_socket_directories", &sockets),
-            // Each service of each test that runs at the time has about ten.
+            // Each key service has about ten, and tests run in parallel.
             ("max_connections", "400"),
         ];
         let mut args = vec!["-D".to_owned(), data.to_string_lossy().into_owned()];
-        for (name, value) in places.iter().chain(settings) {
+        for (name, value) in fixed.iter().chain(settings) {
             args.extend(["-c".to_owned(), format!("{name}={value}")]);
         }
-        let asks = ["-h", &host, "-p", &port, "-t", "1"].map(str::to_owned);
-        let probe = Probe::Program(bin.join("pg_isready"), asks.to_vec());
+        let probe_args = ["-h", &host, "-p", &port, "-t", "1"].map(str::to_owned);
+        let probe = Probe::Program(bin.join("pg_isready"), probe_args.to_vec());
         let log = folder.path().join("log");
         let process = Process::new("PostgreSQL", &bin.join("postgres"), args, &[], log, probe)
             .stopped_by(Signal::INT)
             .run_as(user);
         let url = format!("postgres://{SUPERUSER}@{address}/postgres");
-        let postgres = Postgres { process, databases: Databases::of(&url), address, user, folder };
+        let postgres = Postgres { process, databases: Databases::new(&url), address, user, folder };
         postgres.start_again()?;
         Ok(postgres)
     }
 
-    /// Where it listens.
+    /// The address of its listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The cluster's data folder.
+    /// Its data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// Writes a file into the data folder, which the server's user alone can read.
+    /// Writes a file into the data folder, readable only by the server's user.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written.
     pub fn write(&self, name: &str, content: &str) -> Result<()> {
         let path = self.data().join(name);
         let context = || format!("cannot write {}", path.display());
         fs::write(&path, content).with_context(context)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).with_context(context)?;
-        self.user.map_or(Ok(()), |user| user.own(&path))
+        self.user.map_or(Ok(()), |user| user.chown(&path))
     }
 
-    /// Its databases, as the superuser sees them.
+    /// Its databases, with the superuser's rights.
     pub fn databases(&self) -> &Databases {
         &self.databases
     }
 
-    /// The superuser's URL of a database, whether it is there or not.
+    /// The URL of a database for the superuser; the database need not exist.
     pub fn url(&self, database: &str) -> String {
         self.databases.url(database)
     }
 
-    /// Starts it again after it was stopped or killed, and waits until it takes connections.
+    /// Starts it again after it was stopped or killed, and waits until it accepts connections.
     ///
     /// # Errors
-    /// It runs already, or does not start.
+    /// It is running already, or does not start.
     pub fn start_again(&self) -> Result<()> {
         let began = Instant::now();
         loop {
             let Err(error) = self.process.start() else { return Ok(()) };
-            // Clients' processes of a killed server need a moment to notice that it is gone.
-            let is_in_the_way = format!("{error:#}").contains("pre-existing shared memory block");
-            if !is_in_the_way || began.elapsed() > REMAINS_LIMIT {
+            // The child processes of a killed server need a moment to notice and exit.
+            let is_blocked = format!("{error:#}").contains("pre-existing shared memory block");
+            if !is_blocked || began.elapsed() > LEFTOVER_LIMIT {
                 return Err(error);
             }
             thread::sleep(Duration::from_millis(50));
@@ -174,7 +174,7 @@ impl Postgres {
         })
     }
 
-    /// Stops it, cutting its clients off, and starts it again.
+    /// Stops it ([`Shutdown::Fast`]) and starts it again.
     ///
     /// # Errors
     /// The system refuses, or it does not start.
@@ -183,15 +183,14 @@ impl Postgres {
         self.start_again()
     }
 
-    /// To kill and pause it, and to read its log. Where it is killed (SIGKILL), so is its first process alone; the
-    /// others end when they notice.
+    /// Its process. [`Process::kill`] kills the postmaster alone; the other processes exit when they notice.
     pub fn process(&self) -> &Process {
         &self.process
     }
 }
 
-/// Makes the files of a new cluster.
-fn make(bin: &Path, data: &Path, user: Option<User>) -> Result<()> {
+/// Creates the files of a new cluster.
+fn initdb(bin: &Path, data: &Path, user: Option<User>) -> Result<()> {
     let mut initdb = Command::new(bin.join("initdb"));
     initdb.arg("-D").arg(data).args(["--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8"]);
     initdb.args(["--locale", "C", "--no-sync"]);
@@ -200,8 +199,8 @@ fn make(bin: &Path, data: &Path, user: Option<User>) -> Result<()> {
     fs::write(&access, ACCESS).with_context(|| format!("cannot write {}", access.display()))
 }
 
-/// Copies the files of a running cluster, for a server that follows it.
-fn copy(bin: &Path, data: &Path, user: Option<User>, url: &str) -> Result<()> {
+/// Copies the files of a running cluster, for a standby.
+fn base_backup(bin: &Path, data: &Path, user: Option<User>, url: &str) -> Result<()> {
     let mut backup = Command::new(bin.join("pg_basebackup"));
     backup.arg("-D").arg(data).args(["--dbname", url, "--write-recovery-conf", "--no-sync"]);
     backup.args(["--checkpoint", "fast"]);

@@ -1,4 +1,4 @@
-//! Finds PostgreSQL's programs. They are not installed by us: a database server is the system's.
+//! Finds PostgreSQL's programs. `cargo xtask` does not install them: a database server is a package of the system.
 
 use std::env;
 use std::fs;
@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 
 use crate::paths;
 
-/// What has to be there, side by side.
+/// The programs that one folder must contain.
 const PROGRAMS: [&str; 4] = ["initdb", "postgres", "pg_isready", "psql"];
 
-/// Where systems keep each version in a folder of its own, beside the PATH: Debian, Red Hat's and Homebrew's.
+/// Where packages install each version in a folder of its own, outside the PATH: Debian, Red Hat, Homebrew.
 const HOMES: [(&str, &str); 4] = [
     ("/usr/lib/postgresql", ""),
     ("/usr", "pgsql-"),
@@ -19,38 +19,38 @@ const HOMES: [(&str, &str); 4] = [
     ("/usr/local/opt", "postgresql@"),
 ];
 
-/// The folder of the programs: what [`paths::POSTGRESQL_VARIABLE`] names, else that of the `initdb` on the PATH, else that
-/// of the highest version where systems keep them.
+/// The folder of the programs: the one that [`paths::POSTGRESQL_VARIABLE`] names, else that of the `initdb` on the PATH, else
+/// that of the highest installed version.
 ///
 /// # Errors
-/// There is none.
+/// They are not found.
 pub fn find() -> Result<PathBuf> {
-    let asked_for = env::var_os(paths::POSTGRESQL_VARIABLE).map(PathBuf::from);
-    // Behind a link on the PATH, the others are where it leads.
+    let named = env::var_os(paths::POSTGRESQL_VARIABLE).map(PathBuf::from);
+    // If `initdb` is a symbolic link, the other programs are beside its target.
     let on_path = paths::on_path("initdb").and_then(|initdb| initdb.canonicalize().ok());
     let on_path = on_path.and_then(|initdb| initdb.parent().map(Path::to_owned));
-    asked_for
+    named
         .into_iter()
         .chain(on_path)
         .chain(HOMES.into_iter().filter_map(|(home, prefix)| highest(Path::new(home), prefix)))
         .find(|folder| PROGRAMS.iter().all(|program| folder.join(program).is_file()))
         .with_context(|| {
-            format!("{} are not to be found together (Debian: apt install postgresql)", PROGRAMS.join(", "))
+            format!("{} are not found in one folder (Debian: apt install postgresql)", PROGRAMS.join(", "))
         })
 }
 
-/// The client, which machines may have that have no server.
+/// `psql`, which may be installed without a server.
 ///
 /// # Errors
-/// There is none.
+/// It is not found.
 pub fn find_client() -> Result<PathBuf> {
     let beside_server = find().map(|bin| bin.join("psql")).ok();
     beside_server
         .or_else(|| paths::on_path("psql"))
-        .context("psql is not to be found (Debian: apt install postgresql-client)")
+        .context("psql is not found (Debian: apt install postgresql-client)")
 }
 
-/// The `bin` of the folder in `home` whose name is the prefix and the highest number.
+/// The `bin` of the highest version in `home`: its folders are named by the prefix and a number.
 fn highest(home: &Path, prefix: &str) -> Option<PathBuf> {
     let folders = fs::read_dir(home).ok()?.flatten();
     let versions = folders.filter_map(|folder| {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM as a flag that long waits look at, so that what was started is stopped in order.
+//! SIGINT, SIGTERM and SIGHUP as a flag. Long waits poll it, so that child processes are stopped in order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,10 @@ fn flag() -> &'static Arc<AtomicBool> {
     FLAG.get_or_init(Arc::default)
 }
 
-/// From now on SIGINT, SIGTERM and SIGHUP no longer end the process: they make [`requested`] true.
+/// Catches SIGINT, SIGTERM and SIGHUP: they make [`requested`] true instead of ending the process.
+///
+/// # Errors
+/// The signal handlers cannot be installed.
 pub fn catch() -> Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(flag()))?;
@@ -19,7 +22,7 @@ pub fn catch() -> Result<()> {
     Ok(())
 }
 
-/// Whether the process has been asked to end.
+/// Whether one of the signals has arrived.
 pub fn requested() -> bool {
     flag().load(Ordering::Relaxed)
 }

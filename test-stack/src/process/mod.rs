@@ -1,4 +1,4 @@
-//! Child processes: steps that run to their end, and servers that are started, paused and stopped.
+//! Child processes: steps that run until they exit, and servers that are started, paused and stopped.
 
 pub mod interrupt;
 mod probe;
@@ -20,22 +20,22 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub use self::probe::Probe;
 pub(crate) use self::spawn::spawn;
-pub use self::step::step;
+pub use self::step::run_step;
 pub(crate) use self::user::User;
 
-/// How long a server may take until it answers.
+/// How long a server may take to become ready.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a server may take to end by itself once it is asked to.
+/// How long a server may take to exit after the stop signal; then it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often a state is looked at while waiting for it.
+/// How often a server's state is polled.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How many lines of a log an error shows.
+/// How many lines of a log an error message shows.
 const TAIL_LINES: usize = 20;
 
-/// A server: what to run, where its output goes, and how to tell that it answers.
+/// A server: its program, its log and its readiness probe. It stops when this is dropped.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -50,8 +50,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A server that is not running yet. It answers once `probe` says so, a URL that is to be had with status 200 or
-    /// a program; what it prints is appended to `log`.
+    /// A server that is not started yet. Its standard output and error are appended to `log`.
     pub fn new(
         name: &str,
         program: &Path,
@@ -73,45 +72,43 @@ impl Process {
         }
     }
 
-    /// The same, asked to end by this signal instead of SIGTERM.
+    /// Sets the signal that stops it; SIGTERM by default.
     pub(crate) fn stopped_by(mut self, signal: Signal) -> Self {
         self.stop_signal = signal;
         self
     }
 
-    /// The same, run as another user of the system.
+    /// Sets the user that runs it.
     pub(crate) fn run_as(mut self, user: Option<User>) -> Self {
         self.user = user;
         self
     }
 
-    /// What messages call it.
+    /// Its name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Starts it and waits until it answers. The same call starts it again after [`stop`](Self::stop) or
-    /// [`kill`](Self::kill).
+    /// Starts it and waits until it is ready, also after [`stop`](Self::stop) or [`kill`](Self::kill).
     ///
     /// # Errors
-    /// It cannot be started, ends instead of answering (the error shows the end of its log), or does not
-    /// answer in 30 s.
+    /// It cannot be started, exits, or is not ready within 30 s; the message shows the end of its log.
     pub fn start(&self) -> Result<()> {
         self.spawn()?;
         let began = Instant::now();
-        while !self.probe.answers() {
+        while !self.probe.is_ready() {
             if interrupt::requested() {
                 bail!("interrupted");
             }
             if let Some(status) = self.exited()? {
-                bail!("{}", self.obituary(status));
+                bail!("{}", self.exit_report(status));
             }
             if began.elapsed() > START_LIMIT {
                 bail!(
-                    "{} does not answer {} after {} s. {}",
+                    "{} is not ready after {} s (probe: {}). {}",
                     self.name,
-                    self.probe,
                     START_LIMIT.as_secs(),
+                    self.probe,
                     self.log_tail()
                 );
             }
@@ -120,7 +117,7 @@ impl Process {
         Ok(())
     }
 
-    /// Starts it without waiting for it to answer.
+    /// Starts it without waiting until it is ready.
     ///
     /// # Errors
     /// It runs already, or cannot be started.
@@ -136,7 +133,7 @@ impl Process {
         let mut command = Command::new(&self.program);
         command.args(&self.args).envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        // A group of its own: Ctrl-C on the terminal reaches us alone, and we stop the servers in order.
+        // A process group of its own: Ctrl-C on the terminal reaches this process alone, which stops the servers in order.
         command.process_group(0);
         if let Some(user) = &self.user {
             user.apply(&mut command);
@@ -145,7 +142,7 @@ impl Process {
         Ok(())
     }
 
-    /// Asks it to end (SIGTERM, mostly), waits 10 s for that, then kills it. Does nothing if it is not running.
+    /// Sends the stop signal, and SIGKILL if the server has not exited 10 s later. Does nothing if it is not running.
     ///
     /// # Errors
     /// The system refuses.
@@ -153,7 +150,7 @@ impl Process {
         self.stop_with(self.stop_signal)
     }
 
-    /// As [`stop`](Self::stop), asked by another signal.
+    /// As [`stop`](Self::stop), with another signal.
     pub(crate) fn stop_with(&self, signal: Signal) -> Result<()> {
         let mut slot = self.child();
         let Some(mut child) = slot.take() else { return Ok(()) };
@@ -161,7 +158,7 @@ impl Process {
             return Ok(());
         }
         kill_process(pid(&child), signal)?;
-        // A paused process sees the signal only once it continues.
+        // A paused process handles the signal only after SIGCONT.
         kill_process(pid(&child), Signal::CONT)?;
         let began = Instant::now();
         while child.try_wait()?.is_none() {
@@ -175,7 +172,7 @@ impl Process {
         Ok(())
     }
 
-    /// Ends it at once (SIGKILL).
+    /// Kills it (SIGKILL).
     ///
     /// # Errors
     /// It is not running.
@@ -187,7 +184,7 @@ impl Process {
         Ok(())
     }
 
-    /// Makes it stand still (SIGSTOP) until [`resume`](Self::resume).
+    /// Pauses it (SIGSTOP) until [`resume`](Self::resume).
     ///
     /// # Errors
     /// It is not running.
@@ -195,7 +192,7 @@ impl Process {
         self.signal(Signal::STOP)
     }
 
-    /// Lets a paused one go on (SIGCONT).
+    /// Resumes it after [`pause`](Self::pause) (SIGCONT).
     ///
     /// # Errors
     /// It is not running.
@@ -203,7 +200,7 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
-    /// How it ended, if it was started and has ended by itself.
+    /// The exit status, if it was started and has exited without being stopped.
     ///
     /// # Errors
     /// The system cannot tell.
@@ -214,7 +211,7 @@ impl Process {
         }
     }
 
-    /// All it has printed, over all its starts.
+    /// Its log since the first start.
     ///
     /// # Errors
     /// The log cannot be read.
@@ -224,9 +221,9 @@ impl Process {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// One line on how it ended, and the end of its log.
-    pub fn obituary(&self, status: ExitStatus) -> String {
-        format!("{} ended by itself ({status}). {}", self.name, self.log_tail())
+    /// A message with the exit status and the end of the log.
+    pub fn exit_report(&self, status: ExitStatus) -> String {
+        format!("{} exited ({status}). {}", self.name, self.log_tail())
     }
 
     fn log_tail(&self) -> String {
@@ -259,7 +256,7 @@ impl Drop for Process {
     }
 }
 
-/// The end of a log, or of what a failed program printed.
+/// The last lines of a log or of a program's output.
 pub(crate) fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")

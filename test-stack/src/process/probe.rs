@@ -1,16 +1,16 @@
-//! How to tell that a server answers.
+//! Readiness probes.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How to tell that a server answers.
+/// Tells whether a server is ready.
 #[derive(Debug)]
 pub enum Probe {
-    /// A GET of this URL gets status 200.
+    /// Ready if GET of this URL returns status 200.
     Url(String),
-    /// This program, run with these arguments, ends with status 0.
+    /// Ready if this program, with these arguments, exits with status 0.
     Program(PathBuf, Vec<String>),
 }
 
@@ -21,7 +21,7 @@ impl From<String> for Probe {
 }
 
 impl Probe {
-    pub(super) fn answers(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         match self {
             Probe::Url(url) => {
                 let agent =
@@ -39,7 +39,7 @@ impl Probe {
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Probe::Url(url) => write!(f, "at {url}"),
+            Probe::Url(url) => write!(f, "GET {url}"),
             Probe::Program(program, args) => write!(f, "{} {}", program.display(), args.join(" ")),
         }
     }

@@ -1,4 +1,4 @@
-//! Starts child processes that do not outlive this one, however it ends.
+//! Starts child processes that do not outlive this process.
 
 use std::io;
 use std::process::{Child, Command};
@@ -9,31 +9,30 @@ use std::thread;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-type Order = (Command, Sender<io::Result<Child>>);
+type Request = (Command, Sender<io::Result<Child>>);
 
-/// Starts `command`. If this process ends without having ended the child, even by SIGKILL, the child is sent
-/// `farewell` (on Linux; other systems have no such thing).
+/// Starts `command`. On Linux the child gets `death_signal` when this process ends, even by SIGKILL.
 ///
 /// # Errors
 /// The program cannot be started.
-pub(crate) fn spawn(mut command: Command, farewell: Signal) -> Result<Child> {
+pub(crate) fn spawn(mut command: Command, death_signal: Signal) -> Result<Child> {
     let program = command.get_program().to_string_lossy().into_owned();
-    tie_to_this_process(&mut command, farewell);
+    set_death_signal(&mut command, death_signal);
     let (answer, child) = channel();
     spawner().send((command, answer)).context("the thread that starts processes has ended")?;
     let child = child.recv().context("the thread that starts processes has ended")?;
     child.with_context(|| format!("cannot start {program}"))
 }
 
-/// Linux sends the farewell when the *thread* that started the child ends, which for a test's own thread is too
-/// early. So one thread that lasts as long as the process starts them all.
-fn spawner() -> &'static Sender<Order> {
-    static SPAWNER: OnceLock<Sender<Order>> = OnceLock::new();
+/// The thread that starts all children. Linux sends the death signal when the *thread* that started the child ends, and a
+/// test's thread ends too early; this thread lasts as long as the process.
+fn spawner() -> &'static Sender<Request> {
+    static SPAWNER: OnceLock<Sender<Request>> = OnceLock::new();
     SPAWNER.get_or_init(|| {
-        let (orders, queue) = channel::<Order>();
+        let (requests, queue) = channel::<Request>();
         thread::spawn(move || {
             for (mut command, answer) in queue {
-                // Whoever asked and went away meanwhile must not leave a child behind.
+                // If the caller has gone, end the child: nothing else would.
                 if let Err(unclaimed) = answer.send(command.spawn())
                     && let Ok(mut child) = unclaimed.0
                 {
@@ -42,12 +41,12 @@ fn spawner() -> &'static Sender<Order> {
                 }
             }
         });
-        orders
+        requests
     })
 }
 
 #[cfg(target_os = "linux")]
-fn tie_to_this_process(command: &mut Command, farewell: Signal) {
+fn set_death_signal(command: &mut Command, death_signal: Signal) {
     use std::os::unix::process::CommandExt;
 
     use rustix::process::{getpid, getppid, set_parent_process_death_signal};
@@ -56,15 +55,15 @@ fn tie_to_this_process(command: &mut Command, farewell: Signal) {
     // SAFETY: between fork and exec only these two system calls are made, and nothing is allocated.
     unsafe {
         command.pre_exec(move || {
-            set_parent_process_death_signal(Some(farewell))?;
-            // The parent may have died before the line above.
+            set_parent_process_death_signal(Some(death_signal))?;
+            // The parent may have ended before the line above.
             if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
         });
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn tie_to_this_process(_: &mut Command, _: Signal) {}
+fn set_death_signal(_: &mut Command, _: Signal) {}
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
@@ -75,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// Names the file for the child's process id, in the copy of this test that is to be killed.
+    /// The file to write the child's process id to. Set in the copy of this test that is killed.
     const VICTIM: &str = "TEST_STACK_CHILD_ID_FILE";
 
     fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -112,7 +111,7 @@ mod tests {
         assert!(fs::read_to_string(&stat).unwrap().contains("(sleep)"));
         parent.kill().unwrap();
         parent.wait().unwrap();
-        // Gone, or dead and not collected yet by whoever inherits it.
+        // A zombie has ended too: the process that inherited it has not waited for it yet.
         wait_until("the child ends", || {
             fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")) || !stat.exists()
         });

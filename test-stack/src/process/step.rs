@@ -1,4 +1,4 @@
-//! Programs that run to their end.
+//! Programs that run until they exit.
 
 use std::process::Command;
 use std::thread;
@@ -10,25 +10,25 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::interrupt;
 use super::spawn::spawn;
 
-/// How often it is looked at whether the program has ended.
+/// How often the program's status is polled.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Runs a program to its end, its output going where ours goes. Where signals are caught, one that asks us to end is
-/// passed on.
+/// Prints `what` and runs a program until it exits; it inherits the standard output and error. If [`interrupt`] catches a
+/// signal meanwhile, the program gets SIGTERM.
 ///
 /// # Errors
-/// It cannot be started, or it ends with a status other than 0.
-pub fn step(what: &str, command: Command) -> Result<()> {
+/// The program cannot be started, or exits with a status other than 0.
+pub fn run_step(what: &str, command: Command) -> Result<()> {
     println!("==> {what}");
     let mut child = spawn(command, Signal::TERM)?;
-    let mut told_to_end = false;
+    let mut is_terminating = false;
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if interrupt::requested() && !told_to_end {
+        if interrupt::requested() && !is_terminating {
             kill_process(Pid::from_child(&child), Signal::TERM)?;
-            told_to_end = true;
+            is_terminating = true;
         }
         thread::sleep(POLL);
     };

@@ -3,7 +3,7 @@
 use super::*;
 use crate::echo::Echo;
 
-/// A process that "answers" through an echo of the test's own.
+/// A process whose probe is an echo upstream of the test, so that it is ready at once.
 fn shell(script: &str, dir: &Path, echo: &Echo) -> Process {
     let ready = format!("http://{}/", echo.address());
     Process::new("shell", Path::new("/bin/sh"), ["-c", script], &[], dir.join("log"), ready)
@@ -14,26 +14,26 @@ fn echo() -> Echo {
 }
 
 #[test]
-fn a_process_that_ends_instead_of_answering_is_reported_with_its_log() {
+fn a_process_that_exits_before_it_is_ready_is_reported_with_its_log() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     let ready = "http://127.0.0.1:9/".to_owned();
     let process =
         Process::new("shell", Path::new("/bin/sh"), ["-c", "echo no such cluster; exit 3"], &[], log, ready);
     let error = process.start().unwrap_err().to_string();
-    assert!(error.contains("shell ended by itself (exit status: 3)"), "{error}");
+    assert!(error.contains("shell exited (exit status: 3)"), "{error}");
     assert!(error.ends_with("no such cluster"), "{error}");
 }
 
 #[test]
 fn a_paused_process_can_be_stopped() {
     let (dir, echo) = (tempfile::tempdir().unwrap(), echo());
-    let process = shell("trap 'echo asked; exit 0' TERM; while :; do sleep 0.05; done", dir.path(), &echo);
+    let process = shell("trap 'echo stopping; exit 0' TERM; while :; do sleep 0.05; done", dir.path(), &echo);
     process.start().unwrap();
     thread::sleep(Duration::from_millis(200)); // until the trap is set
     process.pause().unwrap();
     process.stop().unwrap();
-    assert_eq!(process.log().unwrap(), "asked\n");
+    assert_eq!(process.log().unwrap(), "stopping\n");
     assert!(process.pause().unwrap_err().to_string().contains("not running"));
 }
 

@@ -1,6 +1,6 @@
-//! Another user of the system, whom a program is run as that refuses to be run by root.
+//! The user that runs a program which refuses to be run by root.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
 
-/// A user of the system.
+/// A user of this machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct User {
     uid: u32,
@@ -16,7 +16,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// The user of that name if we are root, and nobody if we are not.
+    /// The user of that name if this process is run by root, else `None`.
     ///
     /// # Errors
     /// There is no such user.
@@ -27,14 +27,14 @@ impl User {
         Ok(Some(User { uid: id("-u", name)?, gid: id("-g", name)? }))
     }
 
-    /// Has a command run as this user, with no group but the user's first.
+    /// Makes a command run as this user, with the user's primary group alone.
     pub(crate) fn apply(self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
     }
 
-    /// Gives this user a file or folder.
-    pub(crate) fn own(self, path: &Path) -> Result<()> {
-        chown(path, Some(self.uid), Some(self.gid))
+    /// Makes this user the owner of a file or folder.
+    pub(crate) fn chown(self, path: &Path) -> Result<()> {
+        fs::chown(path, Some(self.uid), Some(self.gid))
             .with_context(|| format!("cannot chown {}", path.display()))
     }
 }
@@ -42,5 +42,5 @@ impl User {
 fn id(which: &str, name: &str) -> Result<u32> {
     let output = Command::new("id").args([which, name]).output().context("cannot run id")?;
     let id = String::from_utf8_lossy(&output.stdout);
-    id.trim().parse().with_context(|| format!("there is no user {name}, and root may not run this"))
+    id.trim().parse().with_context(|| format!("there is no user {name} to run it"))
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use test_stack::envoy::program;
 use test_stack::paths::{ENVOY_VARIABLE, POSTGRESQL_VARIABLE};
 use test_stack::postgres::programs;
-use test_stack::process::{interrupt, step};
+use test_stack::process::{interrupt, run_step};
 
 use super::cargo_test;
 use crate::build;
@@ -63,6 +63,6 @@ fn run_on_one(version: &str, test_args: &[String]) -> Result<String> {
     };
     let mut tests = cargo_test(&TARGETS.map(str::to_owned), flags, test_args);
     tests.env(ENVOY_VARIABLE, envoy).envs(postgresql.ok().map(|folder| (POSTGRESQL_VARIABLE, folder)));
-    step(&format!("running the tests on Envoy {version}"), tests)?;
+    run_step(&format!("running the tests on Envoy {version}"), tests)?;
     Ok(notes)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::Command;
-use test_stack::postgres::{FORGETFUL, Postgres, Shutdown};
+use test_stack::postgres::{NON_DURABLE, Postgres, Shutdown};
 
 use crate::postgresql::server::{role, shared};
 use crate::scripted_edge::{ALMOST, Edge, LASTS, SOON, outcome, path, short_terms};
@@ -28,7 +28,7 @@ async fn scene() -> Scene {
 
 async fn scene_with(set: fn(&mut Command) -> &mut Command) -> Scene {
     tokio::task::spawn_blocking(move || {
-        let postgres = Postgres::start(&FORGETFUL).unwrap();
+        let postgres = Postgres::start(&NON_DURABLE).unwrap();
         let site = Site::at(&role(&postgres).url(&postgres, "127.0.0.1"));
         site.ok(&["user", "add", DEMO, "--without-password", "--permissions", "*"], "");
         let create = ["key", "create", "--user", DEMO, "--scopes", "*", "--json", "--label"];

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use test_stack::postgres::{FORGETFUL, Postgres};
+use test_stack::postgres::{NON_DURABLE, Postgres};
 use uuid::Uuid;
 
 /// A server that lasts until the last of those who share it has let go of it. The superuser needs no password.
@@ -10,7 +10,7 @@ pub(super) fn shared() -> Arc<Postgres> {
     static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let postgres = Arc::new(Postgres::start(&FORGETFUL).unwrap());
+        let postgres = Arc::new(Postgres::start(&NON_DURABLE).unwrap());
         *shared = Arc::downgrade(&postgres);
         postgres
     })

@@ -1,7 +1,7 @@
 //! Encrypted connections.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use test_stack::postgres::{FORGETFUL, Postgres};
+use test_stack::postgres::{NON_DURABLE, Postgres};
 
 use crate::postgresql::server::role;
 use crate::startup::{assert_one_line, refused};
@@ -18,7 +18,7 @@ fn authority(name: &str) -> (String, Issuer<'static, KeyPair>) {
 
 /// A server with TLS, whose certificate for `localhost` the authority has signed.
 fn server(authority: &Issuer<'static, KeyPair>) -> Postgres {
-    let postgres = Postgres::start(&FORGETFUL).unwrap();
+    let postgres = Postgres::start(&NON_DURABLE).unwrap();
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     postgres.write("server.crt", &params.signed_by(&key, authority).unwrap().pem()).unwrap();
