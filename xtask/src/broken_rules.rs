@@ -1,7 +1,7 @@
-//! `cargo xtask break-rules`: shows that each rule which the promise rests on matters.
+//! `cargo xtask break-rules`: breaks each rule of the lease protocol and checks that tests fail.
 //!
-//! The edits of `simulation/rules.toml` are applied to one copy of the sources, each behind a number. The copy is built
-//! once and run once for each rule, with that rule broken. The sources themselves know nothing of it.
+//! All edits of `simulation/rules.toml` are applied to one copy of the sources, each behind the number of its rule. The copy is
+//! built once. An environment variable selects the rule that a run breaks. The sources themselves have no such switch.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,26 +17,26 @@ use test_stack::process::run_step;
 
 use crate::build;
 
-/// How many seeds of the simulation may pass before a broken rule is noticed.
+/// How many seeds the simulation runs at most with a rule broken.
 pub const SEEDS: u64 = 7_000;
 
-/// How many seeds are run with no rule broken first.
+/// How many seeds the simulation runs first with no rule broken.
 const UNBROKEN_SEEDS: &str = "300";
 
 /// The rules and their edits.
 const RULES: &str = "simulation/rules.toml";
 
-/// Parts of the workspace that the copy consists of.
+/// The parts of the workspace that are copied.
 const COPIED: [&str; 7] =
     ["Cargo.lock", "Cargo.toml", "clippy.toml", "leases", "protocol", "simulation", "src"];
 
-/// Stands in an edit for the question whether its rule is broken.
+/// In an edit, stands for the expression that is true if its rule is broken.
 const PLACEHOLDER: &str = "BROKEN";
 
-/// The environment variable that names the rule to break, by its number.
+/// The environment variable with the number of the rule to break.
 const VARIABLE: &str = "BROKEN_RULE";
 
-/// What the copy's `protocol` has besides, for the edits to ask.
+/// A module that is added to the copy of `protocol`, for the edits.
 const SWITCH: &str = "
 /// Which rule is broken, in this copy of the sources alone.
 pub mod broken_rule {
@@ -52,7 +52,7 @@ pub mod broken_rule {
 }
 ";
 
-/// How to break one rule, and which scripted tests notice.
+/// The edits that break one rule, and the scripted tests that must fail then.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
@@ -64,7 +64,7 @@ struct Rule {
     from: u64,
 }
 
-/// A piece of code, and what stands in its place in the copy.
+/// A piece of code and its replacement in the copy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Edit {
@@ -76,8 +76,8 @@ struct Edit {
 /// Breaks each of these rules, or every rule if none is named, in up to `seeds` seeds of the simulation.
 ///
 /// # Errors
-/// A name is not a rule's; the code that an edit replaces is not there exactly once; the copy does not build; or a broken
-/// rule is not noticed.
+/// There is no rule of a name; the code of an edit does not occur exactly once; the copy does not build; or a broken rule is
+/// not detected.
 pub fn run(names: &[String], seeds: u64) -> Result<()> {
     let rules = read()?;
     if let Some(unknown) = names.iter().find(|name| !rules.contains_key(*name)) {
@@ -96,37 +96,37 @@ pub fn run(names: &[String], seeds: u64) -> Result<()> {
         .collect();
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let unnoticed: Vec<String> = std::thread::scope(|scope| {
-        let hunt = || {
-            let mut unnoticed = Vec::new();
+    let undetected: Vec<String> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut undetected = Vec::new();
             while let Some((number, name, rule)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match built.notice(*number, rule, seeds) {
-                    Ok(noticed) => println!("{name}: {noticed}"),
-                    Err(error) => unnoticed.push(format!("{name}: {error:#}")),
+                match built.detect(*number, rule, seeds) {
+                    Ok(detected) => println!("{name}: {detected}"),
+                    Err(error) => undetected.push(format!("{name}: {error:#}")),
                 }
             }
-            unnoticed
+            undetected
         };
-        let hunters: Vec<_> = (0..threads).map(|_| scope.spawn(hunt)).collect();
-        hunters
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers
             .into_iter()
-            .flat_map(|hunter| hunter.join().unwrap_or_else(|_| vec!["a panic".into()]))
+            .flat_map(|worker| worker.join().unwrap_or_else(|_| vec!["a panic".into()]))
             .collect()
     });
-    if unnoticed.is_empty() {
-        println!("==> all {} broken rules were noticed", chosen.len());
+    if undetected.is_empty() {
+        println!("==> tests detected all {} broken rules", chosen.len());
         return Ok(());
     }
-    bail!("broken, and not noticed:\n  {}", unnoticed.join("\n  "))
+    bail!("no test detected these broken rules:\n  {}", undetected.join("\n  "))
 }
 
-/// The rules by name, in the order of their names.
+/// The rules, sorted by name.
 fn read() -> Result<BTreeMap<String, Rule>> {
     let text = fs::read_to_string(paths::workspace().join(RULES)).context(RULES)?;
     toml::from_str(&text).context(RULES)
 }
 
-/// Makes the copy anew. A file whose text stays as it is is not written, so that cargo builds only what has changed.
+/// Writes the copy. Unchanged files are not written again, so that cargo builds only what has changed.
 fn write_copy(copy: &Path, rules: &BTreeMap<String, Rule>) -> Result<()> {
     let workspace = paths::workspace();
     let mut files = BTreeMap::new();
@@ -164,7 +164,7 @@ fn collect(workspace: &Path, part: &Path, files: &mut BTreeMap<PathBuf, String>)
     Ok(())
 }
 
-/// Removes what an earlier copy had and this one lacks, such as a renamed file; but nothing of what cargo has built.
+/// Removes files of an earlier copy that are not in `files`, such as renamed ones. Cargo's target folder stays.
 fn remove_others(copy: &Path, folder: &Path, files: &BTreeMap<PathBuf, String>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
@@ -180,7 +180,7 @@ fn remove_others(copy: &Path, folder: &Path, files: &BTreeMap<PathBuf, String>) 
     Ok(())
 }
 
-/// The manifest of a workspace that has the copied packages alone, and no tests of the filter's.
+/// The manifest of the copy: only the copied packages, and no dev-dependencies of the filter.
 fn reduced(manifest: &str) -> Result<String> {
     let mut manifest: toml::Table = manifest.parse().context("Cargo.toml")?;
     manifest.remove("dev-dependencies");
@@ -190,12 +190,12 @@ fn reduced(manifest: &str) -> Result<String> {
     Ok(manifest.to_string())
 }
 
-/// Applies every edit. Two edits must not touch the same place.
+/// Applies every edit. Edits must not overlap.
 fn apply(files: &mut BTreeMap<PathBuf, String>, rules: &BTreeMap<String, Rule>) -> Result<()> {
     let mut places: BTreeMap<&str, Vec<(usize, &Edit, usize)>> = BTreeMap::new();
     for (number, (name, rule)) in rules.iter().enumerate() {
         if !rule.edits.iter().any(|edit| edit.becomes.contains(PLACEHOLDER)) {
-            bail!("{name}: no edit asks whether the rule is {PLACEHOLDER}");
+            bail!("{name}: no edit contains {PLACEHOLDER}");
         }
         for edit in &rule.edits {
             let text = files
@@ -203,7 +203,7 @@ fn apply(files: &mut BTreeMap<PathBuf, String>, rules: &BTreeMap<String, Rule>) 
                 .with_context(|| format!("{name}: there is no {}", edit.file))?;
             let mut found = text.match_indices(&edit.code);
             let (Some((at, _)), None) = (found.next(), found.next()) else {
-                bail!("{name}: {} does not have this code exactly once:\n{}", edit.file, edit.code);
+                bail!("{name}: {} must contain this code exactly once:\n{}", edit.file, edit.code);
             };
             places.entry(&edit.file).or_default().push((at, edit, number));
         }
@@ -213,18 +213,18 @@ fn apply(files: &mut BTreeMap<PathBuf, String>, rules: &BTreeMap<String, Rule>) 
         if let Some([(_, first, _), (_, second, _)]) =
             edits.windows(2).find(|two| two[0].0 + two[0].1.code.len() > two[1].0)
         {
-            bail!("{file}: two edits touch the same place:\n{}\n{}", first.code, second.code);
+            bail!("{file}: two edits overlap:\n{}\n{}", first.code, second.code);
         }
         let text = files.get_mut(Path::new(file)).context("a file that was read")?;
         for (at, edit, number) in edits.into_iter().rev() {
-            let asks = format!("::protocol::broken_rule::is({number})");
-            text.replace_range(at..at + edit.code.len(), &edit.becomes.replace(PLACEHOLDER, &asks));
+            let condition = format!("::protocol::broken_rule::is({number})");
+            text.replace_range(at..at + edit.code.len(), &edit.becomes.replace(PLACEHOLDER, &condition));
         }
     }
     Ok(())
 }
 
-/// What was built of the copy.
+/// The programs built from the copy.
 struct Built {
     simulation: PathBuf,
     scripts: PathBuf,
@@ -238,17 +238,17 @@ fn build(copy: &Path) -> Result<Built> {
         cargo
     };
     let scripts = || cargo("test", &["--test", "scripted", "--no-run"]);
-    // The profile of tests, so that both need one build of what they share.
+    // The test profile, so that both share one build of their dependencies.
     let simulation = || cargo("build", &["--bin", "simulation", "--profile", "test"]);
-    run_step("building the copy with rules that can be broken", simulation())?;
-    run_step("building its scripts", scripts())?;
+    run_step("building the copy of the sources in which rules can be broken", simulation())?;
+    run_step("building its scripted tests", scripts())?;
     Ok(Built {
         simulation: executable(simulation(), "simulation")?,
         scripts: executable(scripts(), "scripted")?,
     })
 }
 
-/// The program of this target that cargo builds.
+/// The program that cargo builds for this target.
 fn executable(mut cargo: Command, target: &str) -> Result<PathBuf> {
     let output = cargo.args(["--message-format", "json"]).output().context("cannot run cargo")?;
     let messages = String::from_utf8(output.stdout)?;
@@ -257,11 +257,14 @@ fn executable(mut cargo: Command, target: &str) -> Result<PathBuf> {
         message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
     };
     let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
-    messages.filter_map(executable).next_back().with_context(|| format!("cargo names no program of {target}"))
+    messages
+        .filter_map(executable)
+        .next_back()
+        .with_context(|| format!("cargo has built no program for {target}"))
 }
 
 impl Built {
-    /// Runs everything with no rule broken: what is noticed then is not noticed because of a rule.
+    /// Runs everything with no rule broken. A failure then has another cause than a broken rule.
     fn check(&self) -> Result<()> {
         let scripts = output(&self.scripts, &[], None)?;
         let seeds = output(&self.simulation, &["--seeds", UNBROKEN_SEEDS], None)?;
@@ -273,14 +276,14 @@ impl Built {
         Ok(())
     }
 
-    /// Breaks a rule, and returns how that was noticed.
-    fn notice(&self, number: usize, rule: &Rule, seeds: u64) -> Result<String> {
+    /// Breaks a rule and returns which tests detected it.
+    fn detect(&self, number: usize, rule: &Rule, seeds: u64) -> Result<String> {
         let began = Instant::now();
         for script in &rule.scripts {
             let output = output(&self.scripts, &["--exact", script], Some(number))?;
             let printed = String::from_utf8_lossy(&output.stdout);
             if output.status.success() || !printed.contains("1 failed") {
-                bail!("the script {script} does not fail:\n{printed}");
+                bail!("the scripted test {script} does not fail:\n{printed}");
             }
         }
         let (from, seeds) = (rule.from.to_string(), seeds.to_string());
@@ -294,7 +297,7 @@ impl Built {
         };
         let scripts = match rule.scripts.len() {
             0 => String::new(),
-            number => format!("{number} of its scripts, and "),
+            number => format!("{number} scripted tests and "),
         };
         Ok(format!("{scripts}{violation} ({:.1} s)", began.elapsed().as_secs_f64()))
     }
@@ -320,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn each_edit_asks_for_its_own_rule() {
+    fn each_edit_depends_on_its_own_rule() {
         let rules = rules(
             "[First]\nedits = [{ file = 'a.rs', code = 'one', becomes = 'one || BROKEN' }]
             [Second]\nedits = [{ file = 'a.rs', code = 'two', becomes = '!BROKEN && two' }]",
@@ -332,23 +335,23 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_whose_code_is_gone_or_there_twice_or_taken_is_refused() {
+    fn an_edit_whose_code_is_missing_or_repeated_or_overlaps_is_refused() {
         let one = rules("[R]\nedits = [{ file = 'a.rs', code = 'one', becomes = 'BROKEN' }]");
         for text in ["two", "one one"] {
             let error = apply(&mut file(text), &one).unwrap_err().to_string();
-            assert!(error.starts_with("R: a.rs does not have this code exactly once"), "{error}");
+            assert!(error.starts_with("R: a.rs must contain this code exactly once"), "{error}");
         }
-        let unasked = rules("[R]\nedits = [{ file = 'a.rs', code = 'one', becomes = 'two' }]");
-        let error = apply(&mut file("one"), &unasked).unwrap_err().to_string();
-        assert_eq!(error, "R: no edit asks whether the rule is BROKEN");
+        let without_placeholder = rules("[R]\nedits = [{ file = 'a.rs', code = 'one', becomes = 'two' }]");
+        let error = apply(&mut file("one"), &without_placeholder).unwrap_err().to_string();
+        assert_eq!(error, "R: no edit contains BROKEN");
         let error = apply(&mut BTreeMap::new(), &one).unwrap_err().to_string();
         assert_eq!(error, "R: there is no a.rs");
         let edits = "[{ file = 'a.rs', code = 'one', becomes = 'BROKEN' }, { file = 'a.rs', code = 'ne t', becomes = '' }]";
         let error = apply(&mut file("one two"), &rules(&format!("[R]\nedits = {edits}"))).unwrap_err();
-        assert!(error.to_string().starts_with("a.rs: two edits touch the same place"), "{error}");
+        assert!(error.to_string().starts_with("a.rs: two edits overlap"), "{error}");
     }
 
-    /// So that a change of the code is noticed at once, and not only when rules are broken.
+    /// Fails at once when a change of the code invalidates an edit, and not only when rules are broken.
     #[test]
     fn every_rule_has_its_place_in_the_code_and_its_row_in_the_documentation() {
         let rules = read().unwrap();

@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the Wasm module and the key service, as they are deployed.
+//! `cargo xtask build`: builds the Wasm module and the key service that are deployed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use test_stack::process::run_step;
 
 use crate::finish::finish;
 
-/// The Rust target that the filter is compiled for.
+/// The Rust target of the filter.
 const WASM_TARGET: &str = "wasm32-wasip1";
 
 /// Builds the module and the key service.
@@ -26,26 +26,26 @@ pub fn all() -> Result<()> {
 /// Builds `target/edge_key_auth.wasm`.
 ///
 /// # Errors
-/// The Wasm target is missing and cannot be added, the build fails, or the module lacks an export.
+/// The Wasm target is missing and cannot be added, the build fails, or an export that the filter needs is missing.
 pub fn wasm() -> Result<()> {
     module("building the Wasm module", &[], &paths::built_wasm())
 }
 
-/// Builds a module for the tests alone that panics when a request asks for it.
+/// Builds a module for the tests that panics when a request asks for it.
 ///
 /// # Errors
 /// As [`wasm`].
 pub fn panicking_wasm() -> Result<()> {
     let features = ["--features", "provoke-panic"];
-    module("building the Wasm module that panics, for the tests", &features, &paths::panicking_wasm())
+    module("building the Wasm module that panics, for tests", &features, &paths::panicking_wasm())
 }
 
-/// Writes the module as the compiler leaves it, for the tests alone: what somebody deploys who skips the last step.
+/// Writes the module without the last step ([`finish`]), for the tests: the module that `cargo build` makes.
 ///
 /// # Errors
 /// As [`wasm`].
 pub fn unfinished_wasm() -> Result<()> {
-    let built = compile("building the Wasm module, without the last step, for the tests", &[])?;
+    let built = compile("building the Wasm module without the last step, for tests", &[])?;
     let target = paths::unfinished_wasm();
     fs::write(&target, built).with_context(|| format!("cannot write {}", target.display()))
 }
@@ -54,11 +54,11 @@ fn module(what: &str, features: &[&str], target: &Path) -> Result<()> {
     let built = compile(what, features)?;
     let finished = finish(&built).context("cannot finish the Wasm module")?;
     fs::write(target, &finished).with_context(|| format!("cannot write {}", target.display()))?;
-    println!("==> {}: {} bytes, made from {}", target.display(), finished.len(), built.len());
+    println!("==> {}: {} bytes; {} before the last step", target.display(), finished.len(), built.len());
     Ok(())
 }
 
-/// The module as the compiler leaves it.
+/// Compiles the module, without the last step.
 fn compile(what: &str, features: &[&str]) -> Result<Vec<u8>> {
     require_wasm_target()?;
     let mut build = cargo("build");
@@ -80,7 +80,7 @@ pub fn key_service() -> Result<()> {
     Ok(())
 }
 
-/// The cargo that runs us, in the workspace.
+/// The cargo that runs this program, in the workspace.
 pub(crate) fn cargo(subcommand: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.arg(subcommand).current_dir(paths::workspace());
@@ -93,8 +93,8 @@ fn require_wasm_target() -> Result<()> {
     }
     if paths::on_path("rustup").is_none() {
         bail!(
-            "the Rust target {WASM_TARGET} is missing, and so is rustup, which would add it. Install rustup \
-             from https://rustup.rs, or your system's package of Rust's standard library for {WASM_TARGET}"
+            "the Rust target {WASM_TARGET} is missing, and so is rustup, which adds it. Install rustup from \
+             https://rustup.rs, or your system's package of Rust's standard library for {WASM_TARGET}"
         );
     }
     let mut add = Command::new("rustup");
@@ -102,12 +102,12 @@ fn require_wasm_target() -> Result<()> {
     run_step(&format!("adding the Rust target {WASM_TARGET}"), add)
 }
 
-/// Asks the compiler itself, so that a toolchain that did not come from rustup counts as well.
+/// Asks the compiler, so that toolchains without rustup work too.
 fn wasm_target_is_installed() -> Result<bool> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut ask = Command::new(rustc);
-    ask.args(["--print", "target-libdir", "--target", WASM_TARGET]).current_dir(paths::workspace());
-    let answer = ask.output().context("cannot run rustc")?;
-    let libdir = PathBuf::from(String::from_utf8_lossy(&answer.stdout).trim());
-    Ok(answer.status.success() && fs::read_dir(libdir).is_ok_and(|mut files| files.next().is_some()))
+    let mut print = Command::new(rustc);
+    print.args(["--print", "target-libdir", "--target", WASM_TARGET]).current_dir(paths::workspace());
+    let output = print.output().context("cannot run rustc")?;
+    let libdir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    Ok(output.status.success() && fs::read_dir(libdir).is_ok_and(|mut files| files.next().is_some()))
 }

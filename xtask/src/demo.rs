@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the whole stack on this machine until Ctrl-C.
+//! `cargo xtask demo`: runs the whole stack on this machine until Ctrl-C.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,18 +14,18 @@ use test_stack::{Stack, paths};
 
 use crate::build;
 
-/// The key that `demo/seed.sh` gives every scope: the one in the public documentation.
+/// The key that `demo/seed.sh` creates with every scope: the one in the public documentation.
 const KEY: &str = "phx_1234567890abcdef";
 
-/// The key that `demo/seed.sh` gives `insight:read` alone.
+/// The key that `demo/seed.sh` creates with the scope `insight:read` alone.
 const INSIGHTS_KEY: &str = "phx_demo_insights_only";
 
-/// How the demo is run.
+/// The options of the demo.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The Envoy asked for, if any.
+    /// The Envoy to use; `None` to find or install one.
     pub envoy: Option<PathBuf>,
-    /// Whether the accounts and keys of the last run are kept.
+    /// Whether to keep the accounts and keys of the last run.
     pub keep: bool,
     /// Added to each port.
     pub port_offset: u16,
@@ -34,7 +34,7 @@ pub struct Options {
 /// Runs the demo until it is interrupted.
 ///
 /// # Errors
-/// Something is missing, a port is taken, a part does not start, or one ends by itself.
+/// A tool is missing, a port is in use, a part does not start, or a part exits.
 pub fn run(options: &Options) -> Result<()> {
     let addresses = Addresses::demo(options.port_offset);
     addresses.require_free()?; // before the builds, which take minutes
@@ -45,7 +45,7 @@ pub fn run(options: &Options) -> Result<()> {
     interrupt::catch()?;
     println!("==> starting the key service and Envoy");
     match serve(&addresses, &folder, &envoy) {
-        // Whatever failed, failed because it was being stopped.
+        // An error after the interrupt is a consequence of it.
         _ if interrupt::requested() => {
             println!("\n==> stopped");
             Ok(())
@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Where the database, the logs and the rendered configuration are; emptied unless they are to be kept.
+/// The folder of the database, the logs and the rendered configuration; emptied unless `keep` is set.
 fn state_folder(options: &Options) -> Result<PathBuf> {
     let name = match options.port_offset {
         0 => "demo".to_owned(),
@@ -64,14 +64,14 @@ fn state_folder(options: &Options) -> Result<PathBuf> {
     if folder.exists() && !options.keep {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 
 fn serve(addresses: &Addresses, folder: &std::path::Path, envoy: &std::path::Path) -> Result<()> {
     let stack = Stack::start(envoy, folder, addresses, &test_stack::Options::default())?;
-    prove(&stack)?;
-    println!("{}", invitation(&stack, folder));
+    check_first_request(&stack)?;
+    println!("{}", ready_message(&stack, folder));
     while !interrupt::requested() {
         if let Some(exited) = stack.find_exited()? {
             bail!("{exited}");
@@ -81,26 +81,27 @@ fn serve(addresses: &Addresses, folder: &std::path::Path, envoy: &std::path::Pat
     Ok(())
 }
 
-/// Sends the documentation's request all the way and looks at what the upstream was told.
-fn prove(stack: &Stack) -> Result<()> {
+/// Sends the README's request through Envoy and checks the headers that the upstream received.
+fn check_first_request(stack: &Stack) -> Result<()> {
     let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
     let request = agent.get(stack.url("/api/projects/")).header("authorization", format!("Bearer {KEY}"));
-    let mut response = request.call().context("Envoy does not answer the demo's first request")?;
+    let mut response = request.call().context("Envoy does not answer the first request")?;
     let body = response.body_mut().read_to_string()?;
     if response.status() != 200 {
-        bail!("the demo's first request should get 200 and got {}: {body}", response.status());
+        bail!("the first request must return 200, and returned {}: {body}", response.status());
     }
-    let received: Value = serde_json::from_str(&body).context("the answer is not the echo upstream's")?;
+    let received: Value =
+        serde_json::from_str(&body).context("the response is not from the echo upstream")?;
     let headers = received["headers"].as_array().map(Vec::as_slice).unwrap_or_default();
     for identity in ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"] {
         if !headers.iter().any(|header| header[0] == identity) {
-            bail!("the upstream was sent no {identity}: {received}");
+            bail!("the upstream did not receive {identity}: {received}");
         }
     }
     Ok(())
 }
 
-fn invitation(stack: &Stack, folder: &std::path::Path) -> String {
+fn ready_message(stack: &Stack, folder: &std::path::Path) -> String {
     let projects = stack.url("/api/projects/");
     let capture = stack.url("/capture/");
     let service = stack.key_service().url("");
@@ -108,12 +109,12 @@ fn invitation(stack: &Stack, folder: &std::path::Path) -> String {
     let folder = folder.display();
     format!(
         r#"
-edge-key-auth is ready. The upstream echoes what it is sent:
+edge-key-auth is ready. The upstream answers every request with the request as JSON:
 
   curl -X GET '{projects}' -H 'Authorization: Bearer {KEY}'    # 200
   curl -X GET '{projects}'    # 401
   curl -X GET '{projects}' -H 'Authorization: Bearer {INSIGHTS_KEY}'    # 403
-  curl -X POST '{capture}' -d '{{"event":"a public route"}}'    # 200, no key needed
+  curl -X POST '{capture}' -d '{{"event":"a public route"}}'    # 200, a public route
 
   curl -c {folder}/cookies -H 'content-type: application/json' {service}/api/login/ \
     -d '{{"email":"demo@example.com","password":"demo-password"}}'

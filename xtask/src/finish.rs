@@ -1,13 +1,13 @@
-//! The last step of the build: what the compiler cannot say of the module that Envoy loads.
+//! The last step of the build: changes to the module that Rust and the proxy-wasm SDK cannot express.
 //!
-//! - A request that may not pass is held whatever the host's options say.
-//! - Envoy calls every callback that a module exports, so the unused ones go.
+//! - A request that may not pass is held, regardless of the host's options.
+//! - Envoy calls every callback that a module exports, so the unused ones are removed.
 
 use anyhow::{Context, Result, bail, ensure};
 use walrus::{Module, ModuleConfig, ValType};
 
-/// The exports that the filter lives on. Whatever else the SDK exports would cost a call per request, or, for
-/// the body callbacks, a copy of every body into the VM.
+/// The exports that the filter needs. Every other callback of the SDK would cost a call per request, or, for the body
+/// callbacks, a copy of every body into the VM.
 const KEPT: [&str; 12] = [
     "memory",
     "_initialize",
@@ -23,23 +23,23 @@ const KEPT: [&str; 12] = [
     "proxy_on_delete",
 ];
 
-/// The callback whose answer says whether a request passes.
+/// The callback that decides whether a request passes.
 const REQUEST_HEADERS: &str = "proxy_on_request_headers";
 
 /// The request passes.
 const CONTINUE: i32 = 0;
 
-/// Neither headers nor body nor trailers pass, and what comes is kept within the stream's flow-control window.
+/// Headers, body and trailers are held. Envoy buffers up to the stream's flow-control window.
 const STOP_ALL_ITERATION_AND_WATERMARK: i32 = 4;
 
-/// How Envoy allocates inside the module: it looks for these names, and one is enough.
+/// The functions that Envoy allocates with inside the module. It needs one of them.
 const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
 
-/// The module as it is deployed: it holds what may not pass, and lacks the exports that the filter does not use, the
-/// code that only they reached, and the sections that only debuggers read.
+/// The module that is deployed: it holds the whole request, and does not have the unused exports, the code that only they
+/// reach, and the sections for debuggers.
 ///
 /// # Errors
-/// `wasm` is not a module, or lacks an export that the filter cannot do without.
+/// `wasm` is not a module, or an export that the filter needs is missing.
 pub fn finish(wasm: &[u8]) -> Result<Vec<u8>> {
     let mut config = ModuleConfig::new();
     config.generate_name_section(false).generate_producers_section(false).generate_dwarf(false);
@@ -55,7 +55,7 @@ pub fn finish(wasm: &[u8]) -> Result<Vec<u8>> {
         bail!("the module does not export {}", absent.join(", "));
     }
 
-    hold_what_may_not_pass(&mut module)?;
+    hold_whole_request(&mut module)?;
     for name in &names {
         if !KEPT.contains(&name.as_str()) && !ALLOCATORS.contains(&name.as_str()) {
             module.exports.remove(name)?;
@@ -69,16 +69,19 @@ pub fn finish(wasm: &[u8]) -> Result<Vec<u8>> {
     Ok(module.emit_wasm())
 }
 
-/// Makes every answer of the request header callback but "continue" [`STOP_ALL_ITERATION_AND_WATERMARK`].
+/// Replaces every return value of the request header callback but [`CONTINUE`] by [`STOP_ALL_ITERATION_AND_WATERMARK`].
 ///
-/// The SDK can only answer `Action::Pause`, 1, which is StopIteration. Whether the host takes it to stop the body too
-/// depends on `allow_on_headers_stop_iteration` in the plugin's configuration: where that is set, the first byte of
-/// the body lets the request pass. Any answer that Envoy does not know lets it pass as well.
-fn hold_what_may_not_pass(module: &mut Module) -> Result<()> {
+/// The SDK can only return `Action::Pause`, 1, which is StopIteration. If `allow_on_headers_stop_iteration` is set in the
+/// plugin's configuration, StopIteration does not stop the body, and the first byte of the body lets the request pass. A
+/// value that Envoy does not know lets it pass too.
+fn hold_whole_request(module: &mut Module) -> Result<()> {
     let decide = module.exports.get_func(REQUEST_HEADERS)?;
     let signature = module.types.get(module.funcs.get(decide).ty());
     let expected = (&[ValType::I32; 3][..], &[ValType::I32][..]);
-    ensure!((signature.params(), signature.results()) == expected, "{REQUEST_HEADERS} is {signature:?}");
+    ensure!(
+        (signature.params(), signature.results()) == expected,
+        "{REQUEST_HEADERS} has the signature {signature:?}"
+    );
     module.replace_exported_func(decide, |(body, arguments)| {
         for argument in arguments {
             body.local_get(*argument);
@@ -118,7 +121,7 @@ mod tests {
         module.emit_wasm()
     }
 
-    /// A request header callback that answers its first argument.
+    /// A request header callback that returns its first argument.
     fn first_argument(module: &mut Module) -> FunctionId {
         let i32s = [ValType::I32; 3];
         let arguments: Vec<_> = i32s.iter().map(|kind| module.locals.add(*kind)).collect();
@@ -174,7 +177,7 @@ mod tests {
         let other = FunctionBuilder::new(&mut module.types, &[], &[]).finish(vec![], &mut module.funcs);
         module.exports.add(REQUEST_HEADERS, other);
         let error = finish(&module.emit_wasm()).unwrap_err().to_string();
-        assert!(error.starts_with("proxy_on_request_headers is "), "{error}");
+        assert!(error.starts_with("proxy_on_request_headers has the signature "), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What developers run as `cargo xtask …`.
+//! The commands of `cargo xtask`. The crate `test-stack` has the programs that demo and tests start.
 
 pub mod broken_rules;
 pub mod build;

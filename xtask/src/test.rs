@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, with all that the integration tests need.
+//! `cargo xtask test`: runs every test, with the tools that the integration tests need.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,13 +7,14 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 use test_stack::browser::{axe, chromium};
+use test_stack::envoy::program;
 use test_stack::paths::{
     AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, ENVOY_VARIABLE, POSTGRES_URL_VARIABLE,
     POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE, UPSTREAMS_NODE_VARIABLE, UPSTREAMS_PYTHON_VARIABLE,
 };
 use test_stack::postgres::{self, NON_DURABLE, Postgres};
 use test_stack::process::{interrupt, run_step};
-use test_stack::{differential, envoy, paths, schemathesis};
+use test_stack::{differential, paths, schemathesis};
 
 use crate::{broken_rules, build};
 
@@ -21,14 +22,13 @@ mod versions;
 
 pub use self::versions::run_on;
 
-/// A run of a test target that needs more than the workspace builds.
+/// A run of a test target that needs tools or built programs.
 struct Run {
     name: &'static str,
     target: &'static str,
-    /// The variables that must name to the tests what they need. Of all those there are, a run sees these alone.
+    /// The variables of the tools that the run needs. The run gets these alone.
     needs: &'static [&'static str],
-    /// Which of the target's tests. Those that always need something are marked `#[ignore]`, so that a plain `cargo
-    /// test` needs nothing.
+    /// Selects tests of the target. Tests that need a tool are marked `#[ignore]`, so that a plain `cargo test` needs none.
     flags: &'static [&'static str],
 }
 
@@ -39,7 +39,7 @@ const RUNS: [Run; 13] = [
         name: "envoy",
         target: "envoy",
         needs: &[ENVOY_VARIABLE],
-        // Measurements are asked for by name.
+        // Measurements run only by name.
         flags: &["--ignored", "--skip", "replicas::", "--skip", "measure_"],
     },
     Run {
@@ -86,26 +86,26 @@ const RUNS: [Run; 13] = [
             CHROMEDRIVER_VARIABLE,
             AXE_VARIABLE,
         ],
-        // How a page looks is no matter of the database.
+        // The look of a page does not depend on the database.
         flags: &["--ignored", "wide_screen"],
     },
 ];
 
-/// What tests may need, each by its variable: what that is set to, or why it cannot be had.
+/// The variable of each tool, and its value or why the tool is missing.
 type Tools = [(&'static str, Result<OsString>)];
 
-/// Builds what the tests run, then runs all tests of the workspace: first those that need nothing, then those
-/// whose tools can be had. Arguments for cargo choose tests themselves; then exactly these are run.
+/// Builds the programs under test, then runs all tests of the workspace: first those that need no tool, then [`RUNS`] whose
+/// tools are found or can be installed. `cargo_args` select tests instead; then exactly these run.
 ///
 /// # Errors
-/// A build or a test fails; or, where the variable `CI` is set, tests would be skipped.
-pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]) -> Result<()> {
-    interrupt::catch()?; // so that a server started below is stopped, and its files are removed
+/// A build or a test fails; or `CI=true` is set and tests would be skipped.
+pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) -> Result<()> {
+    interrupt::catch()?; // so that the PostgreSQL started below is stopped and its files are removed
     build::all()?;
     build::unfinished_wasm()?;
     build::panicking_wasm()?;
     let mut tools = vec![
-        (ENVOY_VARIABLE, envoy::program::find(asked_for).map(OsString::from)),
+        (ENVOY_VARIABLE, program::find(envoy).map(OsString::from)),
         (CHROMIUM_VARIABLE, chromium::find_browser().map(OsString::from)),
         (CHROMEDRIVER_VARIABLE, chromium::find_driver().map(OsString::from)),
         (AXE_VARIABLE, axe::find().map(OsString::from)),
@@ -114,16 +114,16 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
         (UPSTREAMS_PYTHON_VARIABLE, differential::find_python().map(OsString::from)),
         (UPSTREAMS_NODE_VARIABLE, differential::find_node_modules().map(OsString::from)),
     ];
-    if let (Some(_), Err(error)) = (asked_for, &tools[0].1) {
+    if let (Some(_), Err(error)) = (envoy, &tools[0].1) {
         bail!("{error:#}");
     }
     if !cargo_args.is_empty() {
         let mut tests = cargo_test(cargo_args, &["--include-ignored"], test_args);
         tests.envs(tools.iter().filter_map(|(variable, found)| Some((variable, found.as_ref().ok()?))));
-        return run_step("running the tests asked for", tests);
+        return run_step("running the selected tests", tests);
     }
 
-    // Lasts until all has run.
+    // Dropped, and so stopped, after the last run.
     let mut _postgres = None;
     let server = match env::var_os(POSTGRES_URL_VARIABLE) {
         Some(url) => Ok(url),
@@ -134,9 +134,9 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
         }),
     };
     tools.push((POSTGRES_URL_VARIABLE, server));
-    let (ready, skipped) = sort(&tools);
+    let (ready, skipped) = split_runs(&tools);
     if !skipped.is_empty() && env::var_os("CI").is_some_and(|ci| ci == "true") {
-        bail!("CI=true, and these would be skipped:\n  {}", skipped.join("\n  "));
+        bail!("CI=true forbids skipped tests. Skipped:\n  {}", skipped.join("\n  "));
     }
     let run = |what: &str, cargo_args: &[String], needs: &[&str], flags: &[&str]| {
         let mut tests = cargo_test(cargo_args, flags, test_args);
@@ -148,13 +148,13 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
         }
         run_step(what, tests)
     };
-    let mut outcome = run("running the tests that need nothing", &[], &[], &[]);
+    let mut outcome = run("running the tests that need no tools", &[], &[], &[]);
     for Run { name, target, needs, flags } in ready {
         let what = format!("running the tests of: {name}");
         let target = ["--test", target].map(str::to_owned);
         outcome = outcome.and_then(|()| run(&what, &target, needs, flags));
     }
-    // Words for the test programs choose tests, of which this is none.
+    // Arguments for the test programs select tests, and breaking rules is not one.
     if test_args.is_empty() {
         outcome = outcome.and_then(|()| broken_rules::run(&[], broken_rules::SEEDS));
     }
@@ -164,12 +164,12 @@ pub fn run(asked_for: Option<&Path>, cargo_args: &[String], test_args: &[String]
     outcome
 }
 
-/// `cargo test`, with these arguments of cargo's, and these two lists for the test programs.
+/// `cargo test` with arguments for cargo, and two lists of arguments for the test programs.
 fn cargo_test(cargo_args: &[String], flags: &[&str], test_args: &[String]) -> Command {
     let mut tests = build::cargo("test");
     tests.arg("--workspace").env(paths::WASM_VARIABLE, paths::built_wasm());
     tests.args(cargo_args);
-    // Whatever follows the first of cargo's arguments arrives here unread, a `--` too.
+    // After the first argument for cargo, clap passes on everything, also a `--`.
     if !cargo_args.iter().any(|argument| argument == "--") {
         tests.arg("--");
     }
@@ -177,8 +177,8 @@ fn cargo_test(cargo_args: &[String], flags: &[&str], test_args: &[String]) -> Co
     tests
 }
 
-/// The runs whose tools are all there; and of each of the others, what is missing and why.
-fn sort(tools: &Tools) -> (Vec<&'static Run>, Vec<String>) {
+/// The runs with all tools; and a line for each other run, which says what is missing and why.
+fn split_runs(tools: &Tools) -> (Vec<&'static Run>, Vec<String>) {
     let (mut ready, mut skipped) = (Vec::new(), Vec::new());
     for run in &RUNS {
         let missing: Vec<String> = tools
@@ -201,8 +201,8 @@ mod tests {
 
     use super::*;
 
-    /// The names of the runs that are ready, and why the others are not, with all the tools there but those of `missing`.
-    fn sorted(missing: &[&str]) -> (Vec<&'static str>, Vec<String>) {
+    /// The names of the ready runs and the reasons of the skipped ones, with every tool but those of `missing`.
+    fn split_without(missing: &[&str]) -> (Vec<&'static str>, Vec<String>) {
         let all = RUNS.iter().flat_map(|run| run.needs.iter().copied());
         let tools: Vec<_> = all
             .map(|tool| {
@@ -210,20 +210,20 @@ mod tests {
                 (tool, if lost { Err(anyhow!("{tool} is lost")) } else { Ok("/tool".into()) })
             })
             .collect();
-        let (ready, skipped) = sort(&tools);
+        let (ready, skipped) = split_runs(&tools);
         (ready.iter().map(|run| run.name).collect(), skipped)
     }
 
     #[test]
     fn a_missing_tool_skips_the_runs_that_need_it_and_no_other() {
         let names = RUNS.each_ref().map(|run| run.name);
-        assert_eq!(sorted(&[]), (names.to_vec(), vec![]));
+        assert_eq!(split_without(&[]), (names.to_vec(), vec![]));
 
-        let (ready, skipped) = sorted(&[SCHEMATHESIS_VARIABLE]);
+        let (ready, skipped) = split_without(&[SCHEMATHESIS_VARIABLE]);
         assert_eq!(ready, names.iter().copied().filter(|name| *name != "openapi").collect::<Vec<_>>());
         assert_eq!(skipped, ["the tests of openapi: SCHEMATHESIS_PYTHON: SCHEMATHESIS_PYTHON is lost"]);
 
-        let (ready, skipped) = sorted(&[ENVOY_VARIABLE]);
+        let (ready, skipped) = split_without(&[ENVOY_VARIABLE]);
         let without_envoy = [
             "fleet",
             "openapi",

