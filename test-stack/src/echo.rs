@@ -15,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// An echo upstream that runs in this process until it is dropped.
 #[derive(Debug)]
@@ -64,25 +63,6 @@ impl Drop for Echo {
             runtime.shutdown_background();
         }
     }
-}
-
-/// Runs the echo upstream until SIGINT or SIGTERM.
-///
-/// # Errors
-/// The address cannot be listened on.
-pub fn run(listen: SocketAddr) -> Result<()> {
-    let echo = Echo::start(listen)?;
-    println!("echo: listening on {}", echo.address());
-    Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        poll_fn(|cx| {
-            let asked = terminate.poll_recv(cx).is_ready() || interrupt.poll_recv(cx).is_ready();
-            if asked { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        })
-        .await;
-        Ok(())
-    })
 }
 
 async fn answer(State(requests): State<Arc<AtomicU64>>, request: Request) -> Response {

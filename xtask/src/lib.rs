@@ -3,6 +3,7 @@
 pub mod broken_rules;
 pub mod build;
 pub mod demo;
+pub mod echo;
 pub mod finish;
 pub mod fleet;
 pub mod layout;

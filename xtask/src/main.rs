@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use test_stack::echo;
-use xtask::{broken_rules, build, demo, fleet, layout, test};
+use xtask::{broken_rules, build, demo, echo, fleet, layout, test};
 
 /// Builds, runs and tests edge-key-auth.
 #[derive(Parser)]
