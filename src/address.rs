@@ -1,21 +1,20 @@
-//! Where a request comes from, as far as it matters for sharing what is scarce.
+//! Client addresses, as the units that share the lookups.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The address that a request counts for: an IPv4 address, or the /64 network of an IPv6 address, which one client has
-/// to itself.
+/// An IPv4 address, or the /64 network of an IPv6 address, because one client usually has a whole /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
-    /// Not an IP address, such as a Unix socket's. All of these count as one.
+    /// Not an IP address, such as that of a Unix socket. All of these count as one.
     Other,
-    /// An IPv4 address; one that is mapped into IPv6 is the same.
+    /// An IPv4 address, also if it is mapped into IPv6.
     V4(u32),
     /// The first 64 bits of an IPv6 address.
     V6(u64),
 }
 
 impl Address {
-    /// Reads an address with its port, as Envoy writes one: `192.0.2.1:443` or `[2001:db8::1]:443`.
+    /// Parses an address with a port, in Envoy's format: `192.0.2.1:443` or `[2001:db8::1]:443`.
     pub fn read(text: &[u8]) -> Self {
         let socket = std::str::from_utf8(text).ok().and_then(|text| text.parse::<SocketAddr>().ok());
         match socket.map(|socket| socket.ip().to_canonical()) {

@@ -1,9 +1,9 @@
-//! What two hops could read differently in a request: the reasons for 400.
+//! What two hops could read differently in a request. Each of these is answered with 400.
 
 /// What two hops could read differently in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ambiguity {
-    /// The header block itself could not be read.
+    /// The header list is malformed.
     #[error("The request headers are malformed.")]
     Headers,
     /// No method, or more than one.

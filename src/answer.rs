@@ -1,73 +1,73 @@
-//! What a callout brought back: verdicts, or no answer and why.
+//! Parses the responses to callouts.
 
 use std::rc::Rc;
 
 use protocol::{ActiveVerdict, SyncResponse, VerifyResponse};
 use serde::de::DeserializeOwned;
 
-use crate::verdict::{Holder, Verdict};
+use crate::verdict::{Principal, Verdict};
 
-/// The answer to a verify.
+/// The response to a callout of lookups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    /// The history that the revision belongs to.
+pub struct VerifyAnswer {
+    /// The epoch of the revision; its wire name is `log`.
     pub log: String,
     /// The revision whose state the verdicts describe.
     pub revision: u64,
-    /// One a digest, in the order of the question.
+    /// One for each digest, in the order of the request.
     pub verdicts: Vec<KeyAnswer>,
 }
 
-/// The verdict of one digest.
+/// The verdict on one digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAnswer {
-    /// What the key service says.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Milliseconds from the question until the key expires by itself.
+    /// Milliseconds from when the callout was sent until the key expires.
     pub expires_in_ms: Option<u64>,
 }
 
-/// Why a callout brought no verdict. None of these says anything about a key.
+/// Why a callout failed. None of these is a verdict on a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// The host could not send it.
+    /// The host could not send the callout.
     #[error("the callout could not be sent: is the cluster configured?")]
     NotSent,
-    /// Nothing came back in time.
+    /// No response within the timeout.
     #[error("no answer in time")]
     Timeout,
-    /// The key service does not accept this edge's token.
+    /// The key service rejected the edge token.
     #[error("the key service refused the edge token")]
     Refused,
-    /// Another status than 200.
+    /// A status other than 200.
     #[error("status {0} (Envoy's own where it cannot connect)")]
     Status(u16),
-    /// A body that is not what was asked for.
+    /// A body that is not a valid response to the request.
     #[error("the answer is malformed: {0}")]
     Malformed(String),
-    /// An answer that contradicts an earlier one of the same history.
+    /// A response that contradicts an earlier one of the same epoch.
     #[error("the answer contradicts an earlier one: has the database lost changes?")]
     Contradiction,
 }
 
-/// Reads the answer to a verify about `asked` digests; a `status` of `None` means that nothing came back.
+/// Parses the response to a callout of `asked` lookups; a `status` of `None` means that there was no response.
 ///
 /// # Errors
-/// [`NoAnswer`] for anything but as many well-formed verdicts as were asked for.
-pub fn verified(status: Option<u16>, body: &[u8], asked: usize) -> Result<Verified, NoAnswer> {
+/// [`NoAnswer`] unless there is exactly one well-formed verdict for each digest.
+pub fn read_verify(status: Option<u16>, body: &[u8], asked: usize) -> Result<VerifyAnswer, NoAnswer> {
     let VerifyResponse { log, revision, verdicts } = read(status, body)?;
     if verdicts.len() != asked {
         return Err(NoAnswer::Malformed(format!("{} verdicts for {asked} digests", verdicts.len())));
     }
     let verdicts = verdicts.into_iter().map(key_answer).collect::<Result<_, _>>()?;
-    Ok(Verified { log, revision, verdicts })
+    Ok(VerifyAnswer { log, revision, verdicts })
 }
 
-/// Reads the answer to a sync; a `status` of `None` means that nothing came back.
+/// Parses the response to a sync; a `status` of `None` means that there was no response.
 ///
 /// # Errors
-/// [`NoAnswer`] for anything but a well-formed answer.
-pub fn synced(status: Option<u16>, body: &[u8]) -> Result<SyncResponse, NoAnswer> {
+/// [`NoAnswer`] unless the response is well-formed.
+pub fn read_sync(status: Option<u16>, body: &[u8]) -> Result<SyncResponse, NoAnswer> {
     read(status, body)
 }
 
@@ -85,19 +85,19 @@ fn key_answer(verdict: protocol::Verdict) -> Result<KeyAnswer, NoAnswer> {
         protocol::Verdict::Inactive => Ok(KeyAnswer { verdict: Verdict::Inactive, expires_in_ms: None }),
         protocol::Verdict::Active(active) => {
             let expires_in_ms = active.expires_in_ms;
-            Ok(KeyAnswer { verdict: Verdict::Active(Rc::new(holder(active)?)), expires_in_ms })
+            Ok(KeyAnswer { verdict: Verdict::Active(Rc::new(principal(active)?)), expires_in_ms })
         }
     }
 }
 
-/// The ids go into headers, so they must be what a header value can carry.
-fn holder(active: ActiveVerdict) -> Result<Holder, NoAnswer> {
+/// The ids become header values, so they must be visible ASCII.
+fn principal(active: ActiveVerdict) -> Result<Principal, NoAnswer> {
     for (field, id) in [("user_id", &active.user_id), ("key_id", &active.key_id)] {
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(NoAnswer::Malformed(format!("{field} is no header value")));
         }
     }
-    Ok(Holder::new(active.user_id.into(), active.key_id.into(), active.scopes))
+    Ok(Principal::new(active.user_id.into(), active.key_id.into(), active.scopes))
 }
 
 #[cfg(test)]
@@ -111,13 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_come_in_the_order_of_the_question() {
-        let answers =
-            verified(Some(200), &body(&format!(r#"{{"status":"inactive"}},{ACTIVE}"#)), 2).unwrap().verdicts;
+    fn verdicts_come_in_the_order_of_the_request() {
+        let answers = read_verify(Some(200), &body(&format!(r#"{{"status":"inactive"}},{ACTIVE}"#)), 2)
+            .unwrap()
+            .verdicts;
         assert_eq!(answers[0], KeyAnswer { verdict: Verdict::Inactive, expires_in_ms: None });
-        let Verdict::Active(holder) = &answers[1].verdict else { panic!("{answers:?}") };
+        let Verdict::Active(principal) = &answers[1].verdict else { panic!("{answers:?}") };
         assert_eq!(
-            (&*holder.user_id, &*holder.key_id, &*holder.scopes_text),
+            (&*principal.user_id, &*principal.key_id, &*principal.scopes_text),
             ("u", "k", "insight:read cohort:write")
         );
         assert_eq!(answers[1].expires_in_ms, Some(5));
@@ -126,10 +127,10 @@ mod tests {
     #[test]
     fn anything_else_is_no_answer() {
         let good = body(ACTIVE);
-        assert_eq!(verified(None, b"", 1), Err(NoAnswer::Timeout));
-        assert_eq!(verified(Some(503), &good, 1), Err(NoAnswer::Status(503)));
-        assert_eq!(verified(Some(204), &good, 1), Err(NoAnswer::Status(204)));
-        assert_eq!(verified(Some(401), &good, 1), Err(NoAnswer::Refused));
+        assert_eq!(read_verify(None, b"", 1), Err(NoAnswer::Timeout));
+        assert_eq!(read_verify(Some(503), &good, 1), Err(NoAnswer::Status(503)));
+        assert_eq!(read_verify(Some(204), &good, 1), Err(NoAnswer::Status(204)));
+        assert_eq!(read_verify(Some(401), &good, 1), Err(NoAnswer::Refused));
         for (body, asked) in [
             (good.clone(), 2),
             (good[..good.len() - 1].to_vec(), 1),
@@ -142,7 +143,7 @@ mod tests {
             (body(&ACTIVE.replace("\"u\"", "\"\"")), 1),
         ] {
             let text = String::from_utf8_lossy(&body).into_owned();
-            assert!(matches!(verified(Some(200), &body, asked), Err(NoAnswer::Malformed(_))), "{text}");
+            assert!(matches!(read_verify(Some(200), &body, asked), Err(NoAnswer::Malformed(_))), "{text}");
         }
     }
 }

@@ -1,7 +1,6 @@
-//! The verdicts that one VM remembers: bounded, active and inactive kept apart.
+//! The verdict cache of one VM: two LRU caches, one for active and one for inactive verdicts.
 //!
-//! Wrong keys are free to invent, so a flood of them must not push out right ones: each kind has a region of its own,
-//! and each region drops what was used longest ago.
+//! Invented keys cost a client nothing, so a flood of them must not evict the verdicts on valid keys.
 
 use std::hash::RandomState;
 use std::rc::Rc;
@@ -10,43 +9,43 @@ use lru::LruCache;
 use protocol::KeyDigest;
 
 use crate::clock::{Deadline, Moment};
-use crate::verdict::{Holder, Verdict};
+use crate::verdict::{Principal, Verdict};
 
 /// How many verdicts one VM keeps, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Active verdicts kept at most.
+    /// The most active verdicts.
     pub max_active: usize,
-    /// Inactive verdicts kept at most, apart from the active ones.
+    /// The most inactive verdicts.
     pub max_inactive: usize,
-    /// How long an active verdict may be used, in milliseconds since it was asked for.
+    /// How long an active verdict may be used, in milliseconds from when its callout was sent.
     pub active_ttl_ms: u64,
-    /// How long an inactive verdict may be used, in milliseconds since it was asked for.
+    /// How long an inactive verdict may be used, in milliseconds from when its callout was sent.
     pub inactive_ttl_ms: u64,
 }
 
-/// A bounded memory of verdicts.
+/// A bounded cache of verdicts.
 #[derive(Debug)]
 pub struct VerdictCache {
     limits: CacheLimits,
-    active: LruCache<KeyDigest, (Rc<Holder>, Deadline), RandomState>,
+    active: LruCache<KeyDigest, (Rc<Principal>, Deadline), RandomState>,
     inactive: LruCache<KeyDigest, Deadline, RandomState>,
 }
 
 impl VerdictCache {
     /// An empty cache.
     pub fn new(limits: CacheLimits) -> Self {
-        // Unbounded here, so that memory is taken as it is needed; `insert` keeps the bounds.
+        // Unbounded, so that memory is allocated as needed; `insert` enforces the limits.
         let active = LruCache::unbounded_with_hasher(RandomState::new());
         let inactive = LruCache::unbounded_with_hasher(RandomState::new());
         VerdictCache { limits, active, inactive }
     }
 
-    /// What is remembered of a key and has not come to its end.
+    /// The verdict on a key, unless it has expired.
     pub fn get(&mut self, digest: &KeyDigest, now: Moment) -> Option<Verdict> {
-        if let Some((holder, end)) = self.active.get(digest) {
+        if let Some((principal, end)) = self.active.get(digest) {
             if !end.has_come(now) {
-                return Some(Verdict::Active(Rc::clone(holder)));
+                return Some(Verdict::Active(Rc::clone(principal)));
             }
             self.active.pop(digest);
         }
@@ -58,25 +57,25 @@ impl VerdictCache {
         None
     }
 
-    /// Remembers a verdict that was asked for at `asked_at`, in place of whatever was known of the key. Returns how
-    /// many others had to be forgotten to make room.
+    /// Stores a verdict whose callout was sent at `sent_at`, in place of an older one. Returns how many other
+    /// verdicts were evicted.
     ///
-    /// `expires_in_ms` is the life the key had left when it was asked about.
+    /// `expires_in_ms` counts from `sent_at` to the expiry of the key.
     pub fn insert(
         &mut self,
         digest: KeyDigest,
         verdict: &Verdict,
-        asked_at: Moment,
+        sent_at: Moment,
         expires_in_ms: Option<u64>,
     ) -> u64 {
         self.forget(&digest);
         match verdict {
-            Verdict::Active(holder) => {
+            Verdict::Active(principal) => {
                 let life = self.limits.active_ttl_ms.min(expires_in_ms.unwrap_or(u64::MAX));
-                self.active.put(digest, (Rc::clone(holder), asked_at.plus(life)));
+                self.active.put(digest, (Rc::clone(principal), sent_at.plus(life)));
             }
             Verdict::Inactive => {
-                self.inactive.put(digest, asked_at.plus(self.limits.inactive_ttl_ms));
+                self.inactive.put(digest, sent_at.plus(self.limits.inactive_ttl_ms));
             }
         }
         let mut evicted = 0;
@@ -91,19 +90,19 @@ impl VerdictCache {
         evicted
     }
 
-    /// Forgets a key.
+    /// Removes the verdict on a key.
     pub fn forget(&mut self, digest: &KeyDigest) {
         self.active.pop(digest);
         self.inactive.pop(digest);
     }
 
-    /// Forgets every key.
+    /// Removes all verdicts.
     pub fn clear(&mut self) {
         self.active.clear();
         self.inactive.clear();
     }
 
-    /// How many active and how many inactive verdicts are remembered.
+    /// The numbers of active and inactive verdicts.
     pub fn sizes(&self) -> (usize, usize) {
         (self.active.len(), self.inactive.len())
     }
@@ -128,7 +127,7 @@ mod tests {
     }
 
     fn active() -> Verdict {
-        Verdict::Active(Rc::new(Holder::new("u".into(), "k".into(), ScopeSet::parse(["*"]).unwrap())))
+        Verdict::Active(Rc::new(Principal::new("u".into(), "k".into(), ScopeSet::parse(["*"]).unwrap())))
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! Time as the pure modules see it: numbers that somebody else read from clocks.
+//! Time as the pure modules see it: readings of two clocks, passed in by the caller.
 
 /// One reading of both clocks, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// The monotonic clock, since a moment of its own choosing. It never jumps, and may stand still while the machine is
+    /// The monotonic clock, from an arbitrary start. It never jumps, and may stand still while the machine is
     /// suspended.
     pub monotonic: u64,
-    /// The wall clock, since 1970-01-01 UTC. It runs on while the machine is suspended, and may be set to anything.
+    /// The wall clock, since 1970-01-01 UTC. It runs on while the machine is suspended, and may be set to any time.
     pub wall: u64,
 }
 
-/// An end that has come as soon as either clock says so.
+/// A deadline on both clocks. It has come as soon as either clock reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     monotonic: u64,
@@ -18,7 +18,7 @@ pub struct Deadline {
 }
 
 impl Moment {
-    /// The end of a span that begins now.
+    /// The deadline that many milliseconds from now.
     pub fn plus(self, milliseconds: u64) -> Deadline {
         Deadline {
             monotonic: self.monotonic.saturating_add(milliseconds),
@@ -33,23 +33,23 @@ impl Deadline {
         now.monotonic >= self.monotonic || now.wall >= self.wall
     }
 
-    /// How many milliseconds are left, by the clock that comes to the end first.
+    /// How many milliseconds are left, by the clock that reaches the deadline first.
     pub fn left_ms(self, now: Moment) -> u64 {
         self.monotonic.saturating_sub(now.monotonic).min(self.wall.saturating_sub(now.wall))
     }
 
-    /// The end that many milliseconds later.
+    /// The deadline that many milliseconds later.
     pub fn plus(self, milliseconds: u64) -> Deadline {
         Moment { monotonic: self.monotonic, wall: self.wall }.plus(milliseconds)
     }
 
-    /// The earlier of two ends, by each clock.
+    /// The earlier of two deadlines, on each clock.
     pub fn earlier(self, other: Deadline) -> Deadline {
         Deadline { monotonic: self.monotonic.min(other.monotonic), wall: self.wall.min(other.wall) }
     }
 
-    /// The same end, latched: whatever the wall clock is set to after this reading, no more time is left than now, and
-    /// an end that has come stays come.
+    /// The same deadline, but with no more time left than now on either clock. Setting the wall clock back later
+    /// neither extends it nor revives it.
     pub fn latched(self, now: Moment) -> Deadline {
         self.earlier(now.plus(self.left_ms(now)))
     }

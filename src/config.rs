@@ -1,4 +1,4 @@
-//! The filter's configuration: read as written, validated as a whole, every problem reported with its field's path.
+//! The filter's configuration. It is validated as a whole, and each problem names the path of its field.
 
 use std::fmt;
 
@@ -18,52 +18,52 @@ mod tests;
 /// A validated configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// Where and how keys are looked up.
+    /// The key service.
     pub key_service: KeyService,
-    /// What each request needs and what is answered and forwarded.
+    /// How requests are judged, answered and forwarded.
     pub policy: Policy,
-    /// How many verdicts are kept, and for how long.
+    /// The limits of the cache.
     pub cache: CacheLimits,
-    /// How much may wait for answers.
+    /// The limits of the lookups.
     pub lookups: LookupLimits,
-    /// What is probably not meant.
+    /// Settings that are valid and probably a mistake.
     pub warnings: Vec<Problem>,
 }
 
-/// Where and how keys are looked up.
+/// The key service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyService {
     /// The name of the Envoy cluster of the edge API.
     pub cluster: String,
     /// The `:authority` of callouts.
     pub authority: String,
-    /// How long a callout may take, in milliseconds.
+    /// The timeout of a callout, in milliseconds.
     pub timeout_ms: u32,
     /// The environment variable of the VM that holds the edge token.
     pub token_env: String,
 }
 
-/// What each request needs and what is answered and forwarded.
+/// How requests are judged, answered and forwarded.
 #[derive(Debug)]
 pub struct Policy {
-    /// The rules.
+    /// The route table.
     pub routes: RouteTable,
     /// The `realm` of `WWW-Authenticate` (RFC 9110 section 11.5).
     pub realm: String,
     /// The shape of error bodies.
     pub error_bodies: ErrorBodies,
-    /// Whether CORS preflights pass without identity.
+    /// Whether CORS preflights are forwarded without a key.
     pub forward_preflights: bool,
     /// The headers that carry the caller's identity upstream.
     pub identity_headers: IdentityHeaders,
     /// The request headers that are removed or refused.
     pub header_policy: HeaderPolicy,
-    /// Whether an accepted key is kept from the upstream.
+    /// Whether the key is removed before the request is forwarded.
     pub hide_credentials: bool,
-    /// How long the key service may hold back a sync that has nothing new, in milliseconds.
+    /// How long the key service may hold a sync without changes, in milliseconds.
     pub sync_wait_ms: u64,
-    /// How long after its lease an active verdict may be used while the key service does not answer, in milliseconds;
-    /// `None` for not at all.
+    /// How long after the end of the lease an active verdict may be used while the key service does not answer, in
+    /// milliseconds; `None` for not at all.
     pub serve_stale_ms: Option<u64>,
 }
 
@@ -71,12 +71,12 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityHeaders(pub [Box<str>; 3]);
 
-/// One thing wrong with a configuration.
+/// One problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: `routes[3].path`.
+    /// The path of the field, such as `routes[3].path`.
     pub path: String,
-    /// What.
+    /// What is wrong.
     pub message: String,
 }
 
@@ -86,5 +86,5 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The documented table, written as a configuration writes `routes`: what applies where there are none.
+/// The documented route table, which applies where `routes` is absent.
 const DEFAULT_ROUTES: &str = include_str!("config/default_routes.json");

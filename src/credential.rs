@@ -1,22 +1,22 @@
-//! From an `Authorization` header to the digest that stands for the key.
+//! Turns an `Authorization` header into the digest of a key.
 
 use protocol::{ApiKey, KeyDigest};
 
 use crate::ambiguity::Ambiguity;
 
-/// What a request presents.
+/// The credential of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// No bearer token.
     Missing,
-    /// A bearer token that cannot be a personal API key: another prefix, or a checksum that is wrong.
+    /// A bearer token that cannot be a personal API key: it has another prefix or a wrong checksum.
     Impossible,
-    /// Something that may be a key.
+    /// A token that may be a key.
     Key(KeyDigest),
 }
 
 impl Credential {
-    /// Judges a bearer token by its form alone.
+    /// Classifies a bearer token by its form alone.
     pub fn of(bearer_token: Option<&[u8]>) -> Self {
         match bearer_token.map(ApiKey::parse) {
             None => Credential::Missing,
@@ -26,12 +26,12 @@ impl Credential {
     }
 }
 
-/// The token of an `Authorization` value of the `Bearer` scheme in any letter case (RFC 9110 section 11.1), without
-/// the white space around it; `None` for another scheme or an empty token.
+/// The token of an `Authorization` value with the `Bearer` scheme, without surrounding white space; `None` for
+/// another scheme or an empty token. The scheme is case-insensitive (RFC 9110 section 11.1).
 ///
 /// # Errors
-/// [`Ambiguity::Credential`] when the token is more than one word, or when several credentials were joined by commas,
-/// as Envoy joins repeated headers: which of them is meant depends on who reads it.
+/// [`Ambiguity::Credential`] if the token is more than one word, or if the value holds several credentials separated
+/// by commas. Envoy joins repeated headers in this way, and servers differ in which credential they take.
 pub fn bearer_token(authorization: &[u8]) -> Result<Option<&[u8]>, Ambiguity> {
     if authorization.contains(&b',')
         && authorization.split(|&byte| byte == b',').any(|part| token_of(part).is_some())
@@ -45,7 +45,7 @@ pub fn bearer_token(authorization: &[u8]) -> Result<Option<&[u8]>, Ambiguity> {
     }
 }
 
-/// What follows the word `Bearer`; `None` if it does not come first.
+/// The text after the scheme `Bearer`; `None` for another scheme.
 fn token_of(credential: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer";
     let (scheme, rest) = credential.trim_ascii().split_at_checked(SCHEME.len())?;

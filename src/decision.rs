@@ -1,4 +1,4 @@
-//! May this request pass? The one place that says yes, and the evidence that it did.
+//! Decides whether a verdict is enough for a route.
 
 use std::rc::Rc;
 
@@ -6,16 +6,16 @@ use protocol::Scope;
 
 use crate::ambiguity::Ambiguity;
 use crate::metrics::Counter;
-use crate::verdict::{Holder, Verdict};
+use crate::verdict::{Principal, Verdict};
 
-/// Evidence that a key was found good for what its request needs. Only [`decide`] makes one, and forwarding an
-/// authenticated request takes one.
+/// Proof that a key is valid and has the required scope. Only [`decide`] makes one, and forwarding an authenticated
+/// request needs one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Grant(Rc<Holder>);
+pub struct Grant(Rc<Principal>);
 
 impl Grant {
-    /// On whose behalf the request is made.
-    pub fn holder(&self) -> &Rc<Holder> {
+    /// The principal of the request.
+    pub fn principal(&self) -> &Rc<Principal> {
         &self.0
     }
 }
@@ -23,22 +23,22 @@ impl Grant {
 /// Why a request is not forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// Two hops could read it differently.
+    /// Two hops could read the request differently.
     Ambiguous(Ambiguity),
-    /// It needs a key and has none.
+    /// The route needs a key and the request has none.
     Missing,
-    /// Its key is wrong, revoked or expired, or the key's user is disabled.
+    /// The key is unknown, revoked or expired, or its user is disabled.
     Invalid,
-    /// Its key is good and lacks this scope.
+    /// The key is valid and lacks this scope.
     Forbidden(Scope),
-    /// Nobody can say now whether its key is good.
+    /// The key service did not answer.
     Unavailable,
-    /// Too many requests wait already to hear whether their keys are good.
+    /// Too many requests wait for lookups.
     Overloaded,
 }
 
 impl Denial {
-    /// What counts it.
+    /// The metric that counts this denial.
     pub fn counter(&self) -> Counter {
         match self {
             Denial::Ambiguous(_) => Counter::Ambiguous,
@@ -51,14 +51,14 @@ impl Denial {
     }
 }
 
-/// Whether a key of this verdict is enough where `required` is asked for.
+/// Whether a key with this verdict has the scope `required`.
 ///
 /// # Errors
 /// [`Denial::Invalid`] or [`Denial::Forbidden`].
 pub fn decide(verdict: Verdict, required: &Scope) -> Result<Grant, Denial> {
     match verdict {
         Verdict::Inactive => Err(Denial::Invalid),
-        Verdict::Active(holder) if holder.scopes.permits(required) => Ok(Grant(holder)),
+        Verdict::Active(principal) if principal.scopes.permits(required) => Ok(Grant(principal)),
         Verdict::Active(_) => Err(Denial::Forbidden(required.clone())),
     }
 }
@@ -70,13 +70,13 @@ mod tests {
 
     fn active(scopes: &str) -> Verdict {
         let set = ScopeSet::parse(scopes.split_whitespace()).unwrap();
-        Verdict::Active(Rc::new(Holder::new("u".into(), "k".into(), set)))
+        Verdict::Active(Rc::new(Principal::new("u".into(), "k".into(), set)))
     }
 
     #[test]
     fn only_an_active_key_with_the_scope_is_granted() {
         let read: Scope = "insight:read".parse().unwrap();
-        assert_eq!(decide(active("insight:write"), &read).unwrap().holder().user_id.as_ref(), "u");
+        assert_eq!(decide(active("insight:write"), &read).unwrap().principal().user_id.as_ref(), "u");
         assert_eq!(decide(active("cohort:read"), &read), Err(Denial::Forbidden(read.clone())));
         assert_eq!(decide(active(""), &read), Err(Denial::Forbidden(read.clone())));
         assert_eq!(decide(active("insight:write"), &Scope::All), Err(Denial::Forbidden(Scope::All)));

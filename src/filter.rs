@@ -1,19 +1,19 @@
-//! One request's way through the filter: what arrives, what it waits for, what becomes of it.
+//! The state machine of the filter: each function takes an event and returns what the caller has to do.
 //!
-//! Nothing here touches a host or a clock: each function takes what happened and returns what is to be done.
+//! Nothing here calls the host or reads a clock.
 
 use protocol::{KeyDigest, News, Scope, SyncRequest, SyncResponse};
 
 use crate::address::Address;
 use crate::ambiguity::Ambiguity;
-use crate::answer::{KeyAnswer, NoAnswer, Verified};
+use crate::answer::{KeyAnswer, NoAnswer, VerifyAnswer};
 use crate::cache::{CacheLimits, VerdictCache};
 use crate::clock::Moment;
 use crate::config::Policy;
 use crate::credential::Credential;
 use crate::decision::{Denial, Grant, decide};
 use crate::lease::Lease;
-use crate::lookup::{Call, CallId, Joined, LookupLimits, Lookups, StreamId, Waiter};
+use crate::lookup::{Callout, CalloutId, Joined, LookupLimits, Lookups, StreamId, Waiter};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
 use crate::request::RequestHead;
@@ -24,33 +24,33 @@ use crate::verdict::Verdict;
 #[cfg(test)]
 mod tests;
 
-/// What is to be done with a request that arrives. What is not decided can only be held.
+/// What to do with a request that arrives.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// Forward it or answer it.
     Decided(Outcome),
-    /// Hold it until the flight of this digest lands, which brings its [`Outcome`].
+    /// Hold it until the lookup of this digest ends, which gives its [`Outcome`].
     Hold(KeyDigest),
 }
 
-/// What becomes of a request.
+/// How a request ends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It passes without identity: its route is public.
+    /// It is forwarded without identity.
     ForwardPublic {
-        /// Whether the key that it presents is kept from the upstream.
+        /// Whether its key is removed.
         hides_key: bool,
     },
-    /// It passes with the identity that the grant carries.
+    /// It is forwarded with the identity of the grant.
     Forward(Grant),
     /// It is answered.
     Reply(Reply),
 }
 
-/// What becomes of requests that were held.
+/// How held requests end.
 pub type Outcomes = Vec<(StreamId, Outcome)>;
 
-/// The state of one edge: one filter configuration in one VM.
+/// The state of one filter configuration in one VM, which the key service knows as an edge.
 #[derive(Debug)]
 pub struct Filter {
     id: String,
@@ -61,16 +61,16 @@ pub struct Filter {
     usage: Usage,
     metrics: Metrics,
     held_a_lease: bool,
-    /// Whether the latest verify that has ended brought no answer.
+    /// Whether the latest callout of lookups failed.
     is_unanswered: bool,
-    /// Whether that is so since what could not be sent was last refused.
+    /// Whether the next [`Filter::refused`] refuses the queued lookups.
     refuses_queued: bool,
-    /// What is to be done with requests that had to give way.
+    /// The outcomes of evicted requests.
     refused: Outcomes,
 }
 
 impl Filter {
-    /// An edge that knows no key yet, by the random name it goes by.
+    /// A filter without a lease and with an empty cache. `id` is its random edge id.
     pub fn new(id: String, seed: u64, policy: Policy, cache: CacheLimits, lookups: LookupLimits) -> Self {
         Filter {
             id,
@@ -87,17 +87,17 @@ impl Filter {
         }
     }
 
-    /// What the edge was configured to do.
+    /// The configured policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The name this edge goes by at the key service.
+    /// The edge id that the key service knows.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// A request arrives. Its address is read only if it must wait.
+    /// A request arrives. `address` is called only if the request has to wait, because it costs a host call.
     pub fn arrive(
         &mut self,
         head: Result<&RequestHead<'_>, Ambiguity>,
@@ -153,7 +153,8 @@ impl Filter {
         Step::Hold(digest)
     }
 
-    /// No room is left for a request to wait. An older verdict is used only if the key service does not answer either.
+    /// Decides a request for which there is no room to wait. It may use a stale verdict only if the key service does
+    /// not answer.
     fn refuse(&mut self, digest: &KeyDigest, required: &Scope, now: Moment) -> Outcome {
         let decision = match self.is_unanswered {
             true => self.without_answer(digest, required, Denial::Overloaded, now),
@@ -162,62 +163,62 @@ impl Filter {
         self.conclude(decision, now)
     }
 
-    /// A waiting request's client has gone.
+    /// The client of a waiting request has gone.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {
         self.lookups.leave(digest, stream);
         self.refused.retain(|(refused, _)| *refused != stream);
     }
 
-    /// A waiting request cannot be served: nobody would ask for it.
+    /// The host cannot wake the root context, so the lookup of this request would never be sent.
     pub fn give_up(&mut self, digest: &KeyDigest, stream: StreamId) -> Outcome {
         self.leave(digest, stream);
         self.deny(Denial::Unavailable)
     }
 
-    /// The next question to send, if there is one.
-    pub fn next_question(&mut self) -> Option<Vec<KeyDigest>> {
+    /// The digests of the next callout, if there is one to send.
+    pub fn next_lookups(&mut self) -> Option<Vec<KeyDigest>> {
         let digests = self.lookups.next_batch()?;
         self.metrics.add(Counter::Lookups, digests.len() as u64);
         Some(digests)
     }
 
-    /// A question was sent.
-    pub fn asked(&mut self, id: CallId, digests: Vec<KeyDigest>, now: Moment) {
-        self.lookups.sent(id, Call { digests, asked_at: now });
+    /// The callout of these lookups was sent.
+    pub fn lookups_sent(&mut self, id: CalloutId, digests: Vec<KeyDigest>, now: Moment) {
+        self.lookups.sent(id, Callout { digests, sent_at: now });
     }
 
-    /// A question brought no answer, or could not be sent: everyone who waits for it hears so.
-    pub fn not_answered(&mut self, digests: &[KeyDigest], now: Moment) -> Outcomes {
+    /// The callout of these lookups failed or could not be sent. All its requests end.
+    pub fn lookups_failed(&mut self, digests: &[KeyDigest], now: Moment) -> Outcomes {
         self.metrics.count(Counter::CalloutsFailed);
         (self.is_unanswered, self.refuses_queued) = (true, true);
-        self.lease.verify_failed();
+        self.lease.lookups_failed();
         let mut outcomes = Vec::new();
         for digest in digests {
-            self.land_unanswered(digest, &mut outcomes, now);
+            self.finish_unanswered(digest, &mut outcomes, now);
         }
         outcomes
     }
 
-    /// What is to be done with requests that waited and are refused: others needed their room; or a verify brought no
-    /// answer, and their question could not be sent yet. To be called when all questions are sent that can be.
+    /// The outcomes of requests that are refused: they were evicted, or a callout failed while their lookup was
+    /// queued. Call this after all callouts that can be sent.
     pub fn refused(&mut self, now: Moment) -> Outcomes {
         let mut outcomes = std::mem::take(&mut self.refused);
         if std::mem::take(&mut self.refuses_queued) {
             while let Some(digest) = self.lookups.first_queued() {
-                self.land_unanswered(&digest, &mut outcomes, now);
+                self.finish_unanswered(&digest, &mut outcomes, now);
             }
         }
         outcomes
     }
 
-    fn land_unanswered(&mut self, digest: &KeyDigest, outcomes: &mut Outcomes, now: Moment) {
-        for waiter in self.lookups.land(digest, true) {
+    fn finish_unanswered(&mut self, digest: &KeyDigest, outcomes: &mut Outcomes, now: Moment) {
+        for waiter in self.lookups.finish(digest, true) {
             let decision = self.without_answer(digest, &waiter.required, Denial::Unavailable, now);
             outcomes.push((waiter.stream, self.conclude(decision, now)));
         }
     }
 
-    /// What is decided without an answer: the denial, unless an older verdict may be used.
+    /// Decides without an answer: by a stale verdict if the configuration allows it, else with the denial.
     fn without_answer(
         &mut self,
         digest: &KeyDigest,
@@ -228,8 +229,7 @@ impl Filter {
         self.stale_verdict(digest, now).ok_or(denial).and_then(|verdict| decide(verdict, required))
     }
 
-    /// What may be used in place of an answer, as far as the configuration allows: an active verdict, for a while after
-    /// its lease has ended.
+    /// An active verdict that `on_unavailable` allows to be used after the end of its lease.
     fn stale_verdict(&mut self, digest: &KeyDigest, now: Moment) -> Option<Verdict> {
         if self.policy.serve_stale_ms.is_none() || !self.lease.allows_stale(now) {
             return None;
@@ -239,24 +239,24 @@ impl Filter {
         Some(verdict)
     }
 
-    /// A question has ended. `read` is given how many digests it asked about, and reads the answer.
+    /// The callout of these lookups has ended. `read` takes the number of its digests and returns the answer.
     ///
-    /// Returns what is to be done with those who are served, and why there was no answer if there was none; `None` if no
-    /// such question is out. Others may have to be asked for again: see [`Filter::next_question`].
-    pub fn answered(
+    /// Returns the outcomes of the requests that are served, and why there was no answer if there was none; `None` if
+    /// no such callout is outstanding. Requests that are not served are queued again: see [`Filter::next_lookups`].
+    pub fn lookups_ended(
         &mut self,
-        id: CallId,
-        read: impl FnOnce(usize) -> Result<Verified, NoAnswer>,
+        id: CalloutId,
+        read: impl FnOnce(usize) -> Result<VerifyAnswer, NoAnswer>,
         now: Moment,
     ) -> Option<(Outcomes, Result<(), NoAnswer>)> {
-        let Call { digests, asked_at } = self.lookups.ended(id)?;
-        self.metrics.sample(Histogram::VerifyMs, now.monotonic.saturating_sub(asked_at.monotonic));
+        let Callout { digests, sent_at } = self.lookups.ended(id)?;
+        self.metrics.sample(Histogram::VerifyMs, now.monotonic.saturating_sub(sent_at.monotonic));
         let answer = match read(digests.len()) {
             Ok(answer) => answer,
-            Err(no_answer) => return Some((self.not_answered(&digests, now), Err(no_answer))),
+            Err(no_answer) => return Some((self.lookups_failed(&digests, now), Err(no_answer))),
         };
         self.is_unanswered = false;
-        if self.lease.verify_answered(now) {
+        if self.lease.lookups_answered(now) {
             self.usage.reported(false);
         }
         if let Some(position) = self.lease.position().filter(|position| *position.log == *answer.log) {
@@ -269,13 +269,13 @@ impl Filter {
                 self.cache.forget(digest);
             }
             if is_vouched_for {
-                let evicted = self.cache.insert(*digest, &verdict, asked_at, expires_in_ms);
+                let evicted = self.cache.insert(*digest, &verdict, sent_at, expires_in_ms);
                 self.metrics.add(Counter::Evictions, evicted);
             }
-            // Rule `Join`.
-            // Of a value that has ended since, the answer is right for those alone who came before it was asked for.
-            let has_ended = expires_in_ms.is_some_and(|left_ms| asked_at.plus(left_ms).has_come(now));
-            for waiter in self.lookups.land(digest, is_vouched_for && !has_ended) {
+            // Rule `Join`. If the value has expired since the lookup was sent, the answer serves only requests that
+            // were waiting then.
+            let has_ended = expires_in_ms.is_some_and(|left_ms| sent_at.plus(left_ms).has_come(now));
+            for waiter in self.lookups.finish(digest, is_vouched_for && !has_ended) {
                 let decision = decide(verdict.clone(), &waiter.required);
                 outcomes.push((waiter.stream, self.conclude(decision, now)));
             }
@@ -283,14 +283,15 @@ impl Filter {
         Some((outcomes, Ok(())))
     }
 
-    /// How many milliseconds until a sync is due; `None` while none is.
+    /// Milliseconds until a sync is due; `None` while none is.
     pub fn sync_due_in_ms(&self, now: Moment) -> Option<u64> {
         self.lease.due_in_ms(now)
     }
 
-    /// The sync to send, if one is due now; it counts as sent.
+    /// The sync to send, if one is due. It counts as sent.
     pub fn next_sync(&mut self, now: Moment) -> Option<SyncRequest> {
-        // Without requests, this alone reads the clocks: a lease that ends is noticed before they are set again.
+        // Without requests, only this sees the clocks. It must notice the end of a lease before the wall clock is set
+        // back.
         self.note_lease(now);
         if self.lease.due_in_ms(now) != Some(0) {
             return None;
@@ -307,8 +308,9 @@ impl Filter {
         })
     }
 
-    /// A sync has ended. Returns why it brought nothing, if so; `None` if it was given up, which changes nothing.
-    pub fn synced(
+    /// The callout of a sync has ended. Returns why there was no answer, if so; `None` if the sync was given up
+    /// before.
+    pub fn sync_ended(
         &mut self,
         answer: Result<SyncResponse, NoAnswer>,
         now: Moment,
@@ -316,7 +318,7 @@ impl Filter {
         if !self.lease.awaits_answer() {
             return None;
         }
-        // A lease that ended before this answer was lost, however soon the next one comes.
+        // Count a lease that ended before this answer, even if the answer grants the next one.
         self.note_lease(now);
         let outcome = answer.inspect_err(|_| self.lease.failed(now)).and_then(|answer| {
             let asked_from_nothing = self.lease.position().is_none();
@@ -352,7 +354,7 @@ impl Filter {
         }
     }
 
-    /// The numbers to tell the host, as they are now.
+    /// The metrics, with the gauges up to date.
     pub fn metrics(&mut self, now: Moment) -> &mut Metrics {
         self.note_lease(now);
         let (active, inactive) = self.remembered();
@@ -363,7 +365,7 @@ impl Filter {
         &mut self.metrics
     }
 
-    /// How many active and how many inactive verdicts are remembered.
+    /// The numbers of active and inactive verdicts in the cache.
     pub fn remembered(&self) -> (usize, usize) {
         self.cache.sizes()
     }
@@ -377,14 +379,14 @@ impl Filter {
         match decision {
             Ok(grant) => {
                 self.metrics.count(Counter::Forwarded);
-                self.usage.note(grant.holder(), now);
+                self.usage.note(grant.principal(), now);
                 Outcome::Forward(grant)
             }
             Err(denial) => self.deny(denial),
         }
     }
 
-    /// The one exit of every denial.
+    /// Every denial is counted and answered here.
     fn deny(&mut self, denial: Denial) -> Outcome {
         self.metrics.count(denial.counter());
         Outcome::Reply(Reply::to(&denial, &self.policy.realm, self.policy.error_bodies))

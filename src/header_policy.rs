@@ -1,32 +1,32 @@
-//! Request headers that a client must not reach the upstream with: those that only this filter may set, and those that
-//! make some servers act on another method or path than the one that was judged.
+//! Request headers that must not reach the upstream from a client: those that only this filter may set, and those
+//! that make some servers act on a method or path other than the one that was checked.
 
 use crate::ambiguity::Ambiguity;
 
-/// What is done with a header.
+/// How a header is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// It is removed before the request is forwarded or answered.
+    /// The header is removed before the request is forwarded or answered.
     Remove,
     /// The request is refused.
     Refuse(Ambiguity),
 }
 
-/// A header that overrides something for some servers.
+/// A header that overrides the method or path for some servers.
 #[derive(Clone, Copy, Debug)]
 pub struct Override {
-    /// Its name in lower case, with hyphens.
+    /// The folded name.
     pub name: &'static str,
     /// What it overrides.
     pub kind: Ambiguity,
-    /// Whether it is removed by default; else the request is refused.
+    /// Whether the header is removed by default; otherwise the request is refused.
     pub is_removed: bool,
 }
 
 /// The headers that are known to override a method or path.
 ///
-/// Proxies in front write the ones that are removed, so refusing those would refuse every request that came through
-/// such a proxy.
+/// Proxies in front of Envoy write those that are removed. To refuse them would refuse every request through such a
+/// proxy.
 pub const OVERRIDES: [Override; 15] = [
     refused("x-http-method-override", Ambiguity::MethodOverride),
     refused("x-http-method", Ambiguity::MethodOverride),
@@ -45,8 +45,8 @@ pub const OVERRIDES: [Override; 15] = [
     removed("x-envoy-original-path", Ambiguity::PathOverride),
 ];
 
-/// Fields that a server must not take from trailers (RFC 9110, section 6.5.1), because they say where a message ends, where
-/// it goes, where it comes from, whose it is, or how it is to be processed. Some servers merge trailers into the headers.
+/// Fields that a server must not take from trailers (RFC 9110 section 6.5.1): framing, routing, client address,
+/// credentials and processing. Some servers merge trailers into the headers.
 const HEADERS_ONLY: [&str; 40] = [
     "authorization",
     "cache-control",
@@ -98,17 +98,17 @@ const fn removed(name: &'static str, kind: Ambiguity) -> Override {
     Override { name, kind, is_removed: true }
 }
 
-/// The treatment of each header that has one.
+/// The treatment of headers by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderPolicy {
-    /// Folded names, by their length: nearly every header of a request has the length of none.
+    /// Folded names, indexed by length: most header names of a request have the length of none of them.
     by_length: Vec<Vec<(Box<[u8]>, Treatment)>>,
-    /// Names, in one spelling each, that pass as headers though they are treated in every other spelling.
+    /// Names that pass in this spelling; every other spelling is treated.
     allowed: Vec<Box<str>>,
 }
 
 impl HeaderPolicy {
-    /// Sets the treatment of the headers that a server may take for `name`.
+    /// Sets the treatment of `name` and of all its spellings.
     pub fn set(&mut self, name: &str, treatment: Treatment) {
         if self.by_length.len() <= name.len() {
             self.by_length.resize_with(name.len() + 1, Vec::new);
@@ -116,7 +116,7 @@ impl HeaderPolicy {
         self.by_length[name.len()].push((folded(name).into_bytes().into(), treatment));
     }
 
-    /// Lets a header pass in this spelling alone, in any letter case: a proxy in front overwrites no other spelling.
+    /// Lets a header pass in this spelling only, in any letter case. A proxy in front overwrites no other spelling.
     pub fn allow(&mut self, name: &str) {
         self.allowed.push(name.into());
     }
@@ -127,13 +127,13 @@ impl HeaderPolicy {
         self.listed(name).filter(|_| !is_allowed())
     }
 
-    /// Whether a trailer is removed. A proxy that overwrites a header leaves a trailer of its name, so allowed headers
-    /// do not pass as trailers.
+    /// Whether a trailer is removed. Allowed headers do not pass as trailers, because a proxy that overwrites a
+    /// header does not overwrite a trailer with its name.
     pub fn removes_trailer(&self, name: &[u8]) -> bool {
         self.listed(name).is_some() || HEADERS_ONLY.iter().any(|field| is_folded_to(name, field.as_bytes()))
     }
 
-    /// The treatment that is set for a name, whatever its spelling.
+    /// The treatment of a name in any spelling, allowed or not.
     pub fn listed(&self, name: &[u8]) -> Option<Treatment> {
         let candidates = self.by_length.get(name.len())?;
         let found = candidates.iter().find(|(folded, _)| is_folded_to(name, folded));
@@ -141,9 +141,9 @@ impl HeaderPolicy {
     }
 }
 
-/// The form in which header names are compared: in lower case, with a hyphen for every byte that is no letter or digit.
+/// Folds a header name for comparison: lower case, with a hyphen for every byte that is not a letter or digit.
 ///
-/// CGI and PHP make `X_AUTH_USER_ID` of `X-Auth-User-Id`, `X_Auth_User_Id` and `X.Auth.User.Id` alike.
+/// CGI and PHP map `X-Auth-User-Id`, `X_Auth_User_Id` and `X.Auth.User.Id` to the same `X_AUTH_USER_ID`.
 pub fn folded(name: &str) -> String {
     name.bytes().map(|byte| char::from(fold_byte(byte))).collect()
 }

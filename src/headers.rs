@@ -3,8 +3,8 @@
 /// The names and values of a serialised header list, in order.
 ///
 /// The block is a little-endian `u32` count, then for each header the `u32` sizes of its name and value, then the
-/// names and values themselves, each followed by a zero byte (proxy-wasm ABI 0.2.1). Nothing is copied, and no block,
-/// however broken, can make reading it panic.
+/// names and values themselves, each followed by a zero byte (proxy-wasm ABI 0.2.1). Nothing is copied, and no
+/// malformed block can cause a panic.
 #[derive(Clone, Copy, Debug)]
 pub struct HeaderPairs<'a> {
     sizes: &'a [u8],
@@ -16,10 +16,10 @@ pub struct HeaderPairs<'a> {
 pub struct MalformedHeaders;
 
 impl<'a> HeaderPairs<'a> {
-    /// Begins to read a block; an empty one holds no headers.
+    /// Reads the start of a block; an empty block holds no headers.
     ///
     /// # Errors
-    /// When the block is too short for the count it begins with.
+    /// If the block is too short for its count.
     pub fn new(block: &'a [u8]) -> Result<Self, MalformedHeaders> {
         if block.is_empty() {
             return Ok(HeaderPairs { sizes: &[], texts: &[] });

@@ -1,7 +1,7 @@
-//! The edge's subscription to changes: may a cached verdict be used now?
+//! The lease of one edge and its syncs: may a cached verdict be used now?
 //!
-//! The key service answers a sync with what to forget and with a lease. While the lease is held, no revocation returns
-//! before this edge has acknowledged it or the lease has run out; so what is cached may be used. See
+//! The key service answers a sync with the digests to forget and a lease. While the lease is held, no revocation
+//! returns before this edge has acknowledged it or the lease has ended, so cached verdicts may be used. See
 //! `docs/revocation.md`.
 
 use protocol::{News, SyncResponse};
@@ -14,75 +14,76 @@ const FIRST_BACKOFF_MS: u64 = 100;
 /// No pause after a failure is longer, in milliseconds.
 const LONGEST_BACKOFF_MS: u64 = 5_000;
 
-/// While a lease runs on, a pause takes up to one part in so many of what is left of it: requests are answered from
-/// memory meanwhile, and a fleet whose connections were lost together does not come back within a tenth of a second.
+/// While a lease is held, a pause after a failure is up to this fraction of the time left. Requests are answered from
+/// the cache in between, and edges that lost their connections together come back spread out.
 const PATIENCE: u64 = 4;
 
-/// Without a lease, the first answer to a verify after an outage brings the next sync within so many milliseconds.
+/// Without a lease, the first answered lookup after an outage brings the next sync within so many milliseconds.
 const SOON_MS: u64 = 200;
 
-/// The pause after an answer that brought nothing new, in milliseconds, least and most.
+/// The shortest and longest pause after a sync without changes, in milliseconds.
 const PAUSE_MS: (u64, u64) = (50, 100);
 
-/// A place in a history of changes.
+/// A position in the history of changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The history.
+    /// The epoch; its wire name is `log`.
     pub log: Box<str>,
-    /// The revision up to which all its changes are applied.
+    /// The revision up to which all changes are applied.
     pub cursor: u64,
 }
 
-/// An answer that contradicts what is known of its history counts as none.
+/// The answer contradicts an earlier one of the same epoch. It counts as no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction;
 
-/// A lease that was granted. Both ends are latched at each reading of the clocks.
+/// A granted lease. Both deadlines are latched at each reading of the clocks.
 #[derive(Clone, Copy, Debug)]
 struct Term {
-    /// When it was asked for.
+    /// When its sync was sent.
     since: Moment,
     /// When it ends.
     end: Deadline,
-    /// When its verdicts are no longer used either where the key service does not answer.
+    /// Until when cached verdicts may be used if the key service does not answer.
     stale_end: Deadline,
 }
 
-/// The sync, of which there is one at a time.
+/// The state of the one sync.
 #[derive(Clone, Copy, Debug)]
 enum SyncState {
-    /// There is none before the first lookup.
+    /// None is sent before the first lookup.
     Unwanted,
     /// The next one is due at this time of the monotonic clock.
     Due {
         at: u64,
-        /// Whether an answered verify has brought it forward.
+        /// Whether an answered lookup has brought it forward.
         is_brought_forward: bool,
     },
-    /// It was sent, and has not ended.
+    /// It was sent and has not ended.
     Outstanding {
         sent_at: Moment,
-        /// Whether a verify has brought no answer since.
-        verify_failed: bool,
+        /// Whether lookups have failed since.
+        lookups_failed: bool,
     },
 }
 
-/// What has happened since a sync was last answered. It begins with a sync that brings no answer.
+/// The time since a sync was last answered. It begins with a sync that fails.
 #[derive(Clone, Copy, Debug, Default)]
 struct Outage {
-    /// How many syncs have brought no answer.
+    /// How many syncs have failed.
     failures: u32,
-    /// How many of them, or of those that are still to be sent, an answered verify has brought forward.
+    /// How many syncs an answered lookup has brought forward.
     brought_forward: u32,
 }
 
-/// The state of the subscription.
+/// The lease and the sync of one edge.
 #[derive(Debug)]
 pub struct Lease {
     position: Option<Position>,
-    /// The latest lease; it is kept when it has ended.
+    /// The latest lease, also after its end.
     term: Option<Term>,
-    /// How long after its lease a verdict may be used while the key service does not answer, in milliseconds.
+    /// How long after the end of the lease a verdict may be used while the key service does not answer, in
+    /// milliseconds.
     serve_stale_ms: u64,
     sync: SyncState,
     /// `None` while syncs are answered.
@@ -91,8 +92,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// No subscription yet. The seed makes this edge's pauses differ from other edges'. `serve_stale_ms` is how long
-    /// after its lease a verdict may be used while the key service does not answer.
+    /// No lease and no sync yet. `seed` makes the pauses of this edge differ from those of others. `serve_stale_ms`
+    /// is how long after the end of the lease a verdict may be used while the key service does not answer.
     pub fn new(seed: u64, serve_stale_ms: u64) -> Self {
         Lease {
             position: None,
@@ -104,21 +105,21 @@ impl Lease {
         }
     }
 
-    /// Subscribes, for good.
+    /// Starts to sync. An edge never stops.
     pub fn subscribe(&mut self) {
         if let SyncState::Unwanted = self.sync {
             self.sync = SyncState::Due { at: 0, is_brought_forward: false };
         }
     }
 
-    /// Whether the cache may be used now. A lease that has ended stays ended, whatever a clock says later.
+    /// Whether the lease is held. A lease that has ended stays ended, even if the wall clock is set back.
     pub fn is_held(&mut self, now: Moment) -> bool {
         self.latch(now);
         self.term.is_some_and(|term| !term.end.has_come(now))
     }
 
-    /// Whether verdicts may be used now where the key service does not answer: under the lease, and for a while after
-    /// its end.
+    /// Whether cached verdicts may be used if the key service does not answer: during the lease, and for
+    /// `serve_stale_ms` after its end.
     pub fn allows_stale(&mut self, now: Moment) -> bool {
         self.latch(now);
         self.term.is_some_and(|term| !term.stale_end.has_come(now))
@@ -130,31 +131,31 @@ impl Lease {
         term.stale_end = term.stale_end.earlier(term.end.plus(self.serve_stale_ms)).latched(now);
     }
 
-    /// How long ago the latest lease was asked for, in milliseconds.
+    /// How long ago the sync of the latest lease was sent, in milliseconds.
     pub fn age_ms(&self, now: Moment) -> Option<u64> {
         self.term.map(|term| now.monotonic.saturating_sub(term.since.monotonic))
     }
 
-    /// Whether an answer about keys that belongs to this place of this history contains every change that was ever
-    /// acknowledged, and none can have returned since without this edge's acknowledgement.
+    /// Whether verdicts of this revision and epoch may be cached: they contain every change that this edge has
+    /// acknowledged, and no later change can have returned without its acknowledgement.
     pub fn vouches_for(&mut self, log: &str, revision: u64, now: Moment) -> bool {
         let reached = |position: &Position| *position.log == *log && revision >= position.cursor;
         // Rule `Fence`.
         self.is_held(now) && self.position.as_ref().is_some_and(reached)
     }
 
-    /// Whether the next sync may be held back. Without a lease there is nothing to wait for, since every request is a
-    /// callout; and after a sync that brought no answer the lease may be too near its end.
+    /// Whether the key service may hold the next sync. Not without a lease, because then every request is a callout;
+    /// and not after a failed sync, because the lease may end soon.
     pub fn may_be_held_back(&mut self, now: Moment) -> bool {
         self.is_held(now) && self.outage.is_none()
     }
 
-    /// Where in the history this edge is; `None` before the first answer.
+    /// The position of this edge; `None` before the first answer.
     pub fn position(&self) -> Option<&Position> {
         self.position.as_ref()
     }
 
-    /// How many milliseconds until a sync is due; `None` while one is outstanding or none is wanted.
+    /// Milliseconds until a sync is due; `None` while one is outstanding or before the first lookup.
     pub fn due_in_ms(&self, now: Moment) -> Option<u64> {
         match self.sync {
             SyncState::Due { at, .. } => Some(at.saturating_sub(now.monotonic)),
@@ -162,30 +163,32 @@ impl Lease {
         }
     }
 
-    /// A sync is being sent.
+    /// A sync was sent.
     pub fn sent(&mut self, now: Moment) {
-        self.sync = SyncState::Outstanding { sent_at: now, verify_failed: false };
+        self.sync = SyncState::Outstanding { sent_at: now, lookups_failed: false };
     }
 
-    /// Whether a sync is outstanding: otherwise its answer belongs to one that was given up.
+    /// Whether a sync is outstanding. If not, the answer belongs to a sync that was given up.
     pub fn awaits_answer(&self) -> bool {
         matches!(self.sync, SyncState::Outstanding { .. })
     }
 
-    /// A verify brought no answer.
-    pub fn verify_failed(&mut self) {
-        if let SyncState::Outstanding { verify_failed, .. } = &mut self.sync {
-            *verify_failed = true;
+    /// A callout of lookups failed.
+    pub fn lookups_failed(&mut self) {
+        if let SyncState::Outstanding { lookups_failed, .. } = &mut self.sync {
+            *lookups_failed = true;
         }
     }
 
-    /// A verify was answered. Without a lease every request is a callout, so the next sync is sent soon: at random, for
-    /// an outage left many edges without a lease. Each sync is brought forward once. Until one is answered, soon means
-    /// twice as long each time, so where syncs go on failing, the pauses between them grow as usual.
+    /// A callout of lookups was answered. Without a lease every request is a callout, so this brings the next sync
+    /// forward. The time is random, because an outage leaves many edges without a lease. Each sync is brought forward
+    /// at most once. The range doubles each time until a sync is answered, so that pauses still grow while syncs
+    /// fail.
     ///
-    /// Returns whether the outstanding sync was given up, because it was sent during the outage: its answer is to be
-    /// ignored. Each has twice as long as the one before until it is given up, so slow ones are answered in the end.
-    pub fn verify_answered(&mut self, now: Moment) -> bool {
+    /// Returns whether the outstanding sync was given up because it was sent during the outage; its answer must be
+    /// ignored. Each sync gets twice as long as the previous one before it is given up, so a slow one is answered in
+    /// the end.
+    pub fn lookups_answered(&mut self, now: Moment) -> bool {
         if self.is_held(now) {
             return false;
         }
@@ -193,7 +196,7 @@ impl Lease {
         let soon_ms = SOON_MS.saturating_mul(1 << earlier.min(16));
         let (due, gives_up) = match (self.sync, self.outage) {
             (SyncState::Due { at, is_brought_forward: false }, Some(_)) => (at, false),
-            (SyncState::Outstanding { sent_at, verify_failed: true }, _)
+            (SyncState::Outstanding { sent_at, lookups_failed: true }, _)
                 if now.monotonic.saturating_sub(sent_at.monotonic) >= soon_ms =>
             {
                 (now.monotonic.saturating_add(LONGEST_BACKOFF_MS), true)
@@ -208,10 +211,10 @@ impl Lease {
         gives_up
     }
 
-    /// The outstanding sync was answered. The caller applies the answer's news to its cache before anything else.
+    /// The outstanding sync was answered. The caller must apply the changes to its cache before anything else.
     ///
     /// # Errors
-    /// [`Contradiction`]: nothing of the answer may be used.
+    /// [`Contradiction`]: the answer must not be used.
     pub fn answered(&mut self, answer: &SyncResponse, now: Moment) -> Result<(), Contradiction> {
         let SyncState::Outstanding { sent_at, .. } = self.sync else { return Ok(()) };
         let known = self.position.as_ref().filter(|position| *position.log == *answer.log);
@@ -220,7 +223,7 @@ impl Lease {
             News::Changed(_) => known.is_some(),
         };
         if !follows || known.is_some_and(|position| answer.revision < position.cursor) {
-            // What was known may belong to a history that never was: begin from nothing.
+            // The earlier position may belong to a history that was lost: start again without one.
             (self.position, self.term) = (None, None);
             self.failed(now);
             return Err(Contradiction);
@@ -237,19 +240,19 @@ impl Lease {
         Ok(())
     }
 
-    /// The outstanding sync brought no answer. The lease that is held runs on to its end.
+    /// The outstanding sync failed. The lease runs on to its end.
     pub fn failed(&mut self, now: Moment) {
         let outage = self.outage.get_or_insert_default();
         let backoff_ms = FIRST_BACKOFF_MS.saturating_mul(1 << outage.failures.min(16));
         outage.failures = outage.failures.saturating_add(1);
         let left_ms = self.term.map_or(0, |term| term.end.left_ms(now));
         let longest = backoff_ms.max(left_ms / PATIENCE).min(LONGEST_BACKOFF_MS);
-        // Full jitter: edges that failed together come back apart.
+        // Full jitter: edges that failed together come back at different times.
         let pause = self.random_between(0, longest);
         self.sync = due_after(pause, now);
     }
 
-    /// SplitMix64: even enough to spread edges over a second.
+    /// SplitMix64: uniform enough to spread edges over a second.
     fn random_between(&mut self, least: u64, most: u64) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
@@ -344,7 +347,7 @@ mod tests {
             lease.sent(at(now));
             lease.failed(at(now));
         }
-        lease.verify_failed();
+        lease.lookups_failed();
         (lease, now)
     }
 
@@ -352,7 +355,7 @@ mod tests {
     fn the_first_answer_to_a_verify_after_an_outage_brings_the_next_sync_within_200_ms() {
         let due = |seed| {
             let (mut lease, now) = after_an_outage(seed);
-            assert!(!lease.verify_answered(at(now)), "none is outstanding");
+            assert!(!lease.lookups_answered(at(now)), "none is outstanding");
             lease.due_in_ms(at(now)).unwrap()
         };
         let dues: Vec<u64> = (0..1_000).map(due).collect();
@@ -366,7 +369,7 @@ mod tests {
         let (mut lease, mut now) = after_an_outage(7);
         let mut longest = 0;
         for _ in 0..20 {
-            lease.verify_answered(at(now));
+            lease.lookups_answered(at(now));
             let due = lease.due_in_ms(at(now)).unwrap();
             longest = longest.max(due);
             now += due;
@@ -382,8 +385,8 @@ mod tests {
         let (mut now, mut syncs) = (began, 0);
         while now < began + 60_000 {
             now += 50;
-            lease.verify_failed();
-            lease.verify_answered(at(now));
+            lease.lookups_failed();
+            lease.lookups_answered(at(now));
             if lease.due_in_ms(at(now)) == Some(0) {
                 lease.sent(at(now));
                 lease.failed(at(now));
@@ -397,14 +400,14 @@ mod tests {
     fn an_outage_that_follows_before_a_sync_is_answered_delays_the_next_one_little() {
         let due = |seed| {
             let (mut lease, mut now) = after_an_outage(seed);
-            lease.verify_answered(at(now));
+            lease.lookups_answered(at(now));
             now += lease.due_in_ms(at(now)).unwrap();
             lease.sent(at(now));
-            lease.verify_failed();
+            lease.lookups_failed();
             lease.failed(at(now));
-            lease.verify_answered(at(now));
+            lease.lookups_answered(at(now));
             let due = lease.due_in_ms(at(now)).unwrap();
-            lease.verify_answered(at(now));
+            lease.lookups_answered(at(now));
             assert_eq!(lease.due_in_ms(at(now)), Some(due), "each sync is brought forward once");
             due
         };
@@ -418,20 +421,20 @@ mod tests {
         now += lease.due_in_ms(at(now)).unwrap();
         lease.sent(at(now));
         assert!(
-            !lease.verify_answered(at(now + 500)),
+            !lease.lookups_answered(at(now + 500)),
             "no verify has failed since it was sent: it may be slow"
         );
-        lease.verify_failed();
-        assert!(!lease.verify_answered(at(now + 199)), "it may be about to be answered");
-        assert!(lease.verify_answered(at(now + 200)));
+        lease.lookups_failed();
+        assert!(!lease.lookups_answered(at(now + 199)), "it may be about to be answered");
+        assert!(lease.lookups_answered(at(now + 200)));
         assert!(!lease.awaits_answer());
         let due = lease.due_in_ms(at(now + 200)).unwrap();
         assert!(due <= SOON_MS);
         now += 200 + due;
         lease.sent(at(now));
-        lease.verify_failed();
-        assert!(!lease.verify_answered(at(now + 399)), "it may only be slow");
-        assert!(lease.verify_answered(at(now + 400)));
+        lease.lookups_failed();
+        assert!(!lease.lookups_answered(at(now + 399)), "it may only be slow");
+        assert!(lease.lookups_answered(at(now + 400)));
         let due = lease.due_in_ms(at(now + 400)).unwrap();
         assert!(due <= 2 * SOON_MS);
     }
@@ -443,8 +446,8 @@ mod tests {
         lease.sent(at(1));
         lease.failed(at(1));
         let due = lease.due_in_ms(at(1));
-        lease.verify_failed();
-        assert!(!lease.verify_answered(at(1)));
+        lease.lookups_failed();
+        assert!(!lease.lookups_answered(at(1)));
         assert_eq!(lease.due_in_ms(at(1)), due);
     }
 

@@ -1,18 +1,19 @@
 //! A proxy-wasm filter that checks personal API keys (`Authorization: Bearer phx_…`) inside Envoy and Istio.
 //!
-//! The story of one request, in order:
+//! One request passes these modules in order:
 //!
-//! 1. [`headers`] and [`request`]: the header bytes become a [`request::RequestHead`], or the request is refused
-//!    because two hops could read it differently. [`header_policy`] names the headers that are removed or refused.
-//! 2. [`route`]: the most specific rule says which [`route::Access`] the route needs. A public one is forwarded.
+//! 1. [`headers`] and [`request`]: the header bytes become a [`request::RequestHead`], or the request is refused with
+//!    an [`ambiguity`]. [`header_policy`] names the headers that are removed or refused.
+//! 2. [`route`]: the most specific rule gives the [`route::Access`] that the route needs. A public request is
+//!    forwarded.
 //! 3. [`credential`]: the `Authorization` header becomes the digest of a key.
-//! 4. [`cache`]: what is remembered of the key decides at once while the [`lease`] says it may, or else
-//! 5. [`lookup`]: the request joins the one outstanding question about the key, whose [`answer`] wakes it.
+//! 4. [`cache`]: while the [`lease`] is held, a cached [`verdict`] decides at once.
+//! 5. [`lookup`]: otherwise the request joins the lookup of its key, whose [`answer`] resumes it.
 //! 6. [`decision`]: the key's verdict and the route's access make a [`decision::Grant`] or a [`decision::Denial`].
 //! 7. [`reply`]: a denial becomes the documented response.
 //!
-//! [`filter`] is that story as code. All of these are pure: they take values and return what is to be done. Only
-//! `proxy`, compiled for Wasm alone, calls the host.
+//! [`filter`] is this order as code. These modules are pure: they take values, the time included, and return what the
+//! caller has to do. Only `proxy` calls the host; it is compiled for Wasm only.
 
 #![deny(unsafe_code)]
 

@@ -1,7 +1,8 @@
-//! Questions to the key service: one outstanding for each digest, batched into callouts, with bounds that addresses share.
+//! Lookups at the key service: at most one for each digest, sent in batches, with limits that client addresses share.
 //!
-//! A *flight* is one question about one digest, from the first request that needs its answer until the answer is
-//! there. Requests that come meanwhile with the same key wait for the same flight.
+//! A *lookup* asks about one digest. It begins with the first request that needs the verdict and ends with the
+//! answer. Requests with the same key that arrive in between join it. A *callout* is one HTTP request to the key
+//! service; one callout carries many lookups.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,107 +18,107 @@ mod tests;
 
 use shares::Shares;
 
-/// How much one VM lets wait for the key service.
+/// How many lookups and requests may wait in one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LookupLimits {
-    /// Digests asked about at the same time.
+    /// The most lookups that are outstanding at the same time.
     pub max_digests: usize,
-    /// Requests that wait for an answer at the same time.
+    /// The most requests that wait at the same time.
     pub max_waiters: usize,
 }
 
-/// A request's id, as the host numbers its contexts.
+/// A request's id: the number of its context at the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamId(pub u32);
 
-/// A callout's id, as the host numbers them.
+/// A callout's id at the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallId(pub u32);
+pub struct CalloutId(pub u32);
 
-/// A request that waits for an answer.
+/// A request that waits for a lookup.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Waiter {
-    /// Whom to answer.
+    /// The request.
     pub stream: StreamId,
-    /// What the request's route needs.
+    /// The scope that its route needs.
     pub required: Scope,
-    /// Where it comes from.
+    /// The client's address.
     address: Address,
-    /// Requests are numbered in the order of their arrival.
+    /// Its place in the order of arrival.
     number: u64,
-    /// Whether the question was sent after the request had arrived.
-    was_asked_for: bool,
+    /// Whether the request was waiting when the lookup was sent.
+    was_waiting_at_send: bool,
 }
 
 impl Waiter {
     /// A request that has just arrived.
     pub fn new(stream: StreamId, required: Scope, address: Address) -> Self {
-        Waiter { stream, required, address, number: 0, was_asked_for: false }
+        Waiter { stream, required, address, number: 0, was_waiting_at_send: false }
     }
 }
 
-/// Too much waits already, and no address has more of it than the one that asks.
+/// Too many requests wait, and no other address has more of them than this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// A request waits.
+/// The result of [`Lookups::join`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Joined {
-    /// Whether it began the flight.
+    /// Whether the request began the lookup.
     pub is_first: bool,
-    /// The request that had to give way, and the digest it waited for.
+    /// The request that was evicted to make room, and the digest that it waited for.
     pub evicted: Option<(KeyDigest, Waiter)>,
 }
 
-/// A callout that was sent: what it asked, and when.
+/// A callout that was sent.
 #[derive(Debug)]
-pub struct Call {
-    /// The digests, in the order of the question.
+pub struct Callout {
+    /// The digests of its lookups, in order.
     pub digests: Vec<KeyDigest>,
     /// When it was sent.
-    pub asked_at: Moment,
+    pub sent_at: Moment,
 }
 
-/// One question.
+/// One lookup.
 #[derive(Debug)]
-struct Flight {
+struct Lookup {
     waiters: Vec<Waiter>,
-    /// The address that it is charged to.
+    /// The address whose share it counts against.
     address: Address,
-    /// The number of its place in the queue of that address; `None` once it is sent.
+    /// Its place in the queue of that address; `None` once it is sent.
     queued: Option<u64>,
 }
 
-/// All flights of one VM.
+/// All lookups of one VM.
 #[derive(Debug)]
 pub struct Lookups {
     limits: LookupLimits,
-    flights: HashMap<KeyDigest, Flight>,
+    by_digest: HashMap<KeyDigest, Lookup>,
     shares: Shares,
-    calls: HashMap<CallId, Call>,
+    callouts: HashMap<CalloutId, Callout>,
     waiting: usize,
-    /// How many requests have ever waited.
+    /// How many requests have waited so far.
     arrived: u64,
 }
 
 impl Lookups {
-    /// No flights.
+    /// No lookups.
     pub fn new(limits: LookupLimits) -> Self {
         Lookups {
             limits,
-            flights: HashMap::new(),
+            by_digest: HashMap::new(),
             shares: Shares::default(),
-            calls: HashMap::new(),
+            callouts: HashMap::new(),
             waiting: 0,
             arrived: 0,
         }
     }
 
-    /// Waits for the answer about a digest: joins its flight, or queues a new one. If no further request can wait, the
-    /// newest one of the address of which most wait gives way.
+    /// Adds a request to the lookup of a digest; queues a new lookup if there is none. At the limit of waiting
+    /// requests, this evicts the newest request of the address that has the most.
     ///
     /// # Errors
-    /// [`Full`] when that would be the request itself, or one of an address that would then have fewer.
+    /// [`Full`] if that address would then have fewer waiting requests than this one.
     pub fn join(&mut self, digest: KeyDigest, mut waiter: Waiter) -> Result<Joined, Full> {
         let is_full = self.waiting >= self.limits.max_waiters;
         let evicted = if is_full { Some(self.evict_for(waiter.address).ok_or(Full)?) } else { None };
@@ -126,22 +127,22 @@ impl Lookups {
         self.arrived += 1;
         self.waiting += 1;
         self.shares.wait(address, number, digest);
-        let is_first = match self.flights.entry(digest) {
-            Entry::Occupied(flight) => {
-                let flight = flight.into_mut();
-                flight.waiters.push(waiter);
-                // It waits no longer for its turn than if nobody else had asked.
-                if let Some(queued) = flight.queued
-                    && self.shares.waiting(address) < self.shares.waiting(flight.address)
+        let is_first = match self.by_digest.entry(digest) {
+            Entry::Occupied(lookup) => {
+                let lookup = lookup.into_mut();
+                lookup.waiters.push(waiter);
+                // This address has the smaller share, so the lookup is sent no later than one of its own would be.
+                if let Some(queued) = lookup.queued
+                    && self.shares.waiting(address) < self.shares.waiting(lookup.address)
                 {
-                    self.shares.unqueue(flight.address, queued);
+                    self.shares.unqueue(lookup.address, queued);
                     self.shares.queue(address, number, digest);
-                    (flight.address, flight.queued) = (address, Some(number));
+                    (lookup.address, lookup.queued) = (address, Some(number));
                 }
                 false
             }
             Entry::Vacant(place) => {
-                place.insert(Flight { waiters: vec![waiter], address, queued: Some(number) });
+                place.insert(Lookup { waiters: vec![waiter], address, queued: Some(number) });
                 self.shares.queue(address, number, digest);
                 true
             }
@@ -149,7 +150,8 @@ impl Lookups {
         Ok(Joined { is_first, evicted })
     }
 
-    /// Makes room for a request of this address, unless no other has so many more that one less leaves it ahead.
+    /// Evicts a request to make room for one of this address. Does nothing unless another address has at least two
+    /// more waiting requests than this one.
     fn evict_for(&mut self, address: Address) -> Option<(KeyDigest, Waiter)> {
         let (most, largest) = self.shares.largest()?;
         if most <= self.shares.waiting(address) + 1 {
@@ -160,54 +162,52 @@ impl Lookups {
         Some((digest, waiter))
     }
 
-    /// Forgets a waiter whose client has gone. The others are answered all the same; a question that nobody waits for
-    /// and that was not sent yet is dropped.
+    /// Removes a request whose client has gone. A queued lookup without requests is dropped.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {
         self.remove(digest, |waiter| waiter.stream == stream);
     }
 
     fn remove(&mut self, digest: &KeyDigest, is_it: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
-        let flight = self.flights.get_mut(digest)?;
-        let waiter = flight.waiters.remove(flight.waiters.iter().rposition(is_it)?);
+        let lookup = self.by_digest.get_mut(digest)?;
+        let waiter = lookup.waiters.remove(lookup.waiters.iter().rposition(is_it)?);
         self.waiting -= 1;
         self.shares.end(waiter.address, waiter.number);
-        if let (true, Some(queued)) = (flight.waiters.is_empty(), flight.queued) {
-            self.shares.unqueue(flight.address, queued);
-            self.flights.remove(digest);
+        if let (true, Some(queued)) = (lookup.waiters.is_empty(), lookup.queued) {
+            self.shares.unqueue(lookup.address, queued);
+            self.by_digest.remove(digest);
         }
         Some(waiter)
     }
 
-    /// Takes the next callout's worth of queued digests that may be sent: see `shares`. Whoever waits for them now has been
-    /// asked for.
+    /// Takes the digests of the next callout out of the queue. `shares` decides which lookups may be sent.
     pub fn next_batch(&mut self) -> Option<Vec<KeyDigest>> {
         let mut batch = Vec::new();
         while batch.len() < MAX_DIGESTS_PER_VERIFY
             && let Some(digest) = self.shares.next(self.limits.max_digests)
         {
-            if let Some(flight) = self.flights.get_mut(&digest) {
-                flight.queued = None;
-                flight.waiters.iter_mut().for_each(|waiter| waiter.was_asked_for = true);
+            if let Some(lookup) = self.by_digest.get_mut(&digest) {
+                lookup.queued = None;
+                lookup.waiters.iter_mut().for_each(|waiter| waiter.was_waiting_at_send = true);
             }
             batch.push(digest);
         }
         (!batch.is_empty()).then_some(batch)
     }
 
-    /// Remembers that a batch was sent.
-    pub fn sent(&mut self, id: CallId, call: Call) {
-        self.calls.insert(id, call);
+    /// Records a callout that was sent.
+    pub fn sent(&mut self, id: CalloutId, callout: Callout) {
+        self.callouts.insert(id, callout);
     }
 
-    /// Takes back a callout that has ended, however it did.
-    pub fn ended(&mut self, id: CallId) -> Option<Call> {
-        self.calls.remove(&id)
+    /// Takes out a callout that has ended, with or without an answer.
+    pub fn ended(&mut self, id: CalloutId) -> Option<Callout> {
+        self.callouts.remove(&id)
     }
 
-    /// Ends a digest's flight and hands over those whom its answer serves: everyone, or those alone who waited when the
-    /// question was sent. The others are queued for another one. So nobody is asked for more than once.
-    pub fn land(&mut self, digest: &KeyDigest, serves_everyone: bool) -> Vec<Waiter> {
-        let Some(Flight { waiters, address, queued }) = self.flights.remove(digest) else {
+    /// Ends a lookup and returns the requests that its answer serves: all of them, or only those that were waiting
+    /// when it was sent. The others are queued for a second lookup, which serves them all.
+    pub fn finish(&mut self, digest: &KeyDigest, serves_everyone: bool) -> Vec<Waiter> {
+        let Some(Lookup { waiters, address, queued }) = self.by_digest.remove(digest) else {
             return Vec::new();
         };
         match queued {
@@ -215,22 +215,22 @@ impl Lookups {
             None => self.shares.answered(address),
         }
         let (served, late): (Vec<Waiter>, Vec<Waiter>) =
-            waiters.into_iter().partition(|waiter| serves_everyone || waiter.was_asked_for);
+            waiters.into_iter().partition(|waiter| serves_everyone || waiter.was_waiting_at_send);
         self.waiting -= served.len();
         served.iter().for_each(|waiter| self.shares.end(waiter.address, waiter.number));
         if let Some(&Waiter { address, number, .. }) = late.first() {
-            self.flights.insert(*digest, Flight { waiters: late, address, queued: Some(number) });
+            self.by_digest.insert(*digest, Lookup { waiters: late, address, queued: Some(number) });
             self.shares.queue(address, number, *digest);
         }
         served
     }
 
-    /// A digest that waits to be asked about.
+    /// The digest of a queued lookup.
     pub fn first_queued(&self) -> Option<KeyDigest> {
         self.shares.queued()
     }
 
-    /// How many requests wait.
+    /// The number of waiting requests.
     pub fn waiting(&self) -> usize {
         self.waiting
     }

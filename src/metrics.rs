@@ -1,7 +1,6 @@
-//! What an edge counts: names and kinds of its metrics, and the numbers until the host is told them.
+//! The filter's metrics, and their values until they are exported to the host.
 //!
-//! Telling the host costs as much as any host call, so a request only counts here; the numbers are handed over about
-//! once a second.
+//! Each export is a host call, so requests only count here; the values are exported about once a second.
 
 /// Declares an enum whose variants know their metric's name.
 macro_rules! metrics {
@@ -23,55 +22,55 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// Numbers that only grow.
+    /// Counters.
     Counter {
-        /// Requests forwarded without a key: public routes and, if so configured, preflights.
+        /// Requests forwarded without a key: public routes and, if configured, preflights.
         Public = "requests_public",
-        /// Requests forwarded with the identity of a key's holder.
+        /// Requests forwarded with the identity of a principal.
         Forwarded = "requests_forwarded",
         /// Requests answered 400.
         Ambiguous = "requests_denied_ambiguous_request",
         /// Requests answered 401 because they have no key.
         Missing = "requests_denied_key_missing",
-        /// Requests answered 401 because their key is wrong.
+        /// Requests answered 401 because their key is not valid.
         Invalid = "requests_denied_key_invalid",
         /// Requests answered 403.
         Forbidden = "requests_denied_scope_missing",
-        /// Requests answered 503 because nobody could say what their key is worth.
+        /// Requests answered 503 because the key service did not answer.
         Unavailable = "requests_denied_key_service_unavailable",
-        /// Requests answered 503 because too many waited already.
+        /// Requests answered 503 because too many requests waited.
         Overloaded = "requests_denied_lookups_full",
-        /// Keys answered for from memory.
+        /// Requests decided by a cached verdict.
         CacheHits = "cache_hits",
-        /// Keys that had to be asked about.
+        /// Requests that needed a lookup.
         CacheMisses = "cache_misses",
-        /// Verdicts forgotten to make room.
+        /// Verdicts evicted from the cache.
         Evictions = "cache_evictions",
-        /// Verdicts used past their lease, as `on_unavailable` allows.
+        /// Verdicts used after the end of the lease, as `on_unavailable` allows.
         Stale = "cache_stale_uses",
-        /// Questions about one key sent to the key service.
+        /// Lookups sent to the key service.
         Lookups = "lookups",
-        /// Requests that joined a question somebody else had begun.
+        /// Requests that joined the lookup of an earlier request.
         Joined = "lookups_joined",
-        /// Callouts of either kind that brought no answer.
+        /// Failed callouts, of lookups and of syncs.
         CalloutsFailed = "callouts_failed",
-        /// Leases gained after there was none.
+        /// Leases gained while none was held.
         LeasesGained = "leases_gained",
-        /// Leases that ran out before the next one came.
+        /// Leases that ended before the next one was granted.
         LeasesLost = "leases_lost",
-        /// Times everything known had to be forgotten.
+        /// Times that the whole cache was cleared.
         Resets = "resets",
     }
 }
 
 metrics! {
-    /// Numbers that go up and down. An Envoy adds up what its VMs tell.
+    /// Gauges. Envoy adds up the values of its VMs.
     Gauge {
-        /// Active verdicts in memory.
+        /// Active verdicts in the cache.
         CacheActive = "cache_active",
-        /// Inactive verdicts in memory.
+        /// Inactive verdicts in the cache.
         CacheInactive = "cache_inactive",
-        /// Requests that wait for an answer.
+        /// Requests that wait for lookups.
         Waiting = "lookups_waiting",
         /// VMs that hold a lease.
         Leases = "leases_held",
@@ -79,28 +78,28 @@ metrics! {
 }
 
 metrics! {
-    /// Distributions.
+    /// Histograms.
     Histogram {
-        /// How long a verify callout took, in milliseconds.
+        /// How long a callout of lookups took, in milliseconds.
         VerifyMs = "verify_ms",
-        /// How old the lease was when a verdict was used from memory, in milliseconds: the oldest of about a second.
+        /// The age of the lease when a cached verdict was used, in milliseconds: the largest within about a second.
         LeaseAgeMs = "lease_age_ms",
-        /// How many revisions the edge was behind when an answer came.
+        /// How many revisions the cursor was behind the answer to a callout of lookups.
         CursorLag = "cursor_lag",
     }
 }
 
-/// The numbers since the host was last told.
+/// The values since the last export.
 #[derive(Debug)]
 pub struct Metrics {
     counters: [u64; Counter::ALL.len()],
     gauges: [i64; Gauge::ALL.len()],
-    told_gauges: [i64; Gauge::ALL.len()],
+    exported_gauges: [i64; Gauge::ALL.len()],
     samples: Vec<(Histogram, u64)>,
     lease_age_ms: Option<u64>,
 }
 
-/// The most samples kept until the host is told; more of them are dropped.
+/// The most samples kept until the next export; further ones are dropped.
 const MAX_SAMPLES: usize = 256;
 
 impl Default for Metrics {
@@ -108,7 +107,7 @@ impl Default for Metrics {
         Metrics {
             counters: [0; Counter::ALL.len()],
             gauges: [0; Gauge::ALL.len()],
-            told_gauges: [0; Gauge::ALL.len()],
+            exported_gauges: [0; Gauge::ALL.len()],
             samples: Vec::new(),
             lease_age_ms: None,
         }
@@ -116,34 +115,34 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts one more.
+    /// Adds one to a counter.
     pub fn count(&mut self, counter: Counter) {
         self.add(counter, 1);
     }
 
-    /// Counts so many more.
+    /// Adds to a counter.
     pub fn add(&mut self, counter: Counter, count: u64) {
         self.counters[counter as usize] += count;
     }
 
-    /// Sets a gauge to what this edge has now.
+    /// Sets a gauge.
     pub fn set(&mut self, gauge: Gauge, value: usize) {
         self.gauges[gauge as usize] = value as i64;
     }
 
-    /// Adds a sample to a distribution.
+    /// Adds a sample to a histogram.
     pub fn sample(&mut self, histogram: Histogram, value: u64) {
         if self.samples.len() < MAX_SAMPLES {
             self.samples.push((histogram, value));
         }
     }
 
-    /// A verdict was used under a lease of this age.
+    /// A cached verdict was used under a lease of this age.
     pub fn lease_used(&mut self, age_ms: u64) {
         self.lease_age_ms = self.lease_age_ms.max(Some(age_ms));
     }
 
-    /// Hands over everything new: increments of counters and gauges, and samples.
+    /// Passes on everything since the last export: changes of counters and gauges, and samples.
     pub fn drain(
         &mut self,
         mut counter: impl FnMut(Counter, u64),
@@ -157,7 +156,7 @@ impl Metrics {
             }
         }
         for &which in Gauge::ALL {
-            let (now, told) = (self.gauges[which as usize], &mut self.told_gauges[which as usize]);
+            let (now, told) = (self.gauges[which as usize], &mut self.exported_gauges[which as usize]);
             if now != *told {
                 gauge(which, now - *told);
                 *told = now;

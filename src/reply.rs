@@ -1,4 +1,4 @@
-//! Denials as HTTP responses: status, headers and body of each.
+//! Turns denials into HTTP responses.
 
 use serde::Serialize;
 
@@ -9,16 +9,16 @@ use crate::decision::Denial;
 pub enum ErrorBodies {
     /// `{"detail":"…"}` alone, as documented.
     Documented,
-    /// PostHog's own four fields around the same detail.
+    /// PostHog's fields `type`, `code` and `attr` beside the same `detail`.
     Posthog,
 }
 
-/// A response to send instead of forwarding.
+/// A response that the filter sends itself.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The status code.
     pub status: u32,
-    /// Why, in one word, for access logs (`%RESPONSE_CODE_DETAILS%`).
+    /// The reason for access logs (`%RESPONSE_CODE_DETAILS%`).
     pub reason: &'static str,
     /// Header names and values.
     pub headers: Vec<(&'static str, String)>,
@@ -64,10 +64,10 @@ impl Reply {
             Denial::Unavailable => (503, "key_service_unavailable", "server_error", "service_unavailable"),
             Denial::Overloaded => (503, "lookups_full", "server_error", "service_unavailable"),
         };
-        // What is denied now may be allowed the next moment: no cache on the way keeps it.
+        // The next request may be allowed, so no cache may keep the response.
         let mut headers =
             vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
-        // RFC 6750 section 3: no error code where no credentials were presented.
+        // RFC 6750 section 3: no error code if the request has no credentials.
         let challenge = |error: String| ("www-authenticate", format!("Bearer realm=\"{realm}\"{error}"));
         match denial {
             Denial::Missing => headers.push(challenge(String::new())),
@@ -82,7 +82,7 @@ impl Reply {
             ErrorBodies::Documented => serde_json::to_vec(&Detail { detail: &detail }),
             ErrorBodies::Posthog => serde_json::to_vec(&Body { kind, code, detail: &detail, attr: None }),
         };
-        // Strings alone cannot fail to serialise; an empty body would still carry the right status.
+        // Serialising strings cannot fail.
         Reply { status, reason, headers, body: body.unwrap_or_default() }
     }
 }

@@ -1,8 +1,8 @@
-//! Reads from a request's header bytes what access depends on, and refuses what two hops could read differently.
+//! Reads the parts of a request that access depends on, and refuses a request that two hops could read differently.
 //!
-//! A gateway and the service behind it see the same bytes and may still understand another path, host or key: one
-//! decodes `%2e%2e`, the other does not; one takes the first of two `Authorization` headers, the other the last.
-//! Whoever can make them differ walks past every rule, so such a request is refused before any rule is looked at.
+//! A gateway and the service behind it see the same bytes and may still read another path, host or key: one decodes
+//! `%2e%2e`, the other does not; one takes the first of two `Authorization` headers, the other the last. Such a
+//! difference would bypass the route rules, so the request is refused before they are applied.
 
 use std::borrow::Cow;
 
@@ -13,40 +13,39 @@ use crate::credential;
 use crate::header_policy::{HeaderPolicy, Treatment};
 use crate::headers::HeaderPairs;
 
-/// One request's head, as far as access depends on it, borrowed from the header bytes.
+/// The parts of a request that access depends on, borrowed from the header bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RequestHead<'a> {
     /// The method, as sent.
     pub method: &'a [u8],
-    /// The path before any `?`; checked, still percent-encoded.
+    /// The path without the query; it is checked and still percent-encoded.
     pub path: &'a [u8],
-    /// What follows the `Bearer` scheme of the one `Authorization` header.
+    /// The token of the `Authorization` header, if its scheme is `Bearer`.
     pub bearer_token: Option<&'a [u8]>,
     /// Whether this is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`.
     pub is_preflight: bool,
 }
 
 impl RequestHead<'_> {
-    /// Whether the bearer token is meant as a personal API key, valid or not.
+    /// Whether the bearer token has the prefix of a personal API key.
     pub fn presents_key(&self) -> bool {
         self.bearer_token.is_some_and(|token| token.starts_with(KEY_PREFIX.as_bytes()))
     }
 }
 
-/// What was read of a request's headers.
+/// The result of reading a request's headers.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reading<'a> {
-    /// The names of headers to be removed before the request is forwarded or answered.
+    /// The names of the headers to remove before the request is forwarded or answered.
     pub removed: Vec<&'a str>,
     /// The head, or why the request is refused.
     pub head: Result<RequestHead<'a>, Ambiguity>,
 }
 
 impl<'a> Reading<'a> {
-    /// Reads a request's headers, all of them in one pass: a header that is to be removed is found in a request that is
-    /// refused too.
+    /// Reads all headers, even of a request that is refused: access logs must not show the headers to remove either.
     pub fn of(headers: HeaderPairs<'a>, policy: &HeaderPolicy) -> Self {
-        let mut fields = Fields::default();
+        let mut fields = HeadFields::default();
         let mut refused = None;
         for pair in headers {
             let taken = pair.map_err(|_| Ambiguity::Headers).and_then(|pair| fields.take(pair, policy));
@@ -59,11 +58,11 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The names of trailers to be removed: a server that merges trailers into the headers must not find there what this
-/// filter alone may set, nor what is removed or refused as a header.
+/// The names of the trailers to remove. Some servers merge trailers into the headers, so a trailer must not carry
+/// what only the filter may set, nor what is removed or refused as a header.
 ///
 /// # Errors
-/// [`Ambiguity::Headers`] if the trailers cannot be read.
+/// [`Ambiguity::Headers`] if the trailers are malformed.
 pub fn trailers_to_remove<'a>(
     trailers: HeaderPairs<'a>,
     policy: &HeaderPolicy,
@@ -78,9 +77,9 @@ pub fn trailers_to_remove<'a>(
     Ok(names)
 }
 
-/// The fields that a head is made of, as far as they have been found.
+/// The fields of a head that were read so far.
 #[derive(Default)]
-struct Fields<'a> {
+struct HeadFields<'a> {
     method: Option<&'a [u8]>,
     path: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
@@ -91,7 +90,7 @@ struct Fields<'a> {
     removed: Vec<&'a str>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> HeadFields<'a> {
     fn take(&mut self, (name, value): (&'a [u8], &'a [u8]), policy: &HeaderPolicy) -> Result<(), Ambiguity> {
         match name {
             b":method" => once(&mut self.method, value, Ambiguity::Method),
@@ -99,7 +98,7 @@ impl<'a> Fields<'a> {
             b":authority" => once(&mut self.authority, value, Ambiguity::Authority),
             b"host" => once(&mut self.host, value, Ambiguity::Authority),
             b"authorization" => once(&mut self.authorization, value, Ambiguity::Credential),
-            // Envoy before 1.37 takes "+3" from HTTP/2 and sends it on; servers do not agree on where such a body ends.
+            // Envoy before 1.37 accepts "+3" from HTTP/2 and forwards it; servers disagree on where such a body ends.
             b"content-length" if value.is_empty() || !value.iter().all(u8::is_ascii_digit) => {
                 Err(Ambiguity::Headers)
             }
@@ -177,14 +176,14 @@ fn check_segment(segment: &[u8]) -> Result<(), Ambiguity> {
             _ => {}
         }
     }
-    // What is not UTF-8, an overlong "." or "/" for one, is read in different ways.
+    // Servers read invalid UTF-8, such as an overlong "." or "/", in different ways.
     if std::str::from_utf8(&decoded(segment)).is_err() {
         return Err(Ambiguity::PathEncoding);
     }
     Ok(())
 }
 
-/// A path's segment as a server behind will read it.
+/// A path segment, percent-decoded as the upstream decodes it.
 pub(crate) fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
     if !segment.contains(&b'%') {
         return Cow::Borrowed(segment);
@@ -206,24 +205,25 @@ pub(crate) fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// The byte that two hexadecimal digits stand for.
+/// The byte of two hexadecimal digits.
 fn hex_pair(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
     Some((digit(high)? << 4 | digit(low)?) as u8)
 }
 
-/// Whether an escape of this byte means another path to a server that decodes it before it routes: unreserved
-/// characters need none (RFC 3986 section 2.3), separators change the structure, controls end strings.
+/// Whether an escape of this byte can change the path for a server that decodes before it routes. Unreserved
+/// characters need no escape (RFC 3986 section 2.3), separators change the structure, and control characters can end
+/// strings.
 fn must_not_be_escaped(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~/\\;?#".contains(&byte) || byte.is_ascii_control()
 }
 
-/// `host[:port]`, once; a `Host` beside the authority must say the same.
+/// Requires one `host[:port]`; a `Host` header beside `:authority` must be equal to it.
 fn check_authority(authority: Option<&[u8]>, host: Option<&[u8]>) -> Result<(), Ambiguity> {
     let named = authority.or(host).ok_or(Ambiguity::Authority)?;
     let same = host.is_none_or(|host| host == named);
     let (name, port) = match named.iter().rposition(|&byte| byte == b':') {
-        // The colons within brackets are an IPv6 address's.
+        // The colons within brackets belong to an IPv6 address.
         Some(at) if named.last() != Some(&b']') => (&named[..at], &named[at + 1..]),
         _ => (named, &b""[..]),
     };

@@ -1,4 +1,4 @@
-//! Which access a route needs: the table of rules, and the most specific rule for a request.
+//! The route table: finds the most specific rule for a request and the access that it needs.
 
 use protocol::{Action, Scope};
 
@@ -22,7 +22,7 @@ pub enum Access<'t> {
     Authenticated(&'t Scope),
 }
 
-/// What a rule says of the routes it names.
+/// What a rule requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
     /// No key is needed.
@@ -39,7 +39,7 @@ pub enum Requirement {
 }
 
 impl Requirement {
-    /// The usual requirement of an object: `read` to see it, `write` to change it.
+    /// The default requirement of an object: `read` for safe methods, `write` for the others.
     pub fn of_object(object: &str) -> Self {
         let scope = |action| Scope::Object { object: object.into(), action };
         Requirement::ByMethod { read: scope(Action::Read), write: scope(Action::Write) }
@@ -57,39 +57,39 @@ impl Requirement {
     }
 }
 
-/// One line of the table.
+/// One rule of the table.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// The paths it is about.
+    /// The paths that it matches.
     pub template: Template,
-    /// The methods it is about; `None` for all.
+    /// The methods that it matches; `None` for all.
     pub methods: Option<Vec<String>>,
-    /// What it asks.
+    /// What it requires.
     pub requirement: Requirement,
 }
 
-/// Another rule already says something of the same paths and method.
+/// An earlier rule has the same template and method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict;
 
-/// Whether letter case counts in paths.
+/// Whether paths are case-sensitive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathCase {
-    /// `/Admin` is another path than `/admin`.
+    /// `/Admin` and `/admin` are different paths.
     #[default]
     Sensitive,
-    /// They are one path: letter case of A to Z is ignored.
+    /// The case of A to Z is ignored.
     Insensitive,
 }
 
-/// All rules, as a tree of path segments.
+/// The rules, as a tree of path segments.
 #[derive(Debug, Default)]
 pub struct RouteTable {
     path_case: PathCase,
     root: Node,
 }
 
-/// What no rule names needs everything: deny by default.
+/// A route that no rule matches needs `*`: deny by default.
 static UNNAMED: Scope = Scope::All;
 
 impl RouteTable {
@@ -98,10 +98,10 @@ impl RouteTable {
         RouteTable { path_case, root: Node::default() }
     }
 
-    /// Adds a rule; the order of rules never matters.
+    /// Adds a rule. The order of rules does not matter.
     ///
     /// # Errors
-    /// [`Conflict`] when an earlier rule has the same template and shares a method.
+    /// [`Conflict`] if an earlier rule has the same template and shares a method.
     pub fn add(&mut self, rule: Rule) -> Result<(), Conflict> {
         let mut node = &mut self.root;
         for segment in &rule.template.segments {
@@ -120,8 +120,8 @@ impl RouteTable {
     /// The access that a request needs.
     ///
     /// Rules are compared segment by segment from the left: a literal goes before a `{name}`, and both before a
-    /// `{*rest}`; a rule that ends exactly where the path ends goes before one whose rest is empty. The rule found is
-    /// the only one asked: if it does not list the method, the route counts as named by no rule.
+    /// `{*rest}`; a rule that ends exactly where the path ends goes before one whose rest is empty. Only the rule
+    /// that is found decides: if it does not list the method, the route counts as matched by no rule.
     pub fn classify(&self, head: &RequestHead<'_>) -> Access<'_> {
         let requirement = self.leaf_of_path(head.path).and_then(|leaf| leaf.requirement(head.method));
         requirement.map_or(Access::Authenticated(&UNNAMED), |requirement| requirement.access(head.method))
@@ -146,7 +146,7 @@ impl RouteTable {
     }
 }
 
-/// What the rules say of paths that begin alike.
+/// The rules whose paths share a prefix.
 #[derive(Debug, Default)]
 struct Node {
     /// Sorted by text.
@@ -181,12 +181,12 @@ impl Node {
         Some(&self.literals.get(at)?.1)
     }
 
-    /// What is said of a path that ends here.
+    /// The rules for a path that ends here.
     fn leaf(&self) -> Option<&Leaf> {
         self.exact.as_ref().or(self.rest.as_ref())
     }
 
-    /// Follows what is left of a path; each node is visited at most once.
+    /// Finds the most specific rules for the rest of a path. Each node is visited at most once.
     fn find(&self, path: Option<&[u8]>, path_case: PathCase) -> Option<&Leaf> {
         let Some(path) = path else { return self.leaf() };
         let mut parts = path.splitn(2, |&byte| byte == b'/');
@@ -197,7 +197,7 @@ impl Node {
     }
 }
 
-/// What the rules of one template say, by method.
+/// The requirements of one template, by method.
 #[derive(Debug, Default)]
 struct Leaf {
     by_method: Vec<(String, Requirement)>,

@@ -1,4 +1,4 @@
-//! When keys were last used: gathered here, reported to the key service with the next sync.
+//! When keys were last used: collected here and reported to the key service with the next sync.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -6,12 +6,12 @@ use std::rc::Rc;
 use protocol::MAX_USED_PER_SYNC;
 
 use crate::clock::Moment;
-use crate::verdict::Holder;
+use crate::verdict::Principal;
 
-/// A key's use is reported again no sooner than this many seconds after the last time.
+/// The shortest time between two reports on one key, in seconds.
 const REPORT_EVERY_S: u64 = 60 * 60;
 
-/// The uses that were not reported yet.
+/// The last uses that were not reported yet.
 #[derive(Debug, Default)]
 pub struct Usage {
     pending: BTreeMap<Box<str>, u64>,
@@ -19,24 +19,24 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// A key is used. Where too many wait to be reported already, its next use will be.
-    pub fn note(&mut self, holder: &Rc<Holder>, now: Moment) {
+    /// Records a use of a key. If the report is full, a later use of the key is reported instead.
+    pub fn note(&mut self, principal: &Rc<Principal>, now: Moment) {
         let seconds = now.wall / 1_000;
         let is_due =
-            holder.reported_at.get().is_none_or(|last| seconds >= last.saturating_add(REPORT_EVERY_S));
+            principal.reported_at.get().is_none_or(|last| seconds >= last.saturating_add(REPORT_EVERY_S));
         if is_due && self.pending.len() < MAX_USED_PER_SYNC {
-            holder.reported_at.set(Some(seconds));
-            self.pending.insert(holder.key_id.clone(), seconds);
+            principal.reported_at.set(Some(seconds));
+            self.pending.insert(principal.key_id.clone(), seconds);
         }
     }
 
-    /// What to report now.
+    /// The report for the next sync.
     pub fn report(&mut self) -> BTreeMap<String, u64> {
         self.sent = std::mem::take(&mut self.pending);
         self.sent.iter().map(|(key_id, at)| (key_id.to_string(), *at)).collect()
     }
 
-    /// The report arrived, or it did not and is due again.
+    /// The latest report has arrived, or it was lost and is added to the next one.
     pub fn reported(&mut self, arrived: bool) {
         for (key_id, at) in std::mem::take(&mut self.sent) {
             if !arrived && self.pending.len() < MAX_USED_PER_SYNC {
@@ -50,8 +50,8 @@ impl Usage {
 mod tests {
     use super::*;
 
-    fn holder(key_id: &str) -> Rc<Holder> {
-        Rc::new(Holder::new("u".into(), key_id.into(), Default::default()))
+    fn principal(key_id: &str) -> Rc<Principal> {
+        Rc::new(Principal::new("u".into(), key_id.into(), Default::default()))
     }
 
     fn at(seconds: u64) -> Moment {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_key_is_reported_once_an_hour() {
-        let (mut usage, key) = (Usage::default(), holder("k"));
+        let (mut usage, key) = (Usage::default(), principal("k"));
         [10, 11, 3_609].iter().for_each(|&seconds| usage.note(&key, at(seconds)));
         assert_eq!(reported(&mut usage), [("k".into(), 10)]);
         usage.reported(true);
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_report_that_did_not_arrive_is_made_again() {
-        let (mut usage, key) = (Usage::default(), holder("k"));
+        let (mut usage, key) = (Usage::default(), principal("k"));
         usage.note(&key, at(10));
         usage.report();
         usage.reported(false);
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_report_is_bounded_and_nothing_is_lost_by_it() {
         let mut usage = Usage::default();
-        let keys: Vec<_> = (0..=MAX_USED_PER_SYNC).map(|n| holder(&n.to_string())).collect();
+        let keys: Vec<_> = (0..=MAX_USED_PER_SYNC).map(|n| principal(&n.to_string())).collect();
         keys.iter().for_each(|key| usage.note(key, at(10)));
         assert_eq!(usage.report().len(), MAX_USED_PER_SYNC);
         keys.iter().for_each(|key| usage.note(key, at(11)));

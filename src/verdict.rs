@@ -1,38 +1,38 @@
-//! What the key service says of a key.
+//! The key service's verdict on a key.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use protocol::ScopeSet;
 
-/// The holder of an active key, ready to be written into headers.
+/// The principal of an active key, ready to be written into headers.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// The user whose key it is.
+pub struct Principal {
+    /// The id of the key's user.
     pub user_id: Box<str>,
-    /// The key's id, never its value.
+    /// The id of the key, never its value.
     pub key_id: Box<str>,
-    /// What the key may do.
+    /// The scopes of the key.
     pub scopes: ScopeSet,
-    /// The scopes as a header writes them, separated by spaces.
+    /// The scopes as a header value, separated by spaces.
     pub scopes_text: Box<str>,
     /// When the key's use was last reported, in seconds since 1970-01-01 UTC.
     pub(crate) reported_at: Cell<Option<u64>>,
 }
 
-impl Holder {
-    /// The holder of a key whose use was not reported yet.
+impl Principal {
+    /// A principal whose key's use was not reported yet.
     pub fn new(user_id: Box<str>, key_id: Box<str>, scopes: ScopeSet) -> Self {
         let scopes_text = scopes.to_string().into();
-        Holder { user_id, key_id, scopes, scopes_text, reported_at: Cell::new(None) }
+        Principal { user_id, key_id, scopes, scopes_text, reported_at: Cell::new(None) }
     }
 }
 
-/// What is known of a key.
+/// The verdict on a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is good, and this is its holder.
-    Active(Rc<Holder>),
-    /// It is not.
+    /// The key is valid.
+    Active(Rc<Principal>),
+    /// The key is not valid.
     Inactive,
 }

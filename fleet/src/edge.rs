@@ -153,7 +153,7 @@ impl Edge {
         let body = serde_json::to_vec(request).map_err(|_| NoAnswer::NotSent)?;
         fleet.observations.cursor_sent(self.number, request.cursor);
         let (status, body) = connection.request(Method::POST, SYNC_PATH, body).await?;
-        Ok(answer::synced(Some(status), &body)?)
+        Ok(answer::read_sync(Some(status), &body)?)
     }
 
     /// Asks what a key is worth that nobody has, and tells how long that took.
@@ -191,7 +191,7 @@ impl Edge {
             }
         };
         let (status, body) = connection.request(Method::POST, VERIFY_PATH, body).await?;
-        answer::verified(Some(status), &body, request.digests.len())?;
+        answer::read_verify(Some(status), &body, request.digests.len())?;
         if fleet.connector.protocol() == Protocol::Http1 {
             self.connection.send_replace(Some(connection));
         }
@@ -225,7 +225,7 @@ pub(crate) async fn introduce(connector: &Connector) -> Result<(), Failure> {
     let body = serde_json::to_vec(&request).map_err(|_| NoAnswer::NotSent)?;
     let mut connection = connector.connect(0).await?;
     let (status, body) = connection.request(Method::POST, VERIFY_PATH, body).await?;
-    answer::verified(Some(status), &body, 0)?;
+    answer::read_verify(Some(status), &body, 0)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use edge_key_auth::address::Address;
 use edge_key_auth::clock::Moment;
 use edge_key_auth::config::Config;
 use edge_key_auth::filter::{self, Filter, Step};
-use edge_key_auth::lookup::{CallId, StreamId};
+use edge_key_auth::lookup::{CalloutId, StreamId};
 use edge_key_auth::metrics::Counter;
 use edge_key_auth::request::RequestHead;
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
@@ -16,10 +16,10 @@ use crate::database::Worth;
 use crate::oracle::Outcome;
 use crate::profile::Profile;
 
-/// How long a proxy waits for an answer, beyond what the question allows, in milliseconds.
+/// The timeout of a callout, in milliseconds; a sync adds the time that it may be held.
 const TIMEOUT_MS: u64 = 1_000;
 
-/// A small cache and few waiters, so that the bounds are met.
+/// A small cache and few waiters, so that runs reach the limits.
 const MAX_ACTIVE: usize = 6;
 const MAX_INACTIVE: usize = 2;
 const MAX_WAITERS: usize = 40;
@@ -36,39 +36,39 @@ fn configuration(serve_stale_s: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A question on its way.
+/// The body of a callout.
 #[derive(Clone, Debug)]
-pub enum Question {
-    /// A verify.
+pub enum CalloutRequest {
+    /// Lookups.
     Verify(VerifyRequest),
     /// A sync.
     Sync(SyncRequest),
 }
 
-/// Its answer.
+/// The body of its response.
 #[derive(Clone, Debug)]
-pub enum Reply {
-    /// To a verify.
+pub enum CalloutResponse {
+    /// To lookups.
     Verify(VerifyResponse),
     /// To a sync.
     Sync(SyncResponse),
 }
 
-/// A question to be sent.
+/// A callout to send.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct Callout {
     /// Its number at this edge.
     pub id: u32,
-    /// What is asked.
-    pub question: Question,
-    /// How long the proxy waits, in microseconds.
+    /// Its body.
+    pub request: CalloutRequest,
+    /// Its timeout, in microseconds.
     pub timeout: u64,
 }
 
-/// Clocks are read in whole milliseconds, at the beginning of a span and at its end.
+/// The error of a measured span in milliseconds: both readings of the clock are whole milliseconds.
 const CLOCK_TICK_MS: u64 = 2;
 
-/// How far an edge's wall clock is off at first, in milliseconds, either way.
+/// The most that the wall clock of an edge is off at first, in milliseconds, either way.
 const SKEW_MS: i64 = 100_000;
 
 /// Both clocks of an edge.
@@ -80,20 +80,20 @@ struct Clocks {
     suspended: u64,
 }
 
-/// One edge, and what its proxy does for it.
+/// One edge: a filter and what its proxy does for it.
 pub struct Node {
     filter: Filter,
     clocks: Clocks,
-    /// Which start of this edge it is: answers to an earlier one are nobody's.
+    /// How often the edge was started. Answers to an earlier generation are dropped.
     pub generation: u64,
-    /// It does nothing until then.
+    /// Until when it is paused.
     pub stands_still_until: Option<u64>,
     waiting: BTreeMap<u32, (KeyDigest, u64)>,
     outstanding: BTreeMap<u32, bool>,
-    /// The latest sync: the end of an earlier one, which was given up, is not the edge's to know.
+    /// The latest sync. The end of a sync that was given up does not reach the filter.
     sync: u32,
     sync_sent: u64,
-    /// When the edge must use nothing any more without an answer.
+    /// Until when the edge may use cached verdicts without an answer.
     stale_end: u64,
     serve_stale_ms: u64,
     /// Whether its wall clock was ever set back.
@@ -102,19 +102,19 @@ pub struct Node {
     next_call: u32,
 }
 
-/// A request that was decided.
+/// A request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Decided {
-    /// The key it had.
+    /// The digest of its key.
     pub digest: KeyDigest,
-    /// When it had come.
+    /// When it arrived.
     pub arrived: u64,
-    /// What became of it.
+    /// How it ended.
     pub outcome: Outcome,
-    /// Whether that was decided from memory for want of an answer.
+    /// Whether a stale verdict decided it.
     pub is_stale: bool,
-    /// How long neither of the edge's clocks may have counted, in microseconds: the wall clock was set back, and the
-    /// machine was suspended.
+    /// How much time neither clock of the edge may have counted, in microseconds: the wall clock was set back, and
+    /// the machine was suspended.
     pub uncounted: u64,
 }
 
@@ -151,27 +151,27 @@ impl Node {
         })
     }
 
-    /// What the edge's clocks say.
+    /// A reading of the edge's clocks.
     fn moment(&self, now: u64) -> Moment {
         let Clocks { monotonic, wall, suspended } = &self.clocks;
         Moment { monotonic: monotonic.elapsed_ms(now - suspended), wall: wall.wall_ms(now) as u64 }
     }
 
-    /// Somebody sets the wall clock, forward or back.
+    /// Sets the wall clock forward or back.
     pub fn set_wall_clock(&mut self, by_ms: i64) {
         self.clocks.wall.set(by_ms);
         self.was_set_back |= by_ms < 0;
     }
 
-    /// The machine was suspended for so long: its monotonic clock stood still.
+    /// The machine was suspended for so long, and its monotonic clock stood still.
     pub fn was_suspended(&mut self, microseconds: u64) {
         self.clocks.suspended += microseconds;
     }
 
-    /// A request comes; what becomes of it at once, if anything does.
+    /// A request arrives; returns how it ended, unless it is held.
     ///
     /// # Errors
-    /// It was decided from memory too late.
+    /// A stale verdict decided it too late.
     pub fn arrive(&mut self, value: &str, arrived: u64, now: u64) -> Result<Option<Decided>, String> {
         let moment = self.moment(now);
         let head = RequestHead {
@@ -183,7 +183,7 @@ impl Node {
         self.next_stream += 1;
         let digest = KeyDigest::of_value(value);
         self.has_used_stale(moment);
-        // Three clients, so that those of which fewer requests wait make others give way.
+        // Three addresses, so that requests of one are evicted in favour of another.
         let address = Address::V4(self.next_stream % 3);
         match self.filter.arrive(Ok(&head), || address, StreamId(self.next_stream), moment) {
             Step::Decided(decided) => {
@@ -197,7 +197,7 @@ impl Node {
         }
     }
 
-    /// Whether the edge has used memory for want of an answer since this was last asked.
+    /// Whether the edge has used a stale verdict since the last call.
     fn has_used_stale(&mut self, moment: Moment) -> bool {
         let mut has_used = false;
         if self.serve_stale_ms == 0 {
@@ -208,7 +208,7 @@ impl Node {
         has_used
     }
 
-    /// A client that waits goes away.
+    /// The client of a random held request goes away.
     pub fn leave_one(&mut self, random: &mut fastrand::Rng) {
         let at = random.usize(..self.waiting.len().max(1));
         if let Some((&stream, &(digest, _))) = self.waiting.iter().nth(at) {
@@ -217,30 +217,35 @@ impl Node {
         }
     }
 
-    /// A callout ends, with an answer or without; whose requests are decided by it.
+    /// A callout ends; returns the requests that end with it.
     ///
     /// # Errors
-    /// A request was decided that did not wait.
-    pub fn ended(&mut self, call: u32, reply: Option<Reply>, now: u64) -> Result<Vec<Decided>, String> {
-        use edge_key_auth::answer::{NoAnswer, synced, verified};
+    /// A request ended twice, or an answer was rejected.
+    pub fn ended(
+        &mut self,
+        call: u32,
+        reply: Option<CalloutResponse>,
+        now: u64,
+    ) -> Result<Vec<Decided>, String> {
+        use edge_key_auth::answer::{NoAnswer, read_sync, read_verify};
         let Some(is_sync) = self.outstanding.remove(&call) else { return Ok(Vec::new()) };
         if is_sync && call != self.sync {
             return Ok(Vec::new());
         }
         let moment = self.moment(now);
-        // Through the same JSON as in production, which the edge reads with its own eyes.
+        // Pass the answer as JSON, so that the filter's own parser reads it.
         let body = match &reply {
             None => None,
-            Some(Reply::Verify(response)) => serde_json::to_vec(response).ok(),
-            Some(Reply::Sync(response)) => serde_json::to_vec(response).ok(),
+            Some(CalloutResponse::Verify(response)) => serde_json::to_vec(response).ok(),
+            Some(CalloutResponse::Sync(response)) => serde_json::to_vec(response).ok(),
         };
         let is_answered = body.is_some();
         let status = is_answered.then_some(200);
         let body = body.unwrap_or_default();
         if is_sync {
-            match self.filter.synced(synced(status, &body), moment) {
+            match self.filter.sync_ended(read_sync(status, &body), moment) {
                 Some(Ok(())) => {
-                    if let Some(Reply::Sync(response)) = &reply {
+                    if let Some(CalloutResponse::Sync(response)) = &reply {
                         self.granted(response.lease_ms);
                     }
                     return Ok(Vec::new());
@@ -249,7 +254,8 @@ impl Node {
                 Some(Err(other)) => return Err(format!("a sync was answered, and yet: {other}")),
             }
         }
-        let ended = self.filter.answered(CallId(call), |asked| verified(status, &body, asked), moment);
+        let ended =
+            self.filter.lookups_ended(CalloutId(call), |asked| read_verify(status, &body, asked), moment);
         let Some((outcomes, answer)) = ended else { return Ok(Vec::new()) };
         match answer {
             Ok(()) | Err(NoAnswer::Timeout) => self.decided(outcomes, !is_answered, now),
@@ -297,27 +303,27 @@ impl Node {
         Ok(decided)
     }
 
-    /// The requests that are refused once all is sent that can be.
+    /// The requests that are refused after all callouts were sent.
     ///
     /// # Errors
-    /// One of them did not wait.
+    /// One of them ended twice.
     pub fn refused(&mut self, now: u64) -> Result<Vec<Decided>, String> {
         let refused = self.filter.refused(self.moment(now));
         self.decided(refused, true, now)
     }
 
-    /// What the proxy is to send now, and when it is to look again, in microseconds.
-    pub fn pump(&mut self, now: u64) -> (Vec<Call>, Option<u64>) {
+    /// The callouts to send now, and in how many microseconds the timer is due.
+    pub fn pump(&mut self, now: u64) -> (Vec<Callout>, Option<u64>) {
         let moment = self.moment(now);
         let mut calls = Vec::new();
-        while let Some(digests) = self.filter.next_question() {
+        while let Some(digests) = self.filter.next_lookups() {
             self.next_call += 1;
             let request = VerifyRequest { edge: self.filter.id().to_owned(), digests: digests.clone() };
-            self.filter.asked(CallId(self.next_call), digests, moment);
+            self.filter.lookups_sent(CalloutId(self.next_call), digests, moment);
             self.outstanding.insert(self.next_call, false);
-            calls.push(Call {
+            calls.push(Callout {
                 id: self.next_call,
-                question: Question::Verify(request),
+                request: CalloutRequest::Verify(request),
                 timeout: TIMEOUT_MS * MS,
             });
         }
@@ -326,20 +332,20 @@ impl Node {
             self.outstanding.insert(self.next_call, true);
             (self.sync, self.sync_sent) = (self.next_call, now);
             let timeout = (TIMEOUT_MS + request.wait_ms) * MS;
-            calls.push(Call { id: self.next_call, question: Question::Sync(request), timeout });
+            calls.push(Callout { id: self.next_call, request: CalloutRequest::Sync(request), timeout });
         }
         (calls, self.filter.sync_due_in_ms(moment).map(|due| (due + 1) * MS))
     }
 
-    /// How many requests wait.
+    /// The number of held requests.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether everything that is bounded is within its bounds.
+    /// Checks the limits of cache and lookups.
     ///
     /// # Errors
-    /// What is not.
+    /// A limit is exceeded.
     pub fn check_bounds(&self) -> Result<(), String> {
         let (active, inactive) = self.filter.remembered();
         match self.waiting.len() {

@@ -1,4 +1,4 @@
-//! Reads the fields of JSON objects and remembers everything that is wrong with them.
+//! Reads the fields of JSON objects and collects their problems.
 
 use std::cell::RefCell;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Problem;
 
-/// All problems found so far.
+/// The problems found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems(RefCell<Vec<Problem>>);
 
@@ -20,7 +20,7 @@ impl Problems {
     }
 }
 
-/// The fields of one object. Each `take_…` removes the field it names; what [`Fields::finish`] still finds is unknown.
+/// The fields of one object. Each `take_…` removes a field; [`Fields::finish`] reports the remaining ones as unknown.
 pub(super) struct Fields<'p> {
     path: String,
     map: Map<String, Value>,
@@ -29,7 +29,7 @@ pub(super) struct Fields<'p> {
 }
 
 impl<'p> Fields<'p> {
-    /// The fields of `value`; none, and a problem, if it is no object.
+    /// The fields of `value`. A value that is not an object is a problem and has no fields.
     pub(super) fn of(value: Value, path: String, problems: &'p Problems) -> Self {
         let map = match value {
             Value::Object(map) => map,
@@ -52,13 +52,13 @@ impl<'p> Fields<'p> {
         self.problems.add(self.path_of(field), message);
     }
 
-    /// The field as it is; `null` counts as absent.
+    /// The raw field; `null` counts as absent.
     pub(super) fn take(&mut self, field: &'static str) -> Option<Value> {
         self.known.push(field);
         self.map.remove(field).filter(|value| !value.is_null())
     }
 
-    /// The fields of an object; none if it is absent.
+    /// The fields of an object; an absent object has none.
     pub(super) fn take_fields(&mut self, field: &'static str) -> Fields<'p> {
         let value = self.take(field).unwrap_or_else(|| Value::Object(Map::new()));
         Fields::of(value, self.path_of(field), self.problems)
@@ -82,7 +82,7 @@ impl<'p> Fields<'p> {
         })
     }
 
-    /// One of the words of `choices`, as its place in the list.
+    /// One of `choices`, as its index.
     pub(super) fn take_choice(&mut self, field: &'static str, choices: &[&str]) -> Option<usize> {
         let text = self.take_string(field)?;
         let found = choices.iter().position(|choice| *choice == text);
@@ -92,7 +92,7 @@ impl<'p> Fields<'p> {
         found
     }
 
-    /// A whole number within `range`. Envoy turns every number of a Struct into a double, so `5e3` is one too.
+    /// A whole number within `range`. Envoy turns every number of a Struct into a double, so `5e3` is accepted.
     pub(super) fn take_number(
         &mut self,
         field: &'static str,
@@ -112,7 +112,7 @@ impl<'p> Fields<'p> {
         found
     }
 
-    /// Records every field that nothing has taken.
+    /// Reports every field that was not taken.
     pub(super) fn finish(self) {
         for field in self.map.keys() {
             let message = format!("unknown field; known here: {}", self.known.join(", "));
@@ -136,7 +136,7 @@ impl<'p> Fields<'p> {
     }
 }
 
-/// What a JSON value is, in words.
+/// The kind of a JSON value, in words.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

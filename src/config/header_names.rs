@@ -1,4 +1,4 @@
-//! The header names of a configuration: those that carry the caller's identity, and those that override a request.
+//! Reads `identity_headers` and `request_overrides`.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::fields::{Fields, Problems, kind};
 use crate::ambiguity::Ambiguity;
 use crate::header_policy::{HeaderPolicy, OVERRIDES, Treatment, folded};
 
-/// Replacing one of these would break the request, or the credential in it.
+/// Headers that must not be replaced or removed, because that would break the request or its credential.
 const RESERVED: [&str; 19] = [
     "accept",
     "access-control-request-method",
@@ -37,7 +37,7 @@ pub(super) fn identity_headers(fields: &mut Fields<'_>) -> IdentityHeaders {
     for (at, (field, default)) in defaults.into_iter().enumerate() {
         let name = fields.take_string(field).unwrap_or_else(|| default.to_owned()).to_ascii_lowercase();
         let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        // A name that begins with a hyphen would be taken for a pseudo-header.
+        // A leading hyphen would be taken for a pseudo-header.
         if name.is_empty() || name.starts_with('-') || !name.bytes().all(is_name) {
             fields.problem(
                 field,
@@ -57,7 +57,7 @@ pub(super) fn identity_headers(fields: &mut Fields<'_>) -> IdentityHeaders {
     IdentityHeaders(names)
 }
 
-/// What `request_overrides` says, and the defaults for the names that it does not list.
+/// Reads `request_overrides` and adds the defaults for the names that it does not list.
 pub(super) fn header_policy(
     fields: &mut Fields<'_>,
     identity_headers: &IdentityHeaders,
@@ -93,7 +93,7 @@ pub(super) fn header_policy(
         }
     }
     fields.finish();
-    // Allowed names too: they keep their defaults in every other spelling.
+    // This includes allowed names: they keep their defaults in every other spelling.
     for known in OVERRIDES {
         if policy.listed(known.name.as_bytes()).is_none() {
             let treatment = if known.is_removed { Treatment::Remove } else { Treatment::Refuse(known.kind) };
@@ -104,7 +104,7 @@ pub(super) fn header_policy(
     policy
 }
 
-/// A header's name as it is written; `None`, and a problem, if it is none or cannot be listed.
+/// A header name as written; `None` and a problem if it is not valid here.
 fn header_name(value: Value, path: &str, problems: &Problems) -> Option<String> {
     let Value::String(written) = value else {
         problems.add(path, format!("must be a string, not {}", kind(&value)));

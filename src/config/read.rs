@@ -1,4 +1,4 @@
-//! From the JSON that Envoy passes to a validated [`Config`].
+//! Reads and validates a [`Config`].
 
 use serde_json::Value;
 
@@ -11,14 +11,14 @@ use crate::lookup::LookupLimits;
 use crate::reply::ErrorBodies;
 use crate::route::{Conflict, PathCase, Requirement, RouteTable, Rule, Template};
 
-/// A day, in milliseconds: longer than anything here should last.
+/// A day, in milliseconds: the upper limit of every duration here.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Config {
     /// Reads a configuration from JSON text or from a serialised `google.protobuf.Struct`.
     ///
     /// # Errors
-    /// Every problem there is, not the first alone.
+    /// All problems, not only the first one.
     pub fn read(bytes: &[u8]) -> Result<Config, Vec<Problem>> {
         let value = match (serde_json::from_slice(bytes), struct_to_json(bytes)) {
             (Ok(value), _) | (Err(_), Some(value)) => value,
@@ -202,7 +202,7 @@ fn rule(mut fields: Fields<'_>, problems: &Problems) -> Option<Rule> {
     Some(Rule { template: template?, methods: methods?, requirement: requirement? })
 }
 
-/// `object` follows the method; `object:action` and `*` hold for every method.
+/// For `object`, the method decides between read and write; `object:action` and `*` apply to every method.
 fn requirement(scope: &str) -> Option<Requirement> {
     if let Ok(scope) = scope.parse() {
         return Some(Requirement::Fixed(scope));
@@ -210,7 +210,7 @@ fn requirement(scope: &str) -> Option<Requirement> {
     format!("{scope}:read").parse::<protocol::Scope>().ok().map(|_| Requirement::of_object(scope))
 }
 
-/// The outer `None` says that something was wrong, the inner one that the rule is about every method.
+/// `None` after a problem; `Some(None)` for a rule that applies to every method.
 fn methods(fields: &mut Fields<'_>, problems: &Problems) -> Option<Option<Vec<String>>> {
     let Some(list) = fields.take_list("methods") else { return Some(None) };
     if list.is_empty() {

@@ -1,22 +1,22 @@
-//! Reads a `google.protobuf.Struct`: Envoy hands one to the filter as serialised protobuf, and a `StringValue` as its
-//! text.
+//! Decodes a `google.protobuf.Struct`. Envoy passes a Struct to the filter as serialised protobuf, and a
+//! `StringValue` as its text.
 
 use serde_json::{Map, Number, Value};
 
-/// Nesting deeper than this is no configuration.
+/// Deeper nesting is rejected.
 const MAX_DEPTH: usize = 32;
 
-/// A field's number and what it holds.
+/// A field's number and value.
 type Field<'a> = (u32, Wire<'a>);
 
-/// The wire types that a `Struct` has.
+/// The wire types that occur in a `Struct`.
 enum Wire<'a> {
     Varint(u64),
     Fixed64([u8; 8]),
     Bytes(&'a [u8]),
 }
 
-/// The JSON form of a serialised `Struct`; `None` if the bytes are none.
+/// The JSON form of a serialised `Struct`; `None` if the bytes are not one.
 pub(super) fn struct_to_json(message: &[u8]) -> Option<Value> {
     read_struct(message, 0)
 }

@@ -51,7 +51,7 @@ impl Talk {
     fn sync(&mut self, revision: u64, news: News) -> SyncRequest {
         let request = self.filter.next_sync(self.moment()).expect("no sync is due");
         let answer = SyncResponse { log: "l".into(), revision, lease_ms: 6_000, news };
-        assert_eq!(self.filter.synced(Ok(answer), self.moment()), Some(Ok(())));
+        assert_eq!(self.filter.sync_ended(Ok(answer), self.moment()), Some(Ok(())));
         request
     }
 
@@ -59,11 +59,11 @@ impl Talk {
         self.request("GET", path, &[("authorization", &format!("Bearer {key}"))])
     }
 
-    /// Sends the next question and returns how many digests it asks about.
+    /// Sends the next callout of lookups and returns the number of its digests.
     fn ask(&mut self) -> Option<usize> {
-        let digests = self.filter.next_question()?;
+        let digests = self.filter.next_lookups()?;
         let asked = digests.len();
-        self.filter.asked(CallId(self.calls.replace(self.calls.get() + 1)), digests, self.moment());
+        self.filter.lookups_sent(CalloutId(self.calls.replace(self.calls.get() + 1)), digests, self.moment());
         Some(asked)
     }
 
@@ -92,8 +92,9 @@ impl Talk {
 
     fn answer(&mut self, call: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
         let body = format!(r#"{{"log":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","));
-        let read = |asked| answer::verified(status, body.as_bytes(), asked);
-        let (outcomes, _) = self.filter.answered(CallId(call), read, self.moment()).expect("it is not out");
+        let read = |asked| answer::read_verify(status, body.as_bytes(), asked);
+        let (outcomes, _) =
+            self.filter.lookups_ended(CalloutId(call), read, self.moment()).expect("it is not out");
         outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
     }
 }
@@ -102,7 +103,9 @@ fn print(outcome: &Outcome) -> String {
     match outcome {
         Outcome::ForwardPublic { hides_key: false } => "public".to_owned(),
         Outcome::ForwardPublic { hides_key: true } => "public, key hidden".to_owned(),
-        Outcome::Forward(grant) => format!("for {} {}", grant.holder().user_id, grant.holder().scopes_text),
+        Outcome::Forward(grant) => {
+            format!("for {} {}", grant.principal().user_id, grant.principal().scopes_text)
+        }
         Outcome::Reply(reply) => format!("{} {}", reply.status, reply.reason),
     }
 }
@@ -213,19 +216,19 @@ fn after_a_sync_without_an_answer_the_next_is_not_held_back() {
     assert_eq!(talk.sync(1, News::Changed(vec![])).wait_ms, 2_000);
     talk.now += 5_000;
     talk.filter.next_sync(talk.moment()).unwrap();
-    assert_eq!(talk.filter.synced(Err(NoAnswer::Timeout), talk.moment()), Some(Err(NoAnswer::Timeout)));
+    assert_eq!(talk.filter.sync_ended(Err(NoAnswer::Timeout), talk.moment()), Some(Err(NoAnswer::Timeout)));
     talk.now += 250;
     assert_eq!(talk.filter.next_sync(talk.moment()).unwrap().wait_ms, 0, "though the lease still runs");
 }
 
 #[test]
-fn a_lease_runs_from_when_it_was_asked_for() {
+fn a_lease_runs_from_when_it_was_waiting_at_send() {
     let mut talk = warm("");
     talk.now = T0 + 5_000;
     talk.filter.next_sync(talk.moment()).unwrap();
     talk.now = T0 + 7_000;
     let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 6_000, news: News::Changed(vec![]) };
-    assert_eq!(talk.filter.synced(Ok(answer), talk.moment()), Some(Ok(())));
+    assert_eq!(talk.filter.sync_ended(Ok(answer), talk.moment()), Some(Ok(())));
     talk.now = T0 + 10_999;
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
     talk.now = T0 + 11_000;
@@ -282,7 +285,7 @@ fn an_answer_older_than_the_cursor_is_not_remembered() {
 }
 
 #[test]
-fn who_came_after_the_question_is_served_only_if_the_lease_vouches_for_the_answer() {
+fn who_came_after_the_callout_was_sent_is_served_only_if_the_lease_vouches_for_the_answer() {
     let mut talk = warm("");
     talk.get("/api/insights/", "phx_b");
     talk.ask();
@@ -300,7 +303,7 @@ fn who_came_after_the_question_is_served_only_if_the_lease_vouches_for_the_answe
 }
 
 #[test]
-fn who_came_after_the_question_is_not_served_by_a_value_that_has_ended_since() {
+fn who_came_after_the_callout_was_sent_is_not_served_by_a_value_that_has_ended_since() {
     for (answered_after_ms, served) in [(299, 2), (300, 1)] {
         let mut talk = warm("");
         talk.get("/api/insights/", "phx_b");
@@ -336,7 +339,7 @@ fn answers_that_contradict_the_history_are_none() {
         let mut talk = warm("");
         talk.now = T0 + 3_000;
         talk.filter.next_sync(talk.moment()).unwrap();
-        let ended = talk.filter.synced(Ok(contradiction), talk.moment());
+        let ended = talk.filter.sync_ended(Ok(contradiction), talk.moment());
         assert_eq!(ended, Some(Err(NoAnswer::Contradiction)));
         assert_eq!(talk.get("/api/insights/", VALID), "wait", "nothing that was known counts");
         talk.now += 100;
@@ -346,7 +349,7 @@ fn answers_that_contradict_the_history_are_none() {
     }
     let mut talk = warm("");
     talk.filter.next_sync(talk.moment()).unwrap();
-    let ended = talk.filter.synced(Ok(answer("another", 0, News::Reset)), talk.moment());
+    let ended = talk.filter.sync_ended(Ok(answer("another", 0, News::Reset)), talk.moment());
     assert_eq!(ended, Some(Ok(())));
     assert_eq!(talk.get("/api/insights/", VALID), "wait", "another history, told as a reset");
 }
@@ -362,7 +365,10 @@ fn after_a_quiet_answer_comes_a_short_pause_and_after_failures_a_growing_one() {
     for _ in 0..100 {
         talk.now += talk.filter.sync_due_in_ms(talk.moment()).unwrap();
         talk.filter.next_sync(talk.moment()).unwrap();
-        assert_eq!(talk.filter.synced(Err(NoAnswer::Timeout), talk.moment()), Some(Err(NoAnswer::Timeout)));
+        assert_eq!(
+            talk.filter.sync_ended(Err(NoAnswer::Timeout), talk.moment()),
+            Some(Err(NoAnswer::Timeout))
+        );
         longest = longest.max(talk.filter.sync_due_in_ms(talk.moment()).unwrap());
     }
     assert!((3_000..=5_000).contains(&longest), "{longest}");
@@ -416,7 +422,7 @@ fn a_sync_from_an_outage_is_given_up_and_its_end_changes_nothing() {
     talk.answer(3, Some(200), &[INACTIVE]);
     let due = talk.filter.sync_due_in_ms(talk.moment()).unwrap();
     assert!(due <= 200, "{due}");
-    assert_eq!(talk.filter.synced(Err(NoAnswer::Timeout), talk.moment()), None, "nothing to tell");
+    assert_eq!(talk.filter.sync_ended(Err(NoAnswer::Timeout), talk.moment()), None, "nothing to tell");
     assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), Some(due));
     talk.now += due;
     assert_eq!(talk.sync(1, News::Changed(vec![])).used, lost.used, "the report was lost with it");
@@ -445,11 +451,11 @@ fn no_answer_is_unavailable_for_everyone_and_is_not_remembered() {
 }
 
 #[test]
-fn a_question_that_cannot_be_sent_is_unavailable() {
+fn a_lookup_that_cannot_be_sent_is_unavailable() {
     let mut talk = talk("");
     talk.get("/api/insights/", VALID);
-    let digests = talk.filter.next_question().unwrap();
-    let steps = talk.filter.not_answered(&digests, talk.moment());
+    let digests = talk.filter.next_lookups().unwrap();
+    let steps = talk.filter.lookups_failed(&digests, talk.moment());
     assert_eq!(steps.len(), 1);
     assert_eq!(print(&steps[0].1), "503 key_service_unavailable");
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
@@ -463,7 +469,7 @@ fn an_answer_serves_nobody_twice() {
     assert_eq!(talk.answer(0, Some(200), &[&active("*")]).len(), 1);
     for ended_before in [0, 9] {
         let read = |_| panic!("nothing is read of an answer that nobody waits for");
-        assert_eq!(talk.filter.answered(CallId(ended_before), read, talk.moment()), None);
+        assert_eq!(talk.filter.lookups_ended(CalloutId(ended_before), read, talk.moment()), None);
     }
 }
 

@@ -1,8 +1,9 @@
-//! What each address has of the lookups: which of its requests wait, and how many of its questions are out.
+//! The share of each client address: its waiting requests, its queued lookups and the number of its outstanding ones.
 //!
-//! Invented keys are free, so one address must not take what others need. The address with the fewest questions out is
-//! next, of several the one whose question is the oldest; and none has more out than there are places left. So the first
-//! question of an address is sent at once, however many another has.
+//! Invented keys cost a client nothing, so one address must not use up the lookups of the others. The next lookup to
+//! send belongs to the address with the fewest outstanding lookups; between equals, the oldest lookup is sent first.
+//! No address may have more outstanding lookups than there are free places. So the first lookup of an address is sent
+//! at once, however many another address has.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,21 +11,21 @@ use protocol::KeyDigest;
 
 use crate::address::Address;
 
-/// The shares of all addresses that have one.
+/// The shares of all addresses.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     by_address: HashMap<Address, Share>,
-    /// The addresses of which requests wait: by how many, and by the newest.
+    /// The addresses with waiting requests, ordered by their number, then by the newest one.
     by_waiting: BTreeSet<Rank>,
-    /// The addresses that have questions queued: by how many others are out, and by the oldest.
+    /// The addresses with queued lookups, ordered by the number of outstanding ones, then by the oldest queued one.
     by_asked: BTreeSet<Rank>,
-    /// How many questions are out.
+    /// The number of outstanding lookups.
     asked: usize,
 }
 
 type Rank = (usize, u64, Address);
 
-/// What one address has. Requests are numbered in the order of their arrival.
+/// The share of one address. The keys of the maps are places in the order of arrival.
 #[derive(Debug, Default)]
 struct Share {
     waiting: BTreeMap<u64, KeyDigest>,
@@ -33,43 +34,43 @@ struct Share {
 }
 
 impl Shares {
-    /// How many requests of an address wait.
+    /// The number of waiting requests of an address.
     pub(super) fn waiting(&self, address: Address) -> usize {
         self.by_address.get(&address).map_or(0, |share| share.waiting.len())
     }
 
-    /// The address of which most requests wait, and how many.
+    /// The address with the most waiting requests, and their number.
     pub(super) fn largest(&self) -> Option<(usize, Address)> {
         self.by_waiting.last().map(|&(waiting, _, address)| (waiting, address))
     }
 
-    /// The newest request of an address, and which digest it waits for.
+    /// The newest waiting request of an address, and its digest.
     pub(super) fn newest(&self, address: Address) -> Option<(u64, KeyDigest)> {
         let (number, digest) = self.by_address.get(&address)?.waiting.last_key_value()?;
         Some((*number, *digest))
     }
 
-    /// A request waits.
+    /// Adds a waiting request.
     pub(super) fn wait(&mut self, address: Address, number: u64, digest: KeyDigest) {
         self.change(address, &|share| share.waiting.insert(number, digest));
     }
 
-    /// A request waits no more.
+    /// Removes a waiting request.
     pub(super) fn end(&mut self, address: Address, number: u64) {
         self.change(address, &|share| share.waiting.remove(&number));
     }
 
-    /// Queues a question, at the place of the request with that number.
+    /// Queues a lookup at the place of that request.
     pub(super) fn queue(&mut self, address: Address, number: u64, digest: KeyDigest) {
         self.change(address, &|share| share.queued.insert(number, digest));
     }
 
-    /// Takes back a question that was queued.
+    /// Removes a queued lookup.
     pub(super) fn unqueue(&mut self, address: Address, number: u64) {
         self.change(address, &|share| share.queued.remove(&number));
     }
 
-    /// The next question to send, where so many may be out in all.
+    /// Takes the next lookup to send; `places` is the most that may be outstanding.
     pub(super) fn next(&mut self, places: usize) -> Option<KeyDigest> {
         let (asked, _, address) = *self.by_asked.first()?;
         if asked >= places.saturating_sub(self.asked) {
@@ -82,7 +83,7 @@ impl Shares {
         })
     }
 
-    /// A question of this address has ended.
+    /// An outstanding lookup of this address has ended.
     pub(super) fn answered(&mut self, address: Address) {
         self.asked -= 1;
         self.change(address, &|share| {
@@ -91,13 +92,14 @@ impl Shares {
         });
     }
 
-    /// A question that is queued.
+    /// The digest of a queued lookup.
     pub(super) fn queued(&self) -> Option<KeyDigest> {
         let (.., address) = self.by_asked.first()?;
         self.by_address.get(address)?.queued.values().next().copied()
     }
 
-    /// Changes a share, and keeps everything that follows from it. One function for all changes: the module is smaller.
+    /// Changes a share and updates both orders. All changes go through this one function, which keeps the Wasm module
+    /// small.
     fn change(
         &mut self,
         address: Address,
@@ -115,7 +117,7 @@ impl Shares {
         changed
     }
 
-    /// How many addresses are known: none that has nothing.
+    /// The number of addresses that are kept.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.by_address.len().max(self.by_waiting.len()).max(self.by_asked.len())
@@ -123,7 +125,7 @@ impl Shares {
 }
 
 impl Share {
-    /// Its ranks among those of which requests wait, and among those that have questions queued.
+    /// Its place in each of the two orders.
     fn ranks(&self, address: Address) -> (Option<Rank>, Option<Rank>) {
         let newest = self.waiting.last_key_value().map(|(number, _)| (self.waiting.len(), *number, address));
         let oldest = self.queued.first_key_value().map(|(number, _)| (self.asked, *number, address));

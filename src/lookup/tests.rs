@@ -27,16 +27,16 @@ fn evicted(lookups: &mut Lookups, key: KeyDigest, waiter: Waiter) -> Option<u32>
 }
 
 #[test]
-fn requests_with_one_key_share_one_question() {
+fn requests_with_one_key_share_one_lookup() {
     let mut lookups = lookups(10, 10);
     (0..3).for_each(|stream| drop(lookups.join(key(1), waiter(stream))));
     assert_eq!(lookups.next_batch(), Some(vec![key(1)]));
     assert_eq!(lookups.next_batch(), None);
     lookups.join(key(1), waiter(3)).unwrap();
-    assert_eq!(lookups.next_batch(), None, "it is in flight already");
-    assert_eq!(streams(lookups.land(&key(1), true)), [0, 1, 2, 3]);
+    assert_eq!(lookups.next_batch(), None, "it is outstanding already");
+    assert_eq!(streams(lookups.finish(&key(1), true)), [0, 1, 2, 3]);
     lookups.join(key(1), waiter(4)).unwrap();
-    assert_eq!(lookups.next_batch(), Some(vec![key(1)]), "a new flight after the landing");
+    assert_eq!(lookups.next_batch(), Some(vec![key(1)]), "a new lookup after the first has ended");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn digests_wait_for_a_place_and_waiters_are_bounded() {
     assert_eq!(lookups.next_batch(), None);
     lookups.join(key(1), waiter(4)).unwrap();
     assert_eq!(lookups.join(key(1), waiter(5)), Err(Full));
-    lookups.land(&key(1), true);
+    lookups.finish(&key(1), true);
     assert_eq!(lookups.next_batch(), Some(vec![key(2)]));
     lookups.join(key(4), waiter(6)).unwrap();
 }
@@ -83,11 +83,11 @@ fn one_of_many_requests_with_one_key_gives_way_too() {
     (0..3).for_each(|stream| drop(lookups.join(key(1), from(1, stream))));
     lookups.next_batch();
     assert_eq!(evicted(&mut lookups, key(2), from(2, 3)), Some(2));
-    assert_eq!(streams(lookups.land(&key(1), true)), [0, 1]);
+    assert_eq!(streams(lookups.finish(&key(1), true)), [0, 1]);
 }
 
 #[test]
-fn the_first_question_of_an_address_is_sent_before_the_many_of_another() {
+fn the_first_lookup_of_an_address_is_sent_before_the_many_of_another() {
     let mut lookups = lookups(1_000, 10_000);
     (0..5_000).for_each(|n| drop(lookups.join(key(n), from(1, n as u32))));
     let mut asked = 0;
@@ -98,15 +98,15 @@ fn the_first_question_of_an_address_is_sent_before_the_many_of_another() {
     lookups.join(key(5_000), from(2, 5_000)).unwrap();
     assert_eq!(lookups.next_batch(), Some(vec![key(5_000)]));
     // Where both have something queued, they take turns.
-    lookups.land(&key(0), true);
+    lookups.finish(&key(0), true);
     (5_001..5_003).for_each(|n| drop(lookups.join(key(n), from(2, n as u32))));
-    (0..2).for_each(|n| drop(lookups.land(&key(n), true)));
+    (0..2).for_each(|n| drop(lookups.finish(&key(n), true)));
     let batch = lookups.next_batch().unwrap();
     assert!([5_001, 5_002].map(key).iter().all(|digest| batch.contains(digest)));
 }
 
 #[test]
-fn addresses_take_turns() {
+fn addresses_wakes() {
     let mut lookups = lookups(1_000, 1_000);
     for address in 1..4 {
         (0..3).for_each(|n| drop(lookups.join(key(10 * address + n), from(address as u32, 0))));
@@ -116,14 +116,14 @@ fn addresses_take_turns() {
 }
 
 #[test]
-fn of_addresses_with_as_many_questions_out_the_oldest_question_is_next() {
+fn of_addresses_with_as_many_lookups_outstanding_the_oldest_lookup_is_next() {
     let mut lookups = lookups(1, 1_000);
     (0..50_usize).for_each(|n| drop(lookups.join(key(n), from(100 - n as u32, n as u32))));
     for n in 0..50 {
         assert_eq!(lookups.next_batch(), Some(vec![key(n)]));
         // Other addresses come all the time, and wait for their turn.
         lookups.join(key(50 + n), from(1_000 + n as u32, 0)).unwrap();
-        lookups.land(&key(n), true);
+        lookups.finish(&key(n), true);
     }
 }
 
@@ -134,7 +134,7 @@ fn a_key_that_several_addresses_wait_for_is_asked_about_in_the_turn_of_the_one_w
     assert_eq!(lookups.next_batch().unwrap().len(), 2);
     lookups.join(key(99), from(2, 100)).unwrap();
     assert_eq!(lookups.next_batch(), Some(vec![key(99)]));
-    assert_eq!(streams(lookups.land(&key(99), true)), [99, 100]);
+    assert_eq!(streams(lookups.finish(&key(99), true)), [99, 100]);
 }
 
 #[test]
@@ -150,11 +150,11 @@ fn an_address_that_has_nothing_is_forgotten() {
         lookups.leave(&key(n), StreamId(n as u32));
         lookups.leave(&key(0), StreamId(50 + n as u32));
     }
-    assert_eq!((lookups.waiting(), lookups.shares.len()), (0, 2), "two have questions out");
-    for digest in lookups.flights.keys().copied().collect::<Vec<_>>() {
-        lookups.land(&digest, true);
+    assert_eq!((lookups.waiting(), lookups.shares.len()), (0, 2), "two have outstanding lookups");
+    for digest in lookups.by_digest.keys().copied().collect::<Vec<_>>() {
+        lookups.finish(&digest, true);
     }
-    assert_eq!((lookups.flights.len(), lookups.shares.len()), (0, 0));
+    assert_eq!((lookups.by_digest.len(), lookups.shares.len()), (0, 0));
 }
 
 #[test]
@@ -165,11 +165,11 @@ fn one_who_leaves_takes_nobody_along() {
     lookups.leave(&key(1), StreamId(1));
     assert_eq!(lookups.waiting(), 2);
     lookups.join(key(1), waiter(3)).unwrap();
-    assert_eq!(streams(lookups.land(&key(1), true)), [0, 2, 3]);
+    assert_eq!(streams(lookups.finish(&key(1), true)), [0, 2, 3]);
 }
 
 #[test]
-fn a_question_that_nobody_waits_for_is_not_asked() {
+fn a_lookup_that_nobody_waits_for_is_not_asked() {
     let mut lookups = lookups(1, 10);
     lookups.join(key(1), waiter(1)).unwrap();
     lookups.leave(&key(1), StreamId(1));
@@ -179,20 +179,20 @@ fn a_question_that_nobody_waits_for_is_not_asked() {
     lookups.leave(&key(2), StreamId(2));
     lookups.join(key(3), waiter(3)).unwrap();
     assert_eq!(lookups.next_batch(), None, "the other was sent: its place is free when it lands");
-    assert_eq!(lookups.land(&key(2), true), []);
+    assert_eq!(lookups.finish(&key(2), true), []);
     assert_eq!(lookups.next_batch(), Some(vec![key(3)]));
 }
 
 #[test]
-fn whoever_came_after_the_question_is_asked_for_again_unless_everyone_is_served() {
+fn whoever_came_after_the_callout_was_sent_is_asked_for_again_unless_everyone_is_served() {
     let mut lookups = lookups(10, 10);
     lookups.join(key(1), waiter(1)).unwrap();
     lookups.next_batch();
     lookups.join(key(1), waiter(2)).unwrap();
-    assert_eq!(streams(lookups.land(&key(1), false)), [1]);
+    assert_eq!(streams(lookups.finish(&key(1), false)), [1]);
     assert_eq!(lookups.next_batch(), Some(vec![key(1)]));
     lookups.join(key(1), waiter(3)).unwrap();
-    assert_eq!(streams(lookups.land(&key(1), true)), [2, 3]);
+    assert_eq!(streams(lookups.finish(&key(1), true)), [2, 3]);
     assert_eq!(lookups.next_batch(), None);
-    assert_eq!((lookups.waiting(), lookups.flights.len(), lookups.shares.len()), (0, 0, 0));
+    assert_eq!((lookups.waiting(), lookups.by_digest.len(), lookups.shares.len()), (0, 0, 0));
 }

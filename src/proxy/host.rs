@@ -1,4 +1,4 @@
-//! The host's functions as the filter needs them: bytes in, bytes out, and no answer that can stop the VM.
+//! The host functions that the filter uses. They pass bytes, so no header value can stop the VM.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,19 +11,19 @@ use crate::clock::Moment;
 use crate::config::KeyService;
 use crate::header_policy::HeaderPolicy;
 use crate::headers::HeaderPairs;
-use crate::lookup::{CallId, StreamId};
+use crate::lookup::{CalloutId, StreamId};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
 use crate::request::{self, Reading};
 
-/// The host's number for success.
+/// The ABI's status for success.
 const OK: u32 = 0;
 
-/// Filter state that access logs can show as `%FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)%`: whose key was accepted.
+/// Filter state: the id of the accepted key. Access logs show it as
+/// `%FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)%`.
 pub(super) const KEY_ID: &str = "edge_key_auth.key_id";
 
-/// Filter state that access logs can show as `%FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)%`: why a request was
-/// refused.
+/// Filter state: why a request was denied. Access logs show it as `%FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)%`.
 const REASON: &str = "edge_key_auth.reason";
 
 /// This VM's clocks.
@@ -53,7 +53,7 @@ pub(super) fn random_number() -> Result<u64, getrandom::Error> {
     getrandom::u64()
 }
 
-/// The metrics, as the host numbers them.
+/// The metrics' ids at the host.
 #[derive(Debug)]
 pub(super) struct Meters {
     counters: Vec<u32>,
@@ -74,8 +74,8 @@ impl Meters {
         }
     }
 
-    /// Tells the host everything new. Gauges are told as changes, since all VMs of an Envoy share them.
-    pub(super) fn tell(&self, metrics: &mut Metrics) {
+    /// Exports everything new. Gauges are exported as changes, because all VMs of an Envoy share them.
+    pub(super) fn export(&self, metrics: &mut Metrics) {
         let add = |ids: &[u32], at: usize, change: i64| {
             let told = ids.get(at).map(|&id| hostcalls::increment_metric(id, change));
             debug_assert!(matches!(told, Some(Ok(()))));
@@ -92,13 +92,13 @@ impl Meters {
     }
 }
 
-/// Has the host call `on_tick` this often.
+/// Sets the period of `on_tick`.
 pub(super) fn tick_every(milliseconds: u64) {
     let set = hostcalls::set_tick_period(Duration::from_millis(milliseconds));
     debug_assert!(set.is_ok());
 }
 
-/// A header list of the current request, as one block of bytes; `None` where the host refused to hand it over.
+/// A header list of the current request, as one block of bytes; `None` if the host call failed.
 pub(super) struct HeaderBlock(Option<Vec<u8>>);
 
 impl HeaderBlock {
@@ -115,7 +115,7 @@ impl HeaderBlock {
         HeaderPairs::new(block).map_err(|_| Ambiguity::Headers)
     }
 
-    /// The names of trailers to be removed.
+    /// The names of the trailers to remove.
     pub(super) fn trailers_to_remove(&self, policy: &HeaderPolicy) -> Result<Vec<&str>, Ambiguity> {
         request::trailers_to_remove(self.pairs()?, policy)
     }
@@ -131,7 +131,7 @@ impl HeaderBlock {
 
 #[cfg(feature = "provoke-panic")]
 impl HeaderBlock {
-    /// Whether a header of this name is among them.
+    /// Whether it has a header with this name.
     pub(super) fn names(&self, name: &[u8]) -> bool {
         self.pairs().is_ok_and(|mut pairs| pairs.any(|pair| pair.is_ok_and(|(header, _)| header == name)))
     }
@@ -147,13 +147,13 @@ pub(super) fn remove_trailer(name: &str) {
     remove(MapType::HttpRequestTrailers, name);
 }
 
-/// The SDK stops the VM where the host refuses to change headers, so a forged one is never forwarded.
+/// The SDK stops the VM if the host refuses to change headers, so a forged header is never forwarded.
 fn remove(map: MapType, name: &str) {
     let removed = hostcalls::remove_map_value(map, name);
     debug_assert!(removed.is_ok());
 }
 
-/// Sets a header of the current request, in place of any that has its name.
+/// Sets a header of the current request; it replaces all headers with this name.
 pub(super) fn set_header(name: &str, value: &str) {
     let set = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
     debug_assert!(set.is_ok());
@@ -169,7 +169,7 @@ pub(super) fn send(reply: &Reply) {
     }
 }
 
-/// Leaves a word about the current request for access logs.
+/// Sets filter state of the current request, for access logs.
 pub(super) fn set_filter_state(name: &str, value: &str) {
     let status = set_property(name, value);
     if status != OK {
@@ -177,38 +177,38 @@ pub(super) fn set_filter_state(name: &str, value: &str) {
     }
 }
 
-/// Where the current request comes from: with trusted hops configured in Envoy, the address before them.
+/// The client's address of the current request; Envoy skips its configured trusted hops.
 pub(super) fn source_address() -> Address {
     Address::read(&property_bytes("source\0address").unwrap_or_default())
 }
 
-/// Lets the current request, which was held, go on.
+/// Resumes the current request, which was held.
 pub(super) fn resume() {
     let resumed = hostcalls::resume_http_request();
     debug_assert!(resumed.is_ok());
 }
 
-/// Makes a request the current one; false if it is gone.
+/// Makes a request the current one; false if it has ended.
 pub(super) fn switch_to(stream: StreamId) -> bool {
     hostcalls::set_effective_context(stream.0).is_ok()
 }
 
-/// A queue that only this configuration in this VM knows: a byte in it calls `on_queue_ready` in the worker's next
-/// event-loop turn, in the root context, which no client can end.
+/// Wakes the root context through a shared queue of its own: a byte in the queue makes the host call `on_queue_ready`
+/// in the worker's next event-loop turn. Callouts from there do not end with a client's request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turn(u32);
+pub(super) struct Wakeup(u32);
 
-impl Turn {
+impl Wakeup {
     pub(super) fn register(name: &str) -> Result<Self, Status> {
-        hostcalls::register_shared_queue(name).map(Turn)
+        hostcalls::register_shared_queue(name).map(Wakeup)
     }
 
-    /// Asks for a turn.
+    /// Requests a call of `on_queue_ready`.
     pub(super) fn request(self) -> Result<(), Status> {
         hostcalls::enqueue_shared_queue(self.0, Some(b"1"))
     }
 
-    /// Takes back every request made so far.
+    /// Empties the queue.
     pub(super) fn take(self) {
         while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(self.0) {}
     }
@@ -221,7 +221,7 @@ pub(super) fn post(
     path: &str,
     body: &[u8],
     timeout_ms: u64,
-) -> Result<CallId, Status> {
+) -> Result<CalloutId, Status> {
     let headers = vec![
         (":method", "POST"),
         (":path", path),
@@ -230,11 +230,11 @@ pub(super) fn post(
         ("content-type", "application/json"),
     ];
     let timeout = Duration::from_millis(timeout_ms);
-    hostcalls::dispatch_http_call(&service.cluster, headers, Some(body), vec![], timeout).map(CallId)
+    hostcalls::dispatch_http_call(&service.cluster, headers, Some(body), vec![], timeout).map(CalloutId)
 }
 
-/// The status of the callout that has just ended; `None` if it brought nothing back.
-pub(super) fn call_status(headers: usize) -> Option<u16> {
+/// The status of the callout that has just ended; `None` if there was no response.
+pub(super) fn callout_status(headers: usize) -> Option<u16> {
     if headers == 0 {
         return None;
     }
@@ -242,8 +242,8 @@ pub(super) fn call_status(headers: usize) -> Option<u16> {
     std::str::from_utf8(&status).ok()?.parse().ok()
 }
 
-/// The body of the callout that has just ended.
-pub(super) fn call_body(size: usize) -> Vec<u8> {
+/// The response body of the callout that has just ended.
+pub(super) fn callout_body(size: usize) -> Vec<u8> {
     buffer(BufferType::HttpCallResponseBody, size)
 }
 
@@ -256,8 +256,9 @@ fn buffer(kind: BufferType, size: usize) -> Vec<u8> {
     hostcalls::get_buffer(kind, 0, size).ok().flatten().unwrap_or_default()
 }
 
-// The SDK copies each header into strings of its own and panics on a name that is not UTF-8, and its local responses
-// carry no reason; reading or setting a property, it panics where the host refuses. These functions of the ABI (version 0.2.1) are therefore called directly.
+// These functions of the ABI (version 0.2.1) are called directly. The SDK copies each header into a string and panics
+// on a name that is not UTF-8; its local responses carry no reason; and it panics if the host refuses to read or set
+// a property.
 #[allow(unsafe_code)]
 mod raw {
     #[link(wasm_import_module = "env")]
@@ -297,7 +298,7 @@ fn header_map_bytes(map_type: u32) -> Option<Vec<u8>> {
     unsafe { given(status, data, size) }
 }
 
-/// A property's value; `None` if the host has none. The path's parts are separated by zero bytes.
+/// The value of a property; `None` if it has none. Zero bytes separate the parts of the path.
 #[allow(unsafe_code)]
 fn property_bytes(path: &str) -> Option<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
@@ -307,7 +308,7 @@ fn property_bytes(path: &str) -> Option<Vec<u8>> {
     unsafe { given(status, data, size) }
 }
 
-/// What a host call has handed over, if it succeeded.
+/// The buffer that a host call returned, if it succeeded.
 ///
 /// # Safety
 /// `data` and `size` are as the host call that returned `status` has left them, and are used once.

@@ -23,7 +23,7 @@ impl Request {
         Request { vm, stream, progress: Progress::New }
     }
 
-    /// Whether the request may go on to the upstream now.
+    /// Whether the host may continue the request now.
     fn passage(&mut self) -> Action {
         if let Progress::Held(_) = self.progress
             && self.vm.was_opened(self.stream)
@@ -42,7 +42,7 @@ impl HttpContext for Request {
         #[cfg(feature = "provoke-panic")]
         assert!(!block.names(b"x-provoke-panic"), "provoked");
         let Reading { removed, head } = block.read(self.vm.header_policy());
-        // Before anything is forwarded or answered: access logs and other filters see these headers too.
+        // Remove before anything else: access logs and other filters see these headers too.
         removed.iter().for_each(|name| host::remove_header(name));
         let step = self.vm.arrive(head.as_ref().map_err(|error| *error), self.stream);
         self.progress = match step {
@@ -52,14 +52,13 @@ impl HttpContext for Request {
         self.progress.action()
     }
 
-    /// The finished module does not export this callback: while a request is held, the host keeps its body back. Without
-    /// the build's last step a host may take a pause for the headers' alone, and ask here whether the body may pass.
+    /// `cargo xtask build` removes this export, because the host then holds the body of a paused request without a
+    /// call into the VM. A module without that step may be asked here whether the body may pass.
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
         self.passage()
     }
 
-    /// Trailers come after the last byte of the body, so those of a held request reach only a module that the build's
-    /// last step has not seen.
+    /// A finished module sees no trailers of a held request: they follow the body, which the host holds.
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         if self.passage() == Action::Pause {
             return Action::Pause;
@@ -69,7 +68,7 @@ impl HttpContext for Request {
                 names.iter().for_each(|name| host::remove_trailer(name));
                 Action::Continue
             }
-            // The request has been forwarded: the host ends it at the upstream too.
+            // The request was forwarded already; after this reply the host resets it at the upstream.
             Err(ambiguity) => {
                 if let Step::Decided(refusal) = self.vm.arrive(Err(ambiguity), self.stream) {
                     self.progress = self.vm.apply(refusal);
@@ -80,7 +79,7 @@ impl HttpContext for Request {
     }
 }
 
-/// The host deletes a request's context when the request has ended, also when its client left while it was held.
+/// The host deletes the context when the request has ended, also if its client left while it was held.
 impl Drop for Request {
     fn drop(&mut self) {
         if let Progress::Held(digest) = &self.progress {

@@ -1,4 +1,5 @@
-//! The only code that knows proxy-wasm: it reads from the host, calls the pure core, and does what the core says.
+//! The adapter to proxy-wasm, the only code that uses it: it reads from the host, calls the pure modules and carries
+//! out what they return.
 
 mod host;
 mod http;

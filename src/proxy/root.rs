@@ -8,7 +8,7 @@ use proxy_wasm::types::ContextType;
 use super::host;
 use super::http::Request;
 use super::vm::Vm;
-use crate::lookup::{CallId, StreamId};
+use crate::lookup::{CalloutId, StreamId};
 
 /// The root context, unconfigured at first.
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(super) struct Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
         if let Some(vm) = &self.vm {
-            vm.call_ended(CallId(call), host::call_status(headers), &host::call_body(body_size));
+            vm.callout_ended(CalloutId(call), host::callout_status(headers), &host::callout_body(body_size));
         }
     }
 }
@@ -27,8 +27,8 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         if self.vm.is_some() {
-            // Envoy gives another configuration a root context of its own; this is the same one again, and requests
-            // may be waiting under it.
+            // Envoy creates another root context for another configuration. This is the same configuration again, and
+            // requests may be waiting.
             return true;
         }
         match Vm::configure(&host::configuration(size)) {
@@ -47,7 +47,7 @@ impl RootContext for Root {
 
     fn on_queue_ready(&mut self, _: u32) {
         if let Some(vm) = &self.vm {
-            vm.take_turn();
+            vm.wake();
         }
     }
 

@@ -7,36 +7,36 @@ use protocol::{KeyDigest, SYNC_PATH, SyncResponse, VERIFY_PATH, VerifyRequest};
 use proxy_wasm::types::Action;
 use serde::Serialize;
 
-use super::host::{self, Clock, Meters, Turn};
+use super::host::{self, Clock, Meters, Wakeup};
 use crate::ambiguity::Ambiguity;
 use crate::answer::{self, NoAnswer};
 use crate::config::{Config, IdentityHeaders, KeyService, Problem};
 use crate::decision::Grant;
 use crate::filter::{Filter, Outcome, Outcomes, Step};
 use crate::header_policy::HeaderPolicy;
-use crate::lookup::{CallId, StreamId};
+use crate::lookup::{CalloutId, StreamId};
 use crate::request::RequestHead;
 
 /// The header that carries a key.
 const AUTHORIZATION: &str = "authorization";
 
-/// How often the host is told the metrics when nothing else happens, in milliseconds.
-const TELL_EVERY_MS: u64 = 1_000;
+/// How often metrics are exported, in milliseconds.
+const EXPORT_EVERY_MS: u64 = 1_000;
 
-/// How far a request has come.
+/// The state of a request.
 pub(super) enum Progress {
-    /// Its headers have not been read.
+    /// Its headers were not read yet.
     New,
     /// It is held until a lookup of this digest ends, which then forwards or answers it.
     Held(KeyDigest),
-    /// It was forwarded: it is public, or a grant lets it pass.
+    /// It was forwarded.
     Open,
-    /// A reply was given to the host, which may have refused it: the request must not pass in either case.
+    /// The filter replied. The host may have refused the reply, and the request must not pass even then.
     Replied,
 }
 
 impl Progress {
-    /// Whether the host may let the request on towards the upstream.
+    /// What the host may do with the request.
     pub(super) fn action(&self) -> Action {
         match self {
             Progress::Open => Action::Continue,
@@ -54,23 +54,23 @@ pub(super) struct Vm {
     header_policy: HeaderPolicy,
     clock: Clock,
     meters: Meters,
-    turn: Turn,
-    turn_is_coming: Cell<bool>,
-    /// The latest sync, until it ends. One that was given up before is not known any more.
-    sync: Cell<Option<CallId>>,
+    wakeup: Wakeup,
+    wakeup_is_pending: Cell<bool>,
+    /// The latest sync callout, until it ends. The id of a sync that was given up is not kept.
+    sync: Cell<Option<CalloutId>>,
     /// The period of the host's ticks, in milliseconds.
     tick_ms: Cell<u64>,
-    /// When the host was last told the metrics, by the monotonic clock.
-    told_at: Cell<u64>,
-    /// Whether the last callout was answered: an outage has many callouts, and only changes are worth a log line.
+    /// When metrics were last exported, by the monotonic clock.
+    exported_at: Cell<u64>,
+    /// Whether the last callout was answered. Only a change is logged, because an outage has many callouts.
     service_answers: Cell<bool>,
     filter: RefCell<Filter>,
-    /// The requests that were held and then forwarded, until their own contexts take note of it.
+    /// Held requests that were forwarded, until their contexts ask for it.
     opened: RefCell<HashSet<StreamId>>,
 }
 
 impl Vm {
-    /// Takes up a configuration, as Envoy passes it.
+    /// Reads a configuration and the edge token, and starts the filter.
     pub(super) fn configure(json: &[u8]) -> Result<Self, Vec<Problem>> {
         let Config { key_service, policy, cache, lookups, warnings } = Config::read(json)?;
         warnings.iter().for_each(|warning| log::warn!("configuration: {warning}"));
@@ -87,7 +87,7 @@ impl Vm {
         let no_randomness = |error| problem("configuration", format!("no randomness: {error}"));
         let id = host::random_id().map_err(no_randomness)?;
         let seed = host::random_number().map_err(no_randomness)?;
-        let turn = Turn::register(&id)
+        let wakeup = Wakeup::register(&id)
             .map_err(|status| problem("configuration", format!("the host registers no queue: {status:?}")))?;
         let vm = Vm {
             authorization: format!("Bearer {token}"),
@@ -96,11 +96,11 @@ impl Vm {
             header_policy: policy.header_policy.clone(),
             clock: Clock::start(),
             meters: Meters::define(),
-            turn,
-            turn_is_coming: Cell::new(false),
+            wakeup,
+            wakeup_is_pending: Cell::new(false),
             sync: Cell::new(None),
             tick_ms: Cell::new(0),
-            told_at: Cell::new(0),
+            exported_at: Cell::new(0),
             service_answers: Cell::new(true),
             filter: RefCell::new(Filter::new(id, seed, policy, cache, lookups)),
             opened: RefCell::default(),
@@ -109,20 +109,20 @@ impl Vm {
         Ok(vm)
     }
 
-    /// What is done with the headers that a client must not reach the upstream with.
+    /// The configured header policy.
     pub(super) fn header_policy(&self) -> &HeaderPolicy {
         &self.header_policy
     }
 
-    /// A request arrives; if it must wait, the root context is called to ask.
+    /// A request arrives. If it has to wait, this wakes the root context, which sends the lookup.
     pub(super) fn arrive(&self, head: Result<&RequestHead<'_>, Ambiguity>, stream: StreamId) -> Step {
         let mut filter = self.filter.borrow_mut();
         let step = filter.arrive(head, host::source_address, stream, self.clock.now());
         match &step {
-            Step::Hold(digest) if !self.turn_is_coming.replace(true) => {
-                if let Err(status) = self.turn.request() {
+            Step::Hold(digest) if !self.wakeup_is_pending.replace(true) => {
+                if let Err(status) = self.wakeup.request() {
                     log::error!("the host takes nothing into the queue: {status:?}");
-                    self.turn_is_coming.set(false);
+                    self.wakeup_is_pending.set(false);
                     return Step::Decided(filter.give_up(digest, stream));
                 }
             }
@@ -131,61 +131,60 @@ impl Vm {
         step
     }
 
-    /// A request that was held has ended.
+    /// The client of a held request has gone.
     pub(super) fn leave(&self, digest: &KeyDigest, stream: StreamId) {
         if !self.was_opened(stream) {
             self.filter.borrow_mut().leave(digest, stream);
         }
     }
 
-    /// Whether a request that was held has been forwarded since. Says so once.
+    /// Whether a held request was forwarded in between. Returns true only once.
     pub(super) fn was_opened(&self, stream: StreamId) -> bool {
         self.opened.borrow_mut().remove(&stream)
     }
 
-    /// The turn that a waiting request asked for has come.
-    pub(super) fn take_turn(&self) {
-        self.turn.take();
-        self.turn_is_coming.set(false);
-        self.go_on(Vec::new());
+    /// The root context was woken by a request that waits.
+    pub(super) fn wake(&self) {
+        self.wakeup.take();
+        self.wakeup_is_pending.set(false);
+        self.proceed(Vec::new());
     }
 
-    /// Time has passed.
+    /// The timer has expired.
     pub(super) fn tick(&self) {
-        self.go_on(Vec::new());
+        self.proceed(Vec::new());
     }
 
     /// A callout has ended.
-    pub(super) fn call_ended(&self, id: CallId, status: Option<u16>, body: &[u8]) {
+    pub(super) fn callout_ended(&self, id: CalloutId, status: Option<u16>, body: &[u8]) {
         if self.sync.get() == Some(id) {
             self.sync.set(None);
-            self.sync_ended(answer::synced(status, body));
-            self.go_on(Vec::new());
+            self.end_sync(answer::read_sync(status, body));
+            self.proceed(Vec::new());
         } else {
-            let read = |asked| answer::verified(status, body, asked);
-            let ended = self.filter.borrow_mut().answered(id, read, self.clock.now());
-            // A sync that was given up ends here too, once the next one is sent.
+            let read = |asked| answer::read_verify(status, body, asked);
+            let ended = self.filter.borrow_mut().lookups_ended(id, read, self.clock.now());
+            // A sync that was given up ends here too, as an unknown callout.
             let Some((outcomes, answer)) = ended else { return };
             self.note(answer);
-            self.go_on(outcomes);
+            self.proceed(outcomes);
         }
     }
 
-    fn sync_ended(&self, answer: Result<SyncResponse, NoAnswer>) {
-        let outcome = self.filter.borrow_mut().synced(answer, self.clock.now());
+    fn end_sync(&self, answer: Result<SyncResponse, NoAnswer>) {
+        let outcome = self.filter.borrow_mut().sync_ended(answer, self.clock.now());
         if let Some(outcome) = outcome {
             self.note(outcome);
         }
     }
 
-    /// Sends everything that is to be sent now: what requests wait for, in as few callouts as hold it, and the sync. Then
-    /// does what was decided for requests that were held: that leaves another context than the root one current, and
-    /// callouts must be sent from the root context.
-    fn go_on(&self, mut outcomes: Outcomes) {
+    /// Sends all callouts that are due, then carries out the outcomes of held requests. The order matters: an outcome
+    /// makes its request's context current, and callouts must be sent from the root context.
+    fn proceed(&self, mut outcomes: Outcomes) {
         loop {
-            let question = self.filter.borrow_mut().next_question();
-            let Some(digests) = question else { break };
-            outcomes.extend(self.ask(digests));
+            let digests = self.filter.borrow_mut().next_lookups();
+            let Some(digests) = digests else { break };
+            outcomes.extend(self.send_lookups(digests));
         }
         let now = self.clock.now();
         outcomes.extend(self.filter.borrow_mut().refused(now));
@@ -193,31 +192,31 @@ impl Vm {
         if let Some(request) = sync {
             match self.post(SYNC_PATH, &request, request.wait_ms) {
                 Ok(id) => self.sync.set(Some(id)),
-                Err(no_answer) => self.sync_ended(Err(no_answer)),
+                Err(no_answer) => self.end_sync(Err(no_answer)),
             }
         }
         self.schedule();
         self.carry_out(outcomes);
     }
 
-    /// Sends a question; what is to be done with those who wait for it if it cannot be sent.
-    fn ask(&self, digests: Vec<KeyDigest>) -> Outcomes {
-        let asked_at = self.clock.now();
+    /// Sends lookups in one callout; returns the outcomes of their requests if it cannot be sent.
+    fn send_lookups(&self, digests: Vec<KeyDigest>) -> Outcomes {
+        let sent_at = self.clock.now();
         let request = VerifyRequest { edge: self.filter.borrow().id().to_owned(), digests };
         match self.post(VERIFY_PATH, &request, 0) {
             Ok(id) => {
-                self.filter.borrow_mut().asked(id, request.digests, asked_at);
+                self.filter.borrow_mut().lookups_sent(id, request.digests, sent_at);
                 Vec::new()
             }
             Err(no_answer) => {
                 self.note(Err(no_answer));
-                self.filter.borrow_mut().not_answered(&request.digests, asked_at)
+                self.filter.borrow_mut().lookups_failed(&request.digests, sent_at)
             }
         }
     }
 
-    /// Posts to the key service, which may hold its answer back for `wait_ms`.
-    fn post(&self, path: &str, request: &impl Serialize, wait_ms: u64) -> Result<CallId, NoAnswer> {
+    /// Posts to the key service, which may hold the request for `wait_ms`.
+    fn post(&self, path: &str, request: &impl Serialize, wait_ms: u64) -> Result<CalloutId, NoAnswer> {
         let body = serde_json::to_vec(request).map_err(|_| NoAnswer::NotSent)?;
         let timeout_ms = u64::from(self.key_service.timeout_ms).saturating_add(wait_ms);
         let sent = host::post(&self.key_service, &self.authorization, path, &body, timeout_ms);
@@ -227,16 +226,16 @@ impl Vm {
         })
     }
 
-    /// Tells the host the metrics if it is time, and has it call again when something is due.
+    /// Exports the metrics if it is time, and sets the timer to when something is due.
     fn schedule(&self) {
         let now = self.clock.now();
         let mut filter = self.filter.borrow_mut();
         // A tick may come a little early.
-        if now.monotonic.saturating_sub(self.told_at.get()) >= TELL_EVERY_MS / 2 {
-            self.told_at.set(now.monotonic);
-            self.meters.tell(filter.metrics(now));
+        if now.monotonic.saturating_sub(self.exported_at.get()) >= EXPORT_EVERY_MS / 2 {
+            self.exported_at.set(now.monotonic);
+            self.meters.export(filter.metrics(now));
         }
-        let tick_ms = filter.sync_due_in_ms(now).unwrap_or(TELL_EVERY_MS).clamp(1, TELL_EVERY_MS);
+        let tick_ms = filter.sync_due_in_ms(now).unwrap_or(EXPORT_EVERY_MS).clamp(1, EXPORT_EVERY_MS);
         if self.tick_ms.replace(tick_ms) != tick_ms {
             host::tick_every(tick_ms);
         }
@@ -251,7 +250,7 @@ impl Vm {
         }
     }
 
-    /// Does what was decided for requests that were held.
+    /// Carries out the outcomes of held requests.
     fn carry_out(&self, outcomes: Outcomes) {
         for (stream, outcome) in outcomes {
             if host::switch_to(stream) && matches!(self.apply(outcome), Progress::Open) {
@@ -261,7 +260,7 @@ impl Vm {
         }
     }
 
-    /// Makes the current request what its outcome says.
+    /// Carries out the outcome of the current request.
     pub(super) fn apply(&self, outcome: Outcome) -> Progress {
         match outcome {
             Outcome::ForwardPublic { hides_key } => {
@@ -281,14 +280,14 @@ impl Vm {
         }
     }
 
-    /// Makes the current request carry the identity that a grant proves, and hides the key if so configured.
+    /// Adds the identity of a grant to the current request, and removes the key if configured.
     fn set_identity(&self, grant: &Grant) {
-        let holder = grant.holder();
-        let values = [&holder.user_id, &holder.key_id, &holder.scopes_text];
+        let principal = grant.principal();
+        let values = [&principal.user_id, &principal.key_id, &principal.scopes_text];
         for (name, value) in self.identity_headers.0.iter().zip(values) {
             host::set_header(name, value);
         }
-        host::set_filter_state(host::KEY_ID, &holder.key_id);
+        host::set_filter_state(host::KEY_ID, &principal.key_id);
         if self.filter.borrow().policy().hide_credentials {
             host::remove_header(AUTHORIZATION);
         }

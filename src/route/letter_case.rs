@@ -1,27 +1,28 @@
-//! Where a server that ignores letter case would serve the paths of one rule under another that asks for less.
+//! Finds case gaps: paths that a weaker rule admits, and that a case-insensitive server treats as paths of a stricter
+//! rule.
 
 use super::template::{Segment, Template};
 use super::{Access, PathCase, RouteTable, Rule, UNNAMED};
 
-/// How many paths of one length are tried for two templates. There is more than one only where every spelling of a literal is a
-/// literal of some rule.
+/// The most paths of one length that are tried for two templates. One is enough unless every spelling of a literal is
+/// a literal of some rule.
 const MOST_PATHS: usize = 256;
 
-/// A path that two rules claim if letter case is ignored, and that the weaker one gets.
+/// A path that matches two rules if letter case is ignored, and that the weaker one decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseGap {
-    /// The place of the rule that is asked, in the list of rules.
+    /// The index of the rule that decides.
     pub weaker: usize,
-    /// The place of the rule that asks for more.
+    /// The index of the rule that requires more.
     pub stricter: usize,
-    /// Such a path.
+    /// An example of such a path.
     pub path: String,
 }
 
 impl RouteTable {
-    /// The gaps between these rules, which are the table's: a path of one rule needs more than another path that differs
-    /// from it only in the letter case (of A to Z) of that rule's literals. `/{*rest}` takes `/Admin` where a literal takes
-    /// `/admin` and asks for more.
+    /// The gaps between `rules`, which must be those of the table. In a gap, a path of one rule requires more than a
+    /// path that differs from it only in the case (of A to Z) of that rule's literals. Example: `/{*rest}` matches
+    /// `/Admin`, and the literal `/admin` requires more.
     pub fn case_gaps(&self, rules: &[Rule]) -> Vec<CaseGap> {
         if self.path_case == PathCase::Insensitive {
             return Vec::new();
@@ -34,7 +35,7 @@ impl RouteTable {
         let mut gaps = Vec::new();
         for (weak, admitted) in templates.iter().zip(&asked) {
             for (strict, required) in templates.iter().zip(&asked) {
-                // Most pairs end here: to look for a path costs more.
+                // Most pairs end here, which saves the costlier search for a path.
                 let mut pairs: Vec<(usize, usize)> = Vec::new();
                 for ((weaker, admitted), (stricter, required)) in admitted.iter().zip(required) {
                     if asks_less(*admitted, *required) && !pairs.contains(&(*weaker, *stricter)) {
@@ -60,15 +61,15 @@ impl RouteTable {
         gaps
     }
 
-    /// Whether the rules of this template are the ones that are asked about a path.
+    /// Whether the rules of this template decide a path.
     fn is_decided_by(&self, path: &str, template: &Template) -> bool {
         let decides = self.leaf_of_path(path.as_bytes());
         decides.zip(self.leaf_of_template(template)).is_some_and(|(found, leaf)| std::ptr::eq(found, leaf))
     }
 }
 
-/// The rule of this template that a method is judged by, and what that needs. Where none lists the method, it needs
-/// everything, and the first rule stands for the template.
+/// The rule of this template that decides a method, and the access that it requires. If no rule lists the method, the
+/// access is `*`, and the index is that of the first rule.
 fn asked<'r>(rules: &'r [Rule], template: &Template, method: &str) -> (usize, Access<'r>) {
     let mut asked = None;
     for (at, rule) in rules.iter().enumerate() {
@@ -88,7 +89,7 @@ fn asked<'r>(rules: &'r [Rule], template: &Template, method: &str) -> (usize, Ac
     asked.unwrap_or((0, Access::Authenticated(&UNNAMED)))
 }
 
-/// Whether `admitted` lets somebody pass whom `required` does not.
+/// Whether a key that `admitted` admits may lack what `required` requires.
 fn asks_less(admitted: Access<'_>, required: Access<'_>) -> bool {
     match (admitted, required) {
         (_, Access::Public) => false,
@@ -97,14 +98,14 @@ fn asks_less(admitted: Access<'_>, required: Access<'_>) -> bool {
     }
 }
 
-/// The names that rules use, and some that they do not.
+/// The names that rules use, and one of each kind that they do not use.
 struct Names<'r> {
     literals: Vec<&'r str>,
-    /// A segment that is no literal.
+    /// A segment that is not a literal of any rule.
     other_segment: String,
-    /// Those with a meaning of their own, and one that stands for all others.
+    /// The methods that rules list, those that `read` covers, and one for all others.
     methods: Vec<String>,
-    /// How many segments the longest template has.
+    /// The number of segments of the longest template.
     longest: usize,
 }
 
@@ -127,11 +128,11 @@ impl<'r> Names<'r> {
         Names { literals, other_segment, methods, longest }
     }
 
-    /// Paths that the `strict` template may match, each with one that differs from it only in the letter case of that
-    /// template's literals, and that the `weak` one may match.
+    /// Pairs of paths: one that `strict` may match, and one that `weak` may match. They differ only in the case of
+    /// the literals of `strict`.
     ///
-    /// Where a template takes any segment, one that is no literal is enough: fewer other rules match it, and none more.
-    /// Past the longest template, all paths fare alike.
+    /// For a parameter or a rest it is enough to try a segment that is not a literal, because the fewest other rules
+    /// match it. Beyond the longest template, more segments change nothing.
     fn paths_in_two_cases(&self, weak: &Template, strict: &Template) -> Vec<(String, String)> {
         let mut found = Vec::new();
         let mut paths = vec![(String::new(), String::new())];
@@ -153,7 +154,7 @@ impl<'r> Names<'r> {
         found
     }
 
-    /// A segment for the `strict` template, and what the `weak` one may have in its place.
+    /// A segment for `strict`, and its counterparts for `weak`.
     fn segment_in_two_cases<'a>(
         &'a self,
         weak: &'a Template,
@@ -173,13 +174,14 @@ impl<'r> Names<'r> {
         }
     }
 
-    /// A spelling of a literal in another letter case that is no literal; or all spellings, if each is one.
+    /// A spelling of a literal in another case that is not a literal; or all spellings, if each of them is a literal.
     fn spellings(&self, literal: &str) -> Vec<String> {
         let letters = literal.bytes().filter(u8::is_ascii_alphabetic).count();
         let taken = self.literals.iter().filter(|other| other.eq_ignore_ascii_case(literal)).count();
         let all = 1_usize.checked_shl(letters as u32).unwrap_or(usize::MAX);
         let mut spellings = Vec::new();
-        // One more than are literals: either one of these is none, or they are all that there are.
+        // One more spelling than there are literals: so one of them is not a literal, unless there are no more
+        // spellings.
         for number in 0..all.min(taken + 1) {
             let spelling = spelling(literal, number);
             if !self.literals.contains(&spelling.as_str()) {
@@ -191,7 +193,7 @@ impl<'r> Names<'r> {
     }
 }
 
-/// A spelling of a text: for each bit of the number, from the lowest, the next letter has the other case if it is set.
+/// A spelling of a text. Each bit of the number, from the lowest, switches the case of the next letter.
 fn spelling(text: &str, number: usize) -> String {
     let mut bits = number;
     let in_case = |c: char| {
@@ -215,7 +217,7 @@ fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
-/// The shortest repetition of a letter that is not used.
+/// The shortest repetition of a letter that is not in use.
 fn unused(letter: &str, is_used: &dyn Fn(&str) -> bool) -> String {
     let mut name = letter.to_owned();
     while is_used(&name) {

@@ -1,26 +1,26 @@
-//! Path templates, as rules write them: `/api/projects/{project_id}/insights/{*rest}`.
+//! Path templates of rules: `/api/projects/{project_id}/insights/{*rest}`.
 
 use std::str::FromStr;
 
-/// The paths a rule is about.
+/// A path template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// What the path must begin with.
+    /// The segments that the path must begin with.
     pub(super) segments: Vec<Segment>,
-    /// Whether anything, or nothing, may follow.
+    /// Whether the template ends with a rest, which matches any further segments or none.
     pub(super) has_rest: bool,
 }
 
 /// One segment of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Segment {
-    /// Exactly this text, once percent-decoded.
+    /// Exactly this text, after percent-decoding.
     Literal(Box<str>),
     /// Any one segment.
     Parameter,
 }
 
-/// Why a text is no template.
+/// Why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// It does not begin with `/`.
@@ -29,19 +29,19 @@ pub enum TemplateError {
     /// It has `//`, or a `.` or `..` segment.
     #[error("has the segment {0:?}, which no request that passes can have")]
     UnmatchableSegment(String),
-    /// It has a character that no path has once it is decoded, or an escape.
+    /// It has an escape, or a character that no decoded path can have.
     #[error("has {0:?} in a segment: write segments decoded, without escapes")]
     UnmatchableCharacter(char),
     /// `{*rest}` is not last.
     #[error("has {0:?} before its end: only the last segment can take the rest")]
     RestNotLast(String),
-    /// Braces around less or more than a whole segment's name.
+    /// Braces that do not enclose the name of a whole segment.
     #[error("has the segment {0:?}: a parameter is a whole segment, {{name}} or, at the end, {{*rest}}")]
     Parameter(String),
 }
 
 impl Template {
-    /// A segment with a letter whose case is not that of A to Z alone.
+    /// A segment with a letter outside A to Z that has a case.
     pub(crate) fn segment_with_other_letters(&self) -> Option<&str> {
         let is_other = |c: char| !c.is_ascii() && (c.is_lowercase() || c.is_uppercase());
         self.segments.iter().find_map(|segment| match segment {
@@ -78,7 +78,7 @@ impl FromStr for Template {
     }
 }
 
-/// What is written between the braces of a parameter; `None` for a literal.
+/// The text between the braces of a parameter; `None` for a literal.
 fn parameter_name(part: &str) -> Result<Option<&str>, TemplateError> {
     if !part.contains(['{', '}']) {
         return Ok(None);

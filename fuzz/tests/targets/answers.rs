@@ -1,7 +1,7 @@
 //! What the key service answers to the filter.
 
 use crate::formats::expand;
-use edge_key_auth::answer::{synced, verified};
+use edge_key_auth::answer::{read_sync, read_verify};
 use edge_key_auth::verdict::Verdict;
 use protocol::News;
 use serde_json::Value;
@@ -46,7 +46,7 @@ fn to_a_verify() {
     bolero::check!(name = "answers_to_a_verify").for_each(|input: &[u8]| {
         let (&asked, input) = input.split_first().unwrap_or((&0, &[]));
         let (body, asked) = (expand(input, &WORDS), usize::from(asked & 3));
-        let Ok(answer) = verified(Some(200), &body, asked) else { return };
+        let Ok(answer) = read_verify(Some(200), &body, asked) else { return };
         assert_eq!(answer.verdicts.len(), asked);
         let Some(value) = fields(&body) else { return };
         assert_eq!(
@@ -80,7 +80,7 @@ fn to_a_verify() {
 fn to_a_sync() {
     bolero::check!(name = "answers_to_a_sync").for_each(|input: &[u8]| {
         let body = expand(input, &WORDS);
-        let Ok(answer) = synced(Some(200), &body) else { return };
+        let Ok(answer) = read_sync(Some(200), &body) else { return };
         let Some(value) = fields(&body) else { return };
         let changed = value["changed"].as_array().map(Vec::len);
         match &answer.news {
@@ -89,7 +89,7 @@ fn to_a_sync() {
         }
         assert_eq!(value["lease_ms"].as_u64(), Some(answer.lease_ms));
         let written = serde_json::to_vec(&answer).unwrap();
-        assert_eq!(synced(Some(200), &written), Ok(answer));
+        assert_eq!(read_sync(Some(200), &written), Ok(answer));
     });
 }
 

@@ -1,64 +1,64 @@
-//! What happens in the world, besides the service's own work.
+//! The events of the world.
 
 use super::change::{Intent, Settled};
 use crate::database::Broken;
-use crate::edges::{Call, Reply};
+use crate::edges::{Callout, CalloutResponse};
 
-/// What happens besides the service's own work.
+/// An event of the world.
 #[derive(Clone, Debug)]
 pub enum Happening {
-    /// Somebody sends a request.
+    /// A client sends a request.
     Request,
-    /// A request that came at that moment reaches an edge, with one of the values there ever were.
+    /// A request reaches an edge: the edge, the index of its value, and when the client sent it.
     Arrives(usize, usize, u64),
-    /// Somebody changes something.
+    /// An owner makes a change.
     Change,
-    /// Somebody asks again for a change.
+    /// An owner repeats a change.
     Repeats(Intent),
-    /// Old changes are forgotten.
+    /// The history is pruned.
     Prune,
-    /// Each replica looks whether leases are shorter than they were.
+    /// Each replica checks whether its leases are shorter than the longest.
     LowerLongest,
-    /// Something goes down.
+    /// An outage begins.
     Outage,
-    /// A replica, in that start of it, has served for long enough since it was told to end, and is gone for a while.
+    /// A draining replica ends, in that generation, and is away for a while.
     ReplicaEnds(usize, u64, u64),
     /// A replica starts again.
     ReplicaStarts(usize),
-    /// A replica goes on after it stood still.
+    /// A paused replica goes on.
     ReplicaContinues(usize),
-    /// The database answers again.
+    /// The database starts again.
     DatabaseStarts,
-    /// An edge's proxy looks whether something is due.
+    /// The timer of an edge expires.
     Pump(usize, u64),
-    /// A question reaches the service.
-    Asked(usize, u64, Call, bool),
-    /// An answer, or the lack of one, reaches an edge.
-    Answered(usize, u64, u32, Option<Reply>),
-    /// A question or answer to an edge travels no more.
+    /// A callout reaches the service.
+    Asked(usize, u64, Callout, bool),
+    /// A callout ends at its edge, with or without an answer.
+    Answered(usize, u64, u32, Option<CalloutResponse>),
+    /// An edge is no longer cut off.
     Reconnect(usize),
-    /// An edge goes on after it stood still.
+    /// A paused edge goes on.
     Continues(usize, u64),
-    /// There are no more clients and faults.
+    /// Clients and faults stop.
     ComesToRest,
-    /// Every edge is asked a last time.
+    /// Every edge gets the last requests.
     LastRequests,
-    /// That was all.
+    /// The run ends.
     End,
 }
 
-/// What a task of the service has made.
+/// The result of a task of the service.
 pub(super) enum Made {
-    Answer { edge: usize, generation: u64, call: u32, reply: Option<Reply>, is_duplicate: bool },
+    Answer { edge: usize, generation: u64, call: u32, reply: Option<CalloutResponse>, is_duplicate: bool },
     Change(Result<Settled, Broken>),
 }
 
-/// What of an edge's messages is lost for a while.
+/// Which messages of an edge are lost.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CutOff {
     Everything,
     Syncs,
 }
 
-/// `Err` says what happened that must not.
+/// `Err` describes a violation.
 pub(super) type Checked = Result<(), String>;

@@ -1,12 +1,12 @@
-//! What happens between edges and the service: delays and losses.
+//! The network between edges and the service: delays and losses.
 
 use super::World;
 use super::happening::{Checked, CutOff, Happening};
 use crate::clock::MS;
-use crate::edges::{Question, Reply};
+use crate::edges::{CalloutRequest, CalloutResponse};
 
 impl World {
-    /// Whether something of this kind, on its way to or from this edge, is lost.
+    /// Whether a message to or from an edge is lost.
     pub(super) fn is_lost(&self, edge: usize, is_sync: bool, thousandths: u32) -> bool {
         let by_cut = match self.cut_off.get(&edge) {
             Some(CutOff::Everything) => true,
@@ -23,10 +23,10 @@ impl World {
         kernel.span(range)
     }
 
-    /// Sends what an edge's proxy has to send; `is_timer` says that its timer has run out.
+    /// Sends the callouts of an edge. `is_timer` is true if its timer has expired.
     ///
     /// # Errors
-    /// A request that the edge refuses was not to be refused.
+    /// A request ended in a wrong way.
     pub(super) fn pump(&mut self, edge: usize, is_timer: bool) -> Checked {
         let now = self.kernel().now;
         let generation = self.nodes[edge].generation;
@@ -35,7 +35,7 @@ impl World {
         self.judge(refused)?;
         for call in calls {
             let losses = self.kernel().profile.losses;
-            let is_sync = matches!(call.question, Question::Sync(_));
+            let is_sync = matches!(call.request, CalloutRequest::Sync(_));
             self.happen_after(call.timeout, Happening::Answered(edge, generation, call.id, None));
             let thousandths = if is_sync { losses.sync_requests } else { losses.verify_requests };
             if self.is_lost(edge, is_sync, thousandths) {
@@ -56,9 +56,15 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn send_back(&mut self, edge: usize, generation: u64, call: u32, reply: Option<Reply>) {
+    pub(super) fn send_back(
+        &mut self,
+        edge: usize,
+        generation: u64,
+        call: u32,
+        reply: Option<CalloutResponse>,
+    ) {
         let losses = self.kernel().profile.losses;
-        let is_sync = matches!(reply, Some(Reply::Sync(_)));
+        let is_sync = matches!(reply, Some(CalloutResponse::Sync(_)));
         let thousandths = if is_sync { losses.sync_answers } else { losses.verify_answers };
         if reply.is_some() && self.is_lost(edge, is_sync, thousandths) {
             return;
@@ -72,7 +78,7 @@ impl World {
         edge: usize,
         generation: u64,
         call: u32,
-        reply: Option<Reply>,
+        reply: Option<CalloutResponse>,
     ) -> Checked {
         if self.nodes[edge].generation != generation {
             return Ok(());

@@ -1,10 +1,10 @@
-//! What the service does: its tasks, and what they have made.
+//! The service's tasks and their results.
 
 use leases::{sync, verify};
 
 use super::World;
 use super::happening::{Checked, Made};
-use crate::edges::{Call, Question, Reply};
+use crate::edges::{Callout, CalloutRequest, CalloutResponse};
 use crate::kernel::Event;
 use crate::ledger::SimulatedLedger;
 use crate::tasks::TaskId;
@@ -24,34 +24,34 @@ impl World {
         }
     }
 
-    pub(super) fn asked(&mut self, edge: usize, generation: u64, call: Call, is_duplicate: bool) {
+    pub(super) fn asked(&mut self, edge: usize, generation: u64, callout: Callout, is_duplicate: bool) {
         let replica = self.replica_for(edge);
         if !self.kernel().replicas[replica].is_up {
-            // The connection is refused, which the proxy notices at once.
-            self.send_back(edge, generation, call.id, None);
+            // The proxy notices a refused connection at once.
+            self.send_back(edge, generation, callout.id, None);
             return;
         }
         let ledger = SimulatedLedger::new(&self.shared);
-        let (id, terms) = (call.id, self.kernel().profile.terms[replica]);
+        let (id, terms) = (callout.id, self.kernel().profile.terms[replica]);
         let answer = move |reply| Made::Answer { edge, generation, call: id, reply, is_duplicate };
-        let task = match call.question {
-            Question::Verify(request) => self.tasks.add(replica, async move {
-                answer(verify::answer(&ledger, &request).await.ok().map(Reply::Verify))
+        let task = match callout.request {
+            CalloutRequest::Verify(request) => self.tasks.add(replica, async move {
+                answer(verify::answer(&ledger, &request).await.ok().map(CalloutResponse::Verify))
             }),
-            Question::Sync(request) => {
+            CalloutRequest::Sync(request) => {
                 if let Some((log, cursor)) = request.log.clone().zip(request.cursor) {
                     let latest = self.acknowledged.entry((request.edge.clone(), log)).or_default();
                     *latest = cursor.max(*latest);
                 }
                 self.tasks.add(replica, async move {
-                    answer(sync::answer(&ledger, terms, &request).await.ok().map(Reply::Sync))
+                    answer(sync::answer(&ledger, terms, &request).await.ok().map(CalloutResponse::Sync))
                 })
             }
         };
         self.kernel().after(0, Event::Poll(task));
     }
 
-    /// Where an edge's question goes.
+    /// The replica that a callout of an edge reaches.
     fn replica_for(&self, edge: usize) -> usize {
         let usual = {
             let kernel = self.kernel();

@@ -82,10 +82,10 @@ impl Outage {
 
     /// Sends what an edge has to send.
     fn pump(&mut self, node: &mut Node, number: usize, now: u64) {
-        while let Some(digests) = node.filter.next_question() {
+        while let Some(digests) = node.filter.next_lookups() {
             node.calls += 1;
             let (ends, answered) = self.callout(now, 10);
-            node.filter.asked(CallId(node.calls), digests, moment(now));
+            node.filter.lookups_sent(CalloutId(node.calls), digests, moment(now));
             self.happen(ends, number, Event::VerifyEnds { call: node.calls, answered });
         }
         node.filter.refused(moment(now));
@@ -127,9 +127,9 @@ impl Outage {
                 let read = |asked| {
                     let body = format!(r#"{{"log":"l","revision":1,"verdicts":{:?}}}"#, vec![0; asked]);
                     let body = body.replace('0', INACTIVE);
-                    answer::verified(answered.then_some(200), body.as_bytes(), asked)
+                    answer::read_verify(answered.then_some(200), body.as_bytes(), asked)
                 };
-                let (_, outcome) = node.filter.answered(CallId(call), read, moment(now)).unwrap();
+                let (_, outcome) = node.filter.lookups_ended(CalloutId(call), read, moment(now)).unwrap();
                 assert_eq!(outcome.is_ok(), answered);
                 if answered {
                     node.first_answer.get_or_insert(now);
@@ -139,7 +139,7 @@ impl Outage {
                 let news = News::Reset;
                 let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 6_000, news };
                 let answer = if answered { Ok(answer) } else { Err(NoAnswer::Timeout) };
-                let _ = node.filter.synced(answer, moment(now));
+                let _ = node.filter.sync_ended(answer, moment(now));
                 if answered {
                     node.held.get_or_insert(now);
                 }
