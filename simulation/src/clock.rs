@@ -1,9 +1,9 @@
-//! Clocks that are off and run differently.
+//! Clocks with skew and drift.
 
 /// A millisecond, in the simulation's unit of time.
 pub const MS: u64 = 1_000;
 
-/// A clock of somebody's own.
+/// The clock of one machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     rate: f64,
@@ -18,27 +18,27 @@ impl Clock {
         Clock { rate, offset_ms: random.i64(-skew_ms..=skew_ms) }
     }
 
-    /// Somebody sets it.
+    /// Sets the clock forward or back.
     pub fn set(&mut self, by_ms: i64) {
         self.offset_ms += by_ms;
     }
 
-    /// It is that far off from now on.
+    /// Sets how far the clock is off.
     pub fn set_to(&mut self, offset_ms: i64) {
         self.offset_ms = offset_ms;
     }
 
-    /// The milliseconds that it has counted since the beginning, when that is so many microseconds ago.
+    /// How many milliseconds it has counted when `now` microseconds have passed.
     pub fn elapsed_ms(&self, now: u64) -> u64 {
         (now as f64 * self.rate / MS as f64) as u64
     }
 
-    /// What it says, in milliseconds since 1970-01-01 UTC.
+    /// Its time, in milliseconds since 1970-01-01 UTC.
     pub fn wall_ms(&self, now: u64) -> i64 {
         1_700_000_000_000 + self.offset_ms + self.elapsed_ms(now) as i64
     }
 
-    /// How many microseconds pass while it counts that many.
+    /// How many microseconds of true time pass while it counts that many.
     pub fn lasts(&self, microseconds: u64) -> u64 {
         (microseconds as f64 / self.rate) as u64
     }

@@ -1,5 +1,5 @@
-//! A model of the database: transactions happen one after the other, each at one moment. It can crash, and another can
-//! take its place.
+//! A model of the database. Transactions are serial, and each happens at one moment. The database can crash, and a
+//! standby can take over.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,14 +22,14 @@ use lock::{Granted, Lock};
 pub use slot::Broken;
 pub(crate) use slot::Slot;
 
-/// How many changes a standby lacks at most.
+/// The most changes that a standby lacks.
 pub const MOST_LACKING: usize = 12;
 
-/// How far the clocks of two machines that the database runs on are off at most, either way, in milliseconds: well within
-/// the margin, for a jump by more than that is outside the promise.
+/// The most that the clock of a database machine is off, either way, in milliseconds. It is well within the margin,
+/// because a larger jump is outside the promise.
 pub const STANDBY_SKEW_MS: i64 = 150;
 
-/// A failover: which history ended then, and up to where the next one has it.
+/// A failover: when it happened, and the last position that the standby has.
 #[derive(Clone, Debug)]
 struct Ended {
     at: u64,
@@ -38,30 +38,30 @@ struct Ended {
 
 /// The database server.
 pub struct Database {
-    /// All that is in it.
+    /// Its content.
     pub data: Data,
     /// Whether it answers.
     pub is_up: bool,
     clock: Clock,
     lock: Lock,
-    /// What a standby may still be at, the latest last.
+    /// Earlier contents, one of which a standby may have; the latest is last.
     standby: VecDeque<Data>,
     is_followed: bool,
-    /// The table of leases is as it was: nothing was lost since it was last looked at.
+    /// Whether no leases were lost since a replica last checked.
     has_witness: bool,
-    /// The history is written where it was last.
+    /// Whether there was no failover since a replica last checked.
     is_in_place: bool,
     logs: u64,
     ended: Vec<Ended>,
     commit_times: BTreeMap<(String, u64), u64>,
-    /// Tasks that got what they were blocked on.
+    /// Tasks that are no longer blocked.
     pub unblocked: Vec<TaskId>,
-    /// Who has committed since somebody looked.
+    /// Tasks that have committed since this was last emptied.
     pub committed: Vec<TaskId>,
 }
 
 impl Database {
-    /// An empty one, with a clock of its own.
+    /// An empty database with its own clock.
     pub fn new(random: &mut fastrand::Rng, profile: &Profile) -> Self {
         Database {
             data: Data::new(log_name(0), profile.first_longest_lease_ms()),
@@ -80,27 +80,27 @@ impl Database {
         }
     }
 
-    /// Its clock.
+    /// The database's time.
     pub fn clock_ms(&self, now: u64) -> i64 {
         self.clock.wall_ms(now)
     }
 
-    /// Somebody sets its clock.
+    /// Sets its clock forward or back.
     pub fn set_clock(&mut self, by_ms: i64) {
         self.clock.set(by_ms);
     }
 
-    /// Whether a change is under way, so that nobody else can write.
+    /// Whether a change holds the lock.
     pub fn is_locked(&self) -> bool {
         self.lock.is_taken()
     }
 
-    /// When a change was committed.
+    /// When the change at a position was committed.
     pub fn committed_at(&self, position: &Position) -> u64 {
         self.commit_times.get(&(position.log.clone(), position.revision)).copied().unwrap_or_default()
     }
 
-    /// Whether a failover before then has lost the change that made a place.
+    /// Whether a failover at or before `by` has lost the change at a position.
     pub fn had_lost(&self, position: &Position, by: u64) -> bool {
         let lost = |ended: &Ended| {
             ended.at <= by && ended.kept.log == position.log && ended.kept.revision < position.revision
@@ -108,7 +108,7 @@ impl Database {
         self.ended.iter().any(lost)
     }
 
-    /// What a replica does first on each new connection: it notices a loss, and announces how long its leases last.
+    /// What a replica does first on each new connection: it checks for a loss and announces how long its leases last.
     /// `announced_in` is the log in which it last did so.
     pub(crate) fn connect(&mut self, lasts_ms: u64, announced_in: &mut Option<String>, now: u64) {
         let is_lost = !(self.has_witness && self.is_in_place);
@@ -119,7 +119,7 @@ impl Database {
         }
         let now_ms = self.clock_ms(now);
         let log = &self.data.position.log;
-        // Whoever began this log did not know of leases as long as this replica's.
+        // The replica that began this log did not know of leases as long as this replica's.
         let is_unknown = self.data.longest_lease_ms < lasts_ms
             && announced_in.as_ref().is_some_and(|announced_in| announced_in != log);
         *announced_in = Some(log.clone());
@@ -132,13 +132,13 @@ impl Database {
         (self.has_witness, self.is_in_place) = (true, true);
     }
 
-    /// Lowers what is waited for after a loss, as far as it is above what a replica grants.
+    /// Lowers the longest lease that counts after a loss towards what a replica grants.
     pub(crate) fn lower_longest(&mut self, lasts_ms: u64, now: u64) {
         let now_ms = self.clock_ms(now);
         self.data.lower_longest(lasts_ms, now_ms);
     }
 
-    /// Takes the lock and raises the revision, or waits for it; whether it has it at once.
+    /// Takes the lock, or queues for it. Returns whether the session has it at once.
     pub(crate) fn begin(&mut self, session: Session, granted: &Granted) -> bool {
         let is_granted = self.lock.take(session, granted.clone());
         if is_granted {
@@ -173,7 +173,7 @@ impl Database {
         self.unlock(session);
     }
 
-    /// Lets the lock go, if the session has it.
+    /// Releases the lock, if the session holds it.
     pub(crate) fn unlock(&mut self, session: Session) {
         if let Some((next, granted)) = self.lock.release(session) {
             granted.fill(Ok(self.next_position()));
@@ -181,8 +181,8 @@ impl Database {
         }
     }
 
-    /// A replica's connections are gone: who waited for the lock over one of them hears so. Who has it over one keeps it
-    /// until that is noticed.
+    /// The connections of a replica have broken. Its queued sessions fail at once. Returns the session that holds the
+    /// lock: it keeps it until the database notices.
     pub(crate) fn lose_connections(&mut self, replica: usize) -> Option<Session> {
         let (waiting, holding) = self.lock.abandoned_by(replica);
         self.refuse(waiting);
@@ -196,7 +196,7 @@ impl Database {
         }
     }
 
-    /// The server crashes. All that was committed is still there when it starts again, but for the leases.
+    /// The server crashes. Everything that was committed survives, except the leases.
     pub(crate) fn crash(&mut self) {
         self.is_up = false;
         let waiting = self.lock.clear();
@@ -205,7 +205,8 @@ impl Database {
         self.has_witness = false;
     }
 
-    /// A standby takes the place of the server that crashes now. It lacks so many changes, and its clock is so far off.
+    /// The server crashes and a standby takes over. The standby lacks the latest `lacking` changes, and its clock is
+    /// off by `offset_ms`.
     pub(crate) fn fail_over(&mut self, lacking: usize, offset_ms: i64, now: u64) {
         self.crash();
         let log = self.data.position.log.clone();
@@ -217,11 +218,11 @@ impl Database {
         self.data.registry.clear();
         self.ended.push(Ended { at: now, kept: Position { log, ..self.data.position.clone() } });
         self.is_in_place = false;
-        // Both clocks have counted from the same moment: they are no further apart than this.
+        // Both clocks started at the same moment, so only the offsets differ.
         self.clock.set_to(offset_ms);
     }
 
-    /// Forgets old changes, all but a few.
+    /// Prunes the history to the latest `kept` revisions.
     pub fn prune(&mut self, kept: u64) {
         self.data.prune(kept);
     }

@@ -1,4 +1,4 @@
-//! Time and events: what happens next is decided by the clock of the simulation and by its seed alone.
+//! Time and events. Only the seed decides what happens next.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,46 +17,46 @@ mod transactions;
 
 use transactions::Pending;
 
-/// How often a replica asks the database whether another one made a change.
+/// How often a replica polls the database for changes of other replicas.
 const POLL: u64 = 250 * MS;
 
-/// How long a task of a replica takes to wake another one.
+/// How long a task takes to wake another one of its replica.
 const WAKING: Range<u64> = 1..50;
 
-/// What is still to happen.
+/// A future event.
 pub enum Event<W> {
-    /// A task may go on.
+    /// A task is polled.
     Poll(TaskId),
-    /// A transaction happens.
+    /// A step of a transaction happens.
     Work(u64),
-    /// The answer to a group of questions reaches a replica, in that start of it.
+    /// The result of a batch reaches a replica, in that generation.
     GroupEnds(usize, u64, Group),
-    /// A replica, in that start of it, is told how far the history goes.
+    /// A notification reaches a replica, in that generation.
     Notified(usize, u64, Position),
-    /// A replica, in that start of it, asks how far the history goes.
+    /// A replica polls for changes, in that generation.
     Asks(usize, u64),
-    /// The database sees that a connection is dead.
+    /// The database notices a dead connection.
     SessionEnds(Session),
-    /// Something of the world's own.
+    /// An event of the world.
     World(Box<W>),
 }
 
-/// When an event happens, and which one of that moment it is.
+/// The time of an event, and its place among those of the same time.
 pub type Due = (u64, u64);
 
-/// What tasks and the world share.
+/// The state that tasks and the world share.
 pub struct Kernel<W> {
     /// The true time, in microseconds.
     pub now: u64,
-    /// Where all randomness comes from.
+    /// The source of all randomness.
     pub random: fastrand::Rng,
     /// The faults.
     pub profile: Profile,
     /// The database.
     pub database: Database,
-    /// The service's processes.
+    /// The replicas.
     pub replicas: Vec<Replica>,
-    /// The task that is running.
+    /// The task that is polled.
     pub current: TaskId,
     events: BTreeMap<Due, Event<W>>,
     works: BTreeMap<u64, Pending>,
@@ -64,7 +64,7 @@ pub struct Kernel<W> {
 }
 
 impl<W> Kernel<W> {
-    /// A kernel at time zero, with replicas that have just started.
+    /// A kernel at time 0, with replicas that have just started.
     pub fn new(profile: Profile) -> Self {
         let mut random = fastrand::Rng::with_seed(profile.seed ^ 0x5eed);
         let database = Database::new(&mut random, &profile);
@@ -86,47 +86,47 @@ impl<W> Kernel<W> {
         kernel
     }
 
-    /// A number that nothing else has.
+    /// A unique number.
     pub fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
-    /// Lets something happen after a while; which event it is.
+    /// Schedules an event.
     pub fn after(&mut self, delay: u64, event: Event<W>) -> Due {
         let due = (self.now + delay, self.number());
         self.events.insert(due, event);
         due
     }
 
-    /// Something need not happen any more.
+    /// Removes an event.
     pub fn cancel(&mut self, due: Due) {
         self.events.remove(&due);
     }
 
-    /// A random span.
+    /// A random duration.
     pub fn span(&mut self, range: Range<u64>) -> u64 {
         self.random.u64(range)
     }
 
-    /// How long a transaction takes now: mostly not long, and sometimes long.
+    /// A random delay of a transaction; short ones are more frequent.
     fn database_delay(&mut self) -> u64 {
         let Range { start, end } = self.profile.database_delay;
         start + ((end - start) as f64 * self.random.f64().powi(3)) as u64
     }
 
-    /// Whether something happens that does so many times in a thousand.
+    /// True so many times in a thousand.
     pub fn chance(&mut self, thousandths: u32) -> bool {
         thousandths > 0 && self.random.u32(..1_000) < thousandths
     }
 
-    /// When a key ends that is made or changed now, by the database's clock: half of them never do.
+    /// A random expiry, by the database's clock; half of the keys never expire.
     pub fn some_end(&mut self) -> Option<i64> {
         let life_ms = self.random.bool().then(|| self.random.u64(1..=LONGEST_LIFE_MS))?;
         Some(self.database.clock_ms(self.now) + life_ms as i64)
     }
 
-    /// Moves the clock to the next event that concerns the world.
+    /// Runs events up to the next one that the world handles.
     pub fn next_event(&mut self) -> Option<Event<W>> {
         loop {
             let ((at, _), event) = self.events.pop_first()?;
@@ -150,7 +150,7 @@ impl<W> Kernel<W> {
         }
     }
 
-    /// How long until a replica goes on that an event concerns, if it stands still.
+    /// How long the replica of an event is still paused.
     fn stands_still_for(&self, event: &Event<W>) -> Option<u64> {
         let replica = match event {
             Event::Poll(task) => task.replica,
@@ -166,7 +166,7 @@ impl<W> Kernel<W> {
         self.replicas[replica].is_up && self.replicas[replica].generation == generation
     }
 
-    /// A replica starts again, maybe with other terms.
+    /// Starts a replica again, perhaps with other lease settings.
     pub fn start(&mut self, replica: usize) {
         if let Some(other) = &mut self.profile.other_terms
             && self.random.bool()
@@ -192,7 +192,7 @@ impl<W> Kernel<W> {
         self.ask_later(replica);
     }
 
-    /// A replica uses the database: on a new connection it looks first whether anything was lost.
+    /// A replica uses the database. On a new connection it first checks for a loss.
     fn connect(&mut self, replica: usize) {
         let lasts_ms = self.profile.terms[replica].lasts_ms();
         let connecting = &mut self.replicas[replica];
@@ -201,7 +201,7 @@ impl<W> Kernel<W> {
         }
     }
 
-    /// A replica lowers what is waited for after a loss, if it is more than what the replicas grant.
+    /// A replica lowers the longest lease that counts after a loss, if it may.
     pub fn lower_longest(&mut self, replica: usize) {
         let is_awake = self.replicas[replica].is_up && self.replicas[replica].stands_still_until.is_none();
         if is_awake && self.database.is_up {
@@ -211,13 +211,13 @@ impl<W> Kernel<W> {
         }
     }
 
-    /// A replica hears how far the history goes.
+    /// A replica learns of a position.
     pub fn tell(&mut self, replica: usize, position: &Position) {
         let woken = self.replicas[replica].hear(position);
         self.wake(woken);
     }
 
-    /// These tasks go on at once.
+    /// Wakes tasks.
     pub fn wake(&mut self, tasks: Vec<TaskId>) {
         for task in tasks {
             let delay = self.span(WAKING);
@@ -226,7 +226,7 @@ impl<W> Kernel<W> {
     }
 }
 
-/// A kernel that tasks can reach.
+/// The kernel, shared with tasks.
 pub struct Shared<W>(pub Arc<Mutex<Kernel<W>>>);
 
 impl<W> Clone for Shared<W> {
@@ -236,7 +236,7 @@ impl<W> Clone for Shared<W> {
 }
 
 impl<W> Shared<W> {
-    /// The kernel itself; nothing is awaited while it is held.
+    /// Locks the kernel. Await nothing while it is locked.
     pub fn lock(&self) -> MutexGuard<'_, Kernel<W>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

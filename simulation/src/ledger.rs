@@ -1,4 +1,4 @@
-//! The service's `Ledger` on the model of the database, as one sync, one question or one change uses it.
+//! The service's `Ledger` on the model of the database. Each sync, callout of lookups or change uses one.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,20 +13,21 @@ use crate::kernel::{Event, Shared};
 use crate::replica::{Awaited, Replica};
 use crate::statement::{Done, Fate, Group, Statement};
 
-/// How often something is tried that may be done twice, before the database counts as failed.
+/// How often an idempotent statement is tried.
 const TRIES: u32 = 2;
 
-/// A replica's view of the database: the replica whose task uses it.
+/// The database, as the current task's replica uses it.
 pub struct SimulatedLedger<W> {
     shared: Shared<W>,
-    /// How many of the acknowledgements that its replica has heard are taken; none matters from before.
+    /// How many acknowledgements of its replica were taken; those from before the first read of the leases do not
+    /// matter.
     taken: AtomicUsize,
-    /// When the leases were read last.
+    /// When the leases were last read.
     read_at: AtomicU64,
 }
 
 impl<W: Send + 'static> SimulatedLedger<W> {
-    /// A view that nothing was read through yet.
+    /// A ledger that has read nothing yet.
     pub fn new(shared: &Shared<W>) -> Self {
         SimulatedLedger {
             shared: shared.clone(),
@@ -35,12 +36,12 @@ impl<W: Send + 'static> SimulatedLedger<W> {
         }
     }
 
-    /// The true time at which the leases were read last, in microseconds.
+    /// The true time of the last read of the leases, in microseconds.
     pub fn read_at(&self) -> u64 {
         self.read_at.load(Ordering::Relaxed)
     }
 
-    /// One question that goes with others of its kind; asked again if a connection broke.
+    /// Runs a batched statement; tries again if a connection broke.
     async fn ask<T: Send + 'static>(
         &self,
         group: Group,
@@ -56,7 +57,7 @@ impl<W: Send + 'static> SimulatedLedger<W> {
         transact(&self.shared, Statement { group: Some(group), session: None, may_outlive }, work).await
     }
 
-    /// Whether a key is there, and the place that the history is at.
+    /// Whether a key exists, and the current position.
     pub async fn find_key(&self, id: &str) -> Result<(bool, Position), Broken> {
         let id = id.to_owned();
         let find = move |database: &mut Database, _| {
@@ -65,13 +66,13 @@ impl<W: Send + 'static> SimulatedLedger<W> {
         transact(&self.shared, Statement::default(), find).await
     }
 
-    /// Looks at the replica whose task this is.
+    /// Reads from the current replica.
     fn look<T>(&self, at: impl FnOnce(&Replica) -> T) -> T {
         let kernel = self.shared.lock();
         at(&kernel.replicas[kernel.current.replica])
     }
 
-    /// Waits until its replica has heard of something, or the time is over.
+    /// Waits until the replica has learnt of `awaited`, or until the timeout.
     async fn wait(&self, awaited: Awaited, at_most: Duration) {
         let (task, timer) = {
             let mut kernel = self.shared.lock();
@@ -95,7 +96,7 @@ impl<W: Send + 'static> SimulatedLedger<W> {
     }
 }
 
-/// One step of a transaction.
+/// Runs one step of a transaction.
 async fn transact<W: Send + 'static, T: Send + 'static>(
     shared: &Shared<W>,
     statement: Statement,
@@ -219,10 +220,10 @@ impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
     }
 }
 
-/// A change under way.
+/// A change that has the lock.
 pub struct SimulatedChange<W> {
     shared: Shared<W>,
-    /// What it will do when it is committed.
+    /// Its effect, applied by the commit.
     pub effect: Option<Effect>,
     session: Session,
     position: Position,
@@ -230,7 +231,7 @@ pub struct SimulatedChange<W> {
 }
 
 impl<W: Send + 'static> SimulatedChange<W> {
-    /// Whether a key is there, as the change sees it.
+    /// Whether a key exists, as the change sees it.
     pub fn has_key(&self, id: &str) -> bool {
         self.shared.lock().database.data.keys.contains_key(id)
     }
@@ -273,7 +274,7 @@ impl<W: Send + 'static> Change for SimulatedChange<W> {
 impl<W> Drop for SimulatedChange<W> {
     fn drop(&mut self) {
         let mut kernel = self.shared.lock();
-        // Over a connection that broke, nothing can be said any more.
+        // A rollback cannot be sent on a broken connection.
         if self.is_open && kernel.replicas[self.session.task.replica].connection == self.session.connection {
             kernel.database.unlock(self.session);
             kernel.tell_of_changes();

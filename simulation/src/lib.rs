@@ -2,16 +2,19 @@
 //! delays, loses, repeats and reorders messages, stops and restarts everything, and bends clocks; and an oracle that
 //! checks the promise after every step.
 //!
-//! One seed is one history: [`run`] with the same seed always does the same. `docs/revocation.md` tells what was found.
+//! A seed determines a run: [`run`] with the same seed always does the same. `docs/revocation.md` lists what was
+//! found.
 //!
-//! - [`profile`]: which faults a seed has. Uniform randomness misses rare interleavings; each seed stresses something.
-//! - [`outage`]: what can be out of order for a while.
-//! - [`kernel`]: time, events, and transactions on their way; [`clock`]: clocks that are off; [`tasks`]: of the service.
+//! - [`profile`]: the faults of a seed. Uniform randomness misses rare interleavings, so each seed stresses
+//!   something.
+//! - [`outage`]: the kinds of outages.
+//! - [`kernel`]: time, events and pending transactions; [`statement`]: a step of a transaction; [`clock`]: clocks
+//!   with skew and drift; [`tasks`]: tasks of the service.
 //! - [`database`]: a model of the database; [`replica`]: one process of the service; [`ledger`]: the service's `Ledger`
 //!   on both.
-//! - [`edges`]: the filter's state machine with clocks and callouts of its own.
-//! - [`oracle`]: what may happen to a request, and what may not.
-//! - [`world`]: all of it together; [`summary`]: what a run has seen.
+//! - [`edges`]: the filter's state machine with its own clocks and callouts.
+//! - [`oracle`]: which decisions about a request are right.
+//! - [`world`]: everything together; [`summary`]: counts of one run.
 
 pub mod clock;
 pub mod database;
@@ -35,7 +38,7 @@ pub use world::World;
 /// Runs one seed.
 ///
 /// # Errors
-/// What went wrong, and when.
+/// The first violation.
 pub fn run(seed: u64) -> Result<Summary, Violation> {
     World::new(Profile::of_seed(seed)).run()
 }

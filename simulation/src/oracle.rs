@@ -1,9 +1,9 @@
-//! What may happen to a request, and what may not.
+//! Judges the decision on each request.
 //!
-//! The oracle sees true time. A key's worth changes at commits; whoever made a change learns of it later, when it
-//! returns. From then on the promise holds: no request that arrives afterwards is decided by what was before. Until
-//! then either is right. A key that expires, and an old value of a rolled key, end by themselves. An edge that may use what
-//! it knows while nobody answers does so for a while longer.
+//! The oracle sees true time. The worth of a digest changes when a change commits. When the change returns, the
+//! promise holds: no request that arrives afterwards is decided by the earlier worth. Between commit and return both
+//! are right. An expired key and the old value of a rolled key end by themselves. With `serve_stale_s`, an edge may
+//! use the earlier worth for a while longer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,22 +14,22 @@ use crate::clock::MS;
 use crate::database::{STANDBY_SKEW_MS, Standing, Worth};
 use crate::profile::{LONGEST_LIFE_MS, Profile};
 
-/// How far the database's clock jumps at most when another server takes its place, in milliseconds.
+/// How far the database's clock jumps at most in a failover, in milliseconds.
 const SKEW_MS: i64 = 2 * STANDBY_SKEW_MS;
 
-/// What became of a request.
+/// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its key was found to be worth this.
+    /// The edge decided that its key has this worth.
     Decided(Worth),
-    /// Nobody could say.
+    /// It was answered 503.
     Unavailable,
 }
 
-/// Something happened that must not.
+/// A violation of the promise or of another invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The seed that replays it.
+    /// The seed of the run.
     pub seed: u64,
     /// When, in milliseconds.
     pub at_ms: u64,
@@ -45,49 +45,49 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// A span in which a digest had some standing.
+/// A span in which a digest had one standing.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     standing: Standing,
     /// When the change that began it was committed.
     committed: u64,
-    /// When the change that ended it had returned.
+    /// When the change that ended it returned.
     over: Option<u64>,
 }
 
-/// How a request was decided. Times are the true ones, in microseconds.
+/// How a request was decided. Times are true times, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision {
-    /// The key it had.
+    /// The digest of its key.
     pub digest: KeyDigest,
-    /// When it came.
+    /// When it arrived.
     pub arrived: u64,
     /// When it was decided.
     pub at: u64,
-    /// What the key was found to be worth.
+    /// The worth that the edge decided.
     pub found: Worth,
-    /// How long after a change has returned it may still be decided by what was before.
+    /// How long after the return of a change the earlier worth may still be used.
     pub stale: u64,
-    /// How long neither clock of the edge may have counted.
+    /// How much time neither clock of the edge may have counted.
     pub uncounted: u64,
 }
 
-/// All that was ever true of each digest.
+/// The history of each digest.
 #[derive(Debug)]
 pub struct Oracle {
     spans: BTreeMap<KeyDigest, Vec<Span>>,
-    /// How long after its end by the database's clock a value may work, in milliseconds: an edge counts by its own clocks.
+    /// How long after its end a value may work, in milliseconds: the database and the edge count by different clocks.
     slack_ms: i64,
 }
 
 impl Oracle {
-    /// It has seen nothing yet.
+    /// An oracle without history.
     pub fn new(profile: &Profile) -> Self {
         let slack_ms = profile.apart_after_ms(LONGEST_LIFE_MS) as i64 + SKEW_MS;
         Oracle { spans: BTreeMap::new(), slack_ms }
     }
 
-    /// A change was committed that gives a digest another standing.
+    /// A change was committed that may give a digest another standing.
     pub fn committed(&mut self, digest: KeyDigest, standing: Standing, now: u64) {
         let spans = self.spans.entry(digest).or_default();
         if spans.last().is_none_or(|last| last.standing != standing) {
@@ -95,7 +95,8 @@ impl Oracle {
         }
     }
 
-    /// A change of digests has returned that was committed no later than that: what was before is over.
+    /// A change of these digests has returned, and with it every change that was committed no later than `committed`.
+    /// Their earlier standing is over.
     pub fn returned(&mut self, digests: &[KeyDigest], committed: u64, now: u64) {
         for digest in digests {
             let spans = self.spans.get_mut(digest).map(Vec::as_mut_slice).unwrap_or_default();
@@ -108,10 +109,10 @@ impl Oracle {
         }
     }
 
-    /// Whether a request may be decided like this. `clock_ms` is what the database's clock says at a true time.
+    /// Whether a decision is right. `clock_ms` gives the database's clock at a true time.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Why it is wrong.
     pub fn judge(&self, decision: &Decision, clock_ms: impl Fn(u64) -> i64) -> Result<(), String> {
         let Decision { digest, arrived, at, found, stale, uncounted } = *decision;
         let slack_ms = self.slack_ms + uncounted.div_ceil(MS) as i64;

@@ -1,38 +1,38 @@
-//! What can be out of order for a while.
+//! The kinds of outages.
 
-/// Something that goes down, or wrong, for a while.
+/// A fault that lasts for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outage {
-    /// An edge is cut off from the service.
+    /// All messages between an edge and the service are lost.
     EdgeCutOff,
-    /// An edge's syncs are lost, its verifies are not.
+    /// The syncs of an edge are lost, its lookups are not.
     SyncsCutOff,
-    /// An edge's process stands still.
+    /// The process of an edge is paused.
     EdgePaused,
-    /// An edge's machine is suspended: its monotonic clock stands still too.
+    /// The machine of an edge is suspended: its monotonic clock stops too.
     EdgeSuspended,
-    /// An edge starts anew.
+    /// An edge restarts with an empty cache.
     EdgeRestarted,
-    /// Somebody sets an edge's wall clock.
+    /// The wall clock of an edge is set.
     WallClockSet,
-    /// A replica is killed, and started again.
+    /// A replica is killed and started again.
     ReplicaKilled,
-    /// A replica stands still, and goes on.
+    /// A replica is paused.
     ReplicaPaused,
-    /// A replica is told to end: it answers the syncs that it holds, serves a while longer, and is started again.
+    /// A replica drains: it answers the syncs that it holds, serves a while longer, ends and is started again.
     ReplicaDrained,
-    /// A replica's connections to the database break.
+    /// The connections of a replica to the database break.
     ConnectionsLost,
     /// The database crashes and recovers, without the leases.
     DatabaseRestarted,
-    /// A standby takes the database's place. It may lack the latest changes, and has no leases.
+    /// A standby takes over from the database. It may lack the latest changes and has no leases.
     FailedOver,
-    /// Everything of the service goes down at once.
+    /// All replicas and the database go down at once.
     PowerCut,
 }
 
 impl Outage {
-    /// Those of edges.
+    /// Outages of edges.
     pub const OF_EDGES: &[Outage] = &[
         Outage::EdgeCutOff,
         Outage::SyncsCutOff,
@@ -42,14 +42,14 @@ impl Outage {
         Outage::WallClockSet,
     ];
 
-    /// Those of replicas.
+    /// Outages of replicas.
     pub const OF_REPLICAS: &[Outage] =
         &[Outage::ReplicaKilled, Outage::ReplicaPaused, Outage::ReplicaDrained, Outage::ConnectionsLost];
 
-    /// Those of the database.
+    /// Outages of the database.
     pub const OF_THE_DATABASE: &[Outage] = &[Outage::DatabaseRestarted, Outage::FailedOver, Outage::PowerCut];
 
-    /// Those that are worst between a commit and its answer.
+    /// Outages that are worst between a commit and its answer.
     pub const OF_A_COMMIT: &[Outage] = &[
         Outage::ReplicaKilled,
         Outage::ReplicaKilled,

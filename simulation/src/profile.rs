@@ -1,4 +1,4 @@
-//! Which faults a seed has: how slow, how lossy, how often something stops.
+//! The faults of a seed: delays, losses and outages.
 
 use std::ops::Range;
 
@@ -8,86 +8,86 @@ use protocol::MAX_CHANGED_PER_SYNC;
 use crate::clock::MS;
 use crate::outage::Outage;
 
-/// How much longer the leases of some replicas may be than those of others, in milliseconds.
+/// How much longer the leases of some replicas are, in milliseconds.
 const LONGER_LEASE_MS: Range<u64> = 1_000..9_001;
 
-/// How long a key with an expiry, or an old value of a rolled key, works at most, in milliseconds.
+/// The longest life of a key with an expiry, and of the old value of a rolled key, in milliseconds.
 pub const LONGEST_LIFE_MS: u64 = 4_000;
 
-/// How many keys a user has in some seeds besides those that are used: more than one answer can tell of.
+/// How many unused keys a user has in some seeds: more than one sync can list.
 const CROWD: usize = MAX_CHANGED_PER_SYNC + 1;
 
 /// How often each kind of message is lost, in thousandths.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Losses {
-    /// Syncs on their way to the service.
+    /// Syncs to the service.
     pub sync_requests: u32,
     /// Their answers.
     pub sync_answers: u32,
-    /// Verifies on their way to the service.
+    /// Callouts of lookups to the service.
     pub verify_requests: u32,
     /// Their answers.
     pub verify_answers: u32,
-    /// Requests of either kind that arrive twice.
+    /// Callouts of either kind that arrive twice.
     pub duplicates: u32,
-    /// What the database tells one replica of a change by another.
+    /// Notifications of a replica about a commit.
     pub notifications: u32,
-    /// What one task of a replica tells another of an acknowledgement.
+    /// Notifications between the tasks of a replica about an acknowledgement.
     pub acknowledgements: u32,
 }
 
 /// The faults of one seed. Times are in microseconds.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Where all its randomness comes from.
+    /// The seed.
     pub seed: u64,
-    /// How many edges there are.
+    /// The number of edges.
     pub edges: usize,
-    /// How many processes the service consists of.
+    /// The number of replicas.
     pub replicas: usize,
-    /// What each of them grants: not the same while one after the other is set up anew.
+    /// The lease settings of each replica. They differ during a rolling update.
     pub terms: Vec<Terms>,
-    /// What a replica that starts again may grant instead.
+    /// Lease settings that a replica may have after a restart.
     pub other_terms: Option<Terms>,
-    /// For how many seconds edges use what they know after their lease has ended, if nobody answers.
+    /// `serve_stale_s` of the edges.
     pub serve_stale_s: u64,
-    /// How many keys that nobody uses one of the users has.
+    /// How many unused keys one of the users has.
     pub crowd: usize,
-    /// Whether an edge's questions reach the same replica as long as it is up, or any at any time.
+    /// Whether the callouts of an edge reach the same replica while it is up.
     pub is_sticky: bool,
-    /// How long it goes on before everything comes to rest.
+    /// How long clients and faults go on.
     pub duration: u64,
-    /// How long a verify, or its answer, travels.
+    /// The delay of a callout of lookups, and of its answer.
     pub verify_delay: Range<u64>,
-    /// How long a sync, or its answer, travels.
+    /// The delay of a sync, and of its answer.
     pub sync_delay: Range<u64>,
-    /// How long a transaction takes to happen, and again to be known; mostly it is towards the start.
+    /// The delay until a transaction happens, and again until its result arrives. Short ones are more frequent.
     pub database_delay: Range<u64>,
-    /// How long until a replica is told of a change.
+    /// The delay of the notification of a commit.
     pub news_delay: Range<u64>,
-    /// What is lost.
+    /// The losses.
     pub losses: Losses,
-    /// Between requests, over all edges.
+    /// The time between requests, over all edges.
     pub request_gap: Range<u64>,
-    /// Between changes.
+    /// The time between changes.
     pub change_gap: Range<u64>,
-    /// Between prunings of the history; `None` for never.
+    /// The time between prunings of the history; `None` for never.
     pub prune_gap: Option<Range<u64>>,
-    /// Between outages; `None` for never.
+    /// The time between outages; `None` for never.
     pub outage_gap: Option<Range<u64>>,
     /// How long an outage lasts.
     pub outage: Range<u64>,
-    /// Which of them happen, each as often as its weight says.
+    /// The outages that happen, with their weights.
     pub outages: Vec<(Outage, u32)>,
-    /// Which of them strike the replica that commits a change, just then, and how often, in thousandths of the commits.
+    /// The outage that hits a replica directly after its commit, and how often, in thousandths of the commits.
     pub strikes: Option<(Outage, u32)>,
-    /// How long the database takes to see that a connection is dead.
+    /// How long the database takes to notice a dead connection.
     pub notice_delay: Range<u64>,
-    /// Whether a replica waits for a database that is down, or fails at once.
+    /// Whether a replica waits for a database that is down; otherwise it fails at once.
     pub is_patient: bool,
-    /// How far clocks run fast or slow, in thousandths.
+    /// The most that clocks run fast or slow, in thousandths.
     pub drift: u32,
-    /// How far a replica's wall clock is off, in milliseconds, either way.
+    /// The most that the wall clock of a replica is off, in milliseconds, either way.
     pub skew_ms: i64,
 }
 
@@ -96,7 +96,7 @@ impl Profile {
     pub fn of_seed(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut profile = Self::without_faults(seed, &mut random);
-        // A sixth of the seeds are calm: there, a valid key must never even be unavailable.
+        // A sixth of the seeds are calm: every request must be decided.
         if random.u32(..6) == 0 {
             let calm = 50..40 * MS;
             profile.verify_delay = calm.clone();
@@ -185,7 +185,7 @@ impl Profile {
         profile
     }
 
-    /// Edges come back without a lease, again and again, and find a slow database.
+    /// Edges often return without a lease, and the database is slow.
     fn has_edges_that_come_back(&mut self) {
         self.outages = vec![(Outage::EdgeCutOff, 1)];
         self.outage_gap = Some(500 * MS..2_000 * MS);
@@ -195,35 +195,34 @@ impl Profile {
         self.request_gap = MS..20 * MS;
     }
 
-    /// How long a lease counts at most before any replica starts again, in milliseconds.
+    /// How long a lease and its margin last at most before any restart, in milliseconds.
     pub fn first_longest_lease_ms(&self) -> u64 {
         self.terms.iter().map(|terms| terms.lasts_ms()).max().unwrap_or_default()
     }
 
-    /// How long a lease ever counts at most, in milliseconds.
+    /// How long a lease and its margin ever last at most, in milliseconds.
     pub fn longest_lease_ms(&self) -> u64 {
         self.first_longest_lease_ms().max(self.other_terms.map_or(0, Terms::lasts_ms))
     }
 
-    /// How long an edge may use what it knows after its lease has ended if nobody answers, by its own clocks, in
-    /// milliseconds.
+    /// How long an edge may use a verdict after the end of its lease, by its own clocks, in milliseconds.
     pub fn serve_stale_ms(&self) -> u64 {
         self.serve_stale_s * 1_000
     }
 
-    /// How much of a span one clock counts at most beyond what another one does, in milliseconds.
+    /// How far two clocks are apart at most after a span, in milliseconds.
     pub fn apart_after_ms(&self, span_ms: u64) -> u64 {
         let drift = u64::from(self.drift);
         (span_ms * 2 * drift).div_ceil(1_000 - drift)
     }
 
-    /// Whether a standby ever takes the database's place.
+    /// Whether there are failovers.
     pub fn fails_over(&self) -> bool {
         let mut outages = self.outages.iter().chain(&self.strikes).map(|(outage, _)| *outage);
         outages.any(|outage| outage == Outage::FailedOver)
     }
 
-    /// Whether nothing ever fails.
+    /// Whether there are no faults.
     pub fn is_calm(&self) -> bool {
         let Losses { sync_requests, sync_answers, verify_requests, verify_answers, .. } = self.losses;
         let is_lossless = [sync_requests, sync_answers, verify_requests, verify_answers] == [0; 4];
@@ -236,7 +235,7 @@ impl Profile {
     }
 }
 
-/// The usual terms, or others. Shorter leases end more often.
+/// The default lease settings or shorter ones, whose leases end more often.
 fn some_terms(random: &mut fastrand::Rng) -> Terms {
     if random.u32(..3) == 0 {
         return Terms::default();
@@ -246,14 +245,14 @@ fn some_terms(random: &mut fastrand::Rng) -> Terms {
     Terms { hold_ms, lease_ms, margin_ms: Terms::least_margin_ms(lease_ms) }
 }
 
-/// Terms of a longer lease, and maybe of a longer margin than it must have.
+/// Lease settings with a longer lease, and often a longer margin than it needs.
 fn longer_than(terms: Terms, random: &mut fastrand::Rng) -> Terms {
     let lease_ms = terms.lease_ms + random.u64(LONGER_LEASE_MS);
     let margin_ms = Terms::least_margin_ms(lease_ms) + random.u64(0..=500);
     Terms { lease_ms, margin_ms, ..terms }
 }
 
-/// Outages of the edges, of the replicas, of the database, or of all; and of those only some.
+/// Some of the outages of edges, of replicas, of the database, or of all three.
 fn some_outages(random: &mut fastrand::Rng) -> Vec<(Outage, u32)> {
     let of_all = [Outage::OF_EDGES, Outage::OF_REPLICAS, Outage::OF_THE_DATABASE].concat();
     let candidates = match random.u32(..6) {
@@ -268,7 +267,7 @@ fn some_outages(random: &mut fastrand::Rng) -> Vec<(Outage, u32)> {
             outages.push((*outage, random.u32(1..10)));
         }
     }
-    // What is left may be nothing. And an edge that hears nothing is what leases are there for.
+    // The list may be empty. Leases exist for edges that are cut off, so these are frequent.
     if outages.is_empty() || random.bool() {
         outages.push((Outage::EdgeCutOff, random.u32(1..10)));
     }

@@ -1,4 +1,4 @@
-//! One process of the service: what it has heard, and who waits there for what.
+//! A replica: one process of the service.
 
 use std::collections::BTreeMap;
 
@@ -8,52 +8,52 @@ use crate::clock::Clock;
 use crate::statement::{Group, Work};
 use crate::tasks::TaskId;
 
-/// The groups of one kind.
+/// The batches of one kind.
 #[derive(Default)]
 pub struct Gathering {
-    /// A group is under way.
+    /// Whether a batch is pending.
     pub is_busy: bool,
-    /// Who belongs to the next one.
+    /// The members of the next batch.
     pub next: Vec<(TaskId, Work)>,
 }
 
-/// What a task waits for besides its time being over.
+/// What a task waits for, besides its timeout.
 #[derive(Clone, Debug)]
 pub enum Awaited {
-    /// That the history goes beyond a place.
+    /// A change after a position.
     News(Position),
-    /// That an edge acknowledges something.
+    /// An acknowledgement.
     Acknowledgement,
 }
 
-/// One process.
+/// A replica.
 pub struct Replica {
     /// Whether it runs.
     pub is_up: bool,
-    /// It stands still until then.
+    /// Until when it is paused.
     pub stands_still_until: Option<u64>,
-    /// It is to end, and holds no sync any more.
+    /// Whether it drains: it holds no syncs.
     pub is_draining: bool,
-    /// Which start of it this is.
+    /// How often it was started.
     pub generation: u64,
-    /// Which of its connections to the database it uses: a broken one is followed by another.
+    /// The number of its current connection to the database.
     pub connection: u64,
-    /// The connection over which it last looked for a loss.
+    /// The connection on which it last checked for a loss.
     pub looked_over: Option<u64>,
     /// The log in which it last announced how long its leases last.
     pub announced_in: Option<String>,
     /// The clock of its machine.
     pub clock: Clock,
-    /// The latest place of the history that it has heard of.
+    /// The latest position that it knows.
     pub heard: Option<Position>,
-    /// What edges have acknowledged to it.
+    /// The acknowledgements that it has received.
     pub acknowledged: Vec<Acknowledgement>,
     waiting: BTreeMap<TaskId, Awaited>,
     gatherings: [Gathering; 4],
 }
 
 impl Replica {
-    /// One that has just started.
+    /// A replica that has just started.
     pub fn new(clock: Clock) -> Self {
         Replica {
             is_up: true,
@@ -71,7 +71,7 @@ impl Replica {
         }
     }
 
-    /// It is killed: nothing that it knew is left.
+    /// Kills it; its state is lost.
     pub fn stop(&mut self) {
         self.is_up = false;
         self.stands_still_until = None;
@@ -85,32 +85,32 @@ impl Replica {
         self.gatherings = Default::default();
     }
 
-    /// The groups of one kind.
+    /// The batches of one kind.
     pub fn gathering(&mut self, group: Group) -> &mut Gathering {
         &mut self.gatherings[group as usize]
     }
 
-    /// Whether it has heard that the history goes beyond a place.
+    /// Whether it knows of a change after a position.
     pub fn has_news(&self, beyond: &Position) -> bool {
         self.heard.as_ref().is_some_and(|heard| is_beyond(heard, beyond))
     }
 
-    /// A task waits for something.
+    /// A task starts to wait.
     pub fn wait(&mut self, task: TaskId, awaited: Awaited) {
         self.waiting.insert(task, awaited);
     }
 
-    /// Whether what a task waits for has not come.
+    /// Whether a task still waits.
     pub fn waits(&self, task: TaskId) -> bool {
         self.waiting.contains_key(&task)
     }
 
-    /// A task waits no more.
+    /// A task stops waiting.
     pub fn stop_waiting(&mut self, task: TaskId) {
         self.waiting.remove(&task);
     }
 
-    /// It hears how far the history goes; who waited for that.
+    /// It learns of a position; returns the tasks to wake.
     pub fn hear(&mut self, position: &Position) -> Vec<TaskId> {
         if self.heard.as_ref().is_none_or(|heard| is_beyond(position, heard)) {
             self.heard = Some(position.clone());
@@ -118,13 +118,13 @@ impl Replica {
         self.wake(|awaited| matches!(awaited, Awaited::News(place) if is_beyond(position, place)))
     }
 
-    /// An edge acknowledges something; who waited for that.
+    /// It receives an acknowledgement; returns the tasks to wake.
     pub fn hear_acknowledgement(&mut self, acknowledgement: Acknowledgement) -> Vec<TaskId> {
         self.acknowledged.push(acknowledgement);
         self.wake(|awaited| matches!(awaited, Awaited::Acknowledgement))
     }
 
-    /// It holds no sync any more; whose it held.
+    /// It starts to drain; returns the tasks of the syncs that it held.
     pub fn drain(&mut self) -> Vec<TaskId> {
         self.is_draining = true;
         self.wake(|awaited| matches!(awaited, Awaited::News(_)))
@@ -143,7 +143,7 @@ impl Replica {
     }
 }
 
-/// Another history is as good as news.
+/// A position in another log counts as later.
 fn is_beyond(place: &Position, than: &Position) -> bool {
     place.log != than.log || place.revision > than.revision
 }

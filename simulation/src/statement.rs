@@ -1,48 +1,48 @@
-//! A step of a transaction: how it is sent, and what becomes of it.
+//! Statements: steps of transactions, and how they end.
 
 use crate::database::{Database, Session};
 
-/// A step of a transaction, or of waiting for one, that happens later.
+/// A step of a transaction that happens later.
 pub type Work = Box<dyn FnOnce(Fate<'_>) -> Done + Send>;
 
-/// What becomes of a step of a transaction.
+/// How a step ends.
 pub enum Fate<'d> {
-    /// It happens, at that time.
+    /// It happens at that time.
     Happens(&'d mut Database, u64),
-    /// It happens, and nobody hears so.
+    /// It happens at that time, and the result is lost.
     IsUntold(&'d mut Database, u64),
     /// It does not happen.
     Fails,
 }
 
-/// What came of a step of a transaction.
+/// What the task of a step does next.
 pub enum Done {
-    /// The task that waits for it goes on.
+    /// It goes on.
     Ready,
-    /// It waits for something else, which will make it go on.
+    /// It is blocked, and something else will wake it.
     Blocked,
 }
 
-/// How a step of a transaction is sent.
+/// How a step is sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statement {
-    /// It goes with others of its kind.
+    /// The batch that it joins.
     pub group: Option<Group>,
-    /// It goes over the connection of this session alone.
+    /// The session whose connection it needs.
     pub session: Option<Session>,
-    /// Sent once, it may happen though nobody waits for it any more.
+    /// Whether it may happen after its connection has broken.
     pub may_outlive: bool,
 }
 
-/// What is asked of the database in groups: while one group is under way, the next gathers.
+/// Kinds of batched statements: while one batch is pending, the next one gathers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Leases are recorded.
+    /// Records of leases.
     Records,
-    /// Histories are read.
+    /// Reads of the history.
     Histories,
-    /// Verdicts are read.
+    /// Reads of verdicts.
     Verdicts,
-    /// It is read who holds a lease.
+    /// Reads of the leases.
     Holders,
 }

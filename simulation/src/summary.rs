@@ -1,42 +1,42 @@
-//! What a run has seen.
+//! Counts of one run or of several.
 
 use crate::outage::Outage;
 
-/// What a run has seen.
+/// Counts of one run or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Simulated time, in milliseconds.
     pub simulated_ms: u64,
-    /// Requests decided from memory or by an answer.
+    /// Requests that were decided.
     pub decided: u64,
     /// Of these, requests whose key was accepted.
     pub accepted: u64,
-    /// Requests decided from memory after the lease had ended, for want of an answer.
+    /// Requests decided by a cached verdict after the end of the lease.
     pub stale: u64,
-    /// Requests that nobody could decide.
+    /// Requests answered 503.
     pub unavailable: u64,
     /// Changes that returned.
     pub changes: u64,
-    /// Changes that at least one edge had to acknowledge.
+    /// Changes that at least one edge acknowledged.
     pub acknowledged: u64,
-    /// Changes that at least one lease had to run out for.
+    /// Changes that waited for the end of at least one lease.
     pub expired: u64,
-    /// Changes that had to wait for leases that may have been forgotten.
+    /// Changes that waited for leases that may have been lost.
     pub forgotten: u64,
-    /// Changes that were asked for again, for want of an answer.
+    /// Changes that were repeated because there was no answer.
     pub repeated: u64,
     /// Replicas that were killed.
     pub kills: u64,
-    /// Of these, those that were killed just when they had committed a change.
+    /// Of these, replicas that were killed directly after a commit.
     pub kills_at_commit: u64,
     /// Crashes of the database.
     pub restarts: u64,
-    /// Standbys that took its place.
+    /// Failovers to a standby.
     pub failovers: u64,
 }
 
 impl Summary {
-    /// Adds another run's numbers.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Summary) {
         self.simulated_ms += other.simulated_ms;
         self.decided += other.decided;
@@ -54,7 +54,7 @@ impl Summary {
         self.failovers += other.failovers;
     }
 
-    /// Counts an outage that has begun.
+    /// Counts an outage.
     pub fn count(&mut self, outage: Outage) {
         match outage {
             Outage::ReplicaKilled => self.kills += 1,

@@ -5,16 +5,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// A task of a replica.
+/// The id of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskId {
-    /// Whose it is.
+    /// Its replica.
     pub replica: usize,
-    /// Its number, among the tasks of all.
+    /// Its number, unique among all replicas.
     pub number: u64,
 }
 
-/// Tasks that are under way, each with what it makes.
+/// Tasks that have not ended, with their results.
 pub struct Tasks<T> {
     tasks: BTreeMap<TaskId, Pin<Box<dyn Future<Output = T>>>>,
     next: u64,
@@ -35,7 +35,7 @@ impl<T> Tasks<T> {
         id
     }
 
-    /// Lets a task go on; what it made if it has ended.
+    /// Polls a task; returns its result if it has ended.
     pub fn poll(&mut self, id: TaskId) -> Option<T> {
         let task = self.tasks.get_mut(&id)?;
         match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -47,7 +47,7 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// Ends all tasks of a replica where they are.
+    /// Drops all tasks of a replica.
     pub fn kill(&mut self, replica: usize) {
         self.tasks.retain(|id, _| id.replica != replica);
     }

@@ -1,4 +1,4 @@
-//! Everything together: clients, edges, the network, the service's replicas on their database, and the faults.
+//! Everything together: clients, edges, network, replicas, database and faults.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -26,23 +26,23 @@ use change::Intent;
 pub use happening::Happening;
 use happening::{Checked, CutOff, Made};
 
-/// How long everything may take to come to rest once the last outage is over, beyond the longest that a change can wait.
+/// How long everything may take to come to rest after the last outage, beyond the longest wait of a change.
 const REST: u64 = 3_000 * MS;
 
-/// How long the requests may take that are sent to every edge when all is well again.
+/// How long the last requests may take.
 const LAST_REQUESTS: u64 = 3_000 * MS;
 
-/// No change is begun while more than these are under way: a slow database would never come to rest.
+/// The most pending changes; with more, a slow database would never come to rest.
 const MOST_CHANGES: usize = 8;
 
-/// How often each replica looks whether leases are shorter than they were.
+/// How often each replica checks whether its leases are shorter than the longest.
 const LOWERING_GAP: u64 = 1_000 * MS;
 
 /// How many users and keys there are at the start.
 const USERS: usize = 2;
 const KEYS: usize = 5;
 
-/// One history under way.
+/// One run.
 pub struct World {
     shared: Shared<Happening>,
     nodes: Vec<Node>,
@@ -52,26 +52,26 @@ pub struct World {
     asks_last: bool,
     has_ended: bool,
     oracle: Oracle,
-    /// All values there ever were, the key each belongs or belonged to, and its digest.
+    /// All values so far: the value, the id of its key, its digest.
     values: Vec<(String, String, KeyDigest)>,
-    /// Those that somebody was told, as places in `values`: nobody can send another.
+    /// The values that clients know, as indexes of `values`.
     known: Vec<usize>,
-    /// Changes under way.
+    /// Pending changes.
     changing: BTreeMap<TaskId, Intent>,
-    /// How many are to be asked for again.
+    /// How many changes will be repeated.
     repeating: usize,
-    /// The latest revision that each edge has acknowledged to anybody, by edge and log.
+    /// The latest revision that each edge has acknowledged, by edge and log.
     acknowledged: BTreeMap<(String, String), u64>,
-    /// When the last outage of the service or its database ends.
+    /// When the last outage of a replica or of the database ends.
     disturbed_until: u64,
-    /// How long a transaction takes at most, in microseconds; less once everything comes to rest.
+    /// The longest delay of a transaction before everything comes to rest, in microseconds.
     slowest_transaction: u64,
     calm: bool,
     summary: Summary,
 }
 
 impl World {
-    /// A world whose service and edges have just started.
+    /// A world whose replicas and edges have just started.
     pub fn new(profile: Profile) -> Self {
         let calm = profile.is_calm();
         let (oracle, crowd) = (Oracle::new(&profile), profile.crowd);
@@ -127,7 +127,7 @@ impl World {
         value.digest()
     }
 
-    /// A new key needs no revision: nobody can have asked about it.
+    /// A new key needs no revision, because no edge can have looked it up.
     fn create_key(&mut self, user: usize) {
         let id = format!("key-{}", self.values.len());
         let digest = self.new_value(&id);
@@ -140,14 +140,14 @@ impl World {
         let standing = kernel.database.data.standing(&digest);
         drop(kernel);
         self.oracle.committed(digest, standing, now);
-        // Its value is told once it is in force: from now on it is not nothing.
+        // Clients learn the value when it is valid, so the standing without it is over.
         self.oracle.returned(&[digest], now, now);
     }
 
-    /// Runs until its time is over and everything has come to rest.
+    /// Runs until everything has come to rest after the end.
     ///
     /// # Errors
-    /// The first thing that must not happen.
+    /// The first violation.
     pub fn run(mut self) -> Result<Summary, Violation> {
         let outcome = self.run_to_rest();
         let kernel = self.kernel();
@@ -183,7 +183,7 @@ impl World {
                     self.observe_commits();
                 }
                 Event::World(happening) => self.happen(*happening)?,
-                // The kernel's own.
+                // The kernel handles the others.
                 _ => {}
             }
         }
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    /// No more clients and faults, so that everything under way can end.
+    /// Stops clients and faults, so that everything pending can end.
     fn come_to_rest(&mut self) {
         self.rests = true;
         self.cut_off.clear();
@@ -202,18 +202,18 @@ impl World {
         kernel.profile.losses = Default::default();
         kernel.profile.outage_gap = None;
         kernel.profile.strikes = None;
-        // Answers come in time from now on.
+        // From now on, answers arrive before timeouts.
         kernel.profile.verify_delay = 50..40 * MS;
         kernel.profile.sync_delay = 50..40 * MS;
         kernel.profile.database_delay = 20..5 * MS;
     }
 
-    /// When everything is well again, every edge must know of every value what it is worth.
+    /// After all faults, every edge must decide every value right.
     fn ask_last(&mut self) {
         self.asks_last = true;
         let now = self.kernel().now;
         for edge in 0..self.nodes.len() {
-            // As many as an edge may look up at once.
+            // As many lookups as an edge may have outstanding.
             for at in self.known.iter().rev().take(7).copied().collect::<Vec<_>>() {
                 self.happen_after(0, Happening::Arrives(edge, at, now));
             }

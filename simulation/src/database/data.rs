@@ -1,4 +1,4 @@
-//! What is in the database: keys, the history of their changes, and leases.
+//! The content of the database: users, keys, the history of changes, and leases.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,29 +8,29 @@ use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, VerifyResponse};
 use super::keys::{Effect, Key, User};
 use super::slot::Broken;
 
-/// All that transactions read and write.
+/// The content of the database.
 #[derive(Clone, Debug)]
 pub struct Data {
     /// The users, by id.
     pub users: BTreeMap<String, User>,
     /// The keys, by id.
     pub keys: BTreeMap<String, Key>,
-    /// Values that work never again.
+    /// Revoked values.
     pub revoked: BTreeSet<KeyDigest>,
-    /// The place of the latest change.
+    /// The position of the latest change.
     pub position: Position,
     history: Vec<(u64, KeyDigest)>,
     pruned_to: u64,
-    /// What each edge has acknowledged, and when its lease ends.
+    /// The acknowledged revision and the end of the lease of each edge.
     pub(super) registry: BTreeMap<String, (u64, i64)>,
-    /// Leases may have been forgotten; none of those lasts beyond this.
+    /// Until when a lost lease may still run.
     pub forgotten_until_ms: i64,
-    /// How long, margin included, leases count after a loss.
+    /// How long a lost lease can run, margin included.
     pub longest_lease_ms: u64,
-    /// How long a lease may be that is recorded now.
+    /// The longest lease that may be recorded now.
     pub lease_limit_ms: u64,
     limited_at_ms: i64,
-    /// How long before its clock is read a record may have read the limit, in milliseconds.
+    /// How long before its clock reading a record may have read the limit, in milliseconds.
     pub longest_record_ms: i64,
 }
 
@@ -52,7 +52,7 @@ impl Data {
         }
     }
 
-    /// Lets leases last so long. Unless they are the first, some as long may run already that are not known here.
+    /// Allows leases of this length. Unless they are the first, unknown leases of this length may already run.
     pub fn announce(&mut self, lasts_ms: u64, now_ms: i64) {
         self.lease_limit_ms = self.lease_limit_ms.max(lasts_ms);
         if self.longest_lease_ms > 0 && self.longest_lease_ms < lasts_ms {
@@ -61,8 +61,8 @@ impl Data {
         self.longest_lease_ms = self.longest_lease_ms.max(lasts_ms);
     }
 
-    /// Lowers what is waited for, in two steps, unless some edge holds a longer lease. A clock that was set back keeps
-    /// nothing for longer.
+    /// Lowers the longest lease in two steps, unless an edge holds a longer one. A clock that was set back extends
+    /// nothing.
     pub fn lower_longest(&mut self, lasts_ms: u64, now_ms: i64) {
         self.forgotten_until_ms = self.forgotten_until_ms.min(now_ms + self.longest_lease_ms as i64);
         let last_end_ms = self.registry.values().map(|(_, ends_at_ms)| *ends_at_ms).max().unwrap_or_default();
@@ -76,7 +76,7 @@ impl Data {
         }
     }
 
-    /// What each digest is worth, and as of where.
+    /// The verdicts on some digests, with the revision.
     pub fn verdicts(&self, digests: &[KeyDigest], now_ms: i64) -> VerifyResponse {
         VerifyResponse {
             log: self.position.log.clone(),
@@ -85,7 +85,7 @@ impl Data {
         }
     }
 
-    /// Makes a change, and writes down which digests it concerns.
+    /// Applies a change and adds its digests to the history.
     pub(super) fn change(
         &mut self,
         position: Position,
@@ -100,14 +100,14 @@ impl Data {
         }
     }
 
-    /// Forgets all changes but the latest few revisions'.
+    /// Prunes the history to the latest `kept` revisions.
     pub(super) fn prune(&mut self, kept: u64) {
         self.pruned_to = self.pruned_to.max(self.position.revision.saturating_sub(kept));
         let pruned_to = self.pruned_to;
         self.history.retain(|(revision, _)| *revision > pruned_to);
     }
 
-    /// What happened since a place.
+    /// The changes since a position.
     pub fn history(&self, since: Option<&Position>) -> History {
         let told = self.pruned_to..=self.position.revision; // rule `PrunedIsReset`
         let since = since.filter(|since| since.log == self.position.log && told.contains(&since.revision));
@@ -119,13 +119,13 @@ impl Data {
         History { position: self.position.clone(), changed: changed.map(|it| it.into_iter().collect()) }
     }
 
-    /// The leases are lost, and nothing else, as SQLite loses them with the power: those there were are waited for.
+    /// Loses the leases and nothing else, as SQLite does in a power failure.
     pub fn lose_leases(&mut self, now_ms: i64) {
         self.registry.clear();
         self.forgotten_until_ms = self.forgotten_until_ms.max(now_ms + self.longest_lease_ms as i64);
     }
 
-    /// Remembers an edge. A lease that is longer than leases may be is announced first.
+    /// Records a lease. A lease that is longer than the limit is announced first.
     pub(crate) fn record(&mut self, registration: Registration, now_ms: i64) {
         self.announce(registration.lasts_ms, now_ms);
         let here = &self.position;
@@ -137,7 +137,7 @@ impl Data {
         *entry = (entry.0.max(acknowledged), entry.1.max(ends_at_ms));
     }
 
-    /// Who holds a lease, and who has not acknowledged a place.
+    /// The number of leases, and the edges that have not acknowledged a position.
     pub fn leases(&self, position: &Position, now_ms: i64) -> Result<Leases, Broken> {
         // Rule `SettledInLog`.
         if position.log != self.position.log {

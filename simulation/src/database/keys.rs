@@ -1,4 +1,4 @@
-//! Users, keys and their values in the database, and what a digest is worth.
+//! Users, keys and their values, and the worth of a digest.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -15,9 +15,9 @@ static REQUIRED: LazyLock<Scope> =
 /// A user.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// Whether any key of the user works.
+    /// Whether the user is enabled.
     pub is_active: bool,
-    /// The most that any key of the user can do.
+    /// The user's permissions, which limit the keys.
     pub permissions: ScopeSet,
 }
 
@@ -26,11 +26,11 @@ pub struct User {
 pub struct Key {
     /// The id of its user.
     pub user: String,
-    /// What it can do, before the limit of the user's permissions.
+    /// Its own scopes.
     pub scopes: ScopeSet,
-    /// When it ends, by the database's clock.
+    /// When it expires, by the database's clock.
     pub expires_at_ms: Option<i64>,
-    /// Its values: the current one, which has no end of its own, and those that rolls left working.
+    /// Its values: the current one, which has no end of its own, and earlier ones that still work after a roll.
     pub values: Vec<Value>,
 }
 
@@ -39,40 +39,40 @@ pub struct Key {
 pub struct Value {
     /// Its digest.
     pub digest: KeyDigest,
-    /// When it ends, by the database's clock.
+    /// When it expires, by the database's clock.
     pub ends_at_ms: Option<i64>,
 }
 
-/// What a change does to users and keys.
+/// The effect of a change.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// There is another key.
+    /// Creates a key.
     Create(String, Key),
-    /// The key is gone.
+    /// Deletes a key.
     Delete(String),
-    /// The key has another value. The former one works for a while yet; without a grace it ends with all older ones.
+    /// Gives a key a new value. The current one works on for `grace_ms`; with 0 it ends at once, with all older ones.
     Roll {
         /// The key's id.
         key: String,
         /// The new value.
         digest: KeyDigest,
-        /// How long the former value works.
+        /// How long the current value works on.
         grace_ms: u64,
     },
-    /// The key can do something else.
+    /// Changes the scopes of a key.
     Scopes(String, ScopeSet),
-    /// The key ends at another time, or never.
+    /// Changes the expiry of a key.
     Expiry(String, Option<i64>),
-    /// The user is enabled, or disabled.
+    /// Enables or disables a user.
     Enable(String, bool),
-    /// The user's keys can do no more than this.
+    /// Changes the permissions of a user.
     Permissions(String, ScopeSet),
-    /// These values leaked: a key whose current value is among them is deleted, an old value ends alone.
+    /// Revokes leaked values. A key whose current value is among them is deleted.
     Leak(Vec<KeyDigest>),
 }
 
 impl Effect {
-    /// The key that must be there for it.
+    /// The key that must exist.
     pub fn key(&self) -> Option<&str> {
         match self {
             Effect::Delete(key)
@@ -84,50 +84,50 @@ impl Effect {
     }
 }
 
-/// What a digest is worth, until it ends.
+/// The worth of a digest, and its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// What it is worth.
+    /// The worth.
     pub worth: Worth,
-    /// When it ends, by the database's clock; from then on it is worth nothing.
+    /// When it ends, by the database's clock. From then on the worth is `Nothing`.
     pub ends_at_ms: Option<i64>,
 }
 
-/// What a digest is worth.
+/// What a digest is worth to a request for insights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Worth {
-    /// Nothing.
+    /// Not a valid key.
     #[default]
     Nothing,
-    /// It is good, and may not read insights.
+    /// A valid key that may not read insights.
     Known,
-    /// It is good, and may.
+    /// A valid key that may read insights.
     Good,
 }
 
 impl Default for User {
-    /// An active user whose keys can do everything.
+    /// An enabled user with all permissions.
     fn default() -> Self {
         User { is_active: true, permissions: ScopeSet::all() }
     }
 }
 
 impl Key {
-    /// A key of one value that can do what requests ask for.
+    /// A key with one value and the scope that requests need.
     pub fn new(user: &str, digest: KeyDigest) -> Self {
         let scopes = std::iter::once(REQUIRED.clone()).collect();
         let values = vec![Value { digest, ends_at_ms: None }];
         Key { user: user.to_owned(), scopes, expires_at_ms: None, values }
     }
 
-    /// When a value of it ends, if it does.
+    /// When one of its values ends.
     pub fn end_of(&self, value: &Value) -> Option<i64> {
         [self.expires_at_ms, value.ends_at_ms].into_iter().flatten().min()
     }
 }
 
 impl Data {
-    /// The key that has a value, by its id, and the value.
+    /// The id and the key of a digest, and the value.
     pub fn find(&self, digest: &KeyDigest) -> Option<(&str, &Key, &Value)> {
         self.keys.iter().find_map(|(id, key)| {
             let value = key.values.iter().find(|value| value.digest == *digest)?;
@@ -135,14 +135,14 @@ impl Data {
         })
     }
 
-    /// The same, if the value works at that time; and its user.
+    /// The same with the user, if the value works at that time.
     fn find_working(&self, digest: &KeyDigest, now_ms: i64) -> Option<(&str, &Key, &Value, &User)> {
         let (id, key, value) = self.find(digest)?;
         let user = self.users.get(&key.user).filter(|user| user.is_active)?;
         key.end_of(value).is_none_or(|end_ms| end_ms > now_ms).then_some((id, key, value, user))
     }
 
-    /// What is said of a digest at that time.
+    /// The verdict on a digest at that time.
     pub fn verdict(&self, digest: &KeyDigest, now_ms: i64) -> Verdict {
         let Some((id, key, value, user)) = self.find_working(digest, now_ms) else {
             return Verdict::Inactive;
@@ -155,7 +155,7 @@ impl Data {
         })
     }
 
-    /// What a digest is worth, and until when.
+    /// The standing of a digest.
     pub fn standing(&self, digest: &KeyDigest) -> Standing {
         let Some((_, key, value)) = self.find(digest) else { return Standing::default() };
         let Some(user) = self.users.get(&key.user).filter(|user| user.is_active) else {
@@ -166,7 +166,7 @@ impl Data {
         Standing { worth, ends_at_ms: key.end_of(value) }
     }
 
-    /// The digests that a change touches.
+    /// The digests that a change affects.
     pub fn digests(&self, touched: &Touched) -> Vec<KeyDigest> {
         let of = |is_touched: &dyn Fn(&Key) -> bool| -> Vec<KeyDigest> {
             let touched = self.keys.values().filter(|key| is_touched(key));

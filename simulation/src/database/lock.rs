@@ -1,4 +1,4 @@
-//! The lock that a change takes: one at a time in the whole cluster has it.
+//! The lock that serialises changes in the whole cluster.
 
 use std::collections::VecDeque;
 
@@ -7,18 +7,18 @@ use leases::Position;
 use super::slot::{Broken, Slot};
 use crate::tasks::TaskId;
 
-/// One transaction that wants the lock, has it, or had it.
+/// A transaction that takes the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Its number.
     pub id: u64,
-    /// Whose it is.
+    /// Its task.
     pub task: TaskId,
-    /// Which of its replica's connections it goes over: another one, another session.
+    /// The connection of its replica.
     pub connection: u64,
 }
 
-/// What a session gets with the lock: the place that its change will make.
+/// The result of taking the lock: the position of the change.
 pub(super) type Granted = Slot<Result<Position, Broken>>;
 
 /// Rule `OneWriter`.
@@ -29,7 +29,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, or waits for it; whether it is taken.
+    /// Takes the lock, or queues for it. Returns whether the session has it.
     pub(super) fn take(&mut self, session: Session, granted: Granted) -> bool {
         if self.holder.is_some() {
             self.queue.push_back((session, granted));
@@ -39,7 +39,7 @@ impl Lock {
         true
     }
 
-    /// Lets the lock go, if the session has it; who gets it now.
+    /// Releases the lock, if the session holds it; returns the next holder.
     pub(super) fn release(&mut self, session: Session) -> Option<(Session, Granted)> {
         if self.holder != Some(session) {
             return None;
@@ -49,7 +49,7 @@ impl Lock {
         next
     }
 
-    /// Takes the sessions of a replica out of the queue; and tells which of its sessions has the lock.
+    /// Removes the sessions of a replica from the queue; returns them, and its session that holds the lock.
     pub(super) fn abandoned_by(&mut self, replica: usize) -> (Vec<(Session, Granted)>, Option<Session>) {
         let is_its = |session: &Session| session.task.replica == replica;
         let (waiting, others): (VecDeque<_>, _) =
@@ -58,7 +58,7 @@ impl Lock {
         (waiting.into(), self.holder.filter(is_its))
     }
 
-    /// Frees everything; who had waited.
+    /// Releases the lock and empties the queue; returns the queued sessions.
     pub(super) fn clear(&mut self) -> Vec<(Session, Granted)> {
         std::mem::take(self).queue.into()
     }

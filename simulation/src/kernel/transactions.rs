@@ -1,4 +1,4 @@
-//! Transactions on their way: when they happen, and what becomes of them when something breaks.
+//! Pending transactions: when they happen, and how faults end them.
 
 use super::{Event, Kernel};
 use crate::clock::MS;
@@ -6,10 +6,10 @@ use crate::database::{STANDBY_SKEW_MS, Session};
 use crate::statement::{Done, Fate, Group, Statement, Work};
 use crate::tasks::TaskId;
 
-/// How long until somebody who waits for a database that is down tries again.
+/// How long a patient replica waits before it tries a database that is down again.
 const RECONNECTING: u64 = 100 * MS;
 
-/// What has been decided of a transaction on its way.
+/// How a pending transaction will end after a fault.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Doom {
     Untold,
@@ -25,7 +25,7 @@ pub(super) struct Pending {
 }
 
 impl<W> Kernel<W> {
-    /// Lets a step of a transaction of the current task happen after a while.
+    /// Sends a step of a transaction of the current task.
     pub fn transact(&mut self, statement: Statement, work: Work) {
         let task = self.current;
         let Some(group) = statement.group else { return self.send(statement, vec![(task, work)]) };
@@ -42,14 +42,14 @@ impl<W> Kernel<W> {
         let Some(replica) = members.first().map(|(task, _)| task.replica) else { return };
         let delay = self.database_delay();
         let (number, generation) = (self.number(), self.replicas[replica].generation);
-        // Over a connection that has broken nothing arrives, whatever breaks next.
+        // A statement on a broken connection fails.
         let is_lost = statement.session.is_some_and(|it| it.connection != self.replicas[replica].connection);
         let doom = is_lost.then_some(Doom::Failed);
         self.works.insert(number, Pending { replica, generation, statement, members, doom });
         self.after(delay, Event::Work(number));
     }
 
-    /// A transaction happens now, unless something broke before.
+    /// A pending transaction happens, unless a fault ended it.
     pub fn perform(&mut self, number: u64) {
         let Some(pending) = self.works.remove(&number) else { return };
         let can_wait = pending.statement.session.is_none() && pending.doom.is_none();
@@ -80,7 +80,7 @@ impl<W> Kernel<W> {
         self.tell_of_changes();
     }
 
-    /// The answer to a group is there: the next one can be sent.
+    /// The result of a batch has arrived: sends the next one.
     pub fn end_group(&mut self, replica: usize, group: Group) {
         let gathering = self.replicas[replica].gathering(group);
         let members = std::mem::take(&mut gathering.next);
@@ -89,7 +89,7 @@ impl<W> Kernel<W> {
         self.send(Statement { group: Some(group), session: None, may_outlive }, members);
     }
 
-    /// Lets the transaction happen that a task waits for; the group that it was for, if there was one.
+    /// Performs the transaction that a task waits for; returns its kind of batch.
     pub fn perform_next_of(&mut self, task: TaskId) -> Option<Option<Group>> {
         let is_its = |pending: &Pending| pending.members.iter().any(|(member, _)| *member == task);
         let (number, pending) = self.works.iter().find(|(_, pending)| is_its(pending))?;
@@ -98,7 +98,7 @@ impl<W> Kernel<W> {
         Some(group)
     }
 
-    /// Tasks go on that a transaction has unblocked, and replicas are told of what was committed.
+    /// Wakes the tasks that a transaction has unblocked, and notifies replicas of commits.
     pub fn tell_of_changes(&mut self) {
         for task in std::mem::take(&mut self.database.unblocked) {
             let delay = self.database_delay();
@@ -117,7 +117,7 @@ impl<W> Kernel<W> {
         }
     }
 
-    /// A replica's connections break. Of what is on its way over them, some happens all the same, and nobody hears so.
+    /// The connections of a replica break. Some of its pending statements still happen, and their results are lost.
     pub fn lose_connections(&mut self, replica: usize) {
         self.replicas[replica].connection += 1;
         let mut committing = Vec::new();
@@ -130,7 +130,7 @@ impl<W> Kernel<W> {
             }
         }
         if let Some(session) = self.database.lose_connections(replica) {
-            // A commit that happens ends its session.
+            // A commit that happens releases the lock.
             if !committing.contains(&session) {
                 let delay = self.span(self.profile.notice_delay.clone());
                 self.after(delay, Event::SessionEnds(session));
@@ -139,7 +139,7 @@ impl<W> Kernel<W> {
         self.tell_of_changes();
     }
 
-    /// A replica is killed. Its tasks are the caller's to end.
+    /// Kills a replica. The caller drops its tasks.
     pub fn kill(&mut self, replica: usize) {
         self.lose_connections(replica);
         self.replicas[replica].stop();
@@ -150,8 +150,8 @@ impl<W> Kernel<W> {
         self.tell_of_changes();
     }
 
-    /// The database goes down. Of the commits on their way, some happen before, and nobody hears so. All connections
-    /// break. It may be a standby that answers next, and lacks so many changes.
+    /// The database goes down. Some pending commits happen before, and their results are lost. All connections break.
+    /// With `lacking`, a standby that lacks so many changes takes over.
     pub fn crash_database(&mut self, lacking: Option<usize>) {
         let outliving = self.works.iter().filter(|(_, it)| it.statement.may_outlive && it.doom.is_none());
         let outliving: Vec<u64> = outliving.map(|(number, _)| *number).collect();

@@ -7,33 +7,33 @@ use crate::database::{Broken, Effect};
 use crate::kernel::Shared;
 use crate::ledger::SimulatedLedger;
 
-/// A change that somebody wants.
+/// A change that an owner wants.
 #[derive(Clone, Debug)]
 pub struct Intent {
     pub(super) touched: Touched,
     pub(super) effect: Effect,
 }
 
-/// A change that was answered.
+/// A change that has returned.
 pub(super) struct Settled {
-    /// The place that it made, or that the history was at when it was found to be made.
+    /// The position that it made, or the position at which its effect was already there.
     pub(super) position: Position,
-    /// When the last change was committed that is in force with this one.
+    /// When the latest change that has returned with it was committed.
     pub(super) covers: u64,
-    /// When the leases were read last.
+    /// When the leases were last read.
     pub(super) read_at: u64,
-    /// How it came into force, if it was not found to be so already.
+    /// How it propagated; `None` if its effect was already there.
     pub(super) revocation: Option<Revocation>,
 }
 
-/// Makes a change, as the service does.
+/// Makes a change as the service does.
 pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -> Result<Settled, Broken> {
     let ledger = SimulatedLedger::new(&shared);
     let key = intent.effect.key();
     if let Some(id) = key {
         let (is_there, position) = ledger.find_key(id).await?;
         if !is_there {
-            // Another change may be committed at the same moment, after this reading.
+            // Take the time of the commit now: another change may commit before the next step.
             let covers = shared.lock().database.committed_at(&position);
             change::already_so(&ledger, &position).await?;
             return Ok(Settled { position, covers, read_at: ledger.read_at(), revocation: None });
@@ -47,7 +47,7 @@ pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -
         let revocation = Some(settle(&ledger, &position, |_| {}).await?);
         return Ok(Settled { position, covers, read_at: ledger.read_at(), revocation });
     }
-    // It has the lock, so whatever made it so was committed before.
+    // This change holds the lock, so whatever removed the key was committed before.
     let (covers, position) = {
         let kernel = shared.lock();
         (kernel.now, kernel.database.data.position.clone())

@@ -1,4 +1,4 @@
-//! What owners do with keys: changes, made again when there is no answer; and what the oracle is told of them.
+//! Owners make changes, and repeat them when there is no answer. The oracle learns of commits and returns.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::kernel::Event;
 use crate::profile::LONGEST_LIFE_MS;
 use crate::tasks::TaskId;
 
-/// How long it takes somebody to ask again.
+/// How long an owner waits before a repetition.
 const REPEATED_AFTER: Range<u64> = MS..200 * MS;
 
 impl World {
@@ -30,7 +30,7 @@ impl World {
             let keys = kernel.database.data.keys.len().saturating_sub(kernel.profile.crowd);
             (keys, kernel.database.is_up && !kernel.database.is_locked())
         };
-        // Creating a key writes too, so it waits for a change that has begun: a user who is being disabled gets none.
+        // Creating a key needs the lock too, so that it does not happen while its user is being disabled.
         if keys < KEYS && may_write {
             let user = self.kernel().random.usize(..USERS);
             self.create_key(user);
@@ -38,7 +38,7 @@ impl World {
         if self.changing.len() + self.repeating > MOST_CHANGES {
             return;
         }
-        // Now and then two at once, of the same key.
+        // Sometimes two changes of one key at once.
         let twice = self.kernel().random.u32(..4) == 0;
         let at = {
             let newest = self.values.len().min(KEYS + 3);
@@ -75,7 +75,7 @@ impl World {
             _ => {
                 let id = format!("key-{}", self.values.len());
                 let digest = self.new_value(&id);
-                // Somebody may have tried the value before it is adopted.
+                // Clients may have sent the value before it is adopted.
                 self.known.push(self.values.len() - 1);
                 let mut key = Key::new(&user, digest);
                 key.expires_at_ms = self.kernel().some_end();
@@ -85,7 +85,7 @@ impl World {
         Intent { touched, effect }
     }
 
-    /// Asks some replica for a change; another one later, if it is down.
+    /// Asks a random replica for a change; repeats it later if that one is down.
     fn ask_for(&mut self, intent: Intent) {
         let replica = self.some_replica();
         if !self.kernel().replicas[replica].is_up {
@@ -98,9 +98,9 @@ impl World {
         self.kernel().after(0, Event::Poll(task));
     }
 
-    /// Somebody got no answer, and asks again.
+    /// An owner got no answer and repeats the change.
     pub(super) fn repeat_later(&mut self, intent: Intent) {
-        // A client that wants another value or key first looks whether there is one: that is another change.
+        // A roll or creation is not repeated: an owner would first check whether it happened.
         if let Effect::Roll { .. } | Effect::Create(..) = intent.effect {
             return;
         }
@@ -140,7 +140,7 @@ impl World {
         self.happen_after(LOWERING_GAP, Happening::LowerLongest);
     }
 
-    /// Tells the oracle what has just been committed, and what else has changed.
+    /// Passes the standing of every value to the oracle.
     pub(super) fn observe(&mut self) {
         let kernel = self.shared.lock();
         for (_, _, digest) in &self.values {
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    /// The same, if anything was committed. Then something may strike just now.
+    /// The same after commits; then an outage may hit the replicas that committed.
     pub(super) fn observe_commits(&mut self) {
         let committed = std::mem::take(&mut self.kernel().database.committed);
         if committed.is_empty() {
@@ -175,7 +175,7 @@ impl World {
         if had_lost {
             return Err(format!("revision {} is said to be in force, and is lost", position.revision));
         }
-        // Whoever has acknowledged a revision has applied every one up to it.
+        // An edge that has acknowledged a revision has applied all revisions up to it.
         let all: Vec<KeyDigest> = self.values.iter().map(|value| value.2).collect();
         self.oracle.returned(&all, covers, now);
         self.summary.changes += 1;
@@ -194,8 +194,8 @@ impl World {
             let told = revocation.acknowledged;
             return Err(format!("a change tells of {told} acknowledgements where there are {acknowledged}"));
         }
-        // Clocks run differently, and each look at the leases takes its time. Leases that may have been forgotten since are
-        // waited for too.
+        // Clocks drift, and each read of the leases takes time. The change also waits for leases that may have been
+        // lost since.
         let allowed = longest + longest / 10 + 8 * self.slowest_transaction + 500 * MS;
         let begins = covers.max(self.disturbed_until);
         let begins =
@@ -207,7 +207,7 @@ impl World {
         Ok(())
     }
 
-    /// Where a balancer sends somebody.
+    /// A random replica, as a load balancer chooses one.
     pub(super) fn some_replica(&self) -> usize {
         let mut kernel = self.kernel();
         let replicas = kernel.replicas.len();

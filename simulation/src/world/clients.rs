@@ -1,4 +1,4 @@
-//! What clients do with keys, and what the oracle says of it.
+//! Clients send requests, and the oracle judges the decisions.
 
 use super::happening::{Checked, Happening};
 use super::{KEYS, World};
@@ -15,7 +15,7 @@ impl World {
         }
         let (edges, values) = (self.nodes.len(), self.known.len());
         let mut kernel = self.kernel();
-        // Mostly one of the newest values, and long revoked ones now and then.
+        // Mostly one of the newest values, sometimes one that was revoked long ago.
         let among = if kernel.random.u32(..4) > 0 { values.min(KEYS + 3) } else { values };
         let at = self.known[values - 1 - kernel.random.usize(..among)];
         let (edge, now) = (kernel.random.usize(..edges), kernel.now);
@@ -42,7 +42,7 @@ impl World {
         self.nodes[edge].check_bounds()
     }
 
-    /// Whether an edge stands still; then this happens when it goes on.
+    /// Whether an edge is paused; if so, the event is put off until it goes on.
     pub(super) fn waits_for(&self, edge: usize, happening: Happening) -> bool {
         let Some(until) = self.nodes[edge].stands_still_until else { return false };
         let left = until.saturating_sub(self.kernel().now) + 1;

@@ -1,4 +1,4 @@
-//! What goes wrong for a while.
+//! Outages.
 
 use super::World;
 use super::happening::{CutOff, Happening};
@@ -9,7 +9,7 @@ use crate::outage::Outage;
 use crate::tasks::TaskId;
 
 impl World {
-    /// Something goes down, and something else later.
+    /// Begins an outage, and schedules the next one.
     pub(super) fn outage(&mut self) {
         let Some(gap) = self.kernel().profile.outage_gap.clone() else { return };
         let (outage, replica) = {
@@ -25,7 +25,7 @@ impl World {
             let replicas = kernel.replicas.len();
             (outage, kernel.random.usize(..replicas))
         };
-        // At the very beginning there is nothing yet that could go down.
+        // Not at time 0, when nothing has started.
         if let Some((outage, _)) = outage.filter(|_| self.kernel().now > 0) {
             self.begin(outage, replica);
         }
@@ -33,7 +33,7 @@ impl World {
         self.happen_after(gap, Happening::Outage);
     }
 
-    /// A replica has just committed a change: now something may strike.
+    /// A replica has just committed a change, so an outage may hit it now.
     pub(super) fn strike(&mut self, replica: usize) {
         let Some((outage, thousandths)) = self.kernel().profile.strikes else { return };
         if self.kernel().chance(thousandths) && self.kernel().replicas[replica].is_up {
@@ -48,13 +48,14 @@ impl World {
             let mut kernel = self.kernel();
             let span = kernel.profile.outage.clone();
             let lasts = kernel.span(span);
-            // A database is often back while an edge that was cut off before still is.
+            // Often the database is back while an edge is still cut off.
             let is_quick = Outage::OF_THE_DATABASE.contains(&outage) && kernel.random.bool();
             let lasts = if is_quick { lasts / 16 } else { lasts };
             (kernel.random.usize(..edges), lasts, kernel.now)
         };
         let is_fit = match outage {
-            // A wall clock set back while the machine is suspended fools both clocks: the promise does not hold then.
+            // The wall clock must not be set back during a suspension: then neither clock counts, and the promise
+            // does not hold.
             Outage::EdgePaused | Outage::EdgeSuspended | Outage::WallClockSet => !self.stands_still(edge),
             Outage::ReplicaKilled | Outage::ConnectionsLost => self.kernel().replicas[replica].is_up,
             Outage::ReplicaPaused | Outage::ReplicaDrained => {
@@ -90,7 +91,7 @@ impl World {
             Outage::WallClockSet => {
                 let by_ms = self.kernel().random.i64(-20_000..20_000);
                 self.nodes[edge].set_wall_clock(by_ms);
-                // A proxy's timer has the edge look at its clocks at least once a second.
+                // The timer of the proxy reads the clocks at least once a second.
                 let generation = self.nodes[edge].generation;
                 self.happen_after(0, Happening::Pump(edge, generation));
             }
@@ -120,7 +121,7 @@ impl World {
         self.happen_after(lasts, Happening::Reconnect(edge));
     }
 
-    /// A replica's tasks end where they are. Whoever waited for a change there asks again.
+    /// Kills a replica with its tasks. Owners repeat the changes that were pending there.
     fn kill(&mut self, replica: usize, away: u64) {
         if !self.kernel().replicas[replica].is_up {
             return;
@@ -135,7 +136,7 @@ impl World {
         self.happen_after(away, Happening::ReplicaStarts(replica));
     }
 
-    /// A replica is told to end: it serves for half the time, and is away for the rest.
+    /// A replica drains: it serves for half of the time and is away for the rest.
     fn drain(&mut self, replica: usize, lasts: u64) {
         let generation = {
             let mut kernel = self.kernel();
@@ -155,7 +156,7 @@ impl World {
     fn crash_database(&mut self, lacking: Option<usize>, away: u64) {
         self.disturb(away);
         self.kernel().crash_database(lacking);
-        // What was committed at the last moment, and what was lost.
+        // Observe commits at the last moment, and losses.
         self.kernel().database.committed.clear();
         self.observe();
         self.happen_after(away, Happening::DatabaseStarts);
