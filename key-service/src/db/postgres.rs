@@ -5,8 +5,9 @@ use std::fs::File;
 use std::str::FromStr;
 use std::time::Duration;
 
+use const_format::formatcp;
 use sqlx::postgres::{PgConnectOptions, PgListener};
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AnyConnection, Connection, PgConnection};
 use tokio::sync::Notify;
 
 use super::error::OpenError;
@@ -112,8 +113,7 @@ pub(crate) async fn commit_nothing(connection: &mut AnyConnection) -> sqlx::Resu
 
 /// Tells the other processes, when this transaction is committed, that there is a change.
 pub(crate) async fn notify(connection: &mut AnyConnection) -> sqlx::Result<()> {
-    // Safe: the text is always the same.
-    sqlx::query(AssertSqlSafe(format!("NOTIFY {CHANNEL}"))).execute(connection).await?;
+    sqlx::query(formatcp!("NOTIFY {CHANNEL}")).execute(connection).await?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Reading columns, and writing many rows with one statement.
 
 use protocol::{KeyDigest, ScopeSet};
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
 /// Reads a column of scopes separated by spaces.
 pub(crate) fn scopes(row: &AnyRow, column: &str) -> sqlx::Result<ScopeSet> {
@@ -32,11 +32,27 @@ pub(crate) fn digest(hex: String) -> sqlx::Result<KeyDigest> {
 /// the statement, so that many together take longer than few at a time.
 pub(crate) const ROWS_AT_ONCE: usize = 40;
 
-/// The rows of a `VALUES` list: `($1, $2), ($3, $4)` for two rows of two columns.
-pub(crate) fn rows_of(columns: usize, rows: usize) -> String {
+/// A statement with many rows: `:rows` stands for the rows of a `VALUES` list, `($1, $2), ($3, $4)` for two rows of two columns,
+/// and `:+1` for the first placeholder after them.
+pub(crate) fn with_rows(sql: &'static str, columns: usize, rows: usize) -> AssertSqlSafe<String> {
     let row = |row: usize| {
         let places: Vec<_> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
         format!("({})", places.join(", "))
     };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+    let list = (0..rows).map(row).collect::<Vec<_>>().join(", ");
+    let mut text = sql.replacen(":rows", &list, 1);
+    for more in 1..=5 {
+        text = text.replace(&format!(":+{more}"), &format!("${}", columns * rows + more));
+    }
+    // Safe: the statement is this program's own, and what replaces its marks depends on numbers alone.
+    AssertSqlSafe(text)
+}
+
+/// A statement with a list: `:list` stands for `$1, $2` where there are two items, and for `NULL` where there is none, since
+/// PostgreSQL has no empty list.
+pub(crate) fn with_list(sql: &'static str, items: usize) -> AssertSqlSafe<String> {
+    let places: Vec<_> = (1..=items).map(|place| format!("${place}")).collect();
+    let list = if places.is_empty() { "NULL".to_owned() } else { places.join(", ") };
+    // Safe: as above.
+    AssertSqlSafe(sql.replacen(":list", &list, 1))
 }

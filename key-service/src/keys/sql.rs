@@ -1,16 +1,17 @@
 //! The SQL of personal API keys and of the digests of their values.
 
 use ::leases::Position;
+use const_format::formatcp;
 use protocol::KeyDigest;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
+use sqlx::{AnyConnection, AnyExecutor, AnyPool, FromRow, Row};
 
 use super::key::{Generated, Key};
 use super::search::{KeySearch, KeyState, OwnedKey, STALE_AFTER_MS};
 use crate::accounts::access::KeyAccess;
 use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
-use crate::db::rows::{as_u64, rows_of, scopes, truth};
+use crate::db::rows::{as_u64, scopes, truth, with_rows};
 use crate::paging::Page;
 use crate::revocation::ledger::Change;
 use crate::time::Timestamp;
@@ -40,29 +41,24 @@ impl<'r> FromRow<'r, AnyRow> for Key {
 }
 
 /// The columns of a key, of `api_keys k`.
-pub(crate) fn key_columns() -> String {
-    format!(
-        "k.id, k.user_id, k.label, k.mask_value, k.scopes, k.created_at, k.last_used_at, k.last_rolled_at, k.expires_at,
-            (SELECT MAX(o.expires_at) FROM key_digests o WHERE o.key_id = k.id AND o.expires_at > {NOW_MS})
-            AS old_value_expires_at"
-    )
-}
+pub(crate) const KEY_COLUMNS: &str = formatcp!(
+    "k.id, k.user_id, k.label, k.mask_value, k.scopes, k.created_at, k.last_used_at, k.last_rolled_at, k.expires_at,
+        (SELECT MAX(o.expires_at) FROM key_digests o WHERE o.key_id = k.id AND o.expires_at > {NOW_MS})
+        AS old_value_expires_at"
+);
 
 /// A user's keys, newest first.
 pub(crate) async fn list(connection: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<Vec<Key>> {
-    let select = format!(
-        "SELECT {} FROM api_keys k WHERE k.user_id = $1 ORDER BY k.created_at DESC, k.id DESC",
-        key_columns()
+    let select = formatcp!(
+        "SELECT {KEY_COLUMNS} FROM api_keys k WHERE k.user_id = $1 ORDER BY k.created_at DESC, k.id DESC"
     );
-    // Safe: the text is always the same.
-    sqlx::query_as(AssertSqlSafe(select)).bind(user_id).fetch_all(connection).await
+    sqlx::query_as(select).bind(user_id).fetch_all(connection).await
 }
 
 /// The key with that id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<Key>> {
-    let select = format!("SELECT {} FROM api_keys k WHERE k.id = $1", key_columns());
-    // Safe: the text is always the same.
-    sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(connection).await
+    let select = formatcp!("SELECT {KEY_COLUMNS} FROM api_keys k WHERE k.id = $1");
+    sqlx::query_as(select).bind(id).fetch_optional(connection).await
 }
 
 /// The key with that id, and the place that the history is at, read as one.
@@ -70,12 +66,10 @@ pub(crate) async fn find_at(
     connection: impl AnyExecutor<'_>,
     id: &str,
 ) -> sqlx::Result<(Option<Key>, Position)> {
-    let select = format!(
-        "SELECT l.log_id, l.revision, {} FROM revision_log l LEFT JOIN api_keys k ON k.id = $1",
-        key_columns()
+    let select = formatcp!(
+        "SELECT l.log_id, l.revision, {KEY_COLUMNS} FROM revision_log l LEFT JOIN api_keys k ON k.id = $1"
     );
-    // Safe: the text is always the same.
-    let row = sqlx::query(AssertSqlSafe(select)).bind(id).fetch_one(connection).await?;
+    let row = sqlx::query(select).bind(id).fetch_one(connection).await?;
     let position = Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? };
     let is_there = row.try_get::<Option<String>, _>("id")?.is_some();
     Ok((is_there.then(|| Key::from_row(&row)).transpose()?, position))
@@ -86,24 +80,17 @@ pub(crate) async fn find_by_digest(
     connection: impl AnyExecutor<'_>,
     digest: KeyDigest,
 ) -> sqlx::Result<Option<Key>> {
-    let select = format!(
-        "SELECT {} FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1",
-        key_columns()
+    let select = formatcp!(
+        "SELECT {KEY_COLUMNS} FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1"
     );
-    // Safe: the text is always the same.
-    sqlx::query_as(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await
+    sqlx::query_as(select).bind(digest.to_hex()).fetch_optional(connection).await
 }
 
 /// Adds keys, which alter no verdict while they have no value.
 pub(crate) async fn insert(connection: impl AnyExecutor<'_>, keys: &[&Key]) -> sqlx::Result<()> {
-    let insert = format!(
-        "INSERT INTO api_keys
-        (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at)
-        VALUES {}",
-        rows_of(9, keys.len())
-    );
-    // Safe: the text depends on the number of keys alone.
-    let mut query = sqlx::query(AssertSqlSafe(insert));
+    let insert = "INSERT INTO api_keys
+        (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at) VALUES :rows";
+    let mut query = sqlx::query(with_rows(insert, 9, keys.len()));
     for key in keys {
         query = query
             .bind(&key.id)
@@ -174,14 +161,28 @@ async fn add_digest(connection: &mut AnyConnection, key_id: &str, digest: KeyDig
     Ok(done.rows_affected() == 1)
 }
 
+/// The statements of [`remove_digests_where`] for a condition.
+macro_rules! digests_where {
+    ($condition:literal) => {
+        [
+            formatcp!(
+                "INSERT INTO revoked_digests (digest, revoked_at)
+                SELECT digest, {NOW_MS} FROM key_digests WHERE {} ON CONFLICT (digest) DO NOTHING",
+                $condition
+            ),
+            concat!("DELETE FROM key_digests WHERE ", $condition),
+        ]
+    };
+}
+
 /// Ends every value of a key at once, for good.
 pub(crate) async fn remove_digests(change: &mut Change, key_id: &str) -> sqlx::Result<()> {
-    remove_digests_where(change.connection(), "key_id = $1", key_id, None).await
+    remove_digests_where(change.connection(), digests_where!("key_id = $1"), key_id, None).await
 }
 
 /// Ends one value, for good.
 pub(crate) async fn remove_digest(change: &mut Change, digest: KeyDigest) -> sqlx::Result<()> {
-    remove_digests_where(change.connection(), "digest = $1", &digest.to_hex(), None).await
+    remove_digests_where(change.connection(), digests_where!("digest = $1"), &digest.to_hex(), None).await
 }
 
 /// Lets a key's current value work until `end`, and drops the values whose time ran out before `now`. A value
@@ -193,7 +194,13 @@ pub(crate) async fn retire_current_digest(
     now: Timestamp,
 ) -> sqlx::Result<usize> {
     let connection = change.connection();
-    remove_digests_where(&mut *connection, "key_id = $1 AND expires_at <= $2", key_id, Some(now)).await?;
+    remove_digests_where(
+        &mut *connection,
+        digests_where!("key_id = $1 AND expires_at <= $2"),
+        key_id,
+        Some(now),
+    )
+    .await?;
     let update = "UPDATE key_digests SET expires_at = $1 WHERE key_id = $2 AND expires_at IS NULL";
     sqlx::query(update).bind(end).bind(key_id).execute(&mut *connection).await?;
     let old: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM key_digests WHERE key_id = $1")
@@ -206,17 +213,12 @@ pub(crate) async fn retire_current_digest(
 /// Removes digests, and remembers that they were a key's: the values never work again.
 async fn remove_digests_where(
     connection: &mut AnyConnection,
-    condition: &'static str,
+    statements: [&'static str; 2],
     text: &str,
     time: Option<Timestamp>,
 ) -> sqlx::Result<()> {
-    let remember = format!(
-        "INSERT INTO revoked_digests (digest, revoked_at)
-        SELECT digest, {NOW_MS} FROM key_digests WHERE {condition} ON CONFLICT (digest) DO NOTHING"
-    );
-    for statement in [remember, format!("DELETE FROM key_digests WHERE {condition}")] {
-        // Safe: texts of this program alone.
-        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(text);
+    for statement in statements {
+        let mut query = sqlx::query(statement).bind(text);
         if let Some(time) = time {
             query = query.bind(time);
         }
@@ -230,24 +232,21 @@ pub(crate) async fn find_value(
     connection: &mut AnyConnection,
     digest: KeyDigest,
 ) -> sqlx::Result<Option<(Key, bool)>> {
-    let select = format!(
-        "SELECT {}, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
-        FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1",
-        key_columns()
+    let select = formatcp!(
+        "SELECT {KEY_COLUMNS}, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
+        FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1"
     );
-    // Safe: the text is always the same.
-    let row = sqlx::query(AssertSqlSafe(select)).bind(digest.to_hex()).fetch_optional(connection).await?;
+    let row = sqlx::query(select).bind(digest.to_hex()).fetch_optional(connection).await?;
     row.map(|row| Ok((Key::from_row(&row)?, truth(&row, "is_current")?))).transpose()
 }
 
 /// Remembers that values which are no key's never become one.
 pub(crate) async fn revoke_unknown(change: &mut Change, digests: &[KeyDigest]) -> sqlx::Result<()> {
-    let insert = format!(
+    let insert = formatcp!(
         "INSERT INTO revoked_digests (digest, revoked_at) VALUES ($1, {NOW_MS}) ON CONFLICT (digest) DO NOTHING"
     );
     for digest in digests {
-        // Safe: the text is always the same.
-        let query = sqlx::query(AssertSqlSafe(insert.clone())).bind(digest.to_hex());
+        let query = sqlx::query(insert).bind(digest.to_hex());
         query.execute(change.connection()).await?;
     }
     Ok(())
@@ -296,7 +295,7 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Resu
     filter
         .find(
             pool,
-            &format!("{}, u.email, u.is_active", key_columns()),
+            formatcp!("{KEY_COLUMNS}, u.email, u.is_active"),
             from,
             "k.created_at DESC, k.id DESC",
             search.page,

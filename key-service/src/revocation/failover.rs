@@ -1,6 +1,7 @@
 //! Notices that a PostgreSQL server was started anew, crashed or was replaced, so that leases, or changes, may be lost.
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use const_format::formatcp;
+use sqlx::{AnyConnection, Connection};
 use uuid::Uuid;
 
 use super::lease_limit::{self, Announced};
@@ -51,9 +52,8 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
 
 /// Gives the history another log id, and remembers where it is written from now on.
 pub(super) async fn set_log(connection: &mut AnyConnection, log: &str) -> sqlx::Result<()> {
-    // Safe: the text is always the same.
-    let update = format!("UPDATE revision_log SET log_id = $1, place = {PLACE}");
-    sqlx::query(AssertSqlSafe(update)).bind(log).execute(&mut *connection).await?;
+    let update = formatcp!("UPDATE revision_log SET log_id = $1, place = {PLACE}");
+    sqlx::query(update).bind(log).execute(&mut *connection).await?;
     let insert = "INSERT INTO lease_witness (only_row) VALUES (1) ON CONFLICT (only_row) DO NOTHING";
     sqlx::query(insert).execute(connection).await?;
     Ok(())
@@ -62,18 +62,16 @@ pub(super) async fn set_log(connection: &mut AnyConnection, log: &str) -> sqlx::
 /// Whether the tables are the ones that the history was last written to: a restore may have made others, which no open
 /// connection notices.
 pub(super) async fn is_in_place(connection: &mut AnyConnection) -> sqlx::Result<bool> {
-    let select = format!("SELECT CASE WHEN place = {PLACE} THEN 1 ELSE 0 END AS is_so FROM revision_log");
-    // Safe: the text is always the same.
-    let row = sqlx::query(AssertSqlSafe(select)).fetch_one(connection).await?;
+    let select = formatcp!("SELECT CASE WHEN place = {PLACE} THEN 1 ELSE 0 END AS is_so FROM revision_log");
+    let row = sqlx::query(select).fetch_one(connection).await?;
     truth(&row, "is_so")
 }
 
 async fn is_as_it_was(connection: &mut AnyConnection) -> sqlx::Result<bool> {
-    let select = format!(
+    let select = formatcp!(
         "SELECT CASE WHEN place = {PLACE} AND EXISTS (SELECT 1 FROM lease_witness) THEN 1 ELSE 0 END AS is_so
         FROM revision_log"
     );
-    // Safe: the text is always the same.
-    let row = sqlx::query(AssertSqlSafe(select)).fetch_one(connection).await?;
+    let row = sqlx::query(select).fetch_one(connection).await?;
     truth(&row, "is_so")
 }

@@ -7,7 +7,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use const_format::formatcp;
+use sqlx::{AnyConnection, Row};
 
 use super::{leases, revision};
 use crate::db::NOW_MS;
@@ -88,7 +89,7 @@ pub(super) async fn known(connection: &mut AnyConnection) -> sqlx::Result<(i64, 
 /// already that are not known here: the server may lack what was announced of them, or another process may have granted
 /// them before a restore. So every change waits for those. A first start has nothing to wait for.
 async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
-    let update = format!(
+    let update = formatcp!(
         "WITH announced (lasts_ms) AS (VALUES (CAST($1 AS BIGINT)))
         UPDATE revision_log SET
             lease_limit_ms = CASE WHEN lease_limit_ms < a.lasts_ms THEN a.lasts_ms ELSE lease_limit_ms END,
@@ -97,29 +98,27 @@ async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()
             longest_lease_ms = CASE WHEN longest_lease_ms < a.lasts_ms THEN a.lasts_ms ELSE longest_lease_ms END
         FROM announced a WHERE lease_limit_ms < a.lasts_ms OR longest_lease_ms < a.lasts_ms"
     );
-    // Safe: the text is always the same.
-    sqlx::query(AssertSqlSafe(update)).bind(as_column(lasts_ms)).execute(connection).await?;
+    sqlx::query(update).bind(as_column(lasts_ms)).execute(connection).await?;
     Ok(())
 }
 
 /// Lowers what is waited for, in two steps that are far apart, towards what this process grants. Nothing is lowered while
 /// some edge holds a longer lease: another process grants those.
 pub(super) async fn lower(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
-    let lower = format!(
+    let lower = formatcp!(
         "UPDATE revision_log SET longest_lease_ms = lease_limit_ms
         WHERE lease_limit_ms < longest_lease_ms AND forgotten_until < {NOW_MS}
             AND limited_at + longest_lease_ms + {LONGEST_RECORD_MS} < {NOW_MS}
             AND NOT EXISTS (SELECT 1 FROM edge_leases WHERE ends_at > {NOW_MS} + lease_limit_ms)"
     );
-    // Safe: the text is always the same, here and below.
-    sqlx::query(AssertSqlSafe(lower)).execute(&mut *connection).await?;
-    let limit = format!(
+    sqlx::query(lower).execute(&mut *connection).await?;
+    let limit = formatcp!(
         "WITH granted (lasts_ms) AS (VALUES (CAST($1 AS BIGINT)))
         UPDATE revision_log SET lease_limit_ms = g.lasts_ms, limited_at = {NOW_MS}
         FROM granted g WHERE lease_limit_ms > g.lasts_ms
             AND NOT EXISTS (SELECT 1 FROM edge_leases WHERE ends_at > {NOW_MS} + g.lasts_ms)"
     );
-    sqlx::query(AssertSqlSafe(limit)).bind(as_column(lasts_ms)).execute(connection).await?;
+    sqlx::query(limit).bind(as_column(lasts_ms)).execute(connection).await?;
     Ok(())
 }
 

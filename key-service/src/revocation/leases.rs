@@ -3,11 +3,12 @@
 //! All times are the database's, read inside the statement that compares or stores them.
 
 use ::leases::{Lease, Leases, Position, Registration};
-use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, Row};
+use const_format::formatcp;
+use sqlx::{AnyConnection, AnyExecutor, Row};
 
 use super::lease_limit::as_column;
 use crate::db::NOW_MS;
-use crate::db::rows::{ROWS_AT_ONCE, as_u64, rows_of};
+use crate::db::rows::{ROWS_AT_ONCE, as_u64, with_rows};
 
 /// A key's last use is written again only this much later, in milliseconds.
 const USE_INTERVAL_MS: i64 = 60 * 60 * 1000;
@@ -40,8 +41,8 @@ async fn record_at_once(
     connection: &mut AnyConnection,
     registrations: &[&Registration],
 ) -> sqlx::Result<bool> {
-    let upsert = format!(
-        "WITH sync (edge, log_id, acknowledged, lasts_ms) AS (VALUES {})
+    let upsert = formatcp!(
+        "WITH sync (edge, log_id, acknowledged, lasts_ms) AS (VALUES :rows)
         INSERT INTO edge_leases (edge, log_id, acknowledged, ends_at)
         SELECT s.edge, l.log_id,
             CASE WHEN s.log_id = l.log_id AND s.acknowledged <= l.revision THEN s.acknowledged ELSE 0 END,
@@ -53,11 +54,9 @@ async fn record_at_once(
                 THEN edge_leases.acknowledged ELSE excluded.acknowledged END,
             log_id = excluded.log_id,
             ends_at = CASE WHEN edge_leases.ends_at > excluded.ends_at
-                THEN edge_leases.ends_at ELSE excluded.ends_at END",
-        rows_of(4, registrations.len())
+                THEN edge_leases.ends_at ELSE excluded.ends_at END"
     );
-    // Safe: the text depends on the number of edges alone.
-    let mut query = sqlx::query(AssertSqlSafe(upsert));
+    let mut query = sqlx::query(with_rows(upsert, 4, registrations.len()));
     for registration in registrations {
         // No log has the empty name, and no revision is beyond what the column holds.
         let (log, revision) = registration
@@ -76,16 +75,14 @@ async fn record_at_once(
 /// the future, and hourly at most.
 pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, i64)]) -> sqlx::Result<()> {
     for used in used.chunks(ROWS_AT_ONCE) {
-        let update = format!(
-            "WITH used (key_id, used_at) AS (VALUES {})
+        let update = formatcp!(
+            "WITH used (key_id, used_at) AS (VALUES :rows)
             UPDATE api_keys SET last_used_at = u.used_at
             FROM (SELECT key_id, CASE WHEN used_at > {NOW_MS} THEN {NOW_MS} ELSE used_at END AS used_at FROM used) u
             WHERE api_keys.id = u.key_id
-                AND (api_keys.last_used_at IS NULL OR api_keys.last_used_at <= u.used_at - {USE_INTERVAL_MS})",
-            rows_of(2, used.len())
+                AND (api_keys.last_used_at IS NULL OR api_keys.last_used_at <= u.used_at - {USE_INTERVAL_MS})"
         );
-        // Safe: the text depends on the number of keys alone.
-        let mut query = sqlx::query(AssertSqlSafe(update)).persistent(false);
+        let mut query = sqlx::query(with_rows(update, 2, used.len())).persistent(false);
         for (key_id, at) in used {
             query = query.bind(key_id.as_str()).bind(*at);
         }
@@ -100,7 +97,7 @@ pub(super) async fn read(
     connection: impl AnyExecutor<'_>,
     positions: &[Position],
 ) -> sqlx::Result<Vec<Option<Leases>>> {
-    let select = format!(
+    let select = formatcp!(
         "SELECT {NOW_MS} AS now_ms, l.log_id, l.forgotten_until, l.longest_lease_ms, e.edge, e.ends_at,
             CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE -1 END AS acknowledged,
             (SELECT COUNT(*) FROM edge_leases h WHERE h.ends_at > {NOW_MS}) AS held
@@ -110,8 +107,7 @@ pub(super) async fn read(
     // No revision is beyond what the column holds.
     let revision_of = |position: &Position| i64::try_from(position.revision).unwrap_or(i64::MAX);
     let last = positions.iter().map(revision_of).max().unwrap_or_default();
-    // Safe: the text is always the same.
-    let rows = sqlx::query(AssertSqlSafe(select)).bind(last).fetch_all(connection).await?;
+    let rows = sqlx::query(select).bind(last).fetch_all(connection).await?;
     // The clock is read for each row. The first reading is the earliest: it ends no lease too soon.
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let (now_ms, forgotten_until_ms) = (head.try_get("now_ms")?, head.try_get("forgotten_until")?);
@@ -140,9 +136,8 @@ pub(super) async fn read(
 
 /// The database's clock, in milliseconds since 1970-01-01 UTC, and how long a lease may last, margin included.
 pub(crate) async fn clock(connection: impl AnyExecutor<'_>) -> sqlx::Result<(i64, u64)> {
-    let select = format!("SELECT {NOW_MS} AS now_ms, longest_lease_ms FROM revision_log");
-    // Safe: the text is always the same.
-    let row = sqlx::query(AssertSqlSafe(select)).fetch_one(connection).await?;
+    let select = formatcp!("SELECT {NOW_MS} AS now_ms, longest_lease_ms FROM revision_log");
+    let row = sqlx::query(select).fetch_one(connection).await?;
     Ok((row.try_get("now_ms")?, as_u64(&row, "longest_lease_ms")?))
 }
 
@@ -157,12 +152,11 @@ pub(crate) async fn remove_ended(
 ) -> sqlx::Result<u64> {
     // The end stands in both conditions: on PostgreSQL, a lease may be renewed while its row is waited for, and of such a row
     // the outer condition alone is looked at again.
-    let delete = format!(
+    let delete = formatcp!(
         "DELETE FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} AND ends_at < $1 AND edge IN
         (SELECT edge FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} AND ends_at < $2 LIMIT $3)"
     );
-    // Safe: the text is always the same.
-    let query = sqlx::query(AssertSqlSafe(delete)).bind(ended_by_ms).bind(ended_by_ms).bind(at_most);
+    let query = sqlx::query(delete).bind(ended_by_ms).bind(ended_by_ms).bind(at_most);
     Ok(query.execute(connection).await?.rows_affected())
 }
 
@@ -173,36 +167,33 @@ pub(crate) async fn remove_ended(
 /// It locks rows in no order, and [`record`] those of a group in the order of their edges. Where PostgreSQL ends one of the two
 /// for that, a record is made again, and the upkeep comes back.
 pub(crate) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
-    let update = format!(
+    let update = formatcp!(
         "UPDATE edge_leases SET ends_at = {NOW_MS} + (SELECT longest_lease_ms FROM revision_log)
         WHERE ends_at > {NOW_MS} + (SELECT longest_lease_ms FROM revision_log) AND edge IN
         (SELECT e.edge FROM edge_leases e CROSS JOIN revision_log l
             WHERE e.ends_at > {NOW_MS} + l.longest_lease_ms LIMIT $1)"
     );
-    // Safe: the text is always the same.
-    Ok(sqlx::query(AssertSqlSafe(update)).bind(at_most).execute(connection).await?.rows_affected())
+    Ok(sqlx::query(update).bind(at_most).execute(connection).await?.rows_affected())
 }
 
 /// The same for what may have been forgotten: each change would wait for it anew.
 pub(super) async fn bring_loss_forward(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
-    let update = format!(
+    let update = formatcp!(
         "UPDATE revision_log SET forgotten_until = {NOW_MS} + longest_lease_ms
         WHERE forgotten_until > {NOW_MS} + longest_lease_ms"
     );
-    // Safe: the text is always the same.
-    sqlx::query(AssertSqlSafe(update)).execute(connection).await?;
+    sqlx::query(update).execute(connection).await?;
     Ok(())
 }
 
 /// Leases may have been forgotten: until the last of them would have ended, every change has to wait.
 pub(super) async fn may_be_forgotten(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
-    let update = format!(
+    let update = formatcp!(
         "UPDATE revision_log SET forgotten_until =
             CASE WHEN forgotten_until > {NOW_MS} + longest_lease_ms
                 THEN forgotten_until ELSE {NOW_MS} + longest_lease_ms END"
     );
-    // Safe: the text is always the same.
-    sqlx::query(AssertSqlSafe(update)).execute(connection).await?;
+    sqlx::query(update).execute(connection).await?;
     Ok(())
 }
 

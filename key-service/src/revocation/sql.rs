@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use const_format::formatcp;
 use protocol::{KeyDigest, ScopeSet};
 use sqlx::any::AnyRow;
-use sqlx::{AnyExecutor, AssertSqlSafe, Row};
+use sqlx::{AnyExecutor, Row};
 
 use crate::db::NOW_MS;
-use crate::db::rows::{as_u64, digest, scopes, truth};
+use crate::db::rows::{as_u64, digest, scopes, truth, with_list};
 use crate::time::Timestamp;
 
 /// What is stored of the key that a digest belongs to.
@@ -37,23 +38,17 @@ pub(crate) async fn snapshot(
     connection: impl AnyExecutor<'_>,
     digests: &[KeyDigest],
 ) -> sqlx::Result<Snapshot> {
-    // Even a question about nothing gets the revision; PostgreSQL has no empty list.
-    let mut places: Vec<String> = (1..=digests.len()).map(|n| format!("${n}")).collect();
-    if places.is_empty() {
-        places.push("NULL".to_owned());
-    }
-    let select = format!(
+    // A request without digests gets the revision all the same.
+    let select = formatcp!(
         "SELECT {NOW_MS} AS now_ms, l.log_id, l.revision, d.digest, d.expires_at AS digest_expires_at,
             k.id AS key_id, k.scopes, k.expires_at AS key_expires_at,
             u.id AS user_id, u.is_active, u.permissions
         FROM revision_log l
-        LEFT JOIN key_digests d ON d.digest IN ({})
+        LEFT JOIN key_digests d ON d.digest IN (:list)
         LEFT JOIN api_keys k ON k.id = d.key_id
-        LEFT JOIN users u ON u.id = k.user_id",
-        places.join(", ")
+        LEFT JOIN users u ON u.id = k.user_id"
     );
-    // Safe: the text depends on the number of digests alone.
-    let mut query = sqlx::query(AssertSqlSafe(select));
+    let mut query = sqlx::query(with_list(select, digests.len()));
     for digest in digests {
         query = query.bind(digest.to_hex());
     }

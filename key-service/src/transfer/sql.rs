@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 
+use const_format::formatcp;
 use protocol::KeyDigest;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyExecutor, AssertSqlSafe, FromRow, Row};
+use sqlx::{AnyConnection, AnyExecutor, FromRow, Row};
 
 use super::export::Exported;
 use super::import::{Holder, Present};
-use crate::db::rows::{ROWS_AT_ONCE, digest, rows_of};
-use crate::keys::sql::key_columns;
+use crate::db::rows::{ROWS_AT_ONCE, digest, with_rows};
+use crate::keys::sql::KEY_COLUMNS;
 use crate::keys::{Key, sql as key_rows};
 
 /// What is there of these users and values.
@@ -22,14 +23,10 @@ pub(crate) async fn present(
     if emails.is_empty() {
         return Ok(present);
     }
-    let select = format!(
-        "WITH wanted (email) AS (VALUES {})
+    let select = "WITH wanted (email) AS (VALUES :rows)
         SELECT u.email, u.id, u.permissions, (SELECT COUNT(*) FROM api_keys k WHERE k.user_id = u.id) AS held
-        FROM wanted w JOIN users u ON u.email = w.email",
-        rows_of(1, emails.len())
-    );
-    // Safe, as the next: the text depends on the number of rows alone.
-    let mut query = sqlx::query(AssertSqlSafe(select)).persistent(false);
+        FROM wanted w JOIN users u ON u.email = w.email";
+    let mut query = sqlx::query(with_rows(select, 1, emails.len())).persistent(false);
     for email in emails {
         query = query.bind(*email);
     }
@@ -39,15 +36,12 @@ pub(crate) async fn present(
         present.users.insert(row.try_get("email")?, Holder { id, permissions, keys });
     }
 
-    let select = format!(
-        "WITH wanted (digest) AS (VALUES {})
+    let select = "WITH wanted (digest) AS (VALUES :rows)
         SELECT w.digest, u.email, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
         FROM wanted w JOIN key_digests d ON d.digest = w.digest
         JOIN api_keys k ON k.id = d.key_id JOIN users u ON u.id = k.user_id
-        UNION ALL SELECT w.digest, '', 0 FROM wanted w JOIN revoked_digests r ON r.digest = w.digest",
-        rows_of(1, digests.len())
-    );
-    let mut query = sqlx::query(AssertSqlSafe(select)).persistent(false);
+        UNION ALL SELECT w.digest, '', 0 FROM wanted w JOIN revoked_digests r ON r.digest = w.digest";
+    let mut query = sqlx::query(with_rows(select, 1, digests.len())).persistent(false);
     for digest in digests {
         query = query.bind(digest.to_hex());
     }
@@ -73,8 +67,8 @@ pub(crate) async fn insert_keys(
         let rows: Vec<_> = keys.iter().map(|(key, _)| key).collect();
         key_rows::insert(&mut *connection, &rows).await?;
 
-        let insert = format!("INSERT INTO key_digests (digest, key_id) VALUES {}", rows_of(2, keys.len()));
-        let mut query = sqlx::query(AssertSqlSafe(insert));
+        let insert = "INSERT INTO key_digests (digest, key_id) VALUES :rows";
+        let mut query = sqlx::query(with_rows(insert, 2, keys.len()));
         for (key, digest) in keys {
             query = query.bind(digest.to_hex()).bind(&key.id);
         }
@@ -96,13 +90,11 @@ pub(crate) async fn export(
     after: &str,
     limit: i64,
 ) -> sqlx::Result<Vec<Exported>> {
-    let select = format!(
-        "SELECT {}, u.email, d.digest
+    let select = formatcp!(
+        "SELECT {KEY_COLUMNS}, u.email, d.digest
         FROM api_keys k JOIN users u ON u.id = k.user_id
         JOIN key_digests d ON d.key_id = k.id AND d.expires_at IS NULL
-        WHERE k.id > $1 ORDER BY k.id LIMIT $2",
-        key_columns()
+        WHERE k.id > $1 ORDER BY k.id LIMIT $2"
     );
-    // Safe: the text is always the same.
-    sqlx::query_as(AssertSqlSafe(select)).bind(after).bind(limit).fetch_all(connection).await
+    sqlx::query_as(select).bind(after).bind(limit).fetch_all(connection).await
 }

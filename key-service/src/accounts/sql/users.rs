@@ -1,8 +1,9 @@
 //! The SQL of accounts.
 
+use const_format::formatcp;
 use protocol::ScopeSet;
 use sqlx::any::AnyRow;
-use sqlx::{AnyExecutor, AnyPool, AssertSqlSafe, FromRow, Row};
+use sqlx::{AnyExecutor, AnyPool, FromRow, Row};
 
 use crate::accounts::user::User;
 use crate::db::filter::Filter;
@@ -33,11 +34,10 @@ const COLUMNS: &str = "id, email, password_hash, is_password_from_token, permiss
 
 /// Adds a user; `false` if the e-mail address is taken. A user without keys alters no verdict.
 pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sqlx::Result<bool> {
-    let insert = format!(
+    let insert = formatcp!(
         "INSERT INTO users ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email) DO NOTHING"
     );
-    // Safe: the text is always the same.
-    let done = sqlx::query(AssertSqlSafe(insert))
+    let done = sqlx::query(insert)
         .bind(&user.id)
         .bind(&user.email)
         .bind(&user.password_hash)
@@ -78,19 +78,17 @@ pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> sqlx::Res
 
 /// The users who made management tokens that have not ended, and are no active admins.
 pub(crate) async fn makers_without_rights(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<User>> {
-    let select = format!(
+    let select = formatcp!(
         "SELECT {COLUMNS} FROM users WHERE (is_admin = 0 OR is_active = 0)
             AND id IN (SELECT created_by_id FROM management_tokens WHERE ended_at IS NULL)"
     );
-    // Safe: the text is always the same.
-    sqlx::query_as(AssertSqlSafe(select)).fetch_all(connection).await
+    sqlx::query_as(select).fetch_all(connection).await
 }
 
 /// The user with that id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<User>> {
-    let select = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
-    // Safe: the text is always the same.
-    sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(connection).await
+    let select = formatcp!("SELECT {COLUMNS} FROM users WHERE id = $1");
+    sqlx::query_as(select).bind(id).fetch_optional(connection).await
 }
 
 /// The user with that e-mail address, in the form it is stored.
@@ -98,9 +96,8 @@ pub(crate) async fn find_by_email(
     connection: impl AnyExecutor<'_>,
     email: &str,
 ) -> sqlx::Result<Option<User>> {
-    let select = format!("SELECT {COLUMNS} FROM users WHERE email = $1");
-    // Safe: the text is always the same.
-    sqlx::query_as(AssertSqlSafe(select)).bind(email).fetch_optional(connection).await
+    let select = formatcp!("SELECT {COLUMNS} FROM users WHERE email = $1");
+    sqlx::query_as(select).bind(email).fetch_optional(connection).await
 }
 
 /// Replaces a user's password and ends the user's sessions.
