@@ -46,7 +46,11 @@ impl Model {
         let answer = Rc::new(RefCell::new(None));
         let (filled, task) = (Rc::clone(&answer), task(SimulatedLedger::new(&self.shared)));
         let id = self.tasks.add(0, async move { *filled.borrow_mut() = Some(task.await) });
-        while self.tasks.poll(id).is_none() {
+        loop {
+            self.shared.lock().current = id;
+            if self.tasks.poll(id).is_some() {
+                break;
+            }
             let mut kernel = self.shared.lock();
             let happened = kernel.perform_next_of(id).expect("the model's operation waits for another one");
             happened.into_iter().for_each(|group| kernel.end_group(0, group));
