@@ -141,6 +141,11 @@ impl From<SyncResponse> for WrittenSyncResponse {
     }
 }
 
+/// Whether a JSON text is an object, as every body of the edge API is. Serde would also read an array of a struct's values.
+pub fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().starts_with(b"{")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ mod scope;
 
 pub use edge_api::{
     ActiveVerdict, MAX_CHANGED_PER_SYNC, MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, News, SYNC_PATH,
-    SyncRequest, SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse,
+    SyncRequest, SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse, is_object,
 };
 pub use key::{
     ApiKey, GENERATED_KEY_BYTES, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES,

@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use leases::Terms;
 use protocol::{
     MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH,
-    VerifyRequest, VerifyResponse,
+    VerifyRequest, VerifyResponse, is_object,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -154,6 +154,9 @@ async fn wrong_method(_: Edge) -> StatusCode {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    if !is_object(body) {
+        return Err(ApiError::parse_error("The body must be a JSON object."));
+    }
     serde_json::from_slice(body).map_err(|error| ApiError::parse_error(error.to_string()))
 }
 

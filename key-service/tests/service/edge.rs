@@ -80,6 +80,8 @@ async fn a_malformed_question_gets_a_detail() {
         r#"{"edge":"e"}"#,
         r#"{"edge":"e","digests":["abc"]}"#,
         r#"{"edge":1,"digests":[]}"#,
+        // The values of a body without their names.
+        r#"["e",[]]"#,
     ];
     for body in bodies {
         let (status, answer) = post(body.to_owned()).await;
