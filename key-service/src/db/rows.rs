@@ -41,8 +41,12 @@ pub(crate) fn with_rows(sql: &'static str, columns: usize, rows: usize) -> Asser
     };
     let list = (0..rows).map(row).collect::<Vec<_>>().join(", ");
     let mut text = sql.replacen(":rows", &list, 1);
-    for more in 1..=5 {
-        text = text.replace(&format!(":+{more}"), &format!("${}", columns * rows + more));
+    for more in 1.. {
+        let mark = format!(":+{more}");
+        if !text.contains(&mark) {
+            break;
+        }
+        text = text.replace(&mark, &format!("${}", columns * rows + more));
     }
     // Safe: the statement is this program's own, and what replaces its marks depends on numbers alone.
     AssertSqlSafe(text)
@@ -53,6 +57,6 @@ pub(crate) fn with_rows(sql: &'static str, columns: usize, rows: usize) -> Asser
 pub(crate) fn with_list(sql: &'static str, items: usize) -> AssertSqlSafe<String> {
     let places: Vec<_> = (1..=items).map(|place| format!("${place}")).collect();
     let list = if places.is_empty() { "NULL".to_owned() } else { places.join(", ") };
-    // Safe: as above.
+    // Safe: the statement is this program's own, and the list depends on a number alone.
     AssertSqlSafe(sql.replacen(":list", &list, 1))
 }
