@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, ItemMod, ItemUse, UseTree};
+use syn::{Attribute, Item, ItemUse, UseTree};
 use test_stack::paths;
 
 /// The source folders that are looked at.
@@ -200,7 +200,7 @@ impl Modules {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let parents = std::iter::once("").chain(self.folders.iter().map(String::as_str));
-        for parent in parents.filter(|parent| parent.is_empty() || self.folders.contains(*parent)) {
+        for parent in parents {
             let within =
                 if parent.is_empty() { self.source.to_owned() } else { format!("{}, {parent}", self.source) };
             for circle in circles(&self.rooms(parent)) {
@@ -311,10 +311,6 @@ impl<'a> Visit<'a> for Paths {
         if !is_of_tests(attributes) {
             visit::visit_item(self, item);
         }
-    }
-
-    fn visit_item_mod(&mut self, item: &'a ItemMod) {
-        visit::visit_item_mod(self, item);
     }
 
     fn visit_item_use(&mut self, item: &'a ItemUse) {
