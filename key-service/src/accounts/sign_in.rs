@@ -18,7 +18,7 @@ use crate::telemetry::{METRICS, SignIn};
 const KNOWN_NETWORK_S: u32 = 90 * 24 * 60 * 60;
 
 /// The active user whose address and password these are. Every other case is `None`, after the same work, so
-/// that neither answer nor time tells which it was. `by` is whoever tries.
+/// that neither answer nor time tells which it was. `by` is the caller.
 ///
 /// # Errors
 /// Argon2 or the database failed.

@@ -1,11 +1,11 @@
-//! Who does something, and from where.
+//! The caller of an operation, and where its request came from.
 
 use std::net::IpAddr;
 
 use protocol::KeyDigest;
 use serde::Serialize;
 
-/// Who does something, and from where.
+/// The caller of an operation, and where its request came from.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// What kind of actor it is.
@@ -61,7 +61,7 @@ impl ActorKind {
 }
 
 impl Actor {
-    /// Whoever runs the program, under the name of the system's account.
+    /// The operator at the command line, by the name of the system account.
     pub fn command_line() -> Self {
         let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
         Actor { kind: ActorKind::CommandLine, name: name.unwrap_or_default(), ..Actor::service() }

@@ -111,7 +111,7 @@ impl Database {
         // One for each kind of reading.
         let batch_pool = pool(3, "")?;
         let secure_pool = pool(1, "")?;
-        // On SQLite whoever writes takes a turn; on PostgreSQL leases are recorded while others write.
+        // On SQLite all writers take turns; on PostgreSQL leases are recorded beside other writes.
         let record_turns = match kind {
             Kind::Sqlite => writer.turns.clone(),
             Kind::Postgres { .. } => Turns::default(),

@@ -39,7 +39,7 @@ pub async fn create(
     Ok((key, value.0))
 }
 
-/// Makes a key with a value from elsewhere. It may have been tried before, so edges are told.
+/// Makes a key with a value from elsewhere. Edges may have cached a refusal of it, so the change waits for them.
 ///
 /// # Errors
 /// The user has too many keys or lacks one of the scopes, the value is taken or was revoked, or a failure.

@@ -33,7 +33,7 @@ pub struct Key {
     pub last_rolled_at: Option<Timestamp>,
     /// From when on it is refused; `None` for never.
     pub expires_at: Option<Timestamp>,
-    /// Until when values of before the last rolls work, the last of them; `None` if none does.
+    /// When the last old value that still works ends; `None` if none works.
     pub old_value_expires_at: Option<Timestamp>,
 }
 

@@ -66,7 +66,7 @@ pub async fn list(database: &Database, access: KeyAccess<'_>, user_id: &str) -> 
     Ok(sql::list(database.pool(), user_id).await?)
 }
 
-/// The key with that id, whoever's it is.
+/// The key with that id, of any user.
 ///
 /// # Errors
 /// There is none, or the database failed.
