@@ -128,7 +128,7 @@ pub struct Entry {
     pub at: Timestamp,
     /// What was done: [`Action::as_str`].
     pub action: String,
-    /// What kind of actor did it: [`ActorKind::as_str`].
+    /// What kind of actor did it: [`ActorKind::as_str`](super::ActorKind::as_str).
     pub actor_kind: String,
     /// The acting user's or token's id.
     #[schema(required)]

@@ -1,6 +1,6 @@
 //! Personal API keys: made, shown, changed, rolled, deleted, and ended where they leaked.
 //!
-//! A key's value is returned once, by [`create`] or [`roll`]; only its digest and its mask are kept.
+//! A key's value is returned once, by [`create()`] or [`roll`]; only its digest and its mask are kept.
 
 mod change;
 mod create;
