@@ -128,7 +128,7 @@ impl Metrics {
         let (name, help) = ("http_request_duration", "Time until the answer begins");
         of_service.register_with_unit(name, help, Unit::Seconds, metrics.request_seconds.clone());
         let (name, help) =
-            ("revocation_duration", "Time from a change's commit until it was in force everywhere");
+            ("revocation_duration", "Time from the commit of a change until it applied on every edge");
         of_service.register_with_unit(name, help, Unit::Seconds, metrics.revocation_seconds.clone());
         of_service.register("http_requests", "Requests answered", metrics.requests.clone());
         of_service.register("verdicts", "Verdicts told to edges", metrics.verdicts.clone());

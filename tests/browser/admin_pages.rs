@@ -85,7 +85,7 @@ fn permissions_are_taken_and_given(site: &Site, value: &str) {
     site.look("user");
     site.click("Chosen objects");
     site.follow("Save");
-    assert!(site.result().starts_with("In force at"), "{}", site.result());
+    assert!(site.result().starts_with("Active on"), "{}", site.result());
     assert_eq!(site.status_at_the_edge(value), 403);
     site.look("permissions-changed");
     site.follow("Back to the user");
@@ -97,7 +97,7 @@ fn permissions_are_taken_and_given(site: &Site, value: &str) {
 
 fn a_user_is_disabled_and_enabled(site: &Site, value: &str) {
     site.follow("Disable user");
-    assert!(site.result().starts_with("Refused at"), "{}", site.result());
+    assert!(site.result().starts_with("Refused on"), "{}", site.result());
     assert_eq!(site.status_at_the_edge(value), 401);
     site.look("user-disabled");
     site.follow("Back to the user");
@@ -119,7 +119,7 @@ fn a_key_is_found_and_deleted(site: &Site, value: &str) {
     site.follow("Delete");
     site.look("key-delete");
     site.follow("Delete key");
-    assert!(site.result().starts_with("Refused at"), "{}", site.result());
+    assert!(site.result().starts_with("Refused on"), "{}", site.result());
     assert_eq!(site.status_at_the_edge(value), 401);
 }
 

@@ -131,7 +131,7 @@ fn delete(site: &Site, value: &str) {
 /// Envoy has two workers, and each that has looked up a key is an edge.
 fn assert_refused_everywhere(site: &Site) {
     let result = site.result();
-    let everywhere = ["Refused at the 1 edge after ", "Refused at all 2 edges after "];
+    let everywhere = ["Refused on the only edge after ", "Refused on all 2 edges after "];
     assert!(everywhere.iter().any(|words| result.starts_with(words)), "{result}");
 }
 

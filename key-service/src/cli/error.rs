@@ -71,7 +71,7 @@ pub(super) enum CliError {
     #[error(transparent)]
     Settling(#[from] Unsettled),
     /// The user gave up waiting.
-    #[error("interrupted: the change is made, but not known to be in force everywhere")]
+    #[error("interrupted: the change is saved, but not every edge has confirmed it")]
     Interrupted,
     /// The database failed.
     #[error("the database failed: {0}")]

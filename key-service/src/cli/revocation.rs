@@ -20,5 +20,5 @@ pub(super) async fn settled(settling: Settling) -> Result<Revocation, CliError> 
 
 /// How a change came into force, as a part of a line.
 pub(super) fn in_words(revocation: &Revocation) -> String {
-    settling::in_words(revocation, "in force")
+    settling::in_words(revocation, "active")
 }

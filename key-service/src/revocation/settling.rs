@@ -37,7 +37,7 @@ impl From<leases::Revocation> for Revocation {
 
 /// A change that is committed. It is in force everywhere when [`Settling::settled`] returns, and not before.
 #[derive(Debug)]
-#[must_use = "a change is in force only when it has settled"]
+#[must_use = "a change is active everywhere only when it has settled"]
 pub struct Settling {
     store: Store,
     position: Position,
@@ -45,7 +45,7 @@ pub struct Settling {
 
 /// The database failed while edges were still to hear of a change. The change itself is made.
 #[derive(Debug, thiserror::Error)]
-#[error("the change is made, but not known to be in force everywhere: the database failed: {0}")]
+#[error("the change is saved, but the database failed before every edge confirmed it: {0}")]
 pub struct Unsettled(#[from] sqlx::Error);
 
 impl Settling {
@@ -78,22 +78,22 @@ impl Settling {
     }
 }
 
-/// How a change came into force, in words: `is` is what it is now, such as "In force" or "Refused".
+/// How a change came into force, in words: `is` is what it is now, such as "Active" or "Refused".
 pub(crate) fn in_words(revocation: &Revocation, is: &str) -> String {
     let time = time(revocation.elapsed_ms);
     let told = match (revocation.edges, revocation.expired) {
         (0, _) if revocation.forgotten => format!("{is} everywhere after {time}"),
-        (0, _) => format!("{is} everywhere after {time}: no edge held a lease"),
-        (1, 0) => format!("{is} at the 1 edge after {time}"),
-        (edges, 0) => format!("{is} at all {edges} edges after {time}"),
-        (_, 1) => format!("{is} everywhere after {time}: 1 edge did not answer, and its lease has run out"),
+        (0, _) => format!("{is} everywhere after {time}: no edge was using its cache"),
+        (1, 0) => format!("{is} on the only edge after {time}"),
+        (edges, 0) => format!("{is} on all {edges} edges after {time}"),
+        (_, 1) => format!("{is} everywhere after {time}: 1 edge did not respond, and its cache has expired"),
         (_, expired) => {
             format!(
-                "{is} everywhere after {time}: {expired} edges did not answer, and their leases have run out"
+                "{is} everywhere after {time}: {expired} edges did not respond, and their caches have expired"
             )
         }
     };
-    let why = if revocation.forgotten { "; leases from before a restart had to run out first" } else { "" };
+    let why = if revocation.forgotten { "; caches from before a restart had to expire first" } else { "" };
     format!("{told}{why}")
 }
 
@@ -114,17 +114,17 @@ mod tests {
             let revocation = Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms, forgotten };
             in_words(&revocation, "Refused")
         };
-        let forgotten = "; leases from before a restart had to run out first";
+        let forgotten = "; caches from before a restart had to expire first";
         assert_eq!(told(0, 0, 6_900), format!("Refused everywhere after 6.9 s{forgotten}"));
-        assert_eq!(told(2, 0, 6_900), format!("Refused at all 2 edges after 6.9 s{forgotten}"));
-        assert_eq!(told(6, 0, 12), "Refused at all 6 edges after 12 ms");
-        assert_eq!(told(1, 0, 1_250), "Refused at the 1 edge after 1.2 s");
-        assert_eq!(told(0, 0, 0), "Refused everywhere after 0 ms: no edge held a lease");
-        let (one, two) = ("1 edge did not answer, and its lease has run out", "2 edges did not answer");
+        assert_eq!(told(2, 0, 6_900), format!("Refused on all 2 edges after 6.9 s{forgotten}"));
+        assert_eq!(told(6, 0, 12), "Refused on all 6 edges after 12 ms");
+        assert_eq!(told(1, 0, 1_250), "Refused on the only edge after 1.2 s");
+        assert_eq!(told(0, 0, 0), "Refused everywhere after 0 ms: no edge was using its cache");
+        let (one, two) = ("1 edge did not respond, and its cache has expired", "2 edges did not respond");
         assert_eq!(told(1, 1, 7_000), format!("Refused everywhere after 7.0 s: {one}"));
         assert_eq!(
             told(6, 2, 7_000),
-            format!("Refused everywhere after 7.0 s: {two}, and their leases have run out")
+            format!("Refused everywhere after 7.0 s: {two}, and their caches have expired")
         );
     }
 }

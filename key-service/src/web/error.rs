@@ -183,7 +183,8 @@ impl From<Unsettled> for ApiError {
     fn from(error: Unsettled) -> Self {
         let mut unavailable = Self::unavailable(&error);
         unavailable.body.detail =
-            "The change is made, but not known to be in force at every edge. Make it again.".to_owned();
+            "The change is saved, but not every edge has confirmed it. Repeat the request to wait again."
+                .to_owned();
         unavailable
     }
 }

@@ -171,7 +171,7 @@ async fn a_write_from_another_site_is_refused_with_a_page() {
     for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
         let refused = Shown::read(tab.form(&path, &[]).header(name, value).send().await.unwrap()).await;
         assert_eq!(refused.status, 403, "{name}");
-        assert!(refused.has("The request came from another site, so nothing was done."));
+        assert!(refused.has("The request came from another site, so nothing was changed."));
     }
     assert!(tab.get("/account/keys").await.has("CI"));
     let api = demo.request(Method::DELETE, &format!("/api/personal_api_keys/{}/", text(&key, "id")));
@@ -262,5 +262,5 @@ async fn what_people_write_is_shown_as_text_everywhere() {
         assert!(shown.has(escaped) && !shown.has("<script>"), "{path}: {}", shown.html);
     }
     let echoed = admin.get("/admin/keys?search=%22%3E%3Cscript%3E").await;
-    assert!(echoed.has("No key is like that.") && !echoed.has("<script>"));
+    assert!(echoed.has("No keys match.") && !echoed.has("<script>"));
 }

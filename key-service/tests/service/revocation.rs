@@ -296,8 +296,7 @@ async fn the_command_line_waits_for_a_lease_and_says_so() {
     service.until(MADE).await;
     let again = run(revoke);
     let (succeeded, said, returned_at) = first.await.unwrap();
-    let waited =
-        ["in force everywhere after ", "its lease has run out"].iter().all(|part| said.contains(part));
+    let waited = ["active everywhere after ", "its cache has expired"].iter().all(|part| said.contains(part));
     assert!(succeeded && waited, "{said}");
     assert_waited_for_the_lease(granted_at, returned_at);
     let (succeeded, said, returned_at) = again.await.unwrap();

@@ -22,8 +22,8 @@ pub(super) fn begin() -> OpenApi {
         .title("edge-key-auth key service")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Accounts and personal API keys, in the shapes of PostHog's API. Answers of changes tell since when they \
-             are in force at every edge. Every path works without its last slash too.",
+            "Accounts and personal API keys, in the shapes of PostHog's API. The answer to a change says how it \
+             reached every edge. The last slash of a path is optional.",
         ))
         .build();
     OpenApiBuilder::new().info(info).build()

@@ -80,7 +80,7 @@ pub(super) fn new_password(form: &Form, email: &str) -> Result<String, FieldErro
     let password = form.text("password");
     check_new_password(password, email)?;
     if form.text("repeated_password") != password {
-        return Err(FieldError::input("repeated_password", "The two passwords differ."));
+        return Err(FieldError::input("repeated_password", "The passwords do not match."));
     }
     Ok(password.to_owned())
 }

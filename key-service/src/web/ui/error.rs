@@ -41,10 +41,10 @@ impl Failure {
         match self.status {
             StatusCode::FORBIDDEN => "Not allowed",
             StatusCode::NOT_FOUND => "Not found",
-            StatusCode::METHOD_NOT_ALLOWED => "This does not work here",
-            StatusCode::PAYLOAD_TOO_LARGE => "Too much was sent",
+            StatusCode::METHOD_NOT_ALLOWED => "Method not allowed",
+            StatusCode::PAYLOAD_TOO_LARGE => "Request too large",
             StatusCode::TOO_MANY_REQUESTS => "Too many requests",
-            StatusCode::SERVICE_UNAVAILABLE => "Not available right now",
+            StatusCode::SERVICE_UNAVAILABLE => "Service unavailable",
             status if status.is_client_error() => "The request cannot be understood",
             _ => "Something went wrong",
         }
@@ -55,17 +55,15 @@ impl Failure {
 fn text_of(status: StatusCode) -> &'static str {
     match status {
         StatusCode::FORBIDDEN => "Your account may not see this page.",
-        StatusCode::NOT_FOUND => {
-            "There is no such page, or what it showed has been deleted, or it belongs to somebody else."
-        }
-        StatusCode::METHOD_NOT_ALLOWED => "Go back, and use the buttons of the page.",
+        StatusCode::NOT_FOUND => "This page does not exist, was deleted, or belongs to another user.",
+        StatusCode::METHOD_NOT_ALLOWED => "Go back, and use the buttons on the page.",
         StatusCode::PAYLOAD_TOO_LARGE => "Go back, and shorten what you entered.",
         StatusCode::TOO_MANY_REQUESTS => "Wait a moment, then try again.",
         StatusCode::SERVICE_UNAVAILABLE => {
-            "The database does not answer. Keys that edges remember go on working for now. Try again in a moment."
+            "The database does not respond. Keys that edges have cached keep working for now. Try again in a moment."
         }
         status if status.is_client_error() => "Go back, and try again.",
-        _ => "The failure has been logged. Try again; if it stays, tell your administrator.",
+        _ => "The error was logged. Try again. If it happens again, contact your administrator.",
     }
 }
 
@@ -121,7 +119,8 @@ impl IntoResponse for Failure {
 
 /// 403: another site has sent a form, or made somebody send it.
 pub(super) fn other_origin(_: ProtectionError) -> Response {
-    let text = "The request came from another site, so nothing was done. Open the page here, and try again.";
+    let text =
+        "The request came from another site, so nothing was changed. Open the page here, and try again.";
     Failure { status: StatusCode::FORBIDDEN, retry_after_s: None, text }.into_response()
 }
 

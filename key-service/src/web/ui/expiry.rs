@@ -49,7 +49,7 @@ impl Expiry {
             "30" => 30,
             "90" => 90,
             "365" => 365,
-            _ => return Err(FieldError::input("expires_at", "Choose one of the list.")),
+            _ => return Err(FieldError::input("expires_at", "Choose an option from the list.")),
         };
         Ok(Some(Some(now.plus_seconds(days * DAY_S))))
     }

@@ -17,16 +17,15 @@ use crate::revocation::settling::{Revocation, Settling, in_words};
 const LINES: &str = "<!-- lines -->";
 
 /// Stands for a line that could not be rendered.
-const UNTOLD: &str =
-    "<p class=\"line\">What became of it cannot be shown here; it is in the service's log.</p>\n";
+const UNTOLD: &str = "<p class=\"line\">The result cannot be shown. See the service's log.</p>\n";
 
-/// What edges do once a change is in force.
+/// What a change does on the edges.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Effect {
-    /// They refuse a value, or several.
+    /// They refuse one or more values.
     Refused,
-    /// They go by what is new.
-    InForce,
+    /// They use the new state.
+    Active,
 }
 
 /// Tells that something was done.
@@ -87,8 +86,8 @@ pub(super) fn stream(
             Ok(revocation) => ResultLine { text: result(&revocation, effect), is_unsure: false },
             Err(error) => {
                 tracing::error!(%error, "the database failed");
-                let text = "The change is made, but the database failed while edges were still to hear of it. \
-                            Their leases run out within seconds.";
+                let text = "The change is saved, but the database failed before every edge confirmed it. \
+                            The other edges stop using their caches within seconds.";
                 ResultLine { text: text.to_owned(), is_unsure: true }
             }
         };
@@ -125,14 +124,14 @@ fn halves(page: &impl Template) -> Result<(String, String), PageError> {
     Ok((head.to_owned(), tail.to_owned()))
 }
 
-/// "5 of 6 edges refuse it; edge 3f9a1c20… for 4 s more"
+/// "5 of 6 edges refuse it; still waiting for 3f9a1c20…, at most 4 s more."
 fn waiting(progress: &Progress, effect: Effect) -> String {
     let does = match effect {
         Effect::Refused => "refuse it",
-        Effect::InForce => "know of it",
+        Effect::Active => "have applied it",
     };
     let done = progress.acknowledged + progress.expired;
-    let seconds = |ms: u64| format!("for {} s more at most", ms.div_ceil(1000));
+    let seconds = |ms: u64| format!("at most {} s more", ms.div_ceil(1000));
     let mut text = format!("{done} of {} {does}", edges_of(progress.edges));
     if let Some(ends_in_ms) = progress.ends_in_ms {
         let mut names: Vec<_> = progress.named.iter().map(|edge| edges::shown(edge)).collect();
@@ -143,7 +142,8 @@ fn waiting(progress: &Progress, effect: Effect) -> String {
         text += &format!("; still waiting for {}, {}", names.join(", "), seconds(ends_in_ms));
     }
     if let Some(ms) = progress.forgotten_for_ms {
-        text += &format!("; edges from before a restart may remember the old state {}", seconds(ms));
+        text +=
+            &format!("; edges that were connected before a restart may use the old state {}", seconds(ms));
     }
     text + "."
 }
@@ -151,7 +151,7 @@ fn waiting(progress: &Progress, effect: Effect) -> String {
 fn result(revocation: &Revocation, effect: Effect) -> String {
     let is = match effect {
         Effect::Refused => "Refused",
-        Effect::InForce => "In force",
+        Effect::Active => "Active",
     };
     in_words(revocation, is) + "."
 }
@@ -176,12 +176,12 @@ mod tests {
         };
         assert_eq!(
             waiting(&progress, Effect::Refused),
-            "5 of 6 edges refuse it; still waiting for 3f9a3f9a…, for 4 s more at most."
+            "5 of 6 edges refuse it; still waiting for 3f9a3f9a…, at most 4 s more."
         );
         progress = Progress { acknowledged: 0, named: ["a", "b", "c"].map(str::to_owned).into(), ..progress };
         progress.ends_in_ms = Some(900);
-        let told = waiting(&progress, Effect::InForce);
-        assert!(told.contains("know of it") && told.contains(", 2 more, for 1 s more"), "{told}");
+        let told = waiting(&progress, Effect::Active);
+        assert!(told.contains("have applied it") && told.contains(", 2 more, at most 1 s more"), "{told}");
     }
 
     #[test]
@@ -211,6 +211,6 @@ mod tests {
             forgotten_for_ms: Some(2_000),
         };
         let told = waiting(&progress, Effect::Refused);
-        assert!(told.contains("from before a restart") && told.contains("for 2 s more"), "{told}");
+        assert!(told.contains("before a restart") && told.contains("at most 2 s more"), "{told}");
     }
 }

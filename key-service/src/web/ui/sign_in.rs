@@ -102,7 +102,7 @@ pub(super) async fn submit(
 /// What to say to somebody who tries too often.
 pub(super) fn too_many_tries(wait: Wait) -> String {
     let seconds = if wait.seconds == 1 { "1 second".to_owned() } else { format!("{} seconds", wait.seconds) };
-    format!("There were too many tries. Wait {seconds}, then try again.")
+    format!("Too many attempts. Wait {seconds}, then try again.")
 }
 
 /// `POST /sign-out`.

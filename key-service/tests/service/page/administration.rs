@@ -12,7 +12,7 @@ async fn an_admin_adds_a_user_who_chooses_a_password() {
     let fields = [("email", "New@example.com"), ("access", "some"), ("scope.insight", "read")];
     let taken = [("email", DEMO), ("access", "all"), ("is_admin", "yes")];
     let refused = admin.post("/admin/users/new", &taken).await;
-    assert!(refused.status == 400 && refused.has("There is a user with this address already."));
+    assert!(refused.status == 400 && refused.has("A user with this address already exists."));
     assert!(refused.value_of("email") == DEMO && refused.has("value=\"yes\" checked"));
 
     let added = admin.post("/admin/users/new", &fields).await;
@@ -36,7 +36,7 @@ async fn an_admin_changes_what_a_user_may_do() {
     let user = format!("/admin/users/{}", service.user_id(OTHER));
     assert!(admin.get(&user).await.has("name=\"scope.cohort\" value=\"write\" checked"));
     let fields = [("action", "permissions"), ("access", "some"), ("scope.insight", "read")];
-    assert!(admin.post(&user, &fields).await.result().starts_with("In force everywhere"));
+    assert!(admin.post(&user, &fields).await.result().starts_with("Active everywhere"));
     assert_eq!(service.scopes(&value).await.as_deref(), Some("insight:read"));
     admin.post(&user, &[("action", "permissions"), ("access", "some")]).await;
     assert_eq!(service.scopes(&value).await.as_deref(), Some(""), "no permissions at all");
@@ -62,7 +62,7 @@ async fn an_admin_finds_and_deletes_anybodys_key() {
     let key = other.new_key("Grafana", &["insight:read"]).await;
     let found = admin.get("/admin/keys?search=grafana").await;
     assert!(found.has("Grafana") && found.has(OTHER) && !found.has("Production"));
-    assert!(admin.get("/admin/keys?state=old").await.has("No key is like that."));
+    assert!(admin.get("/admin/keys?state=old").await.has("No keys match."));
     assert_eq!(admin.get("/admin/keys?state=odd").await.status, 400);
     let part = admin.get("/admin/keys?limit=1").await;
     assert!(part.has("1 to 1 of 2 keys") && part.has("href=\"/admin/keys?limit=1&#38;offset=1\""));
@@ -89,14 +89,14 @@ async fn an_admin_makes_and_revokes_a_token() {
         ("can.revoke", "yes"),
     ];
     let refused = admin.post("/admin/tokens/new", &unknown).await;
-    assert!(refused.status == 400 && refused.has("There is no user with this address: x@example.com"));
+    assert!(refused.status == 400 && refused.has("No user has this address: x@example.com"));
     assert!(
         refused.has("demo@example.com\nx@example.com</textarea>") && refused.has("value=\"30\" selected")
     );
 
     assert!(refused.has("name=\"can.revoke\" value=\"yes\" checked"));
     let nothing = admin.post("/admin/tokens/new", &[("label", "CI"), ("reach", "all")]).await;
-    assert!(nothing.status == 400 && nothing.has("<a href=\"#can\">Can</a>: Choose one at least."));
+    assert!(nothing.status == 400 && nothing.has("<a href=\"#can\">Can</a>: Choose at least one."));
 
     let fields = [
         ("label", "Terraform"),
@@ -119,6 +119,6 @@ async fn an_admin_makes_and_revokes_a_token() {
     let (_, id) = id.split_once("href=\"/admin/tokens/").unwrap_or(("", id));
     let path = format!("/admin/tokens/{}/revoke", id.split_once('/').unwrap().0);
     assert!(admin.get(&path).await.has("Revoke token"));
-    assert_eq!(admin.post(&path, &[]).await.result(), "Refused from now on.");
+    assert_eq!(admin.post(&path, &[]).await.result(), "The token no longer works.");
     assert_eq!(ask().await.unwrap().status(), 401);
 }

@@ -59,7 +59,7 @@ async fn a_form_with_errors_keeps_what_was_entered() {
         assert!(again.has(says), "{field}");
     }
     let nothing = Tab::of(&demo).post("/account/keys/new", &[("label", "x"), ("expires_at", "never")]).await;
-    assert!(nothing.status == 400 && nothing.has("Choose one object at least"));
+    assert!(nothing.status == 400 && nothing.has("Choose at least one object"));
     assert_eq!(demo.get("/api/personal_api_keys/").await.1, serde_json::json!([]));
 
     let offered = Tab::of(&other).get("/account/keys/new").await;
@@ -92,10 +92,10 @@ async fn a_key_is_changed_rolled_and_deleted() {
     assert!(form.value_of("label") == "CI" && form.has("name=\"scope.insight\" value=\"write\" checked"));
     let same_scopes = [("scope.insight", "write"), ("scope.cohort", "read"), ("expires_at", "never")];
     let relabelled = [&[("label", "Build"), ("access", "some")], &same_scopes[..]].concat();
-    assert_eq!(tab.post(&key_page(&key, ""), &relabelled).await.result(), "Saved. No edge had to be told.");
+    assert_eq!(tab.post(&key_page(&key, ""), &relabelled).await.result(), "Saved.");
     let narrowed =
         [("label", "Build"), ("access", "some"), ("scope.insight", "read"), ("expires_at", "never")];
-    assert!(tab.post(&key_page(&key, ""), &narrowed).await.result().starts_with("In force everywhere"));
+    assert!(tab.post(&key_page(&key, ""), &narrowed).await.result().starts_with("Active everywhere"));
     assert_eq!(service.scopes(first).await.as_deref(), Some("insight:read"));
 
     assert_eq!(tab.post(&key_page(&key, "/roll"), &[("grace_s", "soon")]).await.status, 400);
@@ -130,13 +130,13 @@ async fn a_deletion_tells_what_it_waits_for_and_then_that_it_is_done() {
         let chunk = tokio::time::timeout(Duration::from_secs(3), response.chunk()).await.unwrap();
         html += std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap();
     }
-    assert!(html.contains("0 of 1 edge refuse it; still waiting for &#60;i&#62;edge-…, for "), "{html}");
+    assert!(html.contains("0 of 1 edge refuse it; still waiting for &#60;i&#62;edge-…, at most "), "{html}");
     assert!(!html.contains("id=\"result\""), "it is not done");
 
     edge.sync(0).await;
     edge.sync(0).await;
     html += &response.text().await.unwrap();
-    assert!(html.contains("Refused at the 1 edge after "), "{html}");
+    assert!(html.contains("Refused on the only edge after "), "{html}");
     assert!(html.ends_with("</html>") && !html.contains("<!-- lines -->"), "{html}");
 }
 

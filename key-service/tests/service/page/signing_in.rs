@@ -86,7 +86,7 @@ async fn a_password_is_changed_by_who_knows_it_and_other_sessions_end() {
     let fields = [("current_password", PASSWORD), ("password", NEW), ("repeated_password", NEW)];
     let response = tab.send("/account", &fields).await;
     let cookie = session_cookie(&response).unwrap();
-    assert!(Shown::read(response).await.has("Your password is changed."));
+    assert!(Shown::read(response).await.has("Your password has changed."));
     let renewed = Tab { base: service.public.clone(), cookie };
     assert_eq!(renewed.get("/account").await.status, 200);
     assert_eq!(elsewhere.get("/account").await.status, 303);
@@ -100,7 +100,7 @@ async fn the_first_admin_begins_with_a_link() {
     let path = service.first_link();
     let nobody = Tab::of_nobody(&service);
     for _ in 0..2 {
-        assert!(nobody.get(&path).await.has("You become the first administrator."));
+        assert!(nobody.get(&path).await.has("This link creates the first administrator."));
     }
     let fields =
         |email, password| [("email", email), ("password", password), ("repeated_password", password)];

@@ -126,7 +126,7 @@ async fn a_command_on_a_restored_database_says_why_it_took_so_long() {
     let output = restored(&service.site).run(&["user", "disable", DEMO], "");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("leases from before a restart had to run out") && !said.contains("no edge"),
+        said.contains("caches from before a restart had to expire") && !said.contains("no edge"),
         "{said}"
     );
 }

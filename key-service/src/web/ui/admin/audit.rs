@@ -18,11 +18,11 @@ use crate::web::ui::visitor::Admin;
 
 /// What the filter offers beside single actions: the beginning of their names, and the words for it.
 const GROUPS: [(&str, &str); 5] = [
-    ("key.", "Everything about keys"),
-    ("user.", "Everything about users"),
-    ("link.", "Everything about links"),
-    ("token.", "Everything about tokens"),
-    ("database.", "Everything about the database"),
+    ("key.", "All key events"),
+    ("user.", "All user events"),
+    ("link.", "All link events"),
+    ("token.", "All token events"),
+    ("database.", "All database events"),
 ];
 
 #[derive(Template)]
@@ -64,7 +64,7 @@ impl Row {
         let name = &self.entry.actor_name;
         let kind = match self.entry.actor_kind.as_str() {
             "user" => return name.clone(),
-            "visitor" => return "Somebody not signed in".to_owned(),
+            "visitor" => return "Not signed in".to_owned(),
             "service" => return "The service itself".to_owned(),
             "management_token" => "Token",
             "command_line" => "Command line",

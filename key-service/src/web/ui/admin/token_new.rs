@@ -83,7 +83,7 @@ pub(super) async fn submit(
         noun: "Token",
         name: token.label,
         value: value.reveal().to_owned(),
-        advice: "Copy it now, to where your automation finds it. Anybody who has it can do what the token can.",
+        advice: "Copy it now into your automation's secret store. Anyone who has it can use it.",
         // It lists keys, which only `read` allows.
         command: can_read.then(|| Command::curl(value.reveal(), &address, "")),
         old_value: None,
@@ -95,9 +95,9 @@ pub(super) async fn submit(
 /// What a verb lets a token do.
 fn meaning(verb: Verb) -> &'static str {
     match verb {
-        Verb::Read => "Lists and shows what it reaches.",
-        Verb::Revoke => "Deletes keys, disables users, reports leaks.",
-        Verb::Create => "Creates, rolls and changes keys, adds and changes users, makes links.",
+        Verb::Read => "List and show keys and users.",
+        Verb::Revoke => "Delete keys, disable users, report leaks.",
+        Verb::Create => "Create, roll and change keys, add and change users, make links.",
     }
 }
 
@@ -108,7 +108,7 @@ fn is_chosen(form: &Form, verb: Verb) -> bool {
 /// What the token is to be able to do.
 fn can(form: &Form) -> Result<Verbs, FieldError> {
     let chosen = Verb::ALL.into_iter().filter(|&verb| is_chosen(form, verb)).map(Verb::as_str);
-    Verbs::parse(chosen).map_err(|_| FieldError::input("can", "Choose one at least."))
+    Verbs::parse(chosen).map_err(|_| FieldError::input("can", "Choose at least one."))
 }
 
 /// Whose keys the token is to manage.
@@ -124,19 +124,13 @@ async fn user_ids(
         match accounts::find_by_email(&state.store, email).await {
             Ok(user) => ids.push(user.id),
             Err(AccountError::NoSuchUser(_) | AccountError::Invalid(_)) => {
-                return Ok(Err(FieldError::input(
-                    "users",
-                    format!("There is no user with this address: {email}"),
-                )));
+                return Ok(Err(FieldError::input("users", format!("No user has this address: {email}"))));
             }
             Err(error) => return Err(error.into()),
         }
     }
     if ids.is_empty() {
-        return Ok(Err(FieldError::input(
-            "users",
-            "Enter the address of one user at least, or choose all users.",
-        )));
+        return Ok(Err(FieldError::input("users", "Enter at least one address, or choose all users.")));
     }
     Ok(Ok(Some(ids)))
 }

@@ -79,5 +79,5 @@ pub(super) async fn revoke(
         mask: Some(token.mask_value),
         back: (addresses::TOKENS.to_owned(), "Back to the tokens"),
     };
-    outcome::at_once(&page, "Refused from now on.")
+    outcome::at_once(&page, "The token no longer works.")
 }

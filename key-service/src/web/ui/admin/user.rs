@@ -66,18 +66,18 @@ pub(super) async fn submit(
         }
         "permissions" => {
             let permissions = Some(Picker::new(&ScopeSet::all(), &user.permissions).sent(&form).scopes());
-            ("Permissions changed", UserPatch { permissions, ..UserPatch::default() }, Effect::InForce)
+            ("Permissions changed", UserPatch { permissions, ..UserPatch::default() }, Effect::Active)
         }
         "enable" => {
-            ("User enabled", UserPatch { is_active: Some(true), ..UserPatch::default() }, Effect::InForce)
+            ("User enabled", UserPatch { is_active: Some(true), ..UserPatch::default() }, Effect::Active)
         }
         "make_admin" => (
-            "Administrator made",
+            "User made an administrator",
             UserPatch { is_admin: Some(true), ..UserPatch::default() },
-            Effect::InForce,
+            Effect::Active,
         ),
         "make_member" if admin.id != user.id => {
-            ("Role changed", UserPatch { is_admin: Some(false), ..UserPatch::default() }, Effect::InForce)
+            ("Role changed", UserPatch { is_admin: Some(false), ..UserPatch::default() }, Effect::Active)
         }
         "disable" if admin.id != user.id => {
             ("User disabled", UserPatch { is_active: Some(false), ..UserPatch::default() }, Effect::Refused)
@@ -119,7 +119,7 @@ pub(super) async fn link_page(
         noun: "Link",
         name: user.email.clone(),
         value: public_url::base(state.public_url.as_ref(), headers) + &secret.path(),
-        advice: "Whoever follows it first, within three days, chooses the password of this user. It works once.",
+        advice: "This one-time link lets the user set a password. It expires in three days.",
         command: None,
         old_value: None,
         back: format!("{}/{}", addresses::USERS, user.id),

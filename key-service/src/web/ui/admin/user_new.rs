@@ -57,7 +57,7 @@ pub(super) async fn submit(
         Ok(added) => return link_page(user, &by, &state, &headers, &added, StatusCode::CREATED).await,
         Err(AccountError::Invalid(invalid)) => invalid,
         Err(AccountError::EmailTaken(_)) => {
-            FieldError::input("email", "There is a user with this address already.")
+            FieldError::input("email", "A user with this address already exists.")
         }
         Err(error) => return Err(error.into()),
     });

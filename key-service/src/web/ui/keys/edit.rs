@@ -85,8 +85,8 @@ pub(super) async fn submit(
         back: (addresses::KEYS.to_owned(), "Back to your keys"),
     };
     match settling {
-        Some(settling) => outcome::stream(&page, settling, Effect::InForce),
-        None => outcome::at_once(&page, "Saved. No edge had to be told."),
+        Some(settling) => outcome::stream(&page, settling, Effect::Active),
+        None => outcome::at_once(&page, "Saved."),
     }
 }
 

@@ -76,7 +76,7 @@ impl KeyForm {
 
 fn some_scopes(scopes: ScopeSet) -> Result<ScopeSet, FieldError> {
     if scopes.is_empty() {
-        return Err(FieldError::input("scopes", "Choose one object at least, or all access."));
+        return Err(FieldError::input("scopes", "Choose at least one object, or all access."));
     }
     Ok(scopes)
 }

@@ -70,7 +70,7 @@ pub(super) async fn submit(
     let frame = Frame::of(user, Place::Keys, "Store your new value");
     let mut page = value::page(frame, &key, &new_value, state.api_url.as_ref());
     let (old_value, effect) = match span(i64::from(grace_s) * 1000) {
-        Some(grace) => (format!("The old value works for {grace} more."), Effect::InForce),
+        Some(grace) => (format!("The old value works for {grace} more."), Effect::Active),
         None => ("The old value stops working now.".to_owned(), Effect::Refused),
     };
     page.old_value = Some(old_value);

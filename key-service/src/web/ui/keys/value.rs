@@ -29,7 +29,7 @@ pub(super) fn page(frame: Frame, key: &Key, value: &ApiKey, api_url: Option<&Pub
         noun: "Key",
         name: key.label.clone(),
         value: value.reveal().to_owned(),
-        advice: "Copy it now, to where its program finds it: a secret store, never a repository.",
+        advice: "Copy it now into a secret store, never into a repository.",
         command: Some(Command::curl(value.reveal(), &address, hint)),
         old_value: None,
         back: addresses::KEYS.to_owned(),
