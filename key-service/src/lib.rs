@@ -1,15 +1,15 @@
-//! The key service: keeps users and personal API keys, and answers edges what a key may do.
+//! The key service: stores users and personal API keys, and answers lookups of edges.
 //!
-//! The story of one revocation, by the rooms it passes:
-//! 1. [`web`] takes a `DELETE`: it finds the session or the management token, checks what was sent, and limits how often.
-//! 2. [`keys`] removes the key in one transaction with the entry of the [`audit`] log; [`accounts`] tells inside it whether
-//!    the caller still has its rights.
-//! 3. [`revocation`] raises the revision in that transaction, so that every edge hears of the change, and waits until each
-//!    edge that holds a lease has acknowledged it or its lease has ended.
-//! 4. Only then the `DELETE` returns.
+//! One revocation passes through these modules:
+//! 1. [`web`] receives a `DELETE`: it finds the session or management token, checks the input, and applies rate limits.
+//! 2. [`keys`] removes the key in one transaction with the entry of the [`audit`] log; inside it, [`accounts`]
+//!    checks that the caller still has its rights.
+//! 3. [`revocation`] raises the revision in that transaction, so that every edge learns of the change, and waits until
+//!    each edge that holds a lease has acknowledged it or its lease has ended.
+//! 4. Only then does the `DELETE` return.
 //!
 //! Below them is [`db`], which opens the database and runs transactions. Beside them, [`transfer`] imports and exports keys,
-//! [`webhooks`] tells an operator of leaked keys, and [`upkeep`] removes what is out of date. [`server`] binds the listeners,
+//! [`webhooks`] notifies an operator of leaked keys, and [`upkeep`] removes outdated rows. [`server`] binds the listeners,
 //! and [`cli`] is the command line.
 
 pub mod accounts;

@@ -1,14 +1,14 @@
-//! Long lists, part by part.
+//! Pages of long lists.
 
 /// The most rows of a page.
 pub const MAX_LIMIT: u32 = 1_000;
 
-/// Which part of a list is wanted.
+/// The requested page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many rows at most, 1 to [`MAX_LIMIT`].
+    /// The most rows of the page, 1 to [`MAX_LIMIT`].
     pub limit: u32,
-    /// How many rows are left out before them.
+    /// The number of rows before the page.
     pub offset: u32,
 }
 
@@ -18,11 +18,11 @@ impl Default for PageRequest {
     }
 }
 
-/// A part of a list, and how long the whole is.
+/// A page of a list, and the length of the list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
-    /// How many rows there are in all.
+    /// The total number of rows.
     pub count: u64,
-    /// Those of the page.
+    /// The rows of the page.
     pub rows: Vec<T>,
 }

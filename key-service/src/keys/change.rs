@@ -1,4 +1,4 @@
-//! Changes of a key: other fields, a new value, its end.
+//! Changes a key: edits its fields, rolls its value, or deletes it.
 
 use leases::{Touched, change};
 use protocol::ApiKey;
@@ -14,11 +14,11 @@ use crate::db;
 use crate::revocation::settling::Settling;
 use crate::revocation::{DatabaseLedger, Store};
 
-/// A change of one key that has begun.
+/// A pending change of one key.
 type Begun<'l> = change::Begun<'l, DatabaseLedger>;
 
-/// Begins a change of a key. Where there is no such key, a change that may still be on its way to some edge has taken
-/// it away: the error comes when that is in force.
+/// Begins a change of a key. If the key does not exist, a concurrent change may have deleted it, and some edges may not
+/// have applied that change yet. The error returns once they have.
 async fn begin<'l>(
     store: &Store,
     ledger: &'l DatabaseLedger,
@@ -26,7 +26,7 @@ async fn begin<'l>(
     access: KeyAccess<'_>,
     id: &str,
 ) -> Result<(Begun<'l>, Key), KeyError> {
-    // Without the lock first: asking for keys that are not there holds up nobody who changes some.
+    // Look without the lock first, so that requests for unknown keys do not delay changes.
     let (key, position) = sql::find_at(store.pool(), id).await?;
     let is_within = match key {
         Some(key) => is_within(store.pool(), access, &key).await?,
@@ -47,11 +47,11 @@ async fn begin<'l>(
     }
 }
 
-/// Changes fields of a key. New scopes or another expiry count everywhere once this has settled; a label alone concerns
-/// no edge, and so there is nothing to settle.
+/// Changes fields of a key. New scopes or a new expiry apply on every edge once the returned wait ends. Edges do not know
+/// labels, so a new label alone needs no wait.
 ///
 /// # Errors
-/// There is no such key, its user lacks a scope that it is to get, or the database failed.
+/// The key does not exist, its user lacks one of the new scopes, or the database failed.
 pub async fn update(
     store: &Store,
     by: &Actor,
@@ -61,7 +61,7 @@ pub async fn update(
 ) -> Result<(Key, Option<Settling>), KeyError> {
     if patch.scopes.is_none() && patch.expires_at.is_none() {
         match relabel(store, by, access, id, patch.label.as_deref()).await {
-            // What has taken it away may still be on its way to some edge.
+            // Some edges may not have applied the deletion yet.
             Err(KeyError::NotFound) => {}
             relabelled => return Ok((relabelled?, None)),
         }
@@ -74,7 +74,7 @@ pub async fn update(
     }
     let changes = changes(&key, &patch);
     if changes.is_empty() {
-        // What made it so may still be on its way to some edge.
+        // Some edges may not have applied the change that set these values yet.
         return Ok((key, Some(Settling::new(store, begun.abandon().await?))));
     }
     key.label = patch.label.unwrap_or(key.label);
@@ -105,7 +105,7 @@ async fn relabel(
     Ok(key)
 }
 
-/// What a patch changes, from what to what.
+/// The fields that a patch changes, each with its old and new value.
 fn changes(key: &Key, patch: &KeyPatch) -> Map<String, Value> {
     let mut changes = Map::new();
     if let Some(label) = patch.label.as_ref().filter(|label| **label != key.label) {
@@ -120,11 +120,11 @@ fn changes(key: &Key, patch: &KeyPatch) -> Map<String, Value> {
     changes
 }
 
-/// Gives a key a new value. The old one works `grace_s` seconds longer; without a grace it and every older one work
-/// nowhere once this has settled.
+/// Gives a key a new value. The old value works for `grace_s` more seconds. With 0, no old value works on any edge once the
+/// returned wait ends.
 ///
 /// # Errors
-/// There is no such key, too many of its old values still work, or a failure.
+/// The key does not exist, too many of its old values still work, randomness is missing, or the database failed.
 pub async fn roll(
     store: &Store,
     by: &Actor,
@@ -157,10 +157,10 @@ pub async fn roll(
     Ok((key, value.0, Settling::new(store, begun.commit().await?)))
 }
 
-/// Deletes a key with every value of it, for good: none works anywhere once this has settled.
+/// Deletes a key and all its values permanently. None of them works on any edge once the returned wait ends.
 ///
 /// # Errors
-/// There is no such key, or the database failed.
+/// The key does not exist, or the database failed.
 pub async fn delete(
     store: &Store,
     by: &Actor,

@@ -1,4 +1,4 @@
-//! New keys.
+//! Creates keys.
 
 use leases::{Touched, change};
 use protocol::{ApiKey, ScopeSet};
@@ -16,10 +16,10 @@ use crate::revocation::Store;
 use crate::revocation::settling::Settling;
 use crate::time::Timestamp;
 
-/// Makes a key with a new value, and returns both.
+/// Creates a key with a new value, and returns both.
 ///
 /// # Errors
-/// The user has too many keys or lacks one of the scopes, or a failure.
+/// The user has too many keys or lacks one of the scopes, randomness is missing, or the database failed.
 pub async fn create(
     store: &Store,
     by: &Actor,
@@ -39,10 +39,11 @@ pub async fn create(
     Ok((key, value.0))
 }
 
-/// Makes a key with a value from elsewhere. Edges may have cached a refusal of it, so the change waits for them.
+/// Creates a key with an existing value from another system. Edges may have cached a refusal of the value, so the change
+/// waits for them.
 ///
 /// # Errors
-/// The user has too many keys or lacks one of the scopes, the value is taken or was revoked, or a failure.
+/// The user has too many keys or lacks one of the scopes, the value belongs to a key or was revoked, or the database failed.
 pub async fn adopt_value(
     store: &Store,
     by: &Actor,
@@ -81,7 +82,7 @@ fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
     }
 }
 
-/// Adds a key unless its user has enough, lacks one of its scopes, or is out of reach.
+/// Adds a key, unless its user has too many, lacks one of its scopes, or is not within `access`.
 async fn insert(connection: &mut AnyConnection, access: KeyAccess<'_>, key: &Key) -> Result<(), KeyError> {
     let user = user_within(&mut *connection, access, &key.user_id).await?;
     rules::within_permissions(&key.scopes, &user.permissions, &ScopeSet::default())?;

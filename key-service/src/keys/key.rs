@@ -1,4 +1,4 @@
-//! A key as it is kept, and what new ones and changed ones are made of.
+//! The model of a key, and the input of creating and changing one.
 
 use protocol::{ApiKey, KeyDigest, ScopeSet};
 
@@ -9,35 +9,35 @@ use crate::validation::FieldError;
 /// The most keys that one user can have.
 pub const MAX_KEYS_PER_USER: usize = 10;
 
-/// The most old values of one key that rolls can leave working at a time.
+/// The most old values of one key that can work at the same time, after rolls with a grace period.
 pub const MAX_OLD_VALUES: usize = 5;
 
-/// A key as it is kept: everything but its value.
+/// A stored key: everything but its value.
 #[derive(Clone, Debug)]
 pub struct Key {
     /// Opaque and never reused.
     pub id: String,
-    /// Whose key it is.
+    /// The id of the user who owns the key.
     pub user_id: String,
-    /// The owner's own words for it.
+    /// The owner's name for it.
     pub label: String,
-    /// What the current value is recognised by: [`ApiKey::mask`].
+    /// The mask of the current value: [`ApiKey::mask`].
     pub mask_value: String,
-    /// What the owner lets it do, before the limit of the owner's own permissions.
+    /// The scopes that the owner gave it. The owner's permissions limit them further.
     pub scopes: ScopeSet,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it was last used, as far as edges have told.
+    /// When it was last used, as reported by edges.
     pub last_used_at: Option<Timestamp>,
-    /// When it last got a new value.
+    /// When it was last rolled.
     pub last_rolled_at: Option<Timestamp>,
-    /// From when on it is refused; `None` for never.
+    /// When it expires; `None` for never.
     pub expires_at: Option<Timestamp>,
-    /// When the last old value that still works ends; `None` if none works.
+    /// When the last old value stops working; `None` if none works.
     pub old_value_expires_at: Option<Timestamp>,
 }
 
-/// What a new key is made of; [`super::rules`] checks the parts.
+/// The input of a new key; [`super::rules`] checks the parts.
 #[derive(Debug)]
 pub struct NewKey {
     /// See [`super::rules::label`].
@@ -48,18 +48,18 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What to change of a key; `None` leaves a field as it is.
+/// The changes to a key; `None` leaves a field unchanged.
 #[derive(Debug, Default)]
 pub struct KeyPatch {
     /// A new label.
     pub label: Option<String>,
-    /// New scopes in place of all old ones.
+    /// New scopes, which replace all old ones.
     pub scopes: Option<ScopeSet>,
-    /// A new expiry; `Some(None)` takes it away.
+    /// A new expiry; `Some(None)` removes it.
     pub expires_at: Option<Option<Timestamp>>,
 }
 
-/// Why a key could not be made or changed.
+/// Why a key could not be created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The user has [`MAX_KEYS_PER_USER`] keys.
@@ -67,25 +67,25 @@ pub enum KeyError {
         "You can only have {MAX_KEYS_PER_USER} personal API keys. Remove an existing key before creating a new one."
     )]
     TooMany,
-    /// A field holds what it may not hold.
+    /// A field is invalid.
     #[error(transparent)]
     Invalid(#[from] FieldError),
-    /// The caller has lost its rights since the request began.
+    /// The caller lost its rights after the request began.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// The user whose key it was to be does not exist.
+    /// The user does not exist.
     #[error("user_id: there is no user with this id")]
     NoSuchUser,
-    /// The user has no such key.
+    /// The key does not exist, or the caller may not see it.
     #[error("there is no such key")]
     NotFound,
-    /// The value that was to be adopted is some key's already.
+    /// The value to adopt already belongs to a key.
     #[error("the value belongs to a key already")]
     ValueTaken,
-    /// The value that was to be adopted was a key's, and was revoked.
+    /// The value to adopt was revoked.
     #[error("the value was revoked here; a revoked value never works again")]
     ValueRevoked,
-    /// The key's time has run out, so a new value would not work either.
+    /// The key has expired, so a new value would not work either.
     #[error("This key has expired. Change its expiry first.")]
     Expired,
     /// The key has [`MAX_OLD_VALUES`] old values that still work.
@@ -93,7 +93,7 @@ pub enum KeyError {
         "{MAX_OLD_VALUES} old values of this key still work. Roll it without a grace period, which ends them, or wait."
     )]
     TooManyOldValues,
-    /// The system gave no randomness.
+    /// The operating system provided no randomness.
     #[error("no randomness for a new key: {0}")]
     Randomness(#[from] getrandom::Error),
     /// The database failed.
@@ -101,7 +101,7 @@ pub enum KeyError {
     Database(#[from] sqlx::Error),
 }
 
-/// A new value of 256 random bits: nobody has ever asked what it is worth.
+/// A new value of 256 random bits. No edge can have looked it up before.
 pub(crate) struct Generated(pub(super) ApiKey);
 
 impl Generated {

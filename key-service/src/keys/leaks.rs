@@ -1,4 +1,4 @@
-//! Leaked values: ended at once, wherever they turned up.
+//! Reports of leaked values, which end the values immediately.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -30,17 +30,17 @@ pub const MAX_VALUES: usize = 100;
 /// The most characters of a report's source.
 pub const MAX_SOURCE_CHARS: usize = 200;
 
-/// What a report did about one value.
+/// The result of a report for one value.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Outcome {
-    /// What the value is recognised by.
+    /// The mask of the value.
     pub mask_value: String,
-    /// Whether it worked until now.
+    /// Whether it worked until the report.
     pub live: bool,
-    /// The key that it was a value of.
+    /// The id of the key that it belonged to.
     #[schema(required)]
     pub key_id: Option<String>,
-    /// Whose key it was.
+    /// The id of the key's user.
     #[schema(required)]
     pub user_id: Option<String>,
     /// The key's label.
@@ -48,10 +48,10 @@ pub struct Outcome {
     pub label: Option<String>,
 }
 
-/// Why a report could not be carried out.
+/// Why a report failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LeakError {
-    /// The caller has lost its rights since the request began.
+    /// The caller lost its rights after the request began.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// The database failed.
@@ -59,7 +59,7 @@ pub enum LeakError {
     Database(#[from] sqlx::Error),
 }
 
-/// A report, checked.
+/// A report whose fields were checked.
 #[derive(Clone, Debug)]
 pub struct Report {
     values: Vec<(KeyDigest, String)>,
@@ -67,7 +67,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of values, of whatever shape, and of where they were found.
+    /// Checks a report: values of any shape, and the place where they were found.
     ///
     /// # Errors
     /// The field `values` or `source`.
@@ -97,13 +97,13 @@ impl Report {
     }
 }
 
-/// Whoever reports may send anything.
+/// The mask of a reported value, which may be any text.
 fn mask_any(value: &str) -> String {
     if value.is_ascii() { mask(value) } else { mask("") }
 }
 
-/// Whether a report ends no key's value and has values that are not revoked yet: then it makes a change and adds digests
-/// for good, although nothing stops working.
+/// Whether a report names no key's value but has values that are not revoked yet. Such a report adds digests permanently,
+/// although no key stops working.
 ///
 /// # Errors
 /// The database failed.
@@ -124,9 +124,9 @@ async fn are_revoked(connection: &mut AnyConnection, digests: &[KeyDigest]) -> s
     Ok(true)
 }
 
-/// Ends the values, and tells the webhook of those that were keys'. A key whose current value is among them is deleted; an
-/// old value that a roll left working ends alone; a value that is no key's never becomes one. Where all of them
-/// were revoked before, it makes no new change.
+/// Revokes the values, and reports those that belonged to keys to the webhook. If the current value of a key is among them,
+/// the key is deleted. If an old value is among them, only this value ends. A value that belongs to no key can never become
+/// one. If all values were revoked before, nothing changes.
 ///
 /// # Errors
 /// The caller has lost its rights, or the database failed.
@@ -138,7 +138,8 @@ pub async fn report(
     carry_out(store, by, report, || Some(0)).await
 }
 
-/// The same, but of reports that find everything revoked, which nothing limits, the audit log has the same once a minute.
+/// The same as [`report`]. Reports whose values were all revoked before are not rate limited, so the audit log gets at most
+/// one entry a minute for them.
 ///
 /// # Errors
 /// As [`report`].
@@ -153,7 +154,7 @@ pub(crate) async fn report_logged_once(
     carry_out(store, by, report, || refusals.admit(("leak", "repeated"), &same, Instant::now())).await
 }
 
-/// `log_repeat` tells whether to log that everything was revoked before, and how many such reports were left out.
+/// `log_repeat` says whether to log a report whose values were all revoked before, and how many such reports were not logged.
 async fn carry_out(
     store: &Store,
     by: &Actor,
@@ -164,7 +165,7 @@ async fn carry_out(
     let digests = report.digests();
     let mut begun = change::begin(&ledger, &Touched::KeysWith(digests.clone())).await?;
     authority::recheck(begun.change().connection(), by, Role::Admin).await?;
-    // What each value was, before any of them is ended: what edges were told of it, and whose it was.
+    // Read the state and the owner of each value before any of them is revoked.
     let verdicts = verdicts::read(begun.change().connection(), &digests).await?.verdicts;
     let mut found = BTreeMap::new();
     for ((digest, mask_value), verdict) in report.values.iter().zip(verdicts) {
@@ -211,9 +212,9 @@ async fn carry_out(
 /// A value of a key.
 struct Value<'r> {
     key: Key,
-    /// Or else an old one that a roll left working.
+    /// Whether it is the current value, not one from before a roll.
     is_current: bool,
-    /// Whether edges let it in until now.
+    /// Whether edges accepted it until now.
     works: bool,
     mask_value: &'r str,
 }

@@ -1,6 +1,6 @@
-//! Personal API keys: made, shown, changed, rolled, deleted, and ended where they leaked.
+//! Personal API keys: create, list, change, roll and delete them, and end leaked ones.
 //!
-//! A key's value is returned once, by [`create()`] or [`roll`]; only its digest and its mask are kept.
+//! [`create()`] and [`roll`] return a key's value once. Only its digest and its mask are stored.
 
 mod change;
 mod create;

@@ -1,4 +1,4 @@
-//! Reading keys, within what a caller may see.
+//! Reads the keys that a caller may see.
 
 use protocol::KeyDigest;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::accounts::sql::users;
 use crate::audit::{self, Action, Actor, Event};
 use crate::db::Database;
 
-/// The user with that id. One out of reach is as good as none.
+/// The user with this id. A user outside `access` is treated as missing.
 pub(super) async fn user_within(
     connection: impl AnyExecutor<'_>,
     access: KeyAccess<'_>,
@@ -22,7 +22,7 @@ pub(super) async fn user_within(
     user.filter(|user| access.includes(user)).ok_or(KeyError::NoSuchUser)
 }
 
-/// Whether a key is within reach.
+/// Whether a key is within `access`.
 pub(super) async fn is_within(
     connection: impl AnyExecutor<'_>,
     access: KeyAccess<'_>,
@@ -34,7 +34,7 @@ pub(super) async fn is_within(
     }
 }
 
-/// The key with that id. One out of reach is as good as none.
+/// The key with this id. A key outside `access` is treated as missing.
 pub(super) async fn key_within(
     connection: &mut AnyConnection,
     access: KeyAccess<'_>,
@@ -44,7 +44,7 @@ pub(super) async fn key_within(
     if is_within(connection, access, &key).await? { Ok(key) } else { Err(KeyError::NotFound) }
 }
 
-/// Writes into the audit log what was done to a key.
+/// Writes an entry about a key to the audit log.
 pub(super) async fn log(
     connection: &mut AnyConnection,
     by: &Actor,
@@ -60,21 +60,21 @@ pub(super) async fn log(
 /// A user's keys, newest first.
 ///
 /// # Errors
-/// There is no such user, or the database failed.
+/// The user does not exist, or the database failed.
 pub async fn list(database: &Database, access: KeyAccess<'_>, user_id: &str) -> Result<Vec<Key>, KeyError> {
     user_within(database.pool(), access, user_id).await?;
     Ok(sql::list(database.pool(), user_id).await?)
 }
 
-/// The key with that id, of any user.
+/// The key with this id, of any user.
 ///
 /// # Errors
-/// There is none, or the database failed.
+/// The key does not exist, or the database failed.
 pub async fn find(database: &Database, id: &str) -> Result<Key, KeyError> {
     sql::find(database.pool(), id).await?.ok_or(KeyError::NotFound)
 }
 
-/// The key that has the value with that digest, if there is one.
+/// The key whose value has this digest, if any.
 ///
 /// # Errors
 /// The database failed.
@@ -82,7 +82,7 @@ pub async fn find_by_digest(database: &Database, digest: KeyDigest) -> Result<Op
     Ok(sql::find_by_digest(database.pool(), digest).await?)
 }
 
-/// Whether a value was a key's and was revoked: it never works again.
+/// Whether a value was revoked. A revoked value never works again.
 ///
 /// # Errors
 /// The database failed.
@@ -90,10 +90,10 @@ pub async fn is_revoked(database: &Database, digest: KeyDigest) -> Result<bool, 
     Ok(sql::is_revoked(database.pool(), digest).await?)
 }
 
-/// A key within reach.
+/// A key within `access`.
 ///
 /// # Errors
-/// There is no such key, or the database failed.
+/// The key does not exist, or the database failed.
 pub async fn get(database: &Database, access: KeyAccess<'_>, id: &str) -> Result<Key, KeyError> {
     let mut connection = database.pool().acquire().await?;
     key_within(&mut connection, access, id).await

@@ -1,8 +1,7 @@
 //! Finds generated keys and management tokens in a stream of bytes, by their shape and checksum alone.
 //!
-//! Before a key anything may stand, since what comes before it in text is often encoded: `Bearer%20phx_…`, `\nphx_…` with
-//! the backslash of a JSON text. Behind it no letter, digit or `_` stands: a longer word is something else. Keys of other
-//! shapes (imported ones) cannot be told from other text, and are not found.
+//! Any character may precede a key, because text is often encoded: `Bearer%20phx_…`, `\nphx_…` in JSON. No letter, digit or
+//! `_` may follow it. Keys of other shapes (imported ones) look like any other text, and are not found.
 
 use std::io::{self, Read};
 
@@ -11,7 +10,7 @@ use protocol::{GENERATED_KEY_BYTES, KEY_PREFIX, KeyDigest, is_generated_secret, 
 
 use crate::accounts::management_tokens::TOKEN_PREFIX;
 
-/// What is found begins with one of these. All are as long, and end with [`PREFIX_END`].
+/// The prefixes to find. All have the same length, and end with [`PREFIX_END`].
 const PREFIXES: [&str; 2] = [KEY_PREFIX, TOKEN_PREFIX];
 
 /// The last byte of every prefix.
@@ -20,40 +19,39 @@ const PREFIX_END: u8 = b'_';
 /// How much is read at once, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// The start of the buffer repeats the end of the one before: a key that has only begun there, or whose next byte is yet
-/// to come.
+/// The start of the buffer repeats the end of the previous one, because a key may span both.
 const KEPT_BYTES: usize = GENERATED_KEY_BYTES;
 
-/// A key or a management token, without its value, and where it stands.
+/// The position and the digest of a key or management token, without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The line, from 1.
     pub line: u64,
-    /// The place in the line, in bytes from 1.
+    /// The position in the line, in bytes from 1.
     pub column: u64,
-    /// What it is recognised by.
+    /// Its mask.
     pub mask_value: String,
-    /// What stands for it.
+    /// Its digest.
     pub digest: KeyDigest,
 }
 
-/// Reads to the end and gives each key, in order. Memory does not grow with the input. An error of reading ends it.
+/// Reads to the end and yields each key in order. Memory use is constant. A read error ends it.
 #[derive(Debug)]
 pub struct Scanner<R> {
     input: R,
     buffer: Vec<u8>,
     filled: usize,
-    /// Where the next key is looked for, and where the search stops until more is read.
+    /// The part of the buffer that is still to be searched.
     from: usize,
     until: usize,
-    /// What `place` was told of.
-    told: usize,
+    /// How many bytes `place` has passed.
+    passed: usize,
     place: Place,
     is_over: bool,
 }
 
 impl<R: Read> Scanner<R> {
-    /// Begins at the present place of `input`.
+    /// Begins at the current position of `input`.
     pub fn new(input: R) -> Self {
         Scanner {
             input,
@@ -61,13 +59,13 @@ impl<R: Read> Scanner<R> {
             filled: 0,
             from: 0,
             until: 0,
-            told: 0,
+            passed: 0,
             place: Place { line: 1, column: 1 },
             is_over: false,
         }
     }
 
-    /// The next key in what was read.
+    /// The next key in the buffer.
     fn find(&mut self) -> Option<Found> {
         let seen = &self.buffer[..self.filled];
         while let Some(at) = prefix_in(&seen[self.from..]).map(|at| self.from + at)
@@ -75,8 +73,8 @@ impl<R: Read> Scanner<R> {
         {
             self.from = at + KEY_PREFIX.len();
             if let Some(value) = value_at(seen, at) {
-                self.place.pass(&seen[self.told..at]);
-                self.told = at;
+                self.place.pass(&seen[self.passed..at]);
+                self.passed = at;
                 let Place { line, column } = self.place;
                 let (mask_value, digest) = (mask(value), KeyDigest::of_value(value));
                 return Some(Found { line, column, mask_value, digest });
@@ -85,13 +83,13 @@ impl<R: Read> Scanner<R> {
         None
     }
 
-    /// Reads more, and keeps of what was read what matters still.
+    /// Reads more, and keeps the bytes that may belong to a key.
     fn read(&mut self) -> io::Result<()> {
-        self.place.pass(&self.buffer[self.told..self.until]);
+        self.place.pass(&self.buffer[self.passed..self.until]);
         let dropped = self.filled.saturating_sub(KEPT_BYTES);
         self.buffer.copy_within(dropped..self.filled, 0);
         self.filled -= dropped;
-        self.told = self.until - dropped;
+        self.passed = self.until - dropped;
         self.from = self.from.max(self.until) - dropped;
         let read = loop {
             match self.input.read(&mut self.buffer[self.filled..]) {
@@ -101,9 +99,9 @@ impl<R: Read> Scanner<R> {
         };
         self.is_over = read == 0;
         self.filled += read;
-        // A key that reaches to the end of what was read may go on, unless that is the end of everything.
+        // A key at the end of the buffer may continue, unless this is the end of the input.
         let complete = self.filled.saturating_sub(if self.is_over { 0 } else { KEPT_BYTES });
-        self.until = complete.max(self.told);
+        self.until = complete.max(self.passed);
         Ok(())
     }
 }
@@ -127,7 +125,7 @@ impl<R: Read> Iterator for Scanner<R> {
     }
 }
 
-/// Where the first prefix stands.
+/// The position of the first prefix.
 fn prefix_in(bytes: &[u8]) -> Option<usize> {
     memchr_iter(PREFIX_END, bytes).find_map(|end| {
         let at = (end + 1).checked_sub(KEY_PREFIX.len())?;
@@ -135,7 +133,7 @@ fn prefix_in(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// The key or token that begins at `at`, if one does.
+/// The key or token that begins at `at`, if any.
 fn value_at(seen: &[u8], at: usize) -> Option<&str> {
     let end = at + GENERATED_KEY_BYTES;
     if seen.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
@@ -145,7 +143,7 @@ fn value_at(seen: &[u8], at: usize) -> Option<&str> {
     PREFIXES.iter().any(|prefix| is_generated_secret(prefix, value)).then_some(value)
 }
 
-/// A place in the input.
+/// A position in the input.
 #[derive(Debug)]
 struct Place {
     line: u64,
@@ -153,7 +151,7 @@ struct Place {
 }
 
 impl Place {
-    /// Goes on to behind these bytes.
+    /// Advances past these bytes.
     fn pass(&mut self, bytes: &[u8]) {
         match memrchr(b'\n', bytes) {
             Some(last) => {
@@ -179,7 +177,7 @@ mod tests {
         Found { line, column, mask_value: key.mask(), digest: key.digest() }
     }
 
-    /// What is found when each read gives at most `step` bytes.
+    /// The keys found when each read returns at most `step` bytes.
     fn found_by(step: usize, input: &[u8]) -> Vec<Found> {
         struct Steps<'a>(usize, &'a [u8]);
         impl Read for Steps<'_> {
@@ -260,7 +258,7 @@ mod tests {
         }
     }
 
-    /// Keys at random places among random bytes that like to look like keys.
+    /// Keys at random positions among random bytes that resemble keys.
     #[test]
     fn planted_keys_are_found_and_nothing_else() {
         let mut state = 0x2545_f491_4f6c_dd1d_u64;

@@ -1,4 +1,4 @@
-//! Keys of many users, found by what they are.
+//! Searches the keys of many users.
 
 use protocol::Scope;
 use utoipa::ToSchema;
@@ -16,19 +16,19 @@ pub const STALE_AFTER_DAYS: i64 = 90;
 /// The same in milliseconds.
 pub(crate) const STALE_AFTER_MS: i64 = STALE_AFTER_DAYS * 24 * 60 * 60 * 1000;
 
-/// What a key can need attention for.
+/// A state of a key that may need attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum KeyState {
-    /// Its value was made [`STALE_AFTER_DAYS`] ago or earlier, and its time has not run out.
+    /// Its value was created at least [`STALE_AFTER_DAYS`] days ago, and it has not expired.
     Old,
-    /// It was made [`STALE_AFTER_DAYS`] ago or earlier, and not used since.
+    /// It was created at least [`STALE_AFTER_DAYS`] days ago, and not used since.
     Unused,
     /// It was never used.
     NeverUsed,
-    /// Its time has run out.
+    /// It has expired.
     Expired,
-    /// Its user is shut out.
+    /// Its user is disabled.
     Disabled,
 }
 
@@ -43,41 +43,41 @@ impl KeyState {
     ];
 }
 
-/// Which keys are wanted.
+/// The criteria of a search.
 #[derive(Clone, Debug)]
 pub struct KeySearch<'a> {
-    /// Whose keys may be found at all.
+    /// The users whose keys the caller may see.
     pub access: KeyAccess<'a>,
-    /// Only those of the user with this id.
+    /// Only keys of the user with this id.
     pub user_id: Option<String>,
-    /// Only those with this in their label, their masked value, or their user's address.
+    /// Only keys with this text in their label, their masked value, or their user's address.
     pub text: Option<String>,
-    /// Only those that have exactly this scope.
+    /// Only keys that have exactly this scope.
     pub scope: Option<Scope>,
-    /// Only those in this state.
+    /// Only keys in this state.
     pub state: Option<KeyState>,
-    /// The time that states are reckoned from.
+    /// The time at which states are determined.
     pub now: Timestamp,
-    /// Which part of them.
+    /// The requested page.
     pub page: PageRequest,
 }
 
 impl<'a> KeySearch<'a> {
-    /// All that are within reach.
+    /// All keys within `access`.
     pub fn all(access: KeyAccess<'a>, now: Timestamp) -> Self {
         let page = PageRequest::default();
         KeySearch { access, user_id: None, text: None, scope: None, state: None, now, page }
     }
 }
 
-/// A key, and whose it is.
+/// A key and its user.
 #[derive(Clone, Debug)]
 pub struct OwnedKey {
     /// The key.
     pub key: Key,
     /// Its user's address.
     pub user_email: String,
-    /// Whether its user is let in at all.
+    /// Whether its user is active.
     pub user_is_active: bool,
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Re
     sqlx::query_as(select).bind(id).fetch_optional(connection).await
 }
 
-/// The key with that id, and the place that the history is at, read as one.
+/// The key with this id and the current position of the history, in one statement.
 pub(crate) async fn find_at(
     connection: impl AnyExecutor<'_>,
     id: &str,
@@ -75,7 +75,7 @@ pub(crate) async fn find_at(
     Ok((is_there.then(|| Key::from_row(&row)).transpose()?, position))
 }
 
-/// The key that a value with that digest is, or was until its time ran out.
+/// The key whose value has this digest, expired or not.
 pub(crate) async fn find_by_digest(
     connection: impl AnyExecutor<'_>,
     digest: KeyDigest,
@@ -86,7 +86,7 @@ pub(crate) async fn find_by_digest(
     sqlx::query_as(select).bind(digest.to_hex()).fetch_optional(connection).await
 }
 
-/// Adds keys, which alter no verdict while they have no value.
+/// Adds keys. A key without a value alters no verdict.
 pub(crate) async fn insert(connection: impl AnyExecutor<'_>, keys: &[&Key]) -> sqlx::Result<()> {
     let insert = "INSERT INTO api_keys
         (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at) VALUES :rows";
@@ -117,7 +117,7 @@ pub(crate) async fn set_label(connection: impl AnyExecutor<'_>, id: &str, label:
     Ok(())
 }
 
-/// Writes a key's fields that can change.
+/// Updates the fields of a key that can change.
 pub(crate) async fn update(change: &mut Change, key: &Key) -> sqlx::Result<()> {
     let update = "UPDATE api_keys
         SET label = $1, mask_value = $2, scopes = $3, last_rolled_at = $4, expires_at = $5 WHERE id = $6";
@@ -133,14 +133,14 @@ pub(crate) async fn update(change: &mut Change, key: &Key) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Removes a key and every value of it.
+/// Removes a key and all its values.
 pub(crate) async fn delete(change: &mut Change, id: &str) -> sqlx::Result<()> {
     remove_digests(change, id).await?;
     sqlx::query("DELETE FROM api_keys WHERE id = $1").bind(id).execute(change.connection()).await?;
     Ok(())
 }
 
-/// Makes a new value the key's current one. Nobody can have asked for it, so that alters no verdict.
+/// Makes a new value the current one. No edge can have looked it up before, so this alters no verdict.
 pub(crate) async fn add_generated(
     connection: &mut AnyConnection,
     key_id: &str,
@@ -149,7 +149,7 @@ pub(crate) async fn add_generated(
     if add_digest(connection, key_id, value.digest()).await? { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
 
-/// Makes a value that comes from elsewhere the key's current one; `false` if some key has it already.
+/// Makes an existing value from another system the current one; `false` if it already belongs to a key.
 pub(crate) async fn adopt_value(change: &mut Change, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
     add_digest(change.connection(), key_id, digest).await
 }
@@ -175,18 +175,18 @@ macro_rules! digests_where {
     };
 }
 
-/// Ends every value of a key at once, for good.
+/// Revokes all values of a key permanently.
 pub(crate) async fn remove_digests(change: &mut Change, key_id: &str) -> sqlx::Result<()> {
     remove_digests_where(change.connection(), digests_where!("key_id = $1"), key_id, None).await
 }
 
-/// Ends one value, for good.
+/// Revokes one value permanently.
 pub(crate) async fn remove_digest(change: &mut Change, digest: KeyDigest) -> sqlx::Result<()> {
     remove_digests_where(change.connection(), digests_where!("digest = $1"), &digest.to_hex(), None).await
 }
 
-/// Lets a key's current value work until `end`, and drops the values whose time ran out before `now`. A value
-/// that an earlier roll left working keeps the end it was given. Returns how many old values work now.
+/// Lets the current value work until `end`, and removes the values that expired before `now`. Older values keep their own
+/// ends. Returns how many old values work now.
 pub(crate) async fn retire_current_digest(
     change: &mut Change,
     key_id: &str,
@@ -210,7 +210,7 @@ pub(crate) async fn retire_current_digest(
     Ok(usize::try_from(old).unwrap_or_default())
 }
 
-/// Removes digests, and remembers that they were a key's: the values never work again.
+/// Removes digests and records them as revoked, so that these values never work again.
 async fn remove_digests_where(
     connection: &mut AnyConnection,
     statements: [&'static str; 2],
@@ -227,7 +227,7 @@ async fn remove_digests_where(
     Ok(())
 }
 
-/// The key that has the value with that digest, and whether it is the current one, or else an old one of before a roll.
+/// The key whose value has this digest, and whether the value is the current one.
 pub(crate) async fn find_value(
     connection: &mut AnyConnection,
     digest: KeyDigest,
@@ -240,7 +240,7 @@ pub(crate) async fn find_value(
     row.map(|row| Ok((Key::from_row(&row)?, truth(&row, "is_current")?))).transpose()
 }
 
-/// Remembers that values which are no key's never become one.
+/// Records values that belong to no key as revoked, so that they can never become a key's value.
 pub(crate) async fn revoke_unknown(change: &mut Change, digests: &[KeyDigest]) -> sqlx::Result<()> {
     let insert = formatcp!(
         "INSERT INTO revoked_digests (digest, revoked_at) VALUES ($1, {NOW_MS}) ON CONFLICT (digest) DO NOTHING"
@@ -252,7 +252,7 @@ pub(crate) async fn revoke_unknown(change: &mut Change, digests: &[KeyDigest]) -
     Ok(())
 }
 
-/// Whether a value with that digest was a key's and is no more.
+/// Whether the value with this digest was revoked.
 pub(crate) async fn is_revoked(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> sqlx::Result<bool> {
     let select = "SELECT digest FROM revoked_digests WHERE digest = $1";
     Ok(sqlx::query(select).bind(digest.to_hex()).fetch_optional(connection).await?.is_some())

@@ -1,4 +1,4 @@
-//! Keys as JSON shows them.
+//! The JSON form of keys.
 
 use protocol::{ApiKey, ScopeSet};
 use serde::Serialize;
@@ -15,36 +15,36 @@ use crate::time::Timestamp;
 pub struct KeyView<'a> {
     /// Opaque and never reused.
     id: &'a str,
-    /// The owner's own words for it, 1 to 40 characters.
+    /// The owner's name for it, 1 to 40 characters.
     label: &'a str,
-    /// The key itself: shown once, in the answer that made it, and null ever after.
+    /// The key itself: present in the answer that created or rolled it, null in all others.
     #[schema(required)]
     value: Option<&'a str>,
     /// The value's first and last four characters.
     mask_value: &'a str,
-    /// What the owner lets it do, before the limit of the owner's own permissions.
+    /// The scopes that the owner gave it. The owner's permissions limit them further.
     #[schema(value_type = Vec<String>, examples(json!(["insight:read"])))]
     scopes: &'a ScopeSet,
-    /// When it was made.
+    /// When it was created.
     created_at: Timestamp,
-    /// When it was last used, to the hour, as far as edges have told.
+    /// When it was last used, to the hour, as reported by edges.
     #[schema(required)]
     last_used_at: Option<Timestamp>,
-    /// When it last got a new value.
+    /// When it was last rolled.
     #[schema(required)]
     last_rolled_at: Option<Timestamp>,
-    /// From when on it is refused; null for never.
+    /// When it expires; null for never.
     #[schema(required)]
     expires_at: Option<Timestamp>,
-    /// Until when values of before the last rolls work; null if none does.
+    /// When the last old value stops working; null if none works.
     #[schema(required)]
     old_value_expires_at: Option<Timestamp>,
-    /// Whose key it is.
+    /// The id of the user who owns the key.
     user_id: &'a str,
 }
 
 impl Key {
-    /// The key's JSON form, with its value if it was given one just now.
+    /// The key's JSON form, with its value if it was just created or rolled.
     pub fn view<'a>(&'a self, value: Option<&'a ApiKey>) -> KeyView<'a> {
         KeyView {
             id: &self.id,
@@ -61,7 +61,7 @@ impl Key {
         }
     }
 
-    /// The same, with how the change came into force, unless it concerned no edge.
+    /// The same, with how the change reached every edge, if edges had to apply it.
     pub fn changed<'a>(
         &'a self,
         value: Option<&'a ApiKey>,
@@ -71,18 +71,18 @@ impl Key {
     }
 }
 
-/// The JSON form of a key that was changed.
+/// The JSON form of a changed key.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ChangedPersonalApiKey)]
 pub struct ChangedKey<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,
-    /// How the change came into force; null where it concerns no edge.
+    /// How the change reached every edge; null if edges had nothing to apply.
     #[schema(required)]
     revocation: Option<Revocation>,
 }
 
-/// The JSON form of a key among those of many users.
+/// The JSON form of a key in a list of many users' keys.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OwnedPersonalApiKey)]
 pub struct OwnedKeyView<'a> {
@@ -90,7 +90,7 @@ pub struct OwnedKeyView<'a> {
     key: KeyView<'a>,
     /// The owner's address.
     user_email: &'a str,
-    /// Whether the owner is let in at all.
+    /// Whether the owner is active.
     user_is_active: bool,
 }
 

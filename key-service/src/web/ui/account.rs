@@ -1,4 +1,4 @@
-//! One's own account.
+//! The user's own account.
 
 use askama::Template;
 use axum::extract::State;
@@ -39,7 +39,7 @@ pub(super) async fn show(SignedIn { user, .. }: SignedIn) -> Response {
     AccountPage::new(user, Problems::default(), false).into_response()
 }
 
-/// `POST /account`: another password. All other sessions of the user end.
+/// `POST /account`: sets a new password. All other sessions of the user end.
 pub(super) async fn submit(
     SignedIn { user, by }: SignedIn,
     State(state): State<AppState>,
@@ -75,7 +75,7 @@ pub(super) async fn submit(
     }
 }
 
-/// A new password of the user with that address, entered twice alike.
+/// The new password of the user with this address. It must be entered twice.
 pub(super) fn new_password(form: &Form, email: &str) -> Result<String, FieldError> {
     let password = form.text("password");
     check_new_password(password, email)?;

@@ -1,6 +1,6 @@
-//! The addresses of pages that other pages lead to.
+//! The addresses of pages that other pages link to.
 
-/// One's own keys: where one's visit begins.
+/// The user's own keys: the start page.
 pub(in crate::web::ui) const KEYS: &str = "/account/keys";
 
 /// All users.
@@ -18,7 +18,7 @@ pub(in crate::web::ui) const AUDIT: &str = "/admin/audit";
 /// The edges.
 pub(in crate::web::ui) const EDGES: &str = "/admin/edges";
 
-/// The address that asks somebody to sign in, and then leads to `next`.
+/// The address of the sign-in page, which then leads to `next`.
 pub(in crate::web::ui) fn sign_in(next: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
     format!("/sign-in?{query}")

@@ -1,5 +1,5 @@
-//! The page's own style sheet, script and icon, kept in the program. The address of each tells its content, so that
-//! browsers may keep it for ever.
+//! The page's style sheet, script and icon, compiled into the program. Each address contains a hash of the content, so
+//! browsers may cache it permanently.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::KeyDigest;
 
-/// How many hexadecimal digits of a content's SHA-256 its address carries.
+/// The number of hexadecimal digits of the content's SHA-256 in the address.
 const HASH_CHARS: usize = 12;
 
 /// A file that pages refer to.
@@ -37,7 +37,7 @@ pub(super) struct Assets {
     pub(super) icon: Asset,
 }
 
-/// The assets as this build has them.
+/// The assets of this build.
 pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     style: Asset::new("page", "css", "text/css; charset=utf-8", include_str!("../../../assets/page.css")),
     script: Asset::new(

@@ -14,7 +14,7 @@ use crate::web::error::ApiError;
 /// Why a page cannot be shown.
 #[derive(Debug)]
 pub(super) enum PageError {
-    /// Nobody is signed in; who has done so wants to go to this path.
+    /// The visitor must sign in, and then goes to this path.
     SignIn(String),
     /// The request failed.
     Failed(Failure),
@@ -51,7 +51,7 @@ impl Failure {
     }
 }
 
-/// What to tell of a status, where nothing more is known.
+/// The default text of a status.
 fn text_of(status: StatusCode) -> &'static str {
     match status {
         StatusCode::FORBIDDEN => "Your account may not see this page.",
@@ -68,23 +68,23 @@ fn text_of(status: StatusCode) -> &'static str {
 }
 
 impl PageError {
-    /// An error about which nothing more is known.
+    /// An error with the default text of its status.
     pub(super) fn of_status(status: StatusCode) -> Self {
         PageError::Failed(Failure { status, retry_after_s: None, text: text_of(status) })
     }
 
-    /// 500. What went wrong is for the log alone.
+    /// 500. The cause is only logged.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         ApiError::internal(error).into()
     }
 }
 
-/// The API's errors know what to log and which status each failure has.
+/// [`ApiError`] decides the status of each failure and logs it.
 impl<E: Into<ApiError>> From<E> for PageError {
     fn from(error: E) -> Self {
         let error = error.into();
         let status = error.status();
-        // The session has ended since the request began.
+        // The session ended after the request began.
         if status == StatusCode::UNAUTHORIZED {
             return PageError::SignIn(addresses::KEYS.to_owned());
         }
@@ -117,14 +117,14 @@ impl IntoResponse for Failure {
     }
 }
 
-/// 403: another site has sent a form, or made somebody send it.
+/// 403: the form was submitted from another site.
 pub(super) fn other_origin(_: ProtectionError) -> Response {
     let text =
         "The request came from another site, so nothing was changed. Open the page here, and try again.";
     Failure { status: StatusCode::FORBIDDEN, retry_after_s: None, text }.into_response()
 }
 
-/// Makes a page of every error that a library answered by itself: no such route, no such method, a failed extractor.
+/// Turns errors that a library answered into pages: unknown route, unknown method, failed extractor.
 pub(super) async fn complete_errors(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();

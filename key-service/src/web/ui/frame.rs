@@ -1,4 +1,4 @@
-//! What is around every page: its title, where one is, who is signed in.
+//! The frame of every page: title, navigation, signed-in user.
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
@@ -11,9 +11,9 @@ use crate::accounts::User;
 /// A part of the site that the navigation leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// One's own keys.
+    /// The user's own keys.
     Keys,
-    /// One's own account.
+    /// The user's own account.
     Account,
     /// All users.
     Users,
@@ -25,7 +25,7 @@ pub(super) enum Place {
     Audit,
     /// The edges.
     Edges,
-    /// Nowhere in the navigation.
+    /// Not in the navigation.
     Outside,
 }
 
@@ -36,27 +36,27 @@ pub(super) struct NavLink {
     pub(super) is_current: bool,
 }
 
-/// What the template `base.html` shows around a page.
+/// The data of the template `base.html`.
 pub(super) struct Frame {
-    /// The page's name: in the browser's tab, and the heading.
+    /// The page's title, in the browser's tab and the heading.
     pub(super) title: String,
     place: Place,
-    /// Who is signed in.
+    /// The signed-in user.
     pub(super) user: Option<User>,
 }
 
 impl Frame {
-    /// For somebody who is signed in.
+    /// For a signed-in user.
     pub(super) fn of(user: User, place: Place, title: impl Into<String>) -> Self {
         Frame { title: title.into(), place, user: Some(user) }
     }
 
-    /// For anybody.
+    /// For any visitor.
     pub(super) fn outside(title: impl Into<String>) -> Self {
         Frame { title: title.into(), place: Place::Outside, user: None }
     }
 
-    /// The links to one's own pages.
+    /// The links to the user's own pages.
     pub(super) fn own_links(&self) -> Vec<NavLink> {
         self.links(&[
             (Place::Keys, addresses::KEYS, "Personal API keys"),

@@ -1,4 +1,4 @@
-//! Following a one-time link: the first admin begins, or a user chooses a password.
+//! One-time links: the first admin creates an account, or a user sets a password.
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -23,7 +23,7 @@ use crate::web::state::AppState;
 #[template(path = "link.html")]
 struct LinkPage {
     frame: Frame,
-    /// Whose password is to be chosen; `None` where the first admin enters an address.
+    /// The address of the user who sets a password; `None` if the first admin enters an address.
     user_email: Option<String>,
     email: String,
     problems: Problems,
@@ -45,7 +45,7 @@ struct LinkEndedPage {
     frame: Frame,
 }
 
-/// `GET /link/{secret}`: leaves the link as it is, so that whatever looks at links beforehand does not use it up.
+/// `GET /link/{secret}`: does not use up the link, because mail scanners and previews open links.
 pub(super) async fn show(
     State(state): State<AppState>,
     Path(secret): Path<String>,

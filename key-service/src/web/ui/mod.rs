@@ -1,10 +1,10 @@
-//! The page: what a person does in a browser, in plain HTML forms. A script only copies and warns.
+//! The pages for browsers, as plain HTML forms. The script only copies values and warns.
 //!
 //! - [`sign_in`], [`link`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
-//! - [`frame`] is what is around every page, [`error`] the pages that tell of errors;
-//! - [`visitor`] tells who is there, [`form`] reads what was sent;
-//! - [`value`] shows a secret once, [`outcome`] how a change comes into force; [`picker`], [`expiry`] and [`moment`]
-//!   are parts that several pages have.
+//! - [`frame`] surrounds every page, [`error`] shows errors;
+//! - [`visitor`] finds the signed-in user, [`form`] reads a submitted form;
+//! - [`value`] shows a secret once, [`outcome`] shows the progress of a change; [`picker`], [`expiry`] and [`moment`] are
+//!   parts of several pages.
 //!
 //! The HTML is in `key-service/templates`, style and script in `key-service/assets`.
 
@@ -35,8 +35,8 @@ mod sign_in;
 mod value;
 mod visitor;
 
-/// The routes of the page, behind the layers that the public listener has for all of its routes. `same_origin` refuses
-/// what other sites send.
+/// The routes of the pages. The public listener adds its layers around them. `same_origin` refuses requests from other
+/// sites.
 pub(crate) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
     Router::new()
         .route("/", get(|| async { Redirect::to(addresses::KEYS) }))
@@ -54,7 +54,7 @@ pub(crate) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
         .with_state(state)
 }
 
-/// Leads from an address that ends in a slash to the page without it. There is no page at any other.
+/// Redirects an address with a final slash to the page without it. Any other unknown address gets 404.
 async fn without_last_slash(uri: Uri) -> Response {
     // Browsers read `//` and `/\` at the beginning as another host.
     let bare = uri.path().trim_matches(['/', '\\']);
@@ -65,8 +65,8 @@ async fn without_last_slash(uri: Uri) -> Response {
     Redirect::permanent(&format!("/{bare}{query}")).into_response()
 }
 
-/// Says what browsers may do with the answers: load from this site alone, run nothing that stands in a page, show them
-/// in no frame, and tell no other site where somebody came from, since an address can hold a secret.
+/// Restricts browsers: load only from this site, run no inline script, allow no frame, and send no referrer to other
+/// sites, because an address can contain a secret.
 async fn protect(request: Request, next: Next) -> Response {
     const HEADERS: [(HeaderName, &str); 2] = [
         (

@@ -15,7 +15,7 @@ pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 const ABSOLUTE: &[BorrowedFormatItem<'_>] =
     format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
 
-/// A time, seen from another.
+/// A time, relative to another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     at: Timestamp,
@@ -23,7 +23,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// `at`, seen from `now`.
+    /// `at`, relative to `now`.
     pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
         Moment { at, now }
     }
@@ -40,7 +40,7 @@ impl Moment {
         moment.and_then(|moment| moment.format(ABSOLUTE).ok()).unwrap_or_default()
     }
 
-    /// How far away it is: "3 days ago", "in 2 hours".
+    /// The distance from now: "3 days ago", "in 2 hours".
     pub(super) fn relative(&self) -> String {
         let ms = self.at.unix_ms() - self.now.unix_ms();
         match (span(ms.abs()), ms > 0) {
@@ -52,8 +52,8 @@ impl Moment {
     }
 }
 
-/// "3 days", in the largest unit of which there is one; `None` below a minute. Days are told up to 119, as people count
-/// them towards 90.
+/// "3 days", in the largest unit that fits; `None` below a minute. Up to 119 days are shown as days, because users count
+/// them towards the limit of 90.
 pub(super) fn span(ms: i64) -> Option<String> {
     let (count, unit) = match ms {
         ..MINUTE_MS => return None,
@@ -74,15 +74,15 @@ mod tests {
     #[test]
     fn a_time_is_told_by_how_far_away_it_is() {
         let now = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
-        let told = |ms: i64| Moment::new(Timestamp::from_unix_ms(now.unix_ms() + ms), now).relative();
-        assert_eq!(told(0), "just now");
-        assert_eq!(told(-59_000), "just now");
-        assert_eq!(told(59_000), "in less than a minute");
-        assert_eq!(told(-MINUTE_MS), "1 minute ago");
-        assert_eq!(told(-3 * DAY_MS), "3 days ago");
-        assert_eq!(told(91 * DAY_MS), "in 91 days");
-        assert_eq!(told(-150 * DAY_MS), "5 months ago");
-        assert_eq!(told(-800 * DAY_MS), "2 years ago");
+        let shown = |ms: i64| Moment::new(Timestamp::from_unix_ms(now.unix_ms() + ms), now).relative();
+        assert_eq!(shown(0), "just now");
+        assert_eq!(shown(-59_000), "just now");
+        assert_eq!(shown(59_000), "in less than a minute");
+        assert_eq!(shown(-MINUTE_MS), "1 minute ago");
+        assert_eq!(shown(-3 * DAY_MS), "3 days ago");
+        assert_eq!(shown(91 * DAY_MS), "in 91 days");
+        assert_eq!(shown(-150 * DAY_MS), "5 months ago");
+        assert_eq!(shown(-800 * DAY_MS), "2 years ago");
     }
 
     #[test]

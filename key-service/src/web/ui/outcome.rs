@@ -1,4 +1,4 @@
-//! What becomes of a change: told in the page as it happens, line by line, until it is in force at every edge.
+//! Shows the progress of a change, line by line as it happens, until every edge has applied it.
 
 use askama::Template;
 use axum::body::Body;
@@ -13,10 +13,10 @@ use super::frame::Frame;
 use crate::revocation::edges;
 use crate::revocation::settling::{Revocation, Settling, in_words};
 
-/// Stands in a template where the lines are to come. What people enter is escaped, so none of it is taken for this.
+/// Marks the place of the lines in a template. Text that users enter is escaped, so it never contains this.
 const LINES: &str = "<!-- lines -->";
 
-/// Stands for a line that could not be rendered.
+/// Replaces a line that cannot be rendered.
 const UNTOLD: &str = "<p class=\"line\">The result cannot be shown. See the service's log.</p>\n";
 
 /// What a change does on the edges.
@@ -28,19 +28,19 @@ pub(super) enum Effect {
     Active,
 }
 
-/// Tells that something was done.
+/// The page of a completed action.
 #[derive(Template)]
 #[template(path = "outcome.html")]
 pub(super) struct OutcomePage {
-    /// Its title says what was done.
+    /// Its title names the action.
     pub(super) frame: Frame,
-    /// To what: a key's label, a user's address.
+    /// The object of the action: a key's label, a user's address.
     pub(super) name: String,
-    /// What a key or a token is recognised by.
+    /// The mask of a key or token.
     pub(super) mask: Option<String>,
-    /// What else came of it.
+    /// Further effects of the action.
     pub(super) notes: Vec<String>,
-    /// Where to go from here: address and text.
+    /// The link to the next page: address and text.
     pub(super) back: (String, &'static str),
 }
 
@@ -60,9 +60,9 @@ struct ResultLine {
     is_unsure: bool,
 }
 
-/// Sends the page up to where the lines come, then what the change waits for, then the result and the rest.
+/// Sends the page up to the lines, then the edges that the change waits for, then the result and the rest of the page.
 ///
-/// The change goes on into force if the browser hangs up.
+/// If the browser disconnects, the change continues.
 pub(super) fn stream(
     page: &impl Template,
     settling: Settling,
@@ -71,7 +71,7 @@ pub(super) fn stream(
     let (head, tail) = halves(page)?;
     let (sender, mut receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        // Without a receiver nobody looks any more.
+        // The receiver is gone if the browser disconnected.
         let send = |html: String| drop(sender.send(Ok::<_, askama::Error>(html)));
         send(head);
         let mut last = String::new();
@@ -96,13 +96,13 @@ pub(super) fn stream(
     let body = Body::from_stream(stream::poll_fn(move |context| receiver.poll_recv(context)));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        // nginx would hold the lines back until the last of them.
+        // nginx would buffer the lines until the last one.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     Ok((headers, body).into_response())
 }
 
-/// The page of a change that concerns no edge.
+/// The page of a change that edges need not apply.
 pub(super) fn at_once(page: &impl Template, text: &str) -> Result<Response, PageError> {
     let (head, tail) = halves(page)?;
     let line = ResultLine { text: text.to_owned(), is_unsure: false };
@@ -110,7 +110,7 @@ pub(super) fn at_once(page: &impl Template, text: &str) -> Result<Response, Page
     Ok(axum::response::Html(head + &line + &tail).into_response())
 }
 
-/// A line of a page that has begun, so that a failure can only be told in it.
+/// A line of a page that was already sent in part, so a failure becomes a line too.
 fn rendered(line: &impl Template) -> String {
     line.render().unwrap_or_else(|error| {
         tracing::error!(%error, "a line of a page cannot be rendered");

@@ -1,24 +1,24 @@
-//! The choice of scopes: everything, reading everything, or for each object none, read or write.
+//! The form's choice of scopes: all access, read only, or none, read or write for each object.
 
 use protocol::{Action, Scope, ScopeSet};
 
 use super::form::Form;
 use crate::keys::rules::SCOPE_OBJECTS;
 
-/// The objects that the documented routes need, shown first.
+/// The objects of the documented routes, shown first.
 const COMMON_OBJECTS: [&str; 6] = ["project", "insight", "feature_flag", "person", "cohort", "query"];
 
-/// With no more rows than this all are shown at once.
+/// Up to this number of rows, all are shown at once.
 const SHORT: usize = 8;
 
-/// How much is chosen.
+/// The chosen kind of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// `*`.
     All,
-    /// To read every object there is to choose.
+    /// Read access to every offered object.
     ReadOnly,
-    /// What the rows say.
+    /// The choice of each row.
     Chosen,
 }
 
@@ -27,9 +27,9 @@ pub(super) enum Access {
 pub(super) struct Row {
     /// The object of the scope.
     pub(super) object: String,
-    /// What may be chosen at most.
+    /// The most that may be chosen.
     pub(super) most: Action,
-    /// What is chosen, if anything.
+    /// The chosen action, if any.
     pub(super) chosen: Option<Action>,
 }
 
@@ -62,13 +62,13 @@ impl Row {
 /// The whole choice.
 #[derive(Debug)]
 pub(super) struct Picker {
-    /// How much is chosen.
+    /// The chosen kind of access.
     pub(super) access: Access,
     rows: Vec<Row>,
 }
 
 impl Picker {
-    /// What may be chosen under `limit`, with `held` chosen. What is held beyond the limit can be kept.
+    /// Offers the scopes within `limit`, with `held` chosen. Held scopes beyond the limit can be kept.
     pub(super) fn new(limit: &ScopeSet, held: &ScopeSet) -> Self {
         let most = |scopes: &ScopeSet, object: &str| {
             let permits = |&action: &Action| scopes.permits(&Scope::Object { object: object.into(), action });
@@ -107,7 +107,7 @@ impl Picker {
         self
     }
 
-    /// What is chosen; empty if nothing is.
+    /// The chosen scopes, possibly none.
     pub(super) fn scopes(&self) -> ScopeSet {
         match self.access {
             Access::All => [Scope::All].into_iter().collect(),
@@ -128,7 +128,7 @@ impl Picker {
         self.rows.iter().filter(|row| !self.is_first(row)).collect()
     }
 
-    /// Whether something is chosen that would be hidden.
+    /// Whether a chosen row would be hidden.
     pub(super) fn has_hidden_choice(&self) -> bool {
         self.more().iter().any(|row| row.chosen.is_some())
     }

@@ -35,18 +35,18 @@ impl SignInPage {
     }
 }
 
-/// `next` if it is a path of this site, else the start. Browsers read `//` and `/\` as another host, and drop control
-/// characters before they look.
+/// `next` if it is a path of this site, else the start page. Browsers read `//` and `/\` as another host, and remove control
+/// characters first.
 fn on_this_site(next: &str) -> &str {
     let is_path = next.starts_with('/') && !next.starts_with("//");
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_path && is_plain { next } else { addresses::KEYS }
 }
 
-/// `GET /sign-in`; `next` is where to go from there.
+/// `GET /sign-in`; `next` is the page to show afterwards.
 ///
-/// Browsers keep a `SameSite=Strict` cookie back when a link of another site leads here, though not when the page then
-/// loads itself again: so it does, lest somebody who is signed in be asked to do so.
+/// When a link on another site leads here, browsers do not send a `SameSite=Strict` cookie. They do send it when the page
+/// reloads itself. So the page reloads once, and a signed-in user is not asked to sign in again.
 pub(super) async fn show(
     MaybeSignedIn(user): MaybeSignedIn,
     RawQuery(query): RawQuery,
@@ -99,7 +99,7 @@ pub(super) async fn submit(
     Ok(Redirect::to(next).into_response())
 }
 
-/// What to say to somebody who tries too often.
+/// The message after too many attempts.
 pub(super) fn too_many_tries(wait: Wait) -> String {
     let seconds = if wait.seconds == 1 { "1 second".to_owned() } else { format!("{} seconds", wait.seconds) };
     format!("Too many attempts. Wait {seconds}, then try again.")

@@ -1,28 +1,28 @@
-//! A secret: the one time that it is shown, with a command to try it.
+//! Shows a new secret once, with a command to try it.
 
 use askama::Template;
 
 use super::frame::Frame;
 
-/// Shows a key's, a token's or a link's value that was just made.
+/// The page of a new key, token or link.
 #[derive(Template)]
 #[template(path = "value.html")]
 pub(super) struct ValuePage {
-    /// Its title says what to do.
+    /// Its title says what to do next.
     pub(super) frame: Frame,
-    /// What the value is: `Key`, `Token`, `Link`.
+    /// The kind of value: `Key`, `Token`, `Link`.
     pub(super) noun: &'static str,
-    /// Whose or for what it is.
+    /// The label of the key or token, or the user of the link.
     pub(super) name: String,
     /// The value itself.
     pub(super) value: String,
-    /// What to do with it.
+    /// How to store it.
     pub(super) advice: &'static str,
-    /// What to try it with.
+    /// A command to try it.
     pub(super) command: Option<Command>,
-    /// What becomes of the value before this one, if there was one.
+    /// What happens to the old value, if there is one.
     pub(super) old_value: Option<String>,
-    /// Where to go when it is stored.
+    /// The next page, after the value is stored.
     pub(super) back: String,
 }
 
@@ -30,12 +30,12 @@ pub(super) struct ValuePage {
 pub(super) struct Command {
     /// The command.
     pub(super) line: String,
-    /// What is to be put in before it can be run, if anything.
+    /// A part of the command that the user must replace, if any.
     pub(super) hint: &'static str,
 }
 
 impl Command {
-    /// Asks `address` with the value as the credential.
+    /// Sends a request to `address` with the value as the credential.
     pub(super) fn curl(value: &str, address: &str, hint: &'static str) -> Self {
         Command { line: format!("curl -H \"Authorization: Bearer {value}\" \"{address}\""), hint }
     }

@@ -1,4 +1,4 @@
-//! Who is there.
+//! The user of a page.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -14,7 +14,7 @@ use crate::web::error::ApiError;
 use crate::web::session;
 use crate::web::state::AppState;
 
-/// Somebody who is signed in. Others are sent to sign in first.
+/// A signed-in user. Other visitors are redirected to sign in first.
 pub(super) struct SignedIn {
     pub(super) user: User,
     pub(super) by: Actor,
@@ -33,7 +33,7 @@ impl FromRequestParts<AppState> for SignedIn {
     }
 }
 
-/// An admin who is signed in. Other users see that they may not see more.
+/// A signed-in admin. Other users get 403.
 pub(super) struct Admin {
     pub(super) user: User,
     pub(super) by: Actor,
@@ -48,7 +48,7 @@ impl FromRequestParts<AppState> for Admin {
     }
 }
 
-/// The user who is signed in, if anybody is.
+/// The signed-in user, if any.
 pub(super) struct MaybeSignedIn(pub(super) Option<User>);
 
 impl FromRequestParts<AppState> for MaybeSignedIn {
@@ -64,8 +64,8 @@ async fn session_of(parts: &mut Parts, state: &AppState) -> Result<Session, ApiE
     Session::from_request_parts(parts, state).await.map_err(|(status, _)| status.into())
 }
 
-/// Where to go after signing in: the page that was asked for. What a form sent is gone, but the path of every form shows
-/// that form.
+/// The page to show after sign-in: the requested one. The content of a form is lost, but the form's path shows the form
+/// again.
 fn wanted(parts: &Parts) -> String {
     let whole = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());
     let wanted = if parts.method == Method::GET { whole } else { parts.uri.path() };

@@ -16,7 +16,7 @@ use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
 use crate::web::ui::visitor::Admin;
 
-/// What the filter offers beside single actions: the beginning of their names, and the words for it.
+/// The groups of actions that the form offers: the prefix of their names, and the text.
 const GROUPS: [(&str, &str); 5] = [
     ("key.", "All key events"),
     ("user.", "All user events"),
@@ -59,7 +59,7 @@ impl Row {
         words(&self.entry.action)
     }
 
-    /// Who did it.
+    /// The actor.
     fn actor(&self) -> String {
         let name = &self.entry.actor_name;
         let kind = match self.entry.actor_kind.as_str() {
@@ -73,7 +73,7 @@ impl Row {
         if name.is_empty() { kind.to_owned() } else { format!("{kind}: {name}") }
     }
 
-    /// What changed.
+    /// The changes.
     fn details(&self) -> Vec<String> {
         let Value::Object(fields) = &self.entry.detail else { return Vec::new() };
         let shown = fields.iter().filter(|(_, value)| !value.is_null());
@@ -90,7 +90,7 @@ fn words(action: &str) -> String {
     text
 }
 
-/// A value, or what became what.
+/// A value, or an old and a new one.
 fn told(value: &Value) -> String {
     match (value.get("from"), value.get("to")) {
         (Some(from), Some(to)) => format!("{} → {}", plain(from), plain(to)),

@@ -18,7 +18,7 @@ struct EdgesPage {
 }
 
 impl EdgesPage {
-    /// How many changes an edge has yet to acknowledge.
+    /// How many changes an edge has not acknowledged yet.
     fn lag(&self, edge: &edges::Edge) -> u64 {
         self.now.revision.saturating_sub(edge.acknowledged)
     }

@@ -24,13 +24,13 @@ struct KeysPage {
     frame: Frame,
     search: String,
     state: String,
-    /// Whose keys alone are shown: id and address.
+    /// The user whose keys are shown, if only one: id and address.
     only_of: Option<(String, String)>,
     rows: Vec<Row>,
     listing: Listing,
 }
 
-/// A key, and whose it is.
+/// A key and its user.
 struct Row {
     key: KeyRow,
     user_email: String,

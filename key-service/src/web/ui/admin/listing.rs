@@ -1,24 +1,24 @@
-//! Which part of a long list is shown, and the way to the others.
+//! The page of a long list, with links to the next and previous ones.
 
 use crate::paging::{Page, PageRequest};
 use crate::web::params::Params;
 
 /// The foot of a list.
 pub(super) struct Listing {
-    /// How many rows there are in all.
+    /// The total number of rows.
     pub(super) count: u64,
-    /// The first row shown, counted from 1.
+    /// The number of the first row shown, from 1.
     pub(super) first: u64,
-    /// The last row shown.
+    /// The number of the last row shown.
     pub(super) last: u64,
-    /// The address of the part after this one.
+    /// The address of the next page.
     pub(super) next: Option<String>,
-    /// The address of the part before this one.
+    /// The address of the previous page.
     pub(super) previous: Option<String>,
 }
 
 impl Listing {
-    /// For what was found of the page that the parameters ask for.
+    /// For the rows of the requested page.
     pub(super) fn new<T>(params: &Params, page: PageRequest, found: &Page<T>) -> Self {
         let first = u64::from(page.offset) + 1;
         Listing {

@@ -1,4 +1,4 @@
-//! What admins see and do.
+//! The pages for admins.
 
 use axum::Router;
 use axum::routing::get;

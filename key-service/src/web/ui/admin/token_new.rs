@@ -1,4 +1,4 @@
-//! A new management token.
+//! Creates a management token.
 
 use askama::Template;
 use axum::extract::State;
@@ -26,9 +26,9 @@ struct NewTokenPage {
     frame: Frame,
     label: String,
     is_for_all: bool,
-    /// The addresses as entered, one a line.
+    /// The addresses as entered, one on each line.
     users: String,
-    /// What the token can do: the verb, what that is, whether chosen.
+    /// The verbs: each with its meaning, and whether it is chosen.
     verbs: Vec<(Verb, &'static str, bool)>,
     expiry: Expiry,
     problems: Problems,
@@ -55,7 +55,7 @@ pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
     NewTokenPage::of(user, &form, Expiry::new(None), Problems::default()).into_response()
 }
 
-/// `POST /admin/tokens/new`: makes the token, and shows its value.
+/// `POST /admin/tokens/new`: creates the token, and shows its value.
 pub(super) async fn submit(
     Admin { user, by }: Admin,
     State(state): State<AppState>,
@@ -92,7 +92,7 @@ pub(super) async fn submit(
     Ok((StatusCode::CREATED, Rendered(page)).into_response())
 }
 
-/// What a verb lets a token do.
+/// The meaning of a verb.
 fn meaning(verb: Verb) -> &'static str {
     match verb {
         Verb::Read => "List and show keys and users.",
@@ -105,13 +105,13 @@ fn is_chosen(form: &Form, verb: Verb) -> bool {
     form.text(&format!("can.{}", verb.as_str())) == "yes"
 }
 
-/// What the token is to be able to do.
+/// The chosen verbs.
 fn can(form: &Form) -> Result<Verbs, FieldError> {
     let chosen = Verb::ALL.into_iter().filter(|&verb| is_chosen(form, verb)).map(Verb::as_str);
     Verbs::parse(chosen).map_err(|_| FieldError::input("can", "Choose at least one."))
 }
 
-/// Whose keys the token is to manage.
+/// The users whose keys the token manages.
 async fn user_ids(
     state: &AppState,
     form: &Form,

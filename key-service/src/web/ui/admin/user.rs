@@ -1,4 +1,4 @@
-//! One user: permissions, whether let in, a link to choose a password with.
+//! One user: permissions, status, role, and a link to set a password.
 
 use askama::Template;
 use axum::extract::{Path, State};

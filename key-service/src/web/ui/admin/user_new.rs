@@ -1,4 +1,4 @@
-//! A new user, who gets a link to choose a password with.
+//! Adds a user, and shows a link to set a password.
 
 use askama::Template;
 use axum::extract::State;
@@ -40,7 +40,7 @@ pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
     NewUserPage::new(user, "", false, picker, Problems::default()).into_response()
 }
 
-/// `POST /admin/users/new`: makes the user, and shows the link.
+/// `POST /admin/users/new`: adds the user, and shows the link.
 pub(super) async fn submit(
     Admin { user, by }: Admin,
     State(state): State<AppState>,

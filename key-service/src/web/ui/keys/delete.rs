@@ -1,4 +1,4 @@
-//! Deleting a key: one's own, or as an admin anybody's.
+//! Deletes a key: users delete their own, admins any key.
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -36,7 +36,7 @@ pub(super) async fn show(
     confirm(user, Place::Keys, &state, KeyAccess::User(&user_id), &id).await
 }
 
-/// `POST /account/keys/{id}/delete`: deletes the key, and tells when it is refused everywhere.
+/// `POST /account/keys/{id}/delete`: deletes the key, and shows when every edge refuses it.
 pub(super) async fn submit(
     SignedIn { user, by }: SignedIn,
     State(state): State<AppState>,
@@ -46,7 +46,7 @@ pub(super) async fn submit(
     delete(user, &by, Place::Keys, &state, KeyAccess::User(&user_id), &id).await
 }
 
-/// Shows which key is to be deleted; the list of `place` is where it stands.
+/// Asks to confirm the deletion of a key from the list of `place`.
 pub(in crate::web::ui) async fn confirm(
     user: User,
     place: Place,
@@ -61,7 +61,7 @@ pub(in crate::web::ui) async fn confirm(
     Ok(Rendered(DeletePage { frame, row, list, list_title }).into_response())
 }
 
-/// Deletes it.
+/// Deletes the key.
 pub(in crate::web::ui) async fn delete(
     user: User,
     by: &Actor,

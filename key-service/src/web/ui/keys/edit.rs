@@ -1,4 +1,4 @@
-//! Changing a key's label, scopes and expiry.
+//! Changes a key's label, scopes and expiry.
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -90,7 +90,7 @@ pub(super) async fn submit(
     }
 }
 
-/// Whether both permit the same. The form knows neither their order nor what one scope says beside another.
+/// Whether both permit the same. The form keeps neither the order of scopes nor redundant ones.
 fn are_alike(some: &ScopeSet, others: &ScopeSet) -> bool {
     some.iter().all(|scope| others.permits(scope)) && others.iter().all(|scope| some.permits(scope))
 }

@@ -1,4 +1,4 @@
-//! The table of one's keys.
+//! The table of the user's own keys.
 
 use askama::Template;
 use axum::extract::State;

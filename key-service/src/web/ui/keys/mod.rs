@@ -1,4 +1,4 @@
-//! One's own personal API keys.
+//! The user's own personal API keys.
 
 use axum::Router;
 use axum::routing::get;
@@ -15,7 +15,7 @@ mod roll;
 pub(super) mod row;
 mod value;
 
-/// The pages of one's own keys.
+/// The pages of the user's own keys.
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route(addresses::KEYS, get(list::show))

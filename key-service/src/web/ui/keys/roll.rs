@@ -1,4 +1,4 @@
-//! Giving a key a new value.
+//! Rolls a key.
 
 use askama::Template;
 use axum::extract::{Path, State};

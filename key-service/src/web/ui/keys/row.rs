@@ -1,4 +1,4 @@
-//! A key as tables and headings show it, and what about it deserves attention.
+//! A key in tables and headings, with what needs attention.
 
 use protocol::Scope;
 
@@ -6,20 +6,20 @@ use crate::keys::{Key, STALE_AFTER_MS};
 use crate::time::Timestamp;
 use crate::web::ui::moment::{DAY_MS, Moment};
 
-/// An expiry closer than this is pointed out.
+/// An expiry within this time is highlighted.
 const SOON_MS: i64 = 14 * DAY_MS;
 
-/// A table shows so many scopes, and the others on demand.
+/// The number of scopes that a table shows; the rest are shown on demand.
 const SCOPES_SHOWN: usize = 3;
 
-/// A key as it is shown.
+/// A key as a page shows it.
 pub(in crate::web::ui) struct KeyRow {
     key: Key,
     now: Timestamp,
 }
 
 impl KeyRow {
-    /// The key as it looks at that time.
+    /// The key at the given time.
     pub(in crate::web::ui) fn new(key: Key, now: Timestamp) -> Self {
         KeyRow { key, now }
     }
@@ -29,7 +29,7 @@ impl KeyRow {
         &self.key
     }
 
-    /// When it was made.
+    /// When it was created.
     pub(in crate::web::ui) fn created(&self) -> Moment {
         self.moment(self.key.created_at)
     }
@@ -39,17 +39,17 @@ impl KeyRow {
         self.key.last_used_at.map(|at| self.moment(at))
     }
 
-    /// From when on it is refused.
+    /// When it expires.
     pub(in crate::web::ui) fn expires(&self) -> Option<Moment> {
         self.key.expires_at.map(|at| self.moment(at))
     }
 
-    /// Until when a value of before a roll works.
+    /// When the last old value stops working.
     pub(in crate::web::ui) fn old_value_expires(&self) -> Option<Moment> {
         self.key.old_value_expires_at.map(|at| self.moment(at))
     }
 
-    /// How long its value has been in use: "94 days".
+    /// The age of its value: "94 days".
     pub(in crate::web::ui) fn age(&self) -> String {
         let days = self.ms_since(self.value_made_at()) / DAY_MS;
         match days {
@@ -59,22 +59,22 @@ impl KeyRow {
         }
     }
 
-    /// Whether its value is so old that it should be rolled.
+    /// Whether its value is old enough that it should be rolled.
     pub(in crate::web::ui) fn is_old(&self) -> bool {
         !self.has_expired() && self.ms_since(self.value_made_at()) >= STALE_AFTER_MS
     }
 
-    /// Whether it has been left unused for long.
+    /// Whether it has not been used for long.
     pub(in crate::web::ui) fn is_unused(&self) -> bool {
         self.ms_since(self.key.last_used_at.unwrap_or(self.key.created_at)) >= STALE_AFTER_MS
     }
 
-    /// Whether it is refused because its time is over.
+    /// Whether it has expired.
     pub(in crate::web::ui) fn has_expired(&self) -> bool {
         self.key.expires_at.is_some_and(|at| at <= self.now)
     }
 
-    /// Whether its time is over soon.
+    /// Whether it expires soon.
     pub(in crate::web::ui) fn expires_soon(&self) -> bool {
         !self.has_expired() && self.key.expires_at.is_some_and(|at| -self.ms_since(at) < SOON_MS)
     }
@@ -163,7 +163,7 @@ mod tests {
         assert!(KeyRow::new(used, at(140)).is_unused());
     }
 
-    /// Whether something is pointed out.
+    /// Whether something is highlighted.
     type Tag = fn(&KeyRow) -> bool;
 
     #[tokio::test]
