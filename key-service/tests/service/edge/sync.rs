@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use protocol::{KeyDigest, MAX_USED_PER_SYNC, News};
 use serde_json::{Value, json};
 
-use crate::scripted_edge::{Edge, SOON, delete_later, path, short_terms};
+use crate::support::scripted_edge::{Edge, SOON, delete_later, path, short_terms};
 use crate::support::{Service, Site, TOKEN, client, read, text};
 
 fn changed(values: &[&str]) -> News {

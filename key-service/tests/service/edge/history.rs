@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use protocol::{MAX_CHANGED_PER_SYNC, News};
 use serde_json::{Value, json};
 
-use crate::scripted_edge::{ALMOST, Edge, SOON, path, short_terms};
+use crate::support::scripted_edge::{ALMOST, Edge, SOON, path, short_terms};
 use crate::support::{Browser, Service, text};
 
 async fn a_change(demo: &Browser) {

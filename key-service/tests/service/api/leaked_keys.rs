@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::scripted_edge::{Edge, short_terms};
+use crate::support::scripted_edge::{Edge, short_terms};
 use crate::support::{Service, text};
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Databases that cannot be used, and say so in one line.
 
-use crate::postgresql::server::{ENCODED_PASSWORD, PASSWORD, role, shared};
-use crate::startup::{assert_one_line, refused};
+use crate::server::startup::{assert_one_line, refused};
+use crate::storage::postgresql::server::{ENCODED_PASSWORD, PASSWORD, role, shared};
 use crate::support::Site;
 
 const SETTING: &str = "--database-url (DATABASE_URL)";

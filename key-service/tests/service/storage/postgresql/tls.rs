@@ -3,8 +3,8 @@
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use test_stack::postgres::{NON_DURABLE, Postgres};
 
-use crate::postgresql::server::role;
-use crate::startup::{assert_one_line, refused};
+use crate::server::startup::{assert_one_line, refused};
+use crate::storage::postgresql::server::role;
 use crate::support::Site;
 
 /// An authority's certificate, and what it signs with.

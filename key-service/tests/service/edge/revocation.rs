@@ -7,7 +7,7 @@ use protocol::News;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::scripted_edge::{ALMOST, Edge, LASTS, SOON, delete_later, outcome, path, short_terms};
+use crate::support::scripted_edge::{ALMOST, Edge, LASTS, SOON, delete_later, outcome, path, short_terms};
 use crate::support::{Browser, DEMO, OTHER, Service, text};
 
 /// A moment in which a request that does not wait would be answered.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::cli::{IMPORT_NOTHING, NOTHING};
-use crate::startup::{assert_one_line, refused};
+use crate::server::startup::{assert_one_line, refused};
 use crate::support::Site;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::scripted_edge::{ALMOST, LASTS, SOON, delete_later, outcome, path, short_terms};
+use crate::support::scripted_edge::{ALMOST, LASTS, SOON, delete_later, outcome, path, short_terms};
 use crate::support::{Service, Site, text};
 
 #[tokio::test]

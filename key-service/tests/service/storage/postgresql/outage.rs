@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use std::process::Command;
 use test_stack::postgres::{NON_DURABLE, Postgres, Shutdown};
 
-use crate::postgresql::server::{role, shared};
-use crate::scripted_edge::{ALMOST, Edge, LASTS, SOON, outcome, path, short_terms};
+use crate::storage::postgresql::server::{role, shared};
+use crate::support::scripted_edge::{ALMOST, Edge, LASTS, SOON, outcome, path, short_terms};
 use crate::support::{Automation, DEMO, Service, Site, text};
 
 /// How long the service may take to notice that its database is there again.
@@ -150,13 +150,13 @@ async fn without_its_database_the_service_says_so_and_takes_nothing_for_revoked(
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     let edge = Edge::new(&scene.service, "e");
     assert_eq!(edge.asks(0).send().await.unwrap().status(), 503, "no lease");
-    let checks = crate::readiness::until(&scene.service, 503).await;
+    let checks = crate::server::readiness::until(&scene.service, 503).await;
     assert_eq!((&checks["database"], &checks["writes"]), (&json!("failed"), &json!("failed")));
-    assert!(crate::readiness::is_alive(&scene.service).await);
+    assert!(crate::server::readiness::is_alive(&scene.service).await);
 
     let scene = scene.server(|postgres| postgres.start_again().unwrap()).await;
     assert!(works(&scene.service, &value).await);
-    crate::readiness::until(&scene.service, 200).await;
+    crate::server::readiness::until(&scene.service, 200).await;
     Edge::subscribed(&scene.service, "e").await;
 }
 

@@ -6,8 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::support::webhook_receiver::{HIDDEN_PATH, Received, Receiver, SECRET, enqueue};
 use crate::support::{Service, Site, text};
-use crate::webhook_receiver::{HIDDEN_PATH, Received, Receiver, SECRET, enqueue};
 
 /// Whether nothing is left to deliver.
 const EMPTY: &str = "SELECT COUNT(*) = 0 FROM webhook_deliveries";
@@ -124,8 +124,8 @@ async fn a_receiver_that_hangs_holds_nothing_up() {
     receiver.next().await;
     let begun = std::time::Instant::now();
     let key = demo.new_key("meanwhile", &["*"]).await;
-    assert_eq!(demo.delete(&crate::scripted_edge::path(&key)).await.0, 200);
-    assert!(begun.elapsed() < crate::scripted_edge::SOON);
+    assert_eq!(demo.delete(&crate::support::scripted_edge::path(&key)).await.0, 200);
+    assert!(begun.elapsed() < crate::support::scripted_edge::SOON);
     assert_eq!(service.scrape().await.value("key_service_webhook_deliveries_pending"), 1.0);
 }
 

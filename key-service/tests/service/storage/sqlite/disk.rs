@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::readiness::{is_alive, readiness, until};
+use crate::server::readiness::{is_alive, readiness, until};
 use crate::support::{DEMO, PASSWORD, Service, Site};
 
 /// Sets the most bytes that a file of the process can have: beyond it, writing fails as on a full disk.

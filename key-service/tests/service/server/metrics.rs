@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::scripted_edge::{Edge, LASTS, path, short_terms};
+use crate::support::scripted_edge::{Edge, LASTS, path, short_terms};
 use crate::support::{DEMO, PASSWORD, Service, client};
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
-use crate::storage::Storage;
 use crate::support::Service;
+use crate::support::storage::Storage;
 
 impl Service {
     pub(crate) async fn database(&self) -> AnyConnection {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::scripted_edge::Edge;
+use crate::support::scripted_edge::Edge;
 use crate::support::{DEMO, OTHER, Service, Site, client, text};
 
 fn new_key(site: &Site, user: &str, label: &str, more: &[&str]) -> Value {

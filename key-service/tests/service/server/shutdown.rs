@@ -6,7 +6,7 @@ use protocol::{News, SyncResponse};
 use reqwest::header::HeaderValue;
 use tokio::net::TcpStream;
 
-use crate::scripted_edge::{Edge, SOON, path};
+use crate::support::scripted_edge::{Edge, SOON, path};
 use crate::support::{Service, Site, TOKEN, client, read};
 
 /// A moment in which a request that does not wait would be answered.
@@ -29,7 +29,7 @@ async fn until_the_delay_is_over_it_serves_and_says_that_it_is_not_ready() {
     let service = start_with_delay().await;
     let told = Instant::now();
     service.signal("-TERM");
-    crate::readiness::until(&service, 503).await;
+    crate::server::readiness::until(&service, 503).await;
 
     let (status, body) = read(client().get(format!("{}/readyz", service.edge))).await;
     assert_eq!((status.as_u16(), &body["checks"]["shutdown"]), (503, &"begun".into()));
@@ -156,9 +156,9 @@ async fn a_second_signal_ends_it_at_once() {
 
 #[tokio::test]
 async fn a_hanging_webhook_does_not_hold_up_the_end() {
-    let receiver = crate::webhook_receiver::Receiver::start(&[]).await;
+    let receiver = crate::support::webhook_receiver::Receiver::start(&[]).await;
     let service = Site::empty().serve_with(receiver.settings());
-    crate::webhook_receiver::enqueue(&service).await;
+    crate::support::webhook_receiver::enqueue(&service).await;
     receiver.next().await;
     let told = Instant::now();
     service.signal("-TERM");

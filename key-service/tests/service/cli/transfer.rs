@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use protocol::{KeyDigest, News};
 
-use crate::scripted_edge::{Edge, outcome, path, short_terms};
+use crate::support::scripted_edge::{Edge, outcome, path, short_terms};
 use crate::support::{DEMO, OTHER, Service, Site, text};
 
 const HEAD: &str = "email,label,secure_value,scopes,created_at,last_used_at\n";

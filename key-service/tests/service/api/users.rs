@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::scripted_edge::{Edge, short_terms};
+use crate::support::scripted_edge::{Edge, short_terms};
 use crate::support::{ADMIN, DEMO, OTHER, PASSWORD, Service, read, session_cookie, text};
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use protocol::News;
 
-use crate::scripted_edge::{Edge, SOON, delete_later, short_terms};
+use crate::support::scripted_edge::{Edge, SOON, delete_later, short_terms};
 use crate::support::{Browser, DEMO, PASSWORD, Service, Site, session_cookie, text};
 
 /// A new site on a copy of a backup of this one.

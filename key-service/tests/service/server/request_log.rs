@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::scripted_edge::path;
+use crate::support::scripted_edge::path;
 use crate::support::{DEMO, PASSWORD, PREVIOUS_TOKEN, Service, TOKEN, client, text};
 
 /// The lines that tell of answered requests.

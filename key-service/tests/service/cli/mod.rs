@@ -1,5 +1,9 @@
 //! The command line's users and keys.
 
+mod management;
+mod scan;
+mod transfer;
+
 use std::io::Write;
 use std::process::Stdio;
 

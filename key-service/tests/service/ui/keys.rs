@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{HOSTILE, Tab, key_page};
-use crate::scripted_edge::Edge;
+use crate::support::scripted_edge::Edge;
 use crate::support::{Service, text};
 
 #[tokio::test]

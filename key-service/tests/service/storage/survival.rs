@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::scripted_edge::{ALMOST, Edge, SOON, delete_later, outcome, path, short_terms};
+use crate::support::scripted_edge::{ALMOST, Edge, SOON, delete_later, outcome, path, short_terms};
 use crate::support::{Service, Site, TOKEN, text};
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
-use crate::storage::Storage;
+use crate::support::storage::Storage;
 use crate::support::{ADMIN, Automation, DEMO, OTHER, Service, Site, client};
 
 /// Makes a database with the tables up to that migration, and rows in it.

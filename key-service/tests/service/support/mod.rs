@@ -1,5 +1,11 @@
 //! Starts the program and talks to it.
 
+pub(crate) mod database;
+pub(crate) mod scrape;
+pub(crate) mod scripted_edge;
+pub(crate) mod storage;
+pub(crate) mod webhook_receiver;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,7 +18,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::storage::{Storage, Template};
+use crate::support::storage::{Storage, Template};
 
 pub(crate) const TOKEN: &str = "edge-token-of-the-tests";
 pub(crate) const PREVIOUS_TOKEN: &str = "previous-edge-token-of-the-tests";

@@ -1,0 +1,6 @@
+//! The edge API: verdicts, the subscription, and the promise.
+
+mod history;
+mod revocation;
+mod sync;
+mod verify;

@@ -1,0 +1,10 @@
+//! The process: its start and end, its connections, and what it tells of itself.
+
+mod connections;
+mod metrics;
+mod proxies;
+pub(crate) mod readiness;
+mod request_log;
+mod shutdown;
+pub(crate) mod startup;
+mod webhooks;
