@@ -3,6 +3,11 @@
 //! [`edge`] is one edge, [`course`] what all of them are put through, [`observations`] what they tell, [`report`] what
 //! that comes to.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it measures real services, and its edges are meant to differ each time"
+)]
+
 mod arguments;
 mod chart;
 mod connection;

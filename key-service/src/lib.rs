@@ -19,6 +19,7 @@ mod db;
 pub mod keys;
 mod network;
 pub mod paging;
+mod random;
 pub mod revocation;
 pub mod server;
 mod telemetry;

@@ -1,7 +1,7 @@
 //! What is counted and measured, for Prometheus. No label's values come from a client.
 
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use protocol::{News, Verdict};
+
+use crate::time::Timestamp;
 
 /// The media type of what [`Metrics::encode`] writes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -113,13 +115,12 @@ impl Metrics {
             batch_size: Family::new_with_constructor(batch_sizes),
             batch_seconds: Family::new_with_constructor(seconds),
         };
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let of_process = &mut metrics.registry;
         of_process.register_with_unit(
             "process_start_time",
             "When the process started, since 1970-01-01 UTC",
             Unit::Seconds,
-            ConstGauge::new(started),
+            ConstGauge::new(Timestamp::now().unix_ms() as f64 / 1_000.0),
         );
 
         let of_service = of_process.sub_registry_with_prefix(PREFIX);

@@ -1,7 +1,7 @@
 //! Times as the service keeps them: milliseconds since 1970-01-01 UTC.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
@@ -24,7 +24,8 @@ impl Timestamp {
         Timestamp(ms)
     }
 
-    /// This machine's wall clock. Domain functions take the time as a value; only their callers ask for it.
+    /// This machine's wall clock. Domain functions take the time as a value; only their callers read the clock.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -61,6 +62,13 @@ impl Timestamp {
         let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).ok()?;
         moment.format(&Rfc3339).ok()
     }
+}
+
+/// This machine's monotonic clock. Logic that depends on elapsed time takes the moment as a value, so that tests need not
+/// wait; this function is for its callers, and for measurements.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+pub(crate) fn monotonic_now() -> Instant {
+    Instant::now()
 }
 
 impl fmt::Display for Timestamp {

@@ -12,6 +12,7 @@ use crate::db::transaction::within;
 use crate::revocation::Store;
 use crate::revocation::{leases, revision};
 use crate::telemetry::METRICS;
+use crate::time::monotonic_now;
 use crate::webhooks::sql as webhooks;
 
 /// How often.
@@ -80,7 +81,7 @@ async fn forget_the_old(
 ) -> sqlx::Result<()> {
     let (now_ms, longest_ms) = within(WRITE_AT_MOST, leases::clock(store.pool())).await?;
     // Taken after the reading: less time has passed since it than this tells.
-    let ended_by_ms = surely_ended.look(Instant::now(), now_ms, longest_ms);
+    let ended_by_ms = surely_ended.look(monotonic_now(), now_ms, longest_ms);
     within(WRITE_AT_MOST, store.lower_lease_bounds()).await?;
     let old_changes = within(WRITE_AT_MOST, revision::out_of_date(store.pool())).await?;
     let forgotten = within(WRITE_AT_MOST, remove_few(store, &old_changes)).await?;
@@ -101,11 +102,11 @@ async fn forget_the_old(
 /// for other processes, they look again up to a tenth of a second later.
 async fn remove(store: &Store, outdated: Outdated, mut pause: impl AsyncFnMut(Duration)) -> sqlx::Result<()> {
     loop {
-        let began = Instant::now();
+        let began = monotonic_now();
         if !within(WRITE_AT_MOST, remove_some(store, outdated)).await? {
             return Ok(());
         }
-        pause((began.elapsed() / 2).max(LEAST_PAUSE)).await;
+        pause(((monotonic_now() - began) / 2).max(LEAST_PAUSE)).await;
     }
 }
 
@@ -171,7 +172,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder).await;
         let mut surely_ended = SurelyEnded::default();
-        let begun = Instant::now();
+        let begun = monotonic_now();
         store.ledger().record(lease("cut off")).await.unwrap();
         forget_the_old(&store, None, &mut surely_ended).await.unwrap();
         let position = revision::current(store.pool()).await.unwrap();
@@ -191,13 +192,14 @@ mod tests {
         let (settled, ()) = tokio::join!(waiting, step);
         let settled = settled.unwrap();
         assert_eq!((settled.acknowledged, settled.expired), (0, 1), "{settled:?}");
-        assert!(begun.elapsed() >= Duration::from_millis(LASTS_MS), "{:?}", begun.elapsed());
+        let took = monotonic_now() - begun;
+        assert!(took >= Duration::from_millis(LASTS_MS), "{took:?}");
     }
 
     #[test]
     fn what_has_ended_is_sure_when_twice_the_longest_lease_has_passed_since() {
         let mut surely_ended = SurelyEnded::default();
-        let (began, after) = (Instant::now(), Duration::from_millis);
+        let (began, after) = (monotonic_now(), Duration::from_millis);
         assert_eq!(surely_ended.look(began, 1_000, 7_000), None);
         assert_eq!(surely_ended.look(began + after(13_999), 900_000, 7_000), None, "that clock was set");
         assert_eq!(surely_ended.look(began + after(14_000), 901_000, 7_000), Some(1_000));

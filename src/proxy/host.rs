@@ -1,4 +1,8 @@
 //! The host functions that the filter uses. They pass bytes, so no header value can stop the VM.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads clocks, randomness and the environment"
+)]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +43,11 @@ impl Clock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Moment { monotonic: self.0.elapsed().as_millis() as u64, wall: wall.as_millis() as u64 }
     }
+}
+
+/// The value of an environment variable of the VM; empty if it is not set.
+pub(super) fn environment(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
 }
 
 /// 128 random bits as hexadecimal digits.

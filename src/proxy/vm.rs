@@ -75,7 +75,7 @@ impl Vm {
         let Config { key_service, policy, cache, lookups, warnings } = Config::read(json)?;
         warnings.iter().for_each(|warning| log::warn!("configuration: {warning}"));
         let problem = |path: &str, message: String| vec![Problem { path: path.to_owned(), message }];
-        let token = std::env::var(&key_service.token_env).unwrap_or_default();
+        let token = host::environment(&key_service.token_env);
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             let variable = &key_service.token_env;
             let message = format!(

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     reason = "clippy knows tests by their attribute, and these are what tests call"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests measure by the real clock")]
 
 use std::time::{Duration, Instant};
 

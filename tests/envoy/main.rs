@@ -6,6 +6,10 @@
     clippy::panic,
     reason = "a test that is surprised should stop"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests measure and wait by the real clock, and read their own settings"
+)]
 
 mod account;
 mod client;

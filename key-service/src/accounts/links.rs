@@ -16,6 +16,7 @@ use super::sql::{links, users};
 use super::user::{User, log};
 use crate::audit::{self, Action, Actor, Event};
 use crate::db::Database;
+use crate::random::{self, RandomError};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
 
@@ -57,7 +58,7 @@ pub enum LinkError {
     Account(#[from] AccountError),
     /// The system gave no randomness.
     #[error("no randomness for a new link: {0}")]
-    Randomness(#[from] getrandom::Error),
+    Randomness(#[from] RandomError),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -112,10 +113,8 @@ pub async fn create_first(database: &Database, by: &Actor) -> Result<Option<Secr
     Ok(Some(secret))
 }
 
-fn new_secret() -> Result<Secret, getrandom::Error> {
-    let mut entropy = [0; 32];
-    getrandom::fill(&mut entropy)?;
-    Ok(Secret(secret_from_entropy("", entropy)))
+fn new_secret() -> Result<Secret, RandomError> {
+    Ok(Secret(secret_from_entropy("", random::bytes()?)))
 }
 
 fn digest(secret: &str) -> KeyDigest {

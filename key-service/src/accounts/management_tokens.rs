@@ -1,11 +1,8 @@
 //! Management tokens: what automation authenticates with, for the keys of all users or of some.
 
-use std::time::Instant;
-
 use protocol::{KeyDigest, mask, secret_from_entropy};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
-use uuid::Uuid;
 
 use super::access::Role;
 use super::authority::{self, AuthorityError};
@@ -17,7 +14,8 @@ pub use super::verb::{Verb, Verbs};
 use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db::Database;
-use crate::time::Timestamp;
+use crate::random::{self, RandomError};
+use crate::time::{Timestamp, monotonic_now};
 use crate::validation::FieldError;
 
 /// What the audit log calls such a token among the kinds of tokens.
@@ -50,7 +48,7 @@ pub enum TokenError {
     NotFound,
     /// The system gave no randomness.
     #[error("no randomness for a new token: {0}")]
-    Randomness(#[from] getrandom::Error),
+    Randomness(#[from] RandomError),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -66,11 +64,9 @@ pub async fn create(
     new: NewToken,
     now: Timestamp,
 ) -> Result<(ManagementToken, TokenValue), TokenError> {
-    let mut entropy = [0; 32];
-    getrandom::fill(&mut entropy)?;
-    let value = secret_from_entropy(TOKEN_PREFIX, entropy);
+    let value = secret_from_entropy(TOKEN_PREFIX, random::bytes()?);
     let token = ManagementToken {
-        id: Uuid::now_v7().to_string(),
+        id: random::ordered_uuid().to_string(),
         label: new.label,
         mask_value: mask(&value),
         user_ids: new.user_ids,
@@ -224,7 +220,7 @@ pub(crate) async fn record_refusal(
 ) -> sqlx::Result<()> {
     let address = by.address.map(|address| address.to_string()).unwrap_or_default();
     let same = subject.map_or(&*address, |(id, _)| id);
-    let Some(left_out) = refusals.admit((kind, because), same, Instant::now()) else { return Ok(()) };
+    let Some(left_out) = refusals.admit((kind, because), same, monotonic_now()) else { return Ok(()) };
     let event = Event { action: Action::TokenRefused, user_id: None, subject, detail: &Value::Null };
     let detail = [("kind", kind), ("because", because)].map(|(name, text)| (name.to_owned(), text.into()));
     refusals::record(database, by, event, detail.into_iter().collect(), left_out).await

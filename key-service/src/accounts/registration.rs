@@ -3,7 +3,6 @@
 use protocol::ScopeSet;
 use serde_json::json;
 use sqlx::AnyConnection;
-use uuid::Uuid;
 
 use super::access::Role;
 use super::authority;
@@ -14,6 +13,7 @@ use super::user::{User, log, new_email, normal_email};
 use crate::audit::{Action, Actor};
 use crate::db::Database;
 use crate::paging::{Page, PageRequest};
+use crate::random;
 use crate::time::Timestamp;
 
 /// What a new account is made of. It has no `Debug`, since it holds a password.
@@ -66,7 +66,7 @@ pub(crate) async fn prepare(
         None => String::new(),
     };
     Ok(User {
-        id: Uuid::now_v7().to_string(),
+        id: random::ordered_uuid().to_string(),
         email,
         permissions: new.permissions,
         is_admin: new.is_admin,

@@ -1,7 +1,5 @@
 //! Signing in and out.
 
-use std::time::Instant;
-
 use serde_json::{Map, Value};
 
 use super::error::AccountError;
@@ -13,6 +11,7 @@ use crate::audit::{self, Action, Actor, Event};
 use crate::db::Database;
 use crate::network::Network;
 use crate::telemetry::{METRICS, SignIn};
+use crate::time::monotonic_now;
 
 /// How long a network is known from which a user signed in, in seconds: 90 days.
 const KNOWN_NETWORK_S: u32 = 90 * 24 * 60 * 60;
@@ -72,7 +71,7 @@ pub(crate) async fn sign_in_throttled(
 ) -> Result<(), AccountError> {
     let email = normal_email(email).unwrap_or_default();
     let kind = ("sign_in", "throttled");
-    let Some(left_out) = refusals.admit(kind, &email, Instant::now()) else { return Ok(()) };
+    let Some(left_out) = refusals.admit(kind, &email, monotonic_now()) else { return Ok(()) };
     let user_id = users::find_by_email(database.pool(), &email).await?.map(|user| user.id);
     let action = Action::UserSignInThrottled;
     let event = Event { action, user_id: user_id.as_deref(), subject: None, detail: &Value::Null };

@@ -71,13 +71,14 @@ pub(crate) async fn record(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::monotonic_now;
 
     const KIND: Kind = ("token", "unknown");
     const OTHER_KIND: Kind = ("token", "ended");
 
     #[test]
     fn the_same_refusal_is_logged_once_a_minute_and_the_others_are_counted() {
-        let (refusals, now) = (Refusals::default(), Instant::now());
+        let (refusals, now) = (Refusals::default(), monotonic_now());
         assert_eq!(refusals.admit(KIND, "a", now), Some(0));
         assert_eq!(refusals.admit(KIND, "a", now), None);
         assert_eq!(refusals.admit(KIND, "a", now + WINDOW / 2), None);
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn no_number_of_different_refusals_is_logged_or_remembered() {
-        let (refusals, now) = (Refusals::default(), Instant::now());
+        let (refusals, now) = (Refusals::default(), monotonic_now());
         let logged = (0..10_000).filter(|n| refusals.admit(KIND, &n.to_string(), now).is_some()).count();
         assert_eq!(logged, MOST);
         assert_eq!(refusals.0.lock().unwrap()[&KIND].logged.len(), MOST);
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn noise_of_one_kind_hides_no_other_and_is_not_counted_there() {
-        let (refusals, now) = (Refusals::default(), Instant::now());
+        let (refusals, now) = (Refusals::default(), monotonic_now());
         for n in 0..1_000 {
             refusals.admit(KIND, &n.to_string(), now);
         }

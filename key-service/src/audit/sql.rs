@@ -3,7 +3,6 @@
 use const_format::formatcp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, FromRow, Row};
-use uuid::Uuid;
 
 use super::actor::Actor;
 use super::entry::{Action, AuditSearch, Entry, Event};
@@ -11,6 +10,7 @@ use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
 use crate::db::rows::{ROWS_AT_ONCE, with_rows};
 use crate::paging::Page;
+use crate::random;
 
 impl<'r> FromRow<'r, AnyRow> for Entry {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
@@ -57,7 +57,7 @@ pub(crate) async fn insert(
         for event in events {
             let (subject_id, subject_name) = event.subject.unzip();
             query = query
-                .bind(Uuid::now_v7().to_string())
+                .bind(random::ordered_uuid().to_string())
                 .bind(event.action.as_str())
                 .bind(event.user_id)
                 .bind(subject_id)

@@ -4,13 +4,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::{AnyConnection, AnyPool};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant as Deadline, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::telemetry::METRICS;
+use crate::time::monotonic_now;
 
 /// A batch that takes longer has failed.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,9 +91,9 @@ async fn run_batches<T: BatchOp>(op: T, pool: AnyPool, mut pending: mpsc::Unboun
         let is_busy = batch.len() >= BUSY_FROM;
         let (inputs, answers): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|pending| (pending.input, pending.answer)).unzip();
-        let begun = Instant::now();
+        let begun = monotonic_now();
         let outcome = run_with_retry(&op, &pool, &inputs).await;
-        METRICS.ran_batch(T::NAME, inputs.len(), begun.elapsed());
+        METRICS.ran_batch(T::NAME, inputs.len(), monotonic_now() - begun);
         // The caller may have gone, here and below.
         match outcome {
             Ok(outputs) => {
@@ -115,9 +116,11 @@ async fn run_with_retry<T: BatchOp>(
     pool: &AnyPool,
     inputs: &[T::Input],
 ) -> sqlx::Result<Vec<T::Output>> {
-    let deadline = Deadline::now() + T::TIMEOUT;
+    let deadline = Instant::from_std(monotonic_now()) + T::TIMEOUT;
     match attempt(op, pool, inputs, deadline).await {
-        Err(error) if Deadline::now() < deadline && !matches!(error, sqlx::Error::PoolClosed) => {
+        Err(error)
+            if Instant::from_std(monotonic_now()) < deadline && !matches!(error, sqlx::Error::PoolClosed) =>
+        {
             tracing::debug!(%error, operation = T::NAME, "a batch failed and runs once more");
             attempt(op, pool, inputs, deadline).await
         }
@@ -129,7 +132,7 @@ async fn attempt<T: BatchOp>(
     op: &T,
     pool: &AnyPool,
     inputs: &[T::Input],
-    deadline: Deadline,
+    deadline: Instant,
 ) -> sqlx::Result<Vec<T::Output>> {
     let late = |_| sqlx::Error::PoolTimedOut;
     let mut connection = timeout_at(deadline, pool.acquire()).await.map_err(late)??;
@@ -252,9 +255,10 @@ mod tests {
     async fn an_operation_that_takes_too_long_fails_and_the_next_batch_gets_another_connection() {
         let echo = Echo::new();
         let (batches, _) = start(&echo);
-        let begun = Instant::now();
+        let begun = monotonic_now();
         let outcome = batches.run(1).await;
-        assert!(outcome.is_err() && begun.elapsed() >= TIMEOUT, "{outcome:?} after {:?}", begun.elapsed());
+        let took = monotonic_now() - begun;
+        assert!(outcome.is_err() && took >= TIMEOUT, "{outcome:?} after {took:?}");
         echo.0.may_answer.add_permits(1);
         assert_eq!(batches.run(2).await.unwrap(), 2);
         assert_eq!(echo.batches(), [[1], [2]], "no caller is left that waits for it");

@@ -7,6 +7,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::time::monotonic_now;
+
 /// A request that cannot get a connection in this time fails.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,12 +40,12 @@ impl Turns {
     /// Whether writing works, if that was seen just now.
     pub(crate) fn work(&self) -> Option<bool> {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.filter(|(at, _)| at.elapsed() < TELLS_FOR).map(|(_, worked)| worked)
+        last.filter(|(at, _)| monotonic_now() - *at < TELLS_FOR).map(|(_, worked)| worked)
     }
 
     /// Remembers whether a write worked.
     pub(crate) fn note(&self, worked: bool) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), worked));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((monotonic_now(), worked));
     }
 }
 

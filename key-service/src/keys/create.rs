@@ -4,7 +4,6 @@ use leases::{Touched, change};
 use protocol::{ApiKey, ScopeSet};
 use serde_json::json;
 use sqlx::AnyConnection;
-use uuid::Uuid;
 
 use super::key::{Generated, Key, KeyError, MAX_KEYS_PER_USER, NewKey};
 use super::read::{log, user_within};
@@ -12,6 +11,7 @@ use super::{rules, sql};
 use crate::accounts::access::KeyAccess;
 use crate::accounts::authority;
 use crate::audit::{Action, Actor};
+use crate::random;
 use crate::revocation::Store;
 use crate::revocation::settling::Settling;
 use crate::time::Timestamp;
@@ -69,7 +69,7 @@ pub async fn adopt_value(
 
 fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
     Key {
-        id: Uuid::now_v7().to_string(),
+        id: random::ordered_uuid().to_string(),
         user_id: user_id.to_owned(),
         label: new.label,
         mask_value: value.mask(),

@@ -3,6 +3,7 @@
 use protocol::{ApiKey, KeyDigest, ScopeSet};
 
 use crate::accounts::authority::AuthorityError;
+use crate::random::{self, RandomError};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
 
@@ -95,7 +96,7 @@ pub enum KeyError {
     TooManyOldValues,
     /// The operating system provided no randomness.
     #[error("no randomness for a new key: {0}")]
-    Randomness(#[from] getrandom::Error),
+    Randomness(#[from] RandomError),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -105,10 +106,8 @@ pub enum KeyError {
 pub(crate) struct Generated(pub(super) ApiKey);
 
 impl Generated {
-    pub(super) fn new() -> Result<Self, getrandom::Error> {
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy)?;
-        Ok(Generated(ApiKey::from_entropy(entropy)))
+    pub(super) fn new() -> Result<Self, RandomError> {
+        Ok(Generated(ApiKey::from_entropy(random::bytes()?)))
     }
 
     pub(crate) fn digest(&self) -> KeyDigest {

@@ -1,7 +1,6 @@
 //! Reports of leaked values, which end the values immediately.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use leases::{Touched, change};
 use protocol::{KeyDigest, Verdict, mask};
@@ -21,6 +20,7 @@ use crate::revocation::ledger::Change;
 use crate::revocation::settling::Settling;
 use crate::revocation::sql::snapshot;
 use crate::revocation::verdicts;
+use crate::time::monotonic_now;
 use crate::validation::FieldError;
 use crate::webhooks;
 
@@ -151,7 +151,7 @@ pub(crate) async fn report_logged_once(
 ) -> Result<(Vec<Outcome>, Settling), LeakError> {
     let digests: String = report.values.iter().map(|(digest, _)| digest.to_hex()).collect();
     let same = format!("{} {digests} {}", by.id.as_deref().unwrap_or_default(), report.source);
-    carry_out(store, by, report, || refusals.admit(("leak", "repeated"), &same, Instant::now())).await
+    carry_out(store, by, report, || refusals.admit(("leak", "repeated"), &same, monotonic_now())).await
 }
 
 /// `log_repeat` says whether to log a report whose values were all revoked before, and how many such reports were not logged.

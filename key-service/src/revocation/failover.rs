@@ -2,12 +2,12 @@
 
 use const_format::formatcp;
 use sqlx::{AnyConnection, Connection};
-use uuid::Uuid;
 
 use super::lease_limit::{self, Announced};
 use super::leases;
 use crate::db::postgres::BEGIN_WRITE;
 use crate::db::rows::truth;
+use crate::random;
 
 /// Names the place where the history is written: the cluster, its timeline, which promotion and recovery from an archive
 /// begin anew, the database and the table, which a restore from a dump makes anew.
@@ -35,7 +35,7 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
     // Another process may have been here first.
     let is_lost = !is_as_it_was(&mut transaction).await?;
     if is_lost {
-        set_log(&mut transaction, &Uuid::new_v4().to_string()).await?;
+        set_log(&mut transaction, &random::uuid().to_string()).await?;
         tracing::warn!("the server was started anew, crashed or was replaced: a new log begins");
     }
     let announcement = match lasts_ms {

@@ -17,6 +17,7 @@ use crate::db::postgres;
 use crate::db::rows::digest;
 use crate::db::transaction::Write;
 use crate::telemetry::METRICS;
+use crate::time::monotonic_now;
 
 /// The database as one sync, one question or one change uses it.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub struct DatabaseLedger {
 
 impl DatabaseLedger {
     pub(super) fn new(store: Store) -> Self {
-        DatabaseLedger { store, heard: Mutex::default(), began: Instant::now() }
+        DatabaseLedger { store, heard: Mutex::default(), began: monotonic_now() }
     }
 
     /// Takes the revision lock.
@@ -104,7 +105,7 @@ impl Ledger for DatabaseLedger {
     }
 
     fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from((monotonic_now() - self.began).as_millis()).unwrap_or(u64::MAX)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use ::leases::Position;
 use sqlx::AnyConnection;
-use uuid::Uuid;
 
 use super::store::Store;
 use super::{failover, leases, revision};
 use crate::db::dialect::Kind;
 use crate::db::transaction::Write;
+use crate::random;
 
 impl Store {
     /// Begins a new log if the history that this process knows went further than the one there is. Others may have changed
@@ -41,7 +41,7 @@ impl Store {
     /// Begins a new log, so that every edge forgets what it knew; and since the leases were restored too, every change waits
     /// for the longest that may run.
     pub(super) async fn begin_log(&self, mut write: Write) -> sqlx::Result<()> {
-        let log = Uuid::new_v4().to_string();
+        let log = random::uuid().to_string();
         match self.kind {
             Kind::Sqlite => revision::set_log(write.connection(), &log).await?,
             Kind::Postgres { .. } => failover::set_log(write.connection(), &log).await?,

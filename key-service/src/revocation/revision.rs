@@ -4,10 +4,10 @@ use ::leases::{History, Position};
 use const_format::formatcp;
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC};
 use sqlx::{AnyConnection, AnyExecutor, Row};
-use uuid::Uuid;
 
 use crate::db::NOW_MS;
 use crate::db::rows::{as_u64, digest, with_rows};
+use crate::random;
 
 /// How long a change is told of, in milliseconds.
 const KEPT_MS: i64 = 60 * 60 * 1000;
@@ -23,7 +23,7 @@ const ROWS_PER_INSERT: usize = 1_000;
 pub(crate) async fn start_log(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let insert = "INSERT INTO revision_log (only_row, log_id, revision) VALUES (1, $1, 0)
         ON CONFLICT (only_row) DO UPDATE SET log_id = excluded.log_id WHERE revision_log.log_id = ''";
-    sqlx::query(insert).bind(Uuid::new_v4().to_string()).execute(connection).await?;
+    sqlx::query(insert).bind(random::uuid().to_string()).execute(connection).await?;
     Ok(())
 }
 

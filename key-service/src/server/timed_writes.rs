@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_io_timeout::TimeoutStream;
 
+use crate::time::monotonic_now;
+
 /// What a peer has to keep to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -42,7 +44,7 @@ struct Backlog {
 
 impl Backlog {
     fn begin() -> Self {
-        let began = Instant::now();
+        let began = Instant::from_std(monotonic_now());
         Backlog { began, written: 0, deadline: Box::pin(sleep_until(began)) }
     }
 

@@ -6,13 +6,12 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::{KeyDigest, ScopeSet};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::AnyConnection;
-use uuid::Uuid;
 
 use super::line::{Line, Refused};
 use super::read::ReadError;
@@ -20,8 +19,9 @@ use super::sql;
 use crate::accounts::{self, AccountError, User};
 use crate::audit::{self, Action, Actor, Event};
 use crate::keys::{Key, MAX_KEYS_PER_USER, rules};
+use crate::random;
 use crate::revocation::Store;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, monotonic_now};
 
 /// How many lines go into one transaction at most.
 pub const CHUNK_LINES: usize = 1_000;
@@ -149,7 +149,7 @@ impl<'a> Import<'a> {
             self.sort(&mut connection, good, now, &mut summary, &mut refused).await?;
         } else {
             let mut write = self.store.begin_write().await?;
-            let began = Instant::now();
+            let began = monotonic_now();
             let additions = self.sort(write.connection(), good, now, &mut summary, &mut refused).await?;
             for user in &additions.users {
                 accounts::insert(write.connection(), self.by, user).await?;
@@ -158,7 +158,7 @@ impl<'a> Import<'a> {
             self.log(write.connection(), &additions.keys).await?;
             write.commit().await?;
             // SQLite has no queue for other processes: they look again, up to a tenth of a second later.
-            tokio::time::sleep((began.elapsed() / 2).max(LEAST_PAUSE)).await;
+            tokio::time::sleep(((monotonic_now() - began) / 2).max(LEAST_PAUSE)).await;
         }
         refused.sort_by_key(|refused| refused.line);
         summary.refused += refused.len() as u64;
@@ -279,7 +279,7 @@ impl<'a> Import<'a> {
 /// A user who has to follow a one-time link before signing in.
 fn new_user(email: String, permissions: ScopeSet, now: Timestamp) -> User {
     User {
-        id: Uuid::now_v7().to_string(),
+        id: random::ordered_uuid().to_string(),
         email,
         permissions,
         is_admin: false,

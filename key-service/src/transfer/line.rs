@@ -1,11 +1,11 @@
 //! One line of a file: what was written, checked field by field.
 
 use protocol::{KEY_PREFIX, KeyDigest, ScopeSet};
-use uuid::Uuid;
 
 use super::{DIGEST_PREFIX, FIELDS};
 use crate::accounts::normal_email;
 use crate::keys::{Key, rules};
+use crate::random;
 use crate::time::Timestamp;
 use crate::validation::FieldError;
 
@@ -40,7 +40,7 @@ impl Line {
     /// The key that the line makes for this user.
     pub fn key(&self, user_id: &str) -> Key {
         Key {
-            id: Uuid::now_v7().to_string(),
+            id: random::ordered_uuid().to_string(),
             user_id: user_id.to_owned(),
             label: self.label.clone(),
             mask_value: self.mask_value.clone(),

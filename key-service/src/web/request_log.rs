@@ -1,6 +1,6 @@
 //! Around every request: an id, where it came from, one line in the log, its metrics, and an end to endless ones.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
@@ -9,11 +9,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use leases::Terms;
 use tracing::Instrument;
-use uuid::Uuid;
 
 use super::client_address::{ClientAddress, TrustedProxies};
 use super::error::ApiError;
+use crate::random;
 use crate::telemetry::{METRICS, Route};
+use crate::time::monotonic_now;
 
 /// The answer's header that carries the id under which the request is logged.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,8 +53,8 @@ pub(crate) struct RequestLog {
 /// Logs a request's method, route, the id in its path, status and duration. Nothing else of it, since paths, headers,
 /// queries and bodies can hold secrets. Leaves [`RequestId`] and [`ClientAddress`] for the handlers.
 pub(crate) async fn log_requests(State(log): State<RequestLog>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let id = Uuid::now_v7().to_string();
+    let begun = monotonic_now();
+    let id = random::ordered_uuid().to_string();
     let (mut parts, body) = request.into_parts();
     let route = Route {
         listener: log.listener,
@@ -73,7 +74,7 @@ pub(crate) async fn log_requests(State(log): State<RequestLog>, request: Request
     let mut response =
         answered.await.unwrap_or_else(|_| ApiError::from(StatusCode::REQUEST_TIMEOUT).into_response());
 
-    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    let (status, took) = (response.status().as_u16(), monotonic_now() - begun);
     let duration_ms = took.as_secs_f64() * 1000.0;
     span.in_scope(|| match log.at_debug.contains(&route.route.as_str()) {
         true => tracing::debug!(status, duration_ms, "answered"),
@@ -109,7 +110,7 @@ fn template(route: &str) -> String {
 /// The `{id}` in a path, if it has the form of one. Anything else there may be a key that somebody mistook for it.
 fn resource_id(params: &Option<RawPathParams>) -> Option<String> {
     let (_, id) = params.as_ref()?.iter().find(|(name, _)| *name == "id")?;
-    Uuid::try_parse(id).ok().map(|id| id.to_string())
+    uuid::Uuid::try_parse(id).ok().map(|id| id.to_string())
 }
 
 #[cfg(test)]

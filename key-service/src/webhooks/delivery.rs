@@ -6,6 +6,7 @@ use super::Endpoint;
 use super::schedule::{MAX_ATTEMPTS, wait_before};
 use super::sql::{self, Delivery};
 use crate::db::Database;
+use crate::random;
 use crate::telemetry::{METRICS, WebhookAttempt};
 use crate::time::Timestamp;
 
@@ -29,7 +30,7 @@ pub(crate) async fn run(database: Database, endpoint: Endpoint) {
 
 /// Tries to deliver what has been due longest; `false` if nothing is due.
 async fn deliver_one(database: &Database, endpoint: &Endpoint) -> sqlx::Result<bool> {
-    let Some(delivery) = sql::take(database, |attempt| wait_before(attempt, random())).await? else {
+    let Some(delivery) = sql::take(database, |attempt| wait_before(attempt, jitter())).await? else {
         return Ok(false);
     };
     let Delivery { id, kind, payload, attempts } = delivery;
@@ -55,9 +56,8 @@ async fn deliver_one(database: &Database, endpoint: &Endpoint) -> sqlx::Result<b
 }
 
 /// Without randomness, all that failed together comes back together.
-fn random() -> u8 {
-    let mut byte = [0];
-    getrandom::fill(&mut byte).map_or(0, |()| byte[0])
+fn jitter() -> u8 {
+    random::bytes().map_or(0, |[byte]| byte)
 }
 
 /// An error with its causes.

@@ -5,9 +5,9 @@
 
 use serde::Serialize;
 use sqlx::AnyConnection;
-use uuid::Uuid;
 
 use crate::db;
+use crate::random;
 use crate::time::Timestamp;
 
 pub(crate) mod delivery;
@@ -38,5 +38,5 @@ pub(crate) async fn enqueue(
     let now = db::now(&mut *connection).await?;
     let message = Message { r#type: kind, timestamp: now, data };
     let body = serde_json::to_string(&message).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    sql::insert(connection, &format!("msg_{}", Uuid::now_v7().simple()), kind, &body).await
+    sql::insert(connection, &format!("msg_{}", random::ordered_uuid().simple()), kind, &body).await
 }

@@ -9,6 +9,7 @@
 //! prints both for its sequence.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, reason = "the test measures, and reads its own settings")]
 
 mod clock;
 mod model;

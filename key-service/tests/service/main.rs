@@ -5,6 +5,7 @@
 
 // Here every function is a test's, the helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, reason = "tests measure and wait by the real clock")]
 
 mod api;
 mod cli;

@@ -112,8 +112,6 @@ fn backend(error: sqlx::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::testing;
 
@@ -121,8 +119,7 @@ mod tests {
     async fn a_session_is_loaded_with_the_end_that_it_was_stored_with() {
         let folder = tempfile::tempdir().unwrap();
         let sessions = Sessions(testing::store(&folder).await);
-        let in_an_hour = OffsetDateTime::now_utc() + Duration::from_secs(3_600);
-        let expiry_date = in_an_hour.replace_millisecond(7).unwrap();
+        let expiry_date = time::macros::datetime!(2099-01-31 12:00:00.007 UTC);
         let mut record = Record { id: Id(1), data: Default::default(), expiry_date };
         sessions.create(&mut record).await.unwrap();
         let loaded = sessions.load(&record.id).await.unwrap().unwrap();

@@ -1,0 +1,27 @@
+//! The system's randomness: secrets and ids come from here, and from nowhere else.
+#![expect(clippy::disallowed_methods, reason = "the one place that asks the system for randomness")]
+
+use uuid::Uuid;
+
+/// The system has no randomness to give.
+pub(crate) use getrandom::Error as RandomError;
+
+/// Random bytes, good enough for secrets.
+///
+/// # Errors
+/// The system has no randomness to give.
+pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], RandomError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// An id that no other has: a UUID of version 4.
+pub(crate) fn uuid() -> Uuid {
+    Uuid::new_v4()
+}
+
+/// An id that sorts by when it was made, by this machine's clock: a UUID of version 7.
+pub(crate) fn ordered_uuid() -> Uuid {
+    Uuid::now_v7()
+}
