@@ -1,11 +1,11 @@
-//! A change that an edge does not hear of is seen to wait.
+//! The page shows that a change waits for an edge that does not respond.
 
 use crate::driver::WIDE;
 use crate::site::Site;
 
 #[test]
 #[ignore = "needs a browser and Envoy: cargo xtask test"]
-fn a_delete_shows_what_it_waits_for_and_then_that_the_lease_has_run_out() {
+fn a_delete_shows_that_it_waits_for_an_edge_until_its_cache_has_expired() {
     let site = Site::start(WIDE);
     site.add_user("ada@example.com");
     site.sign_in("ada@example.com");
@@ -21,7 +21,7 @@ fn a_delete_shows_what_it_waits_for_and_then_that_the_lease_has_run_out() {
     site.screenshot("waiting");
     site.until("the result", || site.has_result().then_some(()));
     envoy.resume().unwrap();
-    assert!(site.result().contains("run out"), "{}", site.result());
+    assert!(site.result().contains("its cache has expired"), "{}", site.result());
     assert_eq!(site.status_at_the_edge(&value), 401);
-    site.look("lease-run-out");
+    site.look("cache-expired");
 }
