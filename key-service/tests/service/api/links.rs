@@ -1,66 +1,17 @@
 //! One-time links.
 
-use std::process::Stdio;
-
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{DEMO, PASSWORD, Service, Site, TOKEN, client, text};
-
-/// What a start prints on standard output.
-fn printed(site: &Site) -> String {
-    let mut command = site.command(&["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"]);
-    command.env("EDGE_TOKEN", TOKEN).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("listening") {
-        assert!(std::io::BufRead::read_line(&mut log, &mut line).unwrap() > 0, "{line}");
-    }
-    child.kill().unwrap();
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
-}
-
-#[test]
-fn the_first_start_prints_a_link_for_the_first_admin_until_there_is_a_user() {
-    let site = Site::empty();
-    let first = printed(&site);
-    let link = first.lines().find(|line| line.contains("/link/")).unwrap().trim().to_owned();
-    assert!(link.starts_with("http://127.0.0.1:"), "{link}");
-    let again = printed(&site);
-    assert!(again.contains("/link/") && !again.contains(&link), "a new one each time");
-    let secret = link.rsplit('/').next().unwrap();
-    let stored = site.storage.content();
-    assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()));
-    assert_eq!(printed(&Site::with_users()), "");
-}
+use crate::support::{ADMIN, Automation, Browser, DEMO, PASSWORD, Service, client, text};
 
 /// Whether a link still leads to its form.
-async fn works(service: &Service, path: &str) -> bool {
+pub(crate) async fn works(service: &Service, path: &str) -> bool {
     let response = client().get(format!("{}{path}", service.public)).send().await.unwrap();
     match response.status().as_u16() {
         200 => true,
         404 => false,
         status => panic!("{status}"),
-    }
-}
-
-#[tokio::test]
-async fn of_replicas_that_start_at_once_one_prints_a_link_that_works() {
-    let site = Site::empty();
-    let starts = [(); 3].map(|()| {
-        let site = Site::at(&site.storage.url());
-        tokio::task::spawn_blocking(|| site.serve())
-    });
-    let mut services = Vec::new();
-    for start in starts {
-        services.push(start.await.unwrap());
-    }
-    for service in &services {
-        let mut working = 0;
-        for printed in &services {
-            working += usize::from(works(service, &printed.first_link()).await);
-        }
-        assert_eq!(working, 1);
     }
 }
 
@@ -91,28 +42,86 @@ async fn a_users_link_ends_with_a_later_one_a_new_password_and_disabling() {
     assert_eq!(text(&admin.get(&user).await.1, "email"), DEMO);
 }
 
+/// Follows a one-time link to its end.
+pub(super) async fn choose_password(service: &Service, path: &str, password: &str) -> u16 {
+    let fields = [("password", password), ("repeated_password", password)];
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let request = client().post(format!("{}{path}", service.public)).body(body);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let shown = request.header("sec-fetch-site", "same-origin").send().await.unwrap();
+    // A client that keeps no cookies is asked to sign in afterwards.
+    shown.status().as_u16()
+}
+
+pub(super) async fn link(automation: &Automation, user: &str) -> String {
+    let (status, link) = automation.call(Method::POST, &format!("{user}link/"), Value::Null).await;
+    assert_eq!(status, 201, "{link}");
+    text(&link, "path").to_owned()
+}
+
+pub(super) async fn make_admin(admin: &Browser, user: &str) -> Value {
+    let (status, user) = admin.patch(user, json!({"is_admin": true})).await;
+    assert_eq!(status, 200, "{user}");
+    user
+}
+
+/// Makes a user who has no link yet.
+async fn new_user(admin: &Browser, email: &str) -> String {
+    let (status, user) = admin.post("/api/users/", json!({"email": email, "permissions": ["*"]})).await;
+    assert_eq!(status, 201, "{user}");
+    format!("/api/users/{}/", text(&user, "id"))
+}
+
 #[tokio::test]
-async fn the_first_admins_link_lives_an_hour_and_a_command_replaces_it() {
-    let service = Site::empty().serve();
-    let first = service.first_link();
-    assert!(works(&service, &first).await);
-    service.alter("UPDATE one_time_links SET expires_at = expires_at - 3540000").await;
-    assert!(works(&service, &first).await, "after 59 minutes");
-    service.alter("UPDATE one_time_links SET expires_at = expires_at - 60000").await;
-    assert!(!works(&service, &first).await, "after an hour");
+async fn a_link_ends_for_good_with_the_rights_of_its_maker() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let mut users = Vec::new();
+    for n in 0..3 {
+        users.push(new_user(&admin, &format!("new-{n}@example.com")).await);
+    }
+    for end in [json!({"is_active": false}), json!({"is_admin": false})] {
+        let maker = format!("/api/users/{}/", service.user_id(DEMO));
+        make_admin(&admin, &maker).await;
+        let cookie = crate::support::session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
+        let second = Browser { base: service.public.clone(), cookie };
+        let (status, own) = second.post(&format!("{}link/", users[0]), Value::Null).await;
+        assert_eq!(status, 201, "{own}");
+        let of_token = link(&service.automation(&second, None).await, &users[1]).await;
+        let (_, of_other) = admin.post(&format!("{}link/", users[2]), Value::Null).await;
 
-    let second = service.site.json(&["user", "first-link", "--json"]);
-    assert_eq!((second["expires_in_s"].as_u64(), &second["url"]), (Some(3600), &Value::Null));
-    assert!(works(&service, text(&second, "path")).await);
-    let third = service.site.ok(&["user", "first-link", "--public-url", "https://keys.example.com"], "");
-    assert!(!works(&service, text(&second, "path")).await, "the newer one replaces it");
-    let third = third.trim().strip_prefix("https://keys.example.com").unwrap();
-    assert!(works(&service, third).await);
-    let made = service.site.json(&["audit", "--action", "link.created", "--json"]);
-    let by: Vec<_> = made.as_array().unwrap().iter().map(|entry| text(entry, "actor_kind")).collect();
-    assert_eq!(by, ["command_line", "command_line", "service"]);
+        assert_eq!(admin.patch(&maker, end.clone()).await.0, 200);
+        assert_eq!(admin.patch(&maker, json!({"is_active": true, "is_admin": true})).await.0, 200);
+        for path in [text(&own, "path"), &of_token] {
+            assert_eq!(choose_password(&service, path, "chosen-by-another").await, 404, "{end}");
+        }
+        assert_eq!(choose_password(&service, text(&of_other, "path"), "chosen-by-another").await, 200);
+        assert_eq!(admin.patch(&maker, json!({"is_admin": false})).await.0, 200);
+    }
+}
 
-    service.site.ok(&["user", "add", DEMO, "--without-password"], "");
-    assert!(!works(&service, third).await, "there is a user");
-    assert!(service.site.fails(&["user", "first-link"], "").contains("there is a user already"));
+#[tokio::test]
+async fn a_link_ends_when_the_token_that_made_it_is_revoked_or_expires() {
+    let (service, ..) = Service::with_users().await;
+    let admin = service.admin().await;
+    let [first, second] =
+        [new_user(&admin, "first@example.com").await, new_user(&admin, "second@example.com").await];
+    let revoked = service.automation(&admin, None).await;
+    let path = link(&revoked, &first).await;
+    let token = format!("/api/management_tokens/{}/", revoked.id);
+    assert_eq!(admin.request(Method::DELETE, &token).send().await.unwrap().status(), 204);
+    assert_eq!(choose_password(&service, &path, "chosen-by-another").await, 404, "revoked");
+
+    let path = link(&service.automation(&admin, None).await, &second).await;
+    service.alter("UPDATE management_tokens SET expires_at = 1").await;
+    assert_eq!(choose_password(&service, &path, "chosen-by-another").await, 404, "expired");
+}
+
+#[tokio::test]
+async fn a_link_that_the_command_line_made_outlives_every_admin() {
+    let (service, ..) = Service::with_users().await;
+    service.admin().await;
+    let made = service.site.json(&["user", "link", DEMO, "--json"]);
+    service.site.ok(&["user", "disable", ADMIN], "");
+    assert_eq!(choose_password(&service, text(&made, "path"), "chosen-by-another").await, 200);
 }

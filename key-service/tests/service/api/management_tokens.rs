@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Automation, DEMO, OTHER, Service, client, text};
+use crate::support::{DEMO, OTHER, Service, client, text};
 
 const KEYS: &str = "/api/personal_api_keys/";
 
@@ -233,22 +233,4 @@ async fn a_token_of_which_nobody_said_what_it_can_do_can_read() {
     let chosen: Vec<_> =
         boxes.filter(|it| it.contains("checked")).map(|it| it.split('"').next().unwrap()).collect();
     assert_eq!(chosen, ["read"]);
-}
-
-#[tokio::test]
-async fn the_command_line_makes_a_token_that_can_do_less() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("CI", &["*"]).await;
-    let made =
-        service.site.json(&["token", "create", "--label", "scanner", "--can", "revoke,read", "--json"]);
-    assert_eq!(made["can"], json!(["read", "revoke"]));
-    let token = text(&made, "value").to_owned();
-    let automation = Automation { base: service.public.clone(), id: String::new(), token };
-    let path = format!("{KEYS}{}/", text(&key, "id"));
-    assert_eq!(automation.call(Method::POST, &format!("{path}roll/"), json!({})).await.0, 403);
-    assert_eq!(automation.call(Method::DELETE, &path, Value::Null).await.0, 200);
-    assert!(service.site.ok(&["token", "list"], "").contains("read, revoke"));
-    let bad = service.site.run(&["token", "create", "--label", "x", "--can", "delete"], "");
-    assert_eq!(bad.status.code(), Some(2));
-    assert!(String::from_utf8(bad.stderr).unwrap().contains("--can"));
 }

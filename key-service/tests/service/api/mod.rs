@@ -3,12 +3,15 @@
 mod audit_log;
 mod authority;
 mod change_limit;
+mod edges;
 mod errors;
+mod keys;
 mod leaked_keys;
-mod links;
+pub(crate) mod links;
 mod login;
 mod management_tokens;
+mod own_account;
 mod personal_api_keys;
 mod refusals;
-mod roles;
+pub(crate) mod roles;
 mod users;

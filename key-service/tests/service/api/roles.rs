@@ -3,30 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Automation, Browser, DEMO, OTHER, PASSWORD, Service, client, text};
-
-/// Follows a one-time link to its end.
-async fn choose_password(service: &Service, path: &str, password: &str) -> u16 {
-    let fields = [("password", password), ("repeated_password", password)];
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let request = client().post(format!("{}{path}", service.public)).body(body);
-    let request = request.header("content-type", "application/x-www-form-urlencoded");
-    let shown = request.header("sec-fetch-site", "same-origin").send().await.unwrap();
-    // A client that keeps no cookies is asked to sign in afterwards.
-    shown.status().as_u16()
-}
-
-async fn link(automation: &Automation, user: &str) -> String {
-    let (status, link) = automation.call(Method::POST, &format!("{user}link/"), Value::Null).await;
-    assert_eq!(status, 201, "{link}");
-    text(&link, "path").to_owned()
-}
-
-async fn make_admin(admin: &Browser, user: &str) -> Value {
-    let (status, user) = admin.patch(user, json!({"is_admin": true})).await;
-    assert_eq!(status, 200, "{user}");
-    user
-}
+use super::links::{choose_password, link, make_admin};
+use crate::support::{ADMIN, Automation, Browser, DEMO, OTHER, PASSWORD, Service, text};
 
 #[tokio::test]
 async fn a_user_who_becomes_an_admin_signs_in_again_and_keeps_the_password_that_is_their_own() {
@@ -134,7 +112,7 @@ async fn a_token_for_all_users_reaches_no_key_of_an_admin() {
 }
 
 /// What a token is answered: the status, and what is said.
-async fn answer(automation: &Automation) -> (u16, Value) {
+pub(crate) async fn answer(automation: &Automation) -> (u16, Value) {
     let (status, answer) = automation.call(Method::GET, "/api/keys/", Value::Null).await;
     (status.as_u16(), answer["detail"].clone())
 }
@@ -215,88 +193,4 @@ async fn a_token_ends_for_good_when_the_admin_who_made_it_is_disabled_or_demoted
         assert!(of_id(&for_all.id)["ended_at"].is_string() && of_id(&of_other.id)["ended_at"].is_null());
         admin.patch(&user, json!({"is_admin": false})).await;
     }
-}
-
-/// Makes a user who has no link yet.
-async fn new_user(admin: &Browser, email: &str) -> String {
-    let (status, user) = admin.post("/api/users/", json!({"email": email, "permissions": ["*"]})).await;
-    assert_eq!(status, 201, "{user}");
-    format!("/api/users/{}/", text(&user, "id"))
-}
-
-#[tokio::test]
-async fn a_link_ends_for_good_with_the_rights_of_its_maker() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let mut users = Vec::new();
-    for n in 0..3 {
-        users.push(new_user(&admin, &format!("new-{n}@example.com")).await);
-    }
-    for end in [json!({"is_active": false}), json!({"is_admin": false})] {
-        let maker = format!("/api/users/{}/", service.user_id(DEMO));
-        make_admin(&admin, &maker).await;
-        let cookie = crate::support::session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
-        let second = Browser { base: service.public.clone(), cookie };
-        let (status, own) = second.post(&format!("{}link/", users[0]), Value::Null).await;
-        assert_eq!(status, 201, "{own}");
-        let of_token = link(&service.automation(&second, None).await, &users[1]).await;
-        let (_, of_other) = admin.post(&format!("{}link/", users[2]), Value::Null).await;
-
-        assert_eq!(admin.patch(&maker, end.clone()).await.0, 200);
-        assert_eq!(admin.patch(&maker, json!({"is_active": true, "is_admin": true})).await.0, 200);
-        for path in [text(&own, "path"), &of_token] {
-            assert_eq!(choose_password(&service, path, "chosen-by-another").await, 404, "{end}");
-        }
-        assert_eq!(choose_password(&service, text(&of_other, "path"), "chosen-by-another").await, 200);
-        assert_eq!(admin.patch(&maker, json!({"is_admin": false})).await.0, 200);
-    }
-}
-
-#[tokio::test]
-async fn a_link_ends_when_the_token_that_made_it_is_revoked_or_expires() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let [first, second] =
-        [new_user(&admin, "first@example.com").await, new_user(&admin, "second@example.com").await];
-    let revoked = service.automation(&admin, None).await;
-    let path = link(&revoked, &first).await;
-    let token = format!("/api/management_tokens/{}/", revoked.id);
-    assert_eq!(admin.request(Method::DELETE, &token).send().await.unwrap().status(), 204);
-    assert_eq!(choose_password(&service, &path, "chosen-by-another").await, 404, "revoked");
-
-    let path = link(&service.automation(&admin, None).await, &second).await;
-    service.alter("UPDATE management_tokens SET expires_at = 1").await;
-    assert_eq!(choose_password(&service, &path, "chosen-by-another").await, 404, "expired");
-}
-
-#[tokio::test]
-async fn a_link_that_the_command_line_made_outlives_every_admin() {
-    let (service, ..) = Service::with_users().await;
-    service.admin().await;
-    let made = service.site.json(&["user", "link", DEMO, "--json"]);
-    service.site.ok(&["user", "disable", ADMIN], "");
-    assert_eq!(choose_password(&service, text(&made, "path"), "chosen-by-another").await, 200);
-}
-
-#[tokio::test]
-async fn a_token_that_the_command_line_made_outlives_every_admin() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let value = service.site.ok(&["token", "create", "--label", "ops"], "").trim().to_owned();
-    let automation = Automation { base: service.public.clone(), id: String::new(), token: value };
-    drop(admin);
-    let said = service.site.run(&["user", "disable", ADMIN], "");
-    assert!(!String::from_utf8(said.stderr).unwrap().contains("tokens"));
-    assert_eq!(answer(&automation).await.0, 200);
-}
-
-#[tokio::test]
-async fn the_command_line_tells_which_tokens_end() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    service.automation(&admin, None).await;
-    let output = service.site.run(&["user", "admin", ADMIN, "--remove"], "");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("These management tokens have ended: terraform."), "{said}");
-    assert!(service.site.ok(&["token", "list"], "").contains("ended"));
 }

@@ -1,5 +1,6 @@
 //! The edge API: verdicts, the subscription, and the promise.
 
+mod changes;
 mod history;
 mod revocation;
 mod sync;

@@ -1,6 +1,7 @@
 //! Connections that nothing comes through.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
+use std::net;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +16,7 @@ const LATE: Duration = Duration::from_secs(6);
 
 const REQUEST: &[u8] = b"GET /sign-in HTTP/1.1\r\nhost: keys.example.com\r\n\r\n";
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// An empty SETTINGS frame (RFC 9113, section 6.5).
 const H2_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
@@ -154,4 +156,16 @@ async fn it_may_open_as_many_files_as_the_system_allows() {
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let [soft, hard] = [3, 4].map(|column| files.split_whitespace().nth(column).unwrap());
     assert!(soft == hard && soft != "64", "{files}");
+}
+
+/// Clients that never finish a request hold connections, which are bounded; the edge listener has its own.
+#[test]
+fn a_client_that_sends_no_whole_head_is_let_go() {
+    let service = Site::empty().serve();
+    let address = service.public.trim_start_matches("http://").to_owned();
+    let mut idle = net::TcpStream::connect(address).unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: ").unwrap();
+    idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut said = Vec::new();
+    idle.read_to_end(&mut said).expect("the connection was still open after 20 s");
 }

@@ -1,6 +1,7 @@
 //! The process: its start and end, its connections, and what it tells of itself.
 
 mod connections;
+mod first_link;
 mod metrics;
 mod proxies;
 pub(crate) mod readiness;

@@ -1,13 +1,16 @@
 //! The end: what was begun is finished, and load balancers have time to notice.
 
+use std::io::{Read, Write};
+use std::net;
 use std::time::{Duration, Instant};
 
 use protocol::{News, SyncResponse};
 use reqwest::header::HeaderValue;
+use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::support::scripted_edge::{Edge, SOON, path};
-use crate::support::{Service, Site, TOKEN, client, read};
+use crate::support::{DEMO, PASSWORD, Service, Site, TOKEN, client, read};
 
 /// A moment in which a request that does not wait would be answered.
 const A_MOMENT: Duration = Duration::from_millis(300);
@@ -164,4 +167,40 @@ async fn a_hanging_webhook_does_not_hold_up_the_end() {
     service.signal("-TERM");
     assert_eq!(end_of(service).await, Some(0));
     assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
+}
+
+#[test]
+fn a_request_in_progress_is_finished_before_the_end() {
+    let mut service = Site::with_users().serve();
+    let body = json!({"email": DEMO, "password": PASSWORD}).to_string();
+    let mut stream = net::TcpStream::connect(service.public.strip_prefix("http://").unwrap()).unwrap();
+    write!(
+        stream,
+        "POST /api/login/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .unwrap();
+    // The service asks for the body only when it is at work on the request.
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    service.signal("-TERM");
+    while !service.log_text().contains("shutting down") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert_eq!(service.wait(), Some(0));
+    assert!(net::TcpStream::connect(service.public.strip_prefix("http://").unwrap()).is_err(), "it is gone");
+}
+
+#[test]
+fn an_interrupt_ends_it_too() {
+    let mut service = Site::empty().serve();
+    service.signal("-INT");
+    assert_eq!(service.wait(), Some(0));
 }

@@ -1,9 +1,7 @@
-//! Starts that have to fail, and say why; and the end.
+//! Starts that have to fail, and say why; and what the settings change.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -115,49 +113,29 @@ async fn even_the_finest_log_holds_no_secret() {
 }
 
 #[test]
-fn a_request_in_progress_is_finished_before_the_end() {
-    let mut service = Site::with_users().serve();
-    let body = json!({"email": DEMO, "password": PASSWORD}).to_string();
-    let mut stream = TcpStream::connect(service.public.strip_prefix("http://").unwrap()).unwrap();
-    write!(
-        stream,
-        "POST /api/login/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    )
-    .unwrap();
-    // The service asks for the body only when it is at work on the request.
-    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
-    stream.read_exact(&mut go_on).unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
-
-    service.signal("-TERM");
-    while !service.log_text().contains("shutting down") {
-        std::thread::sleep(Duration::from_millis(5));
+fn terms_under_which_no_edge_could_keep_a_lease_are_refused_by_name() {
+    let site = Site::empty();
+    // A start that nothing else keeps from succeeding would go on for ever.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = |args: &[&str]| {
+        let args = [&["serve", "--listen", &address, "--edge-listen", "127.0.0.1:0"], args].concat();
+        let output = site.command(&args).env("EDGE_TOKEN", TOKEN).output().unwrap();
+        assert!(!output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let too_short = said(&["--lease-ms", "5999"]);
+    assert!(too_short.contains("--lease-ms (LEASE_MS)") && too_short.contains("6000 ms"), "{too_short}");
+    assert!(said(&["--hold-ms", "3000"]).contains("8000 ms"));
+    let narrow = said(&["--lease-ms", "62000", "--lease-margin-ms", "10333"]);
+    assert!(
+        narrow.contains("--lease-margin-ms (LEASE_MARGIN_MS)") && narrow.contains("10334 ms"),
+        "{narrow}"
+    );
+    assert!(said(&["--lease-margin-ms", "999"]).contains("1000 ms"));
+    for flag in ["--hold-ms", "--lease-ms", "--lease-margin-ms"] {
+        for value in ["0", "3600001", "soon"] {
+            assert!(said(&[flag, value]).contains(flag), "{flag} {value}");
+        }
     }
-    stream.write_all(body.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    assert_eq!(service.wait(), Some(0));
-    assert!(TcpStream::connect(service.public.strip_prefix("http://").unwrap()).is_err(), "it is gone");
-}
-
-#[test]
-fn an_interrupt_ends_it_too() {
-    let mut service = Site::empty().serve();
-    service.signal("-INT");
-    assert_eq!(service.wait(), Some(0));
-}
-
-/// Clients that never finish a request hold connections, which are bounded; the edge listener has its own.
-#[test]
-fn a_client_that_sends_no_whole_head_is_let_go() {
-    let service = Site::empty().serve();
-    let address = service.public.trim_start_matches("http://").to_owned();
-    let mut idle = TcpStream::connect(address).unwrap();
-    idle.write_all(b"GET / HTTP/1.1\r\nhost: ").unwrap();
-    idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut said = Vec::new();
-    idle.read_to_end(&mut said).expect("the connection was still open after 20 s");
 }

@@ -1,11 +1,11 @@
-//! What the promise survives: the end of the process, of the machine, and bad settings.
+//! What the promise survives: the end of the process, and the columns of a newer release.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::scripted_edge::{ALMOST, Edge, SOON, delete_later, outcome, path, short_terms};
-use crate::support::{Service, Site, TOKEN, text};
+use crate::support::scripted_edge::{ALMOST, Edge, delete_later, outcome, short_terms};
+use crate::support::{Service, Site, text};
 
 #[tokio::test]
 async fn a_killed_and_restarted_service_waits_for_the_leases_granted_before() {
@@ -45,16 +45,6 @@ async fn a_shorter_lease_granted_later_does_not_end_a_longer_one() {
 }
 
 #[tokio::test]
-async fn without_an_edge_nothing_waits() {
-    let (_service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    let begun = Instant::now();
-    let (_, answer) = demo.delete(&path(&key)).await;
-    assert_eq!(outcome(&answer), [0, 0, 0]);
-    assert!(begun.elapsed() < SOON);
-}
-
-#[tokio::test]
 async fn a_terminated_service_finishes_a_delete_that_waits() {
     let (mut service, demo, _) = Service::with_users_and(short_terms).await;
     let key = demo.new_key("deleted", &["*"]).await;
@@ -67,34 +57,6 @@ async fn a_terminated_service_finishes_a_delete_that_waits() {
     assert_eq!((status, outcome(&answer)), (200, [1, 0, 1]));
     assert!(returned_at - granted_at >= ALMOST);
     assert_eq!(tokio::task::spawn_blocking(move || service.wait()).await.unwrap(), Some(0));
-}
-
-#[test]
-fn terms_under_which_no_edge_could_keep_a_lease_are_refused_by_name() {
-    let site = Site::empty();
-    // A start that nothing else keeps from succeeding would go on for ever.
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let said = |args: &[&str]| {
-        let args = [&["serve", "--listen", &address, "--edge-listen", "127.0.0.1:0"], args].concat();
-        let output = site.command(&args).env("EDGE_TOKEN", TOKEN).output().unwrap();
-        assert!(!output.status.success(), "{args:?}");
-        String::from_utf8(output.stderr).unwrap()
-    };
-    let too_short = said(&["--lease-ms", "5999"]);
-    assert!(too_short.contains("--lease-ms (LEASE_MS)") && too_short.contains("6000 ms"), "{too_short}");
-    assert!(said(&["--hold-ms", "3000"]).contains("8000 ms"));
-    let narrow = said(&["--lease-ms", "62000", "--lease-margin-ms", "10333"]);
-    assert!(
-        narrow.contains("--lease-margin-ms (LEASE_MARGIN_MS)") && narrow.contains("10334 ms"),
-        "{narrow}"
-    );
-    assert!(said(&["--lease-margin-ms", "999"]).contains("1000 ms"));
-    for flag in ["--hold-ms", "--lease-ms", "--lease-margin-ms"] {
-        for value in ["0", "3600001", "soon"] {
-            assert!(said(&[flag, value]).contains(flag), "{flag} {value}");
-        }
-    }
 }
 
 /// As while replicas are replaced by a newer release one after the other.

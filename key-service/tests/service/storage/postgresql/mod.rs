@@ -3,5 +3,7 @@
 
 mod connecting;
 mod outage;
+mod scene;
 mod server;
+mod standby;
 mod tls;

@@ -2,71 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
 use serde_json::{Value, json};
-use std::process::Command;
-use test_stack::postgres::{NON_DURABLE, Postgres, Shutdown};
+use test_stack::postgres::{Postgres, Shutdown};
 
+use crate::storage::postgresql::scene::{BACK, Scene, scene, scene_with};
 use crate::storage::postgresql::server::{role, shared};
-use crate::support::scripted_edge::{ALMOST, Edge, LASTS, SOON, outcome, path, short_terms};
-use crate::support::{Automation, DEMO, Service, Site, text};
-
-/// How long the service may take to notice that its database is there again.
-const BACK: Duration = Duration::from_secs(10);
-
-/// A service on a server that a test can do with as it likes, somebody who may use its API, and two keys.
-struct Scene {
-    service: Service,
-    automation: Automation,
-    keys: [Value; 2],
-    postgres: Postgres,
-}
-
-async fn scene() -> Scene {
-    scene_with(short_terms).await
-}
-
-async fn scene_with(set: fn(&mut Command) -> &mut Command) -> Scene {
-    tokio::task::spawn_blocking(move || {
-        let postgres = Postgres::start(&NON_DURABLE).unwrap();
-        let site = Site::at(&role(&postgres).url(&postgres, "127.0.0.1"));
-        site.ok(&["user", "add", DEMO, "--without-password", "--permissions", "*"], "");
-        let create = ["key", "create", "--user", DEMO, "--scopes", "*", "--json", "--label"];
-        let keys = ["first", "second"].map(|label| site.json(&[&create[..], &[label]].concat()));
-        let token =
-            site.json(&["token", "create", "--label", "terraform", "--can", "read,revoke,create", "--json"]);
-        let service = site.serve_with(set);
-        let (base, id) = (service.public.clone(), text(&token, "id").to_owned());
-        let automation = Automation { base, id, token: text(&token, "value").to_owned() };
-        Scene { service, automation, keys, postgres }
-    })
-    .await
-    .unwrap()
-}
-
-impl Scene {
-    /// Does something to the server, which takes a while.
-    async fn server(self, what: impl FnOnce(&Postgres) + Send + 'static) -> Self {
-        tokio::task::spawn_blocking(move || {
-            what(&self.postgres);
-            self
-        })
-        .await
-        .unwrap()
-    }
-
-    /// Deletes a key, as soon as the database lets it; returns what that says.
-    async fn delete(&self, key: &Value) -> Value {
-        let deadline = Instant::now() + BACK + LASTS;
-        loop {
-            match self.automation.call(Method::DELETE, &path(key), Value::Null).await {
-                (status, answer) if status == 200 => return answer,
-                (status, answer) if status == 503 => assert!(Instant::now() < deadline, "{answer}"),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
+use crate::support::scripted_edge::{ALMOST, Edge, SOON, outcome, path};
+use crate::support::{Service, Site, text};
 
 /// Asks until the database is there again, and returns whether the value works.
 async fn works(service: &Service, value: &str) -> bool {
@@ -198,107 +140,6 @@ async fn a_copy_of_a_database_begins_a_history_of_its_own() {
     .await
     .unwrap();
     assert_ne!(original.verify(&[]).await.log, copy.verify(&[]).await.log);
-}
-
-/// Has every commit wait for a standby that there is not; returns when the server does so.
-async fn require_standby(scene: &Scene) {
-    let server = scene.postgres.databases();
-    server.query("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").unwrap();
-    server.query("postgres", "SELECT pg_reload_conf()").unwrap();
-    let commit = "SELECT CAST(pg_logical_emit_message(true, 'test', '') AS TEXT)";
-    loop {
-        let mut probe = scene.service.database().await;
-        let committed =
-            tokio::spawn(async move { sqlx::raw_sql(commit).execute(&mut probe).await.map(drop) });
-        while !committed.is_finished() {
-            if give_up_waiting(scene) > 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-/// Has commits that wait for a standby give up; how many did.
-fn give_up_waiting(scene: &Scene) -> usize {
-    let cancel = "SELECT COUNT(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    scene.postgres.databases().query("postgres", cancel).unwrap().parse().unwrap()
-}
-
-/// A change whose commit gave up waiting for a standby can be read, and a failover would still undo it.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn what_is_so_already_is_not_said_before_a_standby_has_it() {
-    let scene = scene().await;
-    let narrower = json!({"scopes": ["insight:read"]});
-    for (method, key, body, expected) in
-        [(Method::DELETE, &scene.keys[0], Value::Null, 404), (Method::PATCH, &scene.keys[1], narrower, 200)]
-    {
-        let call = || {
-            let (automation, method, path, body) =
-                (scene.automation.clone(), method.clone(), path(key), body.clone());
-            tokio::spawn(async move { automation.call(method, &path, body).await })
-        };
-        require_standby(&scene).await;
-        let first = call();
-        while !first.is_finished() {
-            give_up_waiting(&scene);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(first.await.unwrap().0, 200, "a commit that gave up waiting counts as made");
-
-        let again = call();
-        while securing(&scene) == 0 {
-            assert!(!again.is_finished(), "{method}: it was answered, and no standby has it");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        require_no_standby(&scene);
-        assert_eq!(again.await.unwrap().0, expected);
-    }
-}
-
-/// How many of the service's connections wait until a standby has what was found.
-fn securing(scene: &Scene) -> usize {
-    let waits =
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%edge-key-auth%'";
-    scene.postgres.databases().query("postgres", waits).unwrap().parse().unwrap()
-}
-
-fn require_no_standby(scene: &Scene) {
-    let server = scene.postgres.databases();
-    server.query("postgres", "ALTER SYSTEM RESET synchronous_standby_names").unwrap();
-    server.query("postgres", "SELECT pg_reload_conf()").unwrap();
-}
-
-/// Many ask for what is not there while no standby is: they wait together, and nobody else waits for them.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn who_waits_for_a_standby_waits_on_one_connection_and_holds_up_no_reading() {
-    let scene = scene().await;
-    let key = path(&scene.keys[0]);
-    let look = async || scene.automation.call(Method::GET, &key, Value::Null).await.0;
-    assert_eq!(look().await, 200);
-    require_standby(&scene).await;
-    let deletes: Vec<_> = (0..20)
-        .map(|n| {
-            let automation = scene.automation.clone();
-            let path = format!("/api/personal_api_keys/nothing-{n}/");
-            tokio::spawn(async move { automation.call(Method::DELETE, &path, Value::Null).await })
-        })
-        .collect();
-    while securing(&scene) == 0 {
-        assert!(deletes.iter().all(|delete| !delete.is_finished()), "no standby has what was found");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    // Each that has found nothing by now waits: had it a connection of those for reading, none would be left.
-    for _ in 0..10 {
-        assert_eq!(look().await, 200);
-        assert_eq!(securing(&scene), 1);
-    }
-    require_no_standby(&scene);
-    for delete in deletes {
-        assert_eq!(delete.await.unwrap().0, 404);
-    }
 }
 
 /// As a restore from a dump does, which makes the tables anew: no open connection notices.

@@ -1,8 +1,7 @@
-//! `import` and `export`.
+//! `import`.
 
 use std::fmt::Write;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use protocol::{KeyDigest, News};
@@ -23,7 +22,7 @@ fn line(email: &str, label: &str, value: &str) -> String {
 }
 
 /// Runs an import, and returns its exit code and its JSON.
-fn import(site: &Site, args: &[&str], file: &str) -> (i32, serde_json::Value) {
+pub(super) fn import(site: &Site, args: &[&str], file: &str) -> (i32, serde_json::Value) {
     let output = site.run(&[&["import", "-", "--json"], args].concat(), file);
     let said = String::from_utf8(output.stderr).unwrap();
     let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
@@ -31,7 +30,7 @@ fn import(site: &Site, args: &[&str], file: &str) -> (i32, serde_json::Value) {
 }
 
 /// `lines`, `imported`, `unchanged`, `refused` and `users_added`.
-fn counts(json: &serde_json::Value) -> [u64; 5] {
+pub(super) fn counts(json: &serde_json::Value) -> [u64; 5] {
     ["lines", "imported", "unchanged", "refused", "users_added"].map(|name| json[name].as_u64().unwrap())
 }
 
@@ -136,62 +135,6 @@ async fn users_are_added_if_asked_for_and_cannot_sign_in_yet() {
 }
 
 #[test]
-fn what_is_exported_is_imported_elsewhere_just_the_same() {
-    let (site, elsewhere) = (Site::with_users(), Site::with_users());
-    let labels = ["=1+1", "'=1", "'quoted'", "+a\"b\",c", "-two\nlines", "@x", "鍵 <b>\u{1b}[2J"];
-    for label in labels {
-        let label = format!("--label={label}");
-        site.ok(&["key", "create", "--user", DEMO, &label, "--scopes", "insight:read,query:read"], "");
-    }
-    let create = ["key", "create", "--user", OTHER, "--label", "rolled", "--scopes", "*", "--json"];
-    let id = text(&site.json(&create), "id").to_owned();
-    site.ok(&["key", "roll", &id, "--grace-s", "60"], "");
-
-    let mut keys = site.json(&["key", "list", "--json"]);
-    for format in ["csv", "jsonl"] {
-        let file = site.ok(&["export", "--format", format], "");
-        assert_eq!(site.ok(&["export", "--format", format], ""), file);
-        let cells = ["\"=", "\"+", "\"-", "\"@"];
-        assert!(format == "jsonl" || !cells.iter().any(|cell| file.contains(cell)), "{file}");
-        let (code, json) = import(&elsewhere, &["--format", format], &file);
-        let imported = if format == "csv" { 8 } else { 0 };
-        assert_eq!((code, counts(&json)), (0, [8, imported, 8 - imported, 0, 0]), "{format}");
-        assert_eq!(elsewhere.ok(&["export", "--format", format], "").len(), file.len());
-    }
-    let mut back = elsewhere.json(&["key", "list", "--json"]);
-    for keys in [&mut keys, &mut back] {
-        let keys = keys.as_array_mut().unwrap();
-        keys.sort_by_key(|key| text(key, "label").to_owned());
-        for key in keys {
-            // Ids are the database's own.
-            key["id"].take();
-            key["user_id"].take();
-            // Old values stay behind.
-            key["old_value_expires_at"].take();
-        }
-    }
-    assert_eq!(back, keys);
-}
-
-#[test]
-fn an_exported_file_is_its_owners_alone_and_replaces_none_unasked() {
-    let site = Site::with_users();
-    let file = site.dir.path().join("keys.csv");
-    site.ok(&["export", "keys.csv"], "");
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    fs::write(&file, "precious").unwrap();
-    assert!(site.fails(&["export", "keys.csv"], "").contains("keys.csv is there already"));
-    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
-    site.ok(&["export", "keys.csv", "--force"], "");
-    assert!(fs::read_to_string(&file).unwrap().starts_with("\"email\",\"label\","));
-    let no_folder = site.fails(&["export", "no/such/folder.csv"], "");
-    assert!(no_folder.contains("cannot write no/such/folder.csv: No such file"), "{no_folder}");
-    assert!(!no_folder.contains(".key-service-"), "{no_folder}");
-    assert!(site.ok(&["export", "-"], "").starts_with("\"email\",\"label\","));
-    assert!(!site.dir.path().join("-").exists(), "standard output, as import and scan take it");
-}
-
-#[test]
 fn a_file_that_is_none_is_refused_as_a_whole() {
     let site = Site::with_users();
     let fails = |args: &[&str], input: &str| {
@@ -215,23 +158,6 @@ fn a_file_that_is_none_is_refused_as_a_whole() {
     );
     fs::write(site.dir.path().join("report"), "").unwrap();
     assert!(fails(&["-", "--report", "report"], HEAD).contains("--report: report is there already; nothing"));
-}
-
-#[test]
-fn what_is_no_file_of_keys_leaves_no_database_behind() {
-    let site = Site::empty();
-    for (args, input) in [
-        (&["import", "missing.csv"][..], ""),
-        (&["import", "-"], "email,label,scopes\n"),
-        (&["import", "."], ""),
-        (&["user", "add", "nobody", "--without-password"], ""),
-        (&["user", "add", DEMO, "--password-stdin"], "short"),
-    ] {
-        site.fails(args, input);
-        assert!(site.storage.is_untouched(), "{args:?}");
-    }
-    site.ok(&["user", "add", DEMO, "--without-password", "--if-absent"], "");
-    assert!(!site.storage.is_untouched());
 }
 
 const ROWS: usize = 100_000;

@@ -1,0 +1,34 @@
+//! `audit`.
+
+use super::new_key;
+use crate::support::{DEMO, OTHER, Site, text};
+
+#[test]
+fn the_audit_log_tells_who_did_what() {
+    let site = Site::with_users();
+    let key = new_key(&site, DEMO, "a\u{1b}[2J", &[]);
+    new_key(&site, OTHER, "another", &[]);
+    site.ok(&["key", "revoke", text(&key, "id")], "");
+    let actions = |filter: &[&str]| {
+        let entries = site.json(&[&["audit", "--json"], filter].concat());
+        let entries = entries.as_array().unwrap().iter();
+        entries.map(|entry| text(entry, "action").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(actions(&["--subject", text(&key, "id")]), ["key.deleted", "key.created"]);
+    assert_eq!(actions(&["--action", "key.", "--user", OTHER]), ["key.created"]);
+    assert_eq!(actions(&["--action", "key.", "--limit", "1"]), ["key.deleted"]);
+    assert_eq!(actions(&["--action", "key.", "--limit", "1", "--offset", "1"]), ["key.created"]);
+    assert_eq!(actions(&["--action", "key.", "--since", "2020-01-01T00:00:00Z", "--all"]).len(), 3);
+    assert_eq!(actions(&["--since", "2100-01-01T00:00:00Z"]), Vec::<String>::new());
+    for usage in [&["audit", "--since", "yesterday"][..], &["audit", "--all", "--limit", "5"]] {
+        assert_eq!(site.run(usage, "").status.code(), Some(2), "{usage:?}");
+    }
+    for (name, value) in [("action", "bogus"), ("limit", "-1"), ("offset", "-1")] {
+        let output = site.run(&["audit", &format!("--{name}"), value], "");
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("'{value}' for '--{name}")), "{said}");
+    }
+    let table = site.ok(&["audit"], "");
+    assert!(table.contains("command_line") && table.contains(DEMO) && !table.contains('\u{1b}'), "{table}");
+}

@@ -1,0 +1,63 @@
+//! `export`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::import::{counts, import};
+use crate::support::{DEMO, OTHER, Site, text};
+
+#[test]
+fn what_is_exported_is_imported_elsewhere_just_the_same() {
+    let (site, elsewhere) = (Site::with_users(), Site::with_users());
+    let labels = ["=1+1", "'=1", "'quoted'", "+a\"b\",c", "-two\nlines", "@x", "鍵 <b>\u{1b}[2J"];
+    for label in labels {
+        let label = format!("--label={label}");
+        site.ok(&["key", "create", "--user", DEMO, &label, "--scopes", "insight:read,query:read"], "");
+    }
+    let create = ["key", "create", "--user", OTHER, "--label", "rolled", "--scopes", "*", "--json"];
+    let id = text(&site.json(&create), "id").to_owned();
+    site.ok(&["key", "roll", &id, "--grace-s", "60"], "");
+
+    let mut keys = site.json(&["key", "list", "--json"]);
+    for format in ["csv", "jsonl"] {
+        let file = site.ok(&["export", "--format", format], "");
+        assert_eq!(site.ok(&["export", "--format", format], ""), file);
+        let cells = ["\"=", "\"+", "\"-", "\"@"];
+        assert!(format == "jsonl" || !cells.iter().any(|cell| file.contains(cell)), "{file}");
+        let (code, json) = import(&elsewhere, &["--format", format], &file);
+        let imported = if format == "csv" { 8 } else { 0 };
+        assert_eq!((code, counts(&json)), (0, [8, imported, 8 - imported, 0, 0]), "{format}");
+        assert_eq!(elsewhere.ok(&["export", "--format", format], "").len(), file.len());
+    }
+    let mut back = elsewhere.json(&["key", "list", "--json"]);
+    for keys in [&mut keys, &mut back] {
+        let keys = keys.as_array_mut().unwrap();
+        keys.sort_by_key(|key| text(key, "label").to_owned());
+        for key in keys {
+            // Ids are the database's own.
+            key["id"].take();
+            key["user_id"].take();
+            // Old values stay behind.
+            key["old_value_expires_at"].take();
+        }
+    }
+    assert_eq!(back, keys);
+}
+
+#[test]
+fn an_exported_file_is_its_owners_alone_and_replaces_none_unasked() {
+    let site = Site::with_users();
+    let file = site.dir.path().join("keys.csv");
+    site.ok(&["export", "keys.csv"], "");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(&file, "precious").unwrap();
+    assert!(site.fails(&["export", "keys.csv"], "").contains("keys.csv is there already"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    site.ok(&["export", "keys.csv", "--force"], "");
+    assert!(fs::read_to_string(&file).unwrap().starts_with("\"email\",\"label\","));
+    let no_folder = site.fails(&["export", "no/such/folder.csv"], "");
+    assert!(no_folder.contains("cannot write no/such/folder.csv: No such file"), "{no_folder}");
+    assert!(!no_folder.contains(".key-service-"), "{no_folder}");
+    assert!(site.ok(&["export", "-"], "").starts_with("\"email\",\"label\","));
+    assert!(!site.dir.path().join("-").exists(), "standard output, as import and scan take it");
+}
