@@ -1,10 +1,10 @@
-# The images of docker-compose.yml, one target each: envoy, key-service, echo.
-# No BuildKit features, so that every engine builds them. No container runs as root.
+# The images of docker-compose.yml. Each is a target: envoy, key-service, echo.
+# The file uses no BuildKit feature, so every engine can build it. No container runs as root.
 
 FROM rust:1.95-bookworm AS builder
 WORKDIR /build
 COPY . .
-# The same build as on a developer's machine. xtask is also the echo upstream, so it is built for speed too.
+# The same build as on a developer's machine. --release, because xtask is also the echo upstream.
 RUN cargo run --locked --release --package xtask -- build
 
 FROM debian:bookworm-slim AS runtime
@@ -13,7 +13,7 @@ COPY --chown=10001 demo/http-ok.sh demo/seed.sh /usr/local/lib/edge-key-auth/
 
 FROM runtime AS key-service
 COPY --from=builder /build/target/release/key-service /usr/local/bin/key-service
-# Whom to trust where the webhook's address is https.
+# The certificate authorities for a webhook with https.
 COPY --from=builder /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # A new named volume takes this folder's owner.
 RUN mkdir /data && chown 10001 /data
@@ -31,7 +31,7 @@ FROM envoyproxy/envoy:v1.40.0 AS envoy
 COPY --chown=101 demo/http-ok.sh /usr/local/lib/edge-key-auth/
 COPY --from=builder --chown=101 /build/target/edge_key_auth.wasm /etc/envoy/edge_key_auth.wasm
 COPY --chown=101 envoy/envoy.yaml /etc/envoy/envoy.yaml
-# The image's own user. Its entrypoint would only change to it from root.
+# The image's own user. The image's entrypoint only switches from root to this user, so it is not needed.
 USER 101
 ENTRYPOINT ["envoy"]
 CMD ["--config-path", "/etc/envoy/envoy.yaml", "--concurrency", "2", "--disable-hot-restart"]

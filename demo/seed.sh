@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the demo's user, an admin, and its keys. What is there already stays as it is.
-# Environment: DATABASE_URL, the key service's database; KEY_SERVICE, its program (default: key-service).
+# Creates the demo's user, an admin, and its keys, unless they exist.
+# Environment: DATABASE_URL, the key service's database; KEY_SERVICE, its executable (default: key-service).
 set -eu
 
 : "${KEY_SERVICE:=key-service}"
@@ -9,7 +9,7 @@ user=demo@example.com
 printf '%s' 'demo-password' |
   "$KEY_SERVICE" user add "$user" --password-stdin --permissions '*' --admin --if-absent >/dev/null
 
-# The key of the public documentation's examples.
+# The key that the README's examples use.
 printf '%s' 'phx_1234567890abcdef' |
   "$KEY_SERVICE" key create --user "$user" --label 'Documentation' --scopes '*' \
     --value-stdin --if-absent >/dev/null

@@ -1,4 +1,4 @@
-// Copies, selects what is focused, and warns of leaving a value that was not stored. Pages work without it.
+// Copies values, selects a focused value, and warns before the user leaves a value that was not stored. Pages work without it.
 "use strict";
 
 document.documentElement.classList.add("has-script");
@@ -16,10 +16,10 @@ document.addEventListener("click", async ({ target }) => {
   const source = document.getElementById(button.dataset.copy);
   const hasCopied = await copy(source.value ?? source.textContent);
   if (hasCopied) isStored = true;
-  // Emptied first: a text that stays the same is not announced again.
-  const said = document.getElementById("copied");
-  said.textContent = "";
-  setTimeout(() => (said.textContent = hasCopied ? "Copied" : "Select the text and copy it by hand"), 50);
+  // A screen reader announces the text only if it changes, so empty it first.
+  const status = document.getElementById("copied");
+  status.textContent = "";
+  setTimeout(() => (status.textContent = hasCopied ? "Copied" : "Select the text and copy it by hand"), 50);
 });
 
 async function copy(text) {
@@ -31,7 +31,7 @@ async function copy(text) {
   }
 }
 
-// The value cannot be seen again: browsers ask whether to leave.
+// The page shows the value only once, so browsers ask before they leave the page.
 addEventListener("beforeunload", (event) => {
   if (document.getElementById("key-value") && !isStored) event.preventDefault();
 });

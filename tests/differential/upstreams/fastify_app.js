@@ -3,7 +3,7 @@ const { exact, withRest, report } = require("./routes");
 
 const app = fastify({ routerOptions: { ignoreTrailingSlash: true } });
 const handler = (routeClass) => (request, reply) => reply.headers(report(routeClass, request.raw)).send("");
-// What bodies hold is no matter here.
+// Ignore the content of bodies.
 app.removeAllContentTypeParsers();
 app.addContentTypeParser("*", (request, payload, done) => payload.resume().on("end", done));
 for (const [routeClass, path] of exact) app.all(path, handler(routeClass));

@@ -1,4 +1,4 @@
-// The routes that the upstreams of Node serve: a class, and a path that ends exactly or has a rest.
+// The routes of the Node upstreams: a class, and a path that is exact or has a rest.
 
 const objects = ["insight", "feature_flag", "person", "cohort", "query"];
 const collection = (name) => (name === "query" ? name : `${name}s`);
@@ -13,7 +13,7 @@ exports.withRest = ["/api", "/api/projects/:id"].flatMap((prefix) =>
   objects.map((name) => [name, `${prefix}/${collection(name)}`]),
 );
 
-// What a handler says of itself: its class, the method it acts on, and who it takes the caller for.
+// The report of a handler: its route class, the method that it sees, and the caller that it sees.
 exports.report = (routeClass, request) => ({
   "X-Route-Class": routeClass,
   "X-Route-Method": request.method,

@@ -1,4 +1,4 @@
-"""The routes that the Python upstreams serve: a class, and a path that ends exactly or has a rest."""
+"""The routes of the Python upstreams: a class, and a path that is exact or has a rest."""
 
 OBJECTS = ["insight", "feature_flag", "person", "cohort", "query"]
 
@@ -17,5 +17,5 @@ METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"]
 
 
 def report(route_class, method, identity):
-    """What a handler says of itself: its class, the method it acts on, and who it takes the caller for."""
+    """The report of a handler: its route class, the method that it sees, and the caller that it sees."""
     return {"X-Route-Class": route_class, "X-Route-Method": method, "X-Route-Caller": identity or "nobody"}
