@@ -9,8 +9,8 @@
 //! 4. Only then does the `DELETE` return.
 //!
 //! Below them is [`db`], which opens the database and runs transactions. Beside them, [`transfer`] imports and exports keys,
-//! [`webhooks`] notifies an operator of leaked keys, and [`upkeep`] removes outdated rows. [`server`] binds the listeners,
-//! and [`cli`] is the command line.
+//! [`webhooks`] notifies an operator of leaked keys, and [`upkeep`] removes outdated rows. [`settings`] reads flags and
+//! environment, [`server`] binds the listeners, and [`cli`] is the command line.
 
 pub mod accounts;
 pub mod audit;
@@ -21,7 +21,8 @@ mod network;
 pub mod paging;
 mod random;
 pub mod revocation;
-pub mod server;
+mod server;
+mod settings;
 mod telemetry;
 #[cfg(test)]
 mod testing;

@@ -73,7 +73,7 @@ const FORBIDDEN: [Forbidden; 6] = [
     Forbidden {
         source: "key-service/src",
         room: "",
-        except: &["cli", "server", "web", "main"],
+        except: &["cli", "server", "settings", "web", "main"],
         imports: &["crate::web"],
         because: "what the service does knows nothing of HTTP",
     },

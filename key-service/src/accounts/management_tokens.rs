@@ -257,7 +257,7 @@ mod tests {
     async fn the_use_of_a_token_is_written_down_once_an_hour() {
         let folder = tempfile::tempdir().unwrap();
         let database = testing::store(&folder).await;
-        let (by, now) = (Actor::command_line(), Timestamp::now());
+        let (by, now) = (Actor::command_line("root".to_owned()), Timestamp::now());
         let new = NewToken { label: "ci".into(), user_ids: None, can: Verbs::default(), expires_at: None };
         let (_, value) = create(&database, &by, new, now).await.unwrap();
         for (used_after_s, written_after_s) in [(0, 0), (3_599, 0), (3_600, 3_600), (7_199, 3_600)] {

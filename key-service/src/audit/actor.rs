@@ -62,9 +62,8 @@ impl ActorKind {
 
 impl Actor {
     /// The operator at the command line, by the name of the system account.
-    pub fn command_line() -> Self {
-        let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-        Actor { kind: ActorKind::CommandLine, name: name.unwrap_or_default(), ..Actor::service() }
+    pub fn command_line(name: String) -> Self {
+        Actor { kind: ActorKind::CommandLine, name, ..Actor::service() }
     }
 
     /// Whether it is automation.

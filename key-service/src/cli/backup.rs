@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::error::CliError;
 use super::private_file::PrivateFile;
 use super::terminal::{counted, print_json, tell};
-use crate::audit::Actor;
 use crate::revocation::Store;
+use crate::settings::operator;
 use crate::transfer::backup;
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
     let file = PrivateFile::begin(&args.file, false)?;
-    let backup = backup::make(store, &Actor::command_line(), file.path()).await;
+    let backup = backup::make(store, &operator(), file.path()).await;
     let backup = backup.map_err(|error| CliError::Backup(file.in_words(error)))?;
     file.finish()?;
     let (users, keys) = (counted(backup.users, "user"), counted(backup.keys, "key"));

@@ -11,13 +11,11 @@ use crate::keys::KeyError;
 use crate::keys::leaks::LeakError;
 use crate::revocation::settling::Unsettled;
 use crate::server::ServerError;
+use crate::settings::InvalidSettings;
 use crate::transfer::export::ExportError;
 use crate::transfer::import::ImportError;
 use crate::transfer::read::ReadError;
 use crate::validation::FieldError;
-use crate::web::edge_tokens::TokenError;
-use crate::webhooks::EndpointError;
-use leases::LeaseConfigError;
 
 /// How a command that was carried out ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +35,7 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Why a command failed, in one line.
+/// Why a command failed, in one line; in a line for each setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
     /// A setting or an argument is not what it has to be.
@@ -46,15 +44,9 @@ pub(super) enum CliError {
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The edge token cannot be used.
+    /// Settings cannot be used: a line for each.
     #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The webhook cannot be used.
-    #[error(transparent)]
-    Webhook(#[from] EndpointError),
-    /// Edges could not keep their leases, or changes would not wait long enough for them.
-    #[error("{setting}: {0}", setting = setting_at_fault(.0))]
-    Terms(#[from] LeaseConfigError),
+    Settings(#[from] InvalidSettings),
     /// The service cannot run.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -88,9 +80,6 @@ pub(super) enum CliError {
     /// The value of `--value-stdin` is no key.
     #[error("--value-stdin: {0}")]
     Value(protocol::KeyError),
-    /// `RUST_LOG` is no filter.
-    #[error("RUST_LOG: {0}")]
-    LogFilter(#[from] tracing_subscriber::filter::ParseError),
     /// There is no terminal to ask on.
     #[error("cannot ask for the password ({0}); pass it with --password-stdin")]
     Prompt(std::io::Error),
@@ -150,10 +139,12 @@ pub(super) enum CliError {
     Io(#[from] std::io::Error),
 }
 
-/// The setting that makes the terms unusable, as messages name it.
-fn setting_at_fault(error: &LeaseConfigError) -> &'static str {
-    match error {
-        LeaseConfigError::LeaseTooShort { .. } => "--lease-ms (LEASE_MS)",
-        LeaseConfigError::MarginTooShort { .. } => "--lease-margin-ms (LEASE_MARGIN_MS)",
+impl CliError {
+    /// 2 for settings that cannot be used, as for arguments that clap refuses; 1 for everything else.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            CliError::Settings(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
     }
 }

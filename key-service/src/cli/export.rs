@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::private_file::PrivateFile;
 use super::terminal::{counted, tell};
-use crate::audit::Actor;
 use crate::revocation::Store;
+use crate::settings::operator;
 use crate::transfer::Format;
 use crate::transfer::export::export;
 
@@ -31,7 +31,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
-    let by = Actor::command_line();
+    let by = operator();
     let file = args.file.as_deref().filter(|file| *file != Path::new("-"));
     let count = match file {
         Some(path) => {

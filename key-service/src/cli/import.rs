@@ -12,8 +12,8 @@ use super::error::{CliError, Outcome};
 use super::private_file::PrivateFile;
 use super::progress;
 use super::terminal::{print_json, print_table, tell};
-use crate::audit::Actor;
 use crate::revocation::Store;
+use crate::settings::operator;
 use crate::time::Timestamp;
 use crate::transfer::csv::CsvWriter;
 use crate::transfer::import::{CHUNK_LINES, Import, ImportError, Options, Summary};
@@ -108,7 +108,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
         true => Store::open_existing(database_url).await?,
         false => Store::open(database_url).await?,
     };
-    let by = Actor::command_line();
+    let by = operator();
     let mut import = Import::new(&store, &by, options);
 
     let done = take_in(&mut import, &mut lines, &bar, &mut told).await;

@@ -8,6 +8,7 @@ use crate::accounts::access::KeyAccess;
 use crate::audit::Actor;
 use crate::keys::{self, KeyPatch, rules};
 use crate::revocation::Store;
+use crate::settings::operator;
 use crate::time::Timestamp;
 
 mod create;
@@ -74,7 +75,7 @@ pub(super) struct UpdateArgs {
 }
 
 pub(super) async fn run(command: Command, store: &Store) -> Result<Outcome, CliError> {
-    let by = Actor::command_line();
+    let by = operator();
     match command {
         Command::Create(args) => create::run(args, &by, store).await?,
         Command::List(args) => list::run(args, store).await?,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::revocation::Store;
+use crate::settings::Flags;
 
 mod arguments;
 mod backup;
@@ -47,7 +48,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service
-    Serve(serve::Args),
+    Serve(Box<Flags>),
     /// Manage users
     #[command(subcommand)]
     User(user::Command),
@@ -81,8 +82,8 @@ enum KeyCommand {
     Scan(scan::Args),
 }
 
-/// Runs the command that the program's arguments are. What keeps it from being carried out is told in one line on
-/// standard error.
+/// Runs the command that the program's arguments are. If it fails, standard error has the reason, in one line or, for
+/// settings that cannot be used, a line each.
 pub async fn run() -> ExitCode {
     let mut command = Cli::command();
     let matches = command.get_matches_mut();
@@ -91,9 +92,11 @@ pub async fn run() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             let why = fault::in_words(&error, &command, &matches);
-            // Without a standard error, the exit code has to do.
-            let _ = terminal::tell(&format!("key-service: {why}"));
-            ExitCode::FAILURE
+            for line in why.lines() {
+                // Without a standard error, the exit code has to do.
+                let _ = terminal::tell(&format!("key-service: {line}"));
+            }
+            error.exit_code()
         }
     }
 }
@@ -102,7 +105,7 @@ impl Cli {
     async fn carry_out(self) -> Result<Outcome, CliError> {
         let url = &self.database_url;
         match self.command {
-            Command::Serve(args) => serve::run(args, url).await?,
+            Command::Serve(flags) => serve::run(*flags, url).await?,
             Command::User(command) => user::run(command, url).await?,
             Command::Key(KeyCommand::Stored(command)) => {
                 return key::run(command, &Store::open_existing(url).await?).await;

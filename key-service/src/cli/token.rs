@@ -9,6 +9,7 @@ use crate::accounts::{self};
 use crate::audit::Actor;
 use crate::keys::rules;
 use crate::revocation::Store;
+use crate::settings::operator;
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Subcommand)]
@@ -58,7 +59,7 @@ pub(super) struct CreateArgs {
 }
 
 pub(super) async fn run(command: Command, store: &Store) -> Result<(), CliError> {
-    let by = Actor::command_line();
+    let by = operator();
     match command {
         Command::Create(args) => create(args, &by, store).await,
         Command::List { json } => list(json, store).await,

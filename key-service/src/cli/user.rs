@@ -12,6 +12,7 @@ use crate::accounts::{self, AccountError, NewUser, Updated, UserPatch, new_email
 use crate::audit::Actor;
 use crate::db::error::OpenError;
 use crate::revocation::Store;
+use crate::settings::operator;
 use crate::time::Timestamp;
 use crate::web::public_url::PublicUrl;
 
@@ -118,7 +119,7 @@ pub(super) struct AddArgs {
 }
 
 pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliError> {
-    let by = Actor::command_line();
+    let by = operator();
     let command = match command {
         Command::Add(args) => return add(args, &by, database_url).await,
         Command::Stored(command) => command,

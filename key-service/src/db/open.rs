@@ -120,6 +120,14 @@ impl Database {
     }
 }
 
+/// Whether a URL can be that of a database, and its files can be read, without connecting to it.
+///
+/// # Errors
+/// See [`OpenError`].
+pub(crate) fn check_url(url: &str) -> Result<(), OpenError> {
+    if is_postgres(url) { postgres::place_of(url).map(drop) } else { sqlite_file(url).map(drop) }
+}
+
 fn unmigrated(database: String, source: MigrateError) -> OpenError {
     match source {
         MigrateError::VersionMissing(version) => OpenError::Newer { database, version },

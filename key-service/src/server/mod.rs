@@ -1,10 +1,8 @@
 //! The running service: both listeners, from bind to graceful shutdown.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use leases::Terms;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,13 +15,11 @@ use connections::{Phase, edge_protocol, public_protocol, serve};
 use places::Places;
 
 use crate::revocation::{self, Store};
+use crate::settings::{Listen, Settings};
 use crate::upkeep;
-use crate::web::client_address::TrustedProxies;
-use crate::web::edge_tokens::EdgeTokens;
-use crate::web::public_url::PublicUrl;
 use crate::web::readiness::Readiness;
 use crate::web::{edge, public_router};
-use crate::webhooks::{self, Endpoint};
+use crate::webhooks;
 
 /// Requests that are still in progress this long after the shutdown began are cut off: container engines kill
 /// what does not end within ten seconds.
@@ -35,41 +31,9 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Unless leases last so long that a change could wait longer. It waits for this much less.
 const SHUTDOWN_RESERVE: Duration = Duration::from_secs(1);
 
-/// An address that the service was told to listen on, and the names of its setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Listen {
-    /// The flag and the environment variable, for messages.
-    pub setting: &'static str,
-    /// Where to listen.
-    pub address: SocketAddr,
-}
-
-/// How the service runs.
-#[derive(Debug)]
-pub struct Settings {
-    /// How long edges are told they may rely on their memory.
-    pub terms: Terms,
-    /// What edges authenticate with.
-    pub tokens: EdgeTokens,
-    /// The address under which browsers reach the public listener.
-    pub public_url: Option<PublicUrl>,
-    /// The address of the API that the keys are for, as the page shows it.
-    pub api_url: Option<PublicUrl>,
-    /// Whose word counts for where a request came from.
-    pub trusted_proxies: TrustedProxies,
-    /// How many changes one user or management token may make, at once and then a minute.
-    pub changes_per_minute: NonZeroU32,
-    /// How long entries of the audit log are kept; without it for good.
-    pub audit_kept: Option<Duration>,
-    /// How long the service goes on after it was told to end, so that load balancers notice that it is not ready.
-    pub shutdown_delay: Duration,
-    /// Where to tell what happened.
-    pub webhook: Option<Endpoint>,
-}
-
 /// Why the service could not run, or not run on.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {
+pub(crate) enum ServerError {
     /// The address is taken, or not this machine's.
     #[error("{}: cannot listen on {}: {source}", listen.setting, listen.address)]
     Bind {
@@ -88,7 +52,7 @@ pub enum ServerError {
 
 /// Both listeners, bound.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     public: TcpListener,
     edge: TcpListener,
 }
@@ -98,7 +62,7 @@ impl Server {
     ///
     /// # Errors
     /// One of them cannot be had.
-    pub async fn bind(public: Listen, edge: Listen) -> Result<Self, ServerError> {
+    pub(crate) async fn bind(public: Listen, edge: Listen) -> Result<Self, ServerError> {
         Ok(Server {
             public: bind(public, connections::listen_to_public)?,
             edge: bind(edge, connections::listen_to_edges)?,
@@ -109,7 +73,7 @@ impl Server {
     ///
     /// # Errors
     /// The system does not tell.
-    pub fn public_base(&self) -> Result<String, ServerError> {
+    pub(crate) fn public_base(&self) -> Result<String, ServerError> {
         let mut address = self.public.local_addr()?;
         if address.ip().is_unspecified() {
             address.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -122,7 +86,7 @@ impl Server {
     ///
     /// # Errors
     /// A listener or the database failed.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         store: Store,
         settings: Settings,
@@ -138,6 +102,7 @@ impl Server {
             audit_kept,
             shutdown_delay,
             webhook,
+            ..
         } = settings;
         store.announce_leases(terms.lasts_ms()).await?;
         // The addresses tell the port where the setting left it to the system.

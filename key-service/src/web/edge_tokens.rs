@@ -36,13 +36,16 @@ impl EdgeTokens {
     /// The tokens of the two variables; an empty value counts as unset.
     ///
     /// # Errors
-    /// See [`TokenError`].
-    pub fn new(current: Option<&str>, previous: Option<&str>) -> Result<Self, TokenError> {
-        let current = current.filter(|token| !token.is_empty()).ok_or(TokenError::Missing)?;
+    /// What is wrong with each.
+    pub fn new(current: Option<&str>, previous: Option<&str>) -> Result<Self, Vec<TokenError>> {
+        let current = current.filter(|token| !token.is_empty()).ok_or(TokenError::Missing);
+        let current = current.and_then(|token| digest(TOKEN_VARIABLE, token));
         let previous = previous.filter(|token| !token.is_empty());
-        let named = [(TOKEN_VARIABLE, Some(current)), (PREVIOUS_TOKEN_VARIABLE, previous)];
-        let tokens = named.into_iter().filter_map(|(variable, token)| Some((variable, token?)));
-        tokens.map(|(variable, token)| digest(variable, token)).collect::<Result<_, _>>().map(EdgeTokens)
+        let previous = previous.map(|token| digest(PREVIOUS_TOKEN_VARIABLE, token)).transpose();
+        match (current, previous) {
+            (Ok(current), Ok(previous)) => Ok(EdgeTokens([current].into_iter().chain(previous).collect())),
+            (current, previous) => Err(current.err().into_iter().chain(previous.err()).collect()),
+        }
     }
 
     /// Whether `token` is one of them. How long the answer takes tells nothing of them: digests are compared, in
@@ -82,11 +85,13 @@ mod tests {
     fn tokens_that_cannot_be_used_are_refused_by_their_variable() {
         let refused = |current, previous| EdgeTokens::new(current, previous).unwrap_err();
         let good = Some("the-new-edge-token");
-        assert_eq!(refused(None, None), TokenError::Missing);
-        assert_eq!(refused(Some(""), good), TokenError::Missing);
-        assert_eq!(refused(Some("fifteen-letters"), None), TokenError::Short("EDGE_TOKEN"));
-        assert_eq!(refused(good, Some("short")), TokenError::Short("EDGE_TOKEN_PREVIOUS"));
-        assert_eq!(refused(Some("one-token,another-token"), None), TokenError::Character("EDGE_TOKEN"));
-        assert_eq!(refused(Some("a token with spaces"), None), TokenError::Character("EDGE_TOKEN"));
+        assert_eq!(refused(None, None), [TokenError::Missing]);
+        assert_eq!(refused(Some(""), good), [TokenError::Missing]);
+        assert_eq!(refused(Some("fifteen-letters"), None), [TokenError::Short("EDGE_TOKEN")]);
+        assert_eq!(refused(good, Some("short")), [TokenError::Short("EDGE_TOKEN_PREVIOUS")]);
+        assert_eq!(refused(Some("one-token,another-token"), None), [TokenError::Character("EDGE_TOKEN")]);
+        assert_eq!(refused(Some("a token with spaces"), None), [TokenError::Character("EDGE_TOKEN")]);
+        let both = [TokenError::Missing, TokenError::Short("EDGE_TOKEN_PREVIOUS")];
+        assert_eq!(refused(None, Some("short")), both);
     }
 }

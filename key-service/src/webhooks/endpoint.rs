@@ -34,10 +34,12 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// A receiver that has not answered by then has failed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
+
 /// The operator's webhook.
 #[derive(Clone)]
 pub struct Endpoint {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: HttpClient,
     url: Uri,
     secret: Vec<u8>,
 }
@@ -86,34 +88,19 @@ impl Endpoint {
     /// Reads the two settings; `None` if neither is there. An empty one is as good as none.
     ///
     /// # Errors
-    /// See [`EndpointError`].
-    pub fn new(url: Option<&str>, secret: Option<&str>) -> Result<Option<Self>, EndpointError> {
+    /// What is wrong with each.
+    pub fn new(url: Option<&str>, secret: Option<&str>) -> Result<Option<Self>, Vec<EndpointError>> {
         let filled = |text: Option<_>| text.filter(|text: &&str| !text.is_empty());
-        let (url, secret) = match (filled(url), filled(secret)) {
-            (None, None) => return Ok(None),
-            (None, Some(_)) => return Err(EndpointError::Missing(URL_VARIABLE)),
-            (Some(_), None) => return Err(EndpointError::Missing(SECRET_VARIABLE)),
-            (Some(url), Some(secret)) => (url, secret),
-        };
-        let url: Uri = url.parse().map_err(|_| EndpointError::Url)?;
-        let has_user = url.authority().is_none_or(|authority| authority.as_str().contains('@'));
-        let is_https = match url.scheme_str() {
-            Some("https") if !has_user => true,
-            Some("http") if !has_user => false,
-            _ => return Err(EndpointError::Url),
-        };
-        let secret = secret.strip_prefix(SECRET_PREFIX).and_then(|text| STANDARD.decode(text).ok());
-        let secret = secret.filter(|secret| SECRET_BYTES.contains(&secret.len()));
-        let secret = secret.ok_or(EndpointError::Secret)?;
-        let connector = HttpsConnectorBuilder::new();
-        let connector = match is_https {
-            true => connector.with_provider_and_native_roots(ring::default_provider())?,
-            // A system without certificates will do.
-            false => connector.with_tls_config(trusting_nobody()?),
-        };
-        let connector = connector.https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Some(Endpoint { client, url, secret }))
+        let (url, secret) = (filled(url), filled(secret));
+        if url.is_none() && secret.is_none() {
+            return Ok(None);
+        }
+        let url = url.ok_or(EndpointError::Missing(URL_VARIABLE)).and_then(read_url);
+        let secret = secret.ok_or(EndpointError::Missing(SECRET_VARIABLE)).and_then(read_secret);
+        match (url, secret) {
+            (Ok((client, url)), Ok(secret)) => Ok(Some(Endpoint { client, url, secret })),
+            (url, secret) => Err(url.err().into_iter().chain(secret.err()).collect()),
+        }
     }
 
     /// Sends a message once. Any answer but a success, a redirect too, is a failure.
@@ -132,6 +119,31 @@ impl Endpoint {
         let status = tokio::time::timeout(TIMEOUT, self.client.request(request)).await??.status();
         if status.is_success() { Ok(()) } else { Err(SendError::Answer(status)) }
     }
+}
+
+/// The address, and a client that can reach it.
+fn read_url(text: &str) -> Result<(HttpClient, Uri), EndpointError> {
+    let url: Uri = text.parse().map_err(|_| EndpointError::Url)?;
+    let has_user = url.authority().is_none_or(|authority| authority.as_str().contains('@'));
+    let is_https = match url.scheme_str() {
+        Some("https") if !has_user => true,
+        Some("http") if !has_user => false,
+        _ => return Err(EndpointError::Url),
+    };
+    let connector = HttpsConnectorBuilder::new();
+    let connector = match is_https {
+        true => connector.with_provider_and_native_roots(ring::default_provider())?,
+        // Plain HTTP works on a system without certificates.
+        false => connector.with_tls_config(trusting_nobody()?),
+    };
+    let connector = connector.https_or_http().enable_http1().build();
+    Ok((Client::builder(TokioExecutor::new()).build(connector), url))
+}
+
+/// The bytes of a secret.
+fn read_secret(text: &str) -> Result<Vec<u8>, EndpointError> {
+    let secret = text.strip_prefix(SECRET_PREFIX).and_then(|text| STANDARD.decode(text).ok());
+    secret.filter(|secret| SECRET_BYTES.contains(&secret.len())).ok_or(EndpointError::Secret)
 }
 
 fn trusting_nobody() -> std::io::Result<ClientConfig> {
@@ -165,7 +177,7 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_used_are_refused_by_name_and_not_shown() {
-        let refused = |url, secret| Endpoint::new(url, secret).unwrap_err().to_string();
+        let refused = |url, secret| Endpoint::new(url, secret).unwrap_err()[0].to_string();
         let url = Some("https://hooks.example.com/hidden");
         for (said, named) in [
             (refused(url, None), SECRET_VARIABLE),

@@ -1,0 +1,333 @@
+//! What the service runs with: flags and environment variables, read and checked together, so that every problem is
+//! reported at once. Nothing else in this crate reads the environment.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use leases::{LeaseConfigError, Terms};
+use tracing_subscriber::EnvFilter;
+
+use crate::audit::Actor;
+use crate::db;
+use crate::web::client_address::TrustedProxies;
+use crate::web::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
+use crate::web::public_url::PublicUrl;
+use crate::webhooks::{Endpoint, SECRET_VARIABLE, URL_VARIABLE};
+
+/// What is logged unless `RUST_LOG` says otherwise. The session library warns of every expired cookie.
+const DEFAULT_LOG: &str = "info,sqlx::postgres::notice=warn,tower_sessions=error,tower_sessions_core=error";
+
+/// The environment variable of the log's filter.
+const LOG_VARIABLE: &str = "RUST_LOG";
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest time that a setting in milliseconds can be.
+const HOUR_MS: u64 = 3_600_000;
+
+/// The flags of `serve`. A value that cannot be used is kept too: [`Settings::new`] reports all of those together.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Environment only:
+  EDGE_TOKEN           the token that edges authenticate with, 16 characters or more (required)
+  EDGE_TOKEN_PREVIOUS  a second token that is accepted while edges change over
+  LEAK_WEBHOOK_URL     where to report leaked keys; goes with the next
+  LEAK_WEBHOOK_SECRET  what those reports are signed with: whsec_ and the Base64 of 24 to 64 random bytes
+  RUST_LOG             what to log, such as info or debug")]
+pub(crate) struct Flags {
+    /// Where the public API listens
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
+    listen: Given<SocketAddr>,
+
+    /// Where the edge API listens; keep it away from the public
+    #[arg(long, env = "EDGE_LISTEN", default_value = "127.0.0.1:8081")]
+    edge_listen: Given<SocketAddr>,
+
+    /// The address under which browsers reach the public API, such as https://keys.example.com
+    #[arg(long, env = "PUBLIC_URL")]
+    public_url: Option<Given<PublicUrl>>,
+
+    /// The address of the API that the keys are for, such as https://api.example.com; the page shows it
+    #[arg(long, env = "API_URL")]
+    api_url: Option<Given<PublicUrl>>,
+
+    /// The proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
+    trusted_proxies: Given<TrustedProxies>,
+
+    /// How many keys and users one user or management token may create or change, at once and then a minute
+    #[arg(long, env = "CHANGES_PER_MINUTE", default_value = "60")]
+    changes_per_minute: Given<NonZeroU32>,
+
+    /// How long requests are still taken after the signal to end, while /readyz says no already, in milliseconds
+    #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value = "0")]
+    shutdown_delay_ms: Given<u64>,
+
+    /// How many days the audit log reaches back; 0 keeps it for good
+    #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value = "365")]
+    audit_retention_days: Given<u32>,
+
+    /// How long an edge's sync is held back while there is no news, in milliseconds
+    #[arg(long, env = "HOLD_MS", default_value = "2000")]
+    hold_ms: Given<u64>,
+
+    /// How long an edge may answer from its memory without having synced, in milliseconds
+    #[arg(long, env = "LEASE_MS", default_value = "6000")]
+    lease_ms: Given<u64>,
+
+    /// How much longer than a lease a revocation waits for an edge that is cut off, in milliseconds [default: 1000, or a
+    /// sixth of the lease if that is longer; less is refused]
+    #[arg(long, env = "LEASE_MARGIN_MS")]
+    lease_margin_ms: Option<Given<u64>>,
+}
+
+/// The value of a flag or its variable, or why it cannot be used.
+#[derive(Clone, Debug)]
+struct Given<T>(Result<T, String>);
+
+impl<T: FromStr<Err: Display>> FromStr for Given<T> {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Given(text.parse().map_err(|error| format!("{text:?}: {error}"))))
+    }
+}
+
+impl<T: PartialOrd + Display> Given<T> {
+    /// The number, if it is one of a range.
+    fn within(self, range: RangeInclusive<T>) -> Result<T, String> {
+        let number = self.0?;
+        if range.contains(&number) {
+            return Ok(number);
+        }
+        Err(format!("{number} is not between {} and {}", range.start(), range.end()))
+    }
+}
+
+/// An address that the service listens on, and the names of its setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listen {
+    /// The flag and the environment variable, for messages.
+    pub(crate) setting: &'static str,
+    /// Where to listen.
+    pub(crate) address: SocketAddr,
+}
+
+/// How the service runs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Where the public API listens.
+    pub(crate) public: Listen,
+    /// Where the edge API listens.
+    pub(crate) edge: Listen,
+    /// How long edges may rely on their memory.
+    pub(crate) terms: Terms,
+    /// What edges authenticate with.
+    pub(crate) tokens: EdgeTokens,
+    /// The address under which browsers reach the public listener.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// The address of the API that the keys are for, as the page shows it.
+    pub(crate) api_url: Option<PublicUrl>,
+    /// The proxies whose word counts for where a request came from.
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// How many changes one user or management token may make, at once and then a minute.
+    pub(crate) changes_per_minute: NonZeroU32,
+    /// How long entries of the audit log are kept; without it for good.
+    pub(crate) audit_kept: Option<Duration>,
+    /// How long the service goes on after the signal to end, so that load balancers notice that it is not ready.
+    pub(crate) shutdown_delay: Duration,
+    /// The operator's webhook.
+    pub(crate) webhook: Option<Endpoint>,
+    /// What is logged.
+    pub(crate) log_filter: EnvFilter,
+}
+
+/// Settings that cannot be used: a line for each, which names the flag or the variable.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub(crate) struct InvalidSettings(Vec<String>);
+
+impl InvalidSettings {
+    /// Keeps a value that can be used, and notes a problem under the name of its setting.
+    fn take<T>(&mut self, setting: &str, value: Result<T, impl Display>) -> Option<T> {
+        value.map_err(|problem| self.0.push(format!("{setting}: {problem}"))).ok()
+    }
+
+    /// The same, of an error that names the setting itself.
+    fn take_named<T, E: Display>(&mut self, value: Result<T, impl IntoIterator<Item = E>>) -> Option<T> {
+        value.map_err(|problems| self.0.extend(problems.into_iter().map(|problem| problem.to_string()))).ok()
+    }
+}
+
+impl Settings {
+    /// Reads and checks everything that can be checked without opening a database or an address. `variable` is the
+    /// environment.
+    ///
+    /// # Errors
+    /// Every setting that cannot be used.
+    pub(crate) fn new(
+        flags: Flags,
+        database_url: &str,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidSettings> {
+        let mut wrong = InvalidSettings(Vec::new());
+        wrong.take_named(db::open::check_url(database_url).map_err(Some));
+        let listen = |setting| move |address| Listen { setting, address };
+        let (setting, edge_setting) = ("--listen (LISTEN)", "--edge-listen (EDGE_LISTEN)");
+        let public = wrong.take(setting, flags.listen.0).map(listen(setting));
+        let edge = wrong.take(edge_setting, flags.edge_listen.0).map(listen(edge_setting));
+        let url = |url: Option<Given<PublicUrl>>| url.map(|url| url.0).transpose();
+        let public_url = wrong.take("--public-url (PUBLIC_URL)", url(flags.public_url));
+        let api_url = wrong.take("--api-url (API_URL)", url(flags.api_url));
+        let trusted_proxies = wrong.take("--trusted-proxies (TRUSTED_PROXIES)", flags.trusted_proxies.0);
+        let changes_per_minute =
+            wrong.take("--changes-per-minute (CHANGES_PER_MINUTE)", flags.changes_per_minute.0);
+        let shutdown_delay_ms = wrong
+            .take("--shutdown-delay-ms (SHUTDOWN_DELAY_MS)", flags.shutdown_delay_ms.within(0..=HOUR_MS));
+        let audit_days = wrong.take(
+            "--audit-retention-days (AUDIT_RETENTION_DAYS)",
+            flags.audit_retention_days.within(0..=36_500),
+        );
+        let terms = terms(&mut wrong, flags.hold_ms, flags.lease_ms, flags.lease_margin_ms);
+        let tokens = wrong.take_named(EdgeTokens::new(
+            variable(TOKEN_VARIABLE).as_deref(),
+            variable(PREVIOUS_TOKEN_VARIABLE).as_deref(),
+        ));
+        let webhook = wrong.take_named(Endpoint::new(
+            variable(URL_VARIABLE).as_deref(),
+            variable(SECRET_VARIABLE).as_deref(),
+        ));
+        let log = variable(LOG_VARIABLE).filter(|filter| !filter.is_empty());
+        let log_filter = wrong.take(LOG_VARIABLE, EnvFilter::try_new(log.as_deref().unwrap_or(DEFAULT_LOG)));
+
+        let settings = move || {
+            Some(Settings {
+                public: public?,
+                edge: edge?,
+                terms: terms?,
+                tokens: tokens?,
+                public_url: public_url?,
+                api_url: api_url?,
+                trusted_proxies: trusted_proxies?,
+                changes_per_minute: changes_per_minute?,
+                audit_kept: Some(audit_days?).filter(|&days| days > 0).map(|days| DAY.saturating_mul(days)),
+                shutdown_delay: Duration::from_millis(shutdown_delay_ms?),
+                webhook: webhook?,
+                log_filter: log_filter?,
+            })
+        };
+        match settings() {
+            Some(settings) if wrong.0.is_empty() => Ok(settings),
+            _ => Err(wrong),
+        }
+    }
+}
+
+/// How long leases last. What goes together is checked only if each part can be used.
+fn terms(
+    wrong: &mut InvalidSettings,
+    hold_ms: Given<u64>,
+    lease_ms: Given<u64>,
+    margin_ms: Option<Given<u64>>,
+) -> Option<Terms> {
+    const LEASE: &str = "--lease-ms (LEASE_MS)";
+    const MARGIN: &str = "--lease-margin-ms (LEASE_MARGIN_MS)";
+    let hold_ms = wrong.take("--hold-ms (HOLD_MS)", hold_ms.within(1..=HOUR_MS));
+    let lease_ms = wrong.take(LEASE, lease_ms.within(1..=HOUR_MS));
+    let margin_ms = wrong.take(MARGIN, margin_ms.map(|margin_ms| margin_ms.within(1..=HOUR_MS)).transpose());
+    let (hold_ms, lease_ms, margin_ms) = (hold_ms?, lease_ms?, margin_ms?);
+    let margin_ms = margin_ms.unwrap_or_else(|| Terms::least_margin_ms(lease_ms));
+    let checked = Terms { hold_ms, lease_ms, margin_ms }.check();
+    let setting = match checked {
+        Err(LeaseConfigError::MarginTooShort { .. }) => MARGIN,
+        _ => LEASE,
+    };
+    wrong.take(setting, checked)
+}
+
+/// The value of an environment variable, if it is set to a text.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The operator at the command line, by the name of the system account.
+pub(crate) fn operator() -> Actor {
+    let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(variable);
+    Actor::command_line(name.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+
+    use super::*;
+
+    const URL: &str = "sqlite:keys.db";
+
+    /// The settings of some flags, with an edge token and the `variables` in the environment.
+    fn settings(flags: &[&str], url: &str, variables: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
+        let command = Flags::augment_args(clap::Command::new("serve").no_binary_name(true));
+        let matches = command.try_get_matches_from(flags).unwrap();
+        let variables = [&[(TOKEN_VARIABLE, "the-edge-token-of-tests")], variables].concat();
+        let variable = |name: &str| {
+            let found = variables.iter().rev().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Settings::new(Flags::from_arg_matches(&matches).unwrap(), url, variable)
+    }
+
+    #[test]
+    fn an_edge_token_is_enough() {
+        let settings = settings(&[], URL, &[]).unwrap();
+        assert_eq!(settings.public.address, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(settings.terms, Terms::default());
+        assert_eq!(settings.audit_kept, Some(365 * DAY));
+        assert!(settings.public_url.is_none() && settings.webhook.is_none());
+    }
+
+    #[test]
+    fn every_setting_that_cannot_be_used_is_reported_at_once() {
+        let flags = [
+            "--listen=8080",
+            "--edge-listen=nowhere",
+            "--public-url=keys.example.com",
+            "--api-url=ftp://api.example.com",
+            "--trusted-proxies=10.0.0.0/8,proxy",
+            "--changes-per-minute=0",
+            "--shutdown-delay-ms=3600001",
+            "--audit-retention-days=-1",
+            "--hold-ms=0",
+            "--lease-ms=long",
+            "--lease-margin-ms=0",
+        ];
+        let variables = [
+            (TOKEN_VARIABLE, ""),
+            (PREVIOUS_TOKEN_VARIABLE, "short"),
+            (URL_VARIABLE, "hooks.example.com"),
+            (SECRET_VARIABLE, "no secret"),
+            (LOG_VARIABLE, "key_service=loud"),
+        ];
+        let said = settings(&flags, "mysql://localhost", &variables).unwrap_err().to_string();
+        let lines: Vec<_> = said.lines().collect();
+        let flags = flags.map(|flag| flag.split_once('=').unwrap().0);
+        let named = ["--database-url"].into_iter().chain(flags).chain(variables.map(|(name, _)| name));
+        for (line, name) in lines.iter().zip(named.clone()) {
+            assert!(line.starts_with(name), "{name} is not what this is about: {line}");
+        }
+        assert_eq!(lines.len(), named.count(), "{said}");
+    }
+
+    #[test]
+    fn a_lease_that_edges_cannot_keep_is_refused_by_its_setting() {
+        let said = |flags: &[&str]| settings(flags, URL, &[]).unwrap_err().to_string();
+        let lease = said(&["--hold-ms=2000", "--lease-ms=5999"]);
+        assert!(lease.starts_with("--lease-ms (LEASE_MS): ") && lease.contains("6000"), "{lease}");
+        let margin = said(&["--lease-margin-ms=999"]);
+        assert!(margin.starts_with("--lease-margin-ms (LEASE_MARGIN_MS): "), "{margin}");
+    }
+}
