@@ -32,8 +32,9 @@ pub(crate) struct ActorSession {
 }
 
 /// The kinds of actors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ActorKind {
     /// Somebody with a session.
     User,
@@ -48,15 +49,9 @@ pub enum ActorKind {
 }
 
 impl ActorKind {
-    /// As JSON and the database have it.
+    /// The name in JSON and in the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            ActorKind::User => "user",
-            ActorKind::Visitor => "visitor",
-            ActorKind::ManagementToken => "management_token",
-            ActorKind::CommandLine => "command_line",
-            ActorKind::Service => "service",
-        }
+        self.into()
     }
 }
 

@@ -7,102 +7,70 @@ use utoipa::ToSchema;
 use crate::paging::PageRequest;
 use crate::time::Timestamp;
 
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What was done. The names in JSON and in the database are those of the attributes, which [`strum::VariantNames`] lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantNames)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Action {
+    #[strum(serialize = "key.created")]
     KeyCreated,
+    #[strum(serialize = "key.adopted")]
     KeyAdopted,
+    #[strum(serialize = "key.imported")]
     KeyImported,
+    #[strum(serialize = "key.updated")]
     KeyUpdated,
+    #[strum(serialize = "key.rolled")]
     KeyRolled,
+    #[strum(serialize = "key.deleted")]
     KeyDeleted,
+    #[strum(serialize = "key.leaked")]
     KeyLeaked,
+    #[strum(serialize = "leak.reported")]
     LeakReported,
+    #[strum(serialize = "user.added")]
     UserAdded,
+    #[strum(serialize = "user.disabled")]
     UserDisabled,
+    #[strum(serialize = "user.enabled")]
     UserEnabled,
+    #[strum(serialize = "user.permissions_changed")]
     UserPermissionsChanged,
+    #[strum(serialize = "user.admin_changed")]
     UserAdminChanged,
+    #[strum(serialize = "user.password_changed")]
     UserPasswordChanged,
+    #[strum(serialize = "user.password_change_refused")]
     UserPasswordChangeRefused,
+    #[strum(serialize = "user.signed_in")]
     UserSignedIn,
+    #[strum(serialize = "user.sign_in_refused")]
     UserSignInRefused,
+    #[strum(serialize = "user.sign_in_throttled")]
     UserSignInThrottled,
+    #[strum(serialize = "user.signed_out")]
     UserSignedOut,
+    #[strum(serialize = "link.created")]
     LinkCreated,
+    #[strum(serialize = "link.used")]
     LinkUsed,
+    #[strum(serialize = "token.created")]
     TokenCreated,
+    #[strum(serialize = "token.revoked")]
     TokenRevoked,
+    #[strum(serialize = "token.ended")]
     TokenEnded,
+    #[strum(serialize = "token.refused")]
     TokenRefused,
+    #[strum(serialize = "database.exported")]
     DatabaseExported,
+    #[strum(serialize = "database.backed_up")]
     DatabaseBackedUp,
 }
 
 impl Action {
-    /// All of them, for lists of choices.
-    pub const ALL: [Action; 27] = [
-        Action::KeyCreated,
-        Action::KeyAdopted,
-        Action::KeyImported,
-        Action::KeyUpdated,
-        Action::KeyRolled,
-        Action::KeyDeleted,
-        Action::KeyLeaked,
-        Action::LeakReported,
-        Action::UserAdded,
-        Action::UserDisabled,
-        Action::UserEnabled,
-        Action::UserPermissionsChanged,
-        Action::UserAdminChanged,
-        Action::UserPasswordChanged,
-        Action::UserPasswordChangeRefused,
-        Action::UserSignedIn,
-        Action::UserSignInRefused,
-        Action::UserSignInThrottled,
-        Action::UserSignedOut,
-        Action::LinkCreated,
-        Action::LinkUsed,
-        Action::TokenCreated,
-        Action::TokenRevoked,
-        Action::TokenEnded,
-        Action::TokenRefused,
-        Action::DatabaseExported,
-        Action::DatabaseBackedUp,
-    ];
-
-    /// As JSON and the database have it.
+    /// The name in JSON and in the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Action::KeyCreated => "key.created",
-            Action::KeyAdopted => "key.adopted",
-            Action::KeyImported => "key.imported",
-            Action::KeyUpdated => "key.updated",
-            Action::KeyRolled => "key.rolled",
-            Action::KeyDeleted => "key.deleted",
-            Action::KeyLeaked => "key.leaked",
-            Action::LeakReported => "leak.reported",
-            Action::UserAdded => "user.added",
-            Action::UserDisabled => "user.disabled",
-            Action::UserEnabled => "user.enabled",
-            Action::UserPermissionsChanged => "user.permissions_changed",
-            Action::UserAdminChanged => "user.admin_changed",
-            Action::UserPasswordChanged => "user.password_changed",
-            Action::UserPasswordChangeRefused => "user.password_change_refused",
-            Action::UserSignedIn => "user.signed_in",
-            Action::UserSignInRefused => "user.sign_in_refused",
-            Action::UserSignInThrottled => "user.sign_in_throttled",
-            Action::UserSignedOut => "user.signed_out",
-            Action::LinkCreated => "link.created",
-            Action::LinkUsed => "link.used",
-            Action::TokenCreated => "token.created",
-            Action::TokenRevoked => "token.revoked",
-            Action::TokenEnded => "token.ended",
-            Action::TokenRefused => "token.refused",
-            Action::DatabaseExported => "database.exported",
-            Action::DatabaseBackedUp => "database.backed_up",
-        }
+        self.into()
     }
 }
 

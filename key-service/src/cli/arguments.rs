@@ -1,6 +1,7 @@
 //! What several commands make of their arguments.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use strum::VariantNames;
 
 use protocol::ScopeSet;
 
@@ -53,7 +54,7 @@ pub(super) fn scopes_help() -> String {
 
 /// An action of the audit log, or what some begin with.
 pub(super) fn actions(text: &str) -> Result<String, String> {
-    let names = Action::ALL.map(Action::as_str);
+    let names = Action::VARIANTS;
     if names.iter().any(|name| name.starts_with(text)) {
         return Ok(text.to_owned());
     }

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
+use strum::VariantNames;
 
 use super::listing::Listing;
 use crate::audit::{self, Action, AuditSearch, Entry};
@@ -38,7 +39,7 @@ impl AuditPage {
     /// The filter's options: value, words, whether chosen.
     fn choices(&self) -> Vec<(&'static str, String, bool)> {
         let groups = GROUPS.iter().map(|&(value, words)| (value, words.to_owned()));
-        let actions = Action::ALL.iter().map(|action| (action.as_str(), words(action.as_str())));
+        let actions = Action::VARIANTS.iter().map(|&action| (action, words(action)));
         let is_chosen = |value: &str| self.search.action.as_deref() == Some(value);
         groups.chain(actions).map(|(value, words)| (value, words, is_chosen(value))).collect()
     }
