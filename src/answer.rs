@@ -10,8 +10,8 @@ use crate::verdict::{Principal, Verdict};
 /// The response to a callout of lookups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyAnswer {
-    /// The epoch of the revision; its wire name is `log`.
-    pub log: String,
+    /// The epoch of the revision.
+    pub epoch: String,
     /// The revision whose state the verdicts describe.
     pub revision: u64,
     /// One for each digest, in the order of the request.
@@ -55,12 +55,12 @@ pub enum NoAnswer {
 /// # Errors
 /// [`NoAnswer`] unless there is exactly one well-formed verdict for each digest.
 pub fn read_verify(status: Option<u16>, body: &[u8], asked: usize) -> Result<VerifyAnswer, NoAnswer> {
-    let VerifyResponse { log, revision, verdicts } = read(status, body)?;
+    let VerifyResponse { epoch, revision, verdicts } = read(status, body)?;
     if verdicts.len() != asked {
         return Err(NoAnswer::Malformed(format!("{} verdicts for {asked} digests", verdicts.len())));
     }
     let verdicts = verdicts.into_iter().map(key_answer).collect::<Result<_, _>>()?;
-    Ok(VerifyAnswer { log, revision, verdicts })
+    Ok(VerifyAnswer { epoch, revision, verdicts })
 }
 
 /// Parses the response to a sync; a `status` of `None` means that there was no response.
@@ -107,7 +107,7 @@ mod tests {
     const ACTIVE: &str = r#"{"status":"active","key_id":"k","user_id":"u","scopes":["insight:read","cohort:write"],"expires_in_ms":5}"#;
 
     fn body(verdicts: &str) -> Vec<u8> {
-        format!(r#"{{"log":"l","revision":1,"verdicts":[{verdicts}]}}"#).into_bytes()
+        format!(r#"{{"epoch":"l","revision":1,"verdicts":[{verdicts}]}}"#).into_bytes()
     }
 
     #[test]

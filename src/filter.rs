@@ -259,10 +259,10 @@ impl Filter {
         if self.lease.lookups_answered(now) {
             self.usage.reported(false);
         }
-        if let Some(position) = self.lease.position().filter(|position| *position.log == *answer.log) {
+        if let Some(position) = self.lease.position().filter(|position| *position.epoch == *answer.epoch) {
             self.metrics.sample(Histogram::CursorLag, answer.revision.saturating_sub(position.cursor));
         }
-        let is_vouched_for = self.lease.vouches_for(&answer.log, answer.revision, now);
+        let is_vouched_for = self.lease.vouches_for(&answer.epoch, answer.revision, now);
         let mut outcomes = Vec::new();
         for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
             if verdict == Verdict::Inactive {
@@ -301,7 +301,7 @@ impl Filter {
         let position = self.lease.position();
         Some(SyncRequest {
             edge: self.id.clone(),
-            log: position.map(|position| position.log.to_string()),
+            epoch: position.map(|position| position.epoch.to_string()),
             cursor: position.map(|position| position.cursor),
             wait_ms: if may_be_held_back { self.policy.sync_wait_ms } else { 0 },
             used: self.usage.report(),

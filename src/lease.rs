@@ -27,8 +27,8 @@ const PAUSE_MS: (u64, u64) = (50, 100);
 /// A position in the history of changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The epoch; its wire name is `log`.
-    pub log: Box<str>,
+    /// Names the history that the cursor belongs to.
+    pub epoch: Box<str>,
     /// The revision up to which all changes are applied.
     pub cursor: u64,
 }
@@ -138,8 +138,8 @@ impl Lease {
 
     /// Whether verdicts of this revision and epoch may be cached: they contain every change that this edge has
     /// acknowledged, and no later change can have returned without its acknowledgement.
-    pub fn vouches_for(&mut self, log: &str, revision: u64, now: Moment) -> bool {
-        let reached = |position: &Position| *position.log == *log && revision >= position.cursor;
+    pub fn vouches_for(&mut self, epoch: &str, revision: u64, now: Moment) -> bool {
+        let reached = |position: &Position| *position.epoch == *epoch && revision >= position.cursor;
         // Rule `Fence`.
         self.is_held(now) && self.position.as_ref().is_some_and(reached)
     }
@@ -217,7 +217,7 @@ impl Lease {
     /// [`Contradiction`]: the answer must not be used.
     pub fn answered(&mut self, answer: &SyncResponse, now: Moment) -> Result<(), Contradiction> {
         let SyncState::Outstanding { sent_at, .. } = self.sync else { return Ok(()) };
-        let known = self.position.as_ref().filter(|position| *position.log == *answer.log);
+        let known = self.position.as_ref().filter(|position| *position.epoch == *answer.epoch);
         let follows = match answer.news {
             News::Reset => true,
             News::Changed(_) => known.is_some(),
@@ -231,7 +231,7 @@ impl Lease {
         self.outage = None;
         let brought_progress =
             known.is_none_or(|position| answer.revision > position.cursor) || answer.news == News::Reset;
-        self.position = Some(Position { log: answer.log.as_str().into(), cursor: answer.revision });
+        self.position = Some(Position { epoch: answer.epoch.as_str().into(), cursor: answer.revision });
         // Rule `LeaseFromSent`.
         let end = sent_at.plus(answer.lease_ms);
         self.term = Some(Term { since: sent_at, end, stale_end: end.plus(self.serve_stale_ms) });
@@ -280,7 +280,7 @@ mod tests {
             let mut lease = Lease::new(seed, 0);
             lease.subscribe();
             lease.sent(at(0));
-            let answer = SyncResponse { log: "l".to_owned(), revision: 1, lease_ms, news: News::Reset };
+            let answer = SyncResponse { epoch: "l".to_owned(), revision: 1, lease_ms, news: News::Reset };
             lease.answered(&answer, at(0)).unwrap();
             lease.sent(at(0));
             lease.failed(now);
@@ -301,7 +301,7 @@ mod tests {
     fn granted(serve_stale_ms: u64) -> Lease {
         let mut lease = Lease::new(7, serve_stale_ms);
         lease.sent(at(0));
-        let answer = SyncResponse { log: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
+        let answer = SyncResponse { epoch: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
         lease.answered(&answer, at(0)).unwrap();
         lease
     }
@@ -466,7 +466,7 @@ mod tests {
         let pause = |seed| {
             let mut lease = Lease::new(seed, 0);
             lease.subscribe();
-            let answer = |news| SyncResponse { log: "l".to_owned(), revision: 1, lease_ms: 6_000, news };
+            let answer = |news| SyncResponse { epoch: "l".to_owned(), revision: 1, lease_ms: 6_000, news };
             for (news, now) in [(News::Reset, at(0)), (News::Changed(Vec::new()), at(100))] {
                 lease.sent(now);
                 lease.answered(&answer(news), now).unwrap();
@@ -484,7 +484,7 @@ mod tests {
         lease.subscribe();
         assert_eq!(lease.age_ms(at(0)), None);
         lease.sent(at(10));
-        let answer = SyncResponse { log: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
+        let answer = SyncResponse { epoch: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
         lease.answered(&answer, at(20)).unwrap();
         assert_eq!(lease.age_ms(at(25)), Some(15));
     }

@@ -104,9 +104,9 @@ impl Edge {
             let position = tenure.lease.position().cloned();
             let wait_ms = if tenure.lease.may_be_held_back(now) { fleet.wait_ms } else { 0 };
             tenure.lease.sent(now);
-            let (log, cursor) = position.as_ref().map(|at| (at.log.to_string(), at.cursor)).unzip();
+            let (epoch, cursor) = position.as_ref().map(|at| (at.epoch.to_string(), at.cursor)).unzip();
             let used = Default::default();
-            (SyncRequest { edge: self.id.clone(), log, cursor, wait_ms, used }, position)
+            (SyncRequest { edge: self.id.clone(), epoch, cursor, wait_ms, used }, position)
         };
         fleet.observations.sync_begins(self.number);
         let sent_at = Instant::now();
@@ -247,7 +247,7 @@ mod tests {
         let fleet = Fleet { connector, observations: Observations::new(1, began), wait_ms: 1, began };
         let edge = Edge::new(0);
         let grant = |sent, answered| {
-            let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 100, news: News::Reset };
+            let answer = SyncResponse { epoch: "l".into(), revision: 1, lease_ms: 100, news: News::Reset };
             let mut tenure = edge.tenure();
             tenure.lease.sent(at(sent));
             tenure.look(&fleet, at(answered));

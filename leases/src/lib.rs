@@ -22,7 +22,7 @@ pub mod verify;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// Names the history; a database that was newly made, or restored from a backup, has another.
-    pub log: String,
+    pub epoch: String,
     /// How many changes were made.
     pub revision: u64,
 }
@@ -212,15 +212,15 @@ pub trait Ledger: Sync {
     /// Takes the revision lock and raises the revision. Until the change ends, nobody else can.
     fn begin(&self) -> impl Future<Output = Result<Self::Change<'_>, Self::Error>> + Send;
 
-    /// Remembers an edge: the highest place of this log that it has ever acknowledged, and its lease from now. Returns
+    /// Remembers an edge: the highest place of this epoch that it has ever acknowledged, and its lease from now. Returns
     /// when every other process sees it.
     fn record(&self, registration: Registration) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// What happened since then; without a place of this log, [`History::changed`] is `None`.
+    /// What happened since then; without a place of this epoch, [`History::changed`] is `None`.
     fn history(&self, since: Option<&Position>) -> impl Future<Output = Result<History, Self::Error>> + Send;
 
-    /// Who holds a lease, and who has not acknowledged a place. An acknowledgement of another log than the present one
-    /// counts as none. Fails if the place itself is of another log: the change that made it may be lost.
+    /// Who holds a lease, and who has not acknowledged a place. An acknowledgement of another epoch than the present one
+    /// counts as none. Fails if the place itself is of another epoch: the change that made it may be lost.
     fn leases(&self, position: &Position) -> impl Future<Output = Result<Leases, Self::Error>> + Send;
 
     /// Verdicts and the place they belong to, from a snapshot begun now.

@@ -43,7 +43,7 @@ pub async fn settle<L: Ledger>(
         let reads_at_ms = next_end_ms.into_iter().fold(read_ms.saturating_add(poll_ms), u64::min);
         loop {
             let now_ms = ledger.monotonic_ms();
-            // As of the reading: what comes to an end after it is read once more, for the log may be another one by then.
+            // As of the reading: what comes to an end after it is read once more, for the epoch may be another one by then.
             if waiting.leases.is_empty() && waiting.forgotten_until_ms <= read_ms {
                 return Ok(waiting.ended(position.revision, now_ms.saturating_sub(began_ms)));
             }
@@ -53,7 +53,7 @@ pub async fn settle<L: Ledger>(
                 break;
             }
             for heard in ledger.acknowledgements(Duration::from_millis(left_ms)).await {
-                if heard.position.log == position.log && heard.position.revision >= position.revision {
+                if heard.position.epoch == position.epoch && heard.position.revision >= position.revision {
                     waiting.acknowledge(&heard.edge);
                 }
             }

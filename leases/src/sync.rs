@@ -19,8 +19,8 @@ pub async fn answer<L: Ledger>(
     terms: Terms,
     request: &SyncRequest,
 ) -> Result<SyncResponse, L::Error> {
-    let cursor = request.log.as_ref().zip(request.cursor);
-    let since = cursor.map(|(log, revision)| Position { log: log.clone(), revision });
+    let cursor = request.epoch.as_ref().zip(request.cursor);
+    let since = cursor.map(|(epoch, revision)| Position { epoch: epoch.clone(), revision });
     let registration = Registration {
         edge: request.edge.clone(),
         acknowledged: since.clone(),
@@ -41,8 +41,8 @@ pub async fn answer<L: Ledger>(
         _ => News::Reset,
     };
     // Rule `ChangesWithRevision`: the place is from the reading of the changes.
-    let Position { log, revision } = history.position;
-    Ok(SyncResponse { log, revision, lease_ms: terms.lease_ms, news })
+    let Position { epoch, revision } = history.position;
+    Ok(SyncResponse { epoch, revision, lease_ms: terms.lease_ms, news })
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
 
         async fn history(&self, _: Option<&Position>) -> Result<History, Infallible> {
             let changed = (0..self.0).map(|n| KeyDigest::of_value(&n.to_string())).collect();
-            Ok(History { position: Position { log: "l".to_owned(), revision: 7 }, changed: Some(changed) })
+            Ok(History { position: Position { epoch: "l".to_owned(), revision: 7 }, changed: Some(changed) })
         }
 
         async fn leases(&self, _: &Position) -> Result<Leases, Infallible> {
@@ -124,7 +124,7 @@ mod tests {
         for changed in [0, 1, MAX_CHANGED_PER_SYNC, MAX_CHANGED_PER_SYNC + 1] {
             let request = SyncRequest {
                 edge: "e".to_owned(),
-                log: Some("l".to_owned()),
+                epoch: Some("l".to_owned()),
                 cursor: Some(7),
                 wait_ms: 0,
                 used: Default::default(),

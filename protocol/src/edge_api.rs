@@ -25,7 +25,7 @@ pub struct VerifyRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyResponse {
     /// Names the history that the revision belongs to.
-    pub log: String,
+    pub epoch: String,
     /// The revision whose state the verdicts describe.
     pub revision: u64,
     /// As many as there were digests, in their order.
@@ -71,7 +71,7 @@ pub struct SyncRequest {
     /// The asking edge's own random id.
     pub edge: String,
     /// The history that the cursor belongs to; `None` at first.
-    pub log: Option<String>,
+    pub epoch: Option<String>,
     /// The revision up to which the edge has applied all changes: its acknowledgement. `None` at first.
     pub cursor: Option<u64>,
     /// How long the answer may be held back while there is nothing new, in milliseconds.
@@ -86,7 +86,7 @@ pub struct SyncRequest {
 #[serde(try_from = "WrittenSyncResponse", into = "WrittenSyncResponse")]
 pub struct SyncResponse {
     /// Names the history that the revision belongs to.
-    pub log: String,
+    pub epoch: String,
     /// The revision that the edge has reached once it has applied the news.
     pub revision: u64,
     /// How long the edge may use its cache, in milliseconds from the moment it sent the request.
@@ -107,7 +107,7 @@ pub enum News {
 /// A [`SyncResponse`] as JSON has it: either `changed` or `"reset":true`.
 #[derive(Serialize, Deserialize)]
 struct WrittenSyncResponse {
-    log: String,
+    epoch: String,
     revision: u64,
     lease_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,24 +120,24 @@ impl TryFrom<WrittenSyncResponse> for SyncResponse {
     type Error = &'static str;
 
     fn try_from(written: WrittenSyncResponse) -> Result<Self, Self::Error> {
-        let WrittenSyncResponse { log, revision, lease_ms, changed, reset } = written;
+        let WrittenSyncResponse { epoch, revision, lease_ms, changed, reset } = written;
         let news = match (changed, reset) {
             (Some(changed), None | Some(false)) => News::Changed(changed),
             (None, Some(true)) => News::Reset,
             _ => return Err("exactly one of changed and reset is required"),
         };
-        Ok(SyncResponse { log, revision, lease_ms, news })
+        Ok(SyncResponse { epoch, revision, lease_ms, news })
     }
 }
 
 impl From<SyncResponse> for WrittenSyncResponse {
     fn from(response: SyncResponse) -> Self {
-        let SyncResponse { log, revision, lease_ms, news } = response;
+        let SyncResponse { epoch, revision, lease_ms, news } = response;
         let (changed, reset) = match news {
             News::Changed(changed) => (Some(changed), None),
             News::Reset => (None, Some(true)),
         };
-        WrittenSyncResponse { log, revision, lease_ms, changed, reset }
+        WrittenSyncResponse { epoch, revision, lease_ms, changed, reset }
     }
 }
 
@@ -161,12 +161,12 @@ mod tests {
             }),
             Verdict::Inactive,
         ];
-        let response = VerifyResponse { log: "l1".into(), revision: 7, verdicts };
+        let response = VerifyResponse { epoch: "l1".into(), revision: 7, verdicts };
         let json = serde_json::to_string(&response).unwrap();
         assert_eq!(
             json,
             concat!(
-                r#"{"log":"l1","revision":7,"verdicts":[{"status":"active","key_id":"k1","user_id":"u1","#,
+                r#"{"epoch":"l1","revision":7,"verdicts":[{"status":"active","key_id":"k1","user_id":"u1","#,
                 r#""scopes":["insight:read"],"expires_in_ms":null},{"status":"inactive"}]}"#
             )
         );
@@ -185,18 +185,18 @@ mod tests {
     fn a_sync_has_the_documented_json() {
         let request = SyncRequest {
             edge: "e1".into(),
-            log: None,
+            epoch: None,
             cursor: None,
             wait_ms: 2_000,
             used: BTreeMap::from([("k1".into(), 7)]),
         };
-        let json = r#"{"edge":"e1","log":null,"cursor":null,"wait_ms":2000,"used":{"k1":7}}"#;
+        let json = r#"{"edge":"e1","epoch":null,"cursor":null,"wait_ms":2000,"used":{"k1":7}}"#;
         assert_eq!(serde_json::to_string(&request).unwrap(), json);
         assert_eq!(serde_json::from_str::<SyncRequest>(json).unwrap(), request);
-        let response = |news| SyncResponse { log: "l".into(), revision: 3, lease_ms: 6_000, news };
+        let response = |news| SyncResponse { epoch: "l".into(), revision: 3, lease_ms: 6_000, news };
         for (news, json) in [
-            (News::Changed(vec![]), r#"{"log":"l","revision":3,"lease_ms":6000,"changed":[]}"#),
-            (News::Reset, r#"{"log":"l","revision":3,"lease_ms":6000,"reset":true}"#),
+            (News::Changed(vec![]), r#"{"epoch":"l","revision":3,"lease_ms":6000,"changed":[]}"#),
+            (News::Reset, r#"{"epoch":"l","revision":3,"lease_ms":6000,"reset":true}"#),
         ] {
             assert_eq!(serde_json::to_string(&response(news.clone())).unwrap(), json);
             assert_eq!(serde_json::from_str::<SyncResponse>(json).unwrap(), response(news));
@@ -208,7 +208,7 @@ mod tests {
         for news in
             [r#""changed":[],"reset":true"#, r#""reset":false"#, r#""changed":["ab"]"#, r#""changed":null"#]
         {
-            let json = format!(r#"{{"log":"l","revision":3,"lease_ms":6000,{news}}}"#);
+            let json = format!(r#"{{"epoch":"l","revision":3,"lease_ms":6000,{news}}}"#);
             assert!(serde_json::from_str::<SyncResponse>(&json).is_err(), "{json}");
         }
     }

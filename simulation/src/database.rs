@@ -51,7 +51,7 @@ pub struct Database {
     has_witness: bool,
     /// Whether there was no failover since a replica last checked.
     is_in_place: bool,
-    logs: u64,
+    epochs: u64,
     ended: Vec<Ended>,
     commit_times: BTreeMap<(String, u64), u64>,
     /// Tasks that are no longer blocked.
@@ -64,7 +64,7 @@ impl Database {
     /// An empty database with its own clock.
     pub fn new(random: &mut fastrand::Rng, profile: &Profile) -> Self {
         Database {
-            data: Data::new(log_name(0), profile.first_longest_lease_ms()),
+            data: Data::new(epoch_name(0), profile.first_longest_lease_ms()),
             is_up: true,
             clock: Clock::new(random, profile.drift, 0),
             lock: Lock::default(),
@@ -72,7 +72,7 @@ impl Database {
             is_followed: profile.fails_over(),
             has_witness: true,
             is_in_place: true,
-            logs: 0,
+            epochs: 0,
             ended: Vec::new(),
             commit_times: BTreeMap::new(),
             unblocked: Vec::new(),
@@ -97,32 +97,32 @@ impl Database {
 
     /// When the change at a position was committed.
     pub fn committed_at(&self, position: &Position) -> u64 {
-        self.commit_times.get(&(position.log.clone(), position.revision)).copied().unwrap_or_default()
+        self.commit_times.get(&(position.epoch.clone(), position.revision)).copied().unwrap_or_default()
     }
 
     /// Whether a failover at or before `by` has lost the change at a position.
     pub fn had_lost(&self, position: &Position, by: u64) -> bool {
         let lost = |ended: &Ended| {
-            ended.at <= by && ended.kept.log == position.log && ended.kept.revision < position.revision
+            ended.at <= by && ended.kept.epoch == position.epoch && ended.kept.revision < position.revision
         };
         self.ended.iter().any(lost)
     }
 
     /// What a replica does first on each new connection: it checks for a loss and announces how long its leases last.
-    /// `announced_in` is the log in which it last did so.
+    /// `announced_in` is the epoch in which it last did so.
     pub(crate) fn connect(&mut self, lasts_ms: u64, announced_in: &mut Option<String>, now: u64) {
         let is_lost = !(self.has_witness && self.is_in_place);
-        // Rule `NewLog`.
+        // Rule `NewEpoch`.
         if is_lost {
-            self.logs += 1;
-            self.data.position.log = log_name(self.logs);
+            self.epochs += 1;
+            self.data.position.epoch = epoch_name(self.epochs);
         }
         let now_ms = self.clock_ms(now);
-        let log = &self.data.position.log;
-        // The replica that began this log did not know of leases as long as this replica's.
+        let epoch = &self.data.position.epoch;
+        // The replica that began this epoch did not know of leases as long as this replica's.
         let is_unknown = self.data.longest_lease_ms < lasts_ms
-            && announced_in.as_ref().is_some_and(|announced_in| announced_in != log);
-        *announced_in = Some(log.clone());
+            && announced_in.as_ref().is_some_and(|announced_in| announced_in != epoch);
+        *announced_in = Some(epoch.clone());
         self.data.announce(lasts_ms, now_ms);
         // Rule `ForgottenFirst`.
         if is_lost || is_unknown {
@@ -168,7 +168,7 @@ impl Database {
         }
         let now_ms = self.clock_ms(now);
         self.data.change(position.clone(), changed, effect, now_ms);
-        self.commit_times.insert((position.log.clone(), position.revision), now);
+        self.commit_times.insert((position.epoch.clone(), position.revision), now);
         self.committed.push(session.task);
         self.unlock(session);
     }
@@ -209,14 +209,14 @@ impl Database {
     /// off by `offset_ms`.
     pub(crate) fn fail_over(&mut self, lacking: usize, offset_ms: i64, now: u64) {
         self.crash();
-        let log = self.data.position.log.clone();
+        let epoch = self.data.position.epoch.clone();
         let kept = self.standby.len().saturating_sub(lacking);
         if let Some(earlier) = self.standby.drain(kept..).next() {
             self.data = earlier;
         }
         self.standby.clear();
         self.data.registry.clear();
-        self.ended.push(Ended { at: now, kept: Position { log, ..self.data.position.clone() } });
+        self.ended.push(Ended { at: now, kept: Position { epoch, ..self.data.position.clone() } });
         self.is_in_place = false;
         // Both clocks started at the same moment, so only the offsets differ.
         self.clock.set_to(offset_ms);
@@ -228,6 +228,6 @@ impl Database {
     }
 }
 
-fn log_name(number: u64) -> String {
-    format!("log-{number}")
+fn epoch_name(number: u64) -> String {
+    format!("epoch-{number}")
 }

@@ -40,7 +40,7 @@ pub struct Replica {
     pub connection: u64,
     /// The connection on which it last checked for a loss.
     pub looked_over: Option<u64>,
-    /// The log in which it last announced how long its leases last.
+    /// The epoch in which it last announced how long its leases last.
     pub announced_in: Option<String>,
     /// The clock of its machine.
     pub clock: Clock,
@@ -143,7 +143,7 @@ impl Replica {
     }
 }
 
-/// A position in another log counts as later.
+/// A position in another epoch counts as later.
 fn is_beyond(place: &Position, than: &Position) -> bool {
-    place.log != than.log || place.revision > than.revision
+    place.epoch != than.epoch || place.revision > than.revision
 }

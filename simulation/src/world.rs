@@ -60,7 +60,7 @@ pub struct World {
     changing: BTreeMap<TaskId, Intent>,
     /// How many changes will be repeated.
     repeating: usize,
-    /// The latest revision that each edge has acknowledged, by edge and log.
+    /// The latest revision that each edge has acknowledged, by edge and epoch.
     acknowledged: BTreeMap<(String, String), u64>,
     /// When the last outage of a replica or of the database ends.
     disturbed_until: u64,

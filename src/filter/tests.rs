@@ -50,7 +50,7 @@ impl Talk {
     /// A sync is sent, and answered at once.
     fn sync(&mut self, revision: u64, news: News) -> SyncRequest {
         let request = self.filter.next_sync(self.moment()).expect("no sync is due");
-        let answer = SyncResponse { log: "l".into(), revision, lease_ms: 6_000, news };
+        let answer = SyncResponse { epoch: "l".into(), revision, lease_ms: 6_000, news };
         assert_eq!(self.filter.sync_ended(Ok(answer), self.moment()), Some(Ok(())));
         request
     }
@@ -91,7 +91,7 @@ impl Talk {
     }
 
     fn answer(&mut self, call: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
-        let body = format!(r#"{{"log":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","));
+        let body = format!(r#"{{"epoch":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","));
         let read = |asked| answer::read_verify(status, body.as_bytes(), asked);
         let (outcomes, _) =
             self.filter.lookups_ended(CalloutId(call), read, self.moment()).expect("it is not out");
@@ -185,7 +185,7 @@ fn an_edge_subscribes_with_its_first_lookup() {
     talk.get("/api/insights/", VALID);
     assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), Some(0));
     let request = talk.filter.next_sync(talk.moment()).unwrap();
-    assert_eq!((request.log, request.cursor, request.wait_ms), (None, None, 0));
+    assert_eq!((request.epoch, request.cursor, request.wait_ms), (None, None, 0));
     assert_eq!(talk.filter.next_sync(talk.moment()), None, "one is outstanding at a time");
 }
 
@@ -227,7 +227,8 @@ fn a_lease_runs_from_when_it_was_waiting_at_send() {
     talk.now = T0 + 5_000;
     talk.filter.next_sync(talk.moment()).unwrap();
     talk.now = T0 + 7_000;
-    let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 6_000, news: News::Changed(vec![]) };
+    let answer =
+        SyncResponse { epoch: "l".into(), revision: 1, lease_ms: 6_000, news: News::Changed(vec![]) };
     assert_eq!(talk.filter.sync_ended(Ok(answer), talk.moment()), Some(Ok(())));
     talk.now = T0 + 10_999;
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
@@ -330,7 +331,7 @@ fn an_inactive_answer_removes_an_active_verdict_even_without_a_lease() {
 #[test]
 fn answers_that_contradict_the_history_are_none() {
     let answer =
-        |log: &str, revision, news| SyncResponse { log: log.into(), revision, lease_ms: 6_000, news };
+        |epoch: &str, revision, news| SyncResponse { epoch: epoch.into(), revision, lease_ms: 6_000, news };
     for contradiction in [
         answer("l", 0, News::Changed(vec![])),
         answer("l", 0, News::Reset),
@@ -344,7 +345,7 @@ fn answers_that_contradict_the_history_are_none() {
         assert_eq!(talk.get("/api/insights/", VALID), "wait", "nothing that was known counts");
         talk.now += 100;
         let request = talk.sync(0, News::Reset);
-        assert_eq!((request.log, request.cursor), (None, None));
+        assert_eq!((request.epoch, request.cursor), (None, None));
         assert_eq!(talk.get("/api/insights/", VALID), "wait", "the memory is empty");
     }
     let mut talk = warm("");

@@ -26,12 +26,12 @@ fn start() -> Host {
 }
 
 fn verdicts(verdicts: &[&str]) -> String {
-    format!(r#"{{"log":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","))
+    format!(r#"{{"epoch":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","))
 }
 
 /// What a sync is answered: `news` is `"reset":true` or `"changed":[…]`.
 fn sync(revision: u64, news: &str) -> String {
-    format!(r#"{{"log":"l","revision":{revision},"lease_ms":6000,{news}}}"#)
+    format!(r#"{{"epoch":"l","revision":{revision},"lease_ms":6000,{news}}}"#)
 }
 
 /// The verifies and the syncs among the callouts sent since this was last asked.
@@ -407,7 +407,7 @@ fn the_first_lookup_subscribes_and_the_lease_lets_the_memory_be_used() {
     host.get("/api/projects/", &[("authorization", VALID)]);
     host.turn();
     let (verifies, syncs) = callouts(&mut host);
-    assert!(syncs[0].body.contains(r#""log":null,"cursor":null,"wait_ms":0"#), "{}", syncs[0].body);
+    assert!(syncs[0].body.contains(r#""epoch":null,"cursor":null,"wait_ms":0"#), "{}", syncs[0].body);
     assert_eq!(syncs[0].timeout_ms, 700);
     host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE]));
     let request = host.get("/api/projects/", &[("authorization", VALID)]);
@@ -415,7 +415,7 @@ fn the_first_lookup_subscribes_and_the_lease_lets_the_memory_be_used() {
     host.turn();
     host.answer(syncs[0].id, "200", &sync(1, r#""reset":true"#));
     let (verifies, syncs) = callouts(&mut host);
-    assert!(syncs[0].body.contains(r#""log":"l","cursor":1,"wait_ms":2000"#), "{}", syncs[0].body);
+    assert!(syncs[0].body.contains(r#""epoch":"l","cursor":1,"wait_ms":2000"#), "{}", syncs[0].body);
     assert_eq!(syncs[0].timeout_ms, 2_700);
     host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE]));
 

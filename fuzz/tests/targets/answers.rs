@@ -7,10 +7,10 @@ use protocol::News;
 use serde_json::Value;
 
 const WORDS: [&[u8]; 32] = [
-    br#"{"log":"l","revision":7,"verdicts":["#,
+    br#"{"epoch":"l","revision":7,"verdicts":["#,
     br#"{"status":"active","key_id":"k","user_id":"u","scopes":["insight:read"],"expires_in_ms":null}"#,
     br#"{"status":"inactive"}"#,
-    br#"{"log":"l","revision":7,"lease_ms":6000,"#,
+    br#"{"epoch":"l","revision":7,"lease_ms":6000,"#,
     br#""changed":["0000000000000000000000000000000000000000000000000000000000000000"]"#,
     br#""changed":[]"#,
     br#""reset":true"#,
@@ -21,7 +21,7 @@ const WORDS: [&[u8]; 32] = [
     br#""user_id":"#,
     br#""scopes":"#,
     br#""expires_in_ms":"#,
-    br#""log":"#,
+    br#""epoch":"#,
     br#""revision":"#,
     br#""lease_ms":"#,
     br#""verdicts":"#,
@@ -50,8 +50,8 @@ fn to_a_verify() {
         assert_eq!(answer.verdicts.len(), asked);
         let Some(value) = fields(&body) else { return };
         assert_eq!(
-            (value["log"].as_str(), value["revision"].as_u64()),
-            (Some(&*answer.log), Some(answer.revision))
+            (value["epoch"].as_str(), value["revision"].as_u64()),
+            (Some(&*answer.epoch), Some(answer.revision))
         );
         for (answer, written) in answer.verdicts.iter().zip(value["verdicts"].as_array().unwrap()) {
             assert_eq!(matches!(answer.verdict, Verdict::Active(_)), written["status"] == "active");

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 const WORDS: [&[u8]; 24] = [
     br#"{"edge":"e","digests":["#,
-    br#"{"edge":"e","log":"l","cursor":7,"wait_ms":2000,"used":{"k":7}}"#,
+    br#"{"edge":"e","epoch":"l","cursor":7,"wait_ms":2000,"used":{"k":7}}"#,
     br#""0000000000000000000000000000000000000000000000000000000000000000""#,
     br#""edge":"#,
     br#""digests":"#,
-    br#""log":"#,
+    br#""epoch":"#,
     br#""cursor":"#,
     br#""wait_ms":"#,
     br#""used":"#,
@@ -49,9 +49,9 @@ fn bodies() {
             let written = value["digests"].as_array().unwrap().iter().map(|hex| hex.as_str().unwrap());
             assert_eq!(digests, written.map(str::to_ascii_lowercase).collect::<Vec<_>>());
         }
-        if let Some(SyncRequest { edge, log, cursor, wait_ms, used }) = sync {
+        if let Some(SyncRequest { edge, epoch, cursor, wait_ms, used }) = sync {
             assert_eq!((&value["edge"], value["wait_ms"].as_u64()), (&Value::from(edge), Some(wait_ms)));
-            assert_eq!((value["log"].as_str(), value["cursor"].as_u64()), (log.as_deref(), cursor));
+            assert_eq!((value["epoch"].as_str(), value["cursor"].as_u64()), (epoch.as_deref(), cursor));
             assert_eq!(value["used"].as_object().map_or(0, |used| used.len()), used.len());
         }
     });

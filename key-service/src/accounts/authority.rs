@@ -53,7 +53,7 @@ pub(crate) async fn recheck(
                 return Err(AuthorityError::SessionEnded);
             }
             let user = users::find(connection, id).await?;
-            let user = user.filter(|user| user.is_active && user.session_epoch == session.epoch);
+            let user = user.filter(|user| user.is_active && user.session_version == session.version);
             let user = user.ok_or(AuthorityError::SessionEnded)?;
             if role == Role::Admin && !user.is_admin { Err(AuthorityError::NotAdmin) } else { Ok(()) }
         }

@@ -75,7 +75,7 @@ pub(crate) async fn prepare(
         has_password: !password_hash.is_empty(),
         is_password_from_token: !password_hash.is_empty() && by.is_token(),
         password_hash,
-        session_epoch: 0,
+        session_version: 0,
     })
 }
 

@@ -37,9 +37,9 @@ pub struct User {
     /// Whether the holder of a management token may know the password.
     #[serde(skip)]
     pub(crate) is_password_from_token: bool,
-    /// A session that began under another epoch is over.
+    /// A session that began under another version is over.
     #[serde(skip)]
-    pub(crate) session_epoch: i64,
+    pub(crate) session_version: i64,
 }
 
 impl User {

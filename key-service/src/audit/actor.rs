@@ -27,8 +27,8 @@ pub struct Actor {
 pub(crate) struct ActorSession {
     /// Under which digest it is stored. Signing out removes it.
     pub(crate) id_digest: KeyDigest,
-    /// The user's session epoch. A new password, among others, raises it.
-    pub(crate) epoch: i64,
+    /// The user's session version. A new password raises it, for example.
+    pub(crate) version: i64,
 }
 
 /// The kinds of actors.

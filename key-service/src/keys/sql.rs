@@ -67,10 +67,10 @@ pub(crate) async fn find_at(
     id: &str,
 ) -> sqlx::Result<(Option<Key>, Position)> {
     let select = formatcp!(
-        "SELECT l.log_id, l.revision, {KEY_COLUMNS} FROM revision_log l LEFT JOIN api_keys k ON k.id = $1"
+        "SELECT l.epoch, l.revision, {KEY_COLUMNS} FROM revision_log l LEFT JOIN api_keys k ON k.id = $1"
     );
     let row = sqlx::query(select).bind(id).fetch_one(connection).await?;
-    let position = Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? };
+    let position = Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? };
     let is_there = row.try_get::<Option<String>, _>("id")?.is_some();
     Ok((is_there.then(|| Key::from_row(&row)).transpose()?, position))
 }

@@ -54,7 +54,7 @@ async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<Edge>> {
     let select = formatcp!(
         "SELECT edge, acknowledged, left_ms FROM
         (SELECT e.edge, e.ends_at - {NOW_MS} AS left_ms,
-            CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE 0 END AS acknowledged
+            CASE WHEN e.epoch = l.epoch THEN e.acknowledged ELSE 0 END AS acknowledged
         FROM edge_leases e CROSS JOIN revision_log l) held
         WHERE left_ms > 0 ORDER BY acknowledged, edge"
     );

@@ -18,16 +18,16 @@ const PLACE: &str = "(SELECT CONCAT_WS('/', (SELECT system_identifier FROM pg_co
 /// Notices, before anything is read on a new connection, that leases may have been forgotten since they were recorded, or
 /// that this is not where the history was written last. Neither can happen while a connection to a primary lasts: a server
 /// that crashes closes all it has, and one that is promoted had none of ours. Then changes may be lost too, of a copy that
-/// was made before them say, and only a new log makes every edge forget what it knew of them.
+/// was made before them say, and only a new epoch makes every edge forget what it knew of them.
 ///
 /// The server may also lack what this process has announced of its leases, or another process may have noticed the loss
 /// that knew of shorter ones only.
 pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Announced) -> sqlx::Result<()> {
     let lasts_ms = announced.lasts_ms();
     if is_as_it_was(connection).await? {
-        let (longest_ms, log) = lease_limit::known(connection).await?;
+        let (longest_ms, epoch) = lease_limit::known(connection).await?;
         if lasts_ms.is_none_or(|lasts_ms| longest_ms >= lease_limit::as_column(lasts_ms)) {
-            announced.is_known_in(&log);
+            announced.is_known_in(&epoch);
             return Ok(());
         }
     }
@@ -35,8 +35,8 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
     // Another process may have been here first.
     let is_lost = !is_as_it_was(&mut transaction).await?;
     if is_lost {
-        set_log(&mut transaction, &random::uuid().to_string()).await?;
-        tracing::warn!("the server was started anew, crashed or was replaced: a new log begins");
+        set_epoch(&mut transaction, &random::uuid().to_string()).await?;
+        tracing::warn!("the server was started anew, crashed or was replaced: a new epoch begins");
     }
     let announcement = match lasts_ms {
         Some(lasts_ms) => Some(announced.announce_within(&mut transaction, lasts_ms).await?),
@@ -50,10 +50,10 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
     Ok(())
 }
 
-/// Gives the history another log id, and remembers where it is written from now on.
-pub(super) async fn set_log(connection: &mut AnyConnection, log: &str) -> sqlx::Result<()> {
-    let update = formatcp!("UPDATE revision_log SET log_id = $1, place = {PLACE}");
-    sqlx::query(update).bind(log).execute(&mut *connection).await?;
+/// Gives the history another epoch, and remembers where it is written from now on.
+pub(super) async fn set_epoch(connection: &mut AnyConnection, epoch: &str) -> sqlx::Result<()> {
+    let update = formatcp!("UPDATE revision_log SET epoch = $1, place = {PLACE}");
+    sqlx::query(update).bind(epoch).execute(&mut *connection).await?;
     let insert = "INSERT INTO lease_witness (only_row) VALUES (1) ON CONFLICT (only_row) DO NOTHING";
     sqlx::query(insert).execute(connection).await?;
     Ok(())

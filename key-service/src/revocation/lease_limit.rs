@@ -18,14 +18,14 @@ use crate::db::transaction::Writer;
 /// the server lets it run.
 const LONGEST_RECORD_MS: i64 = 60_000;
 
-/// What this process has announced: how long its leases last, and in which log.
+/// What this process has announced: how long its leases last, and in which epoch.
 #[derive(Debug, Default)]
 pub(super) struct Announced(Mutex<Option<Announcement>>);
 
 #[derive(Clone, Debug)]
 pub(super) struct Announcement {
     pub(super) lasts_ms: u64,
-    log: String,
+    epoch: String,
 }
 
 impl Announced {
@@ -49,7 +49,7 @@ impl Announced {
 
     /// The same inside a transaction, to be remembered when that is committed.
     ///
-    /// If the log is another one than when this process announced its leases last, whoever began it may have waited too
+    /// If the epoch is another one than when this process announced its leases last, whoever began it may have waited too
     /// shortly: it did not know of these leases.
     pub(super) async fn announce_within(
         &self,
@@ -57,12 +57,12 @@ impl Announced {
         lasts_ms: u64,
     ) -> sqlx::Result<Announcement> {
         raise(connection, lasts_ms).await?;
-        let log = revision::current(&mut *connection).await?.log;
-        let is_another = self.lock().as_ref().is_some_and(|last| last.log != log);
+        let epoch = revision::current(&mut *connection).await?.epoch;
+        let is_another = self.lock().as_ref().is_some_and(|last| last.epoch != epoch);
         if is_another {
             leases::may_be_forgotten(connection).await?;
         }
-        Ok(Announcement { lasts_ms, log })
+        Ok(Announcement { lasts_ms, epoch })
     }
 
     /// Remembers an announcement that is committed.
@@ -70,19 +70,19 @@ impl Announced {
         *self.lock() = Some(announcement);
     }
 
-    /// Remembers that the announcement is known in a log.
-    pub(super) fn is_known_in(&self, log: &str) {
+    /// Remembers that the announcement is known in an epoch.
+    pub(super) fn is_known_in(&self, epoch: &str) {
         if let Some(announcement) = self.lock().as_mut() {
-            log.clone_into(&mut announcement.log);
+            epoch.clone_into(&mut announcement.epoch);
         }
     }
 }
 
-/// What the present log knows of how long leases last, and its id.
+/// What the present epoch knows of how long leases last, and its id.
 pub(super) async fn known(connection: &mut AnyConnection) -> sqlx::Result<(i64, String)> {
-    let select = "SELECT longest_lease_ms, log_id FROM revision_log";
+    let select = "SELECT longest_lease_ms, epoch FROM revision_log";
     let row = sqlx::query(select).fetch_one(connection).await?;
-    Ok((row.try_get("longest_lease_ms")?, row.try_get("log_id")?))
+    Ok((row.try_get("longest_lease_ms")?, row.try_get("epoch")?))
 }
 
 /// Lets leases last so long. Where they could last less long before, though not for the first time, some as long may run
@@ -212,15 +212,15 @@ mod tests {
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let forgotten = "SELECT forgotten_until FROM revision_log";
         let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
-        assert_eq!(until, 0, "in the same log nothing was lost");
+        assert_eq!(until, 0, "in the same epoch nothing was lost");
 
-        // A server that lacked the announcement has begun another log.
+        // A server that lacked the announcement has begun another epoch.
         alter(&mut connection, lost).await;
-        alter(&mut connection, "UPDATE revision_log SET log_id = 'another'").await;
+        alter(&mut connection, "UPDATE revision_log SET epoch = 'another'").await;
         let [registration] = lease(9_000);
         ::leases::Ledger::record(&store.ledger(), registration).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
-        assert!(until > 0, "leases of before may run that the other log does not know");
+        assert!(until > 0, "leases of before may run that the other epoch does not know");
     }
 }

@@ -16,7 +16,7 @@ const USE_INTERVAL_MS: i64 = 60 * 60 * 1000;
 /// How long a lease is kept after its end, in milliseconds.
 const KEPT_MS: i64 = 60 * 1000;
 
-/// Remembers edges: the highest revision of this log that each ever acknowledged, and when its lease ends; an end
+/// Remembers edges: the highest revision of this epoch that each ever acknowledged, and when its lease ends; an end
 /// never moves backwards. An edge may stand among them more than once. All of it belongs in one transaction, to be
 /// committed only if the result is `true`: else some lease is longer than leases may be.
 pub(super) async fn record(
@@ -42,30 +42,30 @@ async fn record_at_once(
     registrations: &[&Registration],
 ) -> sqlx::Result<bool> {
     let upsert = formatcp!(
-        "WITH sync (edge, log_id, acknowledged, lasts_ms) AS (VALUES :rows)
-        INSERT INTO edge_leases (edge, log_id, acknowledged, ends_at)
-        SELECT s.edge, l.log_id,
-            CASE WHEN s.log_id = l.log_id AND s.acknowledged <= l.revision THEN s.acknowledged ELSE 0 END,
+        "WITH sync (edge, epoch, acknowledged, lasts_ms) AS (VALUES :rows)
+        INSERT INTO edge_leases (edge, epoch, acknowledged, ends_at)
+        SELECT s.edge, l.epoch,
+            CASE WHEN s.epoch = l.epoch AND s.acknowledged <= l.revision THEN s.acknowledged ELSE 0 END,
             {NOW_MS} + s.lasts_ms
         FROM sync s CROSS JOIN revision_log l WHERE s.lasts_ms <= l.lease_limit_ms
         ON CONFLICT (edge) DO UPDATE SET
             acknowledged = CASE
-                WHEN edge_leases.log_id = excluded.log_id AND edge_leases.acknowledged > excluded.acknowledged
+                WHEN edge_leases.epoch = excluded.epoch AND edge_leases.acknowledged > excluded.acknowledged
                 THEN edge_leases.acknowledged ELSE excluded.acknowledged END,
-            log_id = excluded.log_id,
+            epoch = excluded.epoch,
             ends_at = CASE WHEN edge_leases.ends_at > excluded.ends_at
                 THEN edge_leases.ends_at ELSE excluded.ends_at END"
     );
     let mut query = sqlx::query(with_rows(upsert, 4, registrations.len()));
     for registration in registrations {
-        // No log has the empty name, and no revision is beyond what the column holds.
-        let (log, revision) = registration
+        // No epoch has the empty name, and no revision is beyond what the column holds.
+        let (epoch, revision) = registration
             .acknowledged
             .as_ref()
-            .and_then(|place| Some((place.log.as_str(), i64::try_from(place.revision).ok()?)))
+            .and_then(|place| Some((place.epoch.as_str(), i64::try_from(place.revision).ok()?)))
             .unwrap_or_default();
         let lasts_ms = as_column(registration.lasts_ms);
-        query = query.bind(&registration.edge).bind(log).bind(revision).bind(lasts_ms);
+        query = query.bind(&registration.edge).bind(epoch).bind(revision).bind(lasts_ms);
     }
     let recorded = query.execute(connection).await?.rows_affected();
     Ok(usize::try_from(recorded) == Ok(registrations.len()))
@@ -98,11 +98,11 @@ pub(super) async fn read(
     positions: &[Position],
 ) -> sqlx::Result<Vec<Option<Leases>>> {
     let select = formatcp!(
-        "SELECT {NOW_MS} AS now_ms, l.log_id, l.forgotten_until, l.longest_lease_ms, e.edge, e.ends_at,
-            CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE -1 END AS acknowledged,
+        "SELECT {NOW_MS} AS now_ms, l.epoch, l.forgotten_until, l.longest_lease_ms, e.edge, e.ends_at,
+            CASE WHEN e.epoch = l.epoch THEN e.acknowledged ELSE -1 END AS acknowledged,
             (SELECT COUNT(*) FROM edge_leases h WHERE h.ends_at > {NOW_MS}) AS held
         FROM revision_log l
-        LEFT JOIN edge_leases e ON e.acknowledged < $1 OR e.log_id <> l.log_id"
+        LEFT JOIN edge_leases e ON e.acknowledged < $1 OR e.epoch <> l.epoch"
     );
     // No revision is beyond what the column holds.
     let revision_of = |position: &Position| i64::try_from(position.revision).unwrap_or(i64::MAX);
@@ -111,7 +111,7 @@ pub(super) async fn read(
     // The clock is read for each row. The first reading is the earliest: it ends no lease too soon.
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let (now_ms, forgotten_until_ms) = (head.try_get("now_ms")?, head.try_get("forgotten_until")?);
-    let log: &str = head.try_get("log_id")?;
+    let epoch: &str = head.try_get("epoch")?;
     let longest_ms = as_u64(head, "longest_lease_ms")?;
     let held = usize::try_from(as_u64(head, "held")?).unwrap_or(usize::MAX);
     let mut behind = Vec::with_capacity(rows.len());
@@ -123,7 +123,7 @@ pub(super) async fn read(
     let leases = |position: &Position| {
         let revision = revision_of(position);
         let lacks_it = |(acknowledged, _): &&(i64, Lease)| *acknowledged < revision;
-        (position.log == log).then(|| Leases {
+        (position.epoch == epoch).then(|| Leases {
             now_ms,
             longest_ms,
             forgotten_until_ms,
@@ -220,11 +220,11 @@ mod tests {
         let store = testing::store(&folder).await;
         store.announce_leases(60_000).await.unwrap();
         let mut connection = store.pool().acquire().await.unwrap();
-        sqlx::query("UPDATE revision_log SET log_id = 'l', revision = 9")
+        sqlx::query("UPDATE revision_log SET epoch = 'l', revision = 9")
             .execute(&mut *connection)
             .await
             .unwrap();
-        let place = |log: &str, revision| Position { log: log.to_owned(), revision };
+        let place = |epoch: &str, revision| Position { epoch: epoch.to_owned(), revision };
         let registered =
             [("at four", Some(place("l", 4))), ("of before", Some(place("k", 9))), ("new", None)].map(
                 |(edge, acknowledged)| Registration {
@@ -235,7 +235,7 @@ mod tests {
                 },
             );
         assert!(record(&mut connection, &registered).await.unwrap());
-        let from_before = "UPDATE edge_leases SET log_id = 'k', acknowledged = 9 WHERE edge = 'of before'";
+        let from_before = "UPDATE edge_leases SET epoch = 'k', acknowledged = 9 WHERE edge = 'of before'";
         sqlx::query(from_before).execute(&mut *connection).await.unwrap();
         let asked = [place("l", 4), place("l", 5), place("l", 9), place("k", 4), place("l", u64::MAX)];
         let told: Vec<_> = read(&mut *connection, &asked)

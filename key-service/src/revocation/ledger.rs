@@ -49,7 +49,7 @@ impl Ledger for DatabaseLedger {
         let mut change = self.raise().await?;
         let position = change.position.clone();
         if !self.store.continues(change.connection(), &position).await? {
-            self.store.begin_log(change.write).await?;
+            self.store.begin_epoch(change.write).await?;
             change = self.raise().await?;
         }
         Ok(change)

@@ -32,15 +32,15 @@ impl News {
         });
     }
 
-    /// The highest revision of a log that this process has heard of, if it is the log that it heard of last.
-    pub(super) fn highest_of(&self, log: &str) -> Option<u64> {
+    /// The highest revision of an epoch that this process has heard of, if it is the epoch that it heard of last.
+    pub(super) fn highest_of(&self, epoch: &str) -> Option<u64> {
         let heard = self.heard.borrow();
-        heard.position.as_ref().filter(|position| position.log == log).map(|position| position.revision)
+        heard.position.as_ref().filter(|position| position.epoch == epoch).map(|position| position.revision)
     }
 
-    /// Whether a place is before one of the same log that this process has heard of: whatever came between is lost.
+    /// Whether a place is before one of the same epoch that this process has heard of: whatever came between is lost.
     pub(super) fn is_behind(&self, position: &Position) -> bool {
-        self.highest_of(&position.log).is_some_and(|highest| position.revision < highest)
+        self.highest_of(&position.epoch).is_some_and(|highest| position.revision < highest)
     }
 
     /// Ends all waiting, and lets nobody wait for long any more.
@@ -65,5 +65,5 @@ impl News {
 
 /// Another history is as good as news.
 fn is_beyond(position: &Position, than: &Position) -> bool {
-    position.log != than.log || position.revision > than.revision
+    position.epoch != than.epoch || position.revision > than.revision
 }

@@ -10,7 +10,7 @@ use crate::db::transaction::Write;
 use crate::random;
 
 impl Store {
-    /// Begins a new log if the history that this process knows went further than the one there is. Others may have changed
+    /// Begins a new epoch if the history that this process knows went further than the one there is. Others may have changed
     /// something since the restore; what they have not reached yet is noticed here.
     ///
     /// `position` was read without the lock, so a later one may be known meanwhile: it is looked at again under it.
@@ -20,17 +20,18 @@ impl Store {
         }
         let mut write = self.begin_write().await?;
         let position = revision::current(write.connection()).await?;
-        if self.news.is_behind(&position) { self.begin_log(write).await } else { write.rollback().await }
+        if self.news.is_behind(&position) { self.begin_epoch(write).await } else { write.rollback().await }
     }
 
     /// Whether a change that has just raised the revision continues the history that this process knows: in the same
-    /// tables, and beyond every revision that it has seen of that log.
+    /// tables, and beyond every revision that it has seen of that epoch.
     pub(super) async fn continues(
         &self,
         connection: &mut AnyConnection,
         position: &Position,
     ) -> sqlx::Result<bool> {
-        let is_beyond = self.news.highest_of(&position.log).is_none_or(|highest| position.revision > highest);
+        let is_beyond =
+            self.news.highest_of(&position.epoch).is_none_or(|highest| position.revision > highest);
         Ok(is_beyond
             && match self.kind {
                 Kind::Sqlite => true,
@@ -38,13 +39,13 @@ impl Store {
             })
     }
 
-    /// Begins a new log, so that every edge forgets what it knew; and since the leases were restored too, every change waits
+    /// Begins a new epoch, so that every edge forgets what it knew; and since the leases were restored too, every change waits
     /// for the longest that may run.
-    pub(super) async fn begin_log(&self, mut write: Write) -> sqlx::Result<()> {
-        let log = random::uuid().to_string();
+    pub(super) async fn begin_epoch(&self, mut write: Write) -> sqlx::Result<()> {
+        let epoch = random::uuid().to_string();
         match self.kind {
-            Kind::Sqlite => revision::set_log(write.connection(), &log).await?,
-            Kind::Postgres { .. } => failover::set_log(write.connection(), &log).await?,
+            Kind::Sqlite => revision::set_epoch(write.connection(), &epoch).await?,
+            Kind::Postgres { .. } => failover::set_epoch(write.connection(), &epoch).await?,
         }
         let announcement = match self.announced.lasts_ms() {
             Some(lasts_ms) => Some(self.announced.announce_within(write.connection(), lasts_ms).await?),
@@ -53,7 +54,7 @@ impl Store {
         leases::may_be_forgotten(write.connection()).await?;
         write.commit().await?;
         announcement.into_iter().for_each(|announcement| self.announced.remember(announcement));
-        tracing::warn!("the database was restored while the service ran: a new log begins");
+        tracing::warn!("the database was restored while the service ran: a new epoch begins");
         Ok(())
     }
 }
@@ -67,7 +68,7 @@ mod tests {
     use crate::testing;
     use ::leases::{Change, Ledger};
 
-    async fn log_of(store: &Store) -> Position {
+    async fn position_of(store: &Store) -> Position {
         revision::current(store.pool()).await.unwrap()
     }
 
@@ -79,7 +80,7 @@ mod tests {
         for _ in 0..3 {
             other.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
         }
-        let before = log_of(&runs).await;
+        let before = position_of(&runs).await;
         let looking = tokio::spawn({
             let runs = runs.clone();
             async move { background::listen(&runs).await }
@@ -89,11 +90,11 @@ mod tests {
 
         sqlx::query("UPDATE revision_log SET revision = 1").execute(other.pool()).await.unwrap();
         let noticed = runs.ledger().news(&before, Duration::from_secs(20)).await;
-        assert!(noticed && log_of(&runs).await.log != before.log, "{:?}", log_of(&runs).await);
+        assert!(noticed && position_of(&runs).await.epoch != before.epoch, "{:?}", position_of(&runs).await);
         // What another process changes from now on hides nothing.
-        let next = log_of(&runs).await;
+        let next = position_of(&runs).await;
         other.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
-        assert_eq!(log_of(&runs).await, Position { revision: next.revision + 1, ..next });
+        assert_eq!(position_of(&runs).await, Position { revision: next.revision + 1, ..next });
         let waits = "SELECT CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
         let waits_ms: i64 = sqlx::query_scalar(waits).fetch_one(runs.pool()).await.unwrap();
         assert!(waits_ms > 0, "leases of before may run");
@@ -105,9 +106,9 @@ mod tests {
     async fn an_old_reading_is_no_restore() {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
-        let old = log_of(&store).await;
+        let old = position_of(&store).await;
         let position = store.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
         store.notice_restore(&old).await.unwrap();
-        assert_eq!(log_of(&store).await, position);
+        assert_eq!(position_of(&store).await, position);
     }
 }

@@ -18,32 +18,32 @@ const KEPT_ROWS: i64 = 100_000;
 /// How many rows one statement inserts: SQLite takes 32,766 parameters, PostgreSQL 65,535.
 const ROWS_PER_INSERT: usize = 1_000;
 
-/// Gives a database that has none its log id, which names the history that its revisions belong to: a new one, and one
+/// Gives a database that has none its epoch, which names the history that its revisions belong to: a new one, and one
 /// that was restored from a backup.
-pub(crate) async fn start_log(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
-    let insert = "INSERT INTO revision_log (only_row, log_id, revision) VALUES (1, $1, 0)
-        ON CONFLICT (only_row) DO UPDATE SET log_id = excluded.log_id WHERE revision_log.log_id = ''";
+pub(crate) async fn start_epoch(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+    let insert = "INSERT INTO revision_log (only_row, epoch, revision) VALUES (1, $1, 0)
+        ON CONFLICT (only_row) DO UPDATE SET epoch = excluded.epoch WHERE revision_log.epoch = ''";
     sqlx::query(insert).bind(random::uuid().to_string()).execute(connection).await?;
     Ok(())
 }
 
-/// Gives the history another log id.
-pub(super) async fn set_log(connection: impl AnyExecutor<'_>, log: &str) -> sqlx::Result<()> {
-    sqlx::query("UPDATE revision_log SET log_id = $1").bind(log).execute(connection).await?;
+/// Gives the history another epoch.
+pub(super) async fn set_epoch(connection: impl AnyExecutor<'_>, epoch: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE revision_log SET epoch = $1").bind(epoch).execute(connection).await?;
     Ok(())
 }
 
 /// Raises the revision and returns the place that makes. Until the transaction ends, nobody else can.
 pub(crate) async fn raise(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
-    let update = "UPDATE revision_log SET revision = revision + 1 RETURNING log_id, revision";
+    let update = "UPDATE revision_log SET revision = revision + 1 RETURNING epoch, revision";
     let row = sqlx::query(update).fetch_one(connection).await?;
-    Ok(Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? })
+    Ok(Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? })
 }
 
 /// The place that the latest change made.
 pub(crate) async fn current(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
-    let row = sqlx::query("SELECT log_id, revision FROM revision_log").fetch_one(connection).await?;
-    Ok(Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? })
+    let row = sqlx::query("SELECT epoch, revision FROM revision_log").fetch_one(connection).await?;
+    Ok(Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? })
 }
 
 /// Writes down which digests' verdicts the present revision may have altered.
@@ -69,7 +69,7 @@ pub(crate) async fn history(
     since: Option<&Position>,
 ) -> sqlx::Result<History> {
     let select = formatcp!(
-        "SELECT l.log_id, l.revision, l.pruned_to, c.digest FROM revision_log l LEFT JOIN
+        "SELECT l.epoch, l.revision, l.pruned_to, c.digest FROM revision_log l LEFT JOIN
         (SELECT DISTINCT digest FROM changes WHERE revision > $1 LIMIT {}) c ON 1 = 1",
         MAX_CHANGED_PER_SYNC + 1
     );
@@ -77,9 +77,9 @@ pub(crate) async fn history(
     let cursor = since.and_then(|since| i64::try_from(since.revision).ok()).unwrap_or(i64::MAX);
     let rows = sqlx::query(select).bind(cursor).fetch_all(connection).await?;
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let position = Position { log: head.try_get("log_id")?, revision: as_u64(head, "revision")? };
+    let position = Position { epoch: head.try_get("epoch")?, revision: as_u64(head, "revision")? };
     let told = as_u64(head, "pruned_to")?..=position.revision;
-    let is_told = since.is_some_and(|since| since.log == position.log && told.contains(&since.revision));
+    let is_told = since.is_some_and(|since| since.epoch == position.epoch && told.contains(&since.revision));
     if !is_told || rows.len() > MAX_CHANGED_PER_SYNC {
         return Ok(History { position, changed: None });
     }
@@ -91,21 +91,21 @@ pub(crate) async fn history(
 /// How far changes are out of date. It reads all of them, and needs no lock: none becomes newer.
 pub(crate) async fn out_of_date(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
     let select = formatcp!(
-        "SELECT log_id, COALESCE(
+        "SELECT epoch, COALESCE(
             (SELECT MAX(revision) FROM changes WHERE made_at < {NOW_MS} - {KEPT_MS} OR revision <=
                 (SELECT revision FROM changes ORDER BY revision DESC LIMIT 1 OFFSET {KEPT_ROWS})),
             pruned_to) AS revision FROM revision_log"
     );
     let row = sqlx::query(select).fetch_one(connection).await?;
-    Ok(Position { log: row.try_get("log_id")?, revision: as_u64(&row, "revision")? })
+    Ok(Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? })
 }
 
 /// Moves the mark up to which changes are forgotten, before any of them is removed.
 pub(crate) async fn mark_pruned(connection: impl AnyExecutor<'_>, to: &Position) -> sqlx::Result<()> {
     let update =
-        "UPDATE revision_log SET pruned_to = $1 WHERE pruned_to < $2 AND revision >= $3 AND log_id = $4";
+        "UPDATE revision_log SET pruned_to = $1 WHERE pruned_to < $2 AND revision >= $3 AND epoch = $4";
     let revision = i64::try_from(to.revision).unwrap_or(i64::MAX);
-    let query = sqlx::query(update).bind(revision).bind(revision).bind(revision).bind(&to.log);
+    let query = sqlx::query(update).bind(revision).bind(revision).bind(revision).bind(&to.epoch);
     query.execute(connection).await?;
     Ok(())
 }
@@ -132,12 +132,12 @@ mod tests {
         let digest = KeyDigest::of_value("phx_old").to_hex();
         sqlx::query(old).bind(digest).execute(&mut *connection).await.unwrap();
         sqlx::query("UPDATE revision_log SET revision = 30").execute(&mut *connection).await.unwrap();
-        let log = current(&mut *connection).await.unwrap().log;
-        let cursor = Position { log: log.clone(), revision: 10 };
+        let epoch = current(&mut *connection).await.unwrap().epoch;
+        let cursor = Position { epoch: epoch.clone(), revision: 10 };
 
         let mark = out_of_date(&mut *connection).await.unwrap();
-        assert_eq!(mark, Position { log: log.clone(), revision: 25 });
-        let another = Position { log: "another".to_owned(), ..mark.clone() };
+        assert_eq!(mark, Position { epoch: epoch.clone(), revision: 25 });
+        let another = Position { epoch: "another".to_owned(), ..mark.clone() };
         let ahead = Position { revision: 31, ..mark.clone() };
         for of_no_use in [another, ahead] {
             mark_pruned(&mut *connection, &of_no_use).await.unwrap();

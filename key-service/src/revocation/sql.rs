@@ -27,7 +27,7 @@ pub(crate) struct StoredKey {
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) now: Timestamp,
-    pub(crate) log_id: String,
+    pub(crate) epoch: String,
     pub(crate) revision: u64,
     pub(crate) keys: HashMap<KeyDigest, StoredKey>,
 }
@@ -40,7 +40,7 @@ pub(crate) async fn snapshot(
 ) -> sqlx::Result<Snapshot> {
     // A request without digests gets the revision all the same.
     let select = formatcp!(
-        "SELECT {NOW_MS} AS now_ms, l.log_id, l.revision, d.digest, d.expires_at AS digest_expires_at,
+        "SELECT {NOW_MS} AS now_ms, l.epoch, l.revision, d.digest, d.expires_at AS digest_expires_at,
             k.id AS key_id, k.scopes, k.expires_at AS key_expires_at,
             u.id AS user_id, u.is_active, u.permissions
         FROM revision_log l
@@ -56,7 +56,7 @@ pub(crate) async fn snapshot(
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let mut snapshot = Snapshot {
         now: head.try_get("now_ms")?,
-        log_id: head.try_get("log_id")?,
+        epoch: head.try_get("epoch")?,
         revision: as_u64(head, "revision")?,
         keys: HashMap::new(),
     };

@@ -10,7 +10,7 @@ use crate::telemetry::State;
 pub(crate) async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<State> {
     let select = formatcp!(
         "SELECT l.revision, COUNT(e.edge) AS leases_held,
-            COALESCE(MAX(l.revision - CASE WHEN e.log_id = l.log_id THEN e.acknowledged ELSE 0 END), 0) AS lag,
+            COALESCE(MAX(l.revision - CASE WHEN e.epoch = l.epoch THEN e.acknowledged ELSE 0 END), 0) AS lag,
             (SELECT COUNT(*) FROM webhook_deliveries) AS webhooks_pending
         FROM revision_log l LEFT JOIN edge_leases e ON e.ends_at > {NOW_MS} GROUP BY l.revision"
     );

@@ -54,7 +54,7 @@ pub(super) struct LeasePath {
 impl Hooks for Announced {
     fn migrated<'c>(&'c self, kind: &'c Kind, connection: &'c mut AnyConnection) -> Done<'c> {
         Box::pin(async move {
-            revision::start_log(&mut *connection).await?;
+            revision::start_epoch(&mut *connection).await?;
             match kind {
                 Kind::Sqlite => leases::notice_boot(connection, kind.boot_id().as_deref()).await,
                 Kind::Postgres { .. } => Ok(()),

@@ -20,7 +20,7 @@ pub(crate) async fn read(
     Ok(VerifyResponse {
         verdicts: digests.iter().map(verdict).collect(),
         revision: snapshot.revision,
-        log: snapshot.log_id,
+        epoch: snapshot.epoch,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Backups: copies of the database that a service can be restored from.
 //!
-//! A copy has no sessions, one-time links, leases or undelivered messages. It has no log id either: each service that
+//! A copy has no sessions, one-time links, leases or undelivered messages. It has no epoch either: each service that
 //! is restored from it begins a history of its own, so that no edge takes what it knew for current, and waits with its
 //! changes until leases of before have run out.
 

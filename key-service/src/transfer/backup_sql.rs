@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use crate::db::dialect::Kind;
 use crate::revocation::Store;
 
-/// Takes out what belongs to the running service alone. The log id goes, so that whoever opens a copy begins a history
+/// Takes out what belongs to the running service alone. The epoch goes, so that whoever opens a copy begins a history
 /// of its own; and so does the run of the machine, since leases may go on that the copy knows nothing of.
 const STRIP: &str = "
     DELETE FROM sessions;
@@ -17,7 +17,7 @@ const STRIP: &str = "
     DELETE FROM webhook_deliveries;
     DELETE FROM edge_leases;
     DELETE FROM changes;
-    UPDATE revision_log SET log_id = '', boot_id = NULL, pruned_to = revision;
+    UPDATE revision_log SET epoch = '', boot_id = NULL, pruned_to = revision;
     VACUUM;";
 
 /// Whether this can copy the database.

@@ -288,6 +288,6 @@ fn new_user(email: String, permissions: ScopeSet, now: Timestamp) -> User {
         has_password: false,
         password_hash: String::new(),
         is_password_from_token: false,
-        session_epoch: 0,
+        session_version: 0,
     }
 }

@@ -136,8 +136,8 @@ async fn sync(
 ) -> Result<Json<SyncResponse>, ApiError> {
     let request: SyncRequest = parse(&body)?;
     check_id("edge", &request.edge)?;
-    if let Some(log) = &request.log {
-        check_id("log", log)?;
+    if let Some(epoch) = &request.epoch {
+        check_id("epoch", epoch)?;
     }
     if request.used.len() > MAX_USED_PER_SYNC {
         return Err(ApiError::invalid_input(format!("used: at most {MAX_USED_PER_SYNC} at once.")));

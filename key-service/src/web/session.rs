@@ -74,8 +74,8 @@ pub(super) async fn find(
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Login {
     user_id: String,
-    /// The user's epoch at the time of the login; a later one ends the session.
-    epoch: i64,
+    /// The user's session version at the login; a later one ends the session.
+    session_version: i64,
     /// In milliseconds since 1970-01-01 UTC, like `renewed_at`.
     began_at: i64,
     renewed_at: i64,
@@ -84,7 +84,7 @@ struct Login {
 impl Login {
     fn has_ended(&self, user: &User, now: Timestamp) -> bool {
         let end = Timestamp::from_unix_ms(self.began_at).plus_seconds(LIFETIME_S);
-        !user.is_active || user.session_epoch != self.epoch || end <= now
+        !user.is_active || user.session_version != self.session_version || end <= now
     }
 
     fn is_due_for_renewal(&self, now: Timestamp) -> bool {
@@ -96,7 +96,7 @@ impl Login {
 pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Result<(), ApiError> {
     let login = Login {
         user_id: user.id.clone(),
-        epoch: user.session_epoch,
+        session_version: user.session_version,
         began_at: now.unix_ms(),
         renewed_at: now.unix_ms(),
     };
@@ -109,7 +109,7 @@ pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Res
 pub(crate) fn actor(visitor: Actor, session: &Session, user: &User) -> Actor {
     let session = session
         .id()
-        .map(|id| ActorSession { id_digest: sessions::id_digest(&id), epoch: user.session_epoch });
+        .map(|id| ActorSession { id_digest: sessions::id_digest(&id), version: user.session_version });
     Actor { session, ..user.acting(visitor) }
 }
 
@@ -157,12 +157,12 @@ mod tests {
             has_password: false,
             password_hash: String::new(),
             is_password_from_token: false,
-            session_epoch: 3,
+            session_version: 3,
         }
     }
 
     fn a_login() -> Login {
-        Login { user_id: "u".into(), epoch: 3, began_at: 0, renewed_at: 0 }
+        Login { user_id: "u".into(), session_version: 3, began_at: 0, renewed_at: 0 }
     }
 
     #[test]
@@ -173,9 +173,9 @@ mod tests {
     }
 
     #[test]
-    fn a_session_of_an_earlier_epoch_or_of_a_disabled_user_has_ended() {
+    fn a_session_of_an_earlier_version_or_of_a_disabled_user_has_ended() {
         let now = Timestamp::from_unix_ms(1);
-        assert!(a_login().has_ended(&User { session_epoch: 4, ..a_user() }, now));
+        assert!(a_login().has_ended(&User { session_version: 4, ..a_user() }, now));
         assert!(a_login().has_ended(&User { is_active: false, ..a_user() }, now));
     }
 

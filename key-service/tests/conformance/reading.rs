@@ -30,7 +30,7 @@ pub(crate) enum Reading {
 #[derive(Default)]
 pub(crate) struct Readings {
     /// The model's name, and the store's.
-    logs: Vec<(String, String)>,
+    epochs: Vec<(String, String)>,
 }
 
 async fn ask<L: Ledger>(ledger: L, question: &Question) -> Reading {
@@ -69,9 +69,9 @@ impl Readings {
 
     /// A place as the store names it.
     pub(crate) fn of_store(&self, place: &Position) -> Position {
-        let log = self.logs.iter().find(|(of_model, _)| *of_model == place.log);
+        let epoch = self.epochs.iter().find(|(of_model, _)| *of_model == place.epoch);
         Position {
-            log: log.map_or_else(|| place.log.clone(), |(_, of_store)| of_store.clone()),
+            epoch: epoch.map_or_else(|| place.epoch.clone(), |(_, of_store)| of_store.clone()),
             ..place.clone()
         }
     }
@@ -80,7 +80,7 @@ impl Readings {
     pub(crate) fn named(&mut self, reading: Reading, present: &str) -> Reading {
         match reading {
             Reading::Verdicts(response) => {
-                Reading::Verdicts(VerifyResponse { log: self.log(response.log, present), ..response })
+                Reading::Verdicts(VerifyResponse { epoch: self.epoch(response.epoch, present), ..response })
             }
             Reading::History(history) => {
                 Reading::History(History { position: self.place(history.position, present), ..history })
@@ -92,17 +92,17 @@ impl Readings {
     /// A place as the model names it. A history that the store was not heard to name before is the model's present one,
     /// unless that has a name.
     pub(crate) fn place(&mut self, place: Position, present: &str) -> Position {
-        Position { log: self.log(place.log, present), ..place }
+        Position { epoch: self.epoch(place.epoch, present), ..place }
     }
 
-    fn log(&mut self, log: String, present: &str) -> String {
-        if let Some((of_model, _)) = self.logs.iter().find(|(_, of_store)| *of_store == log) {
+    fn epoch(&mut self, epoch: String, present: &str) -> String {
+        if let Some((of_model, _)) = self.epochs.iter().find(|(_, of_store)| *of_store == epoch) {
             return of_model.clone();
         }
-        if self.logs.iter().any(|(of_model, _)| of_model == present) {
-            return log;
+        if self.epochs.iter().any(|(of_model, _)| of_model == present) {
+            return epoch;
         }
-        self.logs.push((present.to_owned(), log));
+        self.epochs.push((present.to_owned(), epoch));
         present.to_owned()
     }
 }

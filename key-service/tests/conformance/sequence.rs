@@ -168,7 +168,7 @@ impl Sequence<'_> {
             0 => None,
             1 => Some(Position { revision: place.revision + 1, ..place }),
             2 => Some(Position { revision: u64::MAX, ..place }),
-            3 => Some(Position { log: "of nobody".to_owned(), ..place }),
+            3 => Some(Position { epoch: "of nobody".to_owned(), ..place }),
             _ => Some(place),
         }
     }
@@ -217,7 +217,7 @@ impl Sequence<'_> {
         let reading = self.readings.ask_store(self.store.process(process), &question).await;
         let expected = Reading::of_model(&mut self.model, &question);
         let present = self.model.data(|data| data.position.clone());
-        same(&question, self.readings.named(reading, &present.log), expected)?;
+        same(&question, self.readings.named(reading, &present.epoch), expected)?;
         if self.places.last() != Some(&present) {
             self.places.push(present);
         }
@@ -299,7 +299,7 @@ impl Sequence<'_> {
         self.expect(&wanted, made)?;
         let after: Vec<_> =
             questions.iter().map(|question| Reading::of_model(&mut self.model, question)).collect();
-        let present = self.model.data(|data| data.position.log.clone());
+        let present = self.model.data(|data| data.position.epoch.clone());
         for (at, reading) in seen {
             let reading = self.readings.named(reading, &present);
             if reading != before[at] {
@@ -472,7 +472,7 @@ impl Sequence<'_> {
             all.flatten().collect()
         });
         self.ends_ms.extend(ends);
-        let present = self.model.data(|data| data.position.log.clone());
+        let present = self.model.data(|data| data.position.epoch.clone());
         let came = match came {
             Came::At(place) => Came::At(self.readings.place(place, &present)),
             refused => refused,
@@ -486,7 +486,7 @@ impl Sequence<'_> {
         told: Result<Position, String>,
         expected: Result<Position, String>,
     ) -> Checked {
-        let present = self.model.data(|data| data.position.log.clone());
+        let present = self.model.data(|data| data.position.epoch.clone());
         same(what, told.map(|place| self.readings.place(place, &present)), expected)
     }
 

@@ -35,12 +35,12 @@ pub struct Data {
 }
 
 impl Data {
-    pub(super) fn new(log: String, longest_lease_ms: u64) -> Self {
+    pub(super) fn new(epoch: String, longest_lease_ms: u64) -> Self {
         Data {
             users: BTreeMap::new(),
             keys: BTreeMap::new(),
             revoked: BTreeSet::new(),
-            position: Position { log, revision: 0 },
+            position: Position { epoch, revision: 0 },
             history: Vec::new(),
             pruned_to: 0,
             registry: BTreeMap::new(),
@@ -79,7 +79,7 @@ impl Data {
     /// The verdicts on some digests, with the revision.
     pub fn verdicts(&self, digests: &[KeyDigest], now_ms: i64) -> VerifyResponse {
         VerifyResponse {
-            log: self.position.log.clone(),
+            epoch: self.position.epoch.clone(),
             revision: self.position.revision,
             verdicts: digests.iter().map(|digest| self.verdict(digest, now_ms)).collect(),
         }
@@ -110,7 +110,8 @@ impl Data {
     /// The changes since a position.
     pub fn history(&self, since: Option<&Position>) -> History {
         let told = self.pruned_to..=self.position.revision; // rule `PrunedIsReset`
-        let since = since.filter(|since| since.log == self.position.log && told.contains(&since.revision));
+        let since =
+            since.filter(|since| since.epoch == self.position.epoch && told.contains(&since.revision));
         let changed = since.map(|since| {
             let later = self.history.iter().rev().take_while(|(revision, _)| *revision > since.revision);
             later.map(|(_, digest)| *digest).collect::<BTreeSet<_>>()
@@ -129,8 +130,8 @@ impl Data {
     pub(crate) fn record(&mut self, registration: Registration, now_ms: i64) {
         self.announce(registration.lasts_ms, now_ms);
         let here = &self.position;
-        // Rule `AcknowledgedInLog`.
-        let counts = |place: &Position| place.log == here.log && place.revision <= here.revision;
+        // Rule `AcknowledgedInEpoch`.
+        let counts = |place: &Position| place.epoch == here.epoch && place.revision <= here.revision;
         let acknowledged = registration.acknowledged.filter(counts).map_or(0, |place| place.revision);
         let ends_at_ms = now_ms + registration.lasts_ms as i64;
         let entry = self.registry.entry(registration.edge).or_insert((0, 0));
@@ -139,8 +140,8 @@ impl Data {
 
     /// The number of leases, and the edges that have not acknowledged a position.
     pub fn leases(&self, position: &Position, now_ms: i64) -> Result<Leases, Broken> {
-        // Rule `SettledInLog`.
-        if position.log != self.position.log {
+        // Rule `SettledInEpoch`.
+        if position.epoch != self.position.epoch {
             return Err(Broken);
         }
         let behind = self.registry.iter().filter(|(_, (acknowledged, _))| *acknowledged < position.revision);

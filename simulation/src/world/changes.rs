@@ -186,8 +186,8 @@ impl World {
         self.summary.acknowledged += u64::from(revocation.acknowledged > 0);
         self.summary.expired += u64::from(revocation.expired > 0);
         self.summary.forgotten += u64::from(revocation.forgotten);
-        let has = |((_, log), latest): &(&(String, String), &u64)| {
-            *log == position.log && **latest >= position.revision
+        let has = |((_, epoch), latest): &(&(String, String), &u64)| {
+            *epoch == position.epoch && **latest >= position.revision
         };
         let acknowledged = self.acknowledged.iter().filter(has).count();
         if revocation.acknowledged > acknowledged {

@@ -39,8 +39,8 @@ impl World {
                 answer(verify::answer(&ledger, &request).await.ok().map(CalloutResponse::Verify))
             }),
             CalloutRequest::Sync(request) => {
-                if let Some((log, cursor)) = request.log.clone().zip(request.cursor) {
-                    let latest = self.acknowledged.entry((request.edge.clone(), log)).or_default();
+                if let Some((epoch, cursor)) = request.epoch.clone().zip(request.cursor) {
+                    let latest = self.acknowledged.entry((request.edge.clone(), epoch)).or_default();
                     *latest = cursor.max(*latest);
                 }
                 self.tasks.add(replica, async move {

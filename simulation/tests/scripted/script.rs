@@ -99,7 +99,7 @@ impl Script {
         SimulatedLedger::new(&self.shared)
     }
 
-    /// An edge asks for a lease; it says that it has applied everything up to that revision of the first log.
+    /// An edge asks for a lease; it says that it has applied everything up to that revision of the first epoch.
     pub(crate) fn sync(&mut self, edge: &str, cursor: u64) -> (TaskId, Answer<SyncResponse>) {
         self.sync_held(edge, cursor, 0)
     }
@@ -112,8 +112,8 @@ impl Script {
         wait_ms: u64,
     ) -> (TaskId, Answer<SyncResponse>) {
         let ledger = self.ledger();
-        let (log, cursor) = (Some("log-0".to_owned()), Some(cursor));
-        let request = SyncRequest { edge: edge.to_owned(), log, cursor, wait_ms, used: Default::default() };
+        let (epoch, cursor) = (Some("epoch-0".to_owned()), Some(cursor));
+        let request = SyncRequest { edge: edge.to_owned(), epoch, cursor, wait_ms, used: Default::default() };
         let terms = self.terms[self.replica];
         self.start(async move { sync::answer(&ledger, terms, &request).await })
     }

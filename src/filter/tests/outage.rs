@@ -125,7 +125,7 @@ impl Outage {
             }
             Event::VerifyEnds { call, answered } => {
                 let read = |asked| {
-                    let body = format!(r#"{{"log":"l","revision":1,"verdicts":{:?}}}"#, vec![0; asked]);
+                    let body = format!(r#"{{"epoch":"l","revision":1,"verdicts":{:?}}}"#, vec![0; asked]);
                     let body = body.replace('0', INACTIVE);
                     answer::read_verify(answered.then_some(200), body.as_bytes(), asked)
                 };
@@ -137,7 +137,7 @@ impl Outage {
             }
             Event::SyncEnds { sync, answered } if sync == node.syncs => {
                 let news = News::Reset;
-                let answer = SyncResponse { log: "l".into(), revision: 1, lease_ms: 6_000, news };
+                let answer = SyncResponse { epoch: "l".into(), revision: 1, lease_ms: 6_000, news };
                 let answer = if answered { Ok(answer) } else { Err(NoAnswer::Timeout) };
                 let _ = node.filter.sync_ended(answer, moment(now));
                 if answered {

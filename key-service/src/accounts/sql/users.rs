@@ -23,14 +23,14 @@ impl<'r> FromRow<'r, AnyRow> for User {
             has_password: !row.try_get::<String, _>("password_hash")?.is_empty(),
             password_hash: row.try_get("password_hash")?,
             is_password_from_token: truth(row, "is_password_from_token")?,
-            session_epoch: row.try_get("session_epoch")?,
+            session_version: row.try_get("session_version")?,
         })
     }
 }
 
 /// The columns of a user.
 const COLUMNS: &str = "id, email, password_hash, is_password_from_token, permissions, is_admin, is_active, \
-    session_epoch, created_at";
+    session_version, created_at";
 
 /// Adds a user; `false` if the e-mail address is taken. A user without keys alters no verdict.
 pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sqlx::Result<bool> {
@@ -45,7 +45,7 @@ pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sql
         .bind(user.permissions.to_string())
         .bind(i64::from(user.is_admin))
         .bind(i64::from(user.is_active))
-        .bind(user.session_epoch)
+        .bind(user.session_version)
         .bind(user.created_at)
         .execute(connection)
         .await?;
@@ -108,7 +108,7 @@ pub(crate) async fn set_password(
     is_from_token: bool,
 ) -> sqlx::Result<()> {
     let update = "UPDATE users SET password_hash = $1, is_password_from_token = $2,
-        session_epoch = session_epoch + 1 WHERE id = $3";
+        session_version = session_version + 1 WHERE id = $3";
     let is_from_token = i64::from(is_from_token);
     sqlx::query(update).bind(password_hash).bind(is_from_token).bind(id).execute(connection).await?;
     Ok(())
@@ -116,14 +116,14 @@ pub(crate) async fn set_password(
 
 /// Lets a user and all of the user's keys in or out, and ends the user's sessions.
 pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> sqlx::Result<()> {
-    let update = "UPDATE users SET is_active = $1, session_epoch = session_epoch + 1 WHERE id = $2";
+    let update = "UPDATE users SET is_active = $1, session_version = session_version + 1 WHERE id = $2";
     sqlx::query(update).bind(i64::from(is_active)).bind(id).execute(change.connection()).await?;
     Ok(())
 }
 
 /// Makes a user an admin, ends the user's sessions, and removes a password that a token's holder may know.
 pub(crate) async fn make_admin(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<()> {
-    let update = "UPDATE users SET is_admin = 1, session_epoch = session_epoch + 1,
+    let update = "UPDATE users SET is_admin = 1, session_version = session_version + 1,
         password_hash = CASE WHEN is_password_from_token = 1 THEN '' ELSE password_hash END,
         is_password_from_token = 0 WHERE id = $1";
     sqlx::query(update).bind(id).execute(connection).await?;

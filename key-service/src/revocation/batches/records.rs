@@ -79,9 +79,9 @@ impl BatchOp for Records {
     }
 }
 
-/// What edges acknowledge of the present log: nothing that is still to come.
+/// What edges acknowledge of the present epoch: nothing that is still to come.
 fn acknowledgements(registrations: &[Registration], present: &Position) -> Arc<[Acknowledgement]> {
-    let of_present = |place: &&Position| place.log == present.log && place.revision <= present.revision;
+    let of_present = |place: &&Position| place.epoch == present.epoch && place.revision <= present.revision;
     let acknowledged = registrations.iter().filter_map(|registration| {
         let position = registration.acknowledged.as_ref().filter(of_present)?.clone();
         Some(Acknowledgement { edge: registration.edge.clone(), position })

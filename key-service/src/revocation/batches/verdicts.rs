@@ -30,13 +30,13 @@ impl BatchOp for Verdicts {
         let mut left = inputs;
         while !left.is_empty() {
             let (together, digests) = fitting(left);
-            let VerifyResponse { log, revision, verdicts } =
+            let VerifyResponse { epoch, revision, verdicts } =
                 verdicts::read(&mut *connection, &digests).await?;
             let verdicts: HashMap<_, _> = digests.iter().zip(verdicts).collect();
             // All of an answer is of one snapshot.
             told.extend(left[..together].iter().map(|input| VerifyResponse {
                 verdicts: input.iter().filter_map(|digest| verdicts.get(digest).cloned()).collect(),
-                log: log.clone(),
+                epoch: epoch.clone(),
                 revision,
             }));
             left = &left[together..];

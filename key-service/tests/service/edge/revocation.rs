@@ -65,7 +65,7 @@ async fn a_change_is_not_said_to_be_in_force_when_another_history_has_begun() {
     Edge::subscribed(&service, "e").await;
     let deleting = delete_later(&demo, &key);
     service.until(MADE).await;
-    service.alter("UPDATE revision_log SET log_id = 'another'").await;
+    service.alter("UPDATE revision_log SET epoch = 'another'").await;
     let (status, answer, _) = deleting.await.unwrap();
     assert_eq!((status, &answer["type"]), (503, &json!("server_error")), "{answer}");
 }
@@ -138,20 +138,20 @@ async fn of_several_edges_the_last_one_counts() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_log_or_of_the_future_acknowledges_nothing() {
+async fn a_cursor_of_another_epoch_or_of_the_future_acknowledges_nothing() {
     let (service, demo, _) = Service::with_users_and(short_terms).await;
     let key = demo.new_key("deleted", &["*"]).await;
     let granted_at = Instant::now();
-    let mut of_another_log = Edge::subscribed(&service, "a").await;
+    let mut of_another_epoch = Edge::subscribed(&service, "a").await;
     let mut of_the_future = Edge::subscribed(&service, "b").await;
-    of_another_log.request.log = Some("another".to_owned());
-    of_another_log.request.cursor = Some(1);
+    of_another_epoch.request.epoch = Some("another".to_owned());
+    of_another_epoch.request.cursor = Some(1);
     of_the_future.request.cursor = Some(1_000);
-    of_another_log.asks(0).send().await.unwrap();
+    of_another_epoch.asks(0).send().await.unwrap();
     of_the_future.asks(0).send().await.unwrap();
     let deleting = delete_later(&demo, &key);
     service.until(MADE).await;
-    of_another_log.asks(0).send().await.unwrap();
+    of_another_epoch.asks(0).send().await.unwrap();
     of_the_future.asks(0).send().await.unwrap();
     let (_, answer, returned_at) = deleting.await.unwrap();
     assert_eq!(outcome(&answer), [2, 0, 2]);

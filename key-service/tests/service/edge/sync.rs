@@ -20,7 +20,7 @@ async fn a_sync_without_a_cursor_is_answered_with_a_reset_at_once() {
     let first = edge.sync(2_000).await;
     assert!(begun.elapsed() < SOON);
     assert_eq!((first.news, first.revision, first.lease_ms), (News::Reset, 0, 6_000));
-    assert_eq!(first.log, service.verify(&[]).await.log);
+    assert_eq!(first.epoch, service.verify(&[]).await.epoch);
     assert_eq!(edge.sync(0).await.news, changed(&[]));
 }
 
@@ -31,14 +31,14 @@ async fn a_cursor_that_says_nothing_of_this_history_gets_a_reset_at_once() {
     demo.delete(&path(&key)).await;
     let mut edge = Edge::subscribed(&service, "e").await;
     let good = edge.request.clone();
-    for (log, cursor) in [
+    for (epoch, cursor) in [
         (None, good.cursor),
-        (good.log.clone(), None),
+        (good.epoch.clone(), None),
         (Some("another".to_owned()), good.cursor),
-        (good.log.clone(), Some(2)),
-        (good.log.clone(), Some(u64::MAX)),
+        (good.epoch.clone(), Some(2)),
+        (good.epoch.clone(), Some(u64::MAX)),
     ] {
-        (edge.request.log, edge.request.cursor) = (log, cursor);
+        (edge.request.epoch, edge.request.cursor) = (epoch, cursor);
         let begun = Instant::now();
         assert_eq!(edge.sync(2_000).await.news, News::Reset, "{cursor:?}");
         assert!(begun.elapsed() < SOON);
@@ -134,7 +134,7 @@ async fn a_malformed_sync_gets_a_detail_and_no_lease() {
     let post = |body: Value| {
         read(client().post(format!("{}/edge/v1/sync", service.edge)).bearer_auth(TOKEN).json(&body))
     };
-    let good = json!({"edge": "e", "log": null, "cursor": null, "wait_ms": 0, "used": {}});
+    let good = json!({"edge": "e", "epoch": null, "cursor": null, "wait_ms": 0, "used": {}});
     let with = |field: &str, value: Value| {
         let mut body = good.clone();
         body[field] = value;
@@ -147,7 +147,7 @@ async fn a_malformed_sync_gets_a_detail_and_no_lease() {
         with("edge", json!("two words")),
         with("edge", json!("é")),
         with("edge", json!(7)),
-        with("log", json!("a\0b")),
+        with("epoch", json!("a\0b")),
         with("cursor", json!(-1)),
         with("wait_ms", json!(null)),
         with("used", uses(MAX_USED_PER_SYNC + 1)),

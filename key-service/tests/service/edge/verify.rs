@@ -39,7 +39,7 @@ async fn every_change_that_can_alter_a_verdict_raises_the_revision() {
     service.site.ok(&["user", "enable", "other@example.com"], "");
     service.site.ok(&["user", "permissions", "other@example.com", "insight:read"], "");
     let after = service.verify(&[]).await;
-    assert_eq!((after.revision, after.log), (before.revision + 7, before.log));
+    assert_eq!((after.revision, after.epoch), (before.revision + 7, before.epoch));
 
     assert_eq!(demo.delete(&path).await.0, 404);
     assert_eq!(service.verify(&[]).await.revision, after.revision, "a change that failed left no trace");
@@ -48,7 +48,7 @@ async fn every_change_that_can_alter_a_verdict_raises_the_revision() {
 #[tokio::test]
 async fn each_database_has_a_log_of_its_own() {
     let [one, two] = [Site::empty().serve(), Site::empty().serve()];
-    assert_ne!(one.verify(&[]).await.log, two.verify(&[]).await.log);
+    assert_ne!(one.verify(&[]).await.epoch, two.verify(&[]).await.epoch);
 }
 
 #[tokio::test]

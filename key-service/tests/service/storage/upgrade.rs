@@ -32,7 +32,8 @@ async fn database_of(last: i64, site: &Site, rows: &str) {
 
 fn user(id: &str, is_admin: bool, is_active: bool) -> String {
     format!(
-        "INSERT INTO users VALUES ('{id}', '{id}@example.com', 'a hash', '*', {}, {}, 0, 0);",
+        "INSERT INTO users (id, email, password_hash, permissions, is_admin, is_active, session_epoch, created_at)
+            VALUES ('{id}', '{id}@example.com', 'a hash', '*', {}, {}, 0, 0);",
         i32::from(is_admin),
         i32::from(is_active)
     )
@@ -150,6 +151,21 @@ async fn a_link_of_an_earlier_release_ends_where_its_maker_has_lost_its_rights()
     assert!(!works("b").await && !works("c").await);
     service.site.ok(&["user", "disable", "admin@example.com"], "");
     assert!(!works("a").await, "the maker is known from the audit log");
+}
+
+#[tokio::test]
+async fn a_session_of_an_earlier_release_lasts() {
+    let site = Site::empty();
+    let id = "AAAAAAAAAAAAAAAAAAAAAA";
+    let digest = KeyDigest::of_value(id).to_hex();
+    let now_ms = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let data =
+        format!(r#"{{"login":{{"user_id":"member","epoch":0,"began_at":{now_ms},"renewed_at":{now_ms}}}}}"#);
+    let session = format!("INSERT INTO sessions VALUES ('{digest}', '{data}', 9000000000000);");
+    database_of(10, &site, &(user("member", false, true) + &session)).await;
+    let service = site.serve();
+    let me = client().get(format!("{}/api/users/@me/", service.public));
+    assert_eq!(me.header("cookie", format!("session={id}")).send().await.unwrap().status(), 200);
 }
 
 /// Writes rows as a replica of an earlier release does, which knows fewer columns.

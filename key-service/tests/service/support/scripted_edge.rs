@@ -39,7 +39,7 @@ impl Edge {
             url: format!("{}/edge/v1/sync", service.edge),
             request: SyncRequest {
                 edge: id.to_owned(),
-                log: None,
+                epoch: None,
                 cursor: None,
                 wait_ms: 0,
                 used: BTreeMap::new(),
@@ -65,7 +65,7 @@ impl Edge {
         let response = self.asks(wait_ms).send().await.unwrap();
         assert_eq!(response.status(), 200);
         let response: SyncResponse = response.json().await.unwrap();
-        (self.request.log, self.request.cursor) = (Some(response.log.clone()), Some(response.revision));
+        (self.request.epoch, self.request.cursor) = (Some(response.epoch.clone()), Some(response.revision));
         response
     }
 

@@ -75,9 +75,9 @@ async fn every_restore_begins_a_history_of_its_own_and_waits_for_the_leases_of_b
     let (service, demo, _) = Service::with_users_and(short_terms).await;
     let key = demo.new_key("deleted after the restore", &["*"]).await;
     let edge = Edge::subscribed(&service, "e").await;
-    let log = edge.request.log.clone().unwrap();
+    let epoch = edge.request.epoch.clone().unwrap();
     backed_up(&service.site).await;
-    let mut logs = vec![log];
+    let mut epochs = vec![epoch];
 
     for _ in 0..2 {
         let began = Instant::now();
@@ -89,8 +89,8 @@ async fn every_restore_begins_a_history_of_its_own_and_waits_for_the_leases_of_b
         same_edge.request = edge.request.clone();
         let answer = same_edge.sync(0).await;
         assert_eq!(answer.news, News::Reset, "what the edge knew counts no more");
-        assert!(!logs.contains(&answer.log), "{logs:?}");
-        logs.push(answer.log);
+        assert!(!epochs.contains(&answer.epoch), "{epochs:?}");
+        epochs.push(answer.epoch);
 
         let (status, _, returned_at) = deleting.await.unwrap();
         assert_eq!(status, 200);
