@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::testing;
     use ::leases::settle::settle;
-    use ::leases::{Ledger, Registration};
+    use ::leases::{LeaseStore, Registration};
 
     const LASTS_MS: u64 = 4_000;
 
@@ -173,15 +173,15 @@ mod tests {
         let store = store(&folder).await;
         let mut surely_ended = SurelyEnded::default();
         let begun = monotonic_now();
-        store.ledger().record(lease("cut off")).await.unwrap();
+        store.lease_store().record(lease("cut off")).await.unwrap();
         forget_the_old(&store, None, &mut surely_ended).await.unwrap();
         let position = revision::current(store.pool()).await.unwrap();
         let place = Position { revision: position.revision + 1, ..position };
         alter(&store, "UPDATE revision_log SET revision = revision + 1").await;
-        let ledger = store.ledger();
+        let lease_store = store.lease_store();
         let (begins, waits) = tokio::sync::oneshot::channel();
         let mut begins = Some(begins);
-        let waiting = settle(&ledger, &place, |_| {
+        let waiting = settle(&lease_store, &place, |_| {
             let _ = begins.take().map(|begins| begins.send(()));
         });
         let step = async {
@@ -212,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder).await;
         for edge in ["ended", "ended just now", "of a clock set back", "held"] {
-            store.ledger().record(lease(edge)).await.unwrap();
+            store.lease_store().record(lease(edge)).await.unwrap();
         }
         alter(&store, "UPDATE edge_leases SET ends_at = ends_at - 70000 WHERE edge = 'ended'").await;
         alter(&store, "UPDATE edge_leases SET ends_at = ends_at - 10000 WHERE edge = 'ended just now'").await;

@@ -3,12 +3,12 @@
 use protocol::KeyDigest;
 
 use super::settle::settle;
-use super::{Change, Ledger, Position, Touched};
+use super::{Change, LeaseStore, Position, Touched};
 
 /// A change that has begun, and what it touches.
 #[derive(Debug)]
-pub struct Begun<'l, L: Ledger> {
-    ledger: &'l L,
+pub struct Begun<'l, L: LeaseStore> {
+    store: &'l L,
     change: L::Change<'l>,
     touched: Vec<KeyDigest>,
 }
@@ -17,13 +17,13 @@ pub struct Begun<'l, L: Ledger> {
 ///
 /// # Errors
 /// The database failed.
-pub async fn begin<'l, L: Ledger>(ledger: &'l L, touched: &Touched) -> Result<Begun<'l, L>, L::Error> {
-    let mut change = ledger.begin().await?;
+pub async fn begin<'l, L: LeaseStore>(store: &'l L, touched: &Touched) -> Result<Begun<'l, L>, L::Error> {
+    let mut change = store.begin().await?;
     let digests = change.digests(touched).await?;
-    Ok(Begun { ledger, change, touched: digests })
+    Ok(Begun { store, change, touched: digests })
 }
 
-impl<'l, L: Ledger> Begun<'l, L> {
+impl<'l, L: LeaseStore> Begun<'l, L> {
     /// Where the change's own statements run.
     pub fn change(&mut self) -> &mut L::Change<'l> {
         &mut self.change
@@ -46,7 +46,7 @@ impl<'l, L: Ledger> Begun<'l, L> {
     pub async fn abandon(self) -> Result<Position, L::Error> {
         let position = self.change.abandon().await?;
         // It can be read before a standby has it: where its client gave up while it waited for that.
-        self.ledger.secure().await?;
+        self.store.secure().await?;
         Ok(position)
     }
 
@@ -56,9 +56,9 @@ impl<'l, L: Ledger> Begun<'l, L> {
     /// # Errors
     /// The database failed.
     pub async fn already_so(self) -> Result<(), L::Error> {
-        let ledger = self.ledger;
+        let store = self.store;
         let position = self.abandon().await?;
-        settle_found(ledger, &position).await
+        settle_found(store, &position).await
     }
 }
 
@@ -67,13 +67,13 @@ impl<'l, L: Ledger> Begun<'l, L> {
 ///
 /// # Errors
 /// The database failed.
-pub async fn already_so<L: Ledger>(ledger: &L, position: &Position) -> Result<(), L::Error> {
-    ledger.secure().await?;
-    settle_found(ledger, position).await
+pub async fn already_so<L: LeaseStore>(store: &L, position: &Position) -> Result<(), L::Error> {
+    store.secure().await?;
+    settle_found(store, position).await
 }
 
 /// Rule `RepeatedDeleteWaits`.
-async fn settle_found<L: Ledger>(ledger: &L, position: &Position) -> Result<(), L::Error> {
-    settle(ledger, position, |_| {}).await?;
+async fn settle_found<L: LeaseStore>(store: &L, position: &Position) -> Result<(), L::Error> {
+    settle(store, position, |_| {}).await?;
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! - [`change`] makes a change that can alter a verdict, and [`settle`] waits until it is in force everywhere;
 //! - [`verify`] answers what keys are worth.
 //!
-//! All of it is written against a [`Ledger`]: the database in production, a model of one in the simulation.
+//! All of it is written against a [`LeaseStore`]: the database in production, a model of one in the simulation.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -201,7 +201,7 @@ pub struct Progress {
 }
 
 /// The database as the lease protocol uses it. Each function but the last three is one transaction.
-pub trait Ledger: Sync {
+pub trait LeaseStore: Sync {
     /// Why the database failed.
     type Error: Send;
     /// A change that has begun.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::{Lease, Leases, Ledger, Position, Progress, Revocation};
+use super::{Lease, LeaseStore, Leases, Position, Progress, Revocation};
 
 /// How long acknowledgements that another process received can go unnoticed, at least.
 const POLL_MS: u64 = 20;
@@ -26,14 +26,14 @@ const NAMED: usize = 3;
 ///
 /// # Errors
 /// The database failed; the change itself is committed.
-pub async fn settle<L: Ledger>(
-    ledger: &L,
+pub async fn settle<L: LeaseStore>(
+    store: &L,
     position: &Position,
     mut watcher: impl FnMut(&Progress) + Send,
 ) -> Result<Revocation, L::Error> {
-    let began_ms = ledger.monotonic_ms();
-    let mut reading = ledger.leases(position).await?;
-    let mut read_ms = ledger.monotonic_ms();
+    let began_ms = store.monotonic_ms();
+    let mut reading = store.leases(position).await?;
+    let mut read_ms = store.monotonic_ms();
     let mut poll_ms = pause_after(read_ms.saturating_sub(began_ms));
     let mut waiting = Waiting::new(&reading, read_ms);
     loop {
@@ -42,7 +42,7 @@ pub async fn settle<L: Ledger>(
         let next_end_ms = waiting.next_end_ms(read_ms);
         let reads_at_ms = next_end_ms.into_iter().fold(read_ms.saturating_add(poll_ms), u64::min);
         loop {
-            let now_ms = ledger.monotonic_ms();
+            let now_ms = store.monotonic_ms();
             // As of the reading: what comes to an end after it is read once more, for the epoch may be another one by then.
             if waiting.leases.is_empty() && waiting.forgotten_until_ms <= read_ms {
                 return Ok(waiting.ended(position.revision, now_ms.saturating_sub(began_ms)));
@@ -52,15 +52,15 @@ pub async fn settle<L: Ledger>(
             if left_ms == 0 {
                 break;
             }
-            for heard in ledger.acknowledgements(Duration::from_millis(left_ms)).await {
+            for heard in store.acknowledgements(Duration::from_millis(left_ms)).await {
                 if heard.position.epoch == position.epoch && heard.position.revision >= position.revision {
                     waiting.acknowledge(&heard.edge);
                 }
             }
         }
-        let reads_at_ms = ledger.monotonic_ms();
-        reading = ledger.leases(position).await?;
-        read_ms = ledger.monotonic_ms();
+        let reads_at_ms = store.monotonic_ms();
+        reading = store.leases(position).await?;
+        read_ms = store.monotonic_ms();
         poll_ms = pause_after(read_ms.saturating_sub(reads_at_ms));
     }
 }

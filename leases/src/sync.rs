@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{MAX_CHANGED_PER_SYNC, News, SyncRequest, SyncResponse};
 
-use super::{Ledger, Position, Registration, Terms};
+use super::{LeaseStore, Position, Registration, Terms};
 
 /// Grants a lease, and tells what changed since the edge's cursor; if nothing did, waits for it as long as the edge
 /// wants and the terms allow.
@@ -14,8 +14,8 @@ use super::{Ledger, Position, Registration, Terms};
 ///
 /// # Errors
 /// The database failed; the edge gets no lease, though one may be recorded.
-pub async fn answer<L: Ledger>(
-    ledger: &L,
+pub async fn answer<L: LeaseStore>(
+    store: &L,
     terms: Terms,
     request: &SyncRequest,
 ) -> Result<SyncResponse, L::Error> {
@@ -27,14 +27,13 @@ pub async fn answer<L: Ledger>(
         lasts_ms: terms.lasts_ms(), // rule `Margin`
         used: request.used.clone(),
     };
-    ledger.record(registration).await?;
-    let mut history = ledger.history(since.as_ref()).await?;
+    store.record(registration).await?;
+    let mut history = store.history(since.as_ref()).await?;
     let has_nothing_new = since.as_ref() == Some(&history.position);
     let wait_ms = request.wait_ms.min(terms.hold_ms);
     // Without news, what was read when the lease was recorded is still true: a later change has seen the lease.
-    if has_nothing_new && wait_ms > 0 && ledger.news(&history.position, Duration::from_millis(wait_ms)).await
-    {
-        history = ledger.history(since.as_ref()).await?;
+    if has_nothing_new && wait_ms > 0 && store.news(&history.position, Duration::from_millis(wait_ms)).await {
+        history = store.history(since.as_ref()).await?;
     }
     let news = match history.changed {
         Some(changed) if changed.len() <= MAX_CHANGED_PER_SYNC => News::Changed(changed),
@@ -60,7 +59,7 @@ mod tests {
 
     enum NoChange {}
 
-    impl Ledger for Changed {
+    impl LeaseStore for Changed {
         type Error = Infallible;
         type Change<'l> = NoChange;
 

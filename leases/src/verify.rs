@@ -2,14 +2,14 @@
 
 use protocol::{VerifyRequest, VerifyResponse};
 
-use super::Ledger;
+use super::LeaseStore;
 
 /// Answers from a snapshot begun after the question arrived: a verdict that was read before could be older than a
 /// revocation that has returned since. Rule `FreshVerify`.
 ///
 /// # Errors
 /// The database failed; nothing is known of any key then.
-pub async fn answer<L: Ledger>(ledger: &L, request: &VerifyRequest) -> Result<VerifyResponse, L::Error> {
+pub async fn answer<L: LeaseStore>(store: &L, request: &VerifyRequest) -> Result<VerifyResponse, L::Error> {
     // Rule `VerdictsWithRevision`: both are from this one reading.
-    ledger.verdicts(&request.digests).await
+    store.verdicts(&request.digests).await
 }

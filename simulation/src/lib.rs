@@ -10,7 +10,7 @@
 //! - [`outage`]: the kinds of outages.
 //! - [`kernel`]: time, events and pending transactions; [`statement`]: a step of a transaction; [`clock`]: clocks
 //!   with skew and drift; [`tasks`]: tasks of the service.
-//! - [`database`]: a model of the database; [`replica`]: one process of the service; [`ledger`]: the service's `Ledger`
+//! - [`database`]: a model of the database; [`replica`]: one process of the service; [`lease_store`]: the service's `LeaseStore`
 //!   on both.
 //! - [`edges`]: the filter's state machine with its own clocks and callouts.
 //! - [`oracle`]: which decisions about a request are right.
@@ -20,7 +20,7 @@ pub mod clock;
 pub mod database;
 pub mod edges;
 pub mod kernel;
-pub mod ledger;
+pub mod lease_store;
 pub mod oracle;
 pub mod outage;
 pub mod profile;

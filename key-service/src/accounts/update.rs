@@ -15,7 +15,7 @@ use super::sql::{links, users};
 use super::user::{User, log};
 use crate::audit::{Action, Actor, ActorKind};
 use crate::revocation::Store;
-use crate::revocation::ledger::Change;
+use crate::revocation::lease_store::Change;
 use crate::revocation::settling::{Revocation, Settling, Unsettled};
 
 /// Lets a user and every key of the user in, or shuts them out and ends the user's sessions and one-time links. It is so
@@ -139,8 +139,8 @@ pub async fn update(
     user_id: &str,
     patch: &UserPatch,
 ) -> Result<Updated, AccountError> {
-    let ledger = store.ledger();
-    let mut begun = change::begin(&ledger, &Touched::User(user_id.to_owned())).await?;
+    let lease_store = store.lease_store();
+    let mut begun = change::begin(&lease_store, &Touched::User(user_id.to_owned())).await?;
     let change = begun.change();
     authority::recheck(change.connection(), by, Role::Admin).await?;
     let before = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;

@@ -62,7 +62,7 @@ impl Database {
     }
 
     /// Begins a transaction that may write, and makes it the only such one at once. It must not alter a verdict: that
-    /// takes a change of the ledger.
+    /// takes a change of the lease store.
     pub(crate) async fn begin_write(&self) -> sqlx::Result<Write> {
         self.writer.begin().await
     }

@@ -12,16 +12,16 @@ use crate::accounts::authority;
 use crate::audit::{Action, Actor};
 use crate::db;
 use crate::revocation::settling::Settling;
-use crate::revocation::{DatabaseLedger, Store};
+use crate::revocation::{SqlLeaseStore, Store};
 
 /// A pending change of one key.
-type Begun<'l> = change::Begun<'l, DatabaseLedger>;
+type Begun<'l> = change::Begun<'l, SqlLeaseStore>;
 
 /// Begins a change of a key. If the key does not exist, a concurrent change may have deleted it, and some edges may not
 /// have applied that change yet. The error returns once they have.
 async fn begin<'l>(
     store: &Store,
-    ledger: &'l DatabaseLedger,
+    lease_store: &'l SqlLeaseStore,
     by: &Actor,
     access: KeyAccess<'_>,
     id: &str,
@@ -33,10 +33,10 @@ async fn begin<'l>(
         None => false,
     };
     if !is_within {
-        change::already_so(ledger, &position).await?;
+        change::already_so(lease_store, &position).await?;
         return Err(KeyError::NotFound);
     }
-    let mut begun = change::begin(ledger, &Touched::Key(id.to_owned())).await?;
+    let mut begun = change::begin(lease_store, &Touched::Key(id.to_owned())).await?;
     authority::recheck(begun.change().connection(), by, access.role()).await?;
     match key_within(begun.change().connection(), access, id).await {
         Err(KeyError::NotFound) => {
@@ -66,8 +66,8 @@ pub async fn update(
             relabelled => return Ok((relabelled?, None)),
         }
     }
-    let ledger = store.ledger();
-    let (mut begun, mut key) = begin(store, &ledger, by, access, id).await?;
+    let lease_store = store.lease_store();
+    let (mut begun, mut key) = begin(store, &lease_store, by, access, id).await?;
     if let Some(scopes) = &patch.scopes {
         let user = user_within(begun.change().connection(), access, &key.user_id).await?;
         rules::within_permissions(scopes, &user.permissions, &key.scopes)?;
@@ -133,8 +133,8 @@ pub async fn roll(
     grace_s: u32,
 ) -> Result<(Key, ApiKey, Settling), KeyError> {
     let value = Generated::new()?;
-    let ledger = store.ledger();
-    let (mut begun, mut key) = begin(store, &ledger, by, access, id).await?;
+    let lease_store = store.lease_store();
+    let (mut begun, mut key) = begin(store, &lease_store, by, access, id).await?;
     let now = db::now(begun.change().connection()).await?;
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(KeyError::Expired);
@@ -167,8 +167,8 @@ pub async fn delete(
     access: KeyAccess<'_>,
     id: &str,
 ) -> Result<(Key, Settling), KeyError> {
-    let ledger = store.ledger();
-    let (mut begun, key) = begin(store, &ledger, by, access, id).await?;
+    let lease_store = store.lease_store();
+    let (mut begun, key) = begin(store, &lease_store, by, access, id).await?;
     sql::delete(begun.change(), id).await?;
     log(begun.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
     Ok((key, Settling::new(store, begun.commit().await?)))

@@ -53,8 +53,8 @@ pub async fn adopt_value(
     now: Timestamp,
 ) -> Result<(Key, Settling), KeyError> {
     let key = new_key(user_id, new, value, now);
-    let ledger = store.ledger();
-    let mut begun = change::begin(&ledger, &Touched::Value(value.digest())).await?;
+    let lease_store = store.lease_store();
+    let mut begun = change::begin(&lease_store, &Touched::Value(value.digest())).await?;
     let connection = begun.change().connection();
     if sql::is_revoked(&mut *connection, value.digest()).await? {
         return Err(KeyError::ValueRevoked);

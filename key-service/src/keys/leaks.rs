@@ -16,7 +16,7 @@ use crate::accounts::authority::{self, AuthorityError};
 use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, Event};
 use crate::revocation::Store;
-use crate::revocation::ledger::Change;
+use crate::revocation::lease_store::Change;
 use crate::revocation::settling::Settling;
 use crate::revocation::sql::snapshot;
 use crate::revocation::verdicts;
@@ -161,9 +161,9 @@ async fn carry_out(
     report: &Report,
     log_repeat: impl FnOnce() -> Option<u64>,
 ) -> Result<(Vec<Outcome>, Settling), LeakError> {
-    let ledger = store.ledger();
+    let lease_store = store.lease_store();
     let digests = report.digests();
-    let mut begun = change::begin(&ledger, &Touched::KeysWith(digests.clone())).await?;
+    let mut begun = change::begin(&lease_store, &Touched::KeysWith(digests.clone())).await?;
     authority::recheck(begun.change().connection(), by, Role::Admin).await?;
     // Read the state and the owner of each value before any of them is revoked.
     let verdicts = verdicts::read(begun.change().connection(), &digests).await?.verdicts;

@@ -13,7 +13,7 @@ use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
 use crate::db::rows::{as_u64, scopes, truth, with_rows};
 use crate::paging::Page;
-use crate::revocation::ledger::Change;
+use crate::revocation::lease_store::Change;
 use crate::time::Timestamp;
 
 impl<'r> FromRow<'r, AnyRow> for OwnedKey {
@@ -313,7 +313,7 @@ mod tests {
     use crate::audit::Actor;
     use crate::keys::{NewKey, create, roll};
     use crate::testing;
-    use ::leases::{Change as _, Ledger, Touched};
+    use ::leases::{Change as _, LeaseStore, Touched};
 
     #[tokio::test]
     async fn a_leaked_value_touches_every_value_of_its_key() {
@@ -335,7 +335,7 @@ mod tests {
             values.push([old.digest(), value.digest()]);
         }
         let touched = Touched::KeysWith(vec![values[0][0], KeyDigest::of_value("phx_of_nobody")]);
-        let mut change = store.ledger().begin().await.unwrap();
+        let mut change = store.lease_store().begin().await.unwrap();
         let mut told = change.digests(&touched).await.unwrap();
         told.sort_unstable();
         values[0].sort_unstable();

@@ -208,7 +208,7 @@ mod tests {
         let lost = "UPDATE revision_log SET lease_limit_ms = 0, longest_lease_ms = 0, forgotten_until = 0";
         alter(&mut connection, lost).await;
         let [registration] = lease(9_000);
-        ::leases::Ledger::record(&store.ledger(), registration).await.unwrap();
+        ::leases::LeaseStore::record(&store.lease_store(), registration).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let forgotten = "SELECT forgotten_until FROM revision_log";
         let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
@@ -218,7 +218,7 @@ mod tests {
         alter(&mut connection, lost).await;
         alter(&mut connection, "UPDATE revision_log SET epoch = 'another'").await;
         let [registration] = lease(9_000);
-        ::leases::Ledger::record(&store.ledger(), registration).await.unwrap();
+        ::leases::LeaseStore::record(&store.lease_store(), registration).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
         assert!(until > 0, "leases of before may run that the other epoch does not know");

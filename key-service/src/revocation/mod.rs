@@ -6,8 +6,8 @@ mod batches;
 pub mod edges;
 mod failover;
 mod lease_limit;
+pub(crate) mod lease_store;
 pub(crate) mod leases;
-pub(crate) mod ledger;
 mod news;
 mod restore;
 pub(crate) mod revision;
@@ -18,5 +18,5 @@ mod store;
 mod uses;
 pub(crate) mod verdicts;
 
-pub use ledger::DatabaseLedger;
+pub use lease_store::SqlLeaseStore;
 pub use store::Store;

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::revocation::background;
     use crate::testing;
-    use ::leases::{Change, Ledger};
+    use ::leases::{Change, LeaseStore};
 
     async fn position_of(store: &Store) -> Position {
         revision::current(store.pool()).await.unwrap()
@@ -78,7 +78,7 @@ mod tests {
         let (runs, other) = (testing::store(&folder).await, testing::store(&folder).await);
         runs.announce_leases(60_000).await.unwrap();
         for _ in 0..3 {
-            other.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
+            other.lease_store().begin().await.unwrap().commit(&[]).await.unwrap();
         }
         let before = position_of(&runs).await;
         let looking = tokio::spawn({
@@ -86,14 +86,14 @@ mod tests {
             async move { background::listen(&runs).await }
         });
         let start = Position { revision: before.revision - 1, ..before.clone() };
-        assert!(runs.ledger().news(&start, Duration::from_secs(20)).await, "it has heard of the third");
+        assert!(runs.lease_store().news(&start, Duration::from_secs(20)).await, "it has heard of the third");
 
         sqlx::query("UPDATE revision_log SET revision = 1").execute(other.pool()).await.unwrap();
-        let noticed = runs.ledger().news(&before, Duration::from_secs(20)).await;
+        let noticed = runs.lease_store().news(&before, Duration::from_secs(20)).await;
         assert!(noticed && position_of(&runs).await.epoch != before.epoch, "{:?}", position_of(&runs).await);
         // What another process changes from now on hides nothing.
         let next = position_of(&runs).await;
-        other.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
+        other.lease_store().begin().await.unwrap().commit(&[]).await.unwrap();
         assert_eq!(position_of(&runs).await, Position { revision: next.revision + 1, ..next });
         let waits = "SELECT CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
         let waits_ms: i64 = sqlx::query_scalar(waits).fetch_one(runs.pool()).await.unwrap();
@@ -107,7 +107,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
         let old = position_of(&store).await;
-        let position = store.ledger().begin().await.unwrap().commit(&[]).await.unwrap();
+        let position = store.lease_store().begin().await.unwrap().commit(&[]).await.unwrap();
         store.notice_restore(&old).await.unwrap();
         assert_eq!(position_of(&store).await, position);
     }

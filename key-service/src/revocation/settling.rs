@@ -71,7 +71,7 @@ impl Settling {
     /// # Errors
     /// As [`Settling::settled`].
     pub async fn watched(self, watcher: impl FnMut(&Progress) + Send) -> Result<Revocation, Unsettled> {
-        let revocation: Revocation = settle(&self.store.ledger(), &self.position, watcher).await?.into();
+        let revocation: Revocation = settle(&self.store.lease_store(), &self.position, watcher).await?.into();
         let after = Duration::from_millis(revocation.elapsed_ms);
         METRICS.revoked(after, revocation.acknowledged, revocation.expired);
         Ok(revocation)

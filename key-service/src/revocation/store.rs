@@ -11,7 +11,7 @@ use super::batches::records::{Heard, Records};
 use super::batches::secured::Secured;
 use super::batches::verdicts::Verdicts;
 use super::lease_limit::Announced;
-use super::ledger::DatabaseLedger;
+use super::lease_store::SqlLeaseStore;
 use super::news::News;
 use super::uses::Uses;
 use super::{failover, lease_limit, leases, revision};
@@ -108,8 +108,8 @@ impl Store {
     }
 
     /// The database as the lease protocol uses it.
-    pub fn ledger(&self) -> DatabaseLedger {
-        DatabaseLedger::new(self.clone())
+    pub fn lease_store(&self) -> SqlLeaseStore {
+        SqlLeaseStore::new(self.clone())
     }
 
     /// Remembers for how long, margin included, this process is going to grant leases. To be called before the first.

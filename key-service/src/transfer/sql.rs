@@ -57,8 +57,8 @@ pub(crate) async fn present(
     Ok(present)
 }
 
-/// Adds keys with their values. It needs no [`crate::revocation::ledger::Change`]: no edge holds an active verdict on a value that is no
-/// key's.
+/// Adds keys with their values. It needs no [`crate::revocation::lease_store::Change`]: no edge has cached an active verdict on
+/// a value that belongs to no key yet.
 pub(crate) async fn insert_keys(
     connection: &mut AnyConnection,
     keys: &[(Key, KeyDigest)],

@@ -124,7 +124,7 @@ async fn verify(
         let detail = format!("digests: at most {MAX_DIGESTS_PER_VERIFY} at once.");
         return Err(ApiError::invalid_input(detail));
     }
-    let answer = leases::verify::answer(&service.store.ledger(), &request).await?;
+    let answer = leases::verify::answer(&service.store.lease_store(), &request).await?;
     METRICS.told_verdicts(&answer.verdicts);
     Ok(Json(answer))
 }
@@ -143,7 +143,7 @@ async fn sync(
         return Err(ApiError::invalid_input(format!("used: at most {MAX_USED_PER_SYNC} at once.")));
     }
     request.used.keys().try_for_each(|key_id| check_id("used", key_id))?;
-    let answer = leases::sync::answer(&service.store.ledger(), service.terms, &request).await?;
+    let answer = leases::sync::answer(&service.store.lease_store(), service.terms, &request).await?;
     METRICS.synced(&answer.news);
     Ok(Json(answer))
 }

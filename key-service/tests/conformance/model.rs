@@ -1,14 +1,14 @@
-//! The simulation's model of the database, asked through the same `Ledger` as the store.
+//! The simulation's model of the database, through the same `LeaseStore` as the SQL.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use leases::{Change, Ledger, Position, Terms, Touched};
+use leases::{Change, LeaseStore, Position, Terms, Touched};
 use simulation::Profile;
 use simulation::database::{Broken, Data, Effect};
 use simulation::kernel::{Kernel, Shared};
-use simulation::ledger::{SimulatedChange, SimulatedLedger};
+use simulation::lease_store::{SimulatedChange, SimulatedLeaseStore};
 use simulation::outage::Outage;
 use simulation::tasks::Tasks;
 
@@ -41,10 +41,10 @@ impl Model {
     /// Does something with the database, and returns what came of it.
     pub(crate) fn run<T: 'static, F: Future<Output = T> + 'static>(
         &mut self,
-        task: impl FnOnce(SimulatedLedger<()>) -> F,
+        task: impl FnOnce(SimulatedLeaseStore<()>) -> F,
     ) -> T {
         let answer = Rc::new(RefCell::new(None));
-        let (filled, task) = (Rc::clone(&answer), task(SimulatedLedger::new(&self.shared)));
+        let (filled, task) = (Rc::clone(&answer), task(SimulatedLeaseStore::new(&self.shared)));
         let id = self.tasks.add(0, async move { *filled.borrow_mut() = Some(task.await) });
         loop {
             self.shared.lock().current = id;
@@ -60,8 +60,8 @@ impl Model {
 
     /// Makes a change, and returns the place that it makes.
     pub(crate) fn change(&mut self, touched: Touched, effect: Effect) -> Result<Position, Broken> {
-        self.run(|ledger| async move {
-            let mut change = ledger.begin().await?;
+        self.run(|lease_store| async move {
+            let mut change = lease_store.begin().await?;
             let changed = change.digests(&touched).await?;
             change.effect = Some(effect);
             change.commit(&changed).await
@@ -70,7 +70,7 @@ impl Model {
 
     /// Begins a change.
     pub(crate) fn begin(&mut self) -> SimulatedChange<()> {
-        self.run(|ledger| async move { ledger.begin().await }).expect("the database is up")
+        self.run(|lease_store| async move { lease_store.begin().await }).expect("the database is up")
     }
 
     /// Looks at the data, or makes there what is no change.

@@ -9,7 +9,7 @@ use key_service::audit::Actor;
 use key_service::keys::{self, KeyError, NewKey};
 use key_service::revocation::Store;
 use key_service::time::Timestamp;
-use leases::{History, Ledger, Position, Registration};
+use leases::{History, LeaseStore, Position, Registration};
 use protocol::{ApiKey, KeyDigest, ScopeSet, Verdict};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use test_stack::postgres::{NON_DURABLE, Postgres, Shutdown};
@@ -52,8 +52,8 @@ fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
 }
 
 impl Scene {
-    fn ledger(&self, process: usize) -> impl Ledger<Error = sqlx::Error> + use<> {
-        self.store.process(process).ledger()
+    fn lease_store(&self, process: usize) -> impl LeaseStore<Error = sqlx::Error> + use<> {
+        self.store.process(process).lease_store()
     }
 
     async fn outside(&mut self, sql: &str) {
@@ -64,7 +64,7 @@ impl Scene {
     async fn open_connections(&mut self) {
         let position = self.position().await;
         self.outside("BEGIN; LOCK TABLE revision_log IN ACCESS EXCLUSIVE MODE").await;
-        let (histories, verdicts, leases) = (self.ledger(0), self.ledger(0), self.ledger(0));
+        let (histories, verdicts, leases) = (self.lease_store(0), self.lease_store(0), self.lease_store(0));
         let readings = tokio::spawn(async move {
             let all = tokio::join!(histories.history(None), verdicts.verdicts(&[]), leases.leases(&position));
             (all.0.unwrap(), all.1.unwrap(), all.2.unwrap())
@@ -115,7 +115,7 @@ impl Scene {
     }
 
     async fn position(&self) -> Position {
-        self.ledger(0).history(None).await.unwrap().position
+        self.lease_store(0).history(None).await.unwrap().position
     }
 }
 
@@ -139,8 +139,8 @@ fn changes_and_their_revision_are_read_as_one() {
                 INSERT INTO changes SELECT revision, '{}', 0 FROM revision_log",
                 digest.to_hex()
             );
-            let (ledger, since) = (scene.ledger(0), before.clone());
-            let reading = async move { ledger.history(Some(&since)).await };
+            let (lease_store, since) = (scene.lease_store(0), before.clone());
+            let reading = async move { lease_store.history(Some(&since)).await };
             let told = match table {
                 "neither" => scene.read_inside(&change, reading).await,
                 _ => scene.read_while(table, &change, reading).await,
@@ -162,8 +162,8 @@ fn verdicts_and_their_revision_are_read_as_one() {
             let change = "UPDATE revision_log SET revision = revision + 1;
                 UPDATE users SET is_active = 0; UPDATE api_keys SET scopes = 'query:read';
                 UPDATE key_digests SET expires_at = 0";
-            let ledger = scene.ledger(0);
-            let reading = async move { ledger.verdicts(&[digest]).await };
+            let lease_store = scene.lease_store(0);
+            let reading = async move { lease_store.verdicts(&[digest]).await };
             let told = match table {
                 "neither" => scene.read_inside(change, reading).await,
                 _ => scene.read_while(table, change, reading).await,
@@ -185,11 +185,11 @@ fn leases_and_their_loss_are_read_as_one() {
         scene.store.set_clock(1_000).await;
         for table in ["revision_log", "edge_leases", "neither"] {
             scene.outside("UPDATE revision_log SET forgotten_until = 0").await;
-            scene.ledger(0).record(lease()).await.unwrap();
+            scene.lease_store(0).record(lease()).await.unwrap();
             let position = Position { revision: u64::MAX, ..scene.position().await };
             let loss = "UPDATE revision_log SET forgotten_until = 9000; DELETE FROM edge_leases";
-            let ledger = scene.ledger(0);
-            let reading = async move { ledger.leases(&position).await };
+            let lease_store = scene.lease_store(0);
+            let reading = async move { lease_store.leases(&position).await };
             let told = match table {
                 "neither" => scene.read_inside(loss, reading).await,
                 _ => scene.read_while(table, loss, reading).await,
@@ -217,7 +217,7 @@ fn that_a_key_is_gone_and_the_revision_are_read_as_one() {
             lasts_ms: LONGEST_MS,
             ..lease()
         };
-        scene.ledger(0).record(knows(before.revision)).await.unwrap();
+        scene.lease_store(0).record(knows(before.revision)).await.unwrap();
         scene.outside("BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE").await;
         let (database, id) = (scene.store.process(0).clone(), scene.key_id.clone());
         let deleting = tokio::spawn(async move {
@@ -229,7 +229,7 @@ fn that_a_key_is_gone_and_the_revision_are_read_as_one() {
         scene.outside(change).await;
         tokio::time::sleep(A_MOMENT).await;
         assert!(!deleting.is_finished(), "the edge has not acknowledged that it is gone");
-        scene.ledger(0).record(knows(before.revision + 1)).await.unwrap();
+        scene.lease_store(0).record(knows(before.revision + 1)).await.unwrap();
         assert!(matches!(deleting.await.unwrap(), Err(KeyError::NotFound)));
     });
 }
@@ -258,11 +258,11 @@ async fn is_answered_after_its_commit<T: Send + 'static>(scene: &mut Scene, answ
 fn a_lease_is_granted_after_its_record_is_committed() {
     on_scene(async |mut scene| {
         scene.outside(COMMITS_WAIT).await;
-        let ledger = scene.ledger(0);
-        let recording = tokio::spawn(async move { ledger.record(lease()).await });
+        let lease_store = scene.lease_store(0);
+        let recording = tokio::spawn(async move { lease_store.record(lease()).await });
         is_answered_after_its_commit(&mut scene, recording).await.unwrap();
         let position = scene.position().await;
-        assert_eq!(scene.ledger(1).leases(&position).await.unwrap().held, 1, "every process sees it");
+        assert_eq!(scene.lease_store(1).leases(&position).await.unwrap().held, 1, "every process sees it");
     });
 }
 
@@ -279,16 +279,16 @@ fn an_edge_that_is_in_a_batch_more_than_once_is_recorded() {
         };
         scene.outside("UPDATE revision_log SET revision = revision + 2").await;
         scene.outside("BEGIN; LOCK TABLE edge_leases IN ACCESS EXCLUSIVE MODE").await;
-        let (ledger, of_first) = (scene.ledger(0), knows(0));
-        let first = tokio::spawn(async move { ledger.record(of_first).await });
+        let (lease_store, of_first) = (scene.lease_store(0), knows(0));
+        let first = tokio::spawn(async move { lease_store.record(of_first).await });
         scene.until_waiting(1).await;
         // Both are in the next group when the first one ends: they ask when they are polled for the first time.
-        let (one, other) = (scene.ledger(0), scene.ledger(0));
+        let (one, other) = (scene.lease_store(0), scene.lease_store(0));
         let recorded = tokio::join!(one.record(knows(2)), other.record(knows(1)), scene.outside("COMMIT"));
         first.await.unwrap().unwrap();
         recorded.0.unwrap();
         recorded.1.unwrap();
-        let told = scene.ledger(0).leases(&scene.position().await).await.unwrap();
+        let told = scene.lease_store(0).leases(&scene.position().await).await.unwrap();
         assert_eq!((told.held, told.behind), (1, vec![]), "it has acknowledged everything");
     });
 }
@@ -303,7 +303,7 @@ fn a_delete_goes_on_after_it_is_committed() {
             keys::delete(&database, &Actor::service(), KeyAccess::Anyone, &id).await.unwrap().1
         });
         let settling = is_answered_after_its_commit(&mut scene, deleting).await;
-        let told = scene.ledger(1).verdicts(&[scene.value.digest()]).await.unwrap();
+        let told = scene.lease_store(1).verdicts(&[scene.value.digest()]).await.unwrap();
         assert_eq!((told.revision, told.verdicts), (settling.position().revision, vec![Verdict::Inactive]));
     });
 }
@@ -313,7 +313,7 @@ fn a_delete_goes_on_after_it_is_committed() {
 fn a_promoted_standby_begins_another_history_and_waits_for_leases_that_it_never_had() {
     on_scene(async |mut scene| {
         scene.store.set_clock(1_000).await;
-        scene.ledger(0).record(lease()).await.unwrap();
+        scene.lease_store(0).record(lease()).await.unwrap();
         let before = scene.position().await;
         let Scene { server, mut store, outside, value, .. } = scene;
         let (server, standby) = tokio::task::spawn_blocking(move || {
@@ -336,15 +336,15 @@ fn a_promoted_standby_begins_another_history_and_waits_for_leases_that_it_never_
         .unwrap();
 
         let database = Store::open(&url).await.unwrap();
-        let ledger = database.ledger();
-        let history = ledger.history(Some(&before)).await.unwrap();
+        let lease_store = database.lease_store();
+        let history = lease_store.history(Some(&before)).await.unwrap();
         assert_ne!(history.position.epoch, before.epoch);
         assert_eq!(history.changed, None, "a cursor of before says nothing");
-        assert!(ledger.leases(&before).await.is_err(), "a change of before may be lost");
-        let leases = ledger.leases(&history.position).await.unwrap();
+        assert!(lease_store.leases(&before).await.is_err(), "a change of before may be lost");
+        let leases = lease_store.leases(&history.position).await.unwrap();
         assert_eq!((leases.held, leases.behind), (0, vec![]));
         assert!(leases.forgotten_until_ms > leases.now_ms, "leases are out that nobody knows of");
-        let told = ledger.verdicts(&[value.digest()]).await.unwrap();
+        let told = lease_store.verdicts(&[value.digest()]).await.unwrap();
         assert!(matches!(told.verdicts[..], [Verdict::Active(_)]));
         database.close().await;
         drop(standby);

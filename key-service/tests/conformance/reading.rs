@@ -1,7 +1,7 @@
 //! What can be read: asked of the store and of the model, and made comparable.
 
 use key_service::revocation::Store;
-use leases::{History, Leases, Ledger, Position};
+use leases::{History, LeaseStore, Leases, Position};
 use protocol::{KeyDigest, VerifyResponse};
 
 use crate::model::Model;
@@ -33,14 +33,14 @@ pub(crate) struct Readings {
     epochs: Vec<(String, String)>,
 }
 
-async fn ask<L: Ledger>(ledger: L, question: &Question) -> Reading {
+async fn ask<L: LeaseStore>(lease_store: L, question: &Question) -> Reading {
     let reading = match question {
-        Question::Verdicts(digests) => ledger.verdicts(digests).await.map(Reading::Verdicts),
-        Question::History(since) => ledger.history(since.as_ref()).await.map(|mut history| {
+        Question::Verdicts(digests) => lease_store.verdicts(digests).await.map(Reading::Verdicts),
+        Question::History(since) => lease_store.history(since.as_ref()).await.map(|mut history| {
             history.changed.iter_mut().for_each(|changed| changed.sort_unstable());
             Reading::History(history)
         }),
-        Question::Leases(position) => ledger.leases(position).await.map(|mut leases| {
+        Question::Leases(position) => lease_store.leases(position).await.map(|mut leases| {
             leases.behind.retain(|lease| lease.ends_at_ms > leases.now_ms - TOLD_AFTER_END_MS);
             leases.behind.sort_unstable_by(|one, other| one.edge.cmp(&other.edge));
             Reading::Leases(leases)
@@ -52,7 +52,7 @@ async fn ask<L: Ledger>(ledger: L, question: &Question) -> Reading {
 impl Reading {
     pub(crate) fn of_model(model: &mut Model, question: &Question) -> Self {
         let question = question.clone();
-        model.run(|ledger| async move { ask(ledger, &question).await })
+        model.run(|lease_store| async move { ask(lease_store, &question).await })
     }
 }
 
@@ -64,7 +64,7 @@ impl Readings {
             Question::History(since) => Question::History(since.as_ref().map(|place| self.of_store(place))),
             Question::Leases(place) => Question::Leases(self.of_store(place)),
         };
-        ask(database.ledger(), &question).await
+        ask(database.lease_store(), &question).await
     }
 
     /// A place as the store names it.

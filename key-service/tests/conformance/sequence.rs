@@ -7,12 +7,12 @@ use fastrand::Rng;
 use key_service::accounts::access::KeyAccess;
 use key_service::audit::Actor;
 use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey};
-use key_service::revocation::DatabaseLedger;
+use key_service::revocation::SqlLeaseStore;
 use key_service::time::Timestamp;
-use leases::{Change, Ledger, Position, Registration, Touched};
+use leases::{Change, LeaseStore, Position, Registration, Touched};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, ScopeSet};
 use simulation::database::{Key, User, Value};
-use simulation::ledger::SimulatedChange;
+use simulation::lease_store::SimulatedChange;
 
 use crate::model::{LONGEST_MS, Model};
 use crate::reading::{Question, Reading, Readings};
@@ -31,7 +31,7 @@ type Checked = Result<(), Difference>;
 
 /// A change that has begun and not ended.
 struct Held {
-    of_store: <DatabaseLedger as Ledger>::Change<'static>,
+    of_store: <SqlLeaseStore as LeaseStore>::Change<'static>,
     of_model: SimulatedChange<()>,
 }
 
@@ -192,9 +192,14 @@ impl Sequence<'_> {
         self.ends_ms.push(ends_ms);
         let acknowledged = registration.acknowledged.as_ref().map(|place| self.readings.of_store(place));
         let of_store = Registration { acknowledged, ..registration.clone() };
-        let told =
-            self.store.process(process).ledger().record(of_store).await.map_err(|error| error.to_string());
-        let expected = self.model.run(|ledger| async move { ledger.record(registration).await });
+        let told = self
+            .store
+            .process(process)
+            .lease_store()
+            .record(of_store)
+            .await
+            .map_err(|error| error.to_string());
+        let expected = self.model.run(|lease_store| async move { lease_store.record(registration).await });
         same("record", told, expected.map_err(|error| format!("{error:?}")))
     }
 
@@ -333,7 +338,7 @@ impl Sequence<'_> {
         let process = self.process();
         self.note((process, "begin"));
         let mut of_store =
-            self.store.process(process).ledger().begin().await.map_err(|error| error.to_string())?;
+            self.store.process(process).lease_store().begin().await.map_err(|error| error.to_string())?;
         let of_model = self.model.begin();
         let user = self.some_user();
         let touched = match self.random.choice(&self.keys) {

@@ -5,7 +5,7 @@ use leases::{Position, Revocation, Touched, change};
 
 use crate::database::{Broken, Effect};
 use crate::kernel::Shared;
-use crate::ledger::SimulatedLedger;
+use crate::lease_store::SimulatedLeaseStore;
 
 /// A change that an owner wants.
 #[derive(Clone, Debug)]
@@ -28,24 +28,24 @@ pub(super) struct Settled {
 
 /// Makes a change as the service does.
 pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -> Result<Settled, Broken> {
-    let ledger = SimulatedLedger::new(&shared);
+    let lease_store = SimulatedLeaseStore::new(&shared);
     let key = intent.effect.key();
     if let Some(id) = key {
-        let (is_there, position) = ledger.find_key(id).await?;
+        let (is_there, position) = lease_store.find_key(id).await?;
         if !is_there {
             // Take the time of the commit now: another change may commit before the next step.
             let covers = shared.lock().database.committed_at(&position);
-            change::already_so(&ledger, &position).await?;
-            return Ok(Settled { position, covers, read_at: ledger.read_at(), revocation: None });
+            change::already_so(&lease_store, &position).await?;
+            return Ok(Settled { position, covers, read_at: lease_store.read_at(), revocation: None });
         }
     }
-    let mut begun = change::begin(&ledger, &intent.touched).await?;
+    let mut begun = change::begin(&lease_store, &intent.touched).await?;
     if key.is_none_or(|id| begun.change().has_key(id)) {
         begun.change().effect = Some(intent.effect);
         let position = begun.commit().await?;
         let covers = shared.lock().database.committed_at(&position);
-        let revocation = Some(settle(&ledger, &position, |_| {}).await?);
-        return Ok(Settled { position, covers, read_at: ledger.read_at(), revocation });
+        let revocation = Some(settle(&lease_store, &position, |_| {}).await?);
+        return Ok(Settled { position, covers, read_at: lease_store.read_at(), revocation });
     }
     // This change holds the lock, so whatever removed the key was committed before.
     let (covers, position) = {
@@ -53,5 +53,5 @@ pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -
         (kernel.now, kernel.database.data.position.clone())
     };
     begun.already_so().await?;
-    Ok(Settled { position, covers, read_at: ledger.read_at(), revocation: None })
+    Ok(Settled { position, covers, read_at: lease_store.read_at(), revocation: None })
 }

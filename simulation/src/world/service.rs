@@ -6,7 +6,7 @@ use super::World;
 use super::happening::{Checked, Made};
 use crate::edges::{Callout, CalloutRequest, CalloutResponse};
 use crate::kernel::Event;
-use crate::ledger::SimulatedLedger;
+use crate::lease_store::SimulatedLeaseStore;
 use crate::tasks::TaskId;
 
 impl World {
@@ -31,12 +31,12 @@ impl World {
             self.send_back(edge, generation, callout.id, None);
             return;
         }
-        let ledger = SimulatedLedger::new(&self.shared);
+        let lease_store = SimulatedLeaseStore::new(&self.shared);
         let (id, terms) = (callout.id, self.kernel().profile.terms[replica]);
         let answer = move |reply| Made::Answer { edge, generation, call: id, reply, is_duplicate };
         let task = match callout.request {
             CalloutRequest::Verify(request) => self.tasks.add(replica, async move {
-                answer(verify::answer(&ledger, &request).await.ok().map(CalloutResponse::Verify))
+                answer(verify::answer(&lease_store, &request).await.ok().map(CalloutResponse::Verify))
             }),
             CalloutRequest::Sync(request) => {
                 if let Some((epoch, cursor)) = request.epoch.clone().zip(request.cursor) {
@@ -44,7 +44,7 @@ impl World {
                     *latest = cursor.max(*latest);
                 }
                 self.tasks.add(replica, async move {
-                    answer(sync::answer(&ledger, terms, &request).await.ok().map(CalloutResponse::Sync))
+                    answer(sync::answer(&lease_store, terms, &request).await.ok().map(CalloutResponse::Sync))
                 })
             }
         };

@@ -10,7 +10,7 @@ use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyRespon
 use simulation::Profile;
 use simulation::database::{Broken, Effect, Key, User};
 use simulation::kernel::{Kernel, Shared};
-use simulation::ledger::SimulatedLedger;
+use simulation::lease_store::SimulatedLeaseStore;
 use simulation::outage::Outage;
 use simulation::statement::Group;
 use simulation::tasks::{TaskId, Tasks};
@@ -95,8 +95,8 @@ impl Script {
         self.shared.lock().now += milliseconds * 1_000;
     }
 
-    fn ledger(&self) -> SimulatedLedger<()> {
-        SimulatedLedger::new(&self.shared)
+    fn lease_store(&self) -> SimulatedLeaseStore<()> {
+        SimulatedLeaseStore::new(&self.shared)
     }
 
     /// An edge asks for a lease; it says that it has applied everything up to that revision of the first epoch.
@@ -111,28 +111,28 @@ impl Script {
         cursor: u64,
         wait_ms: u64,
     ) -> (TaskId, Answer<SyncResponse>) {
-        let ledger = self.ledger();
+        let lease_store = self.lease_store();
         let (epoch, cursor) = (Some("epoch-0".to_owned()), Some(cursor));
         let request = SyncRequest { edge: edge.to_owned(), epoch, cursor, wait_ms, used: Default::default() };
         let terms = self.terms[self.replica];
-        self.start(async move { sync::answer(&ledger, terms, &request).await })
+        self.start(async move { sync::answer(&lease_store, terms, &request).await })
     }
 
     pub(crate) fn verify(&mut self) -> (TaskId, Answer<VerifyResponse>) {
-        let ledger = self.ledger();
+        let lease_store = self.lease_store();
         let request = VerifyRequest { edge: "edge".into(), digests: vec![old_value()] };
-        self.start(async move { verify::answer(&ledger, &request).await })
+        self.start(async move { verify::answer(&lease_store, &request).await })
     }
 
     /// Makes a change of the key.
     pub(crate) fn change(&mut self, effect: Effect) -> (TaskId, Answer<Changed>) {
-        let ledger = self.ledger();
+        let lease_store = self.lease_store();
         self.start(async move {
-            let mut begun = change::begin(&ledger, &Touched::Key("key".into())).await?;
+            let mut begun = change::begin(&lease_store, &Touched::Key("key".into())).await?;
             if begun.change().has_key("key") {
                 begun.change().effect = Some(effect);
                 let position = begun.commit().await?;
-                return Ok(Changed::Now(settle(&ledger, &position, |_| {}).await?));
+                return Ok(Changed::Now(settle(&lease_store, &position, |_| {}).await?));
             }
             begun.already_so().await?;
             Ok(Changed::Before)

@@ -9,7 +9,7 @@ use crate::accounts::user::User;
 use crate::db::filter::Filter;
 use crate::db::rows::{scopes, truth};
 use crate::paging::{Page, PageRequest};
-use crate::revocation::ledger::Change;
+use crate::revocation::lease_store::Change;
 
 impl<'r> FromRow<'r, AnyRow> for User {
     fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {

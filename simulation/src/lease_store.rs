@@ -1,11 +1,11 @@
-//! The service's `Ledger` on the model of the database. Each sync, callout of lookups or change uses one.
+//! The service's `LeaseStore` on the model of the database. Each sync, callout of lookups or change uses one.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use leases::{Acknowledgement, Change, History, Leases, Ledger, Position, Registration, Touched};
+use leases::{Acknowledgement, Change, History, LeaseStore, Leases, Position, Registration, Touched};
 use protocol::{KeyDigest, VerifyResponse};
 
 use crate::database::{Broken, Database, Effect, Session, Slot};
@@ -17,7 +17,7 @@ use crate::statement::{Done, Fate, Group, Statement};
 const TRIES: u32 = 2;
 
 /// The database, as the current task's replica uses it.
-pub struct SimulatedLedger<W> {
+pub struct SimulatedLeaseStore<W> {
     shared: Shared<W>,
     /// How many acknowledgements of its replica were taken; those from before the first read of the leases do not
     /// matter.
@@ -26,10 +26,10 @@ pub struct SimulatedLedger<W> {
     read_at: AtomicU64,
 }
 
-impl<W: Send + 'static> SimulatedLedger<W> {
-    /// A ledger that has read nothing yet.
+impl<W: Send + 'static> SimulatedLeaseStore<W> {
+    /// A lease store that has read nothing yet.
     pub fn new(shared: &Shared<W>) -> Self {
-        SimulatedLedger {
+        SimulatedLeaseStore {
             shared: shared.clone(),
             taken: AtomicUsize::new(usize::MAX),
             read_at: AtomicU64::new(0),
@@ -119,7 +119,7 @@ async fn transact<W: Send + 'static, T: Send + 'static>(
     filled.filled().await
 }
 
-impl<W: Send + 'static> Ledger for SimulatedLedger<W> {
+impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
     type Error = Broken;
     type Change<'l> = SimulatedChange<W>;
 

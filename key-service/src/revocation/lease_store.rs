@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::leases::{Acknowledgement, History, Leases, Ledger, Position, Registration, Touched};
+use ::leases::{Acknowledgement, History, LeaseStore, Leases, Position, Registration, Touched};
 use protocol::{KeyDigest, VerifyResponse};
 use sqlx::AnyConnection;
 use tokio::sync::Mutex;
@@ -21,16 +21,16 @@ use crate::time::monotonic_now;
 
 /// The database as one sync, one question or one change uses it.
 #[derive(Debug)]
-pub struct DatabaseLedger {
+pub struct SqlLeaseStore {
     store: Store,
     /// What edges acknowledge from the first reading of the leases on.
     heard: Mutex<Option<Receiver<Arc<[Acknowledgement]>>>>,
     began: Instant,
 }
 
-impl DatabaseLedger {
+impl SqlLeaseStore {
     pub(super) fn new(store: Store) -> Self {
-        DatabaseLedger { store, heard: Mutex::default(), began: monotonic_now() }
+        SqlLeaseStore { store, heard: Mutex::default(), began: monotonic_now() }
     }
 
     /// Takes the revision lock.
@@ -41,7 +41,7 @@ impl DatabaseLedger {
     }
 }
 
-impl Ledger for DatabaseLedger {
+impl LeaseStore for SqlLeaseStore {
     type Error = sqlx::Error;
     type Change<'l> = Change;
 
