@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use leases::{LeaseConfigError, Terms};
+use leases::{LeaseConfig, LeaseConfigError};
 use tracing_subscriber::EnvFilter;
 
 use crate::audit::Actor;
@@ -125,7 +125,7 @@ pub(crate) struct Settings {
     /// Where the edge API listens.
     pub(crate) edge: Listen,
     /// How long edges may rely on their memory.
-    pub(crate) terms: Terms,
+    pub(crate) lease_config: LeaseConfig,
     /// What edges authenticate with.
     pub(crate) tokens: EdgeTokens,
     /// The address under which browsers reach the public listener.
@@ -192,7 +192,7 @@ impl Settings {
             "--audit-retention-days (AUDIT_RETENTION_DAYS)",
             flags.audit_retention_days.within(0..=36_500),
         );
-        let terms = terms(&mut wrong, flags.hold_ms, flags.lease_ms, flags.lease_margin_ms);
+        let lease_config = lease_config(&mut wrong, flags.hold_ms, flags.lease_ms, flags.lease_margin_ms);
         let tokens = wrong.take_named(EdgeTokens::new(
             variable(TOKEN_VARIABLE).as_deref(),
             variable(PREVIOUS_TOKEN_VARIABLE).as_deref(),
@@ -208,7 +208,7 @@ impl Settings {
             Some(Settings {
                 public: public?,
                 edge: edge?,
-                terms: terms?,
+                lease_config: lease_config?,
                 tokens: tokens?,
                 public_url: public_url?,
                 api_url: api_url?,
@@ -228,20 +228,20 @@ impl Settings {
 }
 
 /// How long leases last. What goes together is checked only if each part can be used.
-fn terms(
+fn lease_config(
     wrong: &mut InvalidSettings,
     hold_ms: Given<u64>,
     lease_ms: Given<u64>,
     margin_ms: Option<Given<u64>>,
-) -> Option<Terms> {
+) -> Option<LeaseConfig> {
     const LEASE: &str = "--lease-ms (LEASE_MS)";
     const MARGIN: &str = "--lease-margin-ms (LEASE_MARGIN_MS)";
     let hold_ms = wrong.take("--hold-ms (HOLD_MS)", hold_ms.within(1..=HOUR_MS));
     let lease_ms = wrong.take(LEASE, lease_ms.within(1..=HOUR_MS));
     let margin_ms = wrong.take(MARGIN, margin_ms.map(|margin_ms| margin_ms.within(1..=HOUR_MS)).transpose());
     let (hold_ms, lease_ms, margin_ms) = (hold_ms?, lease_ms?, margin_ms?);
-    let margin_ms = margin_ms.unwrap_or_else(|| Terms::least_margin_ms(lease_ms));
-    let checked = Terms { hold_ms, lease_ms, margin_ms }.check();
+    let margin_ms = margin_ms.unwrap_or_else(|| LeaseConfig::least_margin_ms(lease_ms));
+    let checked = LeaseConfig { hold_ms, lease_ms, margin_ms }.check();
     let setting = match checked {
         Err(LeaseConfigError::MarginTooShort { .. }) => MARGIN,
         _ => LEASE,
@@ -285,7 +285,7 @@ mod tests {
     fn an_edge_token_is_enough() {
         let settings = settings(&[], URL, &[]).unwrap();
         assert_eq!(settings.public.address, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(settings.terms, Terms::default());
+        assert_eq!(settings.lease_config, LeaseConfig::default());
         assert_eq!(settings.audit_kept, Some(365 * DAY));
         assert!(settings.public_url.is_none() && settings.webhook.is_none());
     }

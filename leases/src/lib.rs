@@ -29,23 +29,23 @@ pub struct Position {
 
 /// How long edges are told they may rely on their memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct LeaseConfig {
     /// The longest a sync without news is held back, in milliseconds.
     pub hold_ms: u64,
     /// How long a lease is, in milliseconds from when the edge sent the sync.
     pub lease_ms: u64,
     /// How much longer than that a change waits for it, in milliseconds: for clocks that run differently.
-    /// [`Terms::least_margin_ms`] or more.
+    /// [`LeaseConfig::least_margin_ms`] or more.
     pub margin_ms: u64,
 }
 
-impl Default for Terms {
+impl Default for LeaseConfig {
     fn default() -> Self {
-        Terms { hold_ms: 2_000, lease_ms: 6_000, margin_ms: 1_000 }
+        LeaseConfig { hold_ms: 2_000, lease_ms: 6_000, margin_ms: 1_000 }
     }
 }
 
-/// Why terms cannot be used.
+/// Why a lease configuration cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseConfigError {
     /// The lease would run out while the next sync is held back.
@@ -68,7 +68,7 @@ const LEAST_MARGIN_MS: u64 = 1_000;
 /// The margin is this part of the lease or more. With a sixth, two clocks may differ by one part in seven, 14 %.
 const LEASE_PER_MARGIN: u64 = 6;
 
-impl Terms {
+impl LeaseConfig {
     /// The shortest margin that goes with a lease, in milliseconds, and the one it has unless another is set. It grows with
     /// the lease, because the error of a clock that runs too slowly grows with time.
     pub fn least_margin_ms(lease_ms: u64) -> u64 {
@@ -80,7 +80,7 @@ impl Terms {
         self.lease_ms.saturating_add(self.margin_ms)
     }
 
-    /// Checks that edges can keep a lease under these terms, and that a change waits long enough for it.
+    /// Checks that edges can keep a lease with this configuration, and that a change waits long enough for it.
     ///
     /// # Errors
     /// See [`LeaseConfigError`].
@@ -270,14 +270,17 @@ mod tests {
     #[test]
     fn the_margin_covers_clocks_that_differ_by_a_seventh_whatever_the_lease() {
         for lease_ms in [6_000, 6_001, 14_000, 62_000, 3_600_000] {
-            let margin_ms = Terms::least_margin_ms(lease_ms);
-            let terms = Terms { hold_ms: 2_000, lease_ms, margin_ms };
+            let margin_ms = LeaseConfig::least_margin_ms(lease_ms);
+            let config = LeaseConfig { hold_ms: 2_000, lease_ms, margin_ms };
             // An edge's clock that counts six sevenths of the time that passes: its lease lasts longer than the edge thinks.
-            assert!(terms.lasts_ms() * 6 >= lease_ms * 7, "{terms:?}");
-            assert_eq!(terms.check(), Ok(terms));
-            let short = Terms { margin_ms: margin_ms - 1, ..terms };
+            assert!(config.lasts_ms() * 6 >= lease_ms * 7, "{config:?}");
+            assert_eq!(config.check(), Ok(config));
+            let short = LeaseConfig { margin_ms: margin_ms - 1, ..config };
             assert_eq!(short.check(), Err(LeaseConfigError::MarginTooShort { least_ms: margin_ms }));
         }
-        assert_eq!(Terms::default().margin_ms, Terms::least_margin_ms(Terms::default().lease_ms));
+        assert_eq!(
+            LeaseConfig::default().margin_ms,
+            LeaseConfig::least_margin_ms(LeaseConfig::default().lease_ms)
+        );
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use protocol::{MAX_CHANGED_PER_SYNC, News, SyncRequest, SyncResponse};
 
-use super::{LeaseStore, Position, Registration, Terms};
+use super::{LeaseConfig, LeaseStore, Position, Registration};
 
 /// Grants a lease, and tells what changed since the edge's cursor; if nothing did, waits for it as long as the edge
-/// wants and the terms allow.
+/// wants and the configuration allows.
 ///
 /// The lease is recorded before anything is read: of a sync and a change that race, one always sees the other. Rule
 /// `RecordBeforeRead`.
@@ -16,7 +16,7 @@ use super::{LeaseStore, Position, Registration, Terms};
 /// The database failed; the edge gets no lease, though one may be recorded.
 pub async fn answer<L: LeaseStore>(
     store: &L,
-    terms: Terms,
+    config: LeaseConfig,
     request: &SyncRequest,
 ) -> Result<SyncResponse, L::Error> {
     let cursor = request.epoch.as_ref().zip(request.cursor);
@@ -24,13 +24,13 @@ pub async fn answer<L: LeaseStore>(
     let registration = Registration {
         edge: request.edge.clone(),
         acknowledged: since.clone(),
-        lasts_ms: terms.lasts_ms(), // rule `Margin`
+        lasts_ms: config.lasts_ms(), // rule `Margin`
         used: request.used.clone(),
     };
     store.record(registration).await?;
     let mut history = store.history(since.as_ref()).await?;
     let has_nothing_new = since.as_ref() == Some(&history.position);
-    let wait_ms = request.wait_ms.min(terms.hold_ms);
+    let wait_ms = request.wait_ms.min(config.hold_ms);
     // Without news, what was read when the lease was recorded is still true: a later change has seen the lease.
     if has_nothing_new && wait_ms > 0 && store.news(&history.position, Duration::from_millis(wait_ms)).await {
         history = store.history(since.as_ref()).await?;
@@ -41,7 +41,7 @@ pub async fn answer<L: LeaseStore>(
     };
     // Rule `ChangesWithRevision`: the place is from the reading of the changes.
     let Position { epoch, revision } = history.position;
-    Ok(SyncResponse { epoch, revision, lease_ms: terms.lease_ms, news })
+    Ok(SyncResponse { epoch, revision, lease_ms: config.lease_ms, news })
 }
 
 #[cfg(test)]
@@ -128,7 +128,7 @@ mod tests {
                 wait_ms: 0,
                 used: Default::default(),
             };
-            let Ok(told) = answer(&Changed(changed), Terms::default(), &request).await;
+            let Ok(told) = answer(&Changed(changed), LeaseConfig::default(), &request).await;
             match told.news {
                 News::Changed(digests) => assert_eq!(digests.len(), changed),
                 News::Reset => assert!(changed > MAX_CHANGED_PER_SYNC, "{changed} can be told"),

@@ -168,10 +168,10 @@ impl<W> Kernel<W> {
 
     /// Starts a replica again, perhaps with other lease settings.
     pub fn start(&mut self, replica: usize) {
-        if let Some(other) = &mut self.profile.other_terms
+        if let Some(other) = &mut self.profile.other_lease_config
             && self.random.bool()
         {
-            std::mem::swap(other, &mut self.profile.terms[replica]);
+            std::mem::swap(other, &mut self.profile.lease_configs[replica]);
         }
         self.replicas[replica].is_up = true;
         self.ask_later(replica);
@@ -194,7 +194,7 @@ impl<W> Kernel<W> {
 
     /// A replica uses the database. On a new connection it first checks for a loss.
     fn connect(&mut self, replica: usize) {
-        let lasts_ms = self.profile.terms[replica].lasts_ms();
+        let lasts_ms = self.profile.lease_configs[replica].lasts_ms();
         let connecting = &mut self.replicas[replica];
         if connecting.looked_over.replace(connecting.connection) != Some(connecting.connection) {
             self.database.connect(lasts_ms, &mut connecting.announced_in, self.now);
@@ -206,7 +206,7 @@ impl<W> Kernel<W> {
         let is_awake = self.replicas[replica].is_up && self.replicas[replica].stands_still_until.is_none();
         if is_awake && self.database.is_up {
             self.connect(replica);
-            let lasts_ms = self.profile.terms[replica].lasts_ms();
+            let lasts_ms = self.profile.lease_configs[replica].lasts_ms();
             self.database.lower_longest(lasts_ms, self.now);
         }
     }

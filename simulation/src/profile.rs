@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use leases::Terms;
+use leases::LeaseConfig;
 use protocol::MAX_CHANGED_PER_SYNC;
 
 use crate::clock::MS;
@@ -46,9 +46,9 @@ pub struct Profile {
     /// The number of replicas.
     pub replicas: usize,
     /// The lease settings of each replica. They differ during a rolling update.
-    pub terms: Vec<Terms>,
+    pub lease_configs: Vec<LeaseConfig>,
     /// Lease settings that a replica may have after a restart.
-    pub other_terms: Option<Terms>,
+    pub other_lease_config: Option<LeaseConfig>,
     /// `serve_stale_s` of the edges.
     pub serve_stale_s: u64,
     /// How many unused keys one of the users has.
@@ -146,8 +146,8 @@ impl Profile {
             seed,
             edges: 1,
             replicas: 1,
-            terms: Vec::new(),
-            other_terms: None,
+            lease_configs: Vec::new(),
+            other_lease_config: None,
             serve_stale_s: 0,
             crowd: 0,
             is_sticky: false,
@@ -171,12 +171,12 @@ impl Profile {
         };
         profile.edges = random.usize(1..4);
         profile.replicas = random.usize(1..4);
-        let terms = some_terms(random);
-        let longer = longer_than(terms, random);
-        let of_others = if random.bool() { longer } else { terms };
-        profile.terms.resize(profile.replicas - 1, of_others);
-        profile.terms.push(terms);
-        profile.other_terms = (random.u32(..4) == 0).then_some(longer);
+        let config = random_lease_config(random);
+        let longer = longer_than(config, random);
+        let of_others = if random.bool() { longer } else { config };
+        profile.lease_configs.resize(profile.replicas - 1, of_others);
+        profile.lease_configs.push(config);
+        profile.other_lease_config = (random.u32(..4) == 0).then_some(longer);
         profile.serve_stale_s = if random.u32(..4) == 0 { random.u64(1..=4) } else { 0 };
         profile.crowd = if random.u32(..50) == 0 { CROWD } else { 0 };
         profile.is_sticky = random.u32(..3) == 0;
@@ -197,12 +197,12 @@ impl Profile {
 
     /// How long a lease and its margin last at most before any restart, in milliseconds.
     pub fn first_longest_lease_ms(&self) -> u64 {
-        self.terms.iter().map(|terms| terms.lasts_ms()).max().unwrap_or_default()
+        self.lease_configs.iter().map(|config| config.lasts_ms()).max().unwrap_or_default()
     }
 
     /// How long a lease and its margin ever last at most, in milliseconds.
     pub fn longest_lease_ms(&self) -> u64 {
-        self.first_longest_lease_ms().max(self.other_terms.map_or(0, Terms::lasts_ms))
+        self.first_longest_lease_ms().max(self.other_lease_config.map_or(0, LeaseConfig::lasts_ms))
     }
 
     /// How long an edge may use a verdict after the end of its lease, by its own clocks, in milliseconds.
@@ -236,20 +236,20 @@ impl Profile {
 }
 
 /// The default lease settings or shorter ones, whose leases end more often.
-fn some_terms(random: &mut fastrand::Rng) -> Terms {
+fn random_lease_config(random: &mut fastrand::Rng) -> LeaseConfig {
     if random.u32(..3) == 0 {
-        return Terms::default();
+        return LeaseConfig::default();
     }
     let hold_ms = random.u64(200..=2_000);
     let lease_ms = 2 * hold_ms + 2_000 + random.u64(0..=2_000);
-    Terms { hold_ms, lease_ms, margin_ms: Terms::least_margin_ms(lease_ms) }
+    LeaseConfig { hold_ms, lease_ms, margin_ms: LeaseConfig::least_margin_ms(lease_ms) }
 }
 
 /// Lease settings with a longer lease, and often a longer margin than it needs.
-fn longer_than(terms: Terms, random: &mut fastrand::Rng) -> Terms {
-    let lease_ms = terms.lease_ms + random.u64(LONGER_LEASE_MS);
-    let margin_ms = Terms::least_margin_ms(lease_ms) + random.u64(0..=500);
-    Terms { lease_ms, margin_ms, ..terms }
+fn longer_than(config: LeaseConfig, random: &mut fastrand::Rng) -> LeaseConfig {
+    let lease_ms = config.lease_ms + random.u64(LONGER_LEASE_MS);
+    let margin_ms = LeaseConfig::least_margin_ms(lease_ms) + random.u64(0..=500);
+    LeaseConfig { lease_ms, margin_ms, ..config }
 }
 
 /// Some of the outages of edges, of replicas, of the database, or of all three.

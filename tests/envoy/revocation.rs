@@ -13,20 +13,20 @@ use crate::cutoff::{CutOff, reroute};
 use crate::load::{Clients, Seen, Shared};
 use crate::lookups::counter;
 
-/// Terms short enough for a test: whoever cannot be reached is waited for 3.6 s, not 7.
-const SHORT_TERMS: [(&str, &str); 2] = [("HOLD_MS", "300"), ("LEASE_MS", "2600")];
+/// Lease settings short enough for a test: a change waits 3.6 s, not 7 s, for an edge that is cut off.
+const SHORT_LEASE_SETTINGS: [(&str, &str); 2] = [("HOLD_MS", "300"), ("LEASE_MS", "2600")];
 const SHORT_LEASE: Duration = Duration::from_millis(2_600);
 const SHORT_LEASE_AND_MARGIN: Duration = Duration::from_millis(3_600);
 
 /// How much later than that a busy machine may answer.
 const BUSY: Duration = Duration::from_secs(3);
 
-fn two_envoys(terms: &[(&str, &str)]) -> Stack {
+fn two_envoys(settings: &[(&str, &str)]) -> Stack {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let options = Options {
         envoys: 2,
         workers: 2,
-        key_service_env: terms.iter().chain([&MANY_CHANGES]).map(owned).collect(),
+        key_service_env: settings.iter().chain([&MANY_CHANGES]).map(owned).collect(),
         ..Options::default()
     };
     Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"))
@@ -142,7 +142,7 @@ fn until_leases_are_held(account: &Account, count: usize) -> Duration {
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn a_paused_envoy_delays_a_delete_by_its_lease_and_refuses_the_key_when_it_goes_on() {
-    let stack = two_envoys(&SHORT_TERMS);
+    let stack = two_envoys(&SHORT_LEASE_SETTINGS);
     let account = Account::demo(stack.key_service());
     let (id, value) = account.create_key("paused", &["insight:read"]);
     let [running, paused] = [0, 1].map(|at| stack.envoys()[at].address());
@@ -178,7 +178,7 @@ fn a_paused_envoy_delays_a_delete_by_its_lease_and_refuses_the_key_when_it_goes_
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn an_envoy_whose_syncs_get_lost_delays_a_delete_by_its_lease_and_refuses_the_key() {
-    let stack = two_envoys(&SHORT_TERMS);
+    let stack = two_envoys(&SHORT_LEASE_SETTINGS);
     let account = Account::demo(stack.key_service());
     let edge: SocketAddr = stack.key_service().edge_url("").trim_start_matches("http://").parse().unwrap();
     let proxy = CutOff::before(edge);
@@ -204,7 +204,7 @@ fn an_envoy_whose_syncs_get_lost_delays_a_delete_by_its_lease_and_refuses_the_ke
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn a_killed_service_is_survived_for_a_lease() {
-    let stack = two_envoys(&SHORT_TERMS);
+    let stack = two_envoys(&SHORT_LEASE_SETTINGS);
     let account = Account::demo(stack.key_service());
     let (_, value) = account.create_key("killed", &["insight:read"]);
     let mut clients = Clients::connect(&addresses(&stack), 4);

@@ -94,7 +94,7 @@ impl Server {
     ) -> Result<(), ServerError> {
         let Settings {
             tokens,
-            terms,
+            lease_config,
             public_url,
             api_url,
             trusted_proxies,
@@ -104,7 +104,7 @@ impl Server {
             webhook,
             ..
         } = settings;
-        store.announce_leases(terms.lasts_ms()).await?;
+        store.announce_leases(lease_config.lasts_ms()).await?;
         // The addresses tell the port where the setting left it to the system.
         let (public, edges) = (self.public.local_addr()?, self.edge.local_addr()?);
         let open_files = connections::raise_open_files();
@@ -122,14 +122,21 @@ impl Server {
         serving.spawn(serve(
             self.public,
             public_protocol(),
-            public_router(store.clone(), terms, public_url, api_url, trusted_proxies, changes_per_minute),
+            public_router(
+                store.clone(),
+                lease_config,
+                public_url,
+                api_url,
+                trusted_proxies,
+                changes_per_minute,
+            ),
             places,
             phase.clone(),
         ));
         serving.spawn(serve(
             self.edge,
             edge_protocol(),
-            edge::router(store.clone(), terms, tokens, readiness.clone()),
+            edge::router(store.clone(), lease_config, tokens, readiness.clone()),
             Places::unlimited(),
             phase,
         ));
@@ -145,7 +152,7 @@ impl Server {
                 let finish = async {
                     tokio::time::sleep(shutdown_delay).await;
                     end.send_replace(Phase::Ending);
-                    let waits = Duration::from_millis(terms.lasts_ms()).saturating_add(SHUTDOWN_RESERVE);
+                    let waits = Duration::from_millis(lease_config.lasts_ms()).saturating_add(SHUTDOWN_RESERVE);
                     let served = async { while serving.join_next().await.is_some() {} };
                     if tokio::time::timeout(SHUTDOWN_TIMEOUT.max(waits), served).await.is_err() {
                         tracing::warn!("requests still in progress are cut off");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ::leases::Terms;
+use ::leases::LeaseConfig;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
@@ -33,7 +33,7 @@ pub(crate) async fn copy(store: &Store, file: &Path) -> sqlx::Result<SqliteConne
     let mut copy = options.connect().await?;
     sqlx::raw_sql(STRIP).execute(&mut copy).await?;
     // Before the service has ever run, no longest lease is known; by the time of a restore it may have.
-    let usual_ms = i64::try_from(Terms::default().lasts_ms()).unwrap_or(i64::MAX);
+    let usual_ms = i64::try_from(LeaseConfig::default().lasts_ms()).unwrap_or(i64::MAX);
     let update = "UPDATE revision_log SET longest_lease_ms = MAX(longest_lease_ms, $1)";
     sqlx::query(update).bind(usual_ms).execute(&mut copy).await?;
     Ok(copy)

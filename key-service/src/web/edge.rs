@@ -10,7 +10,7 @@ use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use leases::Terms;
+use leases::LeaseConfig;
 use protocol::{
     MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH,
     VerifyRequest, VerifyResponse, is_object,
@@ -43,20 +43,25 @@ const METRICS_PATH: &str = "/metrics";
 /// What the handlers share.
 struct Service {
     store: Store,
-    terms: Terms,
+    lease_config: LeaseConfig,
     tokens: EdgeTokens,
     readiness: Readiness,
     refusals: Refusals,
 }
 
 /// The routes of the edge listener.
-pub(crate) fn router(store: Store, terms: Terms, tokens: EdgeTokens, readiness: Readiness) -> Router {
+pub(crate) fn router(
+    store: Store,
+    lease_config: LeaseConfig,
+    tokens: EdgeTokens,
+    readiness: Readiness,
+) -> Router {
     let log = RequestLog {
         listener: "edge",
         at_debug: &[VERIFY_PATH, SYNC_PATH, HEALTH_PATH, READINESS_PATH, METRICS_PATH],
         // Nothing here depends on where a request came from.
         proxies: TrustedProxies::default(),
-        terms,
+        lease_config,
     };
     Router::new()
         .route(VERIFY_PATH, post(verify).fallback(wrong_method))
@@ -67,7 +72,13 @@ pub(crate) fn router(store: Store, terms: Terms, tokens: EdgeTokens, readiness: 
         .layer(from_fn(complete_errors))
         .layer(from_fn_with_state(log, log_requests))
         .layer(map_response(isolate))
-        .with_state(Arc::new(Service { store, terms, tokens, readiness, refusals: Refusals::default() }))
+        .with_state(Arc::new(Service {
+            store,
+            lease_config,
+            tokens,
+            readiness,
+            refusals: Refusals::default(),
+        }))
 }
 
 /// Whoever sent the request is an edge: it carries an edge token (RFC 6750, section 2.1). It stands before what reads
@@ -143,7 +154,7 @@ async fn sync(
         return Err(ApiError::invalid_input(format!("used: at most {MAX_USED_PER_SYNC} at once.")));
     }
     request.used.keys().try_for_each(|key_id| check_id("used", key_id))?;
-    let answer = leases::sync::answer(&service.store.lease_store(), service.terms, &request).await?;
+    let answer = leases::sync::answer(&service.store.lease_store(), service.lease_config, &request).await?;
     METRICS.synced(&answer.news);
     Ok(Json(answer))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn_with_state, map_response};
-use leases::Terms;
+use leases::LeaseConfig;
 use tower_http::csrf::CsrfLayer;
 
 use crate::accounts::passwords::Passwords;
@@ -49,13 +49,13 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The routes of the public listener.
 pub(crate) fn public_router(
     store: Store,
-    terms: Terms,
+    lease_config: LeaseConfig,
     public_url: Option<PublicUrl>,
     api_url: Option<PublicUrl>,
     proxies: TrustedProxies,
     changes_per_minute: NonZeroU32,
 ) -> Router {
-    let log = RequestLog { listener: "public", at_debug: &[], proxies, terms };
+    let log = RequestLog { listener: "public", at_debug: &[], proxies, lease_config };
     let cookies = Arc::new(SessionCookies::new(&store, public_url.clone()));
     let is_https = public_url.as_ref().is_some_and(|url| url.is_https);
     let mut same_origin = CsrfLayer::new();

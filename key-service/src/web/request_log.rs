@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use leases::Terms;
+use leases::LeaseConfig;
 use tracing::Instrument;
 
 use super::client_address::{ClientAddress, TrustedProxies};
@@ -47,7 +47,7 @@ pub(crate) struct RequestLog {
     /// Whose word counts for where a request came from.
     pub(crate) proxies: TrustedProxies,
     /// Requests may wait for leases under these.
-    pub(crate) terms: Terms,
+    pub(crate) lease_config: LeaseConfig,
 }
 
 /// Logs a request's method, route, the id in its path, status and duration. Nothing else of it, since paths, headers,
@@ -68,7 +68,7 @@ pub(crate) async fn log_requests(State(log): State<RequestLog>, request: Request
     }
     parts.extensions.insert(RequestId(id.clone()));
 
-    let timeout = REQUEST_TIMEOUT.saturating_add(Duration::from_millis(log.terms.lasts_ms()));
+    let timeout = REQUEST_TIMEOUT.saturating_add(Duration::from_millis(log.lease_config.lasts_ms()));
     let request = Request::from_parts(parts, body);
     let answered = tokio::time::timeout(timeout, next.run(request)).instrument(span.clone());
     let mut response =

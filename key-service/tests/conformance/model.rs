@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use leases::{Change, LeaseStore, Position, Terms, Touched};
+use leases::{Change, LeaseConfig, LeaseStore, Position, Touched};
 use simulation::Profile;
 use simulation::database::{Broken, Data, Effect};
 use simulation::kernel::{Kernel, Shared};
@@ -31,7 +31,8 @@ impl Model {
         (profile.replicas, profile.drift, profile.skew_ms, profile.is_patient) = (1, 0, 0, false);
         profile.outages = vec![(Outage::FailedOver, 1)];
         profile.losses = Default::default();
-        profile.terms = vec![Terms { lease_ms: LONGEST_MS, margin_ms: 0, ..Terms::default() }];
+        profile.lease_configs =
+            vec![LeaseConfig { lease_ms: LONGEST_MS, margin_ms: 0, ..LeaseConfig::default() }];
         let mut kernel = Kernel::new(profile);
         kernel.database.data.position.revision = revision;
         kernel.database.data.longest_record_ms = LONGEST_RECORD_MS;
@@ -97,7 +98,7 @@ impl Model {
 
     /// The process that finds a loss grants such leases.
     pub(crate) fn grant(&mut self, lasts_ms: u64) {
-        self.shared.lock().profile.terms[0].lease_ms = lasts_ms;
+        self.shared.lock().profile.lease_configs[0].lease_ms = lasts_ms;
     }
 
     /// The processes announce how long their leases last, one after the other.

@@ -32,7 +32,7 @@ impl World {
             return;
         }
         let lease_store = SimulatedLeaseStore::new(&self.shared);
-        let (id, terms) = (callout.id, self.kernel().profile.terms[replica]);
+        let (id, config) = (callout.id, self.kernel().profile.lease_configs[replica]);
         let answer = move |reply| Made::Answer { edge, generation, call: id, reply, is_duplicate };
         let task = match callout.request {
             CalloutRequest::Verify(request) => self.tasks.add(replica, async move {
@@ -44,7 +44,7 @@ impl World {
                     *latest = cursor.max(*latest);
                 }
                 self.tasks.add(replica, async move {
-                    answer(sync::answer(&lease_store, terms, &request).await.ok().map(CalloutResponse::Sync))
+                    answer(sync::answer(&lease_store, config, &request).await.ok().map(CalloutResponse::Sync))
                 })
             }
         };

@@ -1,6 +1,6 @@
 //! What can come between several replicas, their clients, and the database that they share.
 
-use leases::Terms;
+use leases::LeaseConfig;
 use protocol::{News, ScopeSet, SyncResponse, Verdict};
 use simulation::database::Effect;
 use simulation::statement::Group;
@@ -137,8 +137,8 @@ fn after_a_crash_of_the_database_a_delete_waits_for_leases_that_nobody_knows() {
 /// The leases are lost of a replica that grants longer ones than others.
 #[test]
 fn leases_that_nobody_knows_count_as_long_as_the_longest() {
-    let longer = Terms { lease_ms: 9_000, margin_ms: 1_500, ..Terms::default() };
-    let mut script = Script::with_terms(vec![longer, Terms::default()]);
+    let longer = LeaseConfig { lease_ms: 9_000, margin_ms: 1_500, ..LeaseConfig::default() };
+    let mut script = Script::with_lease_configs(vec![longer, LeaseConfig::default()]);
     let (sync, granted) = script.sync("edge", 0);
     script.finish(sync);
     assert!(tells(&granted, |answer| answer.lease_ms == 9_000));
@@ -171,8 +171,8 @@ fn a_change_that_waits_when_the_leases_are_lost_is_not_said_to_be_in_force() {
 /// The leases are lost by a server that lacks how long the first replica's are. Another replica notices first.
 #[test]
 fn leases_are_announced_again_in_every_log() {
-    let longer = Terms { lease_ms: 12_000, margin_ms: 2_000, ..Terms::default() };
-    let mut script = Script::with_terms(vec![longer, Terms::default()]);
+    let longer = LeaseConfig { lease_ms: 12_000, margin_ms: 2_000, ..LeaseConfig::default() };
+    let mut script = Script::with_lease_configs(vec![longer, LeaseConfig::default()]);
     let (sync, _) = script.sync("edge", 0);
     script.finish(sync);
     script.crash_database(None);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use leases::settle::settle;
-use leases::{Revocation, Terms, Touched, change, sync, verify};
+use leases::{LeaseConfig, Revocation, Touched, change, sync, verify};
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 use simulation::Profile;
 use simulation::database::{Broken, Effect, Key, User};
@@ -18,7 +18,7 @@ use simulation::tasks::{TaskId, Tasks};
 /// Two replicas and their tasks.
 pub(crate) struct Script {
     pub(crate) shared: Shared<()>,
-    terms: Vec<Terms>,
+    lease_configs: Vec<LeaseConfig>,
     tasks: Tasks<()>,
     /// The replica that is asked next.
     pub(crate) replica: usize,
@@ -39,22 +39,27 @@ pub(crate) enum Changed {
 impl Script {
     /// A service with one key.
     pub(crate) fn new() -> Self {
-        Self::with_terms(vec![Terms::default(); 2])
+        Self::with_lease_configs(vec![LeaseConfig::default(); 2])
     }
 
     /// The same, and what each replica grants.
-    pub(crate) fn with_terms(terms: Vec<Terms>) -> Self {
+    pub(crate) fn with_lease_configs(lease_configs: Vec<LeaseConfig>) -> Self {
         let mut profile = Profile::of_seed(0);
         (profile.replicas, profile.drift, profile.skew_ms) = (2, 0, 0);
         profile.outages = vec![(Outage::FailedOver, 1)];
         profile.losses = Default::default();
-        profile.terms = terms;
-        let terms = profile.terms.clone();
+        profile.lease_configs = lease_configs;
+        let lease_configs = profile.lease_configs.clone();
         let mut kernel = Kernel::new(profile);
         let data = &mut kernel.database.data;
         data.users.insert("user".into(), User::default());
         data.keys.insert("key".into(), Key::new("user", old_value()));
-        Script { shared: Shared(Arc::new(Mutex::new(kernel))), terms, tasks: Tasks::default(), replica: 0 }
+        Script {
+            shared: Shared(Arc::new(Mutex::new(kernel))),
+            lease_configs,
+            tasks: Tasks::default(),
+            replica: 0,
+        }
     }
 
     fn start<T: 'static>(
@@ -114,8 +119,8 @@ impl Script {
         let lease_store = self.lease_store();
         let (epoch, cursor) = (Some("epoch-0".to_owned()), Some(cursor));
         let request = SyncRequest { edge: edge.to_owned(), epoch, cursor, wait_ms, used: Default::default() };
-        let terms = self.terms[self.replica];
-        self.start(async move { sync::answer(&lease_store, terms, &request).await })
+        let config = self.lease_configs[self.replica];
+        self.start(async move { sync::answer(&lease_store, config, &request).await })
     }
 
     pub(crate) fn verify(&mut self) -> (TaskId, Answer<VerifyResponse>) {

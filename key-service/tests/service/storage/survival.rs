@@ -14,7 +14,7 @@ async fn a_killed_and_restarted_service_waits_for_the_leases_granted_before() {
     let granted_at = Instant::now();
     let mut edge = Edge::subscribed(&service, "e").await;
 
-    // Quicker than the lease of 6 s runs out, which short terms would not be sure of.
+    // Before the lease of 6 s runs out. A shorter one might run out first.
     let service = service.restart(|command| command);
     let [demo, _] = service.browsers();
     let (status, answer, returned_at) = delete_later(&demo, &key).await.unwrap();
