@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::testing;
     use ::leases::settle::settle;
-    use ::leases::{LeaseStore, Registration};
+    use ::leases::{LeaseRenewal, LeaseStore};
 
     const LASTS_MS: u64 = 4_000;
 
@@ -153,8 +153,8 @@ mod tests {
         store
     }
 
-    fn lease(edge: &str) -> Registration {
-        Registration {
+    fn lease(edge: &str) -> LeaseRenewal {
+        LeaseRenewal {
             edge: edge.to_owned(),
             acknowledged: None,
             lasts_ms: LASTS_MS,

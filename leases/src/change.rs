@@ -3,27 +3,30 @@
 use protocol::KeyDigest;
 
 use super::settle::settle;
-use super::{Change, LeaseStore, Position, Touched};
+use super::{AffectedKeys, Change, LeaseStore, Position};
 
-/// A change that has begun, and what it touches.
+/// A change that has begun, and the keys that it affects.
 #[derive(Debug)]
-pub struct Begun<'l, L: LeaseStore> {
+pub struct PendingChange<'l, L: LeaseStore> {
     store: &'l L,
     change: L::Change<'l>,
-    touched: Vec<KeyDigest>,
+    affected: Vec<KeyDigest>,
 }
 
-/// Takes the revision lock, then reads what the change touches: so nothing can be added to it in between. Rule `LockFirst`.
+/// Takes the revision lock, then reads what the change affects: so nothing can be added to it in between. Rule `LockFirst`.
 ///
 /// # Errors
 /// The database failed.
-pub async fn begin<'l, L: LeaseStore>(store: &'l L, touched: &Touched) -> Result<Begun<'l, L>, L::Error> {
+pub async fn begin<'l, L: LeaseStore>(
+    store: &'l L,
+    affected: &AffectedKeys,
+) -> Result<PendingChange<'l, L>, L::Error> {
     let mut change = store.begin().await?;
-    let digests = change.digests(touched).await?;
-    Ok(Begun { store, change, touched: digests })
+    let digests = change.digests(affected).await?;
+    Ok(PendingChange { store, change, affected: digests })
 }
 
-impl<'l, L: LeaseStore> Begun<'l, L> {
+impl<'l, L: LeaseStore> PendingChange<'l, L> {
     /// Where the change's own statements run.
     pub fn change(&mut self) -> &mut L::Change<'l> {
         &mut self.change
@@ -35,7 +38,7 @@ impl<'l, L: LeaseStore> Begun<'l, L> {
     /// # Errors
     /// The database failed. Whether the change is made is then unknown; making it again tells.
     pub async fn commit(self) -> Result<Position, L::Error> {
-        self.change.commit(&self.touched).await
+        self.change.commit(&self.affected).await
     }
 
     /// Ends without a trace, and returns the place there was before. What made things as they are survives what a change

@@ -97,9 +97,9 @@ impl LeaseConfig {
     }
 }
 
-/// What a sync makes the service remember of an edge.
+/// What a sync records about an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registration {
+pub struct LeaseRenewal {
     /// The edge's own random id.
     pub edge: String,
     /// What it says it has applied; `None` for nothing.
@@ -153,9 +153,9 @@ pub struct Acknowledgement {
     pub position: Position,
 }
 
-/// What a change is about: whose digests it touches.
+/// The keys whose verdicts a change can alter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Touched {
+pub enum AffectedKeys {
     /// Every value of one key, by its id.
     Key(String),
     /// Every value of every key of one user, by its id.
@@ -214,7 +214,7 @@ pub trait LeaseStore: Sync {
 
     /// Remembers an edge: the highest place of this epoch that it has ever acknowledged, and its lease from now. Returns
     /// when every other process sees it.
-    fn record(&self, registration: Registration) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn record(&self, renewal: LeaseRenewal) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// What happened since then; without a place of this epoch, [`History::changed`] is `None`.
     fn history(&self, since: Option<&Position>) -> impl Future<Output = Result<History, Self::Error>> + Send;
@@ -250,10 +250,10 @@ pub trait Change: Send {
     /// Why the database failed.
     type Error: Send;
 
-    /// The digests that a change of this touches, as they are now.
+    /// The digests of the affected keys, as they are now.
     fn digests(
         &mut self,
-        touched: &Touched,
+        affected: &AffectedKeys,
     ) -> impl Future<Output = Result<Vec<KeyDigest>, Self::Error>> + Send;
 
     /// Writes down that these digests' verdicts may have changed, and commits. Returns the place the change made.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{MAX_CHANGED_PER_SYNC, News, SyncRequest, SyncResponse};
 
-use super::{LeaseConfig, LeaseStore, Position, Registration};
+use super::{LeaseConfig, LeaseRenewal, LeaseStore, Position};
 
 /// Grants a lease, and tells what changed since the edge's cursor; if nothing did, waits for it as long as the edge
 /// wants and the configuration allows.
@@ -21,13 +21,13 @@ pub async fn answer<L: LeaseStore>(
 ) -> Result<SyncResponse, L::Error> {
     let cursor = request.epoch.as_ref().zip(request.cursor);
     let since = cursor.map(|(epoch, revision)| Position { epoch: epoch.clone(), revision });
-    let registration = Registration {
+    let renewal = LeaseRenewal {
         edge: request.edge.clone(),
         acknowledged: since.clone(),
         lasts_ms: config.lasts_ms(), // rule `Margin`
         used: request.used.clone(),
     };
-    store.record(registration).await?;
+    store.record(renewal).await?;
     let mut history = store.history(since.as_ref()).await?;
     let has_nothing_new = since.as_ref() == Some(&history.position);
     let wait_ms = request.wait_ms.min(config.hold_ms);
@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::History;
-    use crate::{Acknowledgement, Change, Leases, Touched};
+    use crate::{Acknowledgement, AffectedKeys, Change, Leases};
 
     /// A database in which so many values have changed since any place, and nothing else ever happens.
     struct Changed(usize);
@@ -67,7 +67,7 @@ mod tests {
             unreachable!()
         }
 
-        async fn record(&self, _: Registration) -> Result<(), Infallible> {
+        async fn record(&self, _: LeaseRenewal) -> Result<(), Infallible> {
             Ok(())
         }
 
@@ -105,7 +105,7 @@ mod tests {
     impl Change for NoChange {
         type Error = Infallible;
 
-        async fn digests(&mut self, _: &Touched) -> Result<Vec<KeyDigest>, Infallible> {
+        async fn digests(&mut self, _: &AffectedKeys) -> Result<Vec<KeyDigest>, Infallible> {
             match *self {}
         }
 

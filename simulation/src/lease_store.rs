@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use leases::{Acknowledgement, Change, History, LeaseStore, Leases, Position, Registration, Touched};
+use leases::{Acknowledgement, AffectedKeys, Change, History, LeaseRenewal, LeaseStore, Leases, Position};
 use protocol::{KeyDigest, VerifyResponse};
 
 use crate::database::{Broken, Database, Effect, Session, Slot};
@@ -146,21 +146,21 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
         Ok(SimulatedChange { shared: self.shared.clone(), effect: None, session, position, is_open: true })
     }
 
-    async fn record(&self, registration: Registration) -> Result<(), Broken> {
+    async fn record(&self, renewal: LeaseRenewal) -> Result<(), Broken> {
         {
             let mut kernel = self.shared.lock();
             let task = kernel.current;
             let losses = kernel.profile.losses;
             let is_heard = !kernel.chance(losses.acknowledgements);
-            if let Some(position) = registration.acknowledged.clone().filter(|_| is_heard) {
-                let acknowledgement = Acknowledgement { edge: registration.edge.clone(), position };
+            if let Some(position) = renewal.acknowledged.clone().filter(|_| is_heard) {
+                let acknowledgement = Acknowledgement { edge: renewal.edge.clone(), position };
                 let woken = kernel.replicas[task.replica].hear_acknowledgement(acknowledgement);
                 kernel.wake(woken);
             }
         }
         self.ask(Group::Records, move |database, now| {
             let now_ms = database.clock_ms(now); // rule `DatabaseClock`
-            database.data.record(registration.clone(), now_ms);
+            database.data.record(renewal.clone(), now_ms);
         })
         .await
     }
@@ -244,9 +244,9 @@ impl<W: Send + 'static> SimulatedChange<W> {
 impl<W: Send + 'static> Change for SimulatedChange<W> {
     type Error = Broken;
 
-    async fn digests(&mut self, touched: &Touched) -> Result<Vec<KeyDigest>, Broken> {
-        let touched = touched.clone();
-        let read = move |database: &mut Database, _| database.data.digests(&touched);
+    async fn digests(&mut self, affected: &AffectedKeys) -> Result<Vec<KeyDigest>, Broken> {
+        let affected = affected.clone();
+        let read = move |database: &mut Database, _| database.data.digests(&affected);
         transact(&self.shared, self.statement(false), read).await
     }
 

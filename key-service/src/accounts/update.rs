@@ -1,6 +1,6 @@
 //! Changes of a user that its keys or its rights follow: permissions, whether let in, whether an admin.
 
-use leases::{Touched, change};
+use leases::{AffectedKeys, change};
 use protocol::ScopeSet;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -140,8 +140,8 @@ pub async fn update(
     patch: &UserPatch,
 ) -> Result<Updated, AccountError> {
     let lease_store = store.lease_store();
-    let mut begun = change::begin(&lease_store, &Touched::User(user_id.to_owned())).await?;
-    let change = begun.change();
+    let mut pending = change::begin(&lease_store, &AffectedKeys::User(user_id.to_owned())).await?;
+    let change = pending.change();
     authority::recheck(change.connection(), by, Role::Admin).await?;
     let before = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
     if by.is_token() && (before.is_admin || patch.is_admin.is_some()) {
@@ -152,7 +152,7 @@ pub async fn update(
     let is_admin = patch.is_admin.filter(|is_admin| *is_admin != before.is_admin);
     if permissions.is_none() && is_active.is_none() && is_admin.is_none() {
         // What made it so may still be on its way to some edge.
-        let settling = Settling::new(store, begun.abandon().await?);
+        let settling = Settling::new(store, pending.abandon().await?);
         return Ok(Updated { user: before, settling, is_password_removed: false, ended_tokens: Vec::new() });
     }
     let stays_admin = is_active.unwrap_or(before.is_active) && is_admin.unwrap_or(before.is_admin);
@@ -191,7 +191,7 @@ pub async fn update(
     Ok(Updated {
         is_password_removed: before.has_password && !user.has_password,
         user,
-        settling: Settling::new(store, begun.commit().await?),
+        settling: Settling::new(store, pending.commit().await?),
         ended_tokens: ended_tokens
             .into_iter()
             .map(|token| EndedToken { id: token.id, label: token.label })

@@ -1,6 +1,6 @@
 //! Changes a key: edits its fields, rolls its value, or deletes it.
 
-use leases::{Touched, change};
+use leases::{AffectedKeys, change};
 use protocol::ApiKey;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ use crate::revocation::settling::Settling;
 use crate::revocation::{SqlLeaseStore, Store};
 
 /// A pending change of one key.
-type Begun<'l> = change::Begun<'l, SqlLeaseStore>;
+type PendingChange<'l> = change::PendingChange<'l, SqlLeaseStore>;
 
 /// Begins a change of a key. If the key does not exist, a concurrent change may have deleted it, and some edges may not
 /// have applied that change yet. The error returns once they have.
@@ -25,7 +25,7 @@ async fn begin<'l>(
     by: &Actor,
     access: KeyAccess<'_>,
     id: &str,
-) -> Result<(Begun<'l>, Key), KeyError> {
+) -> Result<(PendingChange<'l>, Key), KeyError> {
     // Look without the lock first, so that requests for unknown keys do not delay changes.
     let (key, position) = sql::find_at(store.pool(), id).await?;
     let is_within = match key {
@@ -36,14 +36,14 @@ async fn begin<'l>(
         change::already_so(lease_store, &position).await?;
         return Err(KeyError::NotFound);
     }
-    let mut begun = change::begin(lease_store, &Touched::Key(id.to_owned())).await?;
-    authority::recheck(begun.change().connection(), by, access.role()).await?;
-    match key_within(begun.change().connection(), access, id).await {
+    let mut pending = change::begin(lease_store, &AffectedKeys::Key(id.to_owned())).await?;
+    authority::recheck(pending.change().connection(), by, access.role()).await?;
+    match key_within(pending.change().connection(), access, id).await {
         Err(KeyError::NotFound) => {
-            begun.already_so().await?;
+            pending.already_so().await?;
             Err(KeyError::NotFound)
         }
-        key => Ok((begun, key?)),
+        key => Ok((pending, key?)),
     }
 }
 
@@ -67,22 +67,22 @@ pub async fn update(
         }
     }
     let lease_store = store.lease_store();
-    let (mut begun, mut key) = begin(store, &lease_store, by, access, id).await?;
+    let (mut pending, mut key) = begin(store, &lease_store, by, access, id).await?;
     if let Some(scopes) = &patch.scopes {
-        let user = user_within(begun.change().connection(), access, &key.user_id).await?;
+        let user = user_within(pending.change().connection(), access, &key.user_id).await?;
         rules::within_permissions(scopes, &user.permissions, &key.scopes)?;
     }
     let changes = changes(&key, &patch);
     if changes.is_empty() {
         // Some edges may not have applied the change that set these values yet.
-        return Ok((key, Some(Settling::new(store, begun.abandon().await?))));
+        return Ok((key, Some(Settling::new(store, pending.abandon().await?))));
     }
     key.label = patch.label.unwrap_or(key.label);
     key.scopes = patch.scopes.unwrap_or(key.scopes);
     key.expires_at = patch.expires_at.unwrap_or(key.expires_at);
-    sql::update(begun.change(), &key).await?;
-    log(begun.change().connection(), by, Action::KeyUpdated, &key, changes.into()).await?;
-    Ok((key, Some(Settling::new(store, begun.commit().await?))))
+    sql::update(pending.change(), &key).await?;
+    log(pending.change().connection(), by, Action::KeyUpdated, &key, changes.into()).await?;
+    Ok((key, Some(Settling::new(store, pending.commit().await?))))
 }
 
 async fn relabel(
@@ -134,27 +134,27 @@ pub async fn roll(
 ) -> Result<(Key, ApiKey, Settling), KeyError> {
     let value = Generated::new()?;
     let lease_store = store.lease_store();
-    let (mut begun, mut key) = begin(store, &lease_store, by, access, id).await?;
-    let now = db::now(begun.change().connection()).await?;
+    let (mut pending, mut key) = begin(store, &lease_store, by, access, id).await?;
+    let now = db::now(pending.change().connection()).await?;
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(KeyError::Expired);
     }
     if grace_s == 0 {
-        sql::remove_digests(begun.change(), id).await?;
+        sql::remove_digests(pending.change(), id).await?;
     } else {
-        let old = sql::retire_current_digest(begun.change(), id, now.plus_seconds(grace_s), now).await?;
+        let old = sql::retire_current_digest(pending.change(), id, now.plus_seconds(grace_s), now).await?;
         if old > MAX_OLD_VALUES {
             return Err(KeyError::TooManyOldValues);
         }
     }
     key.mask_value = value.0.mask();
     key.last_rolled_at = Some(now);
-    sql::update(begun.change(), &key).await?;
-    let connection = begun.change().connection();
+    sql::update(pending.change(), &key).await?;
+    let connection = pending.change().connection();
     sql::add_generated(&mut *connection, id, &value).await?;
     key = sql::find(&mut *connection, id).await?.ok_or(KeyError::NotFound)?;
     log(connection, by, Action::KeyRolled, &key, json!({ "grace_s": grace_s })).await?;
-    Ok((key, value.0, Settling::new(store, begun.commit().await?)))
+    Ok((key, value.0, Settling::new(store, pending.commit().await?)))
 }
 
 /// Deletes a key and all its values permanently. None of them works on any edge once the returned wait ends.
@@ -168,8 +168,8 @@ pub async fn delete(
     id: &str,
 ) -> Result<(Key, Settling), KeyError> {
     let lease_store = store.lease_store();
-    let (mut begun, key) = begin(store, &lease_store, by, access, id).await?;
-    sql::delete(begun.change(), id).await?;
-    log(begun.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
-    Ok((key, Settling::new(store, begun.commit().await?)))
+    let (mut pending, key) = begin(store, &lease_store, by, access, id).await?;
+    sql::delete(pending.change(), id).await?;
+    log(pending.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
+    Ok((key, Settling::new(store, pending.commit().await?)))
 }

@@ -1,6 +1,6 @@
 //! Creates keys.
 
-use leases::{Touched, change};
+use leases::{AffectedKeys, change};
 use protocol::{ApiKey, ScopeSet};
 use serde_json::json;
 use sqlx::AnyConnection;
@@ -54,17 +54,17 @@ pub async fn adopt_value(
 ) -> Result<(Key, Settling), KeyError> {
     let key = new_key(user_id, new, value, now);
     let lease_store = store.lease_store();
-    let mut begun = change::begin(&lease_store, &Touched::Value(value.digest())).await?;
-    let connection = begun.change().connection();
+    let mut pending = change::begin(&lease_store, &AffectedKeys::Value(value.digest())).await?;
+    let connection = pending.change().connection();
     if sql::is_revoked(&mut *connection, value.digest()).await? {
         return Err(KeyError::ValueRevoked);
     }
     insert(&mut *connection, KeyAccess::Anyone, &key).await?;
     log(connection, by, Action::KeyAdopted, &key, json!({ "scopes": key.scopes })).await?;
-    if !sql::adopt_value(begun.change(), &key.id, value.digest()).await? {
+    if !sql::adopt_value(pending.change(), &key.id, value.digest()).await? {
         return Err(KeyError::ValueTaken);
     }
-    Ok((key, Settling::new(store, begun.commit().await?)))
+    Ok((key, Settling::new(store, pending.commit().await?)))
 }
 
 fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {

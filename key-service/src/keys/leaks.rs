@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leases::{Touched, change};
+use leases::{AffectedKeys, change};
 use protocol::{KeyDigest, Verdict, mask};
 use serde::Serialize;
 use serde_json::json;
@@ -163,13 +163,13 @@ async fn carry_out(
 ) -> Result<(Vec<Outcome>, Settling), LeakError> {
     let lease_store = store.lease_store();
     let digests = report.digests();
-    let mut begun = change::begin(&lease_store, &Touched::KeysWith(digests.clone())).await?;
-    authority::recheck(begun.change().connection(), by, Role::Admin).await?;
+    let mut pending = change::begin(&lease_store, &AffectedKeys::KeysWith(digests.clone())).await?;
+    authority::recheck(pending.change().connection(), by, Role::Admin).await?;
     // Read the state and the owner of each value before any of them is revoked.
-    let verdicts = verdicts::read(begun.change().connection(), &digests).await?.verdicts;
+    let verdicts = verdicts::read(pending.change().connection(), &digests).await?.verdicts;
     let mut found = BTreeMap::new();
     for ((digest, mask_value), verdict) in report.values.iter().zip(verdicts) {
-        if let Some((key, is_current)) = sql::find_value(begun.change().connection(), *digest).await? {
+        if let Some((key, is_current)) = sql::find_value(pending.change().connection(), *digest).await? {
             let works = matches!(verdict, Verdict::Active(_));
             found.insert(*digest, Value { key, is_current, works, mask_value });
         }
@@ -192,8 +192,8 @@ async fn carry_out(
     let (source, values) = (&report.source, outcomes.len());
     let detail = json!({ "source": source, "values": values, "live": live });
     let event = Event { action: Action::LeakReported, user_id: None, subject: None, detail: &detail };
-    if found.is_empty() && are_revoked(begun.change().connection(), &digests).await? {
-        let position = begun.abandon().await?;
+    if found.is_empty() && are_revoked(pending.change().connection(), &digests).await? {
+        let position = pending.abandon().await?;
         if let Some(left_out) = log_repeat() {
             let detail = [("source", json!(source)), ("values", json!(values)), ("live", json!(live))];
             let detail = detail.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
@@ -202,11 +202,11 @@ async fn carry_out(
         return Ok((outcomes, Settling::new(store, position)));
     }
     for (digest, value) in &found {
-        end(begun.change(), by, *digest, value, &report.source).await?;
+        end(pending.change(), by, *digest, value, &report.source).await?;
     }
-    sql::revoke_unknown(begun.change(), &digests).await?;
-    audit::record(begun.change().connection(), by, event).await?;
-    Ok((outcomes, Settling::new(store, begun.commit().await?)))
+    sql::revoke_unknown(pending.change(), &digests).await?;
+    audit::record(pending.change().connection(), by, event).await?;
+    Ok((outcomes, Settling::new(store, pending.commit().await?)))
 }
 
 /// A value of a key.

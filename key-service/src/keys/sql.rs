@@ -313,10 +313,10 @@ mod tests {
     use crate::audit::Actor;
     use crate::keys::{NewKey, create, roll};
     use crate::testing;
-    use ::leases::{Change as _, LeaseStore, Touched};
+    use ::leases::{AffectedKeys, Change as _, LeaseStore};
 
     #[tokio::test]
-    async fn a_leaked_value_touches_every_value_of_its_key() {
+    async fn a_leaked_value_affects_every_value_of_its_key() {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
         let (by, now) = (Actor::service(), Timestamp::now());
@@ -334,9 +334,9 @@ mod tests {
             let (_, value, _) = roll(&store, &by, KeyAccess::Anyone, &key.id, 60).await.unwrap();
             values.push([old.digest(), value.digest()]);
         }
-        let touched = Touched::KeysWith(vec![values[0][0], KeyDigest::of_value("phx_of_nobody")]);
+        let affected = AffectedKeys::KeysWith(vec![values[0][0], KeyDigest::of_value("phx_of_nobody")]);
         let mut change = store.lease_store().begin().await.unwrap();
-        let mut told = change.digests(&touched).await.unwrap();
+        let mut told = change.digests(&affected).await.unwrap();
         told.sort_unstable();
         values[0].sort_unstable();
         assert_eq!(told, values[0]);

@@ -131,7 +131,7 @@ pub(super) fn as_column(lasts_ms: u64) -> i64 {
 mod tests {
     use super::*;
     use crate::testing;
-    use ::leases::Registration;
+    use ::leases::LeaseRenewal;
 
     /// The limit and what is waited for.
     async fn bounds(connection: &mut AnyConnection) -> (i64, i64) {
@@ -143,8 +143,8 @@ mod tests {
         assert_eq!(sqlx::query(update).execute(connection).await.unwrap().rows_affected(), 1, "{update}");
     }
 
-    fn lease(lasts_ms: u64) -> [Registration; 1] {
-        [Registration { edge: "e".to_owned(), acknowledged: None, lasts_ms, used: Default::default() }]
+    fn lease(lasts_ms: u64) -> [LeaseRenewal; 1] {
+        [LeaseRenewal { edge: "e".to_owned(), acknowledged: None, lasts_ms, used: Default::default() }]
     }
 
     #[tokio::test]
@@ -207,8 +207,8 @@ mod tests {
         let mut connection = store.pool().acquire().await.unwrap();
         let lost = "UPDATE revision_log SET lease_limit_ms = 0, longest_lease_ms = 0, forgotten_until = 0";
         alter(&mut connection, lost).await;
-        let [registration] = lease(9_000);
-        ::leases::LeaseStore::record(&store.lease_store(), registration).await.unwrap();
+        let [renewal] = lease(9_000);
+        ::leases::LeaseStore::record(&store.lease_store(), renewal).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let forgotten = "SELECT forgotten_until FROM revision_log";
         let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
@@ -217,8 +217,8 @@ mod tests {
         // A server that lacked the announcement has begun another epoch.
         alter(&mut connection, lost).await;
         alter(&mut connection, "UPDATE revision_log SET epoch = 'another'").await;
-        let [registration] = lease(9_000);
-        ::leases::LeaseStore::record(&store.lease_store(), registration).await.unwrap();
+        let [renewal] = lease(9_000);
+        ::leases::LeaseStore::record(&store.lease_store(), renewal).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
         assert!(until > 0, "leases of before may run that the other epoch does not know");

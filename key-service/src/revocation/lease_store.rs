@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::leases::{Acknowledgement, History, LeaseStore, Leases, Position, Registration, Touched};
+use ::leases::{Acknowledgement, AffectedKeys, History, LeaseRenewal, LeaseStore, Leases, Position};
 use protocol::{KeyDigest, VerifyResponse};
 use sqlx::AnyConnection;
 use tokio::sync::Mutex;
@@ -55,9 +55,9 @@ impl LeaseStore for SqlLeaseStore {
         Ok(change)
     }
 
-    async fn record(&self, mut registration: Registration) -> sqlx::Result<()> {
-        self.store.uses.add(std::mem::take(&mut registration.used));
-        self.store.lease_path.records.run(registration).await
+    async fn record(&self, mut renewal: LeaseRenewal) -> sqlx::Result<()> {
+        self.store.uses.add(std::mem::take(&mut renewal.used));
+        self.store.lease_path.records.run(renewal).await
     }
 
     async fn history(&self, since: Option<&Position>) -> sqlx::Result<History> {
@@ -130,15 +130,15 @@ impl Change {
 impl ::leases::Change for Change {
     type Error = sqlx::Error;
 
-    async fn digests(&mut self, touched: &Touched) -> sqlx::Result<Vec<KeyDigest>> {
-        let (select, id) = match touched {
-            Touched::Value(digest) => return Ok(vec![*digest]),
-            Touched::Key(id) => ("SELECT digest FROM key_digests WHERE key_id = $1", id),
-            Touched::User(id) => (
+    async fn digests(&mut self, affected: &AffectedKeys) -> sqlx::Result<Vec<KeyDigest>> {
+        let (select, id) = match affected {
+            AffectedKeys::Value(digest) => return Ok(vec![*digest]),
+            AffectedKeys::Key(id) => ("SELECT digest FROM key_digests WHERE key_id = $1", id),
+            AffectedKeys::User(id) => (
                 "SELECT d.digest FROM api_keys k JOIN key_digests d ON d.key_id = k.id WHERE k.user_id = $1",
                 id,
             ),
-            Touched::KeysWith(values) => return all_digests(self.connection(), values).await,
+            AffectedKeys::KeysWith(values) => return all_digests(self.connection(), values).await,
         };
         let found: Vec<String> = sqlx::query_scalar(select).bind(id).fetch_all(self.connection()).await?;
         found.into_iter().map(digest).collect()

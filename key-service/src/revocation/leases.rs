@@ -2,7 +2,7 @@
 //!
 //! All times are the database's, read inside the statement that compares or stores them.
 
-use ::leases::{Lease, Leases, Position, Registration};
+use ::leases::{Lease, LeaseRenewal, Leases, Position};
 use const_format::formatcp;
 use sqlx::{AnyConnection, AnyExecutor, Row};
 
@@ -19,17 +19,14 @@ const KEPT_MS: i64 = 60 * 1000;
 /// Remembers edges: the highest revision of this epoch that each ever acknowledged, and when its lease ends; an end
 /// never moves backwards. An edge may stand among them more than once. All of it belongs in one transaction, to be
 /// committed only if the result is `true`: else some lease is longer than leases may be.
-pub(super) async fn record(
-    connection: &mut AnyConnection,
-    registrations: &[Registration],
-) -> sqlx::Result<bool> {
-    let mut registrations: Vec<_> = registrations.iter().collect();
+pub(super) async fn record(connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<bool> {
+    let mut renewals: Vec<_> = renewals.iter().collect();
     // Two processes that record the same edges lock their rows in the same order, and so never wait for each other.
-    registrations.sort_by(|one, other| one.edge.cmp(&other.edge));
+    renewals.sort_by(|one, other| one.edge.cmp(&other.edge));
     // PostgreSQL does not take an edge twice in one statement.
-    for different in registrations.chunk_by(|one, next| one.edge != next.edge) {
-        for registrations in different.chunks(ROWS_AT_ONCE) {
-            if !record_at_once(connection, registrations).await? {
+    for different in renewals.chunk_by(|one, next| one.edge != next.edge) {
+        for renewals in different.chunks(ROWS_AT_ONCE) {
+            if !record_at_once(connection, renewals).await? {
                 return Ok(false);
             }
         }
@@ -37,10 +34,7 @@ pub(super) async fn record(
     Ok(true)
 }
 
-async fn record_at_once(
-    connection: &mut AnyConnection,
-    registrations: &[&Registration],
-) -> sqlx::Result<bool> {
+async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewal]) -> sqlx::Result<bool> {
     let upsert = formatcp!(
         "WITH sync (edge, epoch, acknowledged, lasts_ms) AS (VALUES :rows)
         INSERT INTO edge_leases (edge, epoch, acknowledged, ends_at)
@@ -56,19 +50,19 @@ async fn record_at_once(
             ends_at = CASE WHEN edge_leases.ends_at > excluded.ends_at
                 THEN edge_leases.ends_at ELSE excluded.ends_at END"
     );
-    let mut query = sqlx::query(with_rows(upsert, 4, registrations.len()));
-    for registration in registrations {
+    let mut query = sqlx::query(with_rows(upsert, 4, renewals.len()));
+    for renewal in renewals {
         // No epoch has the empty name, and no revision is beyond what the column holds.
-        let (epoch, revision) = registration
+        let (epoch, revision) = renewal
             .acknowledged
             .as_ref()
             .and_then(|place| Some((place.epoch.as_str(), i64::try_from(place.revision).ok()?)))
             .unwrap_or_default();
-        let lasts_ms = as_column(registration.lasts_ms);
-        query = query.bind(&registration.edge).bind(epoch).bind(revision).bind(lasts_ms);
+        let lasts_ms = as_column(renewal.lasts_ms);
+        query = query.bind(&renewal.edge).bind(epoch).bind(revision).bind(lasts_ms);
     }
     let recorded = query.execute(connection).await?.rows_affected();
-    Ok(usize::try_from(recorded) == Ok(registrations.len()))
+    Ok(usize::try_from(recorded) == Ok(renewals.len()))
 }
 
 /// Writes down when keys were last used, by key id, in milliseconds since 1970-01-01 UTC: never backwards, never in
@@ -225,16 +219,14 @@ mod tests {
             .await
             .unwrap();
         let place = |epoch: &str, revision| Position { epoch: epoch.to_owned(), revision };
-        let registered =
-            [("at four", Some(place("l", 4))), ("of before", Some(place("k", 9))), ("new", None)].map(
-                |(edge, acknowledged)| Registration {
-                    edge: edge.to_owned(),
-                    acknowledged,
-                    lasts_ms: 60_000,
-                    used: Default::default(),
-                },
-            );
-        assert!(record(&mut connection, &registered).await.unwrap());
+        let renewals = [("at four", Some(place("l", 4))), ("of before", Some(place("k", 9))), ("new", None)]
+            .map(|(edge, acknowledged)| LeaseRenewal {
+                edge: edge.to_owned(),
+                acknowledged,
+                lasts_ms: 60_000,
+                used: Default::default(),
+            });
+        assert!(record(&mut connection, &renewals).await.unwrap());
         let from_before = "UPDATE edge_leases SET epoch = 'k', acknowledged = 9 WHERE edge = 'of before'";
         sqlx::query(from_before).execute(&mut *connection).await.unwrap();
         let asked = [place("l", 4), place("l", 5), place("l", 9), place("k", 4), place("l", u64::MAX)];

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use leases::{Change, LeaseConfig, LeaseStore, Position, Touched};
+use leases::{AffectedKeys, Change, LeaseConfig, LeaseStore, Position};
 use simulation::Profile;
 use simulation::database::{Broken, Data, Effect};
 use simulation::kernel::{Kernel, Shared};
@@ -60,10 +60,10 @@ impl Model {
     }
 
     /// Makes a change, and returns the place that it makes.
-    pub(crate) fn change(&mut self, touched: Touched, effect: Effect) -> Result<Position, Broken> {
+    pub(crate) fn change(&mut self, affected: AffectedKeys, effect: Effect) -> Result<Position, Broken> {
         self.run(|lease_store| async move {
             let mut change = lease_store.begin().await?;
-            let changed = change.digests(&touched).await?;
+            let changed = change.digests(&affected).await?;
             change.effect = Some(effect);
             change.commit(&changed).await
         })

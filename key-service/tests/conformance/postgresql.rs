@@ -9,7 +9,7 @@ use key_service::audit::Actor;
 use key_service::keys::{self, KeyError, NewKey};
 use key_service::revocation::Store;
 use key_service::time::Timestamp;
-use leases::{History, LeaseStore, Position, Registration};
+use leases::{History, LeaseRenewal, LeaseStore, Position};
 use protocol::{ApiKey, KeyDigest, ScopeSet, Verdict};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use test_stack::postgres::{NON_DURABLE, Postgres, Shutdown};
@@ -201,8 +201,8 @@ fn leases_and_their_loss_are_read_as_one() {
     });
 }
 
-fn lease() -> Registration {
-    Registration { edge: "e".to_owned(), acknowledged: None, lasts_ms: 5_000, used: Default::default() }
+fn lease() -> LeaseRenewal {
+    LeaseRenewal { edge: "e".to_owned(), acknowledged: None, lasts_ms: 5_000, used: Default::default() }
 }
 
 /// A key is deleted while another DELETE of it looks for it: that one waits for the revision that has made it so.
@@ -212,7 +212,7 @@ fn that_a_key_is_gone_and_the_revision_are_read_as_one() {
     on_scene(async |mut scene| {
         scene.store.set_clock(1_000).await;
         let before = scene.position().await;
-        let knows = |revision| Registration {
+        let knows = |revision| LeaseRenewal {
             acknowledged: Some(Position { revision, ..before.clone() }),
             lasts_ms: LONGEST_MS,
             ..lease()
@@ -273,7 +273,7 @@ fn an_edge_that_is_in_a_batch_more_than_once_is_recorded() {
     on_scene(async |mut scene| {
         scene.store.set_clock(1_000).await;
         let before = scene.position().await;
-        let knows = |revision| Registration {
+        let knows = |revision| LeaseRenewal {
             acknowledged: Some(Position { revision: before.revision + revision, ..before.clone() }),
             ..lease()
         };

@@ -9,7 +9,7 @@ use key_service::audit::Actor;
 use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey};
 use key_service::revocation::SqlLeaseStore;
 use key_service::time::Timestamp;
-use leases::{Change, LeaseStore, Position, Registration, Touched};
+use leases::{AffectedKeys, Change, LeaseRenewal, LeaseStore, Position};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, ScopeSet};
 use simulation::database::{Key, User, Value};
 use simulation::lease_store::SimulatedChange;
@@ -178,20 +178,20 @@ impl Sequence<'_> {
         // A process that finds its leases too long announces them: on PostgreSQL on each new connection too, whenever that is made.
         let longest_ms = if self.store.is_sqlite() { LONGEST_MS } else { self.store.lasts_ms[process] };
         let longest_ms = if self.random.bool() { longest_ms.min(8_000) } else { longest_ms };
-        let registration = Registration {
+        let renewal = LeaseRenewal {
             edge: format!("edge-{}", self.random.usize(..EDGES)),
             acknowledged: self.some_place(),
             lasts_ms: self.random.u64(1..=longest_ms),
             used: Default::default(),
         };
-        self.note((process, &registration));
-        if registration.lasts_ms > self.model.data(|data| data.lease_limit_ms) {
-            self.store.lasts_ms[process] = registration.lasts_ms;
+        self.note((process, &renewal));
+        if renewal.lasts_ms > self.model.data(|data| data.lease_limit_ms) {
+            self.store.lasts_ms[process] = renewal.lasts_ms;
         }
-        let ends_ms = self.now_ms() + i64::try_from(registration.lasts_ms).unwrap();
+        let ends_ms = self.now_ms() + i64::try_from(renewal.lasts_ms).unwrap();
         self.ends_ms.push(ends_ms);
-        let acknowledged = registration.acknowledged.as_ref().map(|place| self.readings.of_store(place));
-        let of_store = Registration { acknowledged, ..registration.clone() };
+        let acknowledged = renewal.acknowledged.as_ref().map(|place| self.readings.of_store(place));
+        let of_store = LeaseRenewal { acknowledged, ..renewal.clone() };
         let told = self
             .store
             .process(process)
@@ -199,7 +199,7 @@ impl Sequence<'_> {
             .record(of_store)
             .await
             .map_err(|error| error.to_string());
-        let expected = self.model.run(|lease_store| async move { lease_store.record(registration).await });
+        let expected = self.model.run(|lease_store| async move { lease_store.record(renewal).await });
         same("record", told, expected.map_err(|error| format!("{error:?}")))
     }
 
@@ -341,14 +341,14 @@ impl Sequence<'_> {
             self.store.process(process).lease_store().begin().await.map_err(|error| error.to_string())?;
         let of_model = self.model.begin();
         let user = self.some_user();
-        let touched = match self.random.choice(&self.keys) {
-            Some(key) if self.random.bool() => Touched::Key(key.clone()),
-            _ => Touched::User(user),
+        let affected = match self.random.choice(&self.keys) {
+            Some(key) if self.random.bool() => AffectedKeys::Key(key.clone()),
+            _ => AffectedKeys::User(user),
         };
-        let told = of_store.digests(&touched).await.map_err(|error| error.to_string())?;
-        let expected = self.model.data(|data| data.digests(&touched));
+        let told = of_store.digests(&affected).await.map_err(|error| error.to_string())?;
+        let expected = self.model.data(|data| data.digests(&affected));
         self.held = Some(Held { of_store, of_model });
-        same(("digests", touched), sorted(told), sorted(expected))
+        same(("digests", affected), sorted(told), sorted(expected))
     }
 
     /// Ends the open change, one way or another.
@@ -465,8 +465,8 @@ impl Sequence<'_> {
     fn expect(&mut self, wanted: &Wanted, (came, artifacts): (Came, Artifacts)) -> Checked {
         let now_ms = self.now_ms();
         let expected = match self.model.data(|data| wanted.expected(data, now_ms, &artifacts)) {
-            Expected::Made(touched, effect) => {
-                Came::At(self.model.change(touched, effect).map_err(|error| format!("{error:?}"))?)
+            Expected::Made(affected, effect) => {
+                Came::At(self.model.change(affected, effect).map_err(|error| format!("{error:?}"))?)
             }
             Expected::AlreadySo => Came::At(self.model.data(|data| data.position.clone())),
             Expected::Refused(why) => Came::Refused(why),

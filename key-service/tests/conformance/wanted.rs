@@ -8,7 +8,7 @@ use key_service::keys::{self, KeyError, KeyPatch, MAX_OLD_VALUES, NewKey};
 use key_service::revocation::Store;
 use key_service::revocation::settling::Settling;
 use key_service::time::Timestamp;
-use leases::{Position, Touched};
+use leases::{AffectedKeys, Position};
 use protocol::{ApiKey, KeyDigest, Scope, ScopeSet};
 use simulation::database::{Data, Effect, Key, Value};
 
@@ -41,7 +41,7 @@ pub(crate) struct Artifacts {
 
 /// What a change is to be according to the model.
 pub(crate) enum Expected {
-    Made(Touched, Effect),
+    Made(AffectedKeys, Effect),
     AlreadySo,
     Refused(&'static str),
 }
@@ -163,7 +163,7 @@ impl Wanted {
                 let (user, scopes, expires_at_ms) = (user.clone(), scopes.clone(), *expires_at_ms);
                 let key = Key { user, scopes, expires_at_ms, values };
                 Expected::Made(
-                    Touched::Value(digest),
+                    AffectedKeys::Value(digest),
                     Effect::Create(made.key.clone().unwrap_or_default(), key),
                 )
             }
@@ -178,10 +178,10 @@ impl Wanted {
                 let expires_at_ms = expires_at_ms.filter(|end_ms| *end_ms != present.expires_at_ms);
                 match (scopes, expires_at_ms) {
                     (Some(scopes), _) => {
-                        Expected::Made(Touched::Key(key.clone()), Effect::Scopes(key.clone(), scopes))
+                        Expected::Made(AffectedKeys::Key(key.clone()), Effect::Scopes(key.clone(), scopes))
                     }
                     (None, Some(end_ms)) => {
-                        Expected::Made(Touched::Key(key.clone()), Effect::Expiry(key.clone(), end_ms))
+                        Expected::Made(AffectedKeys::Key(key.clone()), Effect::Expiry(key.clone(), end_ms))
                     }
                     (None, None) => Expected::AlreadySo,
                 }
@@ -197,20 +197,25 @@ impl Wanted {
                 }
                 let digest = made.digest.unwrap_or_else(|| KeyDigest::of_value(""));
                 let grace_ms = u64::from(*grace_s) * 1_000;
-                Expected::Made(Touched::Key(key.clone()), Effect::Roll { key: key.clone(), digest, grace_ms })
+                Expected::Made(
+                    AffectedKeys::Key(key.clone()),
+                    Effect::Roll { key: key.clone(), digest, grace_ms },
+                )
             }
-            Wanted::Delete { key } => Expected::Made(Touched::Key(key.clone()), Effect::Delete(key.clone())),
+            Wanted::Delete { key } => {
+                Expected::Made(AffectedKeys::Key(key.clone()), Effect::Delete(key.clone()))
+            }
             Wanted::SetActive { user, is_active } if data.users[user].is_active == *is_active => {
                 Expected::AlreadySo
             }
             Wanted::SetActive { user, is_active } => {
-                Expected::Made(Touched::User(user.clone()), Effect::Enable(user.clone(), *is_active))
+                Expected::Made(AffectedKeys::User(user.clone()), Effect::Enable(user.clone(), *is_active))
             }
             Wanted::SetPermissions { user, permissions } if data.users[user].permissions == *permissions => {
                 Expected::AlreadySo
             }
             Wanted::SetPermissions { user, permissions } => Expected::Made(
-                Touched::User(user.clone()),
+                AffectedKeys::User(user.clone()),
                 Effect::Permissions(user.clone(), permissions.clone()),
             ),
             Wanted::Leak { values } => {
@@ -219,7 +224,7 @@ impl Wanted {
                 if digests.iter().all(is_ended) {
                     return Expected::AlreadySo;
                 }
-                Expected::Made(Touched::KeysWith(digests.clone()), Effect::Leak(digests))
+                Expected::Made(AffectedKeys::KeysWith(digests.clone()), Effect::Leak(digests))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leases::{History, Lease, Leases, Position, Registration};
+use leases::{History, Lease, LeaseRenewal, Leases, Position};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, VerifyResponse};
 
 use super::keys::{Effect, Key, User};
@@ -127,14 +127,14 @@ impl Data {
     }
 
     /// Records a lease. A lease that is longer than the limit is announced first.
-    pub(crate) fn record(&mut self, registration: Registration, now_ms: i64) {
-        self.announce(registration.lasts_ms, now_ms);
+    pub(crate) fn record(&mut self, renewal: LeaseRenewal, now_ms: i64) {
+        self.announce(renewal.lasts_ms, now_ms);
         let here = &self.position;
         // Rule `AcknowledgedInEpoch`.
         let counts = |place: &Position| place.epoch == here.epoch && place.revision <= here.revision;
-        let acknowledged = registration.acknowledged.filter(counts).map_or(0, |place| place.revision);
-        let ends_at_ms = now_ms + registration.lasts_ms as i64;
-        let entry = self.registry.entry(registration.edge).or_insert((0, 0));
+        let acknowledged = renewal.acknowledged.filter(counts).map_or(0, |place| place.revision);
+        let ends_at_ms = now_ms + renewal.lasts_ms as i64;
+        let entry = self.registry.entry(renewal.edge).or_insert((0, 0));
         *entry = (entry.0.max(acknowledged), entry.1.max(ends_at_ms));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use leases::Touched;
+use leases::AffectedKeys;
 use protocol::{Action, ActiveVerdict, KeyDigest, Scope, ScopeSet, Verdict};
 
 use super::data::Data;
@@ -167,16 +167,16 @@ impl Data {
     }
 
     /// The digests that a change affects.
-    pub fn digests(&self, touched: &Touched) -> Vec<KeyDigest> {
-        let of = |is_touched: &dyn Fn(&Key) -> bool| -> Vec<KeyDigest> {
-            let touched = self.keys.values().filter(|key| is_touched(key));
-            touched.flat_map(|key| key.values.iter().map(|value| value.digest)).collect()
+    pub fn digests(&self, affected: &AffectedKeys) -> Vec<KeyDigest> {
+        let of = |is_affected: &dyn Fn(&Key) -> bool| -> Vec<KeyDigest> {
+            let affected = self.keys.values().filter(|key| is_affected(key));
+            affected.flat_map(|key| key.values.iter().map(|value| value.digest)).collect()
         };
-        match touched {
-            Touched::Key(id) => self.keys.get(id).into_iter().flat_map(Key::digests).collect(),
-            Touched::Value(digest) => vec![*digest],
-            Touched::User(id) => of(&|key| key.user == *id),
-            Touched::KeysWith(values) => of(&|key| key.digests().any(|digest| values.contains(&digest))),
+        match affected {
+            AffectedKeys::Key(id) => self.keys.get(id).into_iter().flat_map(Key::digests).collect(),
+            AffectedKeys::Value(digest) => vec![*digest],
+            AffectedKeys::User(id) => of(&|key| key.user == *id),
+            AffectedKeys::KeysWith(values) => of(&|key| key.digests().any(|digest| values.contains(&digest))),
         }
     }
 

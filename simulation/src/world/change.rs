@@ -1,7 +1,7 @@
 //! One change, made as the service makes it.
 
 use leases::settle::settle;
-use leases::{Position, Revocation, Touched, change};
+use leases::{AffectedKeys, Position, Revocation, change};
 
 use crate::database::{Broken, Effect};
 use crate::kernel::Shared;
@@ -10,7 +10,7 @@ use crate::lease_store::SimulatedLeaseStore;
 /// A change that an owner wants.
 #[derive(Clone, Debug)]
 pub struct Intent {
-    pub(super) touched: Touched,
+    pub(super) affected: AffectedKeys,
     pub(super) effect: Effect,
 }
 
@@ -39,10 +39,10 @@ pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -
             return Ok(Settled { position, covers, read_at: lease_store.read_at(), revocation: None });
         }
     }
-    let mut begun = change::begin(&lease_store, &intent.touched).await?;
-    if key.is_none_or(|id| begun.change().has_key(id)) {
-        begun.change().effect = Some(intent.effect);
-        let position = begun.commit().await?;
+    let mut pending = change::begin(&lease_store, &intent.affected).await?;
+    if key.is_none_or(|id| pending.change().has_key(id)) {
+        pending.change().effect = Some(intent.effect);
+        let position = pending.commit().await?;
         let covers = shared.lock().database.committed_at(&position);
         let revocation = Some(settle(&lease_store, &position, |_| {}).await?);
         return Ok(Settled { position, covers, read_at: lease_store.read_at(), revocation });
@@ -52,6 +52,6 @@ pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -
         let kernel = shared.lock();
         (kernel.now, kernel.database.data.position.clone())
     };
-    begun.already_so().await?;
+    pending.already_so().await?;
     Ok(Settled { position, covers, read_at: lease_store.read_at(), revocation: None })
 }

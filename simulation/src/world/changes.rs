@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use leases::Touched;
+use leases::AffectedKeys;
 use protocol::{KeyDigest, ScopeSet};
 
 use super::change::{Intent, Settled, make};
@@ -56,21 +56,21 @@ impl World {
         let user = self.kernel().random.usize(..USERS).to_string();
         let truth = self.kernel().random.u32(..3) > 0;
         let scopes = if truth { ScopeSet::all() } else { ScopeSet::default() };
-        let (touched, effect) = match kind {
-            0..=3 => (Touched::Key(id.clone()), Effect::Delete(id)),
+        let (affected, effect) = match kind {
+            0..=3 => (AffectedKeys::Key(id.clone()), Effect::Delete(id)),
             4..=7 => {
                 let digest = self.new_value(&id);
                 let grace_ms = if kind < 6 { 0 } else { self.kernel().random.u64(1..=LONGEST_LIFE_MS) };
-                (Touched::Key(id.clone()), Effect::Roll { key: id, digest, grace_ms })
+                (AffectedKeys::Key(id.clone()), Effect::Roll { key: id, digest, grace_ms })
             }
-            8..=9 => (Touched::Key(id.clone()), Effect::Scopes(id, scopes)),
-            10..=11 => (Touched::Key(id.clone()), Effect::Expiry(id, self.kernel().some_end())),
-            12 => (Touched::User(user.clone()), Effect::Enable(user, truth)),
-            13 => (Touched::User(user.clone()), Effect::Permissions(user, scopes)),
+            8..=9 => (AffectedKeys::Key(id.clone()), Effect::Scopes(id, scopes)),
+            10..=11 => (AffectedKeys::Key(id.clone()), Effect::Expiry(id, self.kernel().some_end())),
+            12 => (AffectedKeys::User(user.clone()), Effect::Enable(user, truth)),
+            13 => (AffectedKeys::User(user.clone()), Effect::Permissions(user, scopes)),
             14 => {
                 let first = at.saturating_sub(1);
                 let leaked: Vec<_> = self.values[first..=at].iter().map(|value| value.2).collect();
-                (Touched::KeysWith(leaked.clone()), Effect::Leak(leaked))
+                (AffectedKeys::KeysWith(leaked.clone()), Effect::Leak(leaked))
             }
             _ => {
                 let id = format!("key-{}", self.values.len());
@@ -79,10 +79,10 @@ impl World {
                 self.known.push(self.values.len() - 1);
                 let mut key = Key::new(&user, digest);
                 key.expires_at_ms = self.kernel().some_end();
-                (Touched::Value(digest), Effect::Create(id, key))
+                (AffectedKeys::Value(digest), Effect::Create(id, key))
             }
         };
-        Intent { touched, effect }
+        Intent { affected, effect }
     }
 
     /// Asks a random replica for a change; repeats it later if that one is down.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use leases::settle::settle;
-use leases::{LeaseConfig, Revocation, Touched, change, sync, verify};
+use leases::{AffectedKeys, LeaseConfig, Revocation, change, sync, verify};
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 use simulation::Profile;
 use simulation::database::{Broken, Effect, Key, User};
@@ -133,13 +133,13 @@ impl Script {
     pub(crate) fn change(&mut self, effect: Effect) -> (TaskId, Answer<Changed>) {
         let lease_store = self.lease_store();
         self.start(async move {
-            let mut begun = change::begin(&lease_store, &Touched::Key("key".into())).await?;
-            if begun.change().has_key("key") {
-                begun.change().effect = Some(effect);
-                let position = begun.commit().await?;
+            let mut pending = change::begin(&lease_store, &AffectedKeys::Key("key".into())).await?;
+            if pending.change().has_key("key") {
+                pending.change().effect = Some(effect);
+                let position = pending.commit().await?;
                 return Ok(Changed::Now(settle(&lease_store, &position, |_| {}).await?));
             }
-            begun.already_so().await?;
+            pending.already_so().await?;
             Ok(Changed::Before)
         })
     }

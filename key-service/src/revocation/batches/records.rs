@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::leases::{Acknowledgement, Position, Registration};
+use ::leases::{Acknowledgement, LeaseRenewal, Position};
 use sqlx::{AnyConnection, Connection};
 use tokio::sync::broadcast;
 
@@ -38,60 +38,52 @@ impl Records {
     }
 
     /// Records leases, unless one is longer than leases may be.
-    async fn write(
-        &self,
-        connection: &mut AnyConnection,
-        registrations: &[Registration],
-    ) -> sqlx::Result<bool> {
+    async fn write(&self, connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<bool> {
         let turn = self.turns.take().await;
-        let written = write(connection, registrations).await;
+        let written = write(connection, renewals).await;
         turn.note(written.is_ok());
         written
     }
 }
 
 impl BatchOp for Records {
-    type Input = Registration;
+    type Input = LeaseRenewal;
     type Output = ();
     const NAME: &'static str = "leases";
     const MAX_INPUTS: usize = 1_000;
 
-    async fn run(
-        &self,
-        connection: &mut AnyConnection,
-        registrations: &[Registration],
-    ) -> sqlx::Result<Vec<()>> {
-        if !self.write(connection, registrations).await? {
+    async fn run(&self, connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<Vec<()>> {
+        if !self.write(connection, renewals).await? {
             // What this process had announced was lowered, or lost with a server. Once it is announced again, the same
             // leases are recorded.
-            let lasts_ms = registrations.iter().map(|registration| registration.lasts_ms).max();
+            let lasts_ms = renewals.iter().map(|renewal| renewal.lasts_ms).max();
             self.announced.announce(&self.writer, lasts_ms.unwrap_or_default()).await?;
-            if !self.write(connection, registrations).await? {
+            if !self.write(connection, renewals).await? {
                 return Err(sqlx::Error::Protocol("the longest lease was lowered meanwhile".to_owned()));
             }
         }
         if self.heard.receiver_count() > 0 {
             let present = revision::history(connection, None).await?.position;
             // They may have gone meanwhile.
-            let _ = self.heard.send(acknowledgements(registrations, &present));
+            let _ = self.heard.send(acknowledgements(renewals, &present));
         }
-        Ok(vec![(); registrations.len()])
+        Ok(vec![(); renewals.len()])
     }
 }
 
 /// What edges acknowledge of the present epoch: nothing that is still to come.
-fn acknowledgements(registrations: &[Registration], present: &Position) -> Arc<[Acknowledgement]> {
+fn acknowledgements(renewals: &[LeaseRenewal], present: &Position) -> Arc<[Acknowledgement]> {
     let of_present = |place: &&Position| place.epoch == present.epoch && place.revision <= present.revision;
-    let acknowledged = registrations.iter().filter_map(|registration| {
-        let position = registration.acknowledged.as_ref().filter(of_present)?.clone();
-        Some(Acknowledgement { edge: registration.edge.clone(), position })
+    let acknowledged = renewals.iter().filter_map(|renewal| {
+        let position = renewal.acknowledged.as_ref().filter(of_present)?.clone();
+        Some(Acknowledgement { edge: renewal.edge.clone(), position })
     });
     acknowledged.collect()
 }
 
-async fn write(connection: &mut AnyConnection, registrations: &[Registration]) -> sqlx::Result<bool> {
+async fn write(connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<bool> {
     let mut transaction = connection.begin().await?;
-    if !leases::record(&mut transaction, registrations).await? {
+    if !leases::record(&mut transaction, renewals).await? {
         transaction.rollback().await?;
         return Ok(false);
     }
