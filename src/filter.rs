@@ -2,7 +2,7 @@
 //!
 //! Nothing here calls the host or reads a clock.
 
-use protocol::{KeyDigest, News, Scope, SyncRequest, SyncResponse};
+use protocol::{Invalidation, KeyDigest, Scope, SyncRequest, SyncResponse};
 
 use crate::address::Address;
 use crate::ambiguity::Ambiguity;
@@ -323,8 +323,8 @@ impl Filter {
         let outcome = answer.inspect_err(|_| self.lease.failed(now)).and_then(|answer| {
             let asked_from_nothing = self.lease.position().is_none();
             self.lease.answered(&answer, now).map_err(|_| NoAnswer::Contradiction)?;
-            let news = if asked_from_nothing { News::Reset } else { answer.news };
-            self.apply(news); // rule `ApplyBeforeAcknowledge`: the next sync sends the new cursor
+            let invalidation = if asked_from_nothing { Invalidation::Reset } else { answer.invalidation };
+            self.apply(invalidation); // rule `ApplyBeforeAcknowledge`: the next sync sends the new cursor
             Ok(())
         });
         self.usage.reported(outcome.is_ok());
@@ -335,10 +335,10 @@ impl Filter {
         Some(outcome)
     }
 
-    fn apply(&mut self, news: News) {
-        match news {
-            News::Changed(digests) => digests.iter().for_each(|digest| self.cache.forget(digest)),
-            News::Reset => {
+    fn apply(&mut self, invalidation: Invalidation) {
+        match invalidation {
+            Invalidation::Changed(digests) => digests.iter().for_each(|digest| self.cache.forget(digest)),
+            Invalidation::Reset => {
                 self.metrics.count(Counter::Resets);
                 self.cache.clear();
             }

@@ -4,7 +4,7 @@
 //! returns before this edge has acknowledged it or the lease has ended, so cached verdicts may be used. See
 //! `docs/revocation.md`.
 
-use protocol::{News, SyncResponse};
+use protocol::{Invalidation, SyncResponse};
 
 use crate::clock::{Deadline, Moment};
 
@@ -218,9 +218,9 @@ impl Lease {
     pub fn answered(&mut self, answer: &SyncResponse, now: Moment) -> Result<(), Contradiction> {
         let SyncState::Outstanding { sent_at, .. } = self.sync else { return Ok(()) };
         let known = self.position.as_ref().filter(|position| *position.epoch == *answer.epoch);
-        let follows = match answer.news {
-            News::Reset => true,
-            News::Changed(_) => known.is_some(),
+        let follows = match answer.invalidation {
+            Invalidation::Reset => true,
+            Invalidation::Changed(_) => known.is_some(),
         };
         if !follows || known.is_some_and(|position| answer.revision < position.cursor) {
             // The earlier position may belong to a history that was lost: start again without one.
@@ -229,8 +229,8 @@ impl Lease {
             return Err(Contradiction);
         }
         self.outage = None;
-        let brought_progress =
-            known.is_none_or(|position| answer.revision > position.cursor) || answer.news == News::Reset;
+        let brought_progress = known.is_none_or(|position| answer.revision > position.cursor)
+            || answer.invalidation == Invalidation::Reset;
         self.position = Some(Position { epoch: answer.epoch.as_str().into(), cursor: answer.revision });
         // Rule `LeaseFromSent`.
         let end = sent_at.plus(answer.lease_ms);
@@ -280,7 +280,12 @@ mod tests {
             let mut lease = Lease::new(seed, 0);
             lease.subscribe();
             lease.sent(at(0));
-            let answer = SyncResponse { epoch: "l".to_owned(), revision: 1, lease_ms, news: News::Reset };
+            let answer = SyncResponse {
+                epoch: "l".to_owned(),
+                revision: 1,
+                lease_ms,
+                invalidation: Invalidation::Reset,
+            };
             lease.answered(&answer, at(0)).unwrap();
             lease.sent(at(0));
             lease.failed(now);
@@ -301,7 +306,12 @@ mod tests {
     fn granted(serve_stale_ms: u64) -> Lease {
         let mut lease = Lease::new(7, serve_stale_ms);
         lease.sent(at(0));
-        let answer = SyncResponse { epoch: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
+        let answer = SyncResponse {
+            epoch: "l".to_owned(),
+            revision: 1,
+            lease_ms: 6_000,
+            invalidation: Invalidation::Reset,
+        };
         lease.answered(&answer, at(0)).unwrap();
         lease
     }
@@ -466,10 +476,17 @@ mod tests {
         let pause = |seed| {
             let mut lease = Lease::new(seed, 0);
             lease.subscribe();
-            let answer = |news| SyncResponse { epoch: "l".to_owned(), revision: 1, lease_ms: 6_000, news };
-            for (news, now) in [(News::Reset, at(0)), (News::Changed(Vec::new()), at(100))] {
+            let answer = |invalidation| SyncResponse {
+                epoch: "l".to_owned(),
+                revision: 1,
+                lease_ms: 6_000,
+                invalidation,
+            };
+            for (invalidation, now) in
+                [(Invalidation::Reset, at(0)), (Invalidation::Changed(Vec::new()), at(100))]
+            {
                 lease.sent(now);
-                lease.answered(&answer(news), now).unwrap();
+                lease.answered(&answer(invalidation), now).unwrap();
             }
             lease.due_in_ms(at(100)).unwrap()
         };
@@ -484,7 +501,12 @@ mod tests {
         lease.subscribe();
         assert_eq!(lease.age_ms(at(0)), None);
         lease.sent(at(10));
-        let answer = SyncResponse { epoch: "l".to_owned(), revision: 1, lease_ms: 6_000, news: News::Reset };
+        let answer = SyncResponse {
+            epoch: "l".to_owned(),
+            revision: 1,
+            lease_ms: 6_000,
+            invalidation: Invalidation::Reset,
+        };
         lease.answered(&answer, at(20)).unwrap();
         assert_eq!(lease.age_ms(at(25)), Some(15));
     }

@@ -231,7 +231,7 @@ pub(crate) async fn introduce(connector: &Connector) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{News, SyncResponse};
+    use protocol::{Invalidation, SyncResponse};
 
     use super::*;
 
@@ -247,7 +247,12 @@ mod tests {
         let fleet = Fleet { connector, observations: Observations::new(1, began), wait_ms: 1, began };
         let edge = Edge::new(0);
         let grant = |sent, answered| {
-            let answer = SyncResponse { epoch: "l".into(), revision: 1, lease_ms: 100, news: News::Reset };
+            let answer = SyncResponse {
+                epoch: "l".into(),
+                revision: 1,
+                lease_ms: 100,
+                invalidation: Invalidation::Reset,
+            };
             let mut tenure = edge.tenure();
             tenure.lease.sent(at(sent));
             tenure.look(&fleet, at(answered));

@@ -71,7 +71,7 @@ pub(crate) struct Flags {
     #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value = "365")]
     audit_retention_days: Given<u32>,
 
-    /// How long an edge's sync is held back while there is no news, in milliseconds
+    /// How long an edge's sync is held while nothing changes, in milliseconds
     #[arg(long, env = "HOLD_MS", default_value = "2000")]
     hold_ms: Given<u64>,
 

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use protocol::{News, Verdict};
+use protocol::{Invalidation, Verdict};
 
 use crate::time::Timestamp;
 
@@ -180,11 +180,11 @@ impl Metrics {
     }
 
     /// An edge's sync was answered.
-    pub(crate) fn synced(&self, news: &News) {
-        let outcome = match news {
-            News::Reset => "reset",
-            News::Changed(changed) if changed.is_empty() => "unchanged",
-            News::Changed(_) => "changes",
+    pub(crate) fn synced(&self, invalidation: &Invalidation) {
+        let outcome = match invalidation {
+            Invalidation::Reset => "reset",
+            Invalidation::Changed(changed) if changed.is_empty() => "unchanged",
+            Invalidation::Changed(_) => "changes",
         };
         self.syncs.get_or_create(&Outcome { outcome }).inc();
     }

@@ -30,7 +30,7 @@ pub struct Position {
 /// How long edges are told they may rely on their memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseConfig {
-    /// The longest a sync without news is held back, in milliseconds.
+    /// How long a sync is held while nothing changes, in milliseconds.
     pub hold_ms: u64,
     /// How long a lease is, in milliseconds from when the edge sent the sync.
     pub lease_ms: u64,
@@ -235,7 +235,7 @@ pub trait LeaseStore: Sync {
 
     /// Waits until the history may have gone beyond a place, or the time is over. Returns `false` if nothing was heard of
     /// that.
-    fn news(&self, beyond: &Position, at_most: Duration) -> impl Future<Output = bool> + Send;
+    fn wait_for_change(&self, beyond: &Position, at_most: Duration) -> impl Future<Output = bool> + Send;
 
     /// Waits until an edge acknowledges something to this process, or the time is over. Returns all that were heard since
     /// this was last asked; some may be missing, as those are that other processes hear.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::{MAX_CHANGED_PER_SYNC, News, SyncRequest, SyncResponse};
+use protocol::{Invalidation, MAX_CHANGED_PER_SYNC, SyncRequest, SyncResponse};
 
 use super::{LeaseConfig, LeaseRenewal, LeaseStore, Position};
 
@@ -31,17 +31,20 @@ pub async fn answer<L: LeaseStore>(
     let mut history = store.history(since.as_ref()).await?;
     let has_nothing_new = since.as_ref() == Some(&history.position);
     let wait_ms = request.wait_ms.min(config.hold_ms);
-    // Without news, what was read when the lease was recorded is still true: a later change has seen the lease.
-    if has_nothing_new && wait_ms > 0 && store.news(&history.position, Duration::from_millis(wait_ms)).await {
+    // Without a change, the first read is still current: a later change has seen the lease.
+    if has_nothing_new
+        && wait_ms > 0
+        && store.wait_for_change(&history.position, Duration::from_millis(wait_ms)).await
+    {
         history = store.history(since.as_ref()).await?;
     }
-    let news = match history.changed {
-        Some(changed) if changed.len() <= MAX_CHANGED_PER_SYNC => News::Changed(changed),
-        _ => News::Reset,
+    let invalidation = match history.changed {
+        Some(changed) if changed.len() <= MAX_CHANGED_PER_SYNC => Invalidation::Changed(changed),
+        _ => Invalidation::Reset,
     };
     // Rule `ChangesWithRevision`: the place is from the reading of the changes.
     let Position { epoch, revision } = history.position;
-    Ok(SyncResponse { epoch, revision, lease_ms: config.lease_ms, news })
+    Ok(SyncResponse { epoch, revision, lease_ms: config.lease_ms, invalidation })
 }
 
 #[cfg(test)]
@@ -88,7 +91,7 @@ mod tests {
             unreachable!()
         }
 
-        async fn news(&self, _: &Position, at_most: Duration) -> bool {
+        async fn wait_for_change(&self, _: &Position, at_most: Duration) -> bool {
             assert!(at_most > Duration::ZERO, "there is nothing to wait for");
             false
         }
@@ -129,9 +132,9 @@ mod tests {
                 used: Default::default(),
             };
             let Ok(told) = answer(&Changed(changed), LeaseConfig::default(), &request).await;
-            match told.news {
-                News::Changed(digests) => assert_eq!(digests.len(), changed),
-                News::Reset => assert!(changed > MAX_CHANGED_PER_SYNC, "{changed} can be told"),
+            match told.invalidation {
+                Invalidation::Changed(digests) => assert_eq!(digests.len(), changed),
+                Invalidation::Reset => assert!(changed > MAX_CHANGED_PER_SYNC, "{changed} can be told"),
             }
             assert_eq!((told.revision, told.lease_ms), (7, 6_000));
         }

@@ -87,17 +87,17 @@ pub struct SyncRequest {
 pub struct SyncResponse {
     /// Names the history that the revision belongs to.
     pub epoch: String,
-    /// The revision that the edge has reached once it has applied the news.
+    /// The revision that the edge has reached once it has applied the invalidation.
     pub revision: u64,
     /// How long the edge may use its cache, in milliseconds from the moment it sent the request.
     pub lease_ms: u64,
     /// What to forget.
-    pub news: News,
+    pub invalidation: Invalidation,
 }
 
 /// What an edge must forget before it moves its cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum Invalidation {
     /// What it knows of these keys.
     Changed(Vec<KeyDigest>),
     /// Everything: the changes since its cursor cannot be told.
@@ -121,21 +121,21 @@ impl TryFrom<WrittenSyncResponse> for SyncResponse {
 
     fn try_from(written: WrittenSyncResponse) -> Result<Self, Self::Error> {
         let WrittenSyncResponse { epoch, revision, lease_ms, changed, reset } = written;
-        let news = match (changed, reset) {
-            (Some(changed), None | Some(false)) => News::Changed(changed),
-            (None, Some(true)) => News::Reset,
+        let invalidation = match (changed, reset) {
+            (Some(changed), None | Some(false)) => Invalidation::Changed(changed),
+            (None, Some(true)) => Invalidation::Reset,
             _ => return Err("exactly one of changed and reset is required"),
         };
-        Ok(SyncResponse { epoch, revision, lease_ms, news })
+        Ok(SyncResponse { epoch, revision, lease_ms, invalidation })
     }
 }
 
 impl From<SyncResponse> for WrittenSyncResponse {
     fn from(response: SyncResponse) -> Self {
-        let SyncResponse { epoch, revision, lease_ms, news } = response;
-        let (changed, reset) = match news {
-            News::Changed(changed) => (Some(changed), None),
-            News::Reset => (None, Some(true)),
+        let SyncResponse { epoch, revision, lease_ms, invalidation } = response;
+        let (changed, reset) = match invalidation {
+            Invalidation::Changed(changed) => (Some(changed), None),
+            Invalidation::Reset => (None, Some(true)),
         };
         WrittenSyncResponse { epoch, revision, lease_ms, changed, reset }
     }
@@ -193,22 +193,23 @@ mod tests {
         let json = r#"{"edge":"e1","epoch":null,"cursor":null,"wait_ms":2000,"used":{"k1":7}}"#;
         assert_eq!(serde_json::to_string(&request).unwrap(), json);
         assert_eq!(serde_json::from_str::<SyncRequest>(json).unwrap(), request);
-        let response = |news| SyncResponse { epoch: "l".into(), revision: 3, lease_ms: 6_000, news };
-        for (news, json) in [
-            (News::Changed(vec![]), r#"{"epoch":"l","revision":3,"lease_ms":6000,"changed":[]}"#),
-            (News::Reset, r#"{"epoch":"l","revision":3,"lease_ms":6000,"reset":true}"#),
+        let response =
+            |invalidation| SyncResponse { epoch: "l".into(), revision: 3, lease_ms: 6_000, invalidation };
+        for (invalidation, json) in [
+            (Invalidation::Changed(vec![]), r#"{"epoch":"l","revision":3,"lease_ms":6000,"changed":[]}"#),
+            (Invalidation::Reset, r#"{"epoch":"l","revision":3,"lease_ms":6000,"reset":true}"#),
         ] {
-            assert_eq!(serde_json::to_string(&response(news.clone())).unwrap(), json);
-            assert_eq!(serde_json::from_str::<SyncResponse>(json).unwrap(), response(news));
+            assert_eq!(serde_json::to_string(&response(invalidation.clone())).unwrap(), json);
+            assert_eq!(serde_json::from_str::<SyncResponse>(json).unwrap(), response(invalidation));
         }
     }
 
     #[test]
     fn a_sync_response_that_is_neither_news_nor_reset_is_none() {
-        for news in
+        for invalidation in
             [r#""changed":[],"reset":true"#, r#""reset":false"#, r#""changed":["ab"]"#, r#""changed":null"#]
         {
-            let json = format!(r#"{{"epoch":"l","revision":3,"lease_ms":6000,{news}}}"#);
+            let json = format!(r#"{{"epoch":"l","revision":3,"lease_ms":6000,{invalidation}}}"#);
             assert!(serde_json::from_str::<SyncResponse>(&json).is_err(), "{json}");
         }
     }

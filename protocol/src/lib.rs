@@ -8,7 +8,7 @@ mod key;
 mod scope;
 
 pub use edge_api::{
-    ActiveVerdict, MAX_CHANGED_PER_SYNC, MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, News, SYNC_PATH,
+    ActiveVerdict, Invalidation, MAX_CHANGED_PER_SYNC, MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, SYNC_PATH,
     SyncRequest, SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse, is_object,
 };
 pub use key::{

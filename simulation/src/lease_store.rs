@@ -196,12 +196,13 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
         transact(&self.shared, Statement::default(), |_, _| ()).await
     }
 
-    async fn news(&self, beyond: &Position, at_most: Duration) -> bool {
-        let (has_news, is_draining) = self.look(|replica| (replica.has_news(beyond), replica.is_draining));
-        if !has_news && !is_draining {
-            self.wait(Awaited::News(beyond.clone()), at_most).await;
+    async fn wait_for_change(&self, beyond: &Position, at_most: Duration) -> bool {
+        let (has_change, is_draining) =
+            self.look(|replica| (replica.has_change(beyond), replica.is_draining));
+        if !has_change && !is_draining {
+            self.wait(Awaited::Change(beyond.clone()), at_most).await;
         }
-        self.look(|replica| replica.has_news(beyond))
+        self.look(|replica| replica.has_change(beyond))
     }
 
     async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {

@@ -21,7 +21,7 @@ pub struct Gathering {
 #[derive(Clone, Debug)]
 pub enum Awaited {
     /// A change after a position.
-    News(Position),
+    Change(Position),
     /// An acknowledgement.
     Acknowledgement,
 }
@@ -91,7 +91,7 @@ impl Replica {
     }
 
     /// Whether it knows of a change after a position.
-    pub fn has_news(&self, beyond: &Position) -> bool {
+    pub fn has_change(&self, beyond: &Position) -> bool {
         self.heard.as_ref().is_some_and(|heard| is_beyond(heard, beyond))
     }
 
@@ -115,7 +115,7 @@ impl Replica {
         if self.heard.as_ref().is_none_or(|heard| is_beyond(position, heard)) {
             self.heard = Some(position.clone());
         }
-        self.wake(|awaited| matches!(awaited, Awaited::News(place) if is_beyond(position, place)))
+        self.wake(|awaited| matches!(awaited, Awaited::Change(place) if is_beyond(position, place)))
     }
 
     /// It receives an acknowledgement; returns the tasks to wake.
@@ -127,7 +127,7 @@ impl Replica {
     /// It starts to drain; returns the tasks of the syncs that it held.
     pub fn drain(&mut self) -> Vec<TaskId> {
         self.is_draining = true;
-        self.wake(|awaited| matches!(awaited, Awaited::News(_)))
+        self.wake(|awaited| matches!(awaited, Awaited::Change(_)))
     }
 
     fn wake(&mut self, has_come: impl Fn(&Awaited) -> bool) -> Vec<TaskId> {

@@ -48,9 +48,9 @@ impl Talk {
     }
 
     /// A sync is sent, and answered at once.
-    fn sync(&mut self, revision: u64, news: News) -> SyncRequest {
+    fn sync(&mut self, revision: u64, invalidation: Invalidation) -> SyncRequest {
         let request = self.filter.next_sync(self.moment()).expect("no sync is due");
-        let answer = SyncResponse { epoch: "l".into(), revision, lease_ms: 6_000, news };
+        let answer = SyncResponse { epoch: "l".into(), revision, lease_ms: 6_000, invalidation };
         assert_eq!(self.filter.sync_ended(Ok(answer), self.moment()), Some(Ok(())));
         request
     }
@@ -168,7 +168,7 @@ fn warm(settings: &str) -> Talk {
     talk.get("/api/insights/", VALID);
     talk.ask();
     talk.answer(0, Some(200), &[&active("*")]);
-    talk.sync(1, News::Reset);
+    talk.sync(1, Invalidation::Reset);
     talk.get("/api/insights/", VALID);
     talk.ask();
     talk.answer(1, Some(200), &[&active("*")]);
@@ -206,14 +206,14 @@ fn a_known_key_is_answered_from_memory_while_the_lease_is_held() {
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
     talk.now = T0 + 6_000;
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
-    assert_eq!(talk.sync(1, News::Changed(vec![])).cursor, Some(1));
+    assert_eq!(talk.sync(1, Invalidation::Changed(vec![])).cursor, Some(1));
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *", "with the lease the memory is back");
 }
 
 #[test]
 fn after_a_sync_without_an_answer_the_next_is_not_held_back() {
     let mut talk = warm("");
-    assert_eq!(talk.sync(1, News::Changed(vec![])).wait_ms, 2_000);
+    assert_eq!(talk.sync(1, Invalidation::Changed(vec![])).wait_ms, 2_000);
     talk.now += 5_000;
     talk.filter.next_sync(talk.moment()).unwrap();
     assert_eq!(talk.filter.sync_ended(Err(NoAnswer::Timeout), talk.moment()), Some(Err(NoAnswer::Timeout)));
@@ -227,8 +227,12 @@ fn a_lease_runs_from_when_it_was_waiting_at_send() {
     talk.now = T0 + 5_000;
     talk.filter.next_sync(talk.moment()).unwrap();
     talk.now = T0 + 7_000;
-    let answer =
-        SyncResponse { epoch: "l".into(), revision: 1, lease_ms: 6_000, news: News::Changed(vec![]) };
+    let answer = SyncResponse {
+        epoch: "l".into(),
+        revision: 1,
+        lease_ms: 6_000,
+        invalidation: Invalidation::Changed(vec![]),
+    };
     assert_eq!(talk.filter.sync_ended(Ok(answer), talk.moment()), Some(Ok(())));
     talk.now = T0 + 10_999;
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
@@ -259,14 +263,14 @@ fn a_wrong_key_is_remembered_for_a_shorter_time() {
 #[test]
 fn news_make_forget_before_the_cursor_that_acknowledges_them_moves() {
     let mut talk = warm("");
-    talk.sync(2, News::Changed(vec![KeyDigest::of_value(VALID)]));
+    talk.sync(2, Invalidation::Changed(vec![KeyDigest::of_value(VALID)]));
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
-    assert_eq!(talk.sync(2, News::Changed(vec![])).cursor, Some(2));
+    assert_eq!(talk.sync(2, Invalidation::Changed(vec![])).cursor, Some(2));
 
     let mut talk = warm("");
-    talk.sync(2, News::Changed(vec![KeyDigest::of_value("phx_another")]));
+    talk.sync(2, Invalidation::Changed(vec![KeyDigest::of_value("phx_another")]));
     assert_eq!(talk.get("/api/insights/", VALID), "for u1 *");
-    talk.sync(9, News::Reset);
+    talk.sync(9, Invalidation::Reset);
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
 }
 
@@ -275,7 +279,7 @@ fn an_answer_older_than_the_cursor_is_not_remembered() {
     let mut talk = warm("");
     talk.get("/api/insights/", "phx_b");
     talk.ask();
-    talk.sync(2, News::Changed(vec![KeyDigest::of_value("phx_b")]));
+    talk.sync(2, Invalidation::Changed(vec![KeyDigest::of_value("phx_b")]));
     talk.now += 100;
     assert_eq!(
         talk.answer(2, Some(200), &[&active("*")])[0].1,
@@ -295,7 +299,7 @@ fn who_came_after_the_callout_was_sent_is_served_only_if_the_lease_vouches_for_t
 
     talk.get("/api/insights/", "phx_c");
     talk.ask();
-    talk.sync(2, News::Changed(vec![]));
+    talk.sync(2, Invalidation::Changed(vec![]));
     assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
     assert_eq!(talk.answer(3, Some(200), &[&active("*")]).len(), 1);
     assert_eq!(talk.ask(), Some(1));
@@ -324,18 +328,22 @@ fn an_inactive_answer_removes_an_active_verdict_even_without_a_lease() {
     talk.get("/api/insights/", VALID);
     talk.ask();
     talk.answer(2, Some(200), &[INACTIVE]);
-    talk.sync(1, News::Changed(vec![]));
+    talk.sync(1, Invalidation::Changed(vec![]));
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
 }
 
 #[test]
 fn answers_that_contradict_the_history_are_none() {
-    let answer =
-        |epoch: &str, revision, news| SyncResponse { epoch: epoch.into(), revision, lease_ms: 6_000, news };
+    let answer = |epoch: &str, revision, invalidation| SyncResponse {
+        epoch: epoch.into(),
+        revision,
+        lease_ms: 6_000,
+        invalidation,
+    };
     for contradiction in [
-        answer("l", 0, News::Changed(vec![])),
-        answer("l", 0, News::Reset),
-        answer("another", 5, News::Changed(vec![])),
+        answer("l", 0, Invalidation::Changed(vec![])),
+        answer("l", 0, Invalidation::Reset),
+        answer("another", 5, Invalidation::Changed(vec![])),
     ] {
         let mut talk = warm("");
         talk.now = T0 + 3_000;
@@ -344,13 +352,13 @@ fn answers_that_contradict_the_history_are_none() {
         assert_eq!(ended, Some(Err(NoAnswer::Contradiction)));
         assert_eq!(talk.get("/api/insights/", VALID), "wait", "nothing that was known counts");
         talk.now += 100;
-        let request = talk.sync(0, News::Reset);
+        let request = talk.sync(0, Invalidation::Reset);
         assert_eq!((request.epoch, request.cursor), (None, None));
         assert_eq!(talk.get("/api/insights/", VALID), "wait", "the memory is empty");
     }
     let mut talk = warm("");
     talk.filter.next_sync(talk.moment()).unwrap();
-    let ended = talk.filter.sync_ended(Ok(answer("another", 0, News::Reset)), talk.moment());
+    let ended = talk.filter.sync_ended(Ok(answer("another", 0, Invalidation::Reset)), talk.moment());
     assert_eq!(ended, Some(Ok(())));
     assert_eq!(talk.get("/api/insights/", VALID), "wait", "another history, told as a reset");
 }
@@ -358,8 +366,8 @@ fn answers_that_contradict_the_history_are_none() {
 #[test]
 fn after_a_quiet_answer_comes_a_short_pause_and_after_failures_a_growing_one() {
     let mut talk = warm("");
-    assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), Some(0), "after news at once");
-    talk.sync(1, News::Changed(vec![]));
+    assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), Some(0), "at once after a change");
+    talk.sync(1, Invalidation::Changed(vec![]));
     let pause = talk.filter.sync_due_in_ms(talk.moment()).unwrap();
     assert!((50..=100).contains(&pause), "{pause}");
     let mut longest = 0;
@@ -426,13 +434,13 @@ fn a_sync_from_an_outage_is_given_up_and_its_end_changes_nothing() {
     assert_eq!(talk.filter.sync_ended(Err(NoAnswer::Timeout), talk.moment()), None, "nothing to tell");
     assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), Some(due));
     talk.now += due;
-    assert_eq!(talk.sync(1, News::Changed(vec![])).used, lost.used, "the report was lost with it");
+    assert_eq!(talk.sync(1, Invalidation::Changed(vec![])).used, lost.used, "the report was lost with it");
 }
 
 #[test]
 fn use_is_reported_with_the_next_sync() {
     let mut talk = warm("");
-    let used = talk.sync(1, News::Changed(vec![])).used;
+    let used = talk.sync(1, Invalidation::Changed(vec![])).used;
     assert_eq!(used.into_iter().collect::<Vec<_>>(), [("k1".to_owned(), (T0 + 1_000_000) / 1_000)]);
 }
 
@@ -562,7 +570,7 @@ fn the_numbers_tell_what_became_of_leases_lookups_and_the_memory() {
     assert_eq!(talk.ask(), Some(1));
     assert_eq!(talk.numbers(), ["cache_misses 3", "lookups 1", "lookups_joined 2", "lookups_waiting 3"]);
 
-    talk.sync(1, News::Reset);
+    talk.sync(1, Invalidation::Reset);
     let served = talk.answer(0, Some(200), &[&active("*")]);
     assert_eq!(served.len(), 3);
     talk.now += 1_000;

@@ -29,9 +29,9 @@ fn verdicts(verdicts: &[&str]) -> String {
     format!(r#"{{"epoch":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","))
 }
 
-/// What a sync is answered: `news` is `"reset":true` or `"changed":[…]`.
-fn sync(revision: u64, news: &str) -> String {
-    format!(r#"{{"epoch":"l","revision":{revision},"lease_ms":6000,{news}}}"#)
+/// The answer to a sync: `invalidation` is `"reset":true` or `"changed":[…]`.
+fn sync(revision: u64, invalidation: &str) -> String {
+    format!(r#"{{"epoch":"l","revision":{revision},"lease_ms":6000,{invalidation}}}"#)
 }
 
 /// The verifies and the syncs among the callouts sent since this was last asked.

@@ -3,7 +3,7 @@
 use crate::formats::expand;
 use edge_key_auth::answer::{read_sync, read_verify};
 use edge_key_auth::verdict::Verdict;
-use protocol::News;
+use protocol::Invalidation;
 use serde_json::Value;
 
 const WORDS: [&[u8]; 32] = [
@@ -83,9 +83,11 @@ fn to_a_sync() {
         let Ok(answer) = read_sync(Some(200), &body) else { return };
         let Some(value) = fields(&body) else { return };
         let changed = value["changed"].as_array().map(Vec::len);
-        match &answer.news {
-            News::Reset => assert!(changed.is_none() && value["reset"] == true),
-            News::Changed(digests) => assert!(changed == Some(digests.len()) && value["reset"] != true),
+        match &answer.invalidation {
+            Invalidation::Reset => assert!(changed.is_none() && value["reset"] == true),
+            Invalidation::Changed(digests) => {
+                assert!(changed == Some(digests.len()) && value["reset"] != true)
+            }
         }
         assert_eq!(value["lease_ms"].as_u64(), Some(answer.lease_ms));
         let written = serde_json::to_vec(&answer).unwrap();

@@ -54,7 +54,7 @@ pub(super) async fn listen(store: &Store) {
             match look.await {
                 Ok(position) => {
                     is_failing = false;
-                    store.news.tell(&position);
+                    store.notifications.publish(&position);
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {

@@ -62,7 +62,7 @@ impl LeaseStore for SqlLeaseStore {
 
     async fn history(&self, since: Option<&Position>) -> sqlx::Result<History> {
         let history = self.store.lease_path.histories.run(since.cloned()).await?;
-        self.store.news.tell(&history.position);
+        self.store.notifications.publish(&history.position);
         Ok(Arc::unwrap_or_clone(history))
     }
 
@@ -84,9 +84,9 @@ impl LeaseStore for SqlLeaseStore {
         }
     }
 
-    async fn news(&self, beyond: &Position, at_most: Duration) -> bool {
+    async fn wait_for_change(&self, beyond: &Position, at_most: Duration) -> bool {
         let _holding = METRICS.holding();
-        self.store.news.beyond(beyond, at_most).await
+        self.store.notifications.wait_for_change(beyond, at_most).await
     }
 
     async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
@@ -150,7 +150,7 @@ impl ::leases::Change for Change {
             postgres::notify(self.connection()).await?;
         }
         self.write.commit().await?;
-        self.store.news.tell(&self.position);
+        self.store.notifications.publish(&self.position);
         Ok(self.position)
     }
 

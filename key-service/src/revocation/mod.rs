@@ -8,7 +8,7 @@ mod failover;
 mod lease_limit;
 pub(crate) mod lease_store;
 pub(crate) mod leases;
-mod news;
+mod notifications;
 mod restore;
 pub(crate) mod revision;
 pub mod settling;

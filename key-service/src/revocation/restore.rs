@@ -15,12 +15,16 @@ impl Store {
     ///
     /// `position` was read without the lock, so a later one may be known meanwhile: it is looked at again under it.
     pub(super) async fn notice_restore(&self, position: &Position) -> sqlx::Result<()> {
-        if !self.news.is_behind(position) {
+        if !self.notifications.is_behind(position) {
             return Ok(());
         }
         let mut write = self.begin_write().await?;
         let position = revision::current(write.connection()).await?;
-        if self.news.is_behind(&position) { self.begin_epoch(write).await } else { write.rollback().await }
+        if self.notifications.is_behind(&position) {
+            self.begin_epoch(write).await
+        } else {
+            write.rollback().await
+        }
     }
 
     /// Whether a change that has just raised the revision continues the history that this process knows: in the same
@@ -31,7 +35,7 @@ impl Store {
         position: &Position,
     ) -> sqlx::Result<bool> {
         let is_beyond =
-            self.news.highest_of(&position.epoch).is_none_or(|highest| position.revision > highest);
+            self.notifications.highest_of(&position.epoch).is_none_or(|highest| position.revision > highest);
         Ok(is_beyond
             && match self.kind {
                 Kind::Sqlite => true,
@@ -86,10 +90,13 @@ mod tests {
             async move { background::listen(&runs).await }
         });
         let start = Position { revision: before.revision - 1, ..before.clone() };
-        assert!(runs.lease_store().news(&start, Duration::from_secs(20)).await, "it has heard of the third");
+        assert!(
+            runs.lease_store().wait_for_change(&start, Duration::from_secs(20)).await,
+            "it has heard of the third"
+        );
 
         sqlx::query("UPDATE revision_log SET revision = 1").execute(other.pool()).await.unwrap();
-        let noticed = runs.lease_store().news(&before, Duration::from_secs(20)).await;
+        let noticed = runs.lease_store().wait_for_change(&before, Duration::from_secs(20)).await;
         assert!(noticed && position_of(&runs).await.epoch != before.epoch, "{:?}", position_of(&runs).await);
         // What another process changes from now on hides nothing.
         let next = position_of(&runs).await;

@@ -12,7 +12,7 @@ use super::batches::secured::Secured;
 use super::batches::verdicts::Verdicts;
 use super::lease_limit::Announced;
 use super::lease_store::SqlLeaseStore;
-use super::news::News;
+use super::notifications::Notifications;
 use super::uses::Uses;
 use super::{failover, lease_limit, leases, revision};
 use crate::db::Database;
@@ -29,7 +29,7 @@ pub struct Store {
     pub(super) announced: Arc<Announced>,
     pub(super) lease_path: Arc<LeasePath>,
     pub(super) uses: Arc<Uses>,
-    pub(super) news: Arc<News>,
+    pub(super) notifications: Arc<Notifications>,
 }
 
 impl Deref for Store {
@@ -103,8 +103,8 @@ impl Store {
             secured: Batcher::start(Secured, database.secure_pool.clone()),
             verdicts: Batcher::start(Verdicts, database.batch_pool.clone()),
         });
-        let (uses, news) = Default::default();
-        Store { database, announced, lease_path, uses, news }
+        let (uses, notifications) = Default::default();
+        Store { database, announced, lease_path, uses, notifications }
     }
 
     /// The database as the lease protocol uses it.
@@ -141,6 +141,6 @@ impl Store {
 
     /// Has every held sync answered now, and holds none any more.
     pub fn stop_holding(&self) {
-        self.news.close();
+        self.notifications.close();
     }
 }

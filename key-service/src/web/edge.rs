@@ -155,7 +155,7 @@ async fn sync(
     }
     request.used.keys().try_for_each(|key_id| check_id("used", key_id))?;
     let answer = leases::sync::answer(&service.store.lease_store(), service.lease_config, &request).await?;
-    METRICS.synced(&answer.news);
+    METRICS.synced(&answer.invalidation);
     Ok(Json(answer))
 }
 

@@ -1,6 +1,6 @@
 //! What can come between the steps of one sync, one question and one change.
 
-use protocol::{News, SyncResponse, Verdict, VerifyResponse};
+use protocol::{Invalidation, SyncResponse, Verdict, VerifyResponse};
 
 use super::script::{Changed, Script, has_ended, new_value, old_value, rolls, tells};
 
@@ -14,7 +14,7 @@ fn of_a_sync_and_a_delete_that_race_one_sees_the_other() {
     script.finish(delete);
     let returned = has_ended(&deleted);
     script.finish(sync);
-    let knows = tells(&granted, |answer| answer.news == News::Changed(vec![old_value()]));
+    let knows = tells(&granted, |answer| answer.invalidation == Invalidation::Changed(vec![old_value()]));
     assert!(!returned || knows);
 }
 
@@ -28,7 +28,8 @@ fn a_cursor_never_passes_a_change_that_was_not_told() {
     let (delete, _) = script.delete();
     script.finish(delete);
     script.finish(sync);
-    let told = |answer: &SyncResponse| answer.revision == 0 || answer.news != News::Changed(vec![]);
+    let told =
+        |answer: &SyncResponse| answer.revision == 0 || answer.invalidation != Invalidation::Changed(vec![]);
     assert!(tells(&granted, told));
 }
 
@@ -91,7 +92,7 @@ fn a_delete_tells_of_every_value_that_the_key_has_at_its_end() {
     // With the rule, the delete came first, and the roll found no key. Without it the roll did, and its value is
     // gone: then the sync must name it.
     let was_rolled = tells(&rolled, |found| matches!(found, Changed::Now(_)));
-    let told = |answer: &SyncResponse| matches!(&answer.news, News::Changed(changed) if changed.contains(&new_value()));
+    let told = |answer: &SyncResponse| matches!(&answer.invalidation, Invalidation::Changed(changed) if changed.contains(&new_value()));
     assert!(!was_rolled || tells(&granted, told));
 }
 

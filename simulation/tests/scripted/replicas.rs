@@ -1,7 +1,7 @@
 //! What can come between several replicas, their clients, and the database that they share.
 
 use leases::LeaseConfig;
-use protocol::{News, ScopeSet, SyncResponse, Verdict};
+use protocol::{Invalidation, ScopeSet, SyncResponse, Verdict};
 use simulation::database::Effect;
 use simulation::statement::Group;
 
@@ -241,7 +241,7 @@ fn a_cursor_of_a_history_that_is_no_more_is_told_to_forget_everything() {
     script.finish(delete);
     let (sync, granted) = script.sync("edge", 1);
     script.finish(sync);
-    assert!(tells(&granted, |answer| answer.news == News::Reset));
+    assert!(tells(&granted, |answer| answer.invalidation == Invalidation::Reset));
 }
 
 /// An edge comes back after a failover with the cursor of a history that went further than the present one.
@@ -289,7 +289,7 @@ fn a_cursor_from_before_the_pruning_is_told_to_forget_everything() {
     script.shared.lock().database.prune(0);
     let (sync, granted) = script.sync("edge", 0);
     script.finish(sync);
-    assert!(tells(&granted, |answer| answer.news == News::Reset));
+    assert!(tells(&granted, |answer| answer.invalidation == Invalidation::Reset));
 }
 
 /// A sync is held at a replica that is told to end.
@@ -301,7 +301,9 @@ fn a_replica_that_drains_answers_at_once_with_a_lease() {
     assert!(!has_ended(&granted));
     script.shared.lock().replicas[0].drain();
     script.finish(sync);
-    assert!(tells(&granted, |answer| answer.news == News::Changed(vec![]) && answer.lease_ms > 0));
+    assert!(
+        tells(&granted, |answer| answer.invalidation == Invalidation::Changed(vec![]) && answer.lease_ms > 0)
+    );
     let (delete, deleted) = script.delete();
     script.finish(delete);
     assert!(!has_ended(&deleted), "the lease that the answer granted is waited for");

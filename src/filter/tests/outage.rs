@@ -136,8 +136,8 @@ impl Outage {
                 }
             }
             Event::SyncEnds { sync, answered } if sync == node.syncs => {
-                let news = News::Reset;
-                let answer = SyncResponse { epoch: "l".into(), revision: 1, lease_ms: 6_000, news };
+                let invalidation = Invalidation::Reset;
+                let answer = SyncResponse { epoch: "l".into(), revision: 1, lease_ms: 6_000, invalidation };
                 let answer = if answered { Ok(answer) } else { Err(NoAnswer::Timeout) };
                 let _ = node.filter.sync_ended(answer, moment(now));
                 if answered {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use protocol::{KeyDigest, News};
+use protocol::{Invalidation, KeyDigest};
 
 use crate::support::scripted_edge::{Edge, outcome, path, short_terms};
 use crate::support::{DEMO, OTHER, Service, Site, text};
@@ -190,7 +190,7 @@ async fn edges_do_not_notice_a_large_import() {
         let begun = Instant::now();
         let response = edge.sync(200).await;
         slowest = slowest.max(begun.elapsed());
-        assert_eq!(response.news, News::Changed(vec![]), "nothing for an edge to forget");
+        assert_eq!(response.invalidation, Invalidation::Changed(vec![]), "nothing for an edge to forget");
         syncs += 1;
     }
     let (first, took, second) = importing.await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use protocol::{MAX_CHANGED_PER_SYNC, News};
+use protocol::{Invalidation, MAX_CHANGED_PER_SYNC};
 use serde_json::{Value, json};
 
 use crate::support::scripted_edge::{ALMOST, Edge, SOON, path, short_terms};
@@ -13,11 +13,11 @@ async fn a_change(demo: &Browser) {
     assert_eq!(demo.delete(&path(&key)).await.0, 200);
 }
 
-/// What `news` tells: how many digests, or `None` for a reset.
-fn told(news: &News) -> Option<usize> {
-    match news {
-        News::Changed(changed) => Some(changed.len()),
-        News::Reset => None,
+/// How many digests an invalidation lists; `None` for a reset.
+fn told(invalidation: &Invalidation) -> Option<usize> {
+    match invalidation {
+        Invalidation::Changed(changed) => Some(changed.len()),
+        Invalidation::Reset => None,
     }
 }
 
@@ -35,12 +35,12 @@ async fn an_edge_far_behind_is_told_up_to_a_thousand_changes_and_then_to_reset()
         )
         .await;
     let behind = edge.request.clone();
-    assert_eq!(told(&edge.sync(0).await.news), Some(MAX_CHANGED_PER_SYNC));
+    assert_eq!(told(&edge.sync(0).await.invalidation), Some(MAX_CHANGED_PER_SYNC));
     service
         .alter("INSERT INTO changes SELECT revision, substr(digest, 1, 58) || 101000, made_at FROM changes LIMIT 1")
         .await;
     edge.request = behind;
-    assert_eq!(told(&edge.sync(0).await.news), None);
+    assert_eq!(told(&edge.sync(0).await.invalidation), None);
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn changes_are_told_of_for_an_hour() {
     let mut edge = Edge::new(&service, "e");
     for (request, expected) in [(behind, None), (at_the_old_change, Some(1))] {
         edge.request = request;
-        assert_eq!(told(&edge.sync(0).await.news), expected);
+        assert_eq!(told(&edge.sync(0).await.invalidation), expected);
     }
 }
 
@@ -83,7 +83,11 @@ async fn rows_that_are_put_back_while_the_service_runs_begin_another_log() {
         a_change(&demo).await;
     }
     edge.request = ahead;
-    assert_eq!(told(&edge.sync(0).await.news), None, "it may have missed changes of the same numbers");
+    assert_eq!(
+        told(&edge.sync(0).await.invalidation),
+        None,
+        "it may have missed changes of the same numbers"
+    );
 }
 
 #[tokio::test]
@@ -105,7 +109,7 @@ async fn a_hundred_thousand_changed_digests_are_kept_at_most() {
     service.until("SELECT COUNT(*) = 100000 FROM changes").await;
     let mut again = Edge::new(&service, "e");
     again.request = edge.request;
-    assert_eq!(told(&again.sync(0).await.news), None, "the first change is forgotten");
+    assert_eq!(told(&again.sync(0).await.invalidation), None, "the first change is forgotten");
 }
 
 /// When a key was last used, in seconds since 1970-01-01 UTC.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::News;
+use protocol::Invalidation;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -28,7 +28,7 @@ async fn a_delete_returns_when_the_edge_has_acknowledged_it_and_not_before() {
     let mut edge = Edge::subscribed(&service, "e").await;
     let deleting = delete_later(&demo, &key);
     let told = edge.sync(2_000).await;
-    assert!(matches!(told.news, News::Changed(changed) if changed.len() == 1));
+    assert!(matches!(told.invalidation, Invalidation::Changed(changed) if changed.len() == 1));
     tokio::time::sleep(A_MOMENT).await;
     assert!(!deleting.is_finished(), "what the edge was told it has not acknowledged yet");
 

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use protocol::{KeyDigest, MAX_USED_PER_SYNC, News};
+use protocol::{Invalidation, KeyDigest, MAX_USED_PER_SYNC};
 use serde_json::{Value, json};
 
 use crate::support::scripted_edge::{Edge, SOON, delete_later, path, short_terms};
 use crate::support::{Service, Site, TOKEN, client, read, text};
 
-fn changed(values: &[&str]) -> News {
-    News::Changed(values.iter().map(|value| KeyDigest::of_value(value)).collect())
+fn changed(values: &[&str]) -> Invalidation {
+    Invalidation::Changed(values.iter().map(|value| KeyDigest::of_value(value)).collect())
 }
 
 #[tokio::test]
@@ -19,9 +19,9 @@ async fn a_sync_without_a_cursor_is_answered_with_a_reset_at_once() {
     let begun = Instant::now();
     let first = edge.sync(2_000).await;
     assert!(begun.elapsed() < SOON);
-    assert_eq!((first.news, first.revision, first.lease_ms), (News::Reset, 0, 6_000));
+    assert_eq!((first.invalidation, first.revision, first.lease_ms), (Invalidation::Reset, 0, 6_000));
     assert_eq!(first.epoch, service.verify(&[]).await.epoch);
-    assert_eq!(edge.sync(0).await.news, changed(&[]));
+    assert_eq!(edge.sync(0).await.invalidation, changed(&[]));
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_cursor_that_says_nothing_of_this_history_gets_a_reset_at_once() {
     ] {
         (edge.request.epoch, edge.request.cursor) = (epoch, cursor);
         let begun = Instant::now();
-        assert_eq!(edge.sync(2_000).await.news, News::Reset, "{cursor:?}");
+        assert_eq!(edge.sync(2_000).await.invalidation, Invalidation::Reset, "{cursor:?}");
         assert!(begun.elapsed() < SOON);
     }
 }
@@ -52,7 +52,7 @@ async fn a_held_sync_is_answered_as_soon_as_a_key_is_deleted() {
     let mut edge = Edge::subscribed(&service, "e").await;
     let deleting = delete_later(&demo, &key);
     let begun = Instant::now();
-    assert_eq!(edge.sync(2_000).await.news, changed(&[text(&key, "value")]));
+    assert_eq!(edge.sync(2_000).await.invalidation, changed(&[text(&key, "value")]));
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     edge.sync(0).await;
     assert_eq!(deleting.await.unwrap().0, 200);
@@ -65,7 +65,7 @@ async fn a_sync_without_news_is_held_as_long_as_the_edge_and_the_terms_allow() {
     for (wait_ms, held_ms) in [(0, 0), (100, 100), (60_000, 200)] {
         let begun = Instant::now();
         let answer = edge.sync(wait_ms).await;
-        assert_eq!((answer.news, answer.lease_ms), (changed(&[]), 2_400));
+        assert_eq!((answer.invalidation, answer.lease_ms), (changed(&[]), 2_400));
         let held = begun.elapsed();
         assert!(held >= Duration::from_millis(held_ms) && held < SOON, "{wait_ms}: {held:?}");
     }
@@ -87,7 +87,7 @@ async fn a_change_made_by_another_process_ends_the_hold_within_100_ms() {
         let revoke = tokio::task::spawn_blocking(move || site.json(&["key", "revoke", &id, "--json"]));
         let (held, answer, answered_at) = holding.await.unwrap();
         edge = held;
-        assert_eq!(answer.news, changed(&[text(&key, "value")]));
+        assert_eq!(answer.invalidation, changed(&[text(&key, "value")]));
         let made_at = service.number("SELECT MAX(made_at) FROM changes").await;
         let since_1970 = answered_at.duration_since(std::time::UNIX_EPOCH).unwrap();
         late_ms.push(i64::try_from(since_1970.as_millis()).unwrap() - made_at);
@@ -122,7 +122,7 @@ async fn a_terminated_service_answers_held_syncs_at_once() {
     let begun = Instant::now();
     service.signal("-TERM");
     let (answer, answered_at) = holding.await.unwrap();
-    assert_eq!(answer.news, changed(&[]));
+    assert_eq!(answer.invalidation, changed(&[]));
     // Not when the hold of 2 s is over.
     assert!(answered_at - begun < SOON, "{:?}", answered_at - begun);
     assert_eq!(tokio::task::spawn_blocking(move || service.wait()).await.unwrap(), Some(0));

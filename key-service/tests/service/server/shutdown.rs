@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net;
 use std::time::{Duration, Instant};
 
-use protocol::{News, SyncResponse};
+use protocol::{Invalidation, SyncResponse};
 use reqwest::header::HeaderValue;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -61,7 +61,7 @@ async fn from_the_signal_on_every_edge_is_granted_its_lease_at_once() {
         (200, &HeaderValue::from_static("close"))
     );
     let granted: SyncResponse = answer.json().await.unwrap();
-    assert_eq!((granted.lease_ms, granted.news), (6_000, News::Changed(vec![])));
+    assert_eq!((granted.lease_ms, granted.invalidation), (6_000, Invalidation::Changed(vec![])));
 
     let mut answered = 0;
     while told.elapsed() < DELAY - SOON {

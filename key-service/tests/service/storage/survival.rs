@@ -27,7 +27,7 @@ async fn a_killed_and_restarted_service_waits_for_the_leases_granted_before() {
     edge = same_edge;
     let told = edge.sync(0).await;
     assert!(
-        matches!(told.news, protocol::News::Changed(changed) if changed.len() == 1),
+        matches!(told.invalidation, protocol::Invalidation::Changed(changed) if changed.len() == 1),
         "its cursor counts on"
     );
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use protocol::{KeyDigest, News, SyncRequest, SyncResponse};
+use protocol::{Invalidation, KeyDigest, SyncRequest, SyncResponse};
 use reqwest::RequestBuilder;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -50,7 +50,7 @@ impl Edge {
     /// An edge that has a lease and knows everything.
     pub(crate) async fn subscribed(service: &Service, id: &str) -> Self {
         let mut edge = Edge::new(service, id);
-        assert_eq!(edge.sync(0).await.news, News::Reset);
+        assert_eq!(edge.sync(0).await.invalidation, Invalidation::Reset);
         edge
     }
 
@@ -76,7 +76,7 @@ impl Edge {
         let task = tokio::spawn(async move {
             loop {
                 let response = self.sync(60_000).await;
-                if let News::Changed(changed) = response.news {
+                if let Invalidation::Changed(changed) = response.invalidation {
                     tells.lock().unwrap().extend(changed);
                 }
             }

@@ -120,8 +120,8 @@ async fn connections_that_are_cut_cost_no_news_and_no_truth() {
     let answer = scene.delete(&scene.keys[1]).await;
     assert_eq!(outcome(&answer)[0], 1, "{answer}");
     assert!(!works(&scene.service, &revoked).await);
-    let told = protocol::News::Changed(vec![protocol::KeyDigest::of_value(&revoked)]);
-    assert_eq!(edge.sync(0).await.news, told);
+    let told = protocol::Invalidation::Changed(vec![protocol::KeyDigest::of_value(&revoked)]);
+    assert_eq!(edge.sync(0).await.invalidation, told);
 }
 
 #[tokio::test]

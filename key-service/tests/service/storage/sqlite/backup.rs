@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use protocol::News;
+use protocol::Invalidation;
 
 use crate::support::scripted_edge::{Edge, SOON, delete_later, short_terms};
 use crate::support::{Browser, DEMO, PASSWORD, Service, Site, session_cookie, text};
@@ -88,7 +88,7 @@ async fn every_restore_begins_a_history_of_its_own_and_waits_for_the_leases_of_b
         let mut same_edge = Edge::new(&restored, "e");
         same_edge.request = edge.request.clone();
         let answer = same_edge.sync(0).await;
-        assert_eq!(answer.news, News::Reset, "what the edge knew counts no more");
+        assert_eq!(answer.invalidation, Invalidation::Reset, "what the edge knew counts no more");
         assert!(!epochs.contains(&answer.epoch), "{epochs:?}");
         epochs.push(answer.epoch);
 
