@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::testing;
-    use ::leases::settle::settle;
+    use ::leases::propagation::await_acknowledgements;
     use ::leases::{LeaseRenewal, LeaseStore};
 
     const LASTS_MS: u64 = 4_000;
@@ -181,7 +181,7 @@ mod tests {
         let lease_store = store.lease_store();
         let (begins, waits) = tokio::sync::oneshot::channel();
         let mut begins = Some(begins);
-        let waiting = settle(&lease_store, &place, |_| {
+        let waiting = await_acknowledgements(&lease_store, &place, |_| {
             let _ = begins.take().map(|begins| begins.send(()));
         });
         let step = async {
@@ -189,9 +189,9 @@ mod tests {
             alter(&store, "UPDATE edge_leases SET ends_at = ends_at - 3600000").await;
             forget_the_old(&store, None, &mut surely_ended).await.unwrap();
         };
-        let (settled, ()) = tokio::join!(waiting, step);
-        let settled = settled.unwrap();
-        assert_eq!((settled.acknowledged, settled.expired), (0, 1), "{settled:?}");
+        let (revocation, ()) = tokio::join!(waiting, step);
+        let revocation = revocation.unwrap();
+        assert_eq!((revocation.acknowledged, revocation.expired), (0, 1), "{revocation:?}");
         let took = monotonic_now() - begun;
         assert!(took >= Duration::from_millis(LASTS_MS), "{took:?}");
     }

@@ -2,7 +2,7 @@
 
 use protocol::KeyDigest;
 
-use super::settle::settle;
+use super::propagation::await_acknowledgements;
 use super::{AffectedKeys, Change, LeaseStore, Position};
 
 /// A change that has begun, and the keys that it affects.
@@ -32,7 +32,7 @@ impl<'l, L: LeaseStore> PendingChange<'l, L> {
         &mut self.change
     }
 
-    /// Commits, and returns the place that this made. The change is in force everywhere when [`settle`] of that place
+    /// Commits, and returns the place that this made. The change is in force everywhere when [`await_acknowledgements`] of that place
     /// returns.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl<'l, L: LeaseStore> PendingChange<'l, L> {
     }
 
     /// Ends without a trace, and returns the place there was before. What made things as they are survives what a change
-    /// survives, and is in force everywhere when [`settle`] of that place returns.
+    /// survives, and is in force everywhere when [`await_acknowledgements`] of that place returns.
     ///
     /// # Errors
     /// The database failed.
@@ -61,7 +61,7 @@ impl<'l, L: LeaseStore> PendingChange<'l, L> {
     pub async fn already_so(self) -> Result<(), L::Error> {
         let store = self.store;
         let position = self.abandon().await?;
-        settle_found(store, &position).await
+        await_found(store, &position).await
     }
 }
 
@@ -72,11 +72,11 @@ impl<'l, L: LeaseStore> PendingChange<'l, L> {
 /// The database failed.
 pub async fn already_so<L: LeaseStore>(store: &L, position: &Position) -> Result<(), L::Error> {
     store.secure().await?;
-    settle_found(store, position).await
+    await_found(store, position).await
 }
 
 /// Rule `RepeatedDeleteWaits`.
-async fn settle_found<L: LeaseStore>(store: &L, position: &Position) -> Result<(), L::Error> {
-    settle(store, position, |_| {}).await?;
+async fn await_found<L: LeaseStore>(store: &L, position: &Position) -> Result<(), L::Error> {
+    await_acknowledgements(store, position, |_| {}).await?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! has heard of it or has lost its lease. `docs/revocation.md` explains it.
 //!
 //! - [`sync`] answers an edge's subscription: records its lease, then tells it what changed;
-//! - [`change`] makes a change that can alter a verdict, and [`settle`] waits until it is in force everywhere;
+//! - [`change`] makes a change that can alter a verdict, and [`propagation`] waits until it is in force everywhere;
 //! - [`verify`] answers what keys are worth.
 //!
 //! All of it is written against a [`LeaseStore`]: the database in production, a model of one in the simulation.
@@ -14,7 +14,7 @@ use std::time::Duration;
 use protocol::{KeyDigest, VerifyResponse};
 
 pub mod change;
-pub mod settle;
+pub mod propagation;
 pub mod sync;
 pub mod verify;
 

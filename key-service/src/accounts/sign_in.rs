@@ -130,7 +130,7 @@ mod tests {
         };
         assert_eq!(sign_in().await.unwrap().id, user.id);
         let found = find_by_email(&database, old).await.unwrap();
-        set_active(&database, &by, &found.id, false).await.unwrap().settling.settled().await.unwrap();
+        set_active(&database, &by, &found.id, false).await.unwrap().propagation.wait().await.unwrap();
         assert!(sign_in().await.is_none());
     }
 }

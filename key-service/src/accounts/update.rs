@@ -16,10 +16,10 @@ use super::user::{User, log};
 use crate::audit::{Action, Actor, ActorKind};
 use crate::revocation::Store;
 use crate::revocation::lease_store::Change;
-use crate::revocation::settling::{Revocation, Settling, Unsettled};
+use crate::revocation::propagation::{Propagation, PropagationError, Revocation};
 
-/// Lets a user and every key of the user in, or shuts them out and ends the user's sessions and one-time links. It is so
-/// everywhere once this has settled.
+/// Enables a user and the user's keys, or disables them and ends the user's sessions and one-time links. Every edge follows
+/// once the propagation has ended.
 ///
 /// # Errors
 /// No such user, or a failure.
@@ -33,7 +33,7 @@ pub async fn set_active(
     update(store, by, user_id, &patch).await
 }
 
-/// Replaces what a user's keys can do at most, everywhere once this has settled.
+/// Replaces the permissions of a user, which limit the user's keys. Every edge follows once the propagation has ended.
 ///
 /// # Errors
 /// No such user, or a failure.
@@ -64,7 +64,7 @@ pub struct Updated {
     /// The user as changed.
     pub user: User,
     /// The change on its way to the edges.
-    pub settling: Settling,
+    pub propagation: Propagation,
     /// Whether the user lost a password that the holder of a management token may have known.
     pub is_password_removed: bool,
     /// The management tokens that ended: the user made them and was disabled or is no longer an admin, or they were for this
@@ -100,13 +100,13 @@ pub struct ChangedUser {
 }
 
 impl Updated {
-    /// Waits until the change is in force everywhere, and returns the user's JSON form.
+    /// Waits until every edge has the change, and returns the user's JSON form.
     ///
     /// # Errors
-    /// See [`Unsettled`].
-    pub async fn settled(self) -> Result<ChangedUser, Unsettled> {
-        let Updated { user, settling, is_password_removed, ended_tokens } = self;
-        let revocation = settling.settled().await?;
+    /// See [`PropagationError`].
+    pub async fn wait(self) -> Result<ChangedUser, PropagationError> {
+        let Updated { user, propagation, is_password_removed, ended_tokens } = self;
+        let revocation = propagation.wait().await?;
         Ok(ChangedUser { user, is_password_removed, ended_tokens, revocation })
     }
 
@@ -124,7 +124,7 @@ impl Updated {
     }
 }
 
-/// Changes a user, and what all keys of the user are worth, everywhere once this has settled.
+/// Changes a user, and with it the verdicts of the user's keys. Every edge follows once the propagation has ended.
 ///
 /// A user who becomes an admin starts without what somebody with lesser rights may hold: the user's sessions and one-time
 /// links end, and so do the management tokens that name the user; a password that a management token set, or made the link
@@ -152,8 +152,13 @@ pub async fn update(
     let is_admin = patch.is_admin.filter(|is_admin| *is_admin != before.is_admin);
     if permissions.is_none() && is_active.is_none() && is_admin.is_none() {
         // What made it so may still be on its way to some edge.
-        let settling = Settling::new(store, pending.abandon().await?);
-        return Ok(Updated { user: before, settling, is_password_removed: false, ended_tokens: Vec::new() });
+        let propagation = Propagation::new(store, pending.abandon().await?);
+        return Ok(Updated {
+            user: before,
+            propagation,
+            is_password_removed: false,
+            ended_tokens: Vec::new(),
+        });
     }
     let stays_admin = is_active.unwrap_or(before.is_active) && is_admin.unwrap_or(before.is_admin);
     let loses_admin = before.is_active && before.is_admin && !stays_admin;
@@ -191,7 +196,7 @@ pub async fn update(
     Ok(Updated {
         is_password_removed: before.has_password && !user.has_password,
         user,
-        settling: Settling::new(store, pending.commit().await?),
+        propagation: Propagation::new(store, pending.commit().await?),
         ended_tokens: ended_tokens
             .into_iter()
             .map(|token| EndedToken { id: token.id, label: token.label })

@@ -9,7 +9,7 @@ use crate::accounts::{AccountError, management_tokens};
 use crate::db::error::OpenError;
 use crate::keys::KeyError;
 use crate::keys::leaks::LeakError;
-use crate::revocation::settling::Unsettled;
+use crate::revocation::propagation::PropagationError;
 use crate::server::ServerError;
 use crate::settings::InvalidSettings;
 use crate::transfer::export::ExportError;
@@ -59,9 +59,9 @@ pub(super) enum CliError {
     /// A report of leaked values could not be carried out.
     #[error(transparent)]
     Leak(#[from] LeakError),
-    /// The database failed while a change came into force.
+    /// The database failed while a change propagated.
     #[error(transparent)]
-    Settling(#[from] Unsettled),
+    Propagation(#[from] PropagationError),
     /// The user gave up waiting.
     #[error("interrupted: the change is saved, but not every edge has confirmed it")]
     Interrupted,

@@ -2,7 +2,7 @@
 
 use super::arguments::{scopes, scopes_help};
 use super::error::{CliError, Outcome};
-use super::revocation::{in_words, report, settled};
+use super::revocation::{in_words, report, wait};
 use super::terminal::{counted, print_json, print_line, tell};
 use crate::accounts::access::KeyAccess;
 use crate::audit::Actor;
@@ -81,9 +81,9 @@ pub(super) async fn run(command: Command, store: &Store) -> Result<Outcome, CliE
         Command::List(args) => list::run(args, store).await?,
         Command::Update(args) => update(args, &by, store).await?,
         Command::Revoke { id, json } => {
-            let (key, settling) = keys::delete(store, &by, KeyAccess::Anyone, &id).await?;
+            let (key, propagation) = keys::delete(store, &by, KeyAccess::Anyone, &id).await?;
             let done = format!("revoked {} ({})", key.label, key.mask_value);
-            report(&done, &settled(settling).await?, json)?;
+            report(&done, &wait(propagation).await?, json)?;
         }
         Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, store).await?,
         Command::Leaked(args) => return leaked::run(args, &by, store).await,
@@ -102,9 +102,9 @@ async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
         scopes: scopes.transpose()?,
         expires_at,
     };
-    let (key, settling) = keys::update(store, by, KeyAccess::Anyone, &args.id, patch).await?;
-    let revocation = match settling {
-        Some(settling) => Some(settled(settling).await?),
+    let (key, propagation) = keys::update(store, by, KeyAccess::Anyone, &args.id, patch).await?;
+    let revocation = match propagation {
+        Some(propagation) => Some(wait(propagation).await?),
         None => None,
     };
     let in_force = revocation.as_ref().map(|revocation| format!("; {}", in_words(revocation)));
@@ -114,17 +114,17 @@ async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
 
 async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, store: &Store) -> Result<(), CliError> {
     let grace_s = rules::grace_s(grace_s)?;
-    let (key, value, settling) = keys::roll(store, by, KeyAccess::Anyone, id, grace_s).await?;
+    let (key, value, propagation) = keys::roll(store, by, KeyAccess::Anyone, id, grace_s).await?;
     // The old value works no more, so the new one is not kept back, whatever comes of the wait.
     if !json {
         print_line(value.reveal())?;
     }
-    let settled = settled(settling).await;
+    let revocation = wait(propagation).await;
     if json {
-        print_json(&key.changed(Some(&value), settled.as_ref().ok().copied()))?;
+        print_json(&key.changed(Some(&value), revocation.as_ref().ok().copied()))?;
     }
     let done = format!("rolled {}; this is the only time its new value is shown", key.label);
-    report(&done, &settled?, false)?;
+    report(&done, &revocation?, false)?;
     if grace_s > 0 {
         tell(&format!("the old value works for {} more", counted(grace_s.into(), "second")))?;
     }

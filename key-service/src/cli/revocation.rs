@@ -1,24 +1,24 @@
-//! Tells how a change came into force.
+//! Waits until every edge has a change, and reports it.
 
 use super::error::CliError;
 use super::terminal::{print_json, tell};
-use crate::revocation::settling::{self, Revocation, Settling};
+use crate::revocation::propagation::{self, Propagation, Revocation};
 
-/// Says on standard error what was done and since when it counts everywhere; as JSON on standard output too, if asked.
+/// Reports on standard error what was done and how it propagated; with `json`, prints that as JSON on standard output too.
 pub(super) fn report(done: &str, revocation: &Revocation, json: bool) -> Result<(), CliError> {
     tell(&format!("{done}; {}", in_words(revocation)))?;
     if json { print_json(revocation) } else { Ok(()) }
 }
 
-/// Waits until a change is in force everywhere, or until Ctrl-C.
-pub(super) async fn settled(settling: Settling) -> Result<Revocation, CliError> {
+/// Waits until every edge has a change, or until Ctrl-C.
+pub(super) async fn wait(propagation: Propagation) -> Result<Revocation, CliError> {
     tokio::select! {
-        settled = settling.settled() => Ok(settled?),
+        revocation = propagation.wait() => Ok(revocation?),
         Ok(()) = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
     }
 }
 
-/// How a change came into force, as a part of a line.
+/// How a change propagated, as a part of a line.
 pub(super) fn in_words(revocation: &Revocation) -> String {
-    settling::in_words(revocation, "active")
+    propagation::in_words(revocation, "active")
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::arguments::{self, pages, permissions_help};
 use super::error::CliError;
-use super::revocation::{report, settled};
+use super::revocation::{report, wait};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
 use crate::accounts::links::{self, Secret};
 use crate::accounts::passwords::Passwords;
@@ -174,7 +174,7 @@ async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), Cli
     for note in updated.notes() {
         tell(&note)?;
     }
-    report(done, &settled(updated.settling).await?, json)
+    report(done, &wait(updated.propagation).await?, json)
 }
 
 async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {

@@ -11,7 +11,7 @@ use crate::accounts::access::KeyAccess;
 use crate::accounts::authority;
 use crate::audit::{Action, Actor};
 use crate::db;
-use crate::revocation::settling::Settling;
+use crate::revocation::propagation::Propagation;
 use crate::revocation::{SqlLeaseStore, Store};
 
 /// A pending change of one key.
@@ -58,7 +58,7 @@ pub async fn update(
     access: KeyAccess<'_>,
     id: &str,
     patch: KeyPatch,
-) -> Result<(Key, Option<Settling>), KeyError> {
+) -> Result<(Key, Option<Propagation>), KeyError> {
     if patch.scopes.is_none() && patch.expires_at.is_none() {
         match relabel(store, by, access, id, patch.label.as_deref()).await {
             // Some edges may not have applied the deletion yet.
@@ -75,14 +75,14 @@ pub async fn update(
     let changes = changes(&key, &patch);
     if changes.is_empty() {
         // Some edges may not have applied the change that set these values yet.
-        return Ok((key, Some(Settling::new(store, pending.abandon().await?))));
+        return Ok((key, Some(Propagation::new(store, pending.abandon().await?))));
     }
     key.label = patch.label.unwrap_or(key.label);
     key.scopes = patch.scopes.unwrap_or(key.scopes);
     key.expires_at = patch.expires_at.unwrap_or(key.expires_at);
     sql::update(pending.change(), &key).await?;
     log(pending.change().connection(), by, Action::KeyUpdated, &key, changes.into()).await?;
-    Ok((key, Some(Settling::new(store, pending.commit().await?))))
+    Ok((key, Some(Propagation::new(store, pending.commit().await?))))
 }
 
 async fn relabel(
@@ -131,7 +131,7 @@ pub async fn roll(
     access: KeyAccess<'_>,
     id: &str,
     grace_s: u32,
-) -> Result<(Key, ApiKey, Settling), KeyError> {
+) -> Result<(Key, ApiKey, Propagation), KeyError> {
     let value = Generated::new()?;
     let lease_store = store.lease_store();
     let (mut pending, mut key) = begin(store, &lease_store, by, access, id).await?;
@@ -154,7 +154,7 @@ pub async fn roll(
     sql::add_generated(&mut *connection, id, &value).await?;
     key = sql::find(&mut *connection, id).await?.ok_or(KeyError::NotFound)?;
     log(connection, by, Action::KeyRolled, &key, json!({ "grace_s": grace_s })).await?;
-    Ok((key, value.0, Settling::new(store, pending.commit().await?)))
+    Ok((key, value.0, Propagation::new(store, pending.commit().await?)))
 }
 
 /// Deletes a key and all its values permanently. None of them works on any edge once the returned wait ends.
@@ -166,10 +166,10 @@ pub async fn delete(
     by: &Actor,
     access: KeyAccess<'_>,
     id: &str,
-) -> Result<(Key, Settling), KeyError> {
+) -> Result<(Key, Propagation), KeyError> {
     let lease_store = store.lease_store();
     let (mut pending, key) = begin(store, &lease_store, by, access, id).await?;
     sql::delete(pending.change(), id).await?;
     log(pending.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
-    Ok((key, Settling::new(store, pending.commit().await?)))
+    Ok((key, Propagation::new(store, pending.commit().await?)))
 }

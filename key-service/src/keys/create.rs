@@ -13,7 +13,7 @@ use crate::accounts::authority;
 use crate::audit::{Action, Actor};
 use crate::random;
 use crate::revocation::Store;
-use crate::revocation::settling::Settling;
+use crate::revocation::propagation::Propagation;
 use crate::time::Timestamp;
 
 /// Creates a key with a new value, and returns both.
@@ -51,7 +51,7 @@ pub async fn adopt_value(
     new: NewKey,
     value: &ApiKey,
     now: Timestamp,
-) -> Result<(Key, Settling), KeyError> {
+) -> Result<(Key, Propagation), KeyError> {
     let key = new_key(user_id, new, value, now);
     let lease_store = store.lease_store();
     let mut pending = change::begin(&lease_store, &AffectedKeys::Value(value.digest())).await?;
@@ -64,7 +64,7 @@ pub async fn adopt_value(
     if !sql::adopt_value(pending.change(), &key.id, value.digest()).await? {
         return Err(KeyError::ValueTaken);
     }
-    Ok((key, Settling::new(store, pending.commit().await?)))
+    Ok((key, Propagation::new(store, pending.commit().await?)))
 }
 
 fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {

@@ -17,7 +17,7 @@ use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, Event};
 use crate::revocation::Store;
 use crate::revocation::lease_store::Change;
-use crate::revocation::settling::Settling;
+use crate::revocation::propagation::Propagation;
 use crate::revocation::sql::snapshot;
 use crate::revocation::verdicts;
 use crate::time::monotonic_now;
@@ -134,7 +134,7 @@ pub async fn report(
     store: &Store,
     by: &Actor,
     report: &Report,
-) -> Result<(Vec<Outcome>, Settling), LeakError> {
+) -> Result<(Vec<Outcome>, Propagation), LeakError> {
     carry_out(store, by, report, || Some(0)).await
 }
 
@@ -148,7 +148,7 @@ pub(crate) async fn report_logged_once(
     refusals: &Refusals,
     by: &Actor,
     report: &Report,
-) -> Result<(Vec<Outcome>, Settling), LeakError> {
+) -> Result<(Vec<Outcome>, Propagation), LeakError> {
     let digests: String = report.values.iter().map(|(digest, _)| digest.to_hex()).collect();
     let same = format!("{} {digests} {}", by.id.as_deref().unwrap_or_default(), report.source);
     carry_out(store, by, report, || refusals.admit(("leak", "repeated"), &same, monotonic_now())).await
@@ -160,7 +160,7 @@ async fn carry_out(
     by: &Actor,
     report: &Report,
     log_repeat: impl FnOnce() -> Option<u64>,
-) -> Result<(Vec<Outcome>, Settling), LeakError> {
+) -> Result<(Vec<Outcome>, Propagation), LeakError> {
     let lease_store = store.lease_store();
     let digests = report.digests();
     let mut pending = change::begin(&lease_store, &AffectedKeys::KeysWith(digests.clone())).await?;
@@ -199,14 +199,14 @@ async fn carry_out(
             let detail = detail.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
             refusals::record(store, by, event, detail, left_out).await?;
         }
-        return Ok((outcomes, Settling::new(store, position)));
+        return Ok((outcomes, Propagation::new(store, position)));
     }
     for (digest, value) in &found {
         end(pending.change(), by, *digest, value, &report.source).await?;
     }
     sql::revoke_unknown(pending.change(), &digests).await?;
     audit::record(pending.change().connection(), by, event).await?;
-    Ok((outcomes, Settling::new(store, pending.commit().await?)))
+    Ok((outcomes, Propagation::new(store, pending.commit().await?)))
 }
 
 /// A value of a key.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::key::Key;
 use super::search::OwnedKey;
-use crate::revocation::settling::Revocation;
+use crate::revocation::propagation::Revocation;
 use crate::time::Timestamp;
 
 /// The JSON form of a key.

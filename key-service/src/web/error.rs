@@ -15,7 +15,7 @@ use crate::accounts::links::LinkError;
 use crate::accounts::management_tokens::{Refusal, TokenError};
 use crate::keys::KeyError;
 use crate::keys::leaks::LeakError;
-use crate::revocation::settling::Unsettled;
+use crate::revocation::propagation::PropagationError;
 use crate::telemetry::METRICS;
 use crate::validation::FieldError;
 
@@ -178,9 +178,9 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
-impl From<Unsettled> for ApiError {
+impl From<PropagationError> for ApiError {
     /// 503: making the change again tells when it is in force.
-    fn from(error: Unsettled) -> Self {
+    fn from(error: PropagationError) -> Self {
         let mut unavailable = Self::unavailable(&error);
         unavailable.body.detail =
             "The change is saved, but not every edge has confirmed it. Repeat the request to wait again."

@@ -302,9 +302,12 @@ fn a_delete_goes_on_after_it_is_committed() {
         let deleting = tokio::spawn(async move {
             keys::delete(&database, &Actor::service(), KeyAccess::Anyone, &id).await.unwrap().1
         });
-        let settling = is_answered_after_its_commit(&mut scene, deleting).await;
+        let propagation = is_answered_after_its_commit(&mut scene, deleting).await;
         let told = scene.lease_store(1).verdicts(&[scene.value.digest()]).await.unwrap();
-        assert_eq!((told.revision, told.verdicts), (settling.position().revision, vec![Verdict::Inactive]));
+        assert_eq!(
+            (told.revision, told.verdicts),
+            (propagation.position().revision, vec![Verdict::Inactive])
+        );
     });
 }
 

@@ -6,7 +6,7 @@ use key_service::audit::Actor;
 use key_service::keys::leaks;
 use key_service::keys::{self, KeyError, KeyPatch, MAX_OLD_VALUES, NewKey};
 use key_service::revocation::Store;
-use key_service::revocation::settling::Settling;
+use key_service::revocation::propagation::Propagation;
 use key_service::time::Timestamp;
 use leases::{AffectedKeys, Position};
 use protocol::{ApiKey, KeyDigest, Scope, ScopeSet};
@@ -89,12 +89,12 @@ impl Wanted {
     /// Has the store make it.
     pub(crate) async fn make(&self, database: &Store) -> (Came, Artifacts) {
         match self.try_to_make(database).await {
-            Ok((settling, artifacts)) => (Came::At(settling.position().clone()), artifacts),
+            Ok((propagation, artifacts)) => (Came::At(propagation.position().clone()), artifacts),
             Err(why) => (Came::Refused(why), Artifacts::default()),
         }
     }
 
-    async fn try_to_make(&self, database: &Store) -> Outcome<(Settling, Artifacts)> {
+    async fn try_to_make(&self, database: &Store) -> Outcome<(Propagation, Artifacts)> {
         let (by, anyone) = (Actor::service(), KeyAccess::Anyone);
         let at = Timestamp::from_unix_ms;
         let nothing = Artifacts::default();
@@ -107,20 +107,20 @@ impl Wanted {
                     expires_at: expires_at_ms.map(at),
                 };
                 let made = keys::adopt_value(database, &by, user, new, &value, at(0)).await;
-                let (key, settling) = made.map_err(|error| refused(&error))?;
-                (settling, Artifacts { key: Some(key.id), digest: Some(value.digest()) })
+                let (key, propagation) = made.map_err(|error| refused(&error))?;
+                (propagation, Artifacts { key: Some(key.id), digest: Some(value.digest()) })
             }
             Wanted::Update { key, scopes, expires_at_ms } => {
                 let expires_at = expires_at_ms.map(|expires_at_ms| expires_at_ms.map(at));
                 let patch = KeyPatch { label: None, scopes: scopes.clone(), expires_at };
                 let made = keys::update(database, &by, anyone, key, patch).await;
-                let (_, settling) = made.map_err(|error| refused(&error))?;
-                (settling.expect("more than the label"), nothing)
+                let (_, propagation) = made.map_err(|error| refused(&error))?;
+                (propagation.expect("more than the label"), nothing)
             }
             Wanted::Roll { key, grace_s } => {
                 let made = keys::roll(database, &by, anyone, key, *grace_s).await;
-                let (_, value, settling) = made.map_err(|error| refused(&error))?;
-                (settling, Artifacts { key: None, digest: Some(value.digest()) })
+                let (_, value, propagation) = made.map_err(|error| refused(&error))?;
+                (propagation, Artifacts { key: None, digest: Some(value.digest()) })
             }
             Wanted::Delete { key } => {
                 let made = keys::delete(database, &by, anyone, key).await;
@@ -128,11 +128,11 @@ impl Wanted {
             }
             Wanted::SetActive { user, is_active } => {
                 let patch = UserPatch { is_active: Some(*is_active), ..UserPatch::default() };
-                (accounts::update(database, &by, user, &patch).await.unwrap().settling, nothing)
+                (accounts::update(database, &by, user, &patch).await.unwrap().propagation, nothing)
             }
             Wanted::SetPermissions { user, permissions } => {
                 let patch = UserPatch { permissions: Some(permissions.clone()), ..UserPatch::default() };
-                (accounts::update(database, &by, user, &patch).await.unwrap().settling, nothing)
+                (accounts::update(database, &by, user, &patch).await.unwrap().propagation, nothing)
             }
             Wanted::Leak { values } => {
                 let report = leaks::Report::new(values.iter().map(String::as_str), "a test").unwrap();

@@ -140,7 +140,7 @@ impl Data {
 
     /// The number of leases, and the edges that have not acknowledged a position.
     pub fn leases(&self, position: &Position, now_ms: i64) -> Result<Leases, Broken> {
-        // Rule `SettledInEpoch`.
+        // Rule `PropagatedInEpoch`.
         if position.epoch != self.position.epoch {
             return Err(Broken);
         }

@@ -1,6 +1,6 @@
 //! One change, made as the service makes it.
 
-use leases::settle::settle;
+use leases::propagation::await_acknowledgements;
 use leases::{AffectedKeys, Position, Revocation, change};
 
 use crate::database::{Broken, Effect};
@@ -15,7 +15,7 @@ pub struct Intent {
 }
 
 /// A change that has returned.
-pub(super) struct Settled {
+pub(super) struct Propagated {
     /// The position that it made, or the position at which its effect was already there.
     pub(super) position: Position,
     /// When the latest change that has returned with it was committed.
@@ -27,7 +27,7 @@ pub(super) struct Settled {
 }
 
 /// Makes a change as the service does.
-pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -> Result<Settled, Broken> {
+pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -> Result<Propagated, Broken> {
     let lease_store = SimulatedLeaseStore::new(&shared);
     let key = intent.effect.key();
     if let Some(id) = key {
@@ -36,7 +36,7 @@ pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -
             // Take the time of the commit now: another change may commit before the next step.
             let covers = shared.lock().database.committed_at(&position);
             change::already_so(&lease_store, &position).await?;
-            return Ok(Settled { position, covers, read_at: lease_store.read_at(), revocation: None });
+            return Ok(Propagated { position, covers, read_at: lease_store.read_at(), revocation: None });
         }
     }
     let mut pending = change::begin(&lease_store, &intent.affected).await?;
@@ -44,8 +44,8 @@ pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -
         pending.change().effect = Some(intent.effect);
         let position = pending.commit().await?;
         let covers = shared.lock().database.committed_at(&position);
-        let revocation = Some(settle(&lease_store, &position, |_| {}).await?);
-        return Ok(Settled { position, covers, read_at: lease_store.read_at(), revocation });
+        let revocation = Some(await_acknowledgements(&lease_store, &position, |_| {}).await?);
+        return Ok(Propagated { position, covers, read_at: lease_store.read_at(), revocation });
     }
     // This change holds the lock, so whatever removed the key was committed before.
     let (covers, position) = {
@@ -53,5 +53,5 @@ pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -
         (kernel.now, kernel.database.data.position.clone())
     };
     pending.already_so().await?;
-    Ok(Settled { position, covers, read_at: lease_store.read_at(), revocation: None })
+    Ok(Propagated { position, covers, read_at: lease_store.read_at(), revocation: None })
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use leases::AffectedKeys;
 use protocol::{KeyDigest, ScopeSet};
 
-use super::change::{Intent, Settled, make};
+use super::change::{Intent, Propagated, make};
 use super::happening::{Checked, Happening, Made};
 use super::{KEYS, LOWERING_GAP, MOST_CHANGES, USERS, World};
 use crate::clock::MS;
@@ -158,9 +158,9 @@ impl World {
         committed.into_iter().for_each(|task| self.strike(task.replica));
     }
 
-    pub(super) fn changed(&mut self, task: TaskId, made: Result<Settled, Broken>) -> Checked {
+    pub(super) fn changed(&mut self, task: TaskId, made: Result<Propagated, Broken>) -> Checked {
         let Some(intent) = self.changing.remove(&task) else { return Ok(()) };
-        let Ok(Settled { position, covers, read_at, revocation }) = made else {
+        let Ok(Propagated { position, covers, read_at, revocation }) = made else {
             self.repeat_later(intent);
             return Ok(());
         };

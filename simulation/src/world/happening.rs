@@ -1,6 +1,6 @@
 //! The events of the world.
 
-use super::change::{Intent, Settled};
+use super::change::{Intent, Propagated};
 use crate::database::Broken;
 use crate::edges::{Callout, CalloutResponse};
 
@@ -50,7 +50,7 @@ pub enum Happening {
 /// The result of a task of the service.
 pub(super) enum Made {
     Answer { edge: usize, generation: u64, call: u32, reply: Option<CalloutResponse>, is_duplicate: bool },
-    Change(Result<Settled, Broken>),
+    Change(Result<Propagated, Broken>),
 }
 
 /// Which messages of an edge are lost.

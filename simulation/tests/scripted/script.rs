@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use leases::settle::settle;
+use leases::propagation::await_acknowledgements;
 use leases::{AffectedKeys, LeaseConfig, Revocation, change, sync, verify};
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 use simulation::Profile;
@@ -137,7 +137,7 @@ impl Script {
             if pending.change().has_key("key") {
                 pending.change().effect = Some(effect);
                 let position = pending.commit().await?;
-                return Ok(Changed::Now(settle(&lease_store, &position, |_| {}).await?));
+                return Ok(Changed::Now(await_acknowledgements(&lease_store, &position, |_| {}).await?));
             }
             pending.already_so().await?;
             Ok(Changed::Before)

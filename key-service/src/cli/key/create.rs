@@ -7,7 +7,7 @@ use crate::accounts::{self, User};
 use crate::audit::Actor;
 use crate::cli::arguments::{scopes, scopes_help};
 use crate::cli::error::CliError;
-use crate::cli::revocation::{report, settled};
+use crate::cli::revocation::{report, wait};
 use crate::cli::terminal::{print_json, print_line, read_line, tell};
 use crate::keys::{self, Key, KeyError, NewKey, rules};
 use crate::revocation::Store;
@@ -66,9 +66,9 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), Cli
     }
 
     if let Some(value) = adopted {
-        let (key, settling) = keys::adopt_value(store, by, &user.id, new, &value, now).await?;
+        let (key, propagation) = keys::adopt_value(store, by, &user.id, new, &value, now).await?;
         let done = format!("took over {} for {}", key.label, user.email);
-        report(&done, &settled(settling).await?, false)?;
+        report(&done, &wait(propagation).await?, false)?;
         return if args.json { print_json(&key.view(None)) } else { Ok(()) };
     }
     let (key, value) = keys::create(store, by, KeyAccess::Anyone, &user.id, new, now).await?;

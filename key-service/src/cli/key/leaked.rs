@@ -8,11 +8,11 @@ use serde_json::json;
 use crate::accounts;
 use crate::audit::Actor;
 use crate::cli::error::{CliError, Outcome as End};
-use crate::cli::revocation::{in_words, settled};
+use crate::cli::revocation::{in_words, wait};
 use crate::cli::terminal::{counted, print_json, print_table, tell};
 use crate::keys::leaks::{self, MAX_VALUES, Outcome, Report};
 use crate::revocation::Store;
-use crate::revocation::settling::Revocation;
+use crate::revocation::propagation::Revocation;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -67,9 +67,9 @@ struct Ended {
 impl Ended {
     async fn report_all(&mut self, reports: &[Report], by: &Actor, store: &Store) -> Result<(), CliError> {
         for report in reports {
-            let (found, settling) = leaks::report(store, by, report).await?;
+            let (found, propagation) = leaks::report(store, by, report).await?;
             self.outcomes.extend(found);
-            self.revocations.push(settled(settling).await?);
+            self.revocations.push(wait(propagation).await?);
         }
         Ok(())
     }

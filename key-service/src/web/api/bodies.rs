@@ -153,14 +153,14 @@ pub(super) struct LeakAnswer {
     /// For each value, in the order of the report.
     results: Vec<crate::keys::leaks::Outcome>,
     /// How their end came into force.
-    revocation: crate::revocation::settling::Revocation,
+    revocation: crate::revocation::propagation::Revocation,
 }
 
 /// A key that is gone.
 #[derive(ToSchema)]
 pub(super) struct DeletedKey {
     id: String,
-    revocation: crate::revocation::settling::Revocation,
+    revocation: crate::revocation::propagation::Revocation,
 }
 
 /// A one-time link.

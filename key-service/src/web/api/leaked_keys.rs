@@ -33,8 +33,8 @@ pub(super) async fn report(
     if leaks::only_adds(&state.store, &report).await? {
         state.changes.admit(admin.by())?;
     }
-    let (outcomes, settling) =
+    let (outcomes, propagation) =
         leaks::report_logged_once(&state.store, &state.refusals, admin.by(), &report).await?;
-    let revocation = settling.settled().await?;
+    let revocation = propagation.wait().await?;
     Ok(Json(json!({ "results": outcomes, "revocation": revocation })).into_response())
 }

@@ -135,9 +135,9 @@ pub(super) async fn update(
         expires_at: fields.future("expires_at", Timestamp::now())?,
     };
     state.changes.admit(&caller.by)?;
-    let (key, settling) = keys::update(&state.store, &caller.by, caller.manages(), &id, patch).await?;
-    let revocation = match settling {
-        Some(settling) => Some(settling.settled().await?),
+    let (key, propagation) = keys::update(&state.store, &caller.by, caller.manages(), &id, patch).await?;
+    let revocation = match propagation {
+        Some(propagation) => Some(propagation.wait().await?),
         None => None,
     };
     Ok(Json(key.changed(None, revocation)).into_response())
@@ -157,8 +157,8 @@ pub(super) async fn delete(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let (key, settling) = keys::delete(&state.store, &caller.by, caller.oversees(), &id).await?;
-    Ok(Json(json!({ "id": key.id, "revocation": settling.settled().await? })))
+    let (key, propagation) = keys::delete(&state.store, &caller.by, caller.oversees(), &id).await?;
+    Ok(Json(json!({ "id": key.id, "revocation": propagation.wait().await? })))
 }
 
 /// `POST /api/personal_api_keys/{id}/roll/`: a new value for the key.
@@ -179,8 +179,9 @@ pub(super) async fn roll(
 ) -> Result<Response, ApiError> {
     let grace_s = fields.integer("grace_s")?.map_or(Ok(0), rules::grace_s)?;
     state.changes.admit(&caller.by)?;
-    let (key, value, settling) = keys::roll(&state.store, &caller.by, caller.manages(), &id, grace_s).await?;
-    let revocation = settling.settled().await?;
+    let (key, value, propagation) =
+        keys::roll(&state.store, &caller.by, caller.manages(), &id, grace_s).await?;
+    let revocation = propagation.wait().await?;
     Ok(Json(key.changed(Some(&value), Some(revocation))).into_response())
 }
 

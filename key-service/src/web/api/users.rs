@@ -156,7 +156,7 @@ pub(super) async fn update(
         state.changes.admit(admin.by())?;
     }
     let updated = accounts::update(&state.store, admin.by(), &id, &patch).await?;
-    Ok(Json(updated.settled().await?).into_response())
+    Ok(Json(updated.wait().await?).into_response())
 }
 
 /// `POST /api/users/{id}/link/`: a one-time link by which the user chooses a password.

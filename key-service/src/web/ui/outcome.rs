@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::error::PageError;
 use super::frame::Frame;
 use crate::revocation::edges;
-use crate::revocation::settling::{Revocation, Settling, in_words};
+use crate::revocation::propagation::{Propagation, Revocation, in_words};
 
 /// Marks the place of the lines in a template. Text that users enter is escaped, so it never contains this.
 const LINES: &str = "<!-- lines -->";
@@ -65,7 +65,7 @@ struct ResultLine {
 /// If the browser disconnects, the change continues.
 pub(super) fn stream(
     page: &impl Template,
-    settling: Settling,
+    propagation: Propagation,
     effect: Effect,
 ) -> Result<Response, PageError> {
     let (head, tail) = halves(page)?;
@@ -82,7 +82,7 @@ pub(super) fn stream(
                 send(rendered(&Line { text }));
             }
         };
-        let result = match settling.watched(watcher).await {
+        let result = match propagation.wait_with_progress(watcher).await {
             Ok(revocation) => ResultLine { text: result(&revocation, effect), is_unsure: false },
             Err(error) => {
                 tracing::error!(%error, "the database failed");

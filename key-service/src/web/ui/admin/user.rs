@@ -96,7 +96,7 @@ pub(super) async fn submit(
         mask: None,
         back: (format!("{}/{}", addresses::USERS, updated.user.id), "Back to the user"),
     };
-    outcome::stream(&page, updated.settling, effect)
+    outcome::stream(&page, updated.propagation, effect)
 }
 
 async fn find(state: &AppState, id: &str) -> Result<User, PageError> {

@@ -70,7 +70,7 @@ pub(in crate::web::ui) async fn delete(
     access: KeyAccess<'_>,
     id: &str,
 ) -> Result<Response, PageError> {
-    let (key, settling) = keys::delete(&state.store, by, access, id).await?;
+    let (key, propagation) = keys::delete(&state.store, by, access, id).await?;
     let page = OutcomePage {
         frame: Frame::of(user, place, "Key deleted"),
         name: key.label,
@@ -78,7 +78,7 @@ pub(in crate::web::ui) async fn delete(
         mask: Some(key.mask_value),
         back: (list_of(place).0.to_owned(), "Back to the keys"),
     };
-    outcome::stream(&page, settling, Effect::Refused)
+    outcome::stream(&page, propagation, Effect::Refused)
 }
 
 fn list_of(place: Place) -> (&'static str, &'static str) {

@@ -69,7 +69,7 @@ pub(super) async fn submit(
     };
     state.changes.admit(&by)?;
     let access = KeyAccess::User(&user.id);
-    let (key, settling) = match keys::update(&state.store, &by, access, &id, patch).await {
+    let (key, propagation) = match keys::update(&state.store, &by, access, &id, patch).await {
         Ok(updated) => updated,
         Err(KeyError::Invalid(invalid)) => {
             form.problems.add(invalid);
@@ -84,8 +84,8 @@ pub(super) async fn submit(
         mask: Some(key.mask_value),
         back: (addresses::KEYS.to_owned(), "Back to your keys"),
     };
-    match settling {
-        Some(settling) => outcome::stream(&page, settling, Effect::Active),
+    match propagation {
+        Some(propagation) => outcome::stream(&page, propagation, Effect::Active),
         None => outcome::at_once(&page, "Saved."),
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn submit(
     };
     state.changes.admit(&by)?;
     let rolled = keys::roll(&state.store, &by, KeyAccess::User(&user.id), &id, grace_s).await;
-    let (key, new_value, settling) = match rolled {
+    let (key, new_value, propagation) = match rolled {
         Err(error @ KeyError::TooManyOldValues) => {
             problems.add(FieldError::input("grace_s", error.to_string()));
             let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
@@ -74,7 +74,7 @@ pub(super) async fn submit(
         None => ("The old value stops working now.".to_owned(), Effect::Refused),
     };
     page.old_value = Some(old_value);
-    outcome::stream(&page, settling, effect)
+    outcome::stream(&page, propagation, effect)
 }
 
 fn grace_s(form: &Form) -> Result<u32, FieldError> {

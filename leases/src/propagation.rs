@@ -26,7 +26,7 @@ const NAMED: usize = 3;
 ///
 /// # Errors
 /// The database failed; the change itself is committed.
-pub async fn settle<L: LeaseStore>(
+pub async fn await_acknowledgements<L: LeaseStore>(
     store: &L,
     position: &Position,
     mut watcher: impl FnMut(&Progress) + Send,

@@ -1,8 +1,8 @@
-//! A change on its way into force: committed, and waiting for the edges.
+//! The wait until every edge has a committed change.
 
 use std::time::Duration;
 
-use leases::settle::settle;
+use leases::propagation::await_acknowledgements;
 use leases::{Position, Progress};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,20 +10,20 @@ use utoipa::ToSchema;
 use super::store::Store;
 use crate::telemetry::METRICS;
 
-/// How a change came into force, as the API shows it.
+/// How a change propagated, as the API shows it: a [`leases::Revocation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Revocation {
     /// The revision that the change made.
     pub revision: u64,
-    /// How many edges held a lease when it was committed.
+    /// The number of edges that held a lease when it was committed.
     pub edges: usize,
-    /// How many of them have acknowledged it.
+    /// The number of these edges that acknowledged it.
     pub acknowledged: usize,
-    /// How many lost their lease without having acknowledged it.
+    /// The number of these edges that lost their lease without an acknowledgement.
     pub expired: usize,
-    /// How long that took after the commit, in milliseconds.
+    /// The time from the commit until the last of them, in milliseconds.
     pub elapsed_ms: u64,
-    /// Whether it waited for leases from before a start, which nothing is known of.
+    /// Whether it also waited for leases that the database had lost.
     #[serde(skip)]
     pub forgotten: bool,
 }
@@ -35,43 +35,47 @@ impl From<leases::Revocation> for Revocation {
     }
 }
 
-/// A change that is committed. It is in force everywhere when [`Settling::settled`] returns, and not before.
+/// A committed change on its way to the edges. Every edge has it when [`Propagation::wait`] returns, and not before.
 #[derive(Debug)]
-#[must_use = "a change is active everywhere only when it has settled"]
-pub struct Settling {
+#[must_use = "edges have a change only after the wait"]
+pub struct Propagation {
     store: Store,
     position: Position,
 }
 
-/// The database failed while edges were still to hear of a change. The change itself is made.
+/// The database failed during the wait. The change itself is committed.
 #[derive(Debug, thiserror::Error)]
 #[error("the change is saved, but the database failed before every edge confirmed it: {0}")]
-pub struct Unsettled(#[from] sqlx::Error);
+pub struct PropagationError(#[from] sqlx::Error);
 
-impl Settling {
+impl Propagation {
     pub(crate) fn new(store: &Store, position: Position) -> Self {
-        Settling { store: store.clone(), position }
+        Propagation { store: store.clone(), position }
     }
 
-    /// The place in the history that the change made.
+    /// The position that the change made.
     pub fn position(&self) -> &Position {
         &self.position
     }
 
-    /// Waits until no edge answers from what it knew before: one lease and its margin at most.
+    /// Waits until every edge has acknowledged the change or lost its lease: one lease and its margin at most.
     ///
     /// # Errors
-    /// See [`Unsettled`].
-    pub async fn settled(self) -> Result<Revocation, Unsettled> {
-        self.watched(|_| {}).await
+    /// See [`PropagationError`].
+    pub async fn wait(self) -> Result<Revocation, PropagationError> {
+        self.wait_with_progress(|_| {}).await
     }
 
-    /// The same, and tells how far it has come each time that it has to wait: up to fifty times a second.
+    /// Like [`Propagation::wait`], and reports the progress before each step of the wait: up to fifty times a second.
     ///
     /// # Errors
-    /// As [`Settling::settled`].
-    pub async fn watched(self, watcher: impl FnMut(&Progress) + Send) -> Result<Revocation, Unsettled> {
-        let revocation: Revocation = settle(&self.store.lease_store(), &self.position, watcher).await?.into();
+    /// See [`PropagationError`].
+    pub async fn wait_with_progress(
+        self,
+        on_progress: impl FnMut(&Progress) + Send,
+    ) -> Result<Revocation, PropagationError> {
+        let outcome = await_acknowledgements(&self.store.lease_store(), &self.position, on_progress).await?;
+        let revocation = Revocation::from(outcome);
         let after = Duration::from_millis(revocation.elapsed_ms);
         METRICS.revoked(after, revocation.acknowledged, revocation.expired);
         Ok(revocation)
