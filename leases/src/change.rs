@@ -1,4 +1,4 @@
-//! Makes a change that can alter a verdict: under the revision lock, and written into the history.
+//! Makes a change that can alter a verdict: under the revision lock, and recorded in the history.
 
 use protocol::KeyDigest;
 
@@ -13,7 +13,8 @@ pub struct PendingChange<'l, L: LeaseStore> {
     affected: Vec<KeyDigest>,
 }
 
-/// Takes the revision lock, then reads what the change affects: so nothing can be added to it in between. Rule `LockFirst`.
+/// Takes the revision lock, then reads which digests the change affects, so that no digest is added in between. Rule
+/// `LockFirst`.
 ///
 /// # Errors
 /// The database failed.
@@ -27,56 +28,50 @@ pub async fn begin<'l, L: LeaseStore>(
 }
 
 impl<'l, L: LeaseStore> PendingChange<'l, L> {
-    /// Where the change's own statements run.
+    /// The change, for its own statements.
     pub fn change(&mut self) -> &mut L::Change<'l> {
         &mut self.change
     }
 
-    /// Commits, and returns the place that this made. The change is in force everywhere when [`await_acknowledgements`] of that place
-    /// returns.
+    /// Commits, and returns the position that the change made. Every edge has the change when [`await_acknowledgements`] of
+    /// that position returns.
     ///
     /// # Errors
-    /// The database failed. Whether the change is made is then unknown; making it again tells.
+    /// The database failed. The change may be committed or not; repeat it to find out.
     pub async fn commit(self) -> Result<Position, L::Error> {
         self.change.commit(&self.affected).await
     }
 
-    /// Ends without a trace, and returns the place there was before. What made things as they are survives what a change
-    /// survives, and is in force everywhere when [`await_acknowledgements`] of that place returns.
+    /// Rolls back, and returns the position before the change. Everything up to that position is as durable as a committed
+    /// change. Every edge has it when [`await_acknowledgements`] of that position returns.
     ///
     /// # Errors
     /// The database failed.
     pub async fn abandon(self) -> Result<Position, L::Error> {
         let position = self.change.abandon().await?;
-        // It can be read before a standby has it: where its client gave up while it waited for that.
-        self.store.secure().await?;
+        // A change can be read before a standby has it, if its client gave up waiting for the standby.
+        self.store.flush().await?;
         Ok(position)
     }
 
-    /// Ends without a trace because what was to be changed is so already, and waits until whatever made it so is in
-    /// force everywhere, as if it had just been done.
+    /// Rolls back because an earlier change had the same effect. Then waits for that change, see [`await_earlier_change`].
     ///
     /// # Errors
     /// The database failed.
-    pub async fn already_so(self) -> Result<(), L::Error> {
-        let store = self.store;
-        let position = self.abandon().await?;
-        await_found(store, &position).await
+    pub async fn await_earlier_change(self) -> Result<(), L::Error> {
+        let position = self.change.abandon().await?;
+        await_earlier_change(self.store, &position).await
     }
 }
 
-/// Waits until what was found at a place, in one snapshot with it, survives what a change survives and is in force
-/// everywhere, as if it had just been done. It takes no lock: finding nothing holds nobody up.
+/// Waits until everything up to a position is durable and every edge has it, so that a repeated change gives the same promise
+/// as the first. It takes no lock.
 ///
 /// # Errors
 /// The database failed.
-pub async fn already_so<L: LeaseStore>(store: &L, position: &Position) -> Result<(), L::Error> {
-    store.secure().await?;
-    await_found(store, position).await
-}
-
-/// Rule `RepeatedDeleteWaits`.
-async fn await_found<L: LeaseStore>(store: &L, position: &Position) -> Result<(), L::Error> {
+pub async fn await_earlier_change<L: LeaseStore>(store: &L, position: &Position) -> Result<(), L::Error> {
+    store.flush().await?;
+    // Rule `RepeatedDeleteWaits`.
     await_acknowledgements(store, position, |_| {}).await?;
     Ok(())
 }

@@ -231,7 +231,7 @@ pub trait LeaseStore: Sync {
 
     /// Commits something that alters nothing, as durably as a change is committed: when it returns, a failover keeps all that
     /// could be read before. It takes no lock, raises no revision and wakes no edge.
-    fn secure(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn flush(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Waits until the history may have gone beyond a place, or the time is over. Returns `false` if nothing was heard of
     /// that.

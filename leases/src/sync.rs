@@ -87,7 +87,7 @@ mod tests {
             unreachable!()
         }
 
-        async fn secure(&self) -> Result<(), Infallible> {
+        async fn flush(&self) -> Result<(), Infallible> {
             unreachable!()
         }
 

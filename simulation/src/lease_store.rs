@@ -192,7 +192,7 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
         self.ask(Group::Verdicts, read).await
     }
 
-    async fn secure(&self) -> Result<(), Broken> {
+    async fn flush(&self) -> Result<(), Broken> {
         transact(&self.shared, Statement::default(), |_, _| ()).await
     }
 

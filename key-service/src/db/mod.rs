@@ -50,7 +50,7 @@ pub struct Database {
     /// What is read in batches, so that edges do not wait for those who look at pages.
     pub(crate) batch_pool: AnyPool,
     /// Whose commits may wait for a standby, and nobody else waits for those.
-    pub(crate) secure_pool: AnyPool,
+    pub(crate) flush_pool: AnyPool,
     /// Of those who use `record_pool`; on SQLite the writer's.
     pub(crate) record_turns: Turns,
 }
@@ -70,7 +70,7 @@ impl Database {
     /// Waits until all connections are closed.
     pub async fn close(&self) {
         for pool in
-            [&self.record_pool, &self.batch_pool, &self.secure_pool, &self.writer.pool, &self.read_pool]
+            [&self.record_pool, &self.batch_pool, &self.flush_pool, &self.writer.pool, &self.read_pool]
         {
             pool.close().await;
         }

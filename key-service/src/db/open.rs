@@ -110,13 +110,13 @@ impl Database {
         let record_pool = pool(2, kind.set_up_recorder())?;
         // One for each kind of reading.
         let batch_pool = pool(3, "")?;
-        let secure_pool = pool(1, "")?;
+        let flush_pool = pool(1, "")?;
         // On SQLite all writers take turns; on PostgreSQL leases are recorded beside other writes.
         let record_turns = match kind {
             Kind::Sqlite => writer.turns.clone(),
             Kind::Postgres { .. } => Turns::default(),
         };
-        Ok(Database { kind, read_pool, writer, record_pool, batch_pool, secure_pool, record_turns })
+        Ok(Database { kind, read_pool, writer, record_pool, batch_pool, flush_pool, record_turns })
     }
 }
 

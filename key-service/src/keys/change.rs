@@ -33,14 +33,14 @@ async fn begin<'l>(
         None => false,
     };
     if !is_within {
-        change::already_so(lease_store, &position).await?;
+        change::await_earlier_change(lease_store, &position).await?;
         return Err(KeyError::NotFound);
     }
     let mut pending = change::begin(lease_store, &AffectedKeys::Key(id.to_owned())).await?;
     authority::recheck(pending.change().connection(), by, access.role()).await?;
     match key_within(pending.change().connection(), access, id).await {
         Err(KeyError::NotFound) => {
-            pending.already_so().await?;
+            pending.await_earlier_change().await?;
             Err(KeyError::NotFound)
         }
         key => Ok((pending, key?)),

@@ -34,9 +34,9 @@ impl SqlLeaseStore {
     }
 
     /// Takes the revision lock.
-    async fn raise(&self) -> sqlx::Result<Change> {
+    async fn increment(&self) -> sqlx::Result<Change> {
         let mut write = self.store.begin_write().await?;
-        let position = revision::raise(write.connection()).await?;
+        let position = revision::increment(write.connection()).await?;
         Ok(Change { store: self.store.clone(), write, position })
     }
 }
@@ -46,11 +46,11 @@ impl LeaseStore for SqlLeaseStore {
     type Change<'l> = Change;
 
     async fn begin(&self) -> sqlx::Result<Change> {
-        let mut change = self.raise().await?;
+        let mut change = self.increment().await?;
         let position = change.position.clone();
         if !self.store.continues(change.connection(), &position).await? {
             self.store.begin_epoch(change.write).await?;
-            change = self.raise().await?;
+            change = self.increment().await?;
         }
         Ok(change)
     }
@@ -76,11 +76,11 @@ impl LeaseStore for SqlLeaseStore {
         self.store.lease_path.verdicts.run(digests.to_vec()).await
     }
 
-    async fn secure(&self) -> sqlx::Result<()> {
+    async fn flush(&self) -> sqlx::Result<()> {
         match self.store.kind {
             // What can be read has reached the disk.
             Kind::Sqlite => Ok(()),
-            Kind::Postgres { .. } => self.store.lease_path.secured.run(()).await,
+            Kind::Postgres { .. } => self.store.lease_path.flush.run(()).await,
         }
     }
 
@@ -145,7 +145,7 @@ impl ::leases::Change for Change {
     }
 
     async fn commit(mut self, changed: &[KeyDigest]) -> sqlx::Result<Position> {
-        revision::write_down(self.connection(), changed).await?;
+        revision::insert_changes(self.connection(), changed).await?;
         if let Kind::Postgres { .. } = self.store.kind {
             postgres::notify(self.connection()).await?;
         }

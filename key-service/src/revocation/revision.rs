@@ -34,7 +34,7 @@ pub(super) async fn set_epoch(connection: impl AnyExecutor<'_>, epoch: &str) -> 
 }
 
 /// Raises the revision and returns the place that makes. Until the transaction ends, nobody else can.
-pub(crate) async fn raise(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
+pub(crate) async fn increment(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
     let update = "UPDATE revision_log SET revision = revision + 1 RETURNING epoch, revision";
     let row = sqlx::query(update).fetch_one(connection).await?;
     Ok(Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? })
@@ -47,7 +47,10 @@ pub(crate) async fn current(connection: impl AnyExecutor<'_>) -> sqlx::Result<Po
 }
 
 /// Writes down which digests' verdicts the present revision may have altered.
-pub(crate) async fn write_down(connection: &mut AnyConnection, changed: &[KeyDigest]) -> sqlx::Result<()> {
+pub(crate) async fn insert_changes(
+    connection: &mut AnyConnection,
+    changed: &[KeyDigest],
+) -> sqlx::Result<()> {
     for changed in changed.chunks(ROWS_PER_INSERT) {
         let insert = formatcp!(
             "WITH changed (digest) AS (VALUES :rows) INSERT INTO changes (revision, digest, made_at)

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use sqlx::AnyConnection;
 
+use super::batches::flush::Flush;
 use super::batches::histories::Histories;
 use super::batches::holders::Holders;
 use super::batches::records::{Heard, Records};
-use super::batches::secured::Secured;
 use super::batches::verdicts::Verdicts;
 use super::lease_limit::Announced;
 use super::lease_store::SqlLeaseStore;
@@ -47,7 +47,7 @@ pub(super) struct LeasePath {
     pub(super) heard: Heard,
     pub(super) histories: Batcher<Histories>,
     pub(super) holders: Batcher<Holders>,
-    pub(super) secured: Batcher<Secured>,
+    pub(super) flush: Batcher<Flush>,
     pub(super) verdicts: Batcher<Verdicts>,
 }
 
@@ -100,7 +100,7 @@ impl Store {
             records: Batcher::start(records, database.record_pool.clone()),
             histories: Batcher::start(Histories, database.batch_pool.clone()),
             holders: Batcher::start(Holders, database.batch_pool.clone()),
-            secured: Batcher::start(Secured, database.secure_pool.clone()),
+            flush: Batcher::start(Flush, database.flush_pool.clone()),
             verdicts: Batcher::start(Verdicts, database.batch_pool.clone()),
         });
         let (uses, notifications) = Default::default();

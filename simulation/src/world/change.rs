@@ -35,7 +35,7 @@ pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -
         if !is_there {
             // Take the time of the commit now: another change may commit before the next step.
             let covers = shared.lock().database.committed_at(&position);
-            change::already_so(&lease_store, &position).await?;
+            change::await_earlier_change(&lease_store, &position).await?;
             return Ok(Propagated { position, covers, read_at: lease_store.read_at(), revocation: None });
         }
     }
@@ -52,6 +52,6 @@ pub(super) async fn make<W: Send + 'static>(shared: Shared<W>, intent: Intent) -
         let kernel = shared.lock();
         (kernel.now, kernel.database.data.position.clone())
     };
-    pending.already_so().await?;
+    pending.await_earlier_change().await?;
     Ok(Propagated { position, covers, read_at: lease_store.read_at(), revocation: None })
 }

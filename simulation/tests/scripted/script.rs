@@ -139,7 +139,7 @@ impl Script {
                 let position = pending.commit().await?;
                 return Ok(Changed::Now(await_acknowledgements(&lease_store, &position, |_| {}).await?));
             }
-            pending.already_so().await?;
+            pending.await_earlier_change().await?;
             Ok(Changed::Before)
         })
     }

@@ -9,12 +9,12 @@ use crate::db::{postgres, transaction};
 
 /// Everything that could be read before, so that a failover keeps it.
 #[derive(Debug)]
-pub(in crate::revocation) struct Secured;
+pub(in crate::revocation) struct Flush;
 
-impl BatchOp for Secured {
+impl BatchOp for Flush {
     type Input = ();
     type Output = ();
-    const NAME: &'static str = "secured";
+    const NAME: &'static str = "flush";
     const MAX_INPUTS: usize = 10_000;
     const TIMEOUT: Duration = transaction::END_AT_MOST;
 
