@@ -241,10 +241,10 @@ mod tests {
         let store = store(&folder).await;
         testing::store(&folder).await.announce_leases(20_000).await.unwrap();
         let in_an_hour = "UPDATE revision_log
-            SET forgotten_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + 3600000";
+            SET lost_leases_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + 3600000";
         alter(&store, in_an_hour).await;
         forget_the_old(&store, None, &mut SurelyEnded::default()).await.unwrap();
-        let select = "SELECT lease_limit_ms, CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER)
+        let select = "SELECT lease_limit_ms, CAST(lost_leases_until - unixepoch('subsec') * 1000 AS INTEGER)
             FROM revision_log";
         let (limit_ms, left_ms): (i64, i64) = sqlx::query_as(select).fetch_one(store.pool()).await.unwrap();
         assert_eq!(limit_ms, i64::try_from(LASTS_MS).unwrap());

@@ -137,7 +137,7 @@ pub struct Leases {
     pub longest_ms: u64,
     /// Leases of before may have been forgotten; none of those lasts beyond this. It changes whenever leases are
     /// forgotten.
-    pub forgotten_until_ms: i64,
+    pub lost_leases_until_ms: i64,
     /// How many edges hold a lease.
     pub held: usize,
     /// The leases of edges that have not acknowledged the change, those too that have ended a while ago.
@@ -180,7 +180,7 @@ pub struct Revocation {
     /// How long that took after the commit, in milliseconds.
     pub elapsed_ms: u64,
     /// Whether it waited for leases from before a start, which nothing is known of.
-    pub forgotten: bool,
+    pub lost_leases: bool,
 }
 
 /// How far a change has come on its way into force.
@@ -197,7 +197,7 @@ pub struct Progress {
     /// When the last of the others' leases ends, in milliseconds from now; `None` if there are none.
     pub ends_in_ms: Option<u64>,
     /// For how long leases that were forgotten may still run, in milliseconds; `None` if there are none.
-    pub forgotten_for_ms: Option<u64>,
+    pub lost_leases_for_ms: Option<u64>,
 }
 
 /// The database as the lease protocol uses it. Each function but the last three is one transaction.

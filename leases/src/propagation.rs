@@ -44,7 +44,7 @@ pub async fn await_acknowledgements<L: LeaseStore>(
         loop {
             let now_ms = store.monotonic_ms();
             // As of the reading: what comes to an end after it is read once more, for the epoch may be another one by then.
-            if waiting.leases.is_empty() && waiting.forgotten_until_ms <= read_ms {
+            if waiting.leases.is_empty() && waiting.lost_leases_until_ms <= read_ms {
                 return Ok(waiting.ended(position.revision, now_ms.saturating_sub(began_ms)));
             }
             watcher(&waiting.progress(now_ms));
@@ -84,10 +84,10 @@ struct Waiting {
     acknowledged: usize,
     expired: usize,
     /// Leases may have been forgotten that last until then.
-    forgotten_until_ms: u64,
+    lost_leases_until_ms: u64,
     /// The same by the database's clock, as it was last read.
-    forgotten_mark_ms: i64,
-    forgotten: bool,
+    lost_leases_mark_ms: i64,
+    lost_leases: bool,
 }
 
 impl Waiting {
@@ -98,20 +98,20 @@ impl Waiting {
             acknowledged: reading.held.saturating_sub(leases.len()),
             expired: 0,
             leases,
-            forgotten_until_ms: 0,
-            forgotten_mark_ms: i64::MIN,
-            forgotten: false,
+            lost_leases_until_ms: 0,
+            lost_leases_mark_ms: i64::MIN,
+            lost_leases: false,
         }
     }
 
     /// Takes out the edges that have acknowledged the change and those whose lease has run out. It adds none: rule
     /// `FrozenWaitSet`.
     fn take_in(&mut self, reading: &Leases, read_ms: u64) {
-        if reading.forgotten_until_ms != self.forgotten_mark_ms {
-            self.forgotten_mark_ms = reading.forgotten_until_ms;
-            let until_ms = end_here_ms(reading, reading.forgotten_until_ms, read_ms);
-            self.forgotten |= until_ms.is_some();
-            self.forgotten_until_ms = self.forgotten_until_ms.max(until_ms.unwrap_or_default());
+        if reading.lost_leases_until_ms != self.lost_leases_mark_ms {
+            self.lost_leases_mark_ms = reading.lost_leases_until_ms;
+            let until_ms = end_here_ms(reading, reading.lost_leases_until_ms, read_ms);
+            self.lost_leases |= until_ms.is_some();
+            self.lost_leases_until_ms = self.lost_leases_until_ms.max(until_ms.unwrap_or_default());
         }
         let behind: HashSet<&str> = reading.behind.iter().map(|lease| lease.edge.as_str()).collect();
         let Waiting { leases, acknowledged, expired, .. } = self;
@@ -128,8 +128,8 @@ impl Waiting {
 
     /// When the next of the leases ends, or of what may have been forgotten.
     fn next_end_ms(&self, now_ms: u64) -> Option<u64> {
-        let forgotten = Some(self.forgotten_until_ms).filter(|until_ms| *until_ms > now_ms);
-        self.leases.values().min().copied().into_iter().chain(forgotten).min()
+        let lost = Some(self.lost_leases_until_ms).filter(|until_ms| *until_ms > now_ms);
+        self.leases.values().min().copied().into_iter().chain(lost).min()
     }
 
     fn acknowledge(&mut self, edge: &str) {
@@ -144,7 +144,7 @@ impl Waiting {
             expired: self.expired,
             named: self.leases.keys().take(NAMED).cloned().collect(),
             ends_in_ms: self.leases.values().max().and_then(|end_ms| left(*end_ms)),
-            forgotten_for_ms: left(self.forgotten_until_ms),
+            lost_leases_for_ms: left(self.lost_leases_until_ms),
         }
     }
 
@@ -155,7 +155,7 @@ impl Waiting {
             acknowledged: self.acknowledged,
             expired: self.expired,
             elapsed_ms,
-            forgotten: self.forgotten,
+            lost_leases: self.lost_leases,
         }
     }
 }
@@ -171,11 +171,11 @@ mod tests {
     use super::*;
 
     /// What is read at 1,000 by the database's clock, when this process's clock says 50.
-    fn reading(behind: &[(&str, i64)], forgotten_until_ms: i64) -> Leases {
+    fn reading(behind: &[(&str, i64)], lost_leases_until_ms: i64) -> Leases {
         Leases {
             now_ms: 1_000,
             longest_ms: 60,
-            forgotten_until_ms,
+            lost_leases_until_ms,
             held: 3,
             behind: behind
                 .iter()
@@ -218,16 +218,16 @@ mod tests {
         let mut waiting = Waiting::new(&reading(&[("a", 1_020)], 1_010), 50);
         waiting.take_in(&reading(&[("a", 1_020)], 1_010), 50);
         let told = waiting.progress(50);
-        assert_eq!((told.ends_in_ms, told.forgotten_for_ms), (Some(20), Some(10)));
+        assert_eq!((told.ends_in_ms, told.lost_leases_for_ms), (Some(20), Some(10)));
         assert_eq!((waiting.next_end_ms(59), waiting.next_end_ms(60)), (Some(60), Some(70)));
         let told = waiting.progress(60);
-        assert_eq!((told.ends_in_ms, told.forgotten_for_ms), (Some(10), None));
+        assert_eq!((told.ends_in_ms, told.lost_leases_for_ms), (Some(10), None));
         assert_eq!(waiting.progress(70).ends_in_ms, None);
         // The same again is nothing new, whenever it is read.
         waiting.take_in(&reading(&[("a", 1_020)], 1_010), 58);
-        assert_eq!(waiting.forgotten_until_ms, 60);
+        assert_eq!(waiting.lost_leases_until_ms, 60);
         waiting.take_in(&reading(&[("a", 1_020)], 1_011), 58);
-        assert_eq!(waiting.forgotten_until_ms, 69);
-        assert!(waiting.ended(7, 20).forgotten);
+        assert_eq!(waiting.lost_leases_until_ms, 69);
+        assert!(waiting.ended(7, 20).lost_leases);
     }
 }

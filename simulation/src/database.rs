@@ -124,10 +124,10 @@ impl Database {
             && announced_in.as_ref().is_some_and(|announced_in| announced_in != epoch);
         *announced_in = Some(epoch.clone());
         self.data.announce(lasts_ms, now_ms);
-        // Rule `ForgottenFirst`.
+        // Rule `LossFirst`.
         if is_lost || is_unknown {
             let longest_ms = self.data.longest_lease_ms; // rule `LongestLease`
-            self.data.forgotten_until_ms = self.data.forgotten_until_ms.max(now_ms + longest_ms as i64);
+            self.data.lost_leases_until_ms = self.data.lost_leases_until_ms.max(now_ms + longest_ms as i64);
         }
         (self.has_witness, self.is_in_place) = (true, true);
     }

@@ -22,7 +22,7 @@ pub struct Summary {
     /// Changes that waited for the end of at least one lease.
     pub expired: u64,
     /// Changes that waited for leases that may have been lost.
-    pub forgotten: u64,
+    pub lost_leases: u64,
     /// Changes that were repeated because there was no answer.
     pub repeated: u64,
     /// Replicas that were killed.
@@ -46,7 +46,7 @@ impl Summary {
         self.changes += other.changes;
         self.acknowledged += other.acknowledged;
         self.expired += other.expired;
-        self.forgotten += other.forgotten;
+        self.lost_leases += other.lost_leases;
         self.repeated += other.repeated;
         self.kills += other.kills;
         self.kills_at_commit += other.kills_at_commit;

@@ -18,7 +18,7 @@ fn no_seed_breaks_the_promise() {
     assert!(total.accepted > 10_000, "{total:?}");
     assert!(total.changes > 2_000 && total.acknowledged > 500 && total.expired > 50, "{total:?}");
     assert!(total.kills > 20 && total.kills_at_commit > 5 && total.repeated > 1_000, "{total:?}");
-    assert!(total.restarts > 10 && total.failovers > 5 && total.forgotten > 20, "{total:?}");
+    assert!(total.restarts > 10 && total.failovers > 5 && total.lost_leases > 20, "{total:?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
         None => None,
     };
     if is_lost {
-        leases::may_be_forgotten(&mut *transaction).await?;
+        leases::record_loss(&mut *transaction).await?;
     }
     transaction.commit().await?;
     announcement.into_iter().for_each(|announcement| announced.remember(announcement));

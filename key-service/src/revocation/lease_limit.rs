@@ -60,7 +60,7 @@ impl Announced {
         let epoch = revision::current(&mut *connection).await?.epoch;
         let is_another = self.lock().as_ref().is_some_and(|last| last.epoch != epoch);
         if is_another {
-            leases::may_be_forgotten(connection).await?;
+            leases::record_loss(connection).await?;
         }
         Ok(Announcement { lasts_ms, epoch })
     }
@@ -93,8 +93,8 @@ async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()
         "WITH announced (lasts_ms) AS (VALUES (CAST($1 AS BIGINT)))
         UPDATE revision_log SET
             lease_limit_ms = CASE WHEN lease_limit_ms < a.lasts_ms THEN a.lasts_ms ELSE lease_limit_ms END,
-            forgotten_until = CASE WHEN longest_lease_ms > 0 AND longest_lease_ms < a.lasts_ms
-                AND forgotten_until < {NOW_MS} + a.lasts_ms THEN {NOW_MS} + a.lasts_ms ELSE forgotten_until END,
+            lost_leases_until = CASE WHEN longest_lease_ms > 0 AND longest_lease_ms < a.lasts_ms
+                AND lost_leases_until < {NOW_MS} + a.lasts_ms THEN {NOW_MS} + a.lasts_ms ELSE lost_leases_until END,
             longest_lease_ms = CASE WHEN longest_lease_ms < a.lasts_ms THEN a.lasts_ms ELSE longest_lease_ms END
         FROM announced a WHERE lease_limit_ms < a.lasts_ms OR longest_lease_ms < a.lasts_ms"
     );
@@ -107,7 +107,7 @@ async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()
 pub(super) async fn lower(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
     let lower = formatcp!(
         "UPDATE revision_log SET longest_lease_ms = lease_limit_ms
-        WHERE lease_limit_ms < longest_lease_ms AND forgotten_until < {NOW_MS}
+        WHERE lease_limit_ms < longest_lease_ms AND lost_leases_until < {NOW_MS}
             AND limited_at + longest_lease_ms + {LONGEST_RECORD_MS} < {NOW_MS}
             AND NOT EXISTS (SELECT 1 FROM edge_leases WHERE ends_at > {NOW_MS} + lease_limit_ms)"
     );
@@ -181,7 +181,7 @@ mod tests {
         let store = testing::store(&folder).await;
         let waits_ms = async || -> i64 {
             let select =
-                "SELECT CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
+                "SELECT CAST(lost_leases_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
             sqlx::query_scalar(select).fetch_one(store.pool()).await.unwrap()
         };
         for lasts_ms in [600_000, 600_000, 500_000] {
@@ -194,7 +194,8 @@ mod tests {
         store.announce_leases(900_000).await.unwrap();
         assert!((890_000..=900_000).contains(&waits_ms().await), "{}", waits_ms().await);
         let mut connection = store.pool().acquire().await.unwrap();
-        alter(&mut connection, "UPDATE revision_log SET forgotten_until = forgotten_until + 9000000").await;
+        alter(&mut connection, "UPDATE revision_log SET lost_leases_until = lost_leases_until + 9000000")
+            .await;
         store.announce_leases(901_000).await.unwrap();
         assert!(waits_ms().await > 9_000_000, "what is waited for longer anyway stays so");
     }
@@ -205,13 +206,13 @@ mod tests {
         let store = testing::store(&folder).await;
         store.announce_leases(9_000).await.unwrap();
         let mut connection = store.pool().acquire().await.unwrap();
-        let lost = "UPDATE revision_log SET lease_limit_ms = 0, longest_lease_ms = 0, forgotten_until = 0";
+        let lost = "UPDATE revision_log SET lease_limit_ms = 0, longest_lease_ms = 0, lost_leases_until = 0";
         alter(&mut connection, lost).await;
         let [renewal] = lease(9_000);
         ::leases::LeaseStore::record(&store.lease_store(), renewal).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
-        let forgotten = "SELECT forgotten_until FROM revision_log";
-        let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
+        let lost_until = "SELECT lost_leases_until FROM revision_log";
+        let until: i64 = sqlx::query_scalar(lost_until).fetch_one(&mut *connection).await.unwrap();
         assert_eq!(until, 0, "in the same epoch nothing was lost");
 
         // A server that lacked the announcement has begun another epoch.
@@ -220,7 +221,7 @@ mod tests {
         let [renewal] = lease(9_000);
         ::leases::LeaseStore::record(&store.lease_store(), renewal).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
-        let until: i64 = sqlx::query_scalar(forgotten).fetch_one(&mut *connection).await.unwrap();
+        let until: i64 = sqlx::query_scalar(lost_until).fetch_one(&mut *connection).await.unwrap();
         assert!(until > 0, "leases of before may run that the other epoch does not know");
     }
 }

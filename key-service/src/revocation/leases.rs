@@ -92,7 +92,7 @@ pub(super) async fn read(
     positions: &[Position],
 ) -> sqlx::Result<Vec<Option<Leases>>> {
     let select = formatcp!(
-        "SELECT {NOW_MS} AS now_ms, l.epoch, l.forgotten_until, l.longest_lease_ms, e.edge, e.ends_at,
+        "SELECT {NOW_MS} AS now_ms, l.epoch, l.lost_leases_until, l.longest_lease_ms, e.edge, e.ends_at,
             CASE WHEN e.epoch = l.epoch THEN e.acknowledged ELSE -1 END AS acknowledged,
             (SELECT COUNT(*) FROM edge_leases h WHERE h.ends_at > {NOW_MS}) AS held
         FROM revision_log l
@@ -104,7 +104,7 @@ pub(super) async fn read(
     let rows = sqlx::query(select).bind(last).fetch_all(connection).await?;
     // The clock is read for each row. The first reading is the earliest: it ends no lease too soon.
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let (now_ms, forgotten_until_ms) = (head.try_get("now_ms")?, head.try_get("forgotten_until")?);
+    let (now_ms, lost_leases_until_ms) = (head.try_get("now_ms")?, head.try_get("lost_leases_until")?);
     let epoch: &str = head.try_get("epoch")?;
     let longest_ms = as_u64(head, "longest_lease_ms")?;
     let held = usize::try_from(as_u64(head, "held")?).unwrap_or(usize::MAX);
@@ -120,7 +120,7 @@ pub(super) async fn read(
         (position.epoch == epoch).then(|| Leases {
             now_ms,
             longest_ms,
-            forgotten_until_ms,
+            lost_leases_until_ms,
             held,
             behind: behind.iter().filter(lacks_it).map(|(_, lease)| lease.clone()).collect(),
         })
@@ -173,19 +173,19 @@ pub(crate) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64
 /// The same for what may have been forgotten: each change would wait for it anew.
 pub(super) async fn bring_loss_forward(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let update = formatcp!(
-        "UPDATE revision_log SET forgotten_until = {NOW_MS} + longest_lease_ms
-        WHERE forgotten_until > {NOW_MS} + longest_lease_ms"
+        "UPDATE revision_log SET lost_leases_until = {NOW_MS} + longest_lease_ms
+        WHERE lost_leases_until > {NOW_MS} + longest_lease_ms"
     );
     sqlx::query(update).execute(connection).await?;
     Ok(())
 }
 
 /// Leases may have been forgotten: until the last of them would have ended, every change has to wait.
-pub(super) async fn may_be_forgotten(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+pub(super) async fn record_loss(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let update = formatcp!(
-        "UPDATE revision_log SET forgotten_until =
-            CASE WHEN forgotten_until > {NOW_MS} + longest_lease_ms
-                THEN forgotten_until ELSE {NOW_MS} + longest_lease_ms END"
+        "UPDATE revision_log SET lost_leases_until =
+            CASE WHEN lost_leases_until > {NOW_MS} + longest_lease_ms
+                THEN lost_leases_until ELSE {NOW_MS} + longest_lease_ms END"
     );
     sqlx::query(update).execute(connection).await?;
     Ok(())
@@ -198,7 +198,7 @@ pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<
     // A boot id is never empty.
     let query = sqlx::query(update).bind(boot_id).bind(boot_id.unwrap_or_default());
     if query.execute(&mut *connection).await?.rows_affected() > 0 {
-        may_be_forgotten(connection).await?;
+        record_loss(connection).await?;
     }
     Ok(())
 }

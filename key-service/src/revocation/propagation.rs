@@ -25,13 +25,14 @@ pub struct Revocation {
     pub elapsed_ms: u64,
     /// Whether it also waited for leases that the database had lost.
     #[serde(skip)]
-    pub forgotten: bool,
+    pub lost_leases: bool,
 }
 
 impl From<leases::Revocation> for Revocation {
     fn from(revocation: leases::Revocation) -> Self {
-        let leases::Revocation { revision, edges, acknowledged, expired, elapsed_ms, forgotten } = revocation;
-        Revocation { revision, edges, acknowledged, expired, elapsed_ms, forgotten }
+        let leases::Revocation { revision, edges, acknowledged, expired, elapsed_ms, lost_leases } =
+            revocation;
+        Revocation { revision, edges, acknowledged, expired, elapsed_ms, lost_leases }
     }
 }
 
@@ -86,7 +87,7 @@ impl Propagation {
 pub(crate) fn in_words(revocation: &Revocation, is: &str) -> String {
     let time = time(revocation.elapsed_ms);
     let told = match (revocation.edges, revocation.expired) {
-        (0, _) if revocation.forgotten => format!("{is} everywhere after {time}"),
+        (0, _) if revocation.lost_leases => format!("{is} everywhere after {time}"),
         (0, _) => format!("{is} everywhere after {time}: no edge was using its cache"),
         (1, 0) => format!("{is} on the only edge after {time}"),
         (edges, 0) => format!("{is} on all {edges} edges after {time}"),
@@ -97,7 +98,7 @@ pub(crate) fn in_words(revocation: &Revocation, is: &str) -> String {
             )
         }
     };
-    let why = if revocation.forgotten { "; caches from before a restart had to expire first" } else { "" };
+    let why = if revocation.lost_leases { "; caches from before a restart had to expire first" } else { "" };
     format!("{told}{why}")
 }
 
@@ -114,8 +115,9 @@ mod tests {
     fn a_result_is_told_in_words() {
         let told = |edges, expired, elapsed_ms| {
             let acknowledged = edges - expired;
-            let forgotten = elapsed_ms == 6_900;
-            let revocation = Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms, forgotten };
+            let lost_leases = elapsed_ms == 6_900;
+            let revocation =
+                Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms, lost_leases };
             in_words(&revocation, "Refused")
         };
         let forgotten = "; caches from before a restart had to expire first";

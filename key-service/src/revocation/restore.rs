@@ -55,7 +55,7 @@ impl Store {
             Some(lasts_ms) => Some(self.announced.announce_within(write.connection(), lasts_ms).await?),
             None => None,
         };
-        leases::may_be_forgotten(write.connection()).await?;
+        leases::record_loss(write.connection()).await?;
         write.commit().await?;
         announcement.into_iter().for_each(|announcement| self.announced.remember(announcement));
         tracing::warn!("the database was restored while the service ran: a new epoch begins");
@@ -102,7 +102,8 @@ mod tests {
         let next = position_of(&runs).await;
         other.lease_store().begin().await.unwrap().commit(&[]).await.unwrap();
         assert_eq!(position_of(&runs).await, Position { revision: next.revision + 1, ..next });
-        let waits = "SELECT CAST(forgotten_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
+        let waits =
+            "SELECT CAST(lost_leases_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
         let waits_ms: i64 = sqlx::query_scalar(waits).fetch_one(runs.pool()).await.unwrap();
         assert!(waits_ms > 0, "leases of before may run");
         looking.abort();

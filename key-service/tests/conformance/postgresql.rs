@@ -184,10 +184,10 @@ fn leases_and_their_loss_are_read_as_one() {
     on_scene(async |mut scene| {
         scene.store.set_clock(1_000).await;
         for table in ["revision_log", "edge_leases", "neither"] {
-            scene.outside("UPDATE revision_log SET forgotten_until = 0").await;
+            scene.outside("UPDATE revision_log SET lost_leases_until = 0").await;
             scene.lease_store(0).record(lease()).await.unwrap();
             let position = Position { revision: u64::MAX, ..scene.position().await };
-            let loss = "UPDATE revision_log SET forgotten_until = 9000; DELETE FROM edge_leases";
+            let loss = "UPDATE revision_log SET lost_leases_until = 9000; DELETE FROM edge_leases";
             let lease_store = scene.lease_store(0);
             let reading = async move { lease_store.leases(&position).await };
             let told = match table {
@@ -195,7 +195,7 @@ fn leases_and_their_loss_are_read_as_one() {
                 _ => scene.read_while(table, loss, reading).await,
             };
             let told = told.unwrap();
-            let (knows_of_loss, held) = (told.forgotten_until_ms == 9_000, told.behind.len());
+            let (knows_of_loss, held) = (told.lost_leases_until_ms == 9_000, told.behind.len());
             assert_eq!((knows_of_loss, told.held), (held == 0, held), "{table} waited for: {told:?}");
         }
     });
@@ -346,7 +346,7 @@ fn a_promoted_standby_begins_another_history_and_waits_for_leases_that_it_never_
         assert!(lease_store.leases(&before).await.is_err(), "a change of before may be lost");
         let leases = lease_store.leases(&history.position).await.unwrap();
         assert_eq!((leases.held, leases.behind), (0, vec![]));
-        assert!(leases.forgotten_until_ms > leases.now_ms, "leases are out that nobody knows of");
+        assert!(leases.lost_leases_until_ms > leases.now_ms, "leases are out that nobody knows of");
         let told = lease_store.verdicts(&[value.digest()]).await.unwrap();
         assert!(matches!(told.verdicts[..], [Verdict::Active(_)]));
         database.close().await;

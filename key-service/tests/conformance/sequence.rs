@@ -544,8 +544,9 @@ impl Sequence<'_> {
             },
         };
         if wanted.key().is_some_and(|key| self.model.data(|data| !data.keys.contains_key(key))) {
-            let forgotten_until_ms = self.model.data(|data| data.forgotten_until_ms);
-            let last_ms = self.ends_ms.iter().copied().chain([forgotten_until_ms]).max().unwrap_or_default();
+            let lost_leases_until_ms = self.model.data(|data| data.lost_leases_until_ms);
+            let last_ms =
+                self.ends_ms.iter().copied().chain([lost_leases_until_ms]).max().unwrap_or_default();
             let left_ms = u64::try_from(last_ms - self.now_ms() + 1).unwrap_or_default();
             self.model.pass(left_ms);
             self.set_clock().await;

@@ -127,7 +127,7 @@ impl TestStore {
     pub(crate) async fn clear(&mut self) -> Vec<String> {
         let deletes = LEFT_BEHIND.map(|table| format!("DELETE FROM {table};")).concat();
         let update = format!(
-            "UPDATE revision_log SET forgotten_until = 0, pruned_to = revision, longest_lease_ms = {LONGEST_MS},
+            "UPDATE revision_log SET lost_leases_until = 0, pruned_to = revision, longest_lease_ms = {LONGEST_MS},
                 lease_limit_ms = {LONGEST_MS}, limited_at = 0"
         );
         self.execute(&format!("BEGIN; {deletes} {update}; COMMIT")).await;

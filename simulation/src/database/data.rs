@@ -24,7 +24,7 @@ pub struct Data {
     /// The acknowledged revision and the end of the lease of each edge.
     pub(super) registry: BTreeMap<String, (u64, i64)>,
     /// Until when a lost lease may still run.
-    pub forgotten_until_ms: i64,
+    pub lost_leases_until_ms: i64,
     /// How long a lost lease can run, margin included.
     pub longest_lease_ms: u64,
     /// The longest lease that may be recorded now.
@@ -44,7 +44,7 @@ impl Data {
             history: Vec::new(),
             pruned_to: 0,
             registry: BTreeMap::new(),
-            forgotten_until_ms: 0,
+            lost_leases_until_ms: 0,
             longest_lease_ms,
             lease_limit_ms: longest_lease_ms,
             limited_at_ms: 0,
@@ -56,7 +56,7 @@ impl Data {
     pub fn announce(&mut self, lasts_ms: u64, now_ms: i64) {
         self.lease_limit_ms = self.lease_limit_ms.max(lasts_ms);
         if self.longest_lease_ms > 0 && self.longest_lease_ms < lasts_ms {
-            self.forgotten_until_ms = self.forgotten_until_ms.max(now_ms + lasts_ms as i64);
+            self.lost_leases_until_ms = self.lost_leases_until_ms.max(now_ms + lasts_ms as i64);
         }
         self.longest_lease_ms = self.longest_lease_ms.max(lasts_ms);
     }
@@ -64,10 +64,10 @@ impl Data {
     /// Lowers the longest lease in two steps, unless an edge holds a longer one. A clock that was set back extends
     /// nothing.
     pub fn lower_longest(&mut self, lasts_ms: u64, now_ms: i64) {
-        self.forgotten_until_ms = self.forgotten_until_ms.min(now_ms + self.longest_lease_ms as i64);
+        self.lost_leases_until_ms = self.lost_leases_until_ms.min(now_ms + self.longest_lease_ms as i64);
         let last_end_ms = self.registry.values().map(|(_, ends_at_ms)| *ends_at_ms).max().unwrap_or_default();
         let over_ms = self.limited_at_ms + self.longest_lease_ms as i64 + self.longest_record_ms;
-        let is_over = over_ms < now_ms && self.forgotten_until_ms < now_ms;
+        let is_over = over_ms < now_ms && self.lost_leases_until_ms < now_ms;
         if is_over && last_end_ms <= now_ms + self.lease_limit_ms as i64 {
             self.longest_lease_ms = self.lease_limit_ms;
         }
@@ -123,7 +123,7 @@ impl Data {
     /// Loses the leases and nothing else, as SQLite does in a power failure.
     pub fn lose_leases(&mut self, now_ms: i64) {
         self.registry.clear();
-        self.forgotten_until_ms = self.forgotten_until_ms.max(now_ms + self.longest_lease_ms as i64);
+        self.lost_leases_until_ms = self.lost_leases_until_ms.max(now_ms + self.longest_lease_ms as i64);
     }
 
     /// Records a lease. A lease that is longer than the limit is announced first.
@@ -150,7 +150,7 @@ impl Data {
         Ok(Leases {
             now_ms,
             longest_ms: self.longest_lease_ms,
-            forgotten_until_ms: self.forgotten_until_ms,
+            lost_leases_until_ms: self.lost_leases_until_ms,
             held: self.registry.values().filter(|(_, ends_at_ms)| *ends_at_ms > now_ms).count(),
             behind: behind.map(lease).collect(),
         })

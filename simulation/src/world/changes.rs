@@ -164,13 +164,13 @@ impl World {
             self.repeat_later(intent);
             return Ok(());
         };
-        let (now, longest, had_lost, forgotten_until) = {
+        let (now, longest, had_lost, lost_leases_until) = {
             let kernel = self.kernel();
             let had_lost = kernel.database.had_lost(&position, read_at);
             let longest = kernel.profile.longest_lease_ms() * MS;
-            let left_ms = kernel.database.data.forgotten_until_ms - kernel.database.clock_ms(kernel.now);
-            let forgotten_until = kernel.now.saturating_add_signed(left_ms * MS as i64);
-            (kernel.now, longest, had_lost, forgotten_until)
+            let left_ms = kernel.database.data.lost_leases_until_ms - kernel.database.clock_ms(kernel.now);
+            let lost_leases_until = kernel.now.saturating_add_signed(left_ms * MS as i64);
+            (kernel.now, longest, had_lost, lost_leases_until)
         };
         if had_lost {
             return Err(format!("revision {} is said to be in force, and is lost", position.revision));
@@ -185,7 +185,7 @@ impl World {
         }
         self.summary.acknowledged += u64::from(revocation.acknowledged > 0);
         self.summary.expired += u64::from(revocation.expired > 0);
-        self.summary.forgotten += u64::from(revocation.forgotten);
+        self.summary.lost_leases += u64::from(revocation.lost_leases);
         let has = |((_, epoch), latest): &(&(String, String), &u64)| {
             *epoch == position.epoch && **latest >= position.revision
         };
@@ -198,8 +198,11 @@ impl World {
         // lost since.
         let allowed = longest + longest / 10 + 8 * self.slowest_transaction + 500 * MS;
         let begins = covers.max(self.disturbed_until);
-        let begins =
-            if revocation.forgotten { begins.max(forgotten_until.saturating_sub(longest)) } else { begins };
+        let begins = if revocation.lost_leases {
+            begins.max(lost_leases_until.saturating_sub(longest))
+        } else {
+            begins
+        };
         let took = now.saturating_sub(begins);
         if took > allowed {
             return Err(format!("a change took {} ms to return after its commit", took / MS));

@@ -131,7 +131,7 @@ fn after_a_crash_of_the_database_a_delete_waits_for_leases_that_nobody_knows() {
     let waits = !has_ended(&deleted);
     script.pass(7_000);
     script.finish(delete);
-    assert!(waits && tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.forgotten)));
+    assert!(waits && tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.lost_leases)));
 }
 
 /// The leases are lost of a replica that grants longer ones than others.
@@ -193,7 +193,7 @@ fn leases_are_announced_again_in_every_log() {
     assert!(!has_ended(&deleted), "the longer lease may still run");
     script.pass(300);
     script.finish(delete);
-    assert!(tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.forgotten)));
+    assert!(tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.lost_leases)));
     assert_eq!(script.shared.lock().database.data.longest_lease_ms, 14_000);
 }
 

@@ -141,7 +141,7 @@ fn waiting(progress: &Progress, effect: Effect) -> String {
         }
         text += &format!("; still waiting for {}, {}", names.join(", "), seconds(ends_in_ms));
     }
-    if let Some(ms) = progress.forgotten_for_ms {
+    if let Some(ms) = progress.lost_leases_for_ms {
         text +=
             &format!("; edges that were connected before a restart may use the old state {}", seconds(ms));
     }
@@ -172,7 +172,7 @@ mod tests {
             expired: 1,
             named: vec!["3f9a".repeat(4)],
             ends_in_ms: Some(3_001),
-            forgotten_for_ms: None,
+            lost_leases_for_ms: None,
         };
         assert_eq!(
             waiting(&progress, Effect::Refused),
@@ -208,7 +208,7 @@ mod tests {
             expired: 0,
             named: Vec::new(),
             ends_in_ms: None,
-            forgotten_for_ms: Some(2_000),
+            lost_leases_for_ms: Some(2_000),
         };
         let told = waiting(&progress, Effect::Refused);
         assert!(told.contains("before a restart") && told.contains("at most 2 s more"), "{told}");

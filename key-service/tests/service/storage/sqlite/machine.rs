@@ -51,6 +51,6 @@ async fn the_longest_lease_ever_granted_is_known_before_it_is_granted() {
     service.alter("UPDATE revision_log SET boot_id = 'another'").await;
     let service = service.restart(short_terms);
     assert_eq!(service.number(longest).await, 7_000, "it is never forgotten");
-    let waits = "SELECT forgotten_until - CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
+    let waits = "SELECT lost_leases_until - CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
     assert!((4_000..=7_000).contains(&service.number(waits).await), "the old ones are waited for");
 }
