@@ -1,11 +1,11 @@
-//! The lease protocol, service side: edges may answer from memory, and yet no revocation returns before every edge
-//! has heard of it or has lost its lease. `docs/revocation.md` explains it.
+//! The service side of the lease protocol. Edges answer from their caches while they hold a lease, and a revocation returns
+//! when every edge has acknowledged it or lost its lease. `docs/revocation.md` explains the protocol.
 //!
-//! - [`sync`] answers an edge's subscription: records its lease, then tells it what changed;
-//! - [`change`] makes a change that can alter a verdict, and [`propagation`] waits until it is in force everywhere;
-//! - [`verify`] answers what keys are worth.
+//! - [`sync`] answers an edge's subscription: it records the lease, then returns what has changed;
+//! - [`change`] makes a change that can alter a verdict, and [`propagation`] waits until every edge has it;
+//! - [`verify`] answers with the verdicts of keys.
 //!
-//! All of it is written against a [`LeaseStore`]: the database in production, a model of one in the simulation.
+//! All of it uses a [`LeaseStore`]: the database in production, a model of one in the simulation.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,23 +18,23 @@ pub mod propagation;
 pub mod sync;
 pub mod verify;
 
-/// A place in a history of changes.
+/// A position in the history of changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
-    /// Names the history; a database that was newly made, or restored from a backup, has another.
+    /// Names the history. A new database has its own, and so does one that was restored from a backup.
     pub epoch: String,
-    /// How many changes were made.
+    /// The number of changes so far.
     pub revision: u64,
 }
 
-/// How long edges are told they may rely on their memory.
+/// How long leases last, and how long a sync is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseConfig {
     /// How long a sync is held while nothing changes, in milliseconds.
     pub hold_ms: u64,
-    /// How long a lease is, in milliseconds from when the edge sent the sync.
+    /// The length of a lease, in milliseconds from when the edge sent the sync.
     pub lease_ms: u64,
-    /// How much longer than that a change waits for it, in milliseconds: for clocks that run differently.
+    /// How much longer a change waits for a lease, in milliseconds, because clocks run at different speeds.
     /// [`LeaseConfig::least_margin_ms`] or more.
     pub margin_ms: u64,
 }
@@ -48,39 +48,39 @@ impl Default for LeaseConfig {
 /// Why a lease configuration cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseConfigError {
-    /// The lease would run out while the next sync is held back.
+    /// The lease would run out while the next sync is held.
     #[error("the lease must last at least twice the hold and 2 s more, {least_ms} ms")]
     LeaseTooShort {
-        /// The shortest lease that goes with the hold, in milliseconds.
+        /// The shortest valid lease for this hold, in milliseconds.
         least_ms: u64,
     },
     /// An edge whose clock is slow would still hold its lease when the service counts it as ended.
     #[error("the margin must be at least 1 s and a sixth of the lease, {least_ms} ms")]
     MarginTooShort {
-        /// The shortest margin that goes with the lease, in milliseconds.
+        /// The shortest valid margin for this lease, in milliseconds.
         least_ms: u64,
     },
 }
 
-/// The shortest margin, in milliseconds, however short the lease is: for clocks that are set by a little.
+/// The shortest margin of any lease, in milliseconds. It allows for clocks that are set by a little.
 const LEAST_MARGIN_MS: u64 = 1_000;
 
-/// The margin is this part of the lease or more. With a sixth, two clocks may differ by one part in seven, 14 %.
+/// The margin is at least the lease divided by this. With a sixth, the speeds of two clocks may differ by one seventh, 14 %.
 const LEASE_PER_MARGIN: u64 = 6;
 
 impl LeaseConfig {
-    /// The shortest margin that goes with a lease, in milliseconds, and the one it has unless another is set. It grows with
-    /// the lease, because the error of a clock that runs too slowly grows with time.
+    /// The shortest and default margin for a lease, in milliseconds. It grows with the lease, because the error of a slow clock
+    /// grows with time.
     pub fn least_margin_ms(lease_ms: u64) -> u64 {
         lease_ms.div_ceil(LEASE_PER_MARGIN).max(LEAST_MARGIN_MS)
     }
 
-    /// How long a change waits for a lease at most, in milliseconds: the margin included.
+    /// How long a change waits for a lease at most, in milliseconds: the lease and its margin.
     pub fn lasts_ms(self) -> u64 {
         self.lease_ms.saturating_add(self.margin_ms)
     }
 
-    /// Checks that edges can keep a lease with this configuration, and that a change waits long enough for it.
+    /// Checks that an edge can renew its lease in time, and that a change waits long enough for a lease.
     ///
     /// # Errors
     /// See [`LeaseConfigError`].
@@ -102,20 +102,20 @@ impl LeaseConfig {
 pub struct LeaseRenewal {
     /// The edge's own random id.
     pub edge: String,
-    /// What it says it has applied; `None` for nothing.
+    /// The position up to which it has applied all changes; `None` at first.
     pub acknowledged: Option<Position>,
-    /// How long its lease counts, in milliseconds from the moment of recording by the database's clock.
+    /// How long its lease lasts, margin included, in milliseconds from when it is recorded, by the database's clock.
     pub lasts_ms: u64,
-    /// When keys were last used, as [`protocol::SyncRequest::used`]. No lease depends on it.
+    /// When keys were last used, as [`protocol::SyncRequest::used`].
     pub used: BTreeMap<String, u64>,
 }
 
-/// What has happened since some place in the history, read as one.
+/// The changes since a position, from one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
-    /// Where the history ends now.
+    /// The latest position.
     pub position: Position,
-    /// The digests whose verdicts may have changed; `None` if that cannot be told.
+    /// The digests whose verdicts may have changed; `None` if that is unknown.
     pub changed: Option<Vec<KeyDigest>>,
 }
 
@@ -128,126 +128,125 @@ pub struct Lease {
     pub ends_at_ms: i64,
 }
 
-/// The leases that a change may have to wait for, read as one.
+/// The leases that a change may have to wait for, from one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leases {
-    /// The database's clock at the reading, in milliseconds since 1970-01-01 UTC.
+    /// The database's clock when they were read, in milliseconds since 1970-01-01 UTC.
     pub now_ms: i64,
-    /// No lease lasts longer than this from now on, whatever its end: that clock may have been set back.
+    /// The longest time left of any lease, in milliseconds. It limits leases from before the database's clock was set back.
     pub longest_ms: u64,
-    /// Leases of before may have been forgotten; none of those lasts beyond this. It changes whenever leases are
-    /// forgotten.
+    /// Leases that the database may have lost end by this time, in milliseconds since 1970-01-01 UTC. Each loss changes it.
     pub lost_leases_until_ms: i64,
-    /// How many edges hold a lease.
+    /// The number of edges that hold a lease.
     pub held: usize,
-    /// The leases of edges that have not acknowledged the change, those too that have ended a while ago.
+    /// The leases of edges that have not acknowledged the change. Some may have ended.
     pub behind: Vec<Lease>,
 }
 
-/// What an edge says with a sync that it has applied.
+/// The acknowledgement that an edge sends with a sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledgement {
     /// The edge.
     pub edge: String,
-    /// The place up to which it has applied all changes.
+    /// The position up to which it has applied all changes.
     pub position: Position,
 }
 
 /// The keys whose verdicts a change can alter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AffectedKeys {
-    /// Every value of one key, by its id.
+    /// All values of one key, by its id.
     Key(String),
-    /// Every value of every key of one user, by its id.
+    /// All values of all keys of one user, by the user's id.
     User(String),
-    /// One value, whoever's it will be: somebody may have asked for it before.
+    /// One value that is added to a key. An edge may have cached that it is inactive.
     Value(KeyDigest),
-    /// Every value of each key that has one of these values.
+    /// All values of each key that has one of these values.
     KeysWith(Vec<KeyDigest>),
 }
 
-/// How a change came into force, told to whoever made it.
+/// How a change propagated to the edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// The revision that the change made.
     pub revision: u64,
-    /// How many edges held a lease when it was committed.
+    /// The number of edges that held a lease when it was committed.
     pub edges: usize,
-    /// How many of them have acknowledged it.
+    /// The number of these edges that acknowledged it.
     pub acknowledged: usize,
-    /// How many lost their lease without having acknowledged it.
+    /// The number of these edges that lost their lease without an acknowledgement.
     pub expired: usize,
-    /// How long that took after the commit, in milliseconds.
+    /// The time from the commit until the last of them, in milliseconds.
     pub elapsed_ms: u64,
-    /// Whether it waited for leases from before a start, which nothing is known of.
+    /// Whether it also waited for leases that the database had lost.
     pub lost_leases: bool,
 }
 
-/// How far a change has come on its way into force.
+/// How far a change has propagated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How many edges held a lease when it was committed.
+    /// The number of edges that held a lease when it was committed.
     pub edges: usize,
-    /// How many of them have acknowledged it.
+    /// The number of these edges that acknowledged it.
     pub acknowledged: usize,
-    /// How many lost their lease without having acknowledged it.
+    /// The number of these edges that lost their lease without an acknowledgement.
     pub expired: usize,
-    /// A few of the others by their ids, of which each, known whole, lets its bearer acknowledge for that edge.
+    /// The ids of a few of the other edges. They are secret: with an edge token, an id suffices to acknowledge for its edge.
     pub named: Vec<String>,
-    /// When the last of the others' leases ends, in milliseconds from now; `None` if there are none.
+    /// When the last of the other edges' leases ends, in milliseconds from now; `None` if there are none.
     pub ends_in_ms: Option<u64>,
-    /// For how long leases that were forgotten may still run, in milliseconds; `None` if there are none.
+    /// How long leases that the database lost may still run, in milliseconds; `None` if there are none.
     pub lost_leases_for_ms: Option<u64>,
 }
 
-/// The database as the lease protocol uses it. Each function but the last three is one transaction.
+/// The database of the lease protocol. Each function but the last three is one transaction.
 pub trait LeaseStore: Sync {
-    /// Why the database failed.
+    /// A failure of the database.
     type Error: Send;
     /// A change that has begun.
     type Change<'l>: Change<Error = Self::Error>
     where
         Self: 'l;
 
-    /// Takes the revision lock and raises the revision. Until the change ends, nobody else can.
+    /// Takes the revision lock and increments the revision. No other change can begin until this one ends.
     fn begin(&self) -> impl Future<Output = Result<Self::Change<'_>, Self::Error>> + Send;
 
-    /// Remembers an edge: the highest place of this epoch that it has ever acknowledged, and its lease from now. Returns
-    /// when every other process sees it.
+    /// Records the lease of an edge from now on, and the highest position of this epoch that the edge ever acknowledged.
+    /// When it returns, every other process can read both.
     fn record(&self, renewal: LeaseRenewal) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// What happened since then; without a place of this epoch, [`History::changed`] is `None`.
+    /// The changes since a position. [`History::changed`] is `None` without a position of the current epoch.
     fn history(&self, since: Option<&Position>) -> impl Future<Output = Result<History, Self::Error>> + Send;
 
-    /// Who holds a lease, and who has not acknowledged a place. An acknowledgement of another epoch than the present one
-    /// counts as none. Fails if the place itself is of another epoch: the change that made it may be lost.
+    /// The edges that hold a lease, and those of them that have not acknowledged a position. An acknowledgement of another
+    /// epoch does not count. Fails if the position itself belongs to another epoch, because its change may be lost.
     fn leases(&self, position: &Position) -> impl Future<Output = Result<Leases, Self::Error>> + Send;
 
-    /// Verdicts and the place they belong to, from a snapshot begun now.
+    /// Verdicts, and the position they belong to, from a snapshot that begins now.
     fn verdicts(
         &self,
         digests: &[KeyDigest],
     ) -> impl Future<Output = Result<VerifyResponse, Self::Error>> + Send;
 
-    /// Commits something that alters nothing, as durably as a change is committed: when it returns, a failover keeps all that
-    /// could be read before. It takes no lock, raises no revision and wakes no edge.
+    /// Makes everything that can be read now as durable as a committed change: a failover keeps it. It takes no lock, does
+    /// not increment the revision and notifies no edge.
     fn flush(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Waits until the history may have gone beyond a place, or the time is over. Returns `false` if nothing was heard of
-    /// that.
+    /// Waits until the latest position may be beyond this one, or for `at_most`. Returns `false` if no later position is
+    /// known.
     fn wait_for_change(&self, beyond: &Position, at_most: Duration) -> impl Future<Output = bool> + Send;
 
-    /// Waits until an edge acknowledges something to this process, or the time is over. Returns all that were heard since
-    /// this was last asked; some may be missing, as those are that other processes hear.
+    /// Waits until this process receives an acknowledgement, or for `at_most`. Returns those received since the last call.
+    /// Some may be missing, such as all that other processes receive.
     fn acknowledgements(&self, at_most: Duration) -> impl Future<Output = Vec<Acknowledgement>> + Send;
 
     /// Milliseconds of a monotonic clock.
     fn monotonic_ms(&self) -> u64;
 }
 
-/// A change that has begun. Dropped before [`Change::commit`], it leaves no trace.
+/// A change that has begun. Dropping it before [`Change::commit`] rolls it back.
 pub trait Change: Send {
-    /// Why the database failed.
+    /// A failure of the database.
     type Error: Send;
 
     /// The digests of the affected keys, as they are now.
@@ -256,10 +255,10 @@ pub trait Change: Send {
         affected: &AffectedKeys,
     ) -> impl Future<Output = Result<Vec<KeyDigest>, Self::Error>> + Send;
 
-    /// Writes down that these digests' verdicts may have changed, and commits. Returns the place the change made.
+    /// Records that the verdicts of these digests may have changed, and commits. Returns the position of the change.
     fn commit(self, changed: &[KeyDigest]) -> impl Future<Output = Result<Position, Self::Error>> + Send;
 
-    /// Ends without a trace. Returns the place there was before.
+    /// Rolls back. Returns the position before the change.
     fn abandon(self) -> impl Future<Output = Result<Position, Self::Error>> + Send;
 }
 
@@ -272,7 +271,7 @@ mod tests {
         for lease_ms in [6_000, 6_001, 14_000, 62_000, 3_600_000] {
             let margin_ms = LeaseConfig::least_margin_ms(lease_ms);
             let config = LeaseConfig { hold_ms: 2_000, lease_ms, margin_ms };
-            // An edge's clock that counts six sevenths of the time that passes: its lease lasts longer than the edge thinks.
+            // The edge's clock counts six sevenths of the time that passes, so its lease lasts longer than it should.
             assert!(config.lasts_ms() * 6 >= lease_ms * 7, "{config:?}");
             assert_eq!(config.check(), Ok(config));
             let short = LeaseConfig { margin_ms: margin_ms - 1, ..config };

@@ -6,14 +6,14 @@ use protocol::{Invalidation, MAX_CHANGED_PER_SYNC, SyncRequest, SyncResponse};
 
 use super::{LeaseConfig, LeaseRenewal, LeaseStore, Position};
 
-/// Grants a lease, and tells what changed since the edge's cursor; if nothing did, waits for it as long as the edge
-/// wants and the configuration allows.
+/// Grants a lease, and returns what has changed since the edge's cursor. If nothing has, waits for a change: for the edge's
+/// `wait_ms`, but no longer than the configured hold.
 ///
-/// The lease is recorded before anything is read: of a sync and a change that race, one always sees the other. Rule
+/// The lease is recorded before the changes are read: when a sync and a change race, one always sees the other. Rule
 /// `RecordBeforeRead`.
 ///
 /// # Errors
-/// The database failed; the edge gets no lease, though one may be recorded.
+/// The database failed. The edge gets no lease, but one may be recorded.
 pub async fn answer<L: LeaseStore>(
     store: &L,
     config: LeaseConfig,
@@ -42,7 +42,7 @@ pub async fn answer<L: LeaseStore>(
         Some(changed) if changed.len() <= MAX_CHANGED_PER_SYNC => Invalidation::Changed(changed),
         _ => Invalidation::Reset,
     };
-    // Rule `ChangesWithRevision`: the place is from the reading of the changes.
+    // Rule `ChangesWithRevision`: changes and position come from one snapshot.
     let Position { epoch, revision } = history.position;
     Ok(SyncResponse { epoch, revision, lease_ms: config.lease_ms, invalidation })
 }
@@ -57,7 +57,7 @@ mod tests {
     use crate::History;
     use crate::{Acknowledgement, AffectedKeys, Change, Leases};
 
-    /// A database in which so many values have changed since any place, and nothing else ever happens.
+    /// A database in which this number of values has changed since any position, and nothing else happens.
     struct Changed(usize);
 
     enum NoChange {}
@@ -92,7 +92,7 @@ mod tests {
         }
 
         async fn wait_for_change(&self, _: &Position, at_most: Duration) -> bool {
-            assert!(at_most > Duration::ZERO, "there is nothing to wait for");
+            assert!(at_most > Duration::ZERO, "no time to wait");
             false
         }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_edge_is_told_what_changed_or_to_forget_everything_if_that_is_too_much() {
+    async fn too_many_changes_for_one_answer_become_a_reset() {
         for changed in [0, 1, MAX_CHANGED_PER_SYNC, MAX_CHANGED_PER_SYNC + 1] {
             let request = SyncRequest {
                 edge: "e".to_owned(),
@@ -131,12 +131,14 @@ mod tests {
                 wait_ms: 0,
                 used: Default::default(),
             };
-            let Ok(told) = answer(&Changed(changed), LeaseConfig::default(), &request).await;
-            match told.invalidation {
+            let Ok(response) = answer(&Changed(changed), LeaseConfig::default(), &request).await;
+            match response.invalidation {
                 Invalidation::Changed(digests) => assert_eq!(digests.len(), changed),
-                Invalidation::Reset => assert!(changed > MAX_CHANGED_PER_SYNC, "{changed} can be told"),
+                Invalidation::Reset => {
+                    assert!(changed > MAX_CHANGED_PER_SYNC, "{changed} fit into one answer")
+                }
             }
-            assert_eq!((told.revision, told.lease_ms), (7, 6_000));
+            assert_eq!((response.revision, response.lease_ms), (7, 6_000));
         }
     }
 }

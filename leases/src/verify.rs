@@ -1,15 +1,15 @@
-//! Answers what keys are worth.
+//! Answers with the verdicts of keys.
 
 use protocol::{VerifyRequest, VerifyResponse};
 
 use super::LeaseStore;
 
-/// Answers from a snapshot begun after the question arrived: a verdict that was read before could be older than a
-/// revocation that has returned since. Rule `FreshVerify`.
+/// Answers from a snapshot that begins after the request arrived. An older snapshot could lack a revocation that has returned.
+/// Rule `FreshVerify`.
 ///
 /// # Errors
-/// The database failed; nothing is known of any key then.
+/// The database failed.
 pub async fn answer<L: LeaseStore>(store: &L, request: &VerifyRequest) -> Result<VerifyResponse, L::Error> {
-    // Rule `VerdictsWithRevision`: both are from this one reading.
+    // Rule `VerdictsWithRevision`: both come from one snapshot.
     store.verdicts(&request.digests).await
 }
