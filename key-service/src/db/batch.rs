@@ -186,6 +186,7 @@ mod tests {
         type Output = u32;
         const NAME: &'static str = "echo";
         const MAX_INPUTS: usize = 3;
+        const TIMEOUT: Duration = Duration::from_secs(1);
 
         async fn run(&self, connection: &mut AnyConnection, inputs: &[u32]) -> sqlx::Result<Vec<u32>> {
             self.0.batches.lock().unwrap().push(inputs.to_vec());
@@ -258,7 +259,7 @@ mod tests {
         let begun = monotonic_now();
         let outcome = batches.run(1).await;
         let took = monotonic_now() - begun;
-        assert!(outcome.is_err() && took >= TIMEOUT, "{outcome:?} after {took:?}");
+        assert!(outcome.is_err() && took >= Echo::TIMEOUT, "{outcome:?} after {took:?}");
         echo.0.may_answer.add_permits(1);
         assert_eq!(batches.run(2).await.unwrap(), 2);
         assert_eq!(echo.batches(), [[1], [2]], "no caller is left that waits for it");
