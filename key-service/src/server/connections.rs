@@ -16,7 +16,8 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
 
 use super::places::Places;
 use super::timed_writes::{Pace, TimedWrites};
@@ -122,7 +123,7 @@ pub(crate) async fn serve(
 ) {
     let shared =
         Arc::new(Shared { protocol, router: TowerToHyperService::new(router), phase: phase.clone() });
-    let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
+    let open = TaskTracker::new();
     loop {
         let accepted = async {
             // Without a free place nobody is accepted; whoever waits is the system's to queue.
@@ -139,10 +140,10 @@ pub(crate) async fn serve(
                     tracing::debug!(%peer, "too many connections from this network");
                     continue;
                 };
-                let (shared, open) = (Arc::clone(&shared), open.clone());
-                tokio::spawn(async move {
+                let shared = Arc::clone(&shared);
+                open.spawn(async move {
                     shared.talk(stream, peer).await;
-                    drop((place, share, open));
+                    drop((place, share));
                 });
             }
             Err(error) => {
@@ -152,9 +153,8 @@ pub(crate) async fn serve(
             }
         }
     }
-    // Nobody sends: it ends when all have dropped theirs.
-    drop(open);
-    all_closed.recv().await;
+    open.close();
+    open.wait().await;
 }
 
 /// What the connections of a listener share.
