@@ -9,72 +9,71 @@ use crate::{KeyDigest, ScopeSet};
 /// The path of the verify operation on the key service's edge listener; the method is POST.
 pub const VERIFY_PATH: &str = "/edge/v1/verify";
 
-/// The most digests that one verify request may ask about.
+/// The most digests in one verify request.
 pub const MAX_DIGESTS_PER_VERIFY: usize = 256;
 
-/// What an edge asks: "what are these keys worth now?"
+/// Asks for the current verdicts of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyRequest {
-    /// The asking edge's own random id.
+    /// The random id that the edge drew for itself.
     pub edge: String,
-    /// The keys asked about, at most [`MAX_DIGESTS_PER_VERIFY`].
+    /// The digests of the keys, at most [`MAX_DIGESTS_PER_VERIFY`].
     pub digests: Vec<KeyDigest>,
 }
 
-/// The answer to a [`VerifyRequest`]: one verdict a digest, in the order of the question.
+/// The answer to a [`VerifyRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyResponse {
     /// Names the history that the revision belongs to.
     pub epoch: String,
     /// The revision whose state the verdicts describe.
     pub revision: u64,
-    /// As many as there were digests, in their order.
+    /// One verdict for each digest, in the order of the request.
     pub verdicts: Vec<Verdict>,
 }
 
-/// What the key service says of one key.
+/// The key service's answer for one digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Verdict {
-    /// The key is good.
+    /// The key works.
     Active(ActiveVerdict),
-    /// No such key, or it is revoked or expired, or its user is disabled; the edge does not learn which.
+    /// The key does not exist, is revoked or expired, or its user is disabled. The edge does not learn which.
     Inactive,
 }
 
-/// Whose key it is and what it may do.
+/// The owner and the scopes of a working key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActiveVerdict {
     /// The key's opaque id, never its value.
     pub key_id: String,
-    /// The opaque id of the user whose key it is.
+    /// The opaque id of the user who owns the key.
     pub user_id: String,
-    /// What the key may do: its own scopes, limited to its user's.
+    /// The key's scopes, limited to its user's permissions.
     pub scopes: ScopeSet,
-    /// Milliseconds from the question until the key expires by itself; `None` if it never does.
+    /// Milliseconds from the request until the value expires; `None` if it never does.
     pub expires_in_ms: Option<u64>,
 }
 
 /// The path of the sync operation on the key service's edge listener; the method is POST.
 pub const SYNC_PATH: &str = "/edge/v1/sync";
 
-/// The most digests that one answer lists as changed; more of them make a reset.
+/// The most digests that one answer lists as changed. More changes are answered with a reset.
 pub const MAX_CHANGED_PER_SYNC: usize = 1_000;
 
-/// The most keys whose use one sync request reports.
+/// The most keys in the usage report of one sync request.
 pub const MAX_USED_PER_SYNC: usize = 256;
 
-/// What an edge asks again and again: its subscription, the renewal of its lease, its acknowledgement of changes, and
-/// its usage report in one.
+/// The request that an edge repeats. It subscribes to changes, acknowledges earlier ones, renews the lease and reports usage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRequest {
-    /// The asking edge's own random id.
+    /// The random id that the edge drew for itself.
     pub edge: String,
     /// The history that the cursor belongs to; `None` at first.
     pub epoch: Option<String>,
     /// The revision up to which the edge has applied all changes: its acknowledgement. `None` at first.
     pub cursor: Option<u64>,
-    /// How long the answer may be held back while there is nothing new, in milliseconds.
+    /// How long the service may hold the request while nothing changes, in milliseconds.
     pub wait_ms: u64,
     /// When keys were last used, by key id, in seconds since 1970-01-01 UTC; at most [`MAX_USED_PER_SYNC`].
     #[serde(default)]
@@ -83,30 +82,30 @@ pub struct SyncRequest {
 
 /// The answer to a [`SyncRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "WrittenSyncResponse", into = "WrittenSyncResponse")]
+#[serde(try_from = "SyncResponseJson", into = "SyncResponseJson")]
 pub struct SyncResponse {
     /// Names the history that the revision belongs to.
     pub epoch: String,
-    /// The revision that the edge has reached once it has applied the invalidation.
+    /// The cursor of the edge once it has applied the invalidation.
     pub revision: u64,
     /// How long the edge may use its cache, in milliseconds from the moment it sent the request.
     pub lease_ms: u64,
-    /// What to forget.
+    /// What to remove from the cache.
     pub invalidation: Invalidation,
 }
 
-/// What an edge must forget before it moves its cursor.
+/// What an edge must remove from its cache before it moves its cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invalidation {
-    /// What it knows of these keys.
+    /// The verdicts of these digests.
     Changed(Vec<KeyDigest>),
-    /// Everything: the changes since its cursor cannot be told.
+    /// Everything, because the changes since the cursor are unknown or too many.
     Reset,
 }
 
-/// A [`SyncResponse`] as JSON has it: either `changed` or `"reset":true`.
+/// The JSON form of a [`SyncResponse`]: either `changed` or `"reset":true`.
 #[derive(Serialize, Deserialize)]
-struct WrittenSyncResponse {
+struct SyncResponseJson {
     epoch: String,
     revision: u64,
     lease_ms: u64,
@@ -116,11 +115,11 @@ struct WrittenSyncResponse {
     reset: Option<bool>,
 }
 
-impl TryFrom<WrittenSyncResponse> for SyncResponse {
+impl TryFrom<SyncResponseJson> for SyncResponse {
     type Error = &'static str;
 
-    fn try_from(written: WrittenSyncResponse) -> Result<Self, Self::Error> {
-        let WrittenSyncResponse { epoch, revision, lease_ms, changed, reset } = written;
+    fn try_from(json: SyncResponseJson) -> Result<Self, Self::Error> {
+        let SyncResponseJson { epoch, revision, lease_ms, changed, reset } = json;
         let invalidation = match (changed, reset) {
             (Some(changed), None | Some(false)) => Invalidation::Changed(changed),
             (None, Some(true)) => Invalidation::Reset,
@@ -130,14 +129,14 @@ impl TryFrom<WrittenSyncResponse> for SyncResponse {
     }
 }
 
-impl From<SyncResponse> for WrittenSyncResponse {
+impl From<SyncResponse> for SyncResponseJson {
     fn from(response: SyncResponse) -> Self {
         let SyncResponse { epoch, revision, lease_ms, invalidation } = response;
         let (changed, reset) = match invalidation {
             Invalidation::Changed(changed) => (Some(changed), None),
             Invalidation::Reset => (None, Some(true)),
         };
-        WrittenSyncResponse { epoch, revision, lease_ms, changed, reset }
+        SyncResponseJson { epoch, revision, lease_ms, changed, reset }
     }
 }
 
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_response_that_is_neither_news_nor_reset_is_none() {
+    fn a_sync_response_needs_either_changed_or_reset() {
         for invalidation in
             [r#""changed":[],"reset":true"#, r#""reset":false"#, r#""changed":["ab"]"#, r#""changed":null"#]
         {

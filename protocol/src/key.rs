@@ -1,4 +1,4 @@
-//! Personal API keys: their format, their checksum, and the digest that stands for one everywhere else.
+//! Personal API keys: format, checksum and digest.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What every personal API key begins with.
+/// The prefix of every personal API key.
 pub const KEY_PREFIX: &str = "phx_";
 
-/// A longer value is no key. The longest known is 54 bytes; imported ones may differ.
+/// The longest key, in bytes. Generated keys have 54; imported ones may have more.
 pub const MAX_KEY_BYTES: usize = 512;
 
-/// The digits of base62, in ASCII order, so that encoded numbers of one width sort as they count.
+/// The digits of base62, in ASCII order, so that encoded numbers of one width sort by value.
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// 256 bits in base62, left-padded with `0`.
@@ -21,11 +21,11 @@ const SECRET_CHARS: usize = 44;
 /// A CRC-32 in base62, left-padded with `0`.
 const CHECKSUM_CHARS: usize = 6;
 
-/// How long a generated key is, prefix and checksum included. Others of that length exist.
+/// The length of a generated key, in bytes, with prefix and checksum. Imported keys may have this length too.
 pub const GENERATED_KEY_BYTES: usize = KEY_PREFIX.len() + SECRET_CHARS + CHECKSUM_CHARS;
 
-/// A personal API key's value. It is a secret: `Debug` hides it, it has no `Display`, and it is never stored,
-/// cached or sent; its [`KeyDigest`] is.
+/// A personal API key's value. It is a secret: `Debug` hides it, and it has no `Display`. Only its [`KeyDigest`] is stored,
+/// cached and sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(Box<str>);
 
@@ -38,10 +38,10 @@ pub enum KeyError {
     /// Nothing follows the prefix, or it is longer than [`MAX_KEY_BYTES`].
     #[error("a personal API key has 5 to {MAX_KEY_BYTES} characters")]
     Length,
-    /// It holds something other than the characters of an RFC 6750 token.
+    /// It has a character that no RFC 6750 token has.
     #[error("a personal API key holds letters, digits and -._~+/= only")]
     Character,
-    /// It has the shape of a generated key, and its checksum is wrong: mistyped, cut or invented.
+    /// It has the shape of a generated key, but the wrong checksum: it was mistyped, cut off or invented.
     #[error("the key's checksum is wrong: it was mistyped or invented")]
     Checksum,
 }
@@ -52,10 +52,10 @@ impl ApiKey {
         ApiKey(secret_from_entropy(KEY_PREFIX, entropy).into())
     }
 
-    /// Reads a key as somebody sent or wrote it.
+    /// Parses a key.
     ///
-    /// A text of the generated shape must carry the right checksum; other shapes (imported keys) pass, because
-    /// only the key service can tell.
+    /// A text of the generated shape must have the right checksum. Other shapes pass, because only the key service knows the
+    /// imported keys.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -74,29 +74,29 @@ impl ApiKey {
         Ok(ApiKey(text.into()))
     }
 
-    /// Whether the key has the generated format, whose checksum shows that it was not mistyped.
+    /// Whether the key has the generated format.
     pub fn is_generated(&self) -> bool {
         has_generated_shape(&self.0.as_bytes()[KEY_PREFIX.len()..])
     }
 
-    /// What stands for the key everywhere but in its owner's hands.
+    /// The digest of the key.
     pub fn digest(&self) -> KeyDigest {
         KeyDigest::of_value(&self.0)
     }
 
-    /// The secret itself, to be shown to its owner once.
+    /// The secret itself. Show it to its owner once.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// How the key is shown from then on: its first four characters, `...`, its last four; `********` where
-    /// that would give away too much of a value shorter than 16.
+    /// The masked value: the first four characters, `...` and the last four. A value with fewer than 16 characters becomes
+    /// `********`.
     pub fn mask(&self) -> String {
         mask(&self.0)
     }
 }
 
-/// How a secret in ASCII is shown: see [`ApiKey::mask`].
+/// Masks an ASCII secret as [`ApiKey::mask`] does.
 pub fn mask(secret: &str) -> String {
     match (secret.get(..4), secret.len().checked_sub(4).and_then(|end| secret.get(end..))) {
         (Some(first), Some(last)) if secret.len() >= 16 => format!("{first}...{last}"),
@@ -104,8 +104,7 @@ pub fn mask(secret: &str) -> String {
     }
 }
 
-/// A secret of 256 random bits that can be told from others offline: the prefix, the bits in base62, and a checksum of
-/// both.
+/// Makes a secret that can be recognised offline: the prefix, 256 random bits in base62, and a checksum of both.
 pub fn secret_from_entropy(prefix: &str, entropy: [u8; 32]) -> String {
     let mut value = prefix.to_owned();
     push_base62::<SECRET_CHARS>(&mut value, entropy);
@@ -114,7 +113,7 @@ pub fn secret_from_entropy(prefix: &str, entropy: [u8; 32]) -> String {
     value
 }
 
-/// Whether a text is what [`secret_from_entropy`] can have made with that prefix.
+/// Whether a text has the format of [`secret_from_entropy`] with this prefix.
 pub fn is_generated_secret(prefix: &str, text: &str) -> bool {
     let rest = text.strip_prefix(prefix).map(str::as_bytes);
     rest.is_some_and(has_generated_shape) && checksum_is_right(text.as_bytes())
@@ -219,7 +218,7 @@ impl From<KeyDigest> for String {
     }
 }
 
-/// Shortened: enough to follow one key through a log.
+/// The first 12 characters, enough to follow one key through a log.
 impl fmt::Debug for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}…", &self.to_hex()[..12])
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_generated_key_is_refused_and_its_neighbours_are_not() {
+    fn a_mistyped_generated_key_is_refused() {
         let key = ApiKey::from_entropy([7; 32]);
         assert_eq!(ApiKey::parse(key.reveal().as_bytes()), Ok(key.clone()));
         for position in 4..54 {
@@ -269,7 +268,7 @@ mod tests {
             mistyped[position] = if mistyped[position] == b'x' { b'y' } else { b'x' };
             assert_eq!(ApiKey::parse(&mistyped), Err(KeyError::Checksum), "position {position}");
         }
-        // One character less is another shape: only the service can tell.
+        // With one character less, the shape is not that of a generated key.
         assert!(ApiKey::parse(&key.reveal().as_bytes()[..53]).is_ok());
     }
 
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_key_is_refused_with_the_reason() {
+    fn a_text_that_cannot_be_a_key_is_refused_with_the_reason() {
         let parse = |value: &[u8]| ApiKey::parse(value).unwrap_err();
         assert_eq!(parse(b"phc_123"), KeyError::Prefix);
         assert_eq!(parse(b"PHX_123"), KeyError::Prefix);
@@ -295,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_512_bytes_at_most_and_a_generated_one_54() {
+    fn a_key_has_at_most_512_bytes_and_a_generated_one_has_54() {
         assert!(ApiKey::parse(format!("phx_{}", "a".repeat(508)).as_bytes()).is_ok());
         assert_eq!(ApiKey::from_entropy([7; 32]).reveal().len(), GENERATED_KEY_BYTES);
         assert_eq!(GENERATED_KEY_BYTES, 54);
     }
 
     #[test]
-    fn a_generated_secret_is_told_by_prefix_shape_and_checksum() {
+    fn a_generated_secret_is_recognised_by_prefix_shape_and_checksum() {
         let secret = secret_from_entropy("ekm_", [7; 32]);
         assert!(is_generated_secret("ekm_", &secret));
         assert!(!is_generated_secret(KEY_PREFIX, &secret), "another prefix");

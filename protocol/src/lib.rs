@@ -1,7 +1,6 @@
-//! What the edge and the key service say to each other, and the format of a key.
+//! The wire types of the edge API, the key format and the scopes.
 //!
-//! Both sides compile this crate, so a key has one format, a scope one meaning and the edge API one shape.
-//! Nothing here does I/O or reads a clock.
+//! Filter and key service both compile this crate, so there is one definition of each. It does no I/O and reads no clock.
 
 mod edge_api;
 mod key;

@@ -1,21 +1,21 @@
-//! Scopes: what a key may do, written `object:read`, `object:write`, or `*` for everything.
+//! Scopes, the permissions of a key: `object:read`, `object:write`, or `*` for everything.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a scope lets its holder do to an object. `Write` includes `Read`.
+/// The action that a scope permits on an object. `Write` includes `Read`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// See it.
+    /// To read it.
     Read,
-    /// Change it, and see it.
+    /// To read and change it.
     Write,
 }
 
 impl Action {
-    /// The word used in a scope's text.
+    /// The action in the text of a scope.
     pub fn as_str(self) -> &'static str {
         match self {
             Action::Read => "read",
@@ -32,9 +32,9 @@ pub enum Scope {
     All,
     /// `object:action`.
     Object {
-        /// The resource's name: lower-case ASCII letters, digits and `_`, such as `feature_flag`.
+        /// The name of the resource, such as `feature_flag`: lower-case ASCII letters, digits and `_`.
         object: Box<str>,
-        /// What may be done to it.
+        /// The permitted action.
         action: Action,
     },
 }
@@ -45,7 +45,7 @@ pub enum Scope {
 pub struct InvalidScope(pub String);
 
 impl Scope {
-    /// Whether holding this scope is enough where `required` is asked for.
+    /// Whether this scope includes `required`.
     pub fn satisfies(&self, required: &Scope) -> bool {
         match (self, required) {
             (Scope::All, _) => true,
@@ -65,7 +65,7 @@ impl Scope {
     }
 }
 
-/// Whether `name` can be the object of a scope.
+/// Whether `name` is a valid object of a scope.
 fn is_object(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
@@ -114,7 +114,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The scopes that a key or a user holds.
+/// The scopes of a key, or of a user's permissions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ScopeSet(Vec<Scope>);
@@ -125,7 +125,7 @@ impl ScopeSet {
         ScopeSet(vec![Scope::All])
     }
 
-    /// Reads scopes from their texts, keeping their order and dropping repetitions.
+    /// Parses scopes. It keeps their order and drops repetitions.
     ///
     /// # Errors
     /// The first text that is not a scope.
@@ -134,22 +134,22 @@ impl ScopeSet {
         Ok(scopes.into_iter().collect())
     }
 
-    /// Whether some scope of the set is enough where `required` is asked for.
+    /// Whether some scope of the set includes `required`.
     pub fn permits(&self, required: &Scope) -> bool {
         self.0.iter().any(|scope| scope.satisfies(required))
     }
 
-    /// What remains of these scopes for a holder who is limited to `limit`.
+    /// Limits these scopes to `limit`.
     ///
-    /// A scope that `limit` grants only in part shrinks to that part: `insight:write` under a limit of
-    /// `insight:read` leaves `insight:read`, and `*` leaves the whole limit.
+    /// A scope that `limit` grants in part becomes that part: limited to `insight:read`, both `insight:write` and `*` become
+    /// `insight:read`.
     pub fn limited_to(&self, limit: &ScopeSet) -> ScopeSet {
         let kept = self.0.iter().filter(|scope| limit.permits(scope));
         let shrunk = limit.0.iter().filter(|scope| self.permits(scope));
         kept.chain(shrunk).cloned().collect::<ScopeSet>().without_implied()
     }
 
-    /// Drops every scope that another of the set already grants.
+    /// Drops each scope that another scope of the set includes.
     fn without_implied(self) -> ScopeSet {
         let implied = |scope: &Scope| self.0.iter().any(|other| other != scope && other.satisfies(scope));
         ScopeSet(self.0.iter().filter(|scope| !implied(scope)).cloned().collect())
@@ -160,7 +160,7 @@ impl ScopeSet {
         self.0.iter()
     }
 
-    /// Whether there is no scope at all.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -178,7 +178,7 @@ impl FromIterator<Scope> for ScopeSet {
     }
 }
 
-/// Separated by single spaces, as RFC 6749 section 3.3 writes a list of scopes.
+/// Separated by single spaces, as in RFC 6749, section 3.3.
 impl fmt::Display for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, scope) in self.0.iter().enumerate() {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_gets_no_more_than_the_limit() {
+    fn scopes_are_limited_to_the_limit() {
         let limited = |held: &str, limit: &str| set(held).limited_to(&set(limit)).to_string();
         assert_eq!(limited("insight:write cohort:read", "insight:read"), "insight:read");
         assert_eq!(limited("*", "insight:read cohort:write"), "insight:read cohort:write");
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_of_lower_case_letters_digits_and_underscores() {
+    fn an_object_has_lower_case_letters_digits_and_underscores() {
         for object in ["insight", "feature_flag", "oauth2"] {
             let scope: Scope = format!("{object}:read").parse().unwrap();
             assert_eq!(scope.object(), Some(object));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_scope_are_named() {
+    fn a_text_that_is_no_scope_is_in_the_error() {
         for text in
             ["", "insight", "insight:", ":read", "insight:admin", "Insight:read", "a b:read", "*:read", "**"]
         {
