@@ -1,5 +1,4 @@
-//! What the room does all the time, beside answering: it listens for the changes of other processes, and writes when keys
-//! were last used.
+//! The background tasks: listening for the changes of other processes, and writing when keys were last used.
 
 use std::time::Duration;
 
@@ -12,10 +11,10 @@ use crate::db::postgres;
 use crate::db::transaction::within;
 use crate::telemetry::METRICS;
 
-/// A reading that takes longer has lost its server.
-const READ_AT_MOST: Duration = Duration::from_secs(10);
+/// A read that takes longer has lost its server.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often it is written when keys were last used.
+/// How often the last uses of keys are written.
 const USES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until it is dropped.
@@ -32,26 +31,26 @@ async fn write_uses(store: &Store) {
     }
 }
 
-/// Hears of the changes that other processes make.
+/// Publishes the changes of other processes.
 pub(super) async fn listen(store: &Store) {
-    let told = Notify::new();
+    let notified = Notify::new();
     let listening = async {
         match &store.kind {
             Kind::Sqlite => std::future::pending().await,
-            Kind::Postgres { url } => postgres::listen(url, &told).await,
+            Kind::Postgres { url } => postgres::listen(url, &notified).await,
         }
     };
-    let asking = async {
+    let polling = async {
         let mut is_failing = false;
         loop {
-            // Told or not: a notification can be lost.
-            let _ = tokio::time::timeout(store.kind.polls_every(), told.notified()).await;
-            let look = async {
-                let position = within(READ_AT_MOST, revision::current(store.pool())).await?;
+            // Poll without a notification too, because it can be lost.
+            let _ = tokio::time::timeout(store.kind.polls_every(), notified.notified()).await;
+            let poll = async {
+                let position = within(READ_TIMEOUT, revision::current(store.pool())).await?;
                 store.notice_restore(&position).await?;
                 Ok::<_, sqlx::Error>(position)
             };
-            match look.await {
+            match poll.await {
                 Ok(position) => {
                     is_failing = false;
                     store.notifications.publish(&position);
@@ -59,11 +58,11 @@ pub(super) async fn listen(store: &Store) {
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
                         METRICS.database_failed();
-                        tracing::warn!(%error, "cannot ask for changes");
+                        tracing::warn!(%error, "cannot poll for changes");
                     }
                 }
             }
         }
     };
-    tokio::join!(listening, asking);
+    tokio::join!(listening, polling);
 }

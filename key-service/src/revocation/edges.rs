@@ -1,4 +1,4 @@
-//! The edges that hold a lease now, for whoever operates them.
+//! The edges that hold a lease, for operators.
 
 use const_format::formatcp;
 use serde::Serialize;
@@ -9,30 +9,30 @@ use super::revision;
 use crate::db::rows::as_u64;
 use crate::db::{Database, NOW_MS};
 
-/// How many characters of an edge's id are shown: who knows one whole, and the edge token, could acknowledge for it.
+/// The number of characters shown of an edge's id. The whole id and the edge token suffice to acknowledge for the edge.
 const SHOWN_CHARS: usize = 8;
 
-/// The edges, and how far the history goes that they follow.
+/// The edges that hold a lease, and the latest revision.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Edges {
     /// The revision of the latest change.
     pub revision: u64,
-    /// Those that hold a lease, the one that lags most first.
+    /// The edges, the one that lags most first.
     pub edges: Vec<Edge>,
 }
 
-/// One edge: a filter's VM, of which an Envoy has one a worker.
+/// One edge: the filter's VM in one Envoy worker.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Edge {
-    /// The beginning of its id.
+    /// The start of its id.
     pub edge: String,
-    /// The revision up to which it has applied changes; 0 for none.
+    /// The revision up to which it has acknowledged changes; 0 for none.
     pub acknowledged: u64,
-    /// How long the service counts on its lease yet, margin included, in milliseconds.
+    /// The time until its lease and margin end, in milliseconds.
     pub lease_ends_in_ms: u64,
 }
 
-/// An edge's id as it may be shown.
+/// The part of an edge's id that may be shown.
 pub fn shown(edge: &str) -> String {
     match edge.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &edge[..end]),
@@ -40,7 +40,7 @@ pub fn shown(edge: &str) -> String {
     }
 }
 
-/// All edges whose lease still runs.
+/// All edges whose lease has not ended.
 ///
 /// # Errors
 /// The database failed.

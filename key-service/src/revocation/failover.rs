@@ -1,4 +1,4 @@
-//! Notices that a PostgreSQL server was started anew, crashed or was replaced, so that leases, or changes, may be lost.
+//! Detects that a PostgreSQL server was restarted, crashed or was replaced, so that leases or changes may be lost.
 
 use const_format::formatcp;
 use sqlx::{AnyConnection, Connection};
@@ -9,22 +9,23 @@ use crate::db::postgres::BEGIN_WRITE;
 use crate::db::rows::truth;
 use crate::random;
 
-/// Names the place where the history is written: the cluster, its timeline, which promotion and recovery from an archive
-/// begin anew, the database and the table, which a restore from a dump makes anew.
+/// Identifies the place where the history is written: the cluster; its timeline, which a promotion or a recovery from an
+/// archive changes; the database; and the table, which a restore from a dump creates again.
 const PLACE: &str = "(SELECT CONCAT_WS('/', (SELECT system_identifier FROM pg_control_system()),
     SUBSTR(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
     (SELECT oid FROM pg_database WHERE datname = current_database()), CAST('revision_log'::regclass AS OID)))";
 
-/// Notices, before anything is read on a new connection, that leases may have been forgotten since they were recorded, or
-/// that this is not where the history was written last. Neither can happen while a connection to a primary lasts: a server
-/// that crashes closes all it has, and one that is promoted had none of ours. Then changes may be lost too, of a copy that
-/// was made before them say, and only a new epoch makes every edge forget what it knew of them.
+/// Checks a new connection, before anything is read on it, for a loss: the database may have lost leases since they were
+/// recorded, or the history was last written in another place. No loss can happen while a connection to a primary lasts: a
+/// server that crashes closes all its connections, and a promoted one had none of ours.
 ///
-/// The server may also lack what this process has announced of its leases, or another process may have noticed the loss
-/// that knew of shorter ones only.
+/// After a loss, changes may be lost too. Then only a new epoch makes every edge empty its cache.
+///
+/// The server may also lack this process's announcement of its lease length, or another process with shorter leases may have
+/// recorded the loss. So this process announces its length again.
 pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Announced) -> sqlx::Result<()> {
     let lasts_ms = announced.lasts_ms();
-    if is_as_it_was(connection).await? {
+    if is_unchanged(connection).await? {
         let (longest_ms, epoch) = lease_limit::known(connection).await?;
         if lasts_ms.is_none_or(|lasts_ms| longest_ms >= lease_limit::as_column(lasts_ms)) {
             announced.is_known_in(&epoch);
@@ -32,11 +33,11 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
         }
     }
     let mut transaction = connection.begin_with(BEGIN_WRITE).await?;
-    // Another process may have been here first.
-    let is_lost = !is_as_it_was(&mut transaction).await?;
+    // Another process may have recorded the loss meanwhile.
+    let is_lost = !is_unchanged(&mut transaction).await?;
     if is_lost {
         set_epoch(&mut transaction, &random::uuid().to_string()).await?;
-        tracing::warn!("the server was started anew, crashed or was replaced: a new epoch begins");
+        tracing::warn!("the server was restarted, crashed or was replaced: a new epoch begins");
     }
     let announcement = match lasts_ms {
         Some(lasts_ms) => Some(announced.announce_within(&mut transaction, lasts_ms).await?),
@@ -50,7 +51,7 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
     Ok(())
 }
 
-/// Gives the history another epoch, and remembers where it is written from now on.
+/// Sets the epoch, and records the place where the history is written.
 pub(super) async fn set_epoch(connection: &mut AnyConnection, epoch: &str) -> sqlx::Result<()> {
     let update = formatcp!("UPDATE revision_log SET epoch = $1, place = {PLACE}");
     sqlx::query(update).bind(epoch).execute(&mut *connection).await?;
@@ -59,15 +60,14 @@ pub(super) async fn set_epoch(connection: &mut AnyConnection, epoch: &str) -> sq
     Ok(())
 }
 
-/// Whether the tables are the ones that the history was last written to: a restore may have made others, which no open
-/// connection notices.
+/// Whether the history was last written in this place. A restore may have replaced the tables under an open connection.
 pub(super) async fn is_in_place(connection: &mut AnyConnection) -> sqlx::Result<bool> {
     let select = formatcp!("SELECT CASE WHEN place = {PLACE} THEN 1 ELSE 0 END AS is_so FROM revision_log");
     let row = sqlx::query(select).fetch_one(connection).await?;
     truth(&row, "is_so")
 }
 
-async fn is_as_it_was(connection: &mut AnyConnection) -> sqlx::Result<bool> {
+async fn is_unchanged(connection: &mut AnyConnection) -> sqlx::Result<bool> {
     let select = formatcp!(
         "SELECT CASE WHEN place = {PLACE} AND EXISTS (SELECT 1 FROM lease_witness) THEN 1 ELSE 0 END AS is_so
         FROM revision_log"

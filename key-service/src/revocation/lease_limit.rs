@@ -1,9 +1,9 @@
-//! How long a lease is at most, margin included.
+//! The length limit of leases, margin included.
 //!
-//! `longest_lease_ms` is what a change waits for after a loss of the leases, so no lease that still runs may be longer.
-//! `lease_limit_ms` is how long a lease may be that is recorded now; it is never above the other. A process raises both
-//! before it records a longer lease. They are lowered in two steps: the limit first, so that longer leases are refused;
-//! the other once the last longer lease must have ended.
+//! After a loss of leases, a change waits for `longest_lease_ms`, so no lease that has not ended may be longer.
+//! `lease_limit_ms` limits the leases that are recorded now; it is never above `longest_lease_ms`. A process raises both
+//! before it records a longer lease. They are lowered in two steps: first the limit, so that longer leases are refused; then
+//! `longest_lease_ms`, once every longer lease must have ended.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,11 +14,11 @@ use super::{leases, revision};
 use crate::db::NOW_MS;
 use crate::db::transaction::Writer;
 
-/// A statement that records leases may have read the limit this long before it reads the clock, in milliseconds: longer than
-/// the server lets it run.
+/// The longest time between the reads of the limit and of the clock in a statement that records leases, in milliseconds. The
+/// server ends a statement sooner.
 const LONGEST_RECORD_MS: i64 = 60_000;
 
-/// What this process has announced: how long its leases last, and in which epoch.
+/// The last announcement of this process: its lease length, and the epoch.
 #[derive(Debug, Default)]
 pub(super) struct Announced(Mutex<Option<Announcement>>);
 
@@ -33,12 +33,12 @@ impl Announced {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long this process's leases last, if it grants any.
+    /// The announced lease length, in milliseconds; `None` before the first announcement.
     pub(super) fn lasts_ms(&self) -> Option<u64> {
         self.lock().as_ref().map(|announcement| announcement.lasts_ms)
     }
 
-    /// Announces in a transaction of its own that this process grants leases that last so long.
+    /// Announces in a transaction of its own that this process grants leases of this length.
     pub(super) async fn announce(&self, writer: &Writer, lasts_ms: u64) -> sqlx::Result<()> {
         let mut write = writer.begin().await?;
         let announcement = self.announce_within(write.connection(), lasts_ms).await?;
@@ -47,10 +47,10 @@ impl Announced {
         Ok(())
     }
 
-    /// The same inside a transaction, to be remembered when that is committed.
+    /// Like [`Announced::announce`], inside a transaction. After its commit, call [`Announced::remember`].
     ///
-    /// If the epoch is another one than when this process announced its leases last, whoever began it may have waited too
-    /// shortly: it did not know of these leases.
+    /// If a new epoch has begun since the last announcement, the process that began it may not have known the length of these
+    /// leases. So the loss is recorded again.
     pub(super) async fn announce_within(
         &self,
         connection: &mut AnyConnection,
@@ -65,12 +65,12 @@ impl Announced {
         Ok(Announcement { lasts_ms, epoch })
     }
 
-    /// Remembers an announcement that is committed.
+    /// Remembers a committed announcement.
     pub(super) fn remember(&self, announcement: Announcement) {
         *self.lock() = Some(announcement);
     }
 
-    /// Remembers that the announcement is known in an epoch.
+    /// Remembers that the announcement is known in this epoch.
     pub(super) fn is_known_in(&self, epoch: &str) {
         if let Some(announcement) = self.lock().as_mut() {
             epoch.clone_into(&mut announcement.epoch);
@@ -78,16 +78,16 @@ impl Announced {
     }
 }
 
-/// What the present epoch knows of how long leases last, and its id.
+/// The stored `longest_lease_ms`, and the epoch.
 pub(super) async fn known(connection: &mut AnyConnection) -> sqlx::Result<(i64, String)> {
     let select = "SELECT longest_lease_ms, epoch FROM revision_log";
     let row = sqlx::query(select).fetch_one(connection).await?;
     Ok((row.try_get("longest_lease_ms")?, row.try_get("epoch")?))
 }
 
-/// Lets leases last so long. Where they could last less long before, though not for the first time, some as long may run
-/// already that are not known here: the server may lack what was announced of them, or another process may have granted
-/// them before a restore. So every change waits for those. A first start has nothing to wait for.
+/// Raises both limits to this length. If the length is new to the database, leases of that length may exist without a record:
+/// the server may lack an earlier announcement, or another process granted them before a restore. So every change waits for
+/// them. The first announcement to a new database needs no wait.
 async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
     let update = formatcp!(
         "WITH announced (lasts_ms) AS (VALUES (CAST($1 AS BIGINT)))
@@ -102,8 +102,8 @@ async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()
     Ok(())
 }
 
-/// Lowers what is waited for, in two steps that are far apart, towards what this process grants. Nothing is lowered while
-/// some edge holds a longer lease: another process grants those.
+/// Lowers both limits by one step towards the lease length of this process. Nothing is lowered while an edge holds a longer
+/// lease, because another process grants those.
 pub(super) async fn lower(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
     let lower = formatcp!(
         "UPDATE revision_log SET longest_lease_ms = lease_limit_ms
@@ -122,7 +122,7 @@ pub(super) async fn lower(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx
     Ok(())
 }
 
-/// A lease's length as it is stored.
+/// A lease length as the column stores it.
 pub(super) fn as_column(lasts_ms: u64) -> i64 {
     i64::try_from(lasts_ms).unwrap_or(i64::MAX / 2)
 }
@@ -133,7 +133,7 @@ mod tests {
     use crate::testing;
     use ::leases::LeaseRenewal;
 
-    /// The limit and what is waited for.
+    /// `lease_limit_ms` and `longest_lease_ms`.
     async fn bounds(connection: &mut AnyConnection) -> (i64, i64) {
         let select = "SELECT lease_limit_ms, longest_lease_ms FROM revision_log";
         sqlx::query_as(select).fetch_one(connection).await.unwrap()
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let lost_until = "SELECT lost_leases_until FROM revision_log";
         let until: i64 = sqlx::query_scalar(lost_until).fetch_one(&mut *connection).await.unwrap();
-        assert_eq!(until, 0, "in the same epoch nothing was lost");
+        assert_eq!(until, 0, "in the same epoch, nothing was lost");
 
         // A server that lacked the announcement has begun another epoch.
         alter(&mut connection, lost).await;
@@ -222,6 +222,6 @@ mod tests {
         ::leases::LeaseStore::record(&store.lease_store(), renewal).await.unwrap();
         assert_eq!(bounds(&mut connection).await, (9_000, 9_000));
         let until: i64 = sqlx::query_scalar(lost_until).fetch_one(&mut *connection).await.unwrap();
-        assert!(until > 0, "leases of before may run that the other epoch does not know");
+        assert!(until > 0, "leases from before the new epoch may not have ended");
     }
 }

@@ -1,4 +1,4 @@
-//! The database as the lease protocol uses it.
+//! The [`LeaseStore`] in SQL.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,21 +19,21 @@ use crate::db::transaction::Write;
 use crate::telemetry::METRICS;
 use crate::time::monotonic_now;
 
-/// The database as one sync, one question or one change uses it.
+/// The database for one sync, one verify or one change.
 #[derive(Debug)]
 pub struct SqlLeaseStore {
     store: Store,
-    /// What edges acknowledge from the first reading of the leases on.
-    heard: Mutex<Option<Receiver<Arc<[Acknowledgement]>>>>,
+    /// The acknowledgements since the first read of the leases.
+    acknowledgements: Mutex<Option<Receiver<Arc<[Acknowledgement]>>>>,
     began: Instant,
 }
 
 impl SqlLeaseStore {
     pub(super) fn new(store: Store) -> Self {
-        SqlLeaseStore { store, heard: Mutex::default(), began: monotonic_now() }
+        SqlLeaseStore { store, acknowledgements: Mutex::default(), began: monotonic_now() }
     }
 
-    /// Takes the revision lock.
+    /// Takes the revision lock and increments the revision.
     async fn increment(&self) -> sqlx::Result<Change> {
         let mut write = self.store.begin_write().await?;
         let position = revision::increment(write.connection()).await?;
@@ -67,9 +67,12 @@ impl LeaseStore for SqlLeaseStore {
     }
 
     async fn leases(&self, position: &Position) -> sqlx::Result<Leases> {
-        self.heard.lock().await.get_or_insert_with(|| self.store.lease_path.heard.subscribe());
+        self.acknowledgements
+            .lock()
+            .await
+            .get_or_insert_with(|| self.store.lease_path.acknowledgements.subscribe());
         let leases = self.store.lease_path.holders.run(position.clone()).await?;
-        leases.ok_or_else(|| sqlx::Error::Protocol("the database's history is another one since".to_owned()))
+        leases.ok_or_else(|| sqlx::Error::Protocol("the database has begun another epoch".to_owned()))
     }
 
     async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {
@@ -78,7 +81,7 @@ impl LeaseStore for SqlLeaseStore {
 
     async fn flush(&self) -> sqlx::Result<()> {
         match self.store.kind {
-            // What can be read has reached the disk.
+            // Everything that can be read is on the disk.
             Kind::Sqlite => Ok(()),
             Kind::Postgres { .. } => self.store.lease_path.flush.run(()).await,
         }
@@ -90,13 +93,13 @@ impl LeaseStore for SqlLeaseStore {
     }
 
     async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
-        let mut heard = self.heard.lock().await;
-        let heard = heard.get_or_insert_with(|| self.store.lease_path.heard.subscribe());
-        match tokio::time::timeout(at_most, heard.recv()).await {
-            Ok(Ok(group)) => group.to_vec(),
-            // Too much was heard to be kept: a reading tells it.
+        let mut receiver = self.acknowledgements.lock().await;
+        let receiver = receiver.get_or_insert_with(|| self.store.lease_path.acknowledgements.subscribe());
+        match tokio::time::timeout(at_most, receiver.recv()).await {
+            Ok(Ok(batch)) => batch.to_vec(),
+            // The next read of the leases finds what was dropped.
             Ok(Err(RecvError::Lagged(_))) | Err(_) => Vec::new(),
-            // Without a recorder, nothing is heard any more.
+            // Nothing records leases any more.
             Ok(Err(RecvError::Closed)) => {
                 tokio::time::sleep(at_most).await;
                 Vec::new()
@@ -109,10 +112,10 @@ impl LeaseStore for SqlLeaseStore {
     }
 }
 
-/// A change that has begun: the revision is raised, and no other change can begin until this one ends. Dropped before
-/// it is committed, it leaves no trace.
+/// A change that has begun: it has incremented the revision, and no other change can begin until this one ends. Dropping it
+/// before the commit rolls it back.
 ///
-/// The store's functions that can alter a verdict ask for a `Change`, so none of them can run outside one.
+/// Functions that can alter a verdict take a `Change`, so that they cannot run outside one.
 #[derive(Debug)]
 pub struct Change {
     store: Store,
@@ -121,7 +124,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Where the change's statements run.
+    /// The connection for the change's statements.
     pub(crate) fn connection(&mut self) -> &mut AnyConnection {
         self.write.connection()
     }
@@ -160,7 +163,7 @@ impl ::leases::Change for Change {
     }
 }
 
-/// Every digest of each key that has one of these.
+/// All digests of each key that has one of these.
 async fn all_digests(connection: &mut AnyConnection, digests: &[KeyDigest]) -> sqlx::Result<Vec<KeyDigest>> {
     let mut all = Vec::new();
     for known in digests {

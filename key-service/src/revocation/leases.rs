@@ -1,6 +1,6 @@
-//! The SQL of leases, and of what edges report with them.
+//! The SQL of leases and of usage reports.
 //!
-//! All times are the database's, read inside the statement that compares or stores them.
+//! All times are those of the database's clock, read in the statement that compares or stores them.
 
 use ::leases::{Lease, LeaseRenewal, Leases, Position};
 use const_format::formatcp;
@@ -10,20 +10,20 @@ use super::lease_limit::as_column;
 use crate::db::NOW_MS;
 use crate::db::rows::{ROWS_AT_ONCE, as_u64, with_rows};
 
-/// A key's last use is written again only this much later, in milliseconds.
+/// The shortest time between two writes of a key's last use, in milliseconds.
 const USE_INTERVAL_MS: i64 = 60 * 60 * 1000;
 
-/// How long a lease is kept after its end, in milliseconds.
+/// How long an ended lease is kept, in milliseconds.
 const KEPT_MS: i64 = 60 * 1000;
 
-/// Remembers edges: the highest revision of this epoch that each ever acknowledged, and when its lease ends; an end
-/// never moves backwards. An edge may stand among them more than once. All of it belongs in one transaction, to be
-/// committed only if the result is `true`: else some lease is longer than leases may be.
+/// Records for each edge the end of its lease and the highest revision of this epoch that it ever acknowledged. An end never
+/// moves back. An edge may occur more than once. Commit the transaction only if the result is `true`; otherwise a lease is
+/// longer than the limit.
 pub(super) async fn record(connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<bool> {
     let mut renewals: Vec<_> = renewals.iter().collect();
-    // Two processes that record the same edges lock their rows in the same order, and so never wait for each other.
+    // All processes lock rows in the same order, so that they cannot deadlock.
     renewals.sort_by(|one, other| one.edge.cmp(&other.edge));
-    // PostgreSQL does not take an edge twice in one statement.
+    // PostgreSQL refuses an edge that occurs twice in one statement.
     for different in renewals.chunk_by(|one, next| one.edge != next.edge) {
         for renewals in different.chunks(ROWS_AT_ONCE) {
             if !record_at_once(connection, renewals).await? {
@@ -52,7 +52,7 @@ async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewa
     );
     let mut query = sqlx::query(with_rows(upsert, 4, renewals.len()));
     for renewal in renewals {
-        // No epoch has the empty name, and no revision is beyond what the column holds.
+        // No epoch is empty, and no revision exceeds the column.
         let (epoch, revision) = renewal
             .acknowledged
             .as_ref()
@@ -65,8 +65,8 @@ async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewa
     Ok(usize::try_from(recorded) == Ok(renewals.len()))
 }
 
-/// Writes down when keys were last used, by key id, in milliseconds since 1970-01-01 UTC: never backwards, never in
-/// the future, and hourly at most.
+/// Writes when keys were last used, by key id, in milliseconds since 1970-01-01 UTC. A time never moves back, is never in the
+/// future, and is written once an hour at most.
 pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, i64)]) -> sqlx::Result<()> {
     for used in used.chunks(ROWS_AT_ONCE) {
         let update = formatcp!(
@@ -85,8 +85,8 @@ pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, 
     Ok(())
 }
 
-/// For each place, who holds a lease and has not acknowledged it; `None` where another history has begun, which need not
-/// have the change that made the place. A single statement sees a single snapshot.
+/// For each position, the leases of edges that have not acknowledged it. `None` if another epoch has begun, because it may lack
+/// the change that made the position. A single statement reads a single snapshot.
 pub(super) async fn read(
     connection: impl AnyExecutor<'_>,
     positions: &[Position],
@@ -98,11 +98,11 @@ pub(super) async fn read(
         FROM revision_log l
         LEFT JOIN edge_leases e ON e.acknowledged < $1 OR e.epoch <> l.epoch"
     );
-    // No revision is beyond what the column holds.
+    // No revision exceeds the column.
     let revision_of = |position: &Position| i64::try_from(position.revision).unwrap_or(i64::MAX);
     let last = positions.iter().map(revision_of).max().unwrap_or_default();
     let rows = sqlx::query(select).bind(last).fetch_all(connection).await?;
-    // The clock is read for each row. The first reading is the earliest: it ends no lease too soon.
+    // The clock is read for each row. The first time is the earliest, so it ends no lease too soon.
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let (now_ms, lost_leases_until_ms) = (head.try_get("now_ms")?, head.try_get("lost_leases_until")?);
     let epoch: &str = head.try_get("epoch")?;
@@ -128,24 +128,24 @@ pub(super) async fn read(
     Ok(positions.iter().map(leases).collect())
 }
 
-/// The database's clock, in milliseconds since 1970-01-01 UTC, and how long a lease may last, margin included.
+/// The database's clock, in milliseconds since 1970-01-01 UTC, and `longest_lease_ms`.
 pub(crate) async fn clock(connection: impl AnyExecutor<'_>) -> sqlx::Result<(i64, u64)> {
     let select = formatcp!("SELECT {NOW_MS} AS now_ms, longest_lease_ms FROM revision_log");
     let row = sqlx::query(select).fetch_one(connection).await?;
     Ok((row.try_get("now_ms")?, as_u64(&row, "longest_lease_ms")?))
 }
 
-/// Removes some of the leases that had ended a while before `ended_by_ms`, and have not been renewed since; how many.
+/// Removes at most `at_most` leases that ended before `ended_by_ms` and were not renewed. Returns their number.
 ///
-/// A change that waits takes a lease that is gone for acknowledged. So `ended_by_ms` must lie so far back that no change
-/// waits for such a lease any more, whatever the database's clock did: see [`crate::upkeep`].
+/// A change that waits counts a missing lease as acknowledged. So `ended_by_ms` must be so early that no change waits for such
+/// a lease, even if the database's clock was set: see [`crate::upkeep`].
 pub(crate) async fn remove_ended(
     connection: impl AnyExecutor<'_>,
     ended_by_ms: i64,
     at_most: i64,
 ) -> sqlx::Result<u64> {
-    // The end stands in both conditions: on PostgreSQL, a lease may be renewed while its row is waited for, and of such a row
-    // the outer condition alone is looked at again.
+    // Both conditions check the end. On PostgreSQL, a lease can be renewed while this statement waits for its row; then only
+    // the outer condition is evaluated again.
     let delete = formatcp!(
         "DELETE FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} AND ends_at < $1 AND edge IN
         (SELECT edge FROM edge_leases WHERE ends_at < {NOW_MS} - {KEPT_MS} AND ends_at < $2 LIMIT $3)"
@@ -154,12 +154,12 @@ pub(crate) async fn remove_ended(
     Ok(query.execute(connection).await?.rows_affected())
 }
 
-/// Has some of the leases whose end is further away than a lease can last end as late as one recorded now can; how many. The
-/// database's clock was set back after they were recorded: they last no longer than this, and each change would wait for
-/// them anew until that clock has made up for it.
+/// Shortens at most `at_most` leases that end later than a lease recorded now could. Returns their number. Such leases were
+/// recorded before the database's clock was set back. Without this, each change would wait for them until the clock has caught
+/// up.
 ///
-/// It locks rows in no order, and [`record`] those of a group in the order of their edges. Where PostgreSQL ends one of the two
-/// for that, a record is made again, and the upkeep comes back.
+/// It locks rows in no order, and [`record`] in the order of the edges. If PostgreSQL ends one of the two because of a
+/// deadlock, the edge or the upkeep tries again.
 pub(crate) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
     let update = formatcp!(
         "UPDATE edge_leases SET ends_at = {NOW_MS} + (SELECT longest_lease_ms FROM revision_log)
@@ -170,7 +170,7 @@ pub(crate) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64
     Ok(sqlx::query(update).bind(at_most).execute(connection).await?.rows_affected())
 }
 
-/// The same for what may have been forgotten: each change would wait for it anew.
+/// The same for lost leases, for which each change waits too.
 pub(super) async fn bring_loss_forward(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let update = formatcp!(
         "UPDATE revision_log SET lost_leases_until = {NOW_MS} + longest_lease_ms
@@ -180,7 +180,7 @@ pub(super) async fn bring_loss_forward(connection: impl AnyExecutor<'_>) -> sqlx
     Ok(())
 }
 
-/// Leases may have been forgotten: until the last of them would have ended, every change has to wait.
+/// Records that leases may be lost: every change waits until the longest of them would have ended.
 pub(super) async fn record_loss(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let update = formatcp!(
         "UPDATE revision_log SET lost_leases_until =
@@ -191,8 +191,8 @@ pub(super) async fn record_loss(connection: impl AnyExecutor<'_>) -> sqlx::Resul
     Ok(())
 }
 
-/// Notices that the machine was started anew since leases were last recorded, which need not have survived that. Without
-/// a boot id, every start may be such a one.
+/// Records a loss of leases if the machine was restarted since they were recorded: the last records may not have reached the
+/// disk. Without a boot id, every start counts as a restart of the machine.
 pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> sqlx::Result<()> {
     let update = "UPDATE revision_log SET boot_id = $1 WHERE boot_id IS NULL OR boot_id <> $2";
     // A boot id is never empty.
@@ -209,7 +209,7 @@ mod tests {
     use crate::testing;
 
     #[tokio::test]
-    async fn each_place_is_told_who_has_not_acknowledged_it() {
+    async fn a_position_gets_the_edges_that_have_not_acknowledged_it() {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
         store.announce_leases(60_000).await.unwrap();

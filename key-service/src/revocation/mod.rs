@@ -1,5 +1,5 @@
-//! Edges answer from memory while they hold a lease, and a change that can alter a verdict waits for each lease that does
-//! not have it yet. This is the SQL side of the `leases` crate.
+//! Edges answer from their caches while they hold a lease, and a change that can alter a verdict waits for each lease. This
+//! folder keeps leases, revisions and verdicts in SQL for the crate `leases`.
 
 pub(crate) mod background;
 mod batches;

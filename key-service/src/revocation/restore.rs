@@ -1,4 +1,4 @@
-//! Notices, where the revision is raised, that the tables were restored from a backup while this process used them.
+//! Detects that the tables were restored from a backup while this process used them.
 
 use ::leases::Position;
 use sqlx::AnyConnection;
@@ -10,10 +10,10 @@ use crate::db::transaction::Write;
 use crate::random;
 
 impl Store {
-    /// Begins a new epoch if the history that this process knows went further than the one there is. Others may have changed
-    /// something since the restore; what they have not reached yet is noticed here.
+    /// Begins a new epoch if the database's revision is lower than one that this process has seen. If other processes have
+    /// made changes since the restore, the revision may have caught up; then this finds nothing.
     ///
-    /// `position` was read without the lock, so a later one may be known meanwhile: it is looked at again under it.
+    /// `position` was read without the lock. Meanwhile a later one may be known, so the position is read again under the lock.
     pub(super) async fn notice_restore(&self, position: &Position) -> sqlx::Result<()> {
         if !self.notifications.is_behind(position) {
             return Ok(());
@@ -27,8 +27,8 @@ impl Store {
         }
     }
 
-    /// Whether a change that has just raised the revision continues the history that this process knows: in the same
-    /// tables, and beyond every revision that it has seen of that epoch.
+    /// Whether a change that has just incremented the revision continues the known history: it is in the same tables, and
+    /// beyond every revision that this process has seen of the epoch.
     pub(super) async fn continues(
         &self,
         connection: &mut AnyConnection,
@@ -43,8 +43,8 @@ impl Store {
             })
     }
 
-    /// Begins a new epoch, so that every edge forgets what it knew; and since the leases were restored too, every change waits
-    /// for the longest that may run.
+    /// Begins a new epoch, so that every edge empties its cache. The restore replaced the leases too, so every change waits for
+    /// the longest lease.
     pub(super) async fn begin_epoch(&self, mut write: Write) -> sqlx::Result<()> {
         let epoch = random::uuid().to_string();
         match self.kind {
@@ -92,26 +92,26 @@ mod tests {
         let start = Position { revision: before.revision - 1, ..before.clone() };
         assert!(
             runs.lease_store().wait_for_change(&start, Duration::from_secs(20)).await,
-            "it has heard of the third"
+            "the third change is known"
         );
 
         sqlx::query("UPDATE revision_log SET revision = 1").execute(other.pool()).await.unwrap();
         let noticed = runs.lease_store().wait_for_change(&before, Duration::from_secs(20)).await;
         assert!(noticed && position_of(&runs).await.epoch != before.epoch, "{:?}", position_of(&runs).await);
-        // What another process changes from now on hides nothing.
+        // Changes of another process do not hide the restore any more.
         let next = position_of(&runs).await;
         other.lease_store().begin().await.unwrap().commit(&[]).await.unwrap();
         assert_eq!(position_of(&runs).await, Position { revision: next.revision + 1, ..next });
         let waits =
             "SELECT CAST(lost_leases_until - unixepoch('subsec') * 1000 AS INTEGER) FROM revision_log";
         let waits_ms: i64 = sqlx::query_scalar(waits).fetch_one(runs.pool()).await.unwrap();
-        assert!(waits_ms > 0, "leases of before may run");
+        assert!(waits_ms > 0, "leases from before the restore may not have ended");
         looking.abort();
     }
 
-    /// A reading without the lock may be older than what this process has heard of.
+    /// A read without the lock may be older than the latest known position.
     #[tokio::test]
-    async fn an_old_reading_is_no_restore() {
+    async fn an_old_read_is_no_restore() {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
         let old = position_of(&store).await;

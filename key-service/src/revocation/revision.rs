@@ -1,4 +1,4 @@
-//! The SQL of the history: the revision that puts all changes of verdicts in one order, and what each changed.
+//! The SQL of the history: the revision, which orders all changes of verdicts, and the digests that each change affects.
 
 use ::leases::{History, Position};
 use const_format::formatcp;
@@ -9,17 +9,16 @@ use crate::db::NOW_MS;
 use crate::db::rows::{as_u64, digest, with_rows};
 use crate::random;
 
-/// How long a change is told of, in milliseconds.
+/// How long a change is kept, in milliseconds.
 const KEPT_MS: i64 = 60 * 60 * 1000;
 
-/// How many changed digests are kept at most.
+/// The most changed digests that are kept.
 const KEPT_ROWS: i64 = 100_000;
 
-/// How many rows one statement inserts: SQLite takes 32,766 parameters, PostgreSQL 65,535.
+/// The most rows in one statement: SQLite allows 32,766 parameters, PostgreSQL 65,535.
 const ROWS_PER_INSERT: usize = 1_000;
 
-/// Gives a database that has none its epoch, which names the history that its revisions belong to: a new one, and one
-/// that was restored from a backup.
+/// Sets the epoch of a database that has none: a new one, or one restored from a backup.
 pub(crate) async fn start_epoch(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
     let insert = "INSERT INTO revision_log (only_row, epoch, revision) VALUES (1, $1, 0)
         ON CONFLICT (only_row) DO UPDATE SET epoch = excluded.epoch WHERE revision_log.epoch = ''";
@@ -27,26 +26,26 @@ pub(crate) async fn start_epoch(connection: impl AnyExecutor<'_>) -> sqlx::Resul
     Ok(())
 }
 
-/// Gives the history another epoch.
+/// Sets the epoch.
 pub(super) async fn set_epoch(connection: impl AnyExecutor<'_>, epoch: &str) -> sqlx::Result<()> {
     sqlx::query("UPDATE revision_log SET epoch = $1").bind(epoch).execute(connection).await?;
     Ok(())
 }
 
-/// Raises the revision and returns the place that makes. Until the transaction ends, nobody else can.
+/// Increments the revision, and returns the new position. No other transaction can until this one ends.
 pub(crate) async fn increment(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
     let update = "UPDATE revision_log SET revision = revision + 1 RETURNING epoch, revision";
     let row = sqlx::query(update).fetch_one(connection).await?;
     Ok(Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? })
 }
 
-/// The place that the latest change made.
+/// The latest position.
 pub(crate) async fn current(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
     let row = sqlx::query("SELECT epoch, revision FROM revision_log").fetch_one(connection).await?;
     Ok(Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? })
 }
 
-/// Writes down which digests' verdicts the present revision may have altered.
+/// Records the digests whose verdicts the current revision may have altered.
 pub(crate) async fn insert_changes(
     connection: &mut AnyConnection,
     changed: &[KeyDigest],
@@ -65,8 +64,7 @@ pub(crate) async fn insert_changes(
     Ok(())
 }
 
-/// What changed since a place. A single statement sees a single snapshot, in every database and at every isolation
-/// level.
+/// The changes since a position. A single statement reads a single snapshot, on both databases and at every isolation level.
 pub(crate) async fn history(
     connection: impl AnyExecutor<'_>,
     since: Option<&Position>,
@@ -76,14 +74,14 @@ pub(crate) async fn history(
         (SELECT DISTINCT digest FROM changes WHERE revision > $1 LIMIT {}) c ON 1 = 1",
         MAX_CHANGED_PER_SYNC + 1
     );
-    // A revision that the column cannot hold is beyond the present one anyway.
+    // A revision that exceeds the column is beyond the latest one.
     let cursor = since.and_then(|since| i64::try_from(since.revision).ok()).unwrap_or(i64::MAX);
     let rows = sqlx::query(select).bind(cursor).fetch_all(connection).await?;
     let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let position = Position { epoch: head.try_get("epoch")?, revision: as_u64(head, "revision")? };
-    let told = as_u64(head, "pruned_to")?..=position.revision;
-    let is_told = since.is_some_and(|since| since.epoch == position.epoch && told.contains(&since.revision));
-    if !is_told || rows.len() > MAX_CHANGED_PER_SYNC {
+    let kept = as_u64(head, "pruned_to")?..=position.revision;
+    let is_known = since.is_some_and(|since| since.epoch == position.epoch && kept.contains(&since.revision));
+    if !is_known || rows.len() > MAX_CHANGED_PER_SYNC {
         return Ok(History { position, changed: None });
     }
     let digests = rows.iter().filter_map(|row| row.try_get::<Option<String>, _>("digest").transpose());
@@ -91,7 +89,7 @@ pub(crate) async fn history(
     Ok(History { position, changed: Some(changed) })
 }
 
-/// How far changes are out of date. It reads all of them, and needs no lock: none becomes newer.
+/// The position up to which changes are too old to keep. It reads all changes, and needs no lock because none becomes newer.
 pub(crate) async fn out_of_date(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
     let select = formatcp!(
         "SELECT epoch, COALESCE(
@@ -103,7 +101,7 @@ pub(crate) async fn out_of_date(connection: impl AnyExecutor<'_>) -> sqlx::Resul
     Ok(Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? })
 }
 
-/// Moves the mark up to which changes are forgotten, before any of them is removed.
+/// Marks the changes up to a position as pruned, before they are removed.
 pub(crate) async fn mark_pruned(connection: impl AnyExecutor<'_>, to: &Position) -> sqlx::Result<()> {
     let update =
         "UPDATE revision_log SET pruned_to = $1 WHERE pruned_to < $2 AND revision >= $3 AND epoch = $4";
@@ -113,7 +111,7 @@ pub(crate) async fn mark_pruned(connection: impl AnyExecutor<'_>, to: &Position)
     Ok(())
 }
 
-/// Removes some of the changes that are forgotten; how many rows.
+/// Removes at most `at_most` pruned changes. Returns the number of rows.
 pub(crate) async fn remove_pruned(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
     let delete = "DELETE FROM changes WHERE (revision, digest) IN (SELECT revision, digest FROM changes
         WHERE revision <= (SELECT pruned_to FROM revision_log) ORDER BY revision LIMIT $1)";
@@ -126,7 +124,7 @@ mod tests {
     use crate::testing;
 
     #[tokio::test]
-    async fn changes_are_marked_as_forgotten_and_then_removed_some_at_a_time() {
+    async fn changes_are_marked_as_pruned_and_then_removed_some_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
         let mut connection = store.pool().acquire().await.unwrap();
@@ -142,22 +140,22 @@ mod tests {
         assert_eq!(mark, Position { epoch: epoch.clone(), revision: 25 });
         let another = Position { epoch: "another".to_owned(), ..mark.clone() };
         let ahead = Position { revision: 31, ..mark.clone() };
-        for of_no_use in [another, ahead] {
-            mark_pruned(&mut *connection, &of_no_use).await.unwrap();
+        for invalid in [another, ahead] {
+            mark_pruned(&mut *connection, &invalid).await.unwrap();
             assert!(history(&mut *connection, Some(&cursor)).await.unwrap().changed.is_some());
         }
         mark_pruned(&mut *connection, &mark).await.unwrap();
         assert_eq!(
             history(&mut *connection, Some(&cursor)).await.unwrap().changed,
             None,
-            "before any is removed"
+            "before any change is removed"
         );
         mark_pruned(&mut *connection, &Position { revision: 12, ..mark }).await.unwrap();
         let cursor = Position { revision: 20, ..cursor };
         assert_eq!(
             history(&mut *connection, Some(&cursor)).await.unwrap().changed,
             None,
-            "it never moves back"
+            "the mark never moves back"
         );
         let mut removed = Vec::new();
         for _ in 0..4 {

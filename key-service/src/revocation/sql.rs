@@ -1,4 +1,4 @@
-//! The SQL of verdicts: what is known of digests, and at which revision, read as one.
+//! The SQL of verdicts: the keys of digests and the revision, from one snapshot.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::db::NOW_MS;
 use crate::db::rows::{as_u64, digest, scopes, truth, with_list};
 use crate::time::Timestamp;
 
-/// What is stored of the key that a digest belongs to.
+/// The stored key of a digest, and its user.
 #[derive(Debug)]
 pub(crate) struct StoredKey {
     pub(crate) key_id: String,
@@ -23,7 +23,7 @@ pub(crate) struct StoredKey {
     pub(crate) digest_expires_at: Option<Timestamp>,
 }
 
-/// The state of one moment.
+/// Keys and revision from one snapshot.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) now: Timestamp,
@@ -32,13 +32,13 @@ pub(crate) struct Snapshot {
     pub(crate) keys: HashMap<KeyDigest, StoredKey>,
 }
 
-/// Reads the keys of `digests` together with the revision. A single statement sees a single snapshot, in every
-/// database and at every isolation level.
+/// Reads the keys of `digests` together with the revision. A single statement reads a single snapshot, on both databases and
+/// at every isolation level.
 pub(crate) async fn snapshot(
     connection: impl AnyExecutor<'_>,
     digests: &[KeyDigest],
 ) -> sqlx::Result<Snapshot> {
-    // A request without digests gets the revision all the same.
+    // The outer join returns the revision even without digests.
     let select = formatcp!(
         "SELECT {NOW_MS} AS now_ms, l.epoch, l.revision, d.digest, d.expires_at AS digest_expires_at,
             k.id AS key_id, k.scopes, k.expires_at AS key_expires_at,

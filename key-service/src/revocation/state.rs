@@ -1,4 +1,4 @@
-//! The SQL of what the database adds to the metrics.
+//! The SQL of the metrics that come from the database.
 
 use const_format::formatcp;
 use sqlx::{AnyExecutor, Row};
@@ -6,7 +6,7 @@ use sqlx::{AnyExecutor, Row};
 use crate::db::NOW_MS;
 use crate::telemetry::State;
 
-/// Reads it, as of one moment.
+/// Reads them from one snapshot.
 pub(crate) async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<State> {
     let select = formatcp!(
         "SELECT l.revision, COUNT(e.edge) AS leases_held,
@@ -21,7 +21,7 @@ pub(crate) async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<State
         lag: row.try_get("lag")?,
         webhooks_pending: row.try_get("webhooks_pending")?,
     };
-    // Without an edge, the outer join's empty row counts as one that has acknowledged nothing.
+    // Without an edge, the empty row of the outer join would count as an edge that has acknowledged nothing.
     if state.leases_held == 0 {
         state.lag = 0;
     }

@@ -1,4 +1,4 @@
-//! The database as the service uses it, with what this process knows of leases.
+//! The database, with this process's state of the lease protocol.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use sqlx::AnyConnection;
 use super::batches::flush::Flush;
 use super::batches::histories::Histories;
 use super::batches::holders::Holders;
-use super::batches::records::{Heard, Records};
+use super::batches::records::{AcknowledgementSender, Records};
 use super::batches::verdicts::Verdicts;
 use super::lease_limit::Announced;
 use super::lease_store::SqlLeaseStore;
@@ -21,8 +21,8 @@ use crate::db::dialect::Kind;
 use crate::db::error::OpenError;
 use crate::db::open::{Done, Hooks};
 
-/// The database, and what this process knows of leases and of changes. What alters a verdict needs a `Store`; for the rest
-/// its [`Database`] is enough.
+/// The database, with this process's state of the lease protocol. Changes of verdicts need a `Store`; for everything else its
+/// [`Database`] suffices.
 #[derive(Clone, Debug)]
 pub struct Store {
     database: Database,
@@ -40,11 +40,11 @@ impl Deref for Store {
     }
 }
 
-/// What edges ask all the time, and changes that wait for them.
+/// The batched operations of edges, and of changes that wait for edges.
 #[derive(Debug)]
 pub(super) struct LeasePath {
     pub(super) records: Batcher<Records>,
-    pub(super) heard: Heard,
+    pub(super) acknowledgements: AcknowledgementSender,
     pub(super) histories: Batcher<Histories>,
     pub(super) holders: Batcher<Holders>,
     pub(super) flush: Batcher<Flush>,
@@ -73,8 +73,7 @@ impl Hooks for Announced {
 }
 
 impl Store {
-    /// Opens the database of a `sqlite:` or `postgres:` URL, and brings its tables up to date. A SQLite file is made if
-    /// there is none.
+    /// Opens the database of a `sqlite:` or `postgres:` URL, and migrates its tables. Creates a missing SQLite file.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -83,7 +82,7 @@ impl Store {
         Ok(Self::new(Database::open(url, announced.clone()).await?, announced))
     }
 
-    /// The same, but nothing is made: without a file or a table there is no database.
+    /// Like [`Store::open`], but fails if there is no file or no table.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -96,7 +95,7 @@ impl Store {
         let (turns, writer) = (database.record_turns.clone(), database.writer.clone());
         let records = Records::new(turns, writer, Arc::clone(&announced));
         let lease_path = Arc::new(LeasePath {
-            heard: records.heard(),
+            acknowledgements: records.acknowledgements(),
             records: Batcher::start(records, database.record_pool.clone()),
             histories: Batcher::start(Histories, database.batch_pool.clone()),
             holders: Batcher::start(Holders, database.batch_pool.clone()),
@@ -107,12 +106,12 @@ impl Store {
         Store { database, announced, lease_path, uses, notifications }
     }
 
-    /// The database as the lease protocol uses it.
+    /// The database for one operation of the lease protocol.
     pub fn lease_store(&self) -> SqlLeaseStore {
         SqlLeaseStore::new(self.clone())
     }
 
-    /// Remembers for how long, margin included, this process is going to grant leases. To be called before the first.
+    /// Announces the length of this process's leases, margin included. Call it before the first lease.
     ///
     /// # Errors
     /// The database failed.
@@ -120,8 +119,8 @@ impl Store {
         self.announced.announce(&self.writer, lasts_ms).await
     }
 
-    /// Lowers how long leases may be, and how long they are waited for after a loss, one step towards what this process
-    /// grants; and ends in time what a clock that was set back would keep for too long. The service does so each minute.
+    /// Lowers the limits of the lease length by one step towards this process's leases, and shortens a wait for lost leases that
+    /// a clock set back has made too long. The service calls it once a minute.
     ///
     /// # Errors
     /// The database failed.
@@ -134,12 +133,12 @@ impl Store {
         write.commit().await
     }
 
-    /// Writes when keys were last used, as far as edges have reported it.
+    /// Writes the reported last uses of keys.
     pub(crate) async fn write_uses(&self) {
         self.uses.write(&self.database).await;
     }
 
-    /// Has every held sync answered now, and holds none any more.
+    /// Answers every held sync now, and holds no more syncs.
     pub fn stop_holding(&self) {
         self.notifications.close();
     }

@@ -1,5 +1,4 @@
-//! When keys were last used, as edges report it: gathered here, and written about once a second, so that no lease waits
-//! for it.
+//! The last uses of keys, as edges report them. They are written about once a second, so that no lease waits for them.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,13 +9,13 @@ use crate::db::transaction::within;
 use crate::db::{Database, WRITE_AT_MOST};
 use crate::telemetry::METRICS;
 
-/// How many are written together: while they are, others that write wait.
+/// The most uses in one write. Other writes wait meanwhile.
 const AT_ONCE: usize = 1_000;
 
-/// How many keys' uses are kept at most until they are written. Edges report the others again within an hour or so.
+/// The most uses that wait to be written. Others are dropped; edges report each key again within about an hour.
 const MOST: usize = 200_000;
 
-/// What is not written yet.
+/// The uses that are not written yet.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     /// The latest use of each key, by its id, in milliseconds since 1970-01-01 UTC.
@@ -24,7 +23,7 @@ pub(super) struct Uses {
 }
 
 impl Uses {
-    /// Remembers uses: key ids, and when each was last used in seconds since 1970-01-01 UTC.
+    /// Adds uses: by key id, in seconds since 1970-01-01 UTC.
     pub(super) fn add(&self, used: BTreeMap<String, u64>) {
         if used.is_empty() {
             return;
@@ -47,13 +46,13 @@ impl Uses {
         }
     }
 
-    /// Takes some of them out.
+    /// Removes and returns some of them.
     fn take_some(&self) -> Vec<(String, i64)> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::from_fn(|| latest.pop_first()).take(AT_ONCE).collect()
     }
 
-    /// Writes what there is. What cannot be written is kept for the next time.
+    /// Writes all uses. What cannot be written is kept for the next time.
     pub(super) async fn write(&self, database: &Database) {
         loop {
             let used = self.take_some();
@@ -62,7 +61,7 @@ impl Uses {
             }
             if let Err(error) = within(WRITE_AT_MOST, write_some(database, &used)).await {
                 METRICS.database_failed();
-                tracing::warn!(%error, "when keys were last used could not be written");
+                tracing::warn!(%error, "cannot write the last uses of keys");
                 self.merge(used.into_iter());
                 return;
             }

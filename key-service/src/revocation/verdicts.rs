@@ -1,4 +1,4 @@
-//! Verdicts: what the service says of the digests that an edge asks about.
+//! Verdicts: the service's answers for the digests that an edge sends.
 
 use protocol::{ActiveVerdict, KeyDigest, Verdict, VerifyResponse};
 use sqlx::AnyExecutor;
@@ -6,10 +6,10 @@ use sqlx::AnyExecutor;
 use super::sql::{StoredKey, snapshot};
 use crate::time::Timestamp;
 
-/// What `digests` are worth, in their order, from one snapshot begun now.
+/// The verdicts of `digests`, in their order, from one snapshot that begins now.
 ///
 /// # Errors
-/// The database failed; nothing is known of any digest then.
+/// The database failed.
 pub(crate) async fn read(
     connection: impl AnyExecutor<'_>,
     digests: &[KeyDigest],

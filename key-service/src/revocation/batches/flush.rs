@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 use crate::db::batch::BatchOp;
 use crate::db::{postgres, transaction};
 
-/// Everything that could be read before, so that a failover keeps it.
+/// Makes everything that could be read before durable, so that a failover keeps it.
 #[derive(Debug)]
 pub(in crate::revocation) struct Flush;
 

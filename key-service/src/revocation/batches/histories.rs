@@ -1,4 +1,4 @@
-//! Reads changes in batches: once for each position. Most edges are at the same one.
+//! Reads changes in batches, once for each position. Most edges are at the same one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use sqlx::AnyConnection;
 use crate::db::batch::BatchOp;
 use crate::revocation::revision;
 
-/// What happened since then.
+/// Reads the changes since a position.
 #[derive(Debug)]
 pub(in crate::revocation) struct Histories;
 
@@ -25,15 +25,15 @@ impl BatchOp for Histories {
         since: &[Option<Position>],
     ) -> sqlx::Result<Vec<Arc<History>>> {
         let mut read = HashMap::new();
-        let mut told = Vec::with_capacity(since.len());
+        let mut histories = Vec::with_capacity(since.len());
         for since in since {
             let history = match read.get(since) {
                 Some(history) => Arc::clone(history),
                 None => Arc::new(revision::history(&mut *connection, since.as_ref()).await?),
             };
             read.insert(since, Arc::clone(&history));
-            told.push(history);
+            histories.push(history);
         }
-        Ok(told)
+        Ok(histories)
     }
 }

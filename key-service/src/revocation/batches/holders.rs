@@ -6,7 +6,7 @@ use sqlx::AnyConnection;
 use crate::db::batch::BatchOp;
 use crate::revocation::leases;
 
-/// Who holds a lease, and has not acknowledged a place; `None` if that place is of a history that is no more.
+/// Reads the leases of edges that have not acknowledged a position. `None` if the position belongs to an earlier epoch.
 #[derive(Debug)]
 pub(in crate::revocation) struct Holders;
 
@@ -14,7 +14,7 @@ impl BatchOp for Holders {
     type Input = Position;
     type Output = Option<Leases>;
     const NAME: &'static str = "holders";
-    // Each is told of up to as many edges as there are.
+    // Each output can list every edge.
     const MAX_INPUTS: usize = 32;
 
     async fn run(

@@ -1,4 +1,4 @@
-//! What edges ask all the time, and changes that wait for them, in batches.
+//! The database operations of edges, and of changes that wait for edges, in batches.
 
 pub(super) mod flush;
 pub(super) mod histories;

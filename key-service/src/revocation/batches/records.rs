@@ -11,33 +11,33 @@ use crate::db::transaction::{Turns, Writer};
 use crate::revocation::lease_limit::Announced;
 use crate::revocation::{leases, revision};
 
-/// How many batches of acknowledgements are kept for receivers that lag behind.
-const HEARD_BATCHES: usize = 64;
+/// The number of batches that are kept for slow receivers.
+const KEPT_BATCHES: usize = 64;
 
 /// Sends the acknowledgements of each batch.
-pub(in crate::revocation) type Heard = broadcast::Sender<Arc<[Acknowledgement]>>;
+pub(in crate::revocation) type AcknowledgementSender = broadcast::Sender<Arc<[Acknowledgement]>>;
 
-/// Leases to record.
+/// Records leases.
 #[derive(Debug)]
 pub(in crate::revocation) struct Records {
     turns: Turns,
     writer: Writer,
     announced: Arc<Announced>,
-    heard: Heard,
+    acknowledgements: AcknowledgementSender,
 }
 
 impl Records {
-    /// Which take these turns with others that write. How long they last is announced through the writer.
+    /// `turns` orders the records among other writes. `writer` writes announcements of the lease length.
     pub(in crate::revocation) fn new(turns: Turns, writer: Writer, announced: Arc<Announced>) -> Self {
-        Records { turns, writer, announced, heard: broadcast::Sender::new(HEARD_BATCHES) }
+        Records { turns, writer, announced, acknowledgements: broadcast::Sender::new(KEPT_BATCHES) }
     }
 
-    /// Where the acknowledgements are heard that come with them.
-    pub(in crate::revocation) fn heard(&self) -> Heard {
-        self.heard.clone()
+    /// The sender of the acknowledgements that come with the leases.
+    pub(in crate::revocation) fn acknowledgements(&self) -> AcknowledgementSender {
+        self.acknowledgements.clone()
     }
 
-    /// Records leases, unless one is longer than leases may be.
+    /// Records leases. Returns `false`, and records none, if one is longer than the limit.
     async fn write(&self, connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<bool> {
         let turn = self.turns.take().await;
         let written = write(connection, renewals).await;
@@ -54,24 +54,23 @@ impl BatchOp for Records {
 
     async fn run(&self, connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<Vec<()>> {
         if !self.write(connection, renewals).await? {
-            // What this process had announced was lowered, or lost with a server. Once it is announced again, the same
-            // leases are recorded.
+            // The announced lease length was lowered, or lost with a server: announce it again.
             let lasts_ms = renewals.iter().map(|renewal| renewal.lasts_ms).max();
             self.announced.announce(&self.writer, lasts_ms.unwrap_or_default()).await?;
             if !self.write(connection, renewals).await? {
                 return Err(sqlx::Error::Protocol("the longest lease was lowered meanwhile".to_owned()));
             }
         }
-        if self.heard.receiver_count() > 0 {
+        if self.acknowledgements.receiver_count() > 0 {
             let present = revision::history(connection, None).await?.position;
-            // They may have gone meanwhile.
-            let _ = self.heard.send(acknowledgements(renewals, &present));
+            // Receivers may have gone meanwhile.
+            let _ = self.acknowledgements.send(acknowledgements(renewals, &present));
         }
         Ok(vec![(); renewals.len()])
     }
 }
 
-/// What edges acknowledge of the present epoch: nothing that is still to come.
+/// The acknowledgements of the present epoch. One of a revision that does not exist yet does not count.
 fn acknowledgements(renewals: &[LeaseRenewal], present: &Position) -> Arc<[Acknowledgement]> {
     let of_present = |place: &&Position| place.epoch == present.epoch && place.revision <= present.revision;
     let acknowledged = renewals.iter().filter_map(|renewal| {

@@ -8,11 +8,11 @@ use sqlx::AnyConnection;
 use crate::db::batch::BatchOp;
 use crate::revocation::verdicts;
 
-/// What keys are worth.
+/// Reads the verdicts of digests.
 #[derive(Debug)]
 pub(in crate::revocation) struct Verdicts;
 
-/// How many digests are looked up together, unless one question alone has more.
+/// The most digests in one statement, unless a single request has more.
 const DIGESTS_AT_ONCE: usize = 64;
 
 impl BatchOp for Verdicts {
@@ -26,26 +26,26 @@ impl BatchOp for Verdicts {
         connection: &mut AnyConnection,
         inputs: &[Vec<KeyDigest>],
     ) -> sqlx::Result<Vec<VerifyResponse>> {
-        let mut told = Vec::with_capacity(inputs.len());
+        let mut outputs = Vec::with_capacity(inputs.len());
         let mut left = inputs;
         while !left.is_empty() {
             let (together, digests) = fitting(left);
             let VerifyResponse { epoch, revision, verdicts } =
                 verdicts::read(&mut *connection, &digests).await?;
             let verdicts: HashMap<_, _> = digests.iter().zip(verdicts).collect();
-            // All of an answer is of one snapshot.
-            told.extend(left[..together].iter().map(|input| VerifyResponse {
+            // All verdicts of one answer come from one snapshot.
+            outputs.extend(left[..together].iter().map(|input| VerifyResponse {
                 verdicts: input.iter().filter_map(|digest| verdicts.get(digest).cloned()).collect(),
                 epoch: epoch.clone(),
                 revision,
             }));
             left = &left[together..];
         }
-        Ok(told)
+        Ok(outputs)
     }
 }
 
-/// How many of the first questions are looked up together, one at least, and the digests that they are about.
+/// The number of inputs that one statement serves, at least one, and their digests.
 fn fitting(inputs: &[Vec<KeyDigest>]) -> (usize, Vec<KeyDigest>) {
     let mut digests = BTreeSet::new();
     let together = inputs.iter().take_while(|input| {
