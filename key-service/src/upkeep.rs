@@ -1,4 +1,4 @@
-//! What is done now and then while the service runs: old changes, audit entries, ended leases and links are forgotten.
+//! The periodic task: it removes old changes and audit entries, and ended leases and links.
 
 use std::time::{Duration, Instant};
 
@@ -15,19 +15,19 @@ use crate::telemetry::METRICS;
 use crate::time::monotonic_now;
 use crate::webhooks::sql as webhooks;
 
-/// How often.
+/// How often the task runs.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long messages to the webhook are kept that nobody tries to deliver: those that are tried are given up before.
+/// How long undelivered webhook messages are kept if no process delivers them. A delivery gives up sooner.
 const DELIVERABLE_FOR: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
-/// How many rows one transaction removes at most: nobody who records leases waits for more of them.
+/// The most rows that one transaction removes. Lease records wait meanwhile.
 const AT_ONCE: i64 = 1_000;
 
-/// How long others get to write after each such transaction at least.
+/// The shortest pause between two such transactions, for other writes.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
 
-/// What gets out of date by the row, and may be much.
+/// Outdated rows, of which there may be many.
 #[derive(Clone, Copy)]
 enum Outdated {
     Changes,
@@ -36,57 +36,58 @@ enum Outdated {
     AuditEntries { kept_ms: i64 },
 }
 
-/// Up to when leases have ended for sure, in milliseconds of the database's clock, whatever that clock did since; unless it was
-/// ahead when it was looked at, was set back, and leases were recorded by the earlier time.
+/// Finds the time by which no change waits for an ended lease any more, even if the database's clock was set meanwhile. One case
+/// is excepted: that clock was ahead when it was read, was set back, and leases were recorded by the earlier time.
 ///
-/// A change waits for a lease by the monotonic clock of its process, for as long as a lease can last at most. So once twice
-/// that time has passed here, by a monotonic clock too, no change waits for a lease that had ended by the database's clock.
-/// Twice, since clocks run differently.
+/// A change waits for a lease by the monotonic clock of its process, for the longest lease at most. So once twice that time has
+/// passed by this process's monotonic clock, no change waits for a lease that had ended by the database's clock. The factor
+/// allows for clocks that run at different speeds.
 #[derive(Debug, Default)]
 struct SurelyEnded {
-    looked: Option<(Instant, i64)>,
+    /// A reading of both clocks: this process's, and the database's in milliseconds since 1970-01-01 UTC.
+    reading: Option<(Instant, i64)>,
 }
 
 impl SurelyEnded {
-    /// Takes in what the database's clock says now; returns up to when leases have surely ended, if that is known anew.
-    fn look(&mut self, at: Instant, now_ms: i64, longest_ms: u64) -> Option<i64> {
+    /// Takes a reading of both clocks. Returns the time by which leases have surely ended, if there is a new one.
+    fn read(&mut self, at: Instant, now_ms: i64, longest_ms: u64) -> Option<i64> {
         let lasts = Duration::from_millis(longest_ms.saturating_mul(2));
-        let is_over = |looked: &(Instant, i64)| at.saturating_duration_since(looked.0) >= lasts;
-        let surely_ended = self.looked.filter(is_over).map(|(_, ended_by_ms)| ended_by_ms);
-        if surely_ended.is_some() || self.looked.is_none() {
-            self.looked = Some((at, now_ms));
+        let is_over = |reading: &(Instant, i64)| at.saturating_duration_since(reading.0) >= lasts;
+        let surely_ended = self.reading.filter(is_over).map(|(_, ended_by_ms)| ended_by_ms);
+        if surely_ended.is_some() || self.reading.is_none() {
+            self.reading = Some((at, now_ms));
         }
         surely_ended
     }
 }
 
-/// Does it at once, and then again and again. Audit entries are kept for `audit_kept`; without it for good.
+/// Runs the task at once and then periodically. Audit entries are kept for `audit_kept`; if it is `None`, permanently.
 pub(crate) async fn run(store: Store, audit_kept: Option<Duration>) {
     let mut interval = tokio::time::interval(INTERVAL);
     let mut surely_ended = SurelyEnded::default();
     loop {
         interval.tick().await;
-        if let Err(error) = forget_the_old(&store, audit_kept, &mut surely_ended).await {
+        if let Err(error) = remove_outdated(&store, audit_kept, &mut surely_ended).await {
             METRICS.database_failed();
-            tracing::warn!(%error, "what is out of date could not be removed");
+            tracing::warn!(%error, "cannot remove outdated rows");
         }
     }
 }
 
-/// What is removed stays removed, even if the rest of it fails.
-async fn forget_the_old(
+/// Removes outdated rows. After a failure, what was removed stays removed.
+async fn remove_outdated(
     store: &Store,
     audit_kept: Option<Duration>,
     surely_ended: &mut SurelyEnded,
 ) -> sqlx::Result<()> {
     let (now_ms, longest_ms) = within(WRITE_AT_MOST, leases::clock(store.pool())).await?;
-    // Taken after the reading: less time has passed since it than this tells.
-    let ended_by_ms = surely_ended.look(monotonic_now(), now_ms, longest_ms);
+    // Read this clock second, so that the time since is never overestimated.
+    let ended_by_ms = surely_ended.read(monotonic_now(), now_ms, longest_ms);
     within(WRITE_AT_MOST, store.lower_lease_bounds()).await?;
     let old_changes = within(WRITE_AT_MOST, revision::out_of_date(store.pool())).await?;
-    let forgotten = within(WRITE_AT_MOST, remove_few(store, &old_changes)).await?;
-    if forgotten > 0 {
-        tracing::warn!(forgotten, "messages for the webhook were never delivered and are forgotten");
+    let removed = within(WRITE_AT_MOST, remove_few(store, &old_changes)).await?;
+    if removed > 0 {
+        tracing::warn!(removed, "removed webhook messages that were never delivered");
     }
     let kept_ms = audit_kept.map(|kept| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX / 2));
     let audit = kept_ms.map(|kept_ms| Outdated::AuditEntries { kept_ms });
@@ -98,8 +99,8 @@ async fn forget_the_old(
     Ok(())
 }
 
-/// Removes rows until none is left. Between two transactions it awaits `pause`, so that others can write: SQLite has no queue
-/// for other processes, they look again up to a tenth of a second later.
+/// Removes rows until none is left. Between two transactions it awaits `pause`, so that others can write. SQLite has no queue for
+/// other processes; they try again up to a tenth of a second later.
 async fn remove(store: &Store, outdated: Outdated, mut pause: impl AsyncFnMut(Duration)) -> sqlx::Result<()> {
     loop {
         let began = monotonic_now();
@@ -110,19 +111,19 @@ async fn remove(store: &Store, outdated: Outdated, mut pause: impl AsyncFnMut(Du
     }
 }
 
-/// Does all that is little at any time; how many messages for the webhook were removed.
+/// Removes what is always little, in one transaction. Returns the number of removed webhook messages.
 async fn remove_few(store: &Store, old_changes: &Position) -> sqlx::Result<u64> {
     let mut write = store.begin_write().await?;
     revision::mark_pruned(write.connection(), old_changes).await?;
     management_tokens::end_those_left(write.connection()).await?;
     links::attribute(write.connection()).await?;
     links::remove_ended(write.connection()).await?;
-    let forgotten = webhooks::remove_older(write.connection(), DELIVERABLE_FOR).await?;
+    let removed = webhooks::remove_older(write.connection(), DELIVERABLE_FOR).await?;
     write.commit().await?;
-    Ok(forgotten)
+    Ok(removed)
 }
 
-/// Removes some rows in a transaction of its own, so that others can write between two; whether there may be more.
+/// Removes some rows in a transaction of its own. Returns whether there may be more.
 async fn remove_some(store: &Store, outdated: Outdated) -> sqlx::Result<bool> {
     let mut write = store.begin_write().await?;
     let connection = write.connection();
@@ -174,7 +175,7 @@ mod tests {
         let mut surely_ended = SurelyEnded::default();
         let begun = monotonic_now();
         store.lease_store().record(lease("cut off")).await.unwrap();
-        forget_the_old(&store, None, &mut surely_ended).await.unwrap();
+        remove_outdated(&store, None, &mut surely_ended).await.unwrap();
         let position = revision::current(store.pool()).await.unwrap();
         let place = Position { revision: position.revision + 1, ..position };
         alter(&store, "UPDATE revision_log SET revision = revision + 1").await;
@@ -187,7 +188,7 @@ mod tests {
         let step = async {
             waits.await.unwrap();
             alter(&store, "UPDATE edge_leases SET ends_at = ends_at - 3600000").await;
-            forget_the_old(&store, None, &mut surely_ended).await.unwrap();
+            remove_outdated(&store, None, &mut surely_ended).await.unwrap();
         };
         let (revocation, ()) = tokio::join!(waiting, step);
         let revocation = revocation.unwrap();
@@ -200,11 +201,11 @@ mod tests {
     fn what_has_ended_is_sure_when_twice_the_longest_lease_has_passed_since() {
         let mut surely_ended = SurelyEnded::default();
         let (began, after) = (monotonic_now(), Duration::from_millis);
-        assert_eq!(surely_ended.look(began, 1_000, 7_000), None);
-        assert_eq!(surely_ended.look(began + after(13_999), 900_000, 7_000), None, "that clock was set");
-        assert_eq!(surely_ended.look(began + after(14_000), 901_000, 7_000), Some(1_000));
-        assert_eq!(surely_ended.look(began + after(27_999), 2_000, 7_000), None);
-        assert_eq!(surely_ended.look(began + after(28_000), 3_000, 7_000), Some(901_000));
+        assert_eq!(surely_ended.read(began, 1_000, 7_000), None);
+        assert_eq!(surely_ended.read(began + after(13_999), 900_000, 7_000), None, "that clock was set");
+        assert_eq!(surely_ended.read(began + after(14_000), 901_000, 7_000), Some(1_000));
+        assert_eq!(surely_ended.read(began + after(27_999), 2_000, 7_000), None);
+        assert_eq!(surely_ended.read(began + after(28_000), 3_000, 7_000), Some(901_000));
     }
 
     #[tokio::test]
@@ -223,27 +224,27 @@ mod tests {
             sqlx::query_scalar(select).fetch_all(store.pool()).await.unwrap()
         };
         let mut surely_ended = SurelyEnded::default();
-        forget_the_old(&store, None, &mut surely_ended).await.unwrap();
+        remove_outdated(&store, None, &mut surely_ended).await.unwrap();
         assert_eq!(edges().await.len(), 4, "a change may wait for it");
         let longest = "SELECT CAST(MAX(ends_at) - unixepoch('subsec') * 1000 AS INTEGER) FROM edge_leases";
         let longest_ms: i64 = sqlx::query_scalar(longest).fetch_one(store.pool()).await.unwrap();
         assert!(longest_ms <= 4_000, "{longest_ms} ms are longer than a lease");
 
-        surely_ended.looked = surely_ended.looked.map(|(at, now_ms)| (at - Duration::from_secs(8), now_ms));
-        forget_the_old(&store, None, &mut surely_ended).await.unwrap();
+        surely_ended.reading = surely_ended.reading.map(|(at, now_ms)| (at - Duration::from_secs(8), now_ms));
+        remove_outdated(&store, None, &mut surely_ended).await.unwrap();
         assert_eq!(edges().await, ["ended just now", "held", "of a clock set back"]);
     }
 
     /// What the limits are lowered to is this process's: another one, which granted longer leases, is gone.
     #[tokio::test]
-    async fn the_limit_of_leases_and_what_was_forgotten_are_lowered_to_what_can_be() {
+    async fn the_lease_limit_and_the_wait_for_lost_leases_are_lowered() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder).await;
         testing::store(&folder).await.announce_leases(20_000).await.unwrap();
         let in_an_hour = "UPDATE revision_log
             SET lost_leases_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + 3600000";
         alter(&store, in_an_hour).await;
-        forget_the_old(&store, None, &mut SurelyEnded::default()).await.unwrap();
+        remove_outdated(&store, None, &mut SurelyEnded::default()).await.unwrap();
         let select = "SELECT lease_limit_ms, CAST(lost_leases_until - unixepoch('subsec') * 1000 AS INTEGER)
             FROM revision_log";
         let (limit_ms, left_ms): (i64, i64) = sqlx::query_as(select).fetch_one(store.pool()).await.unwrap();
