@@ -10,7 +10,7 @@ use crate::clock::{Clock, MS};
 use crate::database::{Database, Session};
 use crate::profile::{LONGEST_LIFE_MS, Profile};
 use crate::replica::Replica;
-use crate::statement::Group;
+use crate::statement::Batch;
 use crate::tasks::TaskId;
 
 mod transactions;
@@ -30,11 +30,11 @@ pub enum Event<W> {
     /// A step of a transaction happens.
     Work(u64),
     /// The result of a batch reaches a replica, in that generation.
-    GroupEnds(usize, u64, Group),
+    BatchEnds(usize, u64, Batch),
     /// A notification reaches a replica, in that generation.
     Notified(usize, u64, Position),
     /// A replica polls for changes, in that generation.
-    Asks(usize, u64),
+    Polls(usize, u64),
     /// The database notices a dead connection.
     SessionEnds(Session),
     /// An event of the world.
@@ -136,15 +136,15 @@ impl<W> Kernel<W> {
                 continue;
             }
             match event {
-                Event::GroupEnds(replica, generation, group) if self.runs(replica, generation) => {
-                    self.end_group(replica, group);
+                Event::BatchEnds(replica, generation, batch) if self.runs(replica, generation) => {
+                    self.end_batch(replica, batch);
                 }
                 Event::Notified(replica, generation, position) if self.runs(replica, generation) => {
-                    self.tell(replica, &position);
+                    self.notify(replica, &position);
                 }
-                Event::Asks(replica, generation) if self.runs(replica, generation) => self.ask(replica),
+                Event::Polls(replica, generation) if self.runs(replica, generation) => self.poll(replica),
                 Event::SessionEnds(session) => self.end_session(session),
-                Event::GroupEnds(..) | Event::Notified(..) | Event::Asks(..) => {}
+                Event::BatchEnds(..) | Event::Notified(..) | Event::Polls(..) => {}
                 Event::Poll(_) | Event::Work(_) | Event::World(_) => return Some(event),
             }
         }
@@ -154,7 +154,7 @@ impl<W> Kernel<W> {
     fn stands_still_for(&self, event: &Event<W>) -> Option<u64> {
         let replica = match event {
             Event::Poll(task) => task.replica,
-            Event::GroupEnds(replica, ..) | Event::Notified(replica, ..) | Event::Asks(replica, _) => {
+            Event::BatchEnds(replica, ..) | Event::Notified(replica, ..) | Event::Polls(replica, _) => {
                 *replica
             }
             Event::Work(_) | Event::SessionEnds(_) | Event::World(_) => return None,
@@ -180,14 +180,14 @@ impl<W> Kernel<W> {
     fn ask_later(&mut self, replica: usize) {
         let generation = self.replicas[replica].generation;
         let delay = self.replicas[replica].clock.lasts(POLL);
-        self.after(delay, Event::Asks(replica, generation));
+        self.after(delay, Event::Polls(replica, generation));
     }
 
-    fn ask(&mut self, replica: usize) {
+    fn poll(&mut self, replica: usize) {
         if self.database.is_up {
             self.connect(replica);
             let position = self.database.data.position.clone();
-            self.tell(replica, &position);
+            self.notify(replica, &position);
         }
         self.ask_later(replica);
     }
@@ -212,7 +212,7 @@ impl<W> Kernel<W> {
     }
 
     /// A replica learns of a position.
-    pub fn tell(&mut self, replica: usize, position: &Position) {
+    pub fn notify(&mut self, replica: usize, position: &Position) {
         let woken = self.replicas[replica].hear(position);
         self.wake(woken);
     }

@@ -11,7 +11,7 @@ use protocol::{KeyDigest, VerifyResponse};
 use crate::database::{Broken, Database, Effect, Session, Slot};
 use crate::kernel::{Event, Shared};
 use crate::replica::{Awaited, Replica};
-use crate::statement::{Done, Fate, Group, Statement};
+use crate::statement::{Batch, Done, Fate, Statement};
 
 /// How often an idempotent statement is tried.
 const TRIES: u32 = 2;
@@ -42,19 +42,19 @@ impl<W: Send + 'static> SimulatedLeaseStore<W> {
     }
 
     /// Runs a batched statement; tries again if a connection broke.
-    async fn ask<T: Send + 'static>(
+    async fn run<T: Send + 'static>(
         &self,
-        group: Group,
+        batch: Batch,
         work: impl Fn(&mut Database, u64) -> T + Clone + Send + 'static,
     ) -> Result<T, Broken> {
-        let may_outlive = group == Group::Records;
+        let may_outlive = batch == Batch::Records;
         for _ in 1..TRIES {
-            let statement = Statement { group: Some(group), session: None, may_outlive };
+            let statement = Statement { batch: Some(batch), session: None, may_outlive };
             if let Ok(made) = transact(&self.shared, statement, work.clone()).await {
                 return Ok(made);
             }
         }
-        transact(&self.shared, Statement { group: Some(group), session: None, may_outlive }, work).await
+        transact(&self.shared, Statement { batch: Some(batch), session: None, may_outlive }, work).await
     }
 
     /// Whether a key exists, and the current position.
@@ -67,7 +67,7 @@ impl<W: Send + 'static> SimulatedLeaseStore<W> {
     }
 
     /// Reads from the current replica.
-    fn look<T>(&self, at: impl FnOnce(&Replica) -> T) -> T {
+    fn with_replica<T>(&self, at: impl FnOnce(&Replica) -> T) -> T {
         let kernel = self.shared.lock();
         at(&kernel.replicas[kernel.current.replica])
     }
@@ -158,7 +158,7 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
                 kernel.wake(woken);
             }
         }
-        self.ask(Group::Records, move |database, now| {
+        self.run(Batch::Records, move |database, now| {
             let now_ms = database.clock_ms(now); // rule `DatabaseClock`
             database.data.record(renewal.clone(), now_ms);
         })
@@ -167,20 +167,20 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
 
     async fn history(&self, since: Option<&Position>) -> Result<History, Broken> {
         let since = since.cloned();
-        self.ask(Group::Histories, move |database, _| database.data.history(since.as_ref())).await
+        self.run(Batch::Histories, move |database, _| database.data.history(since.as_ref())).await
     }
 
     async fn leases(&self, position: &Position) -> Result<Leases, Broken> {
         {
             let kernel = self.shared.lock();
-            let heard = kernel.replicas[kernel.current.replica].acknowledged.len();
-            self.taken.fetch_min(heard, Ordering::Relaxed);
+            let received = kernel.replicas[kernel.current.replica].acknowledged.len();
+            self.taken.fetch_min(received, Ordering::Relaxed);
         }
         let position = position.clone();
         let read = move |database: &mut Database, now| {
             (database.data.leases(&position, database.clock_ms(now)), now)
         };
-        let (leases, read_at) = self.ask(Group::Holders, read).await?;
+        let (leases, read_at) = self.run(Batch::Holders, read).await?;
         self.read_at.store(read_at, Ordering::Relaxed);
         leases
     }
@@ -189,7 +189,7 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
         let digests = digests.to_vec();
         let read =
             move |database: &mut Database, now| database.data.verdicts(&digests, database.clock_ms(now));
-        self.ask(Group::Verdicts, read).await
+        self.run(Batch::Verdicts, read).await
     }
 
     async fn flush(&self) -> Result<(), Broken> {
@@ -198,26 +198,27 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
 
     async fn wait_for_change(&self, beyond: &Position, at_most: Duration) -> bool {
         let (has_change, is_draining) =
-            self.look(|replica| (replica.has_change(beyond), replica.is_draining));
+            self.with_replica(|replica| (replica.has_change(beyond), replica.is_draining));
         if !has_change && !is_draining {
             self.wait(Awaited::Change(beyond.clone()), at_most).await;
         }
-        self.look(|replica| replica.has_change(beyond))
+        self.with_replica(|replica| replica.has_change(beyond))
     }
 
     async fn acknowledgements(&self, at_most: Duration) -> Vec<Acknowledgement> {
         let taken = self.taken.load(Ordering::Relaxed);
-        if self.look(|replica| replica.acknowledged.len() <= taken) {
+        if self.with_replica(|replica| replica.acknowledged.len() <= taken) {
             self.wait(Awaited::Acknowledgement, at_most).await;
         }
-        let heard = self.look(|replica| replica.acknowledged.get(taken..).unwrap_or_default().to_vec());
-        self.taken.fetch_add(heard.len(), Ordering::Relaxed);
-        heard
+        let received =
+            self.with_replica(|replica| replica.acknowledged.get(taken..).unwrap_or_default().to_vec());
+        self.taken.fetch_add(received.len(), Ordering::Relaxed);
+        received
     }
 
     fn monotonic_ms(&self) -> u64 {
         let now = self.shared.lock().now;
-        self.look(|replica| replica.clock.elapsed_ms(now))
+        self.with_replica(|replica| replica.clock.elapsed_ms(now))
     }
 }
 
@@ -238,7 +239,7 @@ impl<W: Send + 'static> SimulatedChange<W> {
     }
 
     fn statement(&self, may_outlive: bool) -> Statement {
-        Statement { group: None, session: Some(self.session), may_outlive }
+        Statement { batch: None, session: Some(self.session), may_outlive }
     }
 }
 
@@ -260,7 +261,7 @@ impl<W: Send + 'static> Change for SimulatedChange<W> {
             position
         };
         let position = transact(&self.shared, self.statement(true), commit).await?;
-        self.shared.lock().tell(session.task.replica, &position);
+        self.shared.lock().notify(session.task.replica, &position);
         Ok(position)
     }
 

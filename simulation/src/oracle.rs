@@ -133,7 +133,7 @@ impl Oracle {
         if unknown || spans.iter().any(may_be) {
             return Ok(());
         }
-        let told = |span: &Span| {
+        let shown = |span: &Span| {
             let Standing { worth, ends_at_ms } = span.standing;
             let ends_in_ms = ends_at_ms.map(|end_ms| end_ms - clock_ms(at));
             (worth, ends_in_ms, span.committed / MS, span.over.map(|over| over / MS))
@@ -141,7 +141,7 @@ impl Oracle {
         Err(format!(
             "a request that came at {} ms was decided as {found:?}; the key's history is {:?}",
             arrived / MS,
-            spans.iter().map(told).collect::<Vec<_>>()
+            spans.iter().map(shown).collect::<Vec<_>>()
         ))
     }
 }

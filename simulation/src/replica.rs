@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use leases::{Acknowledgement, Position};
 
 use crate::clock::Clock;
-use crate::statement::{Group, Work};
+use crate::statement::{Batch, Work};
 use crate::tasks::TaskId;
 
 /// The batches of one kind.
@@ -45,7 +45,7 @@ pub struct Replica {
     /// The clock of its machine.
     pub clock: Clock,
     /// The latest position that it knows.
-    pub heard: Option<Position>,
+    pub latest: Option<Position>,
     /// The acknowledgements that it has received.
     pub acknowledged: Vec<Acknowledgement>,
     waiting: BTreeMap<TaskId, Awaited>,
@@ -64,7 +64,7 @@ impl Replica {
             looked_over: None,
             announced_in: None,
             clock,
-            heard: None,
+            latest: None,
             acknowledged: Vec::new(),
             waiting: BTreeMap::new(),
             gatherings: Default::default(),
@@ -79,20 +79,20 @@ impl Replica {
         self.generation += 1;
         self.connection += 1;
         self.announced_in = None;
-        self.heard = None;
+        self.latest = None;
         self.acknowledged.clear();
         self.waiting.clear();
         self.gatherings = Default::default();
     }
 
     /// The batches of one kind.
-    pub fn gathering(&mut self, group: Group) -> &mut Gathering {
-        &mut self.gatherings[group as usize]
+    pub fn gathering(&mut self, batch: Batch) -> &mut Gathering {
+        &mut self.gatherings[batch as usize]
     }
 
     /// Whether it knows of a change after a position.
     pub fn has_change(&self, beyond: &Position) -> bool {
-        self.heard.as_ref().is_some_and(|heard| is_beyond(heard, beyond))
+        self.latest.as_ref().is_some_and(|latest| is_beyond(latest, beyond))
     }
 
     /// A task starts to wait.
@@ -112,8 +112,8 @@ impl Replica {
 
     /// It learns of a position; returns the tasks to wake.
     pub fn hear(&mut self, position: &Position) -> Vec<TaskId> {
-        if self.heard.as_ref().is_none_or(|heard| is_beyond(position, heard)) {
-            self.heard = Some(position.clone());
+        if self.latest.as_ref().is_none_or(|latest| is_beyond(position, latest)) {
+            self.latest = Some(position.clone());
         }
         self.wake(|awaited| matches!(awaited, Awaited::Change(place) if is_beyond(position, place)))
     }

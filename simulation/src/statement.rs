@@ -27,7 +27,7 @@ pub enum Done {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statement {
     /// The batch that it joins.
-    pub group: Option<Group>,
+    pub batch: Option<Batch>,
     /// The session whose connection it needs.
     pub session: Option<Session>,
     /// Whether it may happen after its connection has broken.
@@ -36,7 +36,7 @@ pub struct Statement {
 
 /// Kinds of batched statements: while one batch is pending, the next one gathers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
+pub enum Batch {
     /// Records of leases.
     Records,
     /// Reads of the history.

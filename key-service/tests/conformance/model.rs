@@ -54,7 +54,7 @@ impl Model {
             }
             let mut kernel = self.shared.lock();
             let happened = kernel.perform_next_of(id).expect("the model's operation waits for another one");
-            happened.into_iter().for_each(|group| kernel.end_group(0, group));
+            happened.into_iter().for_each(|batch| kernel.end_batch(0, batch));
         }
         answer.take().expect("the task has ended")
     }

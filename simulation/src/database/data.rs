@@ -109,9 +109,9 @@ impl Data {
 
     /// The changes since a position.
     pub fn history(&self, since: Option<&Position>) -> History {
-        let told = self.pruned_to..=self.position.revision; // rule `PrunedIsReset`
+        let kept = self.pruned_to..=self.position.revision; // rule `PrunedIsReset`
         let since =
-            since.filter(|since| since.epoch == self.position.epoch && told.contains(&since.revision));
+            since.filter(|since| since.epoch == self.position.epoch && kept.contains(&since.revision));
         let changed = since.map(|since| {
             let later = self.history.iter().rev().take_while(|(revision, _)| *revision > since.revision);
             later.map(|(_, digest)| *digest).collect::<BTreeSet<_>>()

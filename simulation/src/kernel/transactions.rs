@@ -3,7 +3,7 @@
 use super::{Event, Kernel};
 use crate::clock::MS;
 use crate::database::{STANDBY_SKEW_MS, Session};
-use crate::statement::{Done, Fate, Group, Statement, Work};
+use crate::statement::{Batch, Done, Fate, Statement, Work};
 use crate::tasks::TaskId;
 
 /// How long a patient replica waits before it tries a database that is down again.
@@ -28,13 +28,13 @@ impl<W> Kernel<W> {
     /// Sends a step of a transaction of the current task.
     pub fn transact(&mut self, statement: Statement, work: Work) {
         let task = self.current;
-        let Some(group) = statement.group else { return self.send(statement, vec![(task, work)]) };
-        let gathering = self.replicas[task.replica].gathering(group);
+        let Some(batch) = statement.batch else { return self.send(statement, vec![(task, work)]) };
+        let gathering = self.replicas[task.replica].gathering(batch);
         if !gathering.is_busy {
             gathering.is_busy = true;
             self.send(statement, vec![(task, work)]);
         } else {
-            gathering.next.push((task, work)); // rule `GroupAfterMembers`
+            gathering.next.push((task, work)); // rule `BatchAfterMembers`
         }
     }
 
@@ -74,28 +74,28 @@ impl<W> Kernel<W> {
                 self.after(delay, Event::Poll(task));
             }
         }
-        if let Some(group) = statement.group {
-            self.after(delay, Event::GroupEnds(replica, generation, group));
+        if let Some(batch) = statement.batch {
+            self.after(delay, Event::BatchEnds(replica, generation, batch));
         }
         self.tell_of_changes();
     }
 
     /// The result of a batch has arrived: sends the next one.
-    pub fn end_group(&mut self, replica: usize, group: Group) {
-        let gathering = self.replicas[replica].gathering(group);
+    pub fn end_batch(&mut self, replica: usize, batch: Batch) {
+        let gathering = self.replicas[replica].gathering(batch);
         let members = std::mem::take(&mut gathering.next);
         gathering.is_busy = !members.is_empty();
-        let may_outlive = group == Group::Records;
-        self.send(Statement { group: Some(group), session: None, may_outlive }, members);
+        let may_outlive = batch == Batch::Records;
+        self.send(Statement { batch: Some(batch), session: None, may_outlive }, members);
     }
 
     /// Performs the transaction that a task waits for; returns its kind of batch.
-    pub fn perform_next_of(&mut self, task: TaskId) -> Option<Option<Group>> {
+    pub fn perform_next_of(&mut self, task: TaskId) -> Option<Option<Batch>> {
         let is_its = |pending: &Pending| pending.members.iter().any(|(member, _)| *member == task);
         let (number, pending) = self.works.iter().find(|(_, pending)| is_its(pending))?;
-        let (number, group) = (*number, pending.statement.group);
+        let (number, batch) = (*number, pending.statement.batch);
         self.perform(number);
-        Some(group)
+        Some(batch)
     }
 
     /// Wakes the tasks that a transaction has unblocked, and notifies replicas of commits.

@@ -191,8 +191,8 @@ impl World {
         };
         let acknowledged = self.acknowledged.iter().filter(has).count();
         if revocation.acknowledged > acknowledged {
-            let told = revocation.acknowledged;
-            return Err(format!("a change tells of {told} acknowledgements where there are {acknowledged}"));
+            let reported = revocation.acknowledged;
+            return Err(format!("a change reports {reported} acknowledgements of {acknowledged}"));
         }
         // Clocks drift, and each read of the leases takes time. The change also waits for leases that may have been
         // lost since.

@@ -1,4 +1,4 @@
-//! Rare interleavings, told step by step: each must be right, and go wrong without the rule it is about.
+//! Rare interleavings, scripted step by step. Each keeps the promise, and breaks it without its rule.
 
 mod one_replica;
 mod replicas;

@@ -1,12 +1,12 @@
-//! What can come between the steps of one sync, one question and one change.
+//! Interleavings of the steps of one sync, one verify and one change.
 
 use protocol::{Invalidation, SyncResponse, Verdict, VerifyResponse};
 
-use super::script::{Changed, Script, has_ended, new_value, old_value, rolls, tells};
+use super::script::{Changed, Script, has_ended, new_value, old_value, rolls, succeeded_with};
 
-/// A sync has done half its work when a whole delete comes between.
+/// A delete runs from start to end between two steps of a sync.
 #[test]
-fn of_a_sync_and_a_delete_that_race_one_sees_the_other() {
+fn when_a_sync_and_a_delete_race_one_sees_the_other() {
     let mut script = Script::new();
     let (sync, granted) = script.sync("edge", 0);
     script.step(sync);
@@ -14,13 +14,14 @@ fn of_a_sync_and_a_delete_that_race_one_sees_the_other() {
     script.finish(delete);
     let returned = has_ended(&deleted);
     script.finish(sync);
-    let knows = tells(&granted, |answer| answer.invalidation == Invalidation::Changed(vec![old_value()]));
-    assert!(!returned || knows);
+    let has_the_delete =
+        succeeded_with(&granted, |answer| answer.invalidation == Invalidation::Changed(vec![old_value()]));
+    assert!(!returned || has_the_delete);
 }
 
-/// A delete is committed between the two readings of a sync.
+/// A delete commits between the two reads of a sync.
 #[test]
-fn a_cursor_never_passes_a_change_that_was_not_told() {
+fn a_cursor_never_passes_a_change_that_the_answer_lacks() {
     let mut script = Script::new();
     let (sync, granted) = script.sync("edge", 0);
     script.step(sync); // recorded
@@ -28,14 +29,14 @@ fn a_cursor_never_passes_a_change_that_was_not_told() {
     let (delete, _) = script.delete();
     script.finish(delete);
     script.finish(sync);
-    let told =
+    let is_complete =
         |answer: &SyncResponse| answer.revision == 0 || answer.invalidation != Invalidation::Changed(vec![]);
-    assert!(tells(&granted, told));
+    assert!(succeeded_with(&granted, is_complete));
 }
 
-/// A delete is committed between the two readings of a verify.
+/// A delete commits between the two reads of a verify.
 #[test]
-fn a_verdict_never_claims_a_revision_that_it_does_not_know() {
+fn a_verdict_never_has_a_later_revision_than_its_snapshot() {
     let mut script = Script::new();
     let (verify, verified) = script.verify();
     script.step(verify);
@@ -43,7 +44,7 @@ fn a_verdict_never_claims_a_revision_that_it_does_not_know() {
     script.finish(delete);
     script.finish(verify);
     let is_true = |answer: &VerifyResponse| answer.revision == 0 || answer.verdicts == [Verdict::Inactive];
-    assert!(tells(&verified, is_true));
+    assert!(succeeded_with(&verified, is_true));
 }
 
 /// A verify arrives after a delete has returned, and just after another verify.
@@ -54,13 +55,13 @@ fn a_verify_never_shares_an_older_answer() {
     script.finish(first);
     let (delete, deleted) = script.delete();
     script.finish(delete);
-    assert!(has_ended(&deleted), "nobody has a lease");
+    assert!(has_ended(&deleted), "no edge has a lease");
     let (second, verified) = script.verify();
     script.finish(second);
-    assert!(tells(&verified, |answer| answer.verdicts == [Verdict::Inactive]));
+    assert!(succeeded_with(&verified, |answer| answer.verdicts == [Verdict::Inactive]));
 }
 
-/// An edge has not acknowledged a delete when the same delete is sent again.
+/// A delete is repeated before the edge has acknowledged the first.
 #[test]
 fn a_repeated_delete_does_not_return_before_the_first() {
     let mut script = Script::new();
@@ -74,31 +75,31 @@ fn a_repeated_delete_does_not_return_before_the_first() {
     assert!(!has_ended(&repeated));
 }
 
-/// A roll is committed after a delete has looked which values there are, and before it has the lock.
+/// A roll commits after a delete has read the values of the key, and before the delete has the lock.
 #[test]
-fn a_delete_tells_of_every_value_that_the_key_has_at_its_end() {
+fn a_delete_invalidates_every_value_that_the_key_has_at_its_commit() {
     let mut script = Script::new();
     let (delete, _) = script.delete();
     script.step(delete); // the lock
-    script.step(delete); // which values there are
+    script.step(delete); // the values
     let (roll, rolled) = script.change(rolls());
     script.step(roll);
-    script.step(delete); // the commit; without the rule it lets the lock go, and waits for it again
+    script.step(delete); // the commit; without the rule, it releases the lock and waits for it again
     script.finish(roll);
     script.finish(delete);
     script.finish(roll);
     let (sync, granted) = script.sync("edge", 0);
     script.finish(sync);
-    // With the rule, the delete came first, and the roll found no key. Without it the roll did, and its value is
-    // gone: then the sync must name it.
-    let was_rolled = tells(&rolled, |found| matches!(found, Changed::Now(_)));
-    let told = |answer: &SyncResponse| matches!(&answer.invalidation, Invalidation::Changed(changed) if changed.contains(&new_value()));
-    assert!(!was_rolled || tells(&granted, told));
+    // With the rule, the delete was first, and the roll found no key. Without it, the roll was first, and the delete removed its
+    // value; then the sync must list that value.
+    let was_rolled = succeeded_with(&rolled, |found| matches!(found, Changed::Now(_)));
+    let lists_it = |answer: &SyncResponse| matches!(&answer.invalidation, Invalidation::Changed(changed) if changed.contains(&new_value()));
+    assert!(!was_rolled || succeeded_with(&granted, lists_it));
 }
 
-/// An edge whose answers are lost renews its lease again and again, and never acknowledges.
+/// An edge whose answers are lost keeps renewing its lease, and never acknowledges.
 #[test]
-fn a_change_waits_for_the_leases_there_were_and_not_for_later_ones() {
+fn a_change_waits_for_the_leases_of_its_commit_and_not_for_later_ones() {
     let mut script = Script::new();
     let (sync, _) = script.sync("edge", 0);
     script.finish(sync);

@@ -1,15 +1,15 @@
-//! What can come between several replicas, their clients, and the database that they share.
+//! Interleavings of several replicas, their clients and the shared database.
 
 use leases::LeaseConfig;
 use protocol::{Invalidation, ScopeSet, SyncResponse, Verdict};
 use simulation::database::Effect;
-use simulation::statement::Group;
+use simulation::statement::Batch;
 
-use super::script::{Changed, Script, has_ended, rolls, tells};
+use super::script::{Changed, Script, has_ended, rolls, succeeded_with};
 
-/// A replica is killed when it has committed a delete and has not answered. The client asks another one.
+/// A replica is killed after it has committed a delete and before it answers. The client repeats the delete at another replica.
 #[test]
-fn a_delete_that_was_not_answered_waits_when_it_is_repeated_elsewhere() {
+fn a_delete_without_an_answer_waits_when_it_is_repeated_at_another_replica() {
     let mut script = Script::new();
     let (sync, _) = script.sync("edge", 0);
     script.finish(sync);
@@ -25,14 +25,13 @@ fn a_delete_that_was_not_answered_waits_when_it_is_repeated_elsewhere() {
     let (sync, _) = script.sync("edge", 1);
     script.finish(sync);
     script.finish(again);
-    assert!(waits && tells(&deleted, |deleted| matches!(deleted, Changed::Before)));
+    assert!(waits && succeeded_with(&deleted, |deleted| matches!(deleted, Changed::Before)));
 }
 
-/// The replica that commits a delete is killed before the commit has happened, and it happens nevertheless, when another
-/// replica waits for the lock already.
+/// A replica is killed after it has sent a commit. The commit still happens, while another replica waits for the lock.
 #[test]
 fn a_commit_that_outlives_its_replica_is_waited_for() {
-    // Whether it happens is a matter of luck; it does for one of the first seeds.
+    // The seed decides whether the commit happens. It does for one of the first seeds.
     let found = (0..20).any(|luck| {
         let mut script = Script::new();
         script.shared.lock().random.seed(luck);
@@ -51,12 +50,12 @@ fn a_commit_that_outlives_its_replica_is_waited_for() {
         let (sync, _) = script.sync("edge", 1);
         script.finish(sync);
         script.finish(again);
-        found_it_gone && tells(&deleted, |deleted| matches!(deleted, Changed::Before))
+        found_it_gone && succeeded_with(&deleted, |deleted| matches!(deleted, Changed::Before))
     });
     assert!(found);
 }
 
-/// An edge acknowledges a delete to another replica than the one that waits for it.
+/// An edge acknowledges a delete at another replica than the one that waits.
 #[test]
 fn an_acknowledgement_at_another_replica_counts() {
     let mut script = Script::new();
@@ -71,10 +70,10 @@ fn an_acknowledgement_at_another_replica_counts() {
     script.pass(20);
     script.finish(delete);
     let is_acknowledged = |changed: &Changed| matches!(changed, Changed::Now(it) if it.acknowledged == 1);
-    assert!(tells(&deleted, is_acknowledged));
+    assert!(succeeded_with(&deleted, is_acknowledged));
 }
 
-/// The replica that records a lease has a clock that is slow.
+/// The replica that records a lease has a slow clock.
 #[test]
 fn a_lease_ends_by_the_clock_that_all_replicas_share() {
     let mut script = Script::new();
@@ -87,39 +86,39 @@ fn a_lease_ends_by_the_clock_that_all_replicas_share() {
     assert!(!has_ended(&deleted));
 }
 
-/// A roll at another replica begins when a delete has looked which values there are. Without the lock both are committed.
+/// A roll at another replica begins after a delete has read the values of the key. Without the lock, both commit.
 #[test]
 fn two_replicas_never_change_at_once() {
     let mut script = Script::new();
     let (delete, _) = script.delete();
     script.step(delete); // the lock
-    script.step(delete); // which values there are
+    script.step(delete); // the values
     script.replica = 1;
     let (roll, rolled) = script.change(rolls());
     script.finish(roll);
     script.finish(delete);
     script.finish(roll);
-    assert!(tells(&rolled, |rolled| matches!(rolled, Changed::Before)));
+    assert!(succeeded_with(&rolled, |rolled| matches!(rolled, Changed::Before)));
 }
 
-/// A verify arrives when a group has been read, before a delete, and its answer is on its way.
+/// A batch is read before a delete, and its answer arrives after the delete. Another verify arrives in between.
 #[test]
-fn nobody_joins_a_group_whose_read_has_begun() {
+fn no_verify_joins_a_batch_whose_read_has_begun() {
     let mut script = Script::new();
     let (first, _) = script.verify();
-    script.only_happen(first);
+    script.perform(first);
     let (delete, deleted) = script.delete();
     script.finish(delete);
-    assert!(has_ended(&deleted), "nobody has a lease");
+    assert!(has_ended(&deleted), "no edge has a lease");
     let (second, verified) = script.verify();
-    script.end_group(Group::Verdicts);
+    script.end_batch(Batch::Verdicts);
     script.finish(second);
-    assert!(tells(&verified, |answer| answer.verdicts == [Verdict::Inactive]));
+    assert!(succeeded_with(&verified, |answer| answer.verdicts == [Verdict::Inactive]));
 }
 
-/// The database recovers from a crash, and its leases do not.
+/// The database recovers from a crash without its leases.
 #[test]
-fn after_a_crash_of_the_database_a_delete_waits_for_leases_that_nobody_knows() {
+fn after_a_crash_of_the_database_a_delete_waits_for_lost_leases() {
     let mut script = Script::new();
     let (sync, granted) = script.sync("edge", 0);
     script.finish(sync);
@@ -131,17 +130,19 @@ fn after_a_crash_of_the_database_a_delete_waits_for_leases_that_nobody_knows() {
     let waits = !has_ended(&deleted);
     script.pass(7_000);
     script.finish(delete);
-    assert!(waits && tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.lost_leases)));
+    assert!(
+        waits && succeeded_with(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.lost_leases))
+    );
 }
 
-/// The leases are lost of a replica that grants longer ones than others.
+/// The leases of a replica are lost, and it grants longer ones than the other replica.
 #[test]
-fn leases_that_nobody_knows_count_as_long_as_the_longest() {
+fn lost_leases_count_as_long_as_the_longest() {
     let longer = LeaseConfig { lease_ms: 9_000, margin_ms: 1_500, ..LeaseConfig::default() };
     let mut script = Script::with_lease_configs(vec![longer, LeaseConfig::default()]);
     let (sync, granted) = script.sync("edge", 0);
     script.finish(sync);
-    assert!(tells(&granted, |answer| answer.lease_ms == 9_000));
+    assert!(succeeded_with(&granted, |answer| answer.lease_ms == 9_000));
     script.crash_database(None);
     script.replica = 1;
     let (delete, deleted) = script.delete();
@@ -151,10 +152,9 @@ fn leases_that_nobody_knows_count_as_long_as_the_longest() {
     assert!(!has_ended(&deleted));
 }
 
-/// The leases are lost while a delete waits for an edge that hears nothing. Nobody knows any more whether the edge has heard
-/// of the delete.
+/// The leases are lost while a delete waits for an edge that is cut off. Then it is unknown whether the edge has the delete.
 #[test]
-fn a_change_that_waits_when_the_leases_are_lost_is_not_said_to_be_in_force() {
+fn a_change_that_waits_when_the_leases_are_lost_returns_an_error() {
     let mut script = Script::new();
     let (sync, _) = script.sync("edge", 0);
     script.finish(sync);
@@ -165,12 +165,12 @@ fn a_change_that_waits_when_the_leases_are_lost_is_not_said_to_be_in_force() {
         script.pass(7_100);
         script.finish(delete);
     }
-    assert!(has_ended(&deleted) && !tells(&deleted, |_| true));
+    assert!(has_ended(&deleted) && !succeeded_with(&deleted, |_| true));
 }
 
-/// The leases are lost by a server that lacks how long the first replica's are. Another replica notices first.
+/// A server loses the leases and lacks the lease length of the first replica. The other replica records the loss.
 #[test]
-fn leases_are_announced_again_in_every_log() {
+fn leases_are_announced_again_in_every_epoch() {
     let longer = LeaseConfig { lease_ms: 12_000, margin_ms: 2_000, ..LeaseConfig::default() };
     let mut script = Script::with_lease_configs(vec![longer, LeaseConfig::default()]);
     let (sync, _) = script.sync("edge", 0);
@@ -190,17 +190,17 @@ fn leases_are_announced_again_in_every_log() {
         script.pass(6_900);
         script.finish(delete);
     }
-    assert!(!has_ended(&deleted), "the longer lease may still run");
+    assert!(!has_ended(&deleted), "the longer lease may not have ended");
     script.pass(300);
     script.finish(delete);
-    assert!(tells(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.lost_leases)));
+    assert!(succeeded_with(&deleted, |deleted| matches!(deleted, Changed::Now(it) if it.lost_leases)));
     assert_eq!(script.shared.lock().database.data.longest_lease_ms, 14_000);
 }
 
-/// The clock of the database is set while an edge that hears nothing holds a lease, before or after a delete has begun to
-/// wait for it.
+/// The clock of the database is set while an edge that is cut off holds a lease, before or after a delete has begun to wait
+/// for it.
 #[test]
-fn a_database_clock_that_is_set_makes_a_wait_neither_longer_nor_shorter() {
+fn setting_the_database_clock_makes_a_wait_neither_longer_nor_shorter() {
     for is_waiting in [false, true] {
         for by_ms in [-3_600_000, 3_600_000] {
             if !is_waiting && by_ms > 0 {
@@ -224,48 +224,48 @@ fn a_database_clock_that_is_set_makes_a_wait_neither_longer_nor_shorter() {
             script.pass(200);
             script.finish(delete);
             let is_expired = |changed: &Changed| matches!(changed, Changed::Now(it) if it.expired == 1);
-            assert!(tells(&deleted, is_expired), "by {by_ms} ms: the lease has ended");
+            assert!(succeeded_with(&deleted, is_expired), "by {by_ms} ms: the lease has ended");
         }
     }
 }
 
-/// A standby that lacks a change makes another one in its place, of which an edge that knows the first has not heard.
+/// A standby lacks a change, and makes another one with the same revision. An edge has the first and lacks the second.
 #[test]
-fn a_cursor_of_a_history_that_is_no_more_is_told_to_forget_everything() {
+fn a_cursor_of_an_earlier_epoch_gets_a_reset() {
     let mut script = Script::new();
     let (roll, rolled) = script.change(Effect::Scopes("key".into(), ScopeSet::default()));
     script.finish(roll);
-    assert!(has_ended(&rolled), "nobody has a lease");
+    assert!(has_ended(&rolled), "no edge has a lease");
     script.crash_database(Some(1));
     let (delete, _) = script.delete();
     script.finish(delete);
     let (sync, granted) = script.sync("edge", 1);
     script.finish(sync);
-    assert!(tells(&granted, |answer| answer.invalidation == Invalidation::Reset));
+    assert!(succeeded_with(&granted, |answer| answer.invalidation == Invalidation::Reset));
 }
 
-/// An edge comes back after a failover with the cursor of a history that went further than the present one.
+/// After a failover, an edge syncs with a cursor of the earlier epoch that is beyond the latest revision.
 #[test]
-fn an_acknowledgement_of_another_history_counts_for_nothing() {
+fn an_acknowledgement_of_another_epoch_does_not_count() {
     let mut script = Script::new();
     let (change, changed) = script.change(Effect::Scopes("key".into(), ScopeSet::default()));
     script.finish(change);
-    assert!(has_ended(&changed), "nobody has a lease");
+    assert!(has_ended(&changed), "no edge has a lease");
     script.crash_database(Some(1));
     let (verify, _) = script.verify();
-    script.finish(verify); // the first connection notices what has happened
+    script.finish(verify); // its connection detects the failover
     script.pass(7_001);
     let (sync, granted) = script.sync("edge", 1);
     script.finish(sync);
-    assert!(tells(&granted, |answer: &SyncResponse| answer.revision == 0));
+    assert!(succeeded_with(&granted, |answer: &SyncResponse| answer.revision == 0));
     let (delete, deleted) = script.delete();
     script.finish(delete);
     assert!(!has_ended(&deleted));
 }
 
-/// A delete waits for an edge when a standby takes over that lacks the delete.
+/// A standby that lacks a delete takes over while the delete waits for an edge.
 #[test]
-fn a_change_that_a_failover_lost_is_not_said_to_be_in_force() {
+fn a_change_that_a_failover_lost_returns_an_error() {
     let mut script = Script::new();
     let (sync, _) = script.sync("edge", 0);
     script.finish(sync);
@@ -276,23 +276,23 @@ fn a_change_that_a_failover_lost_is_not_said_to_be_in_force() {
         script.pass(7_100);
         script.finish(delete);
     }
-    assert!(has_ended(&deleted) && !tells(&deleted, |_| true));
+    assert!(has_ended(&deleted) && !succeeded_with(&deleted, |_| true));
 }
 
-/// An edge comes back after the change that it missed was pruned.
+/// An edge syncs after a change that it missed was pruned.
 #[test]
-fn a_cursor_from_before_the_pruning_is_told_to_forget_everything() {
+fn a_cursor_from_before_the_pruning_gets_a_reset() {
     let mut script = Script::new();
     let (delete, deleted) = script.delete();
     script.finish(delete);
-    assert!(has_ended(&deleted), "nobody has a lease");
+    assert!(has_ended(&deleted), "no edge has a lease");
     script.shared.lock().database.prune(0);
     let (sync, granted) = script.sync("edge", 0);
     script.finish(sync);
-    assert!(tells(&granted, |answer| answer.invalidation == Invalidation::Reset));
+    assert!(succeeded_with(&granted, |answer| answer.invalidation == Invalidation::Reset));
 }
 
-/// A sync is held at a replica that is told to end.
+/// A replica holds a sync when it gets the signal to end.
 #[test]
 fn a_replica_that_drains_answers_at_once_with_a_lease() {
     let mut script = Script::new();
@@ -301,13 +301,12 @@ fn a_replica_that_drains_answers_at_once_with_a_lease() {
     assert!(!has_ended(&granted));
     script.shared.lock().replicas[0].drain();
     script.finish(sync);
-    assert!(
-        tells(&granted, |answer| answer.invalidation == Invalidation::Changed(vec![]) && answer.lease_ms > 0)
-    );
+    assert!(succeeded_with(&granted, |answer| answer.invalidation == Invalidation::Changed(vec![])
+        && answer.lease_ms > 0));
     let (delete, deleted) = script.delete();
     script.finish(delete);
-    assert!(!has_ended(&deleted), "the lease that the answer granted is waited for");
+    assert!(!has_ended(&deleted), "it waits for the lease of the answer");
     let (next, granted) = script.sync_held("edge", 1, 2_000);
     script.finish(next);
-    assert!(has_ended(&granted), "nothing is held any more");
+    assert!(has_ended(&granted), "no sync is held any more");
 }

@@ -12,7 +12,7 @@ use simulation::database::{Broken, Effect, Key, User};
 use simulation::kernel::{Kernel, Shared};
 use simulation::lease_store::SimulatedLeaseStore;
 use simulation::outage::Outage;
-use simulation::statement::Group;
+use simulation::statement::Batch;
 use simulation::tasks::{TaskId, Tasks};
 
 /// Two replicas and their tasks.
@@ -20,7 +20,7 @@ pub(crate) struct Script {
     pub(crate) shared: Shared<()>,
     lease_configs: Vec<LeaseConfig>,
     tasks: Tasks<()>,
-    /// The replica that is asked next.
+    /// The replica that gets the next request.
     pub(crate) replica: usize,
 }
 
@@ -78,24 +78,24 @@ impl Script {
         self.tasks.poll(task);
     }
 
-    /// Lets one transaction of a task happen; false if the task waits for something else, or has ended.
+    /// Performs one transaction of a task. Returns `false` if the task waits for something else, or has ended.
     pub(crate) fn step(&mut self, task: TaskId) -> bool {
         let mut kernel = self.shared.lock();
         let happened = kernel.perform_next_of(task);
-        happened.flatten().into_iter().for_each(|group| kernel.end_group(task.replica, group));
+        happened.flatten().into_iter().for_each(|batch| kernel.end_batch(task.replica, batch));
         drop(kernel);
         self.poll(task);
         happened.is_some()
     }
 
-    /// Lets a task go on until it waits for somebody else, or has ended.
+    /// Runs a task until it waits for another one, or has ended.
     pub(crate) fn finish(&mut self, task: TaskId) {
         for _ in 0..50 {
             self.step(task);
         }
     }
 
-    /// Time passes.
+    /// Lets time pass.
     pub(crate) fn pass(&mut self, milliseconds: u64) {
         self.shared.lock().now += milliseconds * 1_000;
     }
@@ -104,12 +104,12 @@ impl Script {
         SimulatedLeaseStore::new(&self.shared)
     }
 
-    /// An edge asks for a lease; it says that it has applied everything up to that revision of the first epoch.
+    /// Syncs as an edge whose cursor is this revision of the first epoch.
     pub(crate) fn sync(&mut self, edge: &str, cursor: u64) -> (TaskId, Answer<SyncResponse>) {
         self.sync_held(edge, cursor, 0)
     }
 
-    /// The same, and the answer may be held back for so long.
+    /// The same, and the replica may hold the sync for `wait_ms`.
     pub(crate) fn sync_held(
         &mut self,
         edge: &str,
@@ -129,7 +129,7 @@ impl Script {
         self.start(async move { verify::answer(&lease_store, &request).await })
     }
 
-    /// Makes a change of the key.
+    /// Changes the key.
     pub(crate) fn change(&mut self, effect: Effect) -> (TaskId, Answer<Changed>) {
         let lease_store = self.lease_store();
         self.start(async move {
@@ -148,27 +148,27 @@ impl Script {
         self.change(Effect::Delete("key".into()))
     }
 
-    /// A replica is killed, with its tasks.
+    /// Kills a replica with its tasks.
     pub(crate) fn kill(&mut self, replica: usize) {
         self.shared.lock().kill(replica);
         self.tasks.kill(replica);
     }
 
-    /// The database crashes and is there again; or a standby is, which lacks so many changes.
+    /// Crashes the database, which then recovers. With `lacking`, a standby that lacks so many changes takes over.
     pub(crate) fn crash_database(&mut self, lacking: Option<usize>) {
         let mut kernel = self.shared.lock();
         kernel.crash_database(lacking);
         kernel.database.is_up = true;
     }
 
-    /// Lets a transaction of a task happen, and no answer be there yet.
-    pub(crate) fn only_happen(&mut self, task: TaskId) {
+    /// Performs a transaction of a task without its answer.
+    pub(crate) fn perform(&mut self, task: TaskId) {
         self.shared.lock().perform_next_of(task);
     }
 
-    /// The answer to a group of the first replica is there.
-    pub(crate) fn end_group(&mut self, group: Group) {
-        self.shared.lock().end_group(0, group);
+    /// Delivers the answer to a batch of the first replica.
+    pub(crate) fn end_batch(&mut self, batch: Batch) {
+        self.shared.lock().end_batch(0, batch);
     }
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn new_value() -> KeyDigest {
     KeyDigest::of_value("phx_new")
 }
 
-/// The key gets its new value.
+/// A roll of the key to its new value.
 pub(crate) fn rolls() -> Effect {
     Effect::Roll { key: "key".into(), digest: new_value(), grace_ms: 0 }
 }
@@ -189,6 +189,6 @@ pub(crate) fn has_ended<T>(answer: &Answer<T>) -> bool {
     answer.borrow().is_some()
 }
 
-pub(crate) fn tells<T>(answer: &Answer<T>, what: impl Fn(&T) -> bool) -> bool {
-    matches!(&*answer.borrow(), Some(Ok(answer)) if what(answer))
+pub(crate) fn succeeded_with<T>(answer: &Answer<T>, is_expected: impl Fn(&T) -> bool) -> bool {
+    matches!(&*answer.borrow(), Some(Ok(answer)) if is_expected(answer))
 }
