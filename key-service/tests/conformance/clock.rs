@@ -1,4 +1,4 @@
-//! SQLite's clock, set by the test.
+//! The clock of SQLite, which the test sets.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr::null_mut;
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use libsqlite3_sys as sqlite;
 
-/// The function that the store reads the clock with.
+/// The function with which the store reads the clock.
 const CLOCK: &CStr = c"unixepoch";
 
 static NOW_MS: AtomicI64 = AtomicI64::new(0);
 
-/// A fraction of a millisecond that no conversion to milliseconds rounds up, nor down to the one before.
+/// A fraction of a millisecond that survives every conversion to whole milliseconds.
 pub(crate) const FRACTION_MS: f64 = 0.25;
 
 /// Sets the clock of every connection that is opened after [`install`].
@@ -24,7 +24,7 @@ pub(crate) fn set(now_ms: i64) {
 pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        // SAFETY: `replace` is an extension's entry point, as SQLite expects it, and lives for good.
+        // SAFETY: `replace` is an extension's entry point, as SQLite expects it, and lives forever.
         let code = unsafe { sqlite::sqlite3_auto_extension(Some(replace)) };
         assert_eq!(code, sqlite::SQLITE_OK);
     });
@@ -36,7 +36,7 @@ unsafe extern "C" fn replace(
     _: *const sqlite::sqlite3_api_routines,
 ) -> c_int {
     let (name, utf8) = (CLOCK.as_ptr(), sqlite::SQLITE_UTF8);
-    // SAFETY: SQLite calls this with an open connection; the name and the function live for good.
+    // SAFETY: SQLite calls this with an open connection; the name and the function live forever.
     unsafe { sqlite::sqlite3_create_function_v2(db, name, 1, utf8, null_mut(), Some(read), None, None, None) }
 }
 

@@ -1,12 +1,12 @@
 //! The production store and the simulation's model of the database give the same answers to the same operations.
 //!
-//! The simulation proves the lease protocol on a model of the database. This test proves the model: a seed draws a
-//! sequence of operations, which goes to the store, over the connections of two processes, and to the model. After each
-//! operation the answers are compared. The database's clock is the test's: time passes in steps, often to the
-//! millisecond at which a lease or a value ends, and a time that the store took from another clock would differ by years.
+//! The simulation proves the lease protocol on a model of the database. This test proves the model. A seed draws a sequence
+//! of operations, which runs on the store, through two processes, and on the model. After each operation, the answers are
+//! compared. The test sets the database's clock: time passes in steps, often exactly to the end of a lease or a value. If the
+//! store read another clock, times would differ by years.
 //!
-//! `CONFORMANCE_SEQUENCES` is how many sequences run on each database, `CONFORMANCE_SEED` the first seed. A failure
-//! prints both for its sequence.
+//! `CONFORMANCE_SEQUENCES` is the number of sequences on each database, `CONFORMANCE_SEED` the first seed. A failure prints the
+//! seed and the operations.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, reason = "the test measures, and reads its own settings")]
@@ -23,7 +23,7 @@ use std::str::FromStr;
 
 use store::TestStore;
 
-/// How many sequences run unless the environment says otherwise: PostgreSQL's take longer.
+/// The default numbers of sequences. PostgreSQL takes longer.
 const ON_SQLITE: u64 = 60;
 const ON_POSTGRESQL: u64 = 20;
 

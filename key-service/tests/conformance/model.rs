@@ -12,20 +12,20 @@ use simulation::lease_store::{SimulatedChange, SimulatedLeaseStore};
 use simulation::outage::Outage;
 use simulation::tasks::Tasks;
 
-/// The longest that a lease lasts, margin included, in milliseconds.
+/// The longest lease, margin included, in milliseconds.
 pub(crate) const LONGEST_MS: u64 = 20_000;
 
-/// How long before it reads the clock the store may have read how long leases may be, in milliseconds.
+/// The longest time between the store's reads of the lease limit and of the clock, in milliseconds.
 const LONGEST_RECORD_MS: i64 = 60_000;
 
-/// The model, in which every transaction happens at once.
+/// The model. Every transaction happens at once.
 pub(crate) struct Model {
     shared: Shared<()>,
     tasks: Tasks<()>,
 }
 
 impl Model {
-    /// An empty database whose history is at a revision.
+    /// An empty database at this revision.
     pub(crate) fn new(revision: u64) -> Self {
         let mut profile = Profile::of_seed(0);
         (profile.replicas, profile.drift, profile.skew_ms, profile.is_patient) = (1, 0, 0, false);
@@ -39,7 +39,7 @@ impl Model {
         Model { shared: Shared(Arc::new(Mutex::new(kernel))), tasks: Tasks::default() }
     }
 
-    /// Does something with the database, and returns what came of it.
+    /// Runs an operation on the database and returns its result.
     pub(crate) fn run<T: 'static, F: Future<Output = T> + 'static>(
         &mut self,
         task: impl FnOnce(SimulatedLeaseStore<()>) -> F,
@@ -59,7 +59,7 @@ impl Model {
         answer.take().expect("the task has ended")
     }
 
-    /// Makes a change, and returns the place that it makes.
+    /// Makes a change and returns its position.
     pub(crate) fn change(&mut self, affected: AffectedKeys, effect: Effect) -> Result<Position, Broken> {
         self.run(|lease_store| async move {
             let mut change = lease_store.begin().await?;
@@ -74,7 +74,7 @@ impl Model {
         self.run(|lease_store| async move { lease_store.begin().await }).expect("the database is up")
     }
 
-    /// Looks at the data, or makes there what is no change.
+    /// Reads the data, or alters what needs no change.
     pub(crate) fn data<T>(&self, look: impl FnOnce(&mut Data) -> T) -> T {
         look(&mut self.shared.lock().database.data)
     }
@@ -85,42 +85,42 @@ impl Model {
         kernel.database.clock_ms(kernel.now)
     }
 
-    /// Time passes.
+    /// Lets time pass.
     pub(crate) fn pass(&mut self, milliseconds: u64) {
         self.shared.lock().now += milliseconds * 1_000;
     }
 
-    /// The leases are lost, and the history goes on.
+    /// Loses the leases. The epoch stays.
     pub(crate) fn lose_leases(&mut self) {
         let now_ms = self.now_ms();
         self.data(|data| data.lose_leases(now_ms));
     }
 
-    /// The process that finds a loss grants such leases.
+    /// Sets the lease length of the process that detects a loss.
     pub(crate) fn grant(&mut self, lasts_ms: u64) {
         self.shared.lock().profile.lease_configs[0].lease_ms = lasts_ms;
     }
 
-    /// The processes announce how long their leases last, one after the other.
+    /// Announces the lease lengths of the processes, one after the other.
     pub(crate) fn announce(&mut self, lasts_ms: &[u64]) {
         let now_ms = self.now_ms();
         self.data(|data| lasts_ms.iter().for_each(|lasts_ms| data.announce(*lasts_ms, now_ms)));
     }
 
-    /// A process that grants such leases lowers how long they may be and are waited for.
+    /// Lowers the limits of the lease length, as a process with this lease length does.
     pub(crate) fn lower(&mut self, lasts_ms: u64) {
         let now_ms = self.now_ms();
         self.data(|data| data.lower_longest(lasts_ms, now_ms));
     }
 
-    /// The database crashes, or another takes its place: the leases are lost, and another history begins.
+    /// Crashes or replaces the database: the leases are lost, and a new epoch begins.
     pub(crate) fn begin_history(&mut self) {
         let mut kernel = self.shared.lock();
         kernel.crash_database(Some(0));
         kernel.database.is_up = true;
     }
 
-    /// What was told of the history is forgotten.
+    /// Prunes the history.
     pub(crate) fn prune(&mut self) {
         self.shared.lock().database.prune(0);
     }

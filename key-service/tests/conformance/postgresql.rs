@@ -1,5 +1,4 @@
-//! What interleavings on PostgreSQL must not show, each made to happen: a lock is held until the store's statement waits
-//! for it.
+//! Interleavings on PostgreSQL. Each test holds a lock until the store's statement waits for it.
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +17,10 @@ use tokio::task::JoinHandle;
 use crate::model::LONGEST_MS;
 use crate::store::TestStore;
 
-/// How long an answer that does not wait may take to be seen.
+/// How long an answer that waits for nothing may take.
 const A_MOMENT: Duration = Duration::from_millis(200);
 
-/// A store on a server of its own, with one key, and a connection to look on from.
+/// A store on a server of its own, with one key, and a connection of the test.
 struct Scene {
     server: Postgres,
     store: TestStore,
@@ -30,7 +29,7 @@ struct Scene {
     value: ApiKey,
 }
 
-/// Runs a test on a scene; the server starts outside of the runtime, for that blocks.
+/// Runs a test on a scene. The server starts outside the runtime, because starting blocks.
 fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
     let server = Postgres::start(&NON_DURABLE).unwrap();
     let url = server.databases().create("keys", None).unwrap();
@@ -60,7 +59,7 @@ impl Scene {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.outside).await.unwrap();
     }
 
-    /// Opens every connection that readings go over: the first statement on a new one is not the reading's.
+    /// Opens all connections for reads, because the first statement on a new connection is not the read.
     async fn open_connections(&mut self) {
         let position = self.position().await;
         self.outside("BEGIN; LOCK TABLE revision_log IN ACCESS EXCLUSIVE MODE").await;
@@ -74,7 +73,7 @@ impl Scene {
         readings.await.unwrap();
     }
 
-    /// Waits until so many statements of the store's wait for locks.
+    /// Waits until this number of the store's statements wait for locks.
     async fn until_waiting(&mut self, count: i64) {
         let waits = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
         let began = Instant::now();
@@ -86,7 +85,7 @@ impl Scene {
         }
     }
 
-    /// What a reading tells that waits for a table while a change is made; the test makes the change.
+    /// The result of a read that waits for a table while the test makes a change.
     async fn read_while<T: Send + 'static>(
         &mut self,
         table: &str,
@@ -100,7 +99,7 @@ impl Scene {
         reading.await.unwrap()
     }
 
-    /// What a reading tells whose first statement has its snapshot already when a change is made.
+    /// The result of a read whose first statement already has its snapshot when the test makes a change.
     async fn read_inside<T: Send + 'static>(
         &mut self,
         change: &str,
@@ -119,7 +118,7 @@ impl Scene {
     }
 }
 
-/// Has every statement that reads the revision wait for a lock that the test holds, when it has its snapshot.
+/// Makes every statement that reads the revision wait, after it has its snapshot, for a lock that the test holds.
 const READINGS_WAIT: &str = "
     ALTER TABLE revision_log RENAME TO revision_log_rows;
     CREATE FUNCTION wait_inside() RETURNS BOOLEAN LANGUAGE plpgsql VOLATILE AS 'BEGIN
@@ -205,7 +204,7 @@ fn lease() -> LeaseRenewal {
     LeaseRenewal { edge: "e".to_owned(), acknowledged: None, lasts_ms: 5_000, used: Default::default() }
 }
 
-/// A key is deleted while another DELETE of it looks for it: that one waits for the revision that has made it so.
+/// A key is deleted while another DELETE reads it. The other DELETE waits for the revision of the first.
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 fn that_a_key_is_gone_and_the_revision_are_read_as_one() {
@@ -228,13 +227,13 @@ fn that_a_key_is_gone_and_the_revision_are_read_as_one() {
             DELETE FROM key_digests; DELETE FROM api_keys; COMMIT";
         scene.outside(change).await;
         tokio::time::sleep(A_MOMENT).await;
-        assert!(!deleting.is_finished(), "the edge has not acknowledged that it is gone");
+        assert!(!deleting.is_finished(), "the edge has not acknowledged the first DELETE");
         scene.lease_store(0).record(knows(before.revision + 1)).await.unwrap();
         assert!(matches!(deleting.await.unwrap(), Err(KeyError::NotFound)));
     });
 }
 
-/// Has every commit of a row in these tables wait for a lock that the test holds.
+/// Makes every commit of a row in these tables wait for a lock that the test holds.
 const COMMITS_WAIT: &str = "
     CREATE FUNCTION wait_to_commit() RETURNS TRIGGER LANGUAGE plpgsql
         AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END';
@@ -244,7 +243,7 @@ const COMMITS_WAIT: &str = "
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_to_commit();
     SELECT pg_advisory_lock(42)";
 
-/// It has no answer while its commit waits, and gets one when that is done.
+/// Checks that an operation is answered only after its commit.
 async fn is_answered_after_its_commit<T: Send + 'static>(scene: &mut Scene, answer: JoinHandle<T>) -> T {
     scene.until_waiting(1).await;
     tokio::time::sleep(A_MOMENT).await;
@@ -266,7 +265,7 @@ fn a_lease_is_granted_after_its_record_is_committed() {
     });
 }
 
-/// Leases are recorded in batches, and one statement of PostgreSQL takes an edge once.
+/// Leases are recorded in batches, and PostgreSQL refuses an edge that occurs twice in one statement.
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 fn an_edge_that_is_in_a_batch_more_than_once_is_recorded() {
@@ -282,14 +281,14 @@ fn an_edge_that_is_in_a_batch_more_than_once_is_recorded() {
         let (lease_store, of_first) = (scene.lease_store(0), knows(0));
         let first = tokio::spawn(async move { lease_store.record(of_first).await });
         scene.until_waiting(1).await;
-        // Both are in the next group when the first one ends: they ask when they are polled for the first time.
+        // Both are in the next batch when the first one ends, because they are queued when first polled.
         let (one, other) = (scene.lease_store(0), scene.lease_store(0));
         let recorded = tokio::join!(one.record(knows(2)), other.record(knows(1)), scene.outside("COMMIT"));
         first.await.unwrap().unwrap();
         recorded.0.unwrap();
         recorded.1.unwrap();
         let told = scene.lease_store(0).leases(&scene.position().await).await.unwrap();
-        assert_eq!((told.held, told.behind), (1, vec![]), "it has acknowledged everything");
+        assert_eq!((told.held, told.behind), (1, vec![]), "the edge has acknowledged everything");
     });
 }
 
@@ -342,11 +341,11 @@ fn a_promoted_standby_begins_another_history_and_waits_for_leases_that_it_never_
         let lease_store = database.lease_store();
         let history = lease_store.history(Some(&before)).await.unwrap();
         assert_ne!(history.position.epoch, before.epoch);
-        assert_eq!(history.changed, None, "a cursor of before says nothing");
-        assert!(lease_store.leases(&before).await.is_err(), "a change of before may be lost");
+        assert_eq!(history.changed, None, "a cursor of an earlier epoch does not count");
+        assert!(lease_store.leases(&before).await.is_err(), "a change of an earlier epoch may be lost");
         let leases = lease_store.leases(&history.position).await.unwrap();
         assert_eq!((leases.held, leases.behind), (0, vec![]));
-        assert!(leases.lost_leases_until_ms > leases.now_ms, "leases are out that nobody knows of");
+        assert!(leases.lost_leases_until_ms > leases.now_ms, "a change waits for lost leases");
         let told = lease_store.verdicts(&[value.digest()]).await.unwrap();
         assert!(matches!(told.verdicts[..], [Verdict::Active(_)]));
         database.close().await;

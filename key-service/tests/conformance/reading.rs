@@ -1,4 +1,4 @@
-//! What can be read: asked of the store and of the model, and made comparable.
+//! Reads from the store and from the model, in a comparable form.
 
 use key_service::revocation::Store;
 use leases::{History, LeaseStore, Leases, Position};
@@ -6,10 +6,10 @@ use protocol::{KeyDigest, VerifyResponse};
 
 use crate::model::Model;
 
-/// How long a lease is sure to be told of after its end, in milliseconds.
+/// How long an ended lease is certainly kept, in milliseconds.
 const TOLD_AFTER_END_MS: i64 = 60_000;
 
-/// What is asked.
+/// A read.
 #[derive(Clone, Debug)]
 pub(crate) enum Question {
     Verdicts(Vec<KeyDigest>),
@@ -17,7 +17,7 @@ pub(crate) enum Question {
     Leases(Position),
 }
 
-/// The answer, without what is left to chance: the order of lists.
+/// The result of a read, without the order of lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     Verdicts(VerifyResponse),
@@ -26,10 +26,10 @@ pub(crate) enum Reading {
     Failed,
 }
 
-/// How the store names the histories that the model names otherwise.
+/// Maps the epochs of the store to those of the model.
 #[derive(Default)]
 pub(crate) struct Readings {
-    /// The model's name, and the store's.
+    /// Pairs of the model's epoch and the store's.
     epochs: Vec<(String, String)>,
 }
 
@@ -57,7 +57,7 @@ impl Reading {
 }
 
 impl Readings {
-    /// The store's answer to a question in which the model names the history.
+    /// The store's result of a read with the model's epochs.
     pub(crate) async fn ask_store(&self, database: &Store, question: &Question) -> Reading {
         let question = match question {
             Question::Verdicts(digests) => Question::Verdicts(digests.clone()),
@@ -67,7 +67,7 @@ impl Readings {
         ask(database.lease_store(), &question).await
     }
 
-    /// A place as the store names it.
+    /// A position with the store's epoch.
     pub(crate) fn of_store(&self, place: &Position) -> Position {
         let epoch = self.epochs.iter().find(|(of_model, _)| *of_model == place.epoch);
         Position {
@@ -76,7 +76,7 @@ impl Readings {
         }
     }
 
-    /// An answer of the store's, as the model names the history.
+    /// A result of the store with the model's epochs.
     pub(crate) fn named(&mut self, reading: Reading, present: &str) -> Reading {
         match reading {
             Reading::Verdicts(response) => {
@@ -89,8 +89,7 @@ impl Readings {
         }
     }
 
-    /// A place as the model names it. A history that the store was not heard to name before is the model's present one,
-    /// unless that has a name.
+    /// A position with the model's epoch. An unknown epoch of the store is the model's present one, unless that one is known.
     pub(crate) fn place(&mut self, place: Position, present: &str) -> Position {
         Position { epoch: self.epoch(place.epoch, present), ..place }
     }

@@ -19,12 +19,12 @@ use crate::reading::{Question, Reading, Readings};
 use crate::store::{PROCESSES, TestStore};
 use crate::wanted::{Artifacts, Came, Expected, Wanted, check_scopes, refused};
 
-/// How many operations a sequence has.
+/// The number of operations in a sequence.
 const STEPS: u64 = 40;
 
 const EDGES: usize = 4;
 
-/// A difference between the answers of the store and of the model, with all that was done before.
+/// A difference between the answers of the store and of the model, with all operations before it.
 pub(crate) type Difference = String;
 
 type Checked = Result<(), Difference>;
@@ -40,11 +40,11 @@ pub(crate) struct Sequence<'s> {
     store: &'s mut TestStore,
     model: Model,
     users: Vec<String>,
-    /// All values there ever were, in the order in which they came.
+    /// All values so far, in the order of their creation.
     digests: Vec<KeyDigest>,
-    /// Keys that there ever were.
+    /// All keys so far.
     keys: Vec<String>,
-    /// Places of the history, as the model names them.
+    /// Positions, with the model's epochs.
     places: Vec<Position>,
     /// When leases, keys and values end.
     ends_ms: Vec<i64>,
@@ -53,7 +53,7 @@ pub(crate) struct Sequence<'s> {
     done: Vec<String>,
 }
 
-/// Runs a sequence; how many operations it had.
+/// Runs a sequence and returns the number of operations.
 pub(crate) async fn run(seed: u64, store: &mut TestStore) -> Result<u64, Difference> {
     let users = store.clear().await;
     let model = Model::new(store.revision().await);
@@ -72,7 +72,7 @@ pub(crate) async fn run(seed: u64, store: &mut TestStore) -> Result<u64, Differe
         done: Vec::new(),
     };
     let outcome = sequence.run().await;
-    // A change that is still open would be in the way of the next sequence.
+    // An open change would block the next sequence.
     sequence.let_go().await;
     let done = sequence.done.join("\n  ");
     outcome.map_err(|difference| format!("seed {seed}:\n  {done}\n{difference}"))?;
@@ -98,7 +98,7 @@ impl Sequence<'_> {
     }
 
     async fn step(&mut self) -> Checked {
-        // On SQLite nobody else writes while a change is open; on PostgreSQL leases are recorded all the same.
+        // On SQLite, no other process writes while a change is open. On PostgreSQL, leases are still recorded.
         let may_record = self.held.is_none() || !self.store.is_sqlite();
         match self.random.u32(..100) {
             0..=19 if may_record => self.record().await,
@@ -146,7 +146,7 @@ impl Sequence<'_> {
         self.store.set_clock(now_ms).await;
     }
 
-    /// Time passes: some, or just until something ends.
+    /// Lets time pass: a random span, or exactly until something ends.
     async fn pass(&mut self) {
         let now_ms = self.now_ms();
         let to_come: Vec<i64> =
@@ -160,7 +160,7 @@ impl Sequence<'_> {
         self.set_clock().await;
     }
 
-    /// A place in the history, mostly one that an edge can be at.
+    /// A position, mostly a possible cursor of an edge.
     fn some_place(&mut self) -> Option<Position> {
         let place =
             self.places[self.random.usize(self.places.len().saturating_sub(8)..self.places.len())].clone();
@@ -175,7 +175,7 @@ impl Sequence<'_> {
 
     async fn record(&mut self) -> Checked {
         let process = self.process();
-        // A process that finds its leases too long announces them: on PostgreSQL on each new connection too, whenever that is made.
+        // A process announces its lease length when a record exceeds the limit, and on PostgreSQL on each new connection.
         let longest_ms = if self.store.is_sqlite() { LONGEST_MS } else { self.store.lasts_ms[process] };
         let longest_ms = if self.random.bool() { longest_ms.min(8_000) } else { longest_ms };
         let renewal = LeaseRenewal {
@@ -203,7 +203,7 @@ impl Sequence<'_> {
         same("record", told, expected.map_err(|error| format!("{error:?}")))
     }
 
-    /// All answers that depend on what is stored.
+    /// Compares all reads.
     async fn compare_all(&mut self, process: usize) -> Checked {
         for question in self.questions() {
             self.compare(process, question).await?;
@@ -211,7 +211,7 @@ impl Sequence<'_> {
         Ok(())
     }
 
-    /// One of them.
+    /// Compares one read.
     async fn compare_one(&mut self, process: usize) -> Checked {
         let mut questions = self.questions();
         let at = self.random.usize(..questions.len());
@@ -237,7 +237,7 @@ impl Sequence<'_> {
         vec![Question::Verdicts(digests), Question::History(self.some_place()), Question::Leases(place)]
     }
 
-    /// A new key of a generated value, which raises no revision.
+    /// Creates a key with a generated value, which does not increment the revision.
     async fn create(&mut self) -> Checked {
         let user = self.some_user();
         if self.has_all_keys(&user) {
@@ -264,7 +264,7 @@ impl Sequence<'_> {
         Ok(())
     }
 
-    /// A change of any kind.
+    /// Makes a random change.
     async fn change(&mut self) -> Checked {
         let wanted = self.some_change().await;
         let process = self.process();
@@ -273,7 +273,7 @@ impl Sequence<'_> {
         self.expect(&wanted, made)
     }
 
-    /// The same, while another process reads: each time it sees all of it or nothing.
+    /// The same, while another process reads. Each read has the whole change or nothing of it.
     async fn change_while_it_is_read(&mut self) -> Checked {
         let wanted = self.some_change().await;
         let process = self.process();
@@ -314,7 +314,7 @@ impl Sequence<'_> {
         Ok(())
     }
 
-    /// A change that begins while another is open is made after that one.
+    /// Begins a change while another is open. It must be made after that one.
     async fn change_while_held(&mut self) -> Checked {
         if self.held.is_none() {
             self.hold().await?;
@@ -333,7 +333,7 @@ impl Sequence<'_> {
         self.expect(&wanted, made)
     }
 
-    /// Begins a change, and leaves it open.
+    /// Begins a change and leaves it open.
     async fn hold(&mut self) -> Checked {
         let process = self.process();
         self.note((process, "begin"));
@@ -351,7 +351,7 @@ impl Sequence<'_> {
         same(("digests", affected), sorted(told), sorted(expected))
     }
 
-    /// Ends the open change, one way or another.
+    /// Ends the open change: commits, abandons or drops it.
     async fn end_held(&mut self) -> Checked {
         let Some(held) = self.held.take() else { return Ok(()) };
         let changed: Vec<_> = self.digests.iter().copied().filter(|_| self.random.bool()).collect();
@@ -386,7 +386,7 @@ impl Sequence<'_> {
         }
     }
 
-    /// A change of about as many values as one answer can tell.
+    /// Makes a change of about as many values as fit into one answer.
     async fn change_many(&mut self) -> Checked {
         self.let_go().await;
         self.hold().await?;
@@ -397,7 +397,7 @@ impl Sequence<'_> {
         self.commit(held, changed).await
     }
 
-    /// Something is lost, or both processes are only started again.
+    /// Loses leases or more, or only restarts both processes.
     async fn lose(&mut self) -> Checked {
         self.let_go().await;
         self.grant_others();
@@ -405,7 +405,7 @@ impl Sequence<'_> {
             0 => self.store.restart().await,
             1 => {
                 self.note("the leases are lost");
-                // PostgreSQL does not tell a crash from a move.
+                // On PostgreSQL, a crash and a move have the same effect.
                 match self.store.is_sqlite() {
                     true => self.model.lose_leases(),
                     false => self.model.begin_history(),
@@ -423,14 +423,14 @@ impl Sequence<'_> {
                 self.store.move_elsewhere().await;
             }
         }
-        // Questions name the history, so the store's name for a new one has to be known before the next question.
+        // Reads contain the epoch, so the store's new epoch must be known before the next read.
         self.compare(0, Question::History(None)).await?;
         self.model.announce(&self.store.lasts_ms);
         self.compare_limit().await
     }
 
-    /// Both processes, which are about to start again, are going to grant leases of other lengths: the same on PostgreSQL,
-    /// where each new connection announces them again, whenever it is made.
+    /// Chooses new lease lengths for both processes before they restart. On PostgreSQL both get the same, because each new
+    /// connection announces them again at an unknown time.
     fn grant_others(&mut self) {
         let lengths = [1_000, 4_000, 8_000, LONGEST_MS];
         self.store.lasts_ms = [(); PROCESSES].map(|()| lengths[self.random.usize(..lengths.len())]);
@@ -441,7 +441,7 @@ impl Sequence<'_> {
         self.model.grant(self.store.lasts_ms[0]);
     }
 
-    /// A process lowers how long leases may be, sometimes when the last longer one must have ended.
+    /// Lowers the limits of the lease length, sometimes after every longer lease must have ended.
     async fn lower(&mut self) -> Checked {
         self.let_go().await;
         if self.random.bool() {
@@ -461,7 +461,7 @@ impl Sequence<'_> {
         same("the limit", told, self.model.data(|data| data.lease_limit_ms))
     }
 
-    /// What has come of a change is what the model expects; then the model makes it as well.
+    /// Compares the outcome of a change with the model's expectation, then makes the change in the model.
     fn expect(&mut self, wanted: &Wanted, (came, artifacts): (Came, Artifacts)) -> Checked {
         let now_ms = self.now_ms();
         let expected = match self.model.data(|data| wanted.expected(data, now_ms, &artifacts)) {
@@ -515,8 +515,7 @@ impl Sequence<'_> {
         end_ms
     }
 
-    /// A change that somebody may want. Where its key is gone the store waits for the leases of before: then they end
-    /// first.
+    /// A random change. If its key is deleted, the store waits for earlier leases, so they end first.
     async fn some_change(&mut self) -> Wanted {
         let key = self.random.choice(&self.keys).cloned();
         let user = self.some_user();

@@ -1,4 +1,4 @@
-//! The production store: the database as two processes use it, and what happens to it behind their backs.
+//! The production store: a database that two processes use, and events from outside.
 
 use key_service::accounts::passwords::Passwords;
 use key_service::accounts::{self, NewUser};
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use crate::clock;
 use crate::model::LONGEST_MS;
 
-/// How many processes use the database.
+/// The number of processes that use the database.
 pub(crate) const PROCESSES: usize = 2;
 
-/// Everything that a sequence leaves behind.
+/// The tables with the rows that a sequence leaves behind.
 const LEFT_BEHIND: [&str; 11] = [
     "key_digests",
     "api_keys",
@@ -31,16 +31,16 @@ const LEFT_BEHIND: [&str; 11] = [
     "users",
 ];
 
-/// Lets PostgreSQL read the clock from a sequence, which shows its value to everybody at once.
+/// Makes PostgreSQL read the clock from a sequence, whose value all transactions read at once.
 const POSTGRES_CLOCK: &str = "CREATE SEQUENCE IF NOT EXISTS test_clock MINVALUE 0";
 
 /// A database that two processes have open.
 pub(crate) struct TestStore {
     url: String,
-    /// Where SQLite's files are; `None` on PostgreSQL.
+    /// The folder of the SQLite file; `None` on PostgreSQL.
     folder: Option<TempDir>,
     databases: Vec<Store>,
-    /// How long each process has announced that its leases last, in milliseconds.
+    /// The announced lease length of each process, in milliseconds.
     pub(crate) lasts_ms: [u64; PROCESSES],
     /// The test's own connection.
     outside: AnyConnection,
@@ -91,7 +91,7 @@ impl TestStore {
         self.folder.is_some()
     }
 
-    /// The database as a process uses it.
+    /// The database of one process.
     pub(crate) fn process(&self, number: usize) -> &Store {
         &self.databases[number]
     }
@@ -104,26 +104,26 @@ impl TestStore {
         }
     }
 
-    /// Does something behind the processes' backs.
+    /// Runs a statement on the test's own connection.
     pub(crate) async fn execute(&mut self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.outside).await.unwrap();
     }
 
-    /// How long a lease may be that is recorded now, in milliseconds.
+    /// The lease limit, in milliseconds.
     pub(crate) async fn lease_limit_ms(&mut self) -> u64 {
         let select = "SELECT lease_limit_ms FROM revision_log";
         let limit_ms: i64 = sqlx::query_scalar(select).fetch_one(&mut self.outside).await.unwrap();
         u64::try_from(limit_ms).unwrap()
     }
 
-    /// The revision that the history is at.
+    /// The latest revision.
     pub(crate) async fn revision(&mut self) -> u64 {
         let select = "SELECT revision FROM revision_log";
         let revision: i64 = sqlx::query_scalar(select).fetch_one(&mut self.outside).await.unwrap();
         u64::try_from(revision).unwrap()
     }
 
-    /// Forgets all that the sequence before has left, and makes two users; returns their ids.
+    /// Removes what the earlier sequence left, creates two users and returns their ids.
     pub(crate) async fn clear(&mut self) -> Vec<String> {
         let deletes = LEFT_BEHIND.map(|table| format!("DELETE FROM {table};")).concat();
         let update = format!(
@@ -148,7 +148,7 @@ impl TestStore {
         users
     }
 
-    /// Both processes end, and start again.
+    /// Restarts both processes.
     pub(crate) async fn restart(&mut self) {
         self.close().await;
         self.open().await;
@@ -167,14 +167,14 @@ impl TestStore {
         self.announce().await;
     }
 
-    /// The processes announce how long their leases last, one after the other.
+    /// Announces the lease lengths of the processes, one after the other.
     async fn announce(&self) {
         for (database, lasts_ms) in self.databases.iter().zip(self.lasts_ms) {
             database.announce_leases(lasts_ms).await.unwrap();
         }
     }
 
-    /// What is not written for good is lost, and both processes start again. On SQLite that is an end of the machine, on
+    /// Loses everything that is not durable, and restarts both processes. On SQLite this is a restart of the machine, on
     /// PostgreSQL a crash of the server.
     pub(crate) async fn lose_leases(&mut self) {
         self.close().await;
@@ -186,7 +186,7 @@ impl TestStore {
         self.open().await;
     }
 
-    /// The database goes on in another place: SQLite's is restored from a backup, PostgreSQL's has another timeline.
+    /// Moves the database: on SQLite a restore from a backup, on PostgreSQL another timeline.
     pub(crate) async fn move_elsewhere(&mut self) {
         if let Some(folder) = &self.folder {
             let former = self.url.trim_start_matches("sqlite:").to_owned();

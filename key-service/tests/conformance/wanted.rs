@@ -1,4 +1,4 @@
-//! Changes of every kind: what the store does for one, and what the model is to do.
+//! Changes of every kind, for the store and for the model.
 
 use key_service::accounts::access::KeyAccess;
 use key_service::accounts::{self, UserPatch};
@@ -12,7 +12,7 @@ use leases::{AffectedKeys, Position};
 use protocol::{ApiKey, KeyDigest, Scope, ScopeSet};
 use simulation::database::{Data, Effect, Key, Value};
 
-/// A change that somebody wants.
+/// A change to make.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
     TakeOver { user: String, value: String, scopes: ScopeSet, expires_at_ms: Option<i64> },
@@ -24,32 +24,32 @@ pub(crate) enum Wanted {
     Leak { values: Vec<String> },
 }
 
-/// What came of it.
+/// Its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Came {
-    /// The history is at this place: the change made it, or has found things to be so already.
+    /// The position: the change made it, or nothing had to be changed.
     At(Position),
     Refused(&'static str),
 }
 
-/// What the store has made for a change, beside what came of it.
+/// The key and the value that the store has created for a change.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Artifacts {
     key: Option<String>,
     digest: Option<KeyDigest>,
 }
 
-/// What a change is to be according to the model.
+/// The outcome that the model expects.
 pub(crate) enum Expected {
     Made(AffectedKeys, Effect),
     AlreadySo,
     Refused(&'static str),
 }
 
-/// Why a key does not get a scope that its user lacks.
+/// The reason for a refusal: the key's user lacks a scope.
 const LACKS_SCOPE: &str = "lacks a scope";
 
-/// Refuses scopes that a user lacks, `*` excepted, and those that the key has had by name.
+/// Refuses scopes that the user lacks, except `*` and the scopes that the key already has.
 pub(crate) fn check_scopes(
     data: &Data,
     user: &str,
@@ -78,7 +78,7 @@ pub(crate) fn refused(error: &KeyError) -> &'static str {
 }
 
 impl Wanted {
-    /// The key that it is about, if that is to be there.
+    /// The key that must exist for it, if any.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
             Wanted::Update { key, .. } | Wanted::Roll { key, .. } | Wanted::Delete { key } => Some(key),
@@ -86,7 +86,7 @@ impl Wanted {
         }
     }
 
-    /// Has the store make it.
+    /// Makes it in the store.
     pub(crate) async fn make(&self, database: &Store) -> (Came, Artifacts) {
         match self.try_to_make(database).await {
             Ok((propagation, artifacts)) => (Came::At(propagation.position().clone()), artifacts),
@@ -141,7 +141,7 @@ impl Wanted {
         })
     }
 
-    /// What the model makes of it, with what the store has drawn for it.
+    /// The outcome in the model, with the id and the value that the store has drawn.
     pub(crate) fn expected(&self, data: &Data, now_ms: i64, made: &Artifacts) -> Expected {
         let is_missing = |key: &str| !data.keys.contains_key(key);
         if self.key().is_some_and(is_missing) {
@@ -231,7 +231,7 @@ impl Wanted {
 }
 
 impl Artifacts {
-    /// The value that was made or adopted.
+    /// The created or adopted value.
     pub(crate) fn digest(&self) -> Option<KeyDigest> {
         self.digest
     }
