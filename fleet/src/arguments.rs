@@ -10,24 +10,24 @@ use hyper::http::uri::Authority;
 
 use crate::connection::Protocol;
 
-/// Names, in the environment, what edges authenticate with.
+/// The environment variable with the edge token.
 pub(crate) const EDGE_TOKEN: &str = "EDGE_TOKEN";
 
-/// Names, in the environment, what keys are created and deleted with.
+/// The environment variable with the management token that creates and deletes keys.
 pub(crate) const MANAGEMENT_TOKEN: &str = "MANAGEMENT_TOKEN";
 
-/// Measures what a key service holds: simulated edges with real connections, in this process.
+/// Measures a key service under load: simulated edges with real connections, in this process.
 ///
-/// Each edge does what the filter does in one Envoy worker, by the filter's own rules: it syncs without a cursor first,
-/// then holds one sync at a time, backs off with full jitter after a failure, and asks for verdicts. The course of a run:
+/// Each edge follows the rules of the filter in one Envoy worker: it syncs, first without a cursor, one sync at a time; it
+/// backs off with full jitter after a failure; it asks for verdicts. The phases of a run:
 ///
-///   1. acquisition: all edges connect at once; over when each has been granted a lease
-///   2. idle, for --seconds: leases are held, and nothing changes
+///   1. acquisition: all edges connect at once; ends when each has got a lease
+///   2. idle, for --seconds: edges renew their leases, and nothing changes
 ///   3. deletes, with --deletes: keys are created and deleted, one after the other
-///   4. herd, with --herd: all connections are dropped at once; over when each edge has been granted a lease again
+///   4. herd, with --herd: all connections are dropped at once; ends when each edge has a lease again
 ///
-/// Ctrl-C ends it early, with the report so far. Edges that fail in between, because the service restarts, say, are
-/// reported as a recovery of their own.
+/// Ctrl-C ends the run early, with the report so far. If edges fail in between, for example because the service restarts, the
+/// report has a recovery for that.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask fleet",
@@ -55,73 +55,73 @@ What the figures mean:
 The fleet runs on one thread. Where its own CPU comes near 100 %, it is the fleet that is slow, not the service."
 )]
 pub(crate) struct Arguments {
-    /// How many edges: as many as there are Envoy workers in the fleet that is simulated
+    /// The number of edges: one for each Envoy worker
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) edges: u32,
 
-    /// The key service's edge API, such as http://127.0.0.1:8081; may be repeated: connections go to each in turn
+    /// The key service's edge API, such as http://127.0.0.1:8081; if repeated, connections go to each in turn
     #[arg(long = "service", value_name = "URL", required = true, value_parser = base_url)]
     pub(crate) services: Vec<Authority>,
 
-    /// The key service's process, whose memory, CPU and sockets are reported (on Linux); may be repeated
+    /// A process of the key service, to report its memory, CPU and sockets (on Linux); may be repeated
     #[arg(long = "service-pid", value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) service_pids: Vec<u32>,
 
-    /// Speak HTTP/1.1, with a connection for each outstanding request. Default: HTTP/2, as envoy/envoy.yaml does
+    /// Use HTTP/1.1, with a connection for each outstanding request. Default: HTTP/2, as in envoy/envoy.yaml
     #[arg(long)]
     pub(crate) http1: bool,
 
-    /// How long a sync may be held while there is nothing new, in milliseconds: the filter's sync_wait_ms
+    /// How long the service may hold a sync while nothing changes, in milliseconds: the filter's sync.wait_ms
     #[arg(long, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     pub(crate) wait_ms: u64,
 
-    /// How many questions about keys all edges ask together in a second; each about a key that nobody has
+    /// The number of verifies in a second of all edges together, each for an invented key
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) verifies_per_second: u32,
 
-    /// How long leases are held while nothing changes
+    /// The length of the idle phase, in seconds
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=3_600))]
     pub(crate) seconds: u64,
 
-    /// Where the key service's public API listens, such as http://127.0.0.1:8080; for --deletes
+    /// The key service's public API, such as http://127.0.0.1:8080; for --deletes
     #[arg(long, value_name = "URL", requires = "deletes", value_parser = base_url)]
     pub(crate) public: Option<Authority>,
 
-    /// How many keys to create and delete, one after the other
+    /// The number of keys to create and delete, one after the other
     #[arg(long, value_name = "N", requires = "public", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) deletes: Option<u32>,
 
-    /// How long to wait from one delete to the next, in milliseconds
+    /// The pause between two deletes, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     pub(crate) interval_ms: u64,
 
-    /// At the end, drop all connections at once, and report how the edges come back
+    /// At the end, drop all connections at once and report how the edges come back
     #[arg(long)]
     pub(crate) herd: bool,
 
-    /// Write the report there as JSON
+    /// Write the report as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Draw the times of the acknowledgements of each delete there, as SVG
+    /// Draw the acknowledgement times of each delete as SVG to this file
     #[arg(long, value_name = "FILE", requires = "deletes")]
     pub(crate) chart: Option<PathBuf>,
 }
 
 impl Arguments {
-    /// What edges speak.
+    /// The protocol of the edges.
     pub(crate) fn protocol(&self) -> Protocol {
         if self.http1 { Protocol::Http1 } else { Protocol::Http2 }
     }
 
-    /// How many connections the edges may have at a time.
+    /// The most connections that the edges may have at a time.
     pub(crate) fn connections(&self) -> u64 {
         let for_verifies = self.http1 && self.verifies_per_second > 0;
         u64::from(self.edges) * if for_verifies { 2 } else { 1 }
     }
 }
 
-/// `http://host:port` alone: the paths below it are known.
+/// Parses `http://host:port`, without a path.
 fn base_url(text: &str) -> Result<Authority, String> {
     let url: Uri =
         text.parse().map_err(|error| format!("{error}; it should look like http://127.0.0.1:8081"))?;
@@ -131,15 +131,15 @@ fn base_url(text: &str) -> Result<Authority, String> {
             format!("{authority}:80").parse().map_err(|error| format!("{error}"))
         }
         (Some("http"), Some(authority), "/") => Ok(authority.clone()),
-        (Some("http"), Some(_), path) => Err(format!("only scheme, host and port are wanted, not {path}")),
+        (Some("http"), Some(_), path) => Err(format!("expected scheme, host and port only, not {path}")),
         _ => Err("it should look like http://127.0.0.1:8081".to_owned()),
     }
 }
 
-/// The token that a variable holds, as the value of an `Authorization` header.
+/// The `Authorization` header with the token of an environment variable.
 ///
 /// # Errors
-/// There is none, or it is no such value.
+/// The variable is not set, or its value is not a valid header.
 pub(crate) fn bearer(variable: &str) -> Result<HeaderValue, String> {
     let token = std::env::var(variable).unwrap_or_default();
     if token.is_empty() {
@@ -147,16 +147,16 @@ pub(crate) fn bearer(variable: &str) -> Result<HeaderValue, String> {
     }
     let is_token = token.bytes().all(|byte| byte.is_ascii_graphic());
     let value = is_token.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
-    let mut value = value
-        .ok_or_else(|| format!("the environment variable {variable} holds something that is no token"))?;
+    let mut value =
+        value.ok_or_else(|| format!("the environment variable {variable} does not contain a token"))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// The file that a flag names, made now: a run must not find at its end that it cannot be written.
+/// Creates the file of a flag before the run, so that a run does not fail at its end.
 ///
 /// # Errors
-/// It cannot be made.
+/// The file cannot be created.
 pub(crate) fn create(flag: &str, path: &Option<PathBuf>) -> Result<Option<File>, String> {
     let create = |path: &PathBuf| {
         File::create(path).map_err(|error| format!("{flag}: cannot write {}: {error}", path.display()))

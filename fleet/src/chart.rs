@@ -10,20 +10,20 @@ use crate::table::number;
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 540.0;
 
-/// The plot's edges within the picture: room for the title above, the numbers at the left, the legend below.
+/// The borders of the plot within the picture.
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = 932.0;
 const TOP: f64 = 92.0;
 const BOTTOM: f64 = 440.0;
 
-/// One of the lines.
+/// One line of the chart.
 struct Series {
     name: &'static str,
     color: &'static str,
     of: fn(&Spread) -> f64,
 }
 
-/// What is drawn of each delete, in colours that stay apart in print and for the colour-blind.
+/// The lines, in colours that differ in print and for colour-blind readers.
 const SERIES: [Series; 3] = [
     Series { name: "last edge", color: "#d55e00", of: |spread| spread.last_ms },
     Series { name: "median edge", color: "#0072b2", of: |spread| spread.median_ms },
@@ -127,12 +127,12 @@ fn text(svg: &mut String, x: f64, y: f64, attributes: &str, content: &str) {
     let _ = writeln!(svg, r#"<text x="{x:.1}" y="{y:.1}" {attributes}>{}</text>"#, escaped(content));
 }
 
-/// Text as XML has it.
+/// Escapes text for XML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// The distance of the lines of a scale: 1, 2 or 5 times a power of ten, for four to ten lines up to `most`.
+/// The step of a scale: 1, 2 or 5 times a power of ten, for four to ten lines up to `most`.
 fn step(most: f64) -> f64 {
     let power = 10_f64.powf((most / 10.0).log10().floor());
     [1.0, 2.0, 5.0, 10.0]
@@ -142,7 +142,7 @@ fn step(most: f64) -> f64 {
         .unwrap_or(most)
 }
 
-/// Which of so many places on the axis get a number: the first, and no more than twenty, evenly apart.
+/// The places of the axis that get a number: the first and others at equal distances, at most twenty.
 fn labelled(count: usize) -> impl Iterator<Item = usize> {
     let apart =
         [1, 2, 5, 10, 20, 50].into_iter().find(|apart| count <= 20 * apart).unwrap_or(count.div_ceil(20));

@@ -1,4 +1,4 @@
-//! Connections to the key service, as a proxy keeps them.
+//! Connections to the key service, with Envoy's settings.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,48 +16,47 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-/// How long a proxy waits for a connection: `connect_timeout` of `envoy/envoy.yaml`.
+/// The timeout of a new connection: `connect_timeout` of `envoy/envoy.yaml`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a proxy asks whether its peer is still there, and how long it waits for that: `connection_keepalive` of
-/// `envoy/envoy.yaml`.
+/// The interval and the timeout of HTTP/2 pings: `connection_keepalive` of `envoy/envoy.yaml`.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What edges speak.
+/// The protocol of the edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// One connection an edge for everything, HTTP/2 from its first byte.
+    /// HTTP/2 without TLS: one connection for all requests of an edge.
     Http2,
-    /// A connection for each request that is outstanding.
+    /// HTTP/1.1: a connection for each outstanding request.
     Http1,
 }
 
-/// Where a key service listens.
+/// The address of a key service.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
-    /// As it was named.
+    /// Host and port as given.
     pub(crate) authority: Authority,
-    /// Where that is.
+    /// The resolved address.
     pub(crate) socket: SocketAddr,
 }
 
-/// Why a request brought no answer.
+/// Why a request got no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    /// Nobody listens.
+    /// Nothing listens there.
     #[error("connection refused")]
     Refused,
-    /// The listener's queue is full, or the service too slow to take up connections.
+    /// The listener's queue is full, or the service is too slow to accept connections.
     #[error("no connection in time")]
     NoConnection,
-    /// All ports that this machine gives to connections with one address are in use.
+    /// All local ports for connections to one address are in use.
     #[error("no local port is left")]
     NoLocalPort,
-    /// The connection was not made, or ended before the answer.
+    /// The connection failed, or ended before the answer.
     #[error("connection lost")]
     Lost,
-    /// Something was answered, or nothing in time, and an edge could use none of it.
+    /// There was no answer in time, or none that an edge can use.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
 }
@@ -78,7 +77,7 @@ impl From<hyper::Error> for Failure {
     }
 }
 
-/// Makes connections to the addresses in turn, and can end all of them at once.
+/// Opens connections to the addresses in turn, and can drop all of them at once.
 #[derive(Debug)]
 pub(crate) struct Connector {
     protocol: Protocol,
@@ -88,20 +87,20 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// Requests will carry this token.
+    /// A connector whose requests carry this token.
     pub(crate) fn new(protocol: Protocol, addresses: Vec<Address>, authorization: HeaderValue) -> Self {
         Connector { protocol, addresses, authorization, dropped: Arc::default() }
     }
 
-    /// What is spoken.
+    /// The protocol.
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// A new connection; with `turn` counting up, to one address after the other.
+    /// Opens a connection. `turn` chooses the address.
     ///
     /// # Errors
-    /// It could not be made.
+    /// The connection cannot be opened.
     pub(crate) async fn connect(&self, turn: usize) -> Result<Connection, Failure> {
         let address = &self.addresses[turn % self.addresses.len()];
         let connecting = async {
@@ -134,13 +133,13 @@ impl Connector {
         }
     }
 
-    /// Ends all connections at once, without a word, as the death of a machine between would.
+    /// Drops all connections at once without closing them, as a network failure does.
     pub(crate) fn drop_all(&self) {
         self.dropped.notify_waiters();
     }
 }
 
-/// Runs what belongs to connections until they are dropped.
+/// Drives a connection until all connections are dropped.
 #[derive(Clone)]
 struct Tasks {
     dropped: Arc<Notify>,
@@ -153,7 +152,7 @@ where
     fn execute(&self, task: F) {
         let dropped = Arc::clone(&self.dropped).notified_owned();
         tokio::spawn(async move {
-            // How a connection ended is told to whoever waits for its answers.
+            // The requests that wait for an answer get the error.
             tokio::select! {
                 biased;
                 _ = task => {}
@@ -178,7 +177,7 @@ enum Sender {
 }
 
 impl Connection {
-    /// Whether it can take no further request.
+    /// Whether it cannot take another request.
     pub(crate) fn is_closed(&self) -> bool {
         match &self.sender {
             Sender::Http1(sender) => sender.is_closed(),
@@ -186,14 +185,14 @@ impl Connection {
         }
     }
 
-    /// The same connection for somebody else, if it takes several requests at a time.
+    /// Another handle of the connection, if it takes several requests at a time.
     pub(crate) fn share(&self) -> Option<Self> {
         let Sender::Http2(sender) = &self.sender else { return None };
         let (authority, authorization) = (self.authority.clone(), self.authorization.clone());
         Some(Connection { sender: Sender::Http2(sender.clone()), authority, authorization })
     }
 
-    /// Sends JSON; the answer's status and body.
+    /// Sends JSON and returns the status and the body of the answer.
     ///
     /// # Errors
     /// The connection ended before the answer.

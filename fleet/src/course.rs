@@ -1,4 +1,4 @@
-//! The course of a run: its phases one after the other, and the report they add up to.
+//! The phases of a run, one after the other, and its report.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,19 +13,19 @@ use crate::process::{Machine, Sample};
 use crate::report::{Phase, Report, Usage};
 use crate::table::number;
 
-/// How long all edges may take until each has been granted a lease; then the run goes on without the others.
+/// How long a phase waits for all edges to get a lease. Then the run continues without the others.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether a phase is over.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the end of a phase is checked.
+const CHECK: Duration = Duration::from_millis(50);
 
-/// How often a long phase says how it goes.
-const TELL: Duration = Duration::from_secs(5);
+/// How often a long phase prints its progress.
+const PROGRESS: Duration = Duration::from_secs(5);
 
-/// How often verifies are sent, in groups of as many as are due.
+/// How often the due verifies are sent.
 const VERIFY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What is to be done.
+/// The phases to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) verifies_per_second: u32,
@@ -36,7 +36,7 @@ pub(crate) struct Plan {
     pub(crate) service_pids: Vec<u32>,
 }
 
-/// What the service and the fleet used: now, or before the edges came.
+/// The resource usage of the service, the fleet and the machine at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Samples {
     service: Option<Sample>,
@@ -45,14 +45,14 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// As it is now.
+    /// The usage now.
     pub(crate) fn take(service_pids: &[u32]) -> Self {
         let service = (!service_pids.is_empty()).then(|| Sample::of(service_pids).ok()).flatten();
         Samples { service, fleet: Sample::of(&[std::process::id()]).ok(), machine: Machine::now() }
     }
 }
 
-/// A run that goes on.
+/// A run in progress.
 pub(crate) struct Course {
     fleet: Arc<Fleet>,
     edges: Vec<Arc<Edge>>,
@@ -62,10 +62,10 @@ pub(crate) struct Course {
     report: Report,
 }
 
-/// Runs all of it, or as much as it comes to before it is interrupted.
+/// Runs all phases, or until it is interrupted.
 ///
 /// # Errors
-/// The system catches no signals.
+/// Signal handlers cannot be installed.
 pub(crate) async fn run(
     fleet: Fleet,
     plan: Plan,
@@ -100,7 +100,7 @@ pub(crate) async fn run(
     if let Some((keys, _)) = &mut deletes
         && let Err(message) = keys.clean_up().await
     {
-        tell(&message);
+        print_progress(&message);
     }
     Ok(course.report)
 }
@@ -120,13 +120,13 @@ impl Course {
     async fn idle(&mut self, lasting: Duration) {
         self.begin("idle");
         let began = Instant::now();
-        let mut told = began;
+        let mut printed = began;
         while began.elapsed() < lasting {
-            sleep(LOOK.min(lasting.saturating_sub(began.elapsed()))).await;
+            sleep(CHECK.min(lasting.saturating_sub(began.elapsed()))).await;
             let _ = self.fleet.observations.out();
-            if told.elapsed() >= TELL {
-                told = Instant::now();
-                self.look_at_leases();
+            if printed.elapsed() >= PROGRESS {
+                printed = Instant::now();
+                self.check_leases();
                 let syncs = self.fleet.observations.syncs() as f64 / began.elapsed().as_secs_f64();
                 let (holding, out) = (self.holding(), self.fleet.observations.out().unwrap_or_default());
                 let out = if out > 0 {
@@ -135,7 +135,7 @@ impl Course {
                     String::new()
                 };
                 let (at, of) = (began.elapsed().as_secs(), lasting.as_secs());
-                tell(&format!(
+                print_progress(&format!(
                     "idle, {at} of {of} s: {holding} hold a lease, {} syncs/s{out}",
                     number(syncs, 0)
                 ));
@@ -162,7 +162,7 @@ impl Course {
                 }
             };
             let _ = self.fleet.observations.out();
-            tell(&format!("delete {nth} of {count}: {said}"));
+            print_progress(&format!("delete {nth} of {count}: {said}"));
             if nth < count {
                 sleep(interval).await;
             }
@@ -171,37 +171,37 @@ impl Course {
 
     async fn herd(&mut self) {
         self.begin("herd");
-        tell("dropping all connections");
+        print_progress("dropping all connections");
         self.fleet.observations.all_go_out("herd");
         self.fleet.connector.drop_all();
-        // Until calm, so that edges which fail once more are seen.
+        // Wait until all are calm, so that edges that fail again are counted.
         self.until_all_are_back(|_| false).await;
     }
 
-    /// Until so few edges are out as is enough, or all are back and calm; or it takes too long.
+    /// Waits until few enough edges are out, until all are back and calm, or until [`PATIENCE`] is over.
     async fn until_all_are_back(&self, is_enough: fn(usize) -> bool) {
         let began = Instant::now();
-        let mut told = began;
+        let mut printed = began;
         while let Some(out) = self.fleet.observations.out().filter(|out| !is_enough(*out)) {
             if began.elapsed() > PATIENCE {
-                tell(&format!(
+                print_progress(&format!(
                     "{} edges have no lease after {} s; going on",
                     number(out as f64, 0),
                     PATIENCE.as_secs()
                 ));
                 return;
             }
-            if told.elapsed() >= TELL {
-                told = Instant::now();
+            if printed.elapsed() >= PROGRESS {
+                printed = Instant::now();
                 let back = self.fleet.observations.edges() - out;
                 let all = number(self.fleet.observations.edges() as f64, 0);
-                tell(&format!("{} of {all} edges were granted a lease", number(back as f64, 0)));
+                print_progress(&format!("{} of {all} edges were granted a lease", number(back as f64, 0)));
             }
-            sleep(LOOK).await;
+            sleep(CHECK).await;
         }
     }
 
-    /// Ends the phase before, and begins one.
+    /// Ends the current phase and begins another.
     fn begin(&mut self, name: &'static str) {
         self.end();
         self.phase = Some((name, Instant::now(), Samples::take(&self.service_pids)));
@@ -209,7 +209,7 @@ impl Course {
 
     fn end(&mut self) {
         let Some((name, began, first)) = self.phase.take() else { return };
-        self.look_at_leases();
+        self.check_leases();
         let counts = self.fleet.observations.take_counts();
         let holding = self.fleet.observations.holding();
         let mut phase = Phase::new(name, began.elapsed().as_secs_f64(), holding, counts);
@@ -221,7 +221,7 @@ impl Course {
         phase.machine_idle_percent =
             last.machine.zip(first.machine).map(|(last, first)| last.idle_percent_since(&first));
         phase.fleet = usage(first.fleet, last.fleet, self.before.fleet);
-        tell(&format!(
+        print_progress(&format!(
             "{name}: {} s, {} hold a lease, {} were lost",
             number(phase.seconds, 1),
             self.holding(),
@@ -230,11 +230,11 @@ impl Course {
         self.report.phases.push(phase);
     }
 
-    /// So that leases which ran out unnoticed are counted in the phase in which they did.
-    fn look_at_leases(&self) {
+    /// Checks all leases, so that each lost lease counts in its own phase.
+    fn check_leases(&self) {
         let now = self.fleet.now();
         for edge in &self.edges {
-            edge.look_at_lease(&self.fleet, now);
+            edge.check_lease(&self.fleet, now);
         }
     }
 
@@ -243,7 +243,7 @@ impl Course {
     }
 }
 
-/// Has one edge after the other ask about a key, so many times a second.
+/// Sends verifies at this rate, from one edge after the other.
 async fn verify(fleet: Arc<Fleet>, edges: Vec<Arc<Edge>>, per_second: u32) {
     let began = Instant::now();
     let mut asked = 0;
@@ -261,12 +261,12 @@ async fn verify(fleet: Arc<Fleet>, edges: Vec<Arc<Edge>>, per_second: u32) {
     }
 }
 
-/// A line on how it goes, beside the report.
-pub(crate) fn tell(line: &str) {
+/// Prints a line of progress on standard error.
+pub(crate) fn print_progress(line: &str) {
     eprintln!("{line}");
 }
 
-/// What is spoken, by its name.
+/// The name of a protocol.
 pub(crate) fn name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http1 => "HTTP/1.1",

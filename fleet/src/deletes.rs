@@ -1,4 +1,4 @@
-//! Keys that are created and deleted, and how the edges acknowledge that.
+//! Creates and deletes keys, and measures the acknowledgements of the edges.
 
 use std::time::{Duration, Instant};
 
@@ -11,37 +11,37 @@ use crate::connection::{Connector, Failure};
 use crate::observations::{Observations, first_times};
 use crate::statistics::{Spread, ms};
 
-/// How long an answer of the public API may take: longer than any sensible lease.
+/// How long an answer of the public API may take. It is longer than any sensible lease.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long edges that had no lease at the delete are waited for after it has returned.
+/// How long the fleet waits, after a DELETE has returned, for edges that had no lease.
 const STRAGGLERS: Duration = Duration::from_secs(10);
 
-/// How often they are looked for.
+/// How often it checks for them.
 const LOOK: Duration = Duration::from_millis(20);
 
 const KEYS: &str = "/api/personal_api_keys/";
 
-/// What a delete came to. Times are in milliseconds from when the DELETE was sent.
+/// The result of a delete. Times are in milliseconds from when the DELETE was sent.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct DeleteReport {
-    /// The revision that it made.
+    /// Its revision.
     pub(crate) revision: u64,
-    /// By when it was committed, at the latest.
+    /// The latest possible time of its commit.
     pub(crate) committed_within_ms: f64,
-    /// How many edges the change was told to, and when.
-    pub(crate) told_edges: usize,
-    pub(crate) told: Option<Spread>,
-    /// How many edges acknowledged it, and when.
+    /// The number of edges that received the change, and the times.
+    pub(crate) received_edges: usize,
+    pub(crate) received: Option<Spread>,
+    /// The number of edges that acknowledged it, and the times.
     pub(crate) acknowledged_edges: usize,
     pub(crate) acknowledged: Option<Spread>,
     /// When the DELETE returned.
     pub(crate) returned_ms: f64,
-    /// What it returned.
+    /// The body of its answer.
     pub(crate) revocation: Revocation,
 }
 
-/// What the service says of a delete.
+/// The service's report of a delete.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Revocation {
     pub(crate) revision: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Revocation {
     pub(crate) elapsed_ms: u64,
 }
 
-/// The public API refused, or did not answer.
+/// The public API refused a request or did not answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("{0}")]
@@ -60,7 +60,7 @@ pub(crate) enum ApiError {
     Timeout,
     #[error("status {status}: {}", detail.escape_debug())]
     Status { status: u16, detail: String },
-    #[error("an answer that is not as expected: {0}")]
+    #[error("an unexpected answer: {0}")]
     Malformed(#[from] serde_json::Error),
     #[error(
         "there is no active user, other than admins, whose keys could be created and deleted; make one with `key-service \
@@ -99,20 +99,20 @@ struct NewKey<'a> {
     user_id: &'a str,
 }
 
-/// A user's keys, through the public API.
+/// The keys of a user, through the public API.
 #[derive(Debug)]
 pub(crate) struct Keys {
     connector: Connector,
     user_id: String,
-    /// A key that is there, until it is known to be deleted.
+    /// A key that was created and is not known to be deleted.
     left_over: Option<String>,
 }
 
 impl Keys {
-    /// The keys of the first user that may have some, and that user's address. A token reaches no admin's.
+    /// The keys of the first user who is no admin, and that user's e-mail address. A token cannot manage an admin's keys.
     ///
     /// # Errors
-    /// The API refuses to tell, or there is none.
+    /// The API refuses, or there is no such user.
     pub(crate) async fn of_somebody(connector: Connector) -> Result<(Self, String), ApiError> {
         let body = call(&connector, Method::GET, "/api/users/", Vec::new()).await?;
         let users: Page<User> = serde_json::from_slice(&body)?;
@@ -127,25 +127,25 @@ impl Keys {
         Ok(serde_json::from_slice::<Key>(&body)?.id)
     }
 
-    /// Creates a key, deletes it, and waits for all edges' acknowledgements.
+    /// Creates a key, deletes it and waits for the acknowledgements of all edges.
     ///
     /// # Errors
-    /// The key cannot be created or deleted. One that is left over is deleted the next time.
+    /// The key cannot be created or deleted. The next call deletes a key that is left over.
     pub(crate) async fn delete_one(&mut self, observations: &Observations) -> Result<DeleteReport, ApiError> {
         let id = match &self.left_over {
             Some(id) => id.clone(),
             None => self.left_over.insert(self.create().await?).clone(),
         };
         let path = format!("{KEYS}{id}/");
-        // The connection is made before, so that only the request counts.
+        // Connect first, so that only the request is measured.
         let mut connection = self.connector.connect(0).await?;
-        observations.listen();
+        observations.keep_revisions();
         let sent_at = Instant::now();
         let answer = timeout(ANSWER_TIMEOUT, connection.request(Method::DELETE, &path, Vec::new())).await;
         let returned = sent_at.elapsed();
         let answered = answer.map_err(|_| ApiError::Timeout).and_then(|answer| Ok(answer?));
         let body = answered.and_then(accept);
-        // A key that is not there was deleted by a request whose answer was lost.
+        // A missing key was deleted by a request whose answer was lost.
         if matches!(body, Ok(_) | Err(ApiError::Status { status: 404, .. })) {
             self.left_over = None;
         }
@@ -155,17 +155,17 @@ impl Keys {
         while observations.acknowledged(revision) < observations.edges() && began.elapsed() < STRAGGLERS {
             sleep(LOOK).await;
         }
-        let heard = observations.heard();
+        let revisions = observations.take_revisions();
         let times = |reached: &[_]| {
             let first = first_times(reached, revision, observations.edges());
             first.into_iter().map(|at| at.saturating_duration_since(sent_at)).collect::<Vec<_>>()
         };
-        let (told, acknowledged) = (times(&heard.told), times(&heard.acknowledged));
+        let (received, acknowledged) = (times(&revisions.received), times(&revisions.acknowledged));
         Ok(DeleteReport {
             revision,
             committed_within_ms: (ms(returned) - revocation.elapsed_ms as f64).max(0.0),
-            told_edges: told.len(),
-            told: Spread::of(told),
+            received_edges: received.len(),
+            received: Spread::of(received),
             acknowledged_edges: acknowledged.len(),
             acknowledged: Spread::of(acknowledged),
             returned_ms: ms(returned),
@@ -173,10 +173,10 @@ impl Keys {
         })
     }
 
-    /// Deletes the key that is left over, if one is.
+    /// Deletes the key that is left over, if any.
     ///
     /// # Errors
-    /// It cannot be deleted; the message names it.
+    /// The key cannot be deleted. The message names it.
     pub(crate) async fn clean_up(&mut self) -> Result<(), String> {
         let Some(id) = self.left_over.take() else { return Ok(()) };
         let deleted = call(&self.connector, Method::DELETE, &format!("{KEYS}{id}/"), Vec::new()).await;
@@ -192,7 +192,7 @@ async fn call(connector: &Connector, method: Method, path: &str, body: Vec<u8>) 
     accept(timeout(ANSWER_TIMEOUT, asking).await.map_err(|_| ApiError::Timeout)??)
 }
 
-/// The body of an answer that says yes.
+/// The body of a successful answer.
 fn accept((status, body): (u16, Bytes)) -> Result<Bytes, ApiError> {
     if (200..300).contains(&status) {
         return Ok(body);

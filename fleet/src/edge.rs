@@ -1,4 +1,4 @@
-//! One simulated edge: it keeps its lease by the filter's own rules, and asks what it is told to ask.
+//! One simulated edge: it keeps its lease by the filter's own rules, and sends verifies on demand.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,22 +14,22 @@ use tokio::time::{sleep, timeout};
 use crate::connection::{Connection, Connector, Failure, Protocol};
 use crate::observations::{Granted, Observations};
 
-/// How long a proxy waits for an answer, beyond what the question allows: the filter's default `timeout_ms`.
+/// How long an edge waits for an answer, besides the hold of a sync: the filter's default `timeout_ms`.
 const TIMEOUT_MS: u64 = 1_000;
 
-/// What all edges have in common.
+/// The state that all edges share.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub(crate) connector: Connector,
     pub(crate) observations: Observations,
     /// How long a sync may be held, in milliseconds.
     pub(crate) wait_ms: u64,
-    /// Where the monotonic clock begins.
+    /// The start of the monotonic clock.
     pub(crate) began: Instant,
 }
 
 impl Fleet {
-    /// What the edges' clocks say: they run on one machine.
+    /// The clocks of all edges.
     pub(crate) fn now(&self) -> Moment {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -43,11 +43,11 @@ pub(crate) struct Edge {
     number: usize,
     id: String,
     tenure: Mutex<Tenure>,
-    /// With HTTP/2 the connection for all requests; with HTTP/1.1 an idle one, for a verify while a sync is held.
+    /// With HTTP/2, the connection for all requests; with HTTP/1.1, an idle one for verifies.
     connection: watch::Sender<Option<Connection>>,
 }
 
-/// A lease, and whether it was held when that was last looked at.
+/// A lease, and whether it was held at the last check.
 #[derive(Debug)]
 struct Tenure {
     lease: Lease,
@@ -55,7 +55,7 @@ struct Tenure {
 }
 
 impl Tenure {
-    fn look(&mut self, fleet: &Fleet, now: Moment) {
+    fn check(&mut self, fleet: &Fleet, now: Moment) {
         let holds_one = self.lease.is_held(now);
         match (std::mem::replace(&mut self.held_one, holds_one), holds_one) {
             (false, true) => fleet.observations.lease_gained(),
@@ -66,7 +66,7 @@ impl Tenure {
 }
 
 impl Edge {
-    /// An edge that does nothing yet.
+    /// An edge that is not connected yet.
     pub(crate) fn new(number: usize) -> Self {
         let mut lease = Lease::new(fastrand::u64(..), 0);
         lease.subscribe();
@@ -78,7 +78,7 @@ impl Edge {
         }
     }
 
-    /// Syncs for good.
+    /// Syncs forever.
     pub(crate) async fn keep_lease(self: Arc<Self>, fleet: Arc<Fleet>) {
         let mut line = Line { connection: None, turn: self.number };
         loop {
@@ -90,7 +90,7 @@ impl Edge {
             }
             let outcome = self.sync(&fleet, &mut line, now).await;
             if let Err(failure) = outcome {
-                // What an unanswered HTTP/1.1 connection would say next belongs to the question that was given up.
+                // Drop an HTTP/1.1 connection after a timeout, because its next response belongs to this request.
                 line.connection.take_if(|connection| connection.is_closed() || connection.share().is_none());
                 fleet.observations.sync_failed(self.number, &failure);
             }
@@ -100,7 +100,7 @@ impl Edge {
     async fn sync(&self, fleet: &Fleet, line: &mut Line, now: Moment) -> Result<(), Failure> {
         let (request, position) = {
             let mut tenure = self.tenure();
-            tenure.look(fleet, now);
+            tenure.check(fleet, now);
             let position = tenure.lease.position().cloned();
             let wait_ms = if tenure.lease.may_be_held_back(now) { fleet.wait_ms } else { 0 };
             tenure.lease.sent(now);
@@ -116,12 +116,12 @@ impl Edge {
 
         let now = fleet.now();
         let mut tenure = self.tenure();
-        // A lease that ended before this answer was lost, however soon the next one comes.
-        tenure.look(fleet, now);
+        // Count a lease that ended before this answer, even if the answer grants the next one.
+        tenure.check(fleet, now);
         let answer = outcome.inspect_err(|_| tenure.lease.failed(now))?;
         let oldest_ms = tenure.held_one.then(|| tenure.lease.age_ms(now)).flatten();
         tenure.lease.answered(&answer, now).map_err(|_| NoAnswer::Contradiction)?;
-        tenure.look(fleet, now);
+        tenure.check(fleet, now);
         drop(tenure);
         fleet.observations.granted(Granted {
             edge: self.number,
@@ -156,16 +156,16 @@ impl Edge {
         Ok(answer::read_sync(Some(status), &body)?)
     }
 
-    /// Asks what a key is worth that nobody has, and tells how long that took.
+    /// Verifies an invented key, and records the time.
     pub(crate) async fn verify(&self, fleet: &Fleet) {
         let began = Instant::now();
         let limit = Duration::from_millis(TIMEOUT_MS);
-        let asked = timeout(limit, self.ask_about_a_key(fleet)).await;
+        let asked = timeout(limit, self.verify_invented_key(fleet)).await;
         let outcome = asked.unwrap_or_else(|_| Err(NoAnswer::Timeout.into()));
         fleet.observations.verified(outcome.map(|()| began.elapsed()));
     }
 
-    async fn ask_about_a_key(&self, fleet: &Fleet) -> Result<(), Failure> {
+    async fn verify_invented_key(&self, fleet: &Fleet) -> Result<(), Failure> {
         let digest = KeyDigest::of_value(&format!("{:032x}", fastrand::u128(..)));
         let request = VerifyRequest { edge: self.id.clone(), digests: vec![digest] };
         let body = serde_json::to_vec(&request).map_err(|_| NoAnswer::NotSent)?;
@@ -198,9 +198,9 @@ impl Edge {
         Ok(())
     }
 
-    /// Notices if a lease was gained, or has run out, since the last time.
-    pub(crate) fn look_at_lease(&self, fleet: &Fleet, now: Moment) {
-        self.tenure().look(fleet, now);
+    /// Records whether the lease was gained or lost since the last check.
+    pub(crate) fn check_lease(&self, fleet: &Fleet, now: Moment) {
+        self.tenure().check(fleet, now);
     }
 
     fn tenure(&self) -> MutexGuard<'_, Tenure> {
@@ -208,18 +208,18 @@ impl Edge {
     }
 }
 
-/// What an edge's syncs go over.
+/// The connection of an edge's syncs.
 #[derive(Debug)]
 struct Line {
     connection: Option<Connection>,
-    /// Counts the connections, so that each goes to the next address.
+    /// The number of connections so far, so that each goes to the next address.
     turn: usize,
 }
 
-/// Asks a key service nothing, to see that it would answer.
+/// Checks that a key service answers, with a verify without digests.
 ///
 /// # Errors
-/// It would not.
+/// It does not.
 pub(crate) async fn introduce(connector: &Connector) -> Result<(), Failure> {
     let request = VerifyRequest { edge: "fleet".to_owned(), digests: Vec::new() };
     let body = serde_json::to_vec(&request).map_err(|_| NoAnswer::NotSent)?;
@@ -255,12 +255,12 @@ mod tests {
             };
             let mut tenure = edge.tenure();
             tenure.lease.sent(at(sent));
-            tenure.look(&fleet, at(answered));
+            tenure.check(&fleet, at(answered));
             tenure.lease.answered(&answer, at(answered)).unwrap();
-            tenure.look(&fleet, at(answered));
+            tenure.check(&fleet, at(answered));
         };
         let holds = |ms| {
-            edge.look_at_lease(&fleet, at(ms));
+            edge.check_lease(&fleet, at(ms));
             fleet.observations.holding()
         };
         assert_eq!(holds(0), 0);
@@ -269,7 +269,7 @@ mod tests {
         grant(50, 109);
         assert_eq!((holds(149), holds(150)), (1, 0));
         grant(150, 160);
-        // Renewed a millisecond too late: noticed although nobody looked in between.
+        // The renewal comes a millisecond too late, which counts without a check in between.
         grant(200, 250);
         assert_eq!(holds(251), 1);
         assert_eq!(fleet.observations.take_counts().leases_lost, 2);

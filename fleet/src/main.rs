@@ -1,7 +1,6 @@
-//! A fleet of simulated edges with real connections: `cargo xtask fleet`. It measures what a key service holds.
+//! A fleet of simulated edges with real connections, `cargo xtask fleet`. It measures a key service under load.
 //!
-//! [`edge`] is one edge, [`course`] what all of them are put through, [`observations`] what they tell, [`report`] what
-//! that comes to.
+//! [`edge`] is one edge, [`course`] the phases of a run, [`observations`] what all edges measure, [`report`] the result.
 
 #![allow(
     clippy::disallowed_methods,
@@ -41,16 +40,16 @@ use crate::observations::Observations;
 use crate::process::Sample;
 use crate::report::Report;
 
-/// Less of the machine for the fleet leaves more for what it measures.
+/// A faster allocator leaves more of the machine to the service.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long an address may take to answer at the very start.
+/// How long an address may take to accept a connection at the start.
 const REACH: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // One thread: the other cores are for what is measured.
+    // One thread, so that the other cores are free for the service.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome =
         runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(run(arguments)));
@@ -68,7 +67,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     open_files::allow(arguments.connections())?;
     if !arguments.service_pids.is_empty() {
         Sample::of(&arguments.service_pids)
-            .map_err(|error| format!("--service-pid: cannot tell what it uses: {error}"))?;
+            .map_err(|error| format!("--service-pid: cannot read its usage: {error}"))?;
     }
     let json = create("--json", &arguments.json)?;
     let chart = create("--chart", &arguments.chart)?;
@@ -122,18 +121,21 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     write("--chart", chart, chart::draw(&report))
 }
 
-/// A user's keys, through the public API at this address.
+/// The keys of a user, through the public API at this address.
 async fn keys(public: &Authority) -> Result<Keys, String> {
     let address = reach("--public", public).await?;
     let connector = Connector::new(Protocol::Http1, vec![address], bearer(MANAGEMENT_TOKEN)?);
     let (keys, email) = Keys::of_somebody(connector)
         .await
         .map_err(|error| format!("--public: http://{public}/api/users/: {error}"))?;
-    course::tell(&format!("the keys that are created and deleted belong to {}", email.escape_debug()));
+    course::print_progress(&format!(
+        "the keys that are created and deleted belong to {}",
+        email.escape_debug()
+    ));
     Ok(keys)
 }
 
-/// The first of a host's addresses that takes a connection.
+/// The first of a host's addresses that accepts a connection.
 async fn reach(flag: &str, authority: &Authority) -> Result<Address, String> {
     let cannot = |error: &dyn std::fmt::Display| format!("{flag}: cannot reach http://{authority}: {error}");
     let sockets = lookup_host(authority.as_str()).await.map_err(|error| cannot(&error))?;

@@ -1,4 +1,4 @@
-//! What all edges tell of themselves: the figures of each phase, recoveries, and acknowledgements.
+//! The measurements of all edges: the figures of each phase, recoveries and acknowledgements.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,17 +11,17 @@ use crate::recovery::{Recovery, RecoveryReport};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Granted {
     pub(crate) edge: usize,
-    /// From the sync to its answer.
+    /// The time from the sync to its answer.
     pub(crate) took: Duration,
-    /// Whether the service was to hold the sync while there was nothing new.
+    /// Whether the service could hold the sync.
     pub(crate) was_held: bool,
-    /// How old the lease was that this one replaces, from when it was asked for, in milliseconds.
+    /// The age of the lease that this one replaces, from when its sync was sent, in milliseconds.
     pub(crate) lease_age_ms: Option<u64>,
-    /// The revision that the answer brought an edge to that had an earlier one.
+    /// The revision of the answer, if it is later than the edge's cursor.
     pub(crate) reached: Option<u64>,
 }
 
-/// What was counted and measured since a phase began. Times are in microseconds.
+/// The measurements of a phase. Times are in microseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) unheld_us: Vec<u32>,
@@ -33,7 +33,7 @@ pub(crate) struct Counts {
     pub(crate) oldest_lease_ms: u64,
 }
 
-/// An edge came to a revision, or said that it has.
+/// An edge received or acknowledged a revision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reached {
     pub(crate) edge: usize,
@@ -41,12 +41,12 @@ pub(crate) struct Reached {
     pub(crate) at: Instant,
 }
 
-/// What edges said of revisions while somebody wanted to know.
+/// The revisions that edges received and acknowledged while a delete is measured.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
-    /// They were told of these.
-    pub(crate) told: Vec<Reached>,
-    /// They acknowledged these.
+pub(crate) struct Revisions {
+    /// Received.
+    pub(crate) received: Vec<Reached>,
+    /// Acknowledged.
     pub(crate) acknowledged: Vec<Reached>,
 }
 
@@ -56,10 +56,10 @@ struct State {
     holding: usize,
     recovery: Option<Recovery>,
     recoveries: Vec<RecoveryReport>,
-    heard: Option<Heard>,
+    revisions: Option<Revisions>,
 }
 
-/// What all edges tell of themselves.
+/// The measurements of all edges.
 #[derive(Debug)]
 pub(crate) struct Observations {
     edges: usize,
@@ -68,14 +68,14 @@ pub(crate) struct Observations {
 }
 
 impl Observations {
-    /// So many edges, which all have to get a lease first.
+    /// Measurements of this number of edges, none of which has a lease yet.
     pub(crate) fn new(edges: usize, start: Instant) -> Self {
         let state = State {
             counts: Counts::default(),
             holding: 0,
             recovery: Some(Recovery::of_all("start", edges, start)),
             recoveries: Vec::new(),
-            heard: None,
+            revisions: None,
         };
         Observations { edges, start, state: Mutex::new(state) }
     }
@@ -98,8 +98,8 @@ impl Observations {
         if let Some(recovery) = &mut state.recovery {
             recovery.asks(edge, at);
         }
-        if let (Some(heard), Some(revision)) = (&mut state.heard, cursor) {
-            heard.acknowledged.push(Reached { edge, revision, at });
+        if let (Some(revisions), Some(revision)) = (&mut state.revisions, cursor) {
+            revisions.acknowledged.push(Reached { edge, revision, at });
         }
     }
 
@@ -114,12 +114,12 @@ impl Observations {
         if let Some(recovery) = &mut state.recovery {
             recovery.granted(granted.edge, now);
         }
-        if let (Some(heard), Some(revision)) = (&mut state.heard, granted.reached) {
-            heard.told.push(Reached { edge: granted.edge, revision, at: now });
+        if let (Some(revisions), Some(revision)) = (&mut state.revisions, granted.reached) {
+            revisions.received.push(Reached { edge: granted.edge, revision, at: now });
         }
     }
 
-    /// An edge's sync brought nothing.
+    /// An edge's sync failed.
     pub(crate) fn sync_failed(&self, edge: usize, failure: &Failure) {
         let now = Instant::now();
         let mut state = self.state();
@@ -128,7 +128,7 @@ impl Observations {
         state.recovery.get_or_insert_with(new).failed(edge, failure, now);
     }
 
-    /// A question about a key was answered after so long, or was not.
+    /// A verify was answered in this time, or failed.
     pub(crate) fn verified(&self, outcome: Result<Duration, Failure>) {
         let mut state = self.state();
         match outcome {
@@ -137,35 +137,35 @@ impl Observations {
         }
     }
 
-    /// An edge holds a lease that held none.
+    /// An edge without a lease got one.
     pub(crate) fn lease_gained(&self) {
         self.state().holding += 1;
     }
 
-    /// An edge's lease ran out before the next was granted.
+    /// An edge's lease ended before the next was granted.
     pub(crate) fn lease_lost(&self) {
         let mut state = self.state();
         state.holding -= 1;
         state.counts.leases_lost += 1;
     }
 
-    /// How many edges hold a lease.
+    /// The number of edges that hold a lease.
     pub(crate) fn holding(&self) -> usize {
         self.state().holding
     }
 
-    /// How many syncs have been answered in this phase.
+    /// The number of answered syncs in this phase.
     pub(crate) fn syncs(&self) -> usize {
         let state = self.state();
         state.counts.unheld_us.len() + state.counts.held_us.len()
     }
 
-    /// Ends a phase.
+    /// Ends a phase and returns its measurements.
     pub(crate) fn take_counts(&self) -> Counts {
         std::mem::take(&mut self.state().counts)
     }
 
-    /// All edges are about to lose their connections.
+    /// Records that all edges lose their connections now.
     pub(crate) fn all_go_out(&self, cause: &'static str) {
         let mut state = self.state();
         let recovery = Recovery::of_all(cause, self.edges, Instant::now());
@@ -173,7 +173,7 @@ impl Observations {
         state.recoveries.extend(earlier.map(|earlier| earlier.report(self.start)));
     }
 
-    /// How many edges are out; `None` if all are back and calm.
+    /// The number of edges that are out; `None` if all are back and calm.
     pub(crate) fn out(&self) -> Option<usize> {
         let mut state = self.state();
         let now = Instant::now();
@@ -183,7 +183,7 @@ impl Observations {
         state.recovery.as_ref().map(Recovery::out)
     }
 
-    /// All recoveries, the present one as far as it has come.
+    /// All recoveries, including the unfinished one.
     pub(crate) fn take_recoveries(&self) -> Vec<RecoveryReport> {
         let mut state = self.state();
         let mut recoveries = std::mem::take(&mut state.recoveries);
@@ -191,29 +191,32 @@ impl Observations {
         recoveries
     }
 
-    /// From now on, what edges say of revisions is kept.
-    pub(crate) fn listen(&self) {
-        self.state().heard = Some(Heard::default());
+    /// Starts to keep received and acknowledged revisions.
+    pub(crate) fn keep_revisions(&self) {
+        self.state().revisions = Some(Revisions::default());
     }
 
-    /// How many edges have acknowledged a revision since.
+    /// The number of edges that have acknowledged a revision since then.
     pub(crate) fn acknowledged(&self, revision: u64) -> usize {
         let state = self.state();
-        state.heard.as_ref().map_or(0, |heard| first_times(&heard.acknowledged, revision, self.edges).len())
+        state
+            .revisions
+            .as_ref()
+            .map_or(0, |revisions| first_times(&revisions.acknowledged, revision, self.edges).len())
     }
 
-    /// What was heard since.
-    pub(crate) fn heard(&self) -> Heard {
-        self.state().heard.take().unwrap_or_default()
+    /// Stops to keep them, and returns them.
+    pub(crate) fn take_revisions(&self) -> Revisions {
+        self.state().revisions.take().unwrap_or_default()
     }
 
-    /// How many edges there are.
+    /// The number of edges.
     pub(crate) fn edges(&self) -> usize {
         self.edges
     }
 }
 
-/// For each edge that reached a revision, or one beyond it, when it first did.
+/// The first time at which each edge reached this revision or a later one.
 pub(crate) fn first_times(reached: &[Reached], revision: u64, edges: usize) -> Vec<Instant> {
     let mut first = vec![None; edges];
     for reached in reached.iter().filter(|reached| reached.revision >= revision) {

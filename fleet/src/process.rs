@@ -1,10 +1,10 @@
-//! What processes use, as Linux tells under `/proc`.
+//! The resource usage of processes, from Linux's `/proc`.
 
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// What some processes have used until now, and what they have, together.
+/// The usage of some processes together: CPU time so far, memory and sockets now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     at: Instant,
@@ -17,16 +17,16 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// What they use now.
+    /// Takes a sample.
     ///
     /// # Errors
-    /// One of them is not there, or somebody else's; or this is not Linux.
+    /// A process does not exist or belongs to another user, or this is not Linux.
     pub(crate) fn of(pids: &[u32]) -> io::Result<Self> {
         let mut sum = Sample { at: Instant::now(), cpu: Duration::ZERO, switches: 0, memory: 0, sockets: 0 };
         for pid in pids {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
             sum.cpu += cpu(&stat, rustix::param::clock_ticks_per_second())
-                .ok_or_else(|| io::Error::other("its /proc/…/stat is not as expected"))?;
+                .ok_or_else(|| io::Error::other("its /proc/…/stat has an unexpected format"))?;
             sum.memory += 1024 * field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS:");
             for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
                 // A thread may have ended meanwhile.
@@ -47,14 +47,14 @@ impl Sample {
         100.0 * self.cpu.saturating_sub(earlier.cpu).as_secs_f64() / seconds.max(f64::MIN_POSITIVE)
     }
 
-    /// How often a second their threads went to sleep since an earlier sample, to be woken again.
+    /// Wakeups of their threads in a second since an earlier sample.
     pub(crate) fn wake_ups_per_second_since(&self, earlier: &Sample) -> f64 {
         let seconds = self.at.duration_since(earlier.at).as_secs_f64();
         self.switches.saturating_sub(earlier.switches) as f64 / seconds.max(f64::MIN_POSITIVE)
     }
 }
 
-/// How much of the machine's CPU time nobody used.
+/// The idle CPU time of the machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Machine {
     idle: u64,
@@ -62,7 +62,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Until now; `None` where the system does not tell.
+    /// The idle time so far; `None` if the system does not report it.
     pub(crate) fn now() -> Option<Self> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         // proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal.
@@ -71,7 +71,7 @@ impl Machine {
         Some(Machine { idle: ticks.get(3)? + ticks.get(4)?, total: ticks.iter().sum() })
     }
 
-    /// What was idle since an earlier time, as a percentage of all cores.
+    /// The idle time since an earlier reading, in percent of all cores.
     pub(crate) fn idle_percent_since(&self, earlier: &Machine) -> f64 {
         let total = self.total.saturating_sub(earlier.total).max(1);
         100.0 * self.idle.saturating_sub(earlier.idle) as f64 / total as f64
@@ -80,7 +80,7 @@ impl Machine {
 
 /// User and system time of a `stat` line (proc_pid_stat(5), fields 14 and 15).
 fn cpu(stat: &str, ticks_per_second: u64) -> Option<Duration> {
-    // The name before may hold blanks and parentheses.
+    // The name before may contain blanks and parentheses.
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
     let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;

@@ -1,4 +1,4 @@
-//! How edges come back after their connections, or the service, have gone.
+//! How edges come back after a loss of their connections or of the service.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::connection::Failure;
 use crate::statistics::{Spread, ms};
 
-/// Once every edge is answered again and none has failed for so long, it is over.
+/// A recovery is over when every edge has an answer again and none has failed for this long.
 const CALM: Duration = Duration::from_secs(1);
 
-/// Edges that have no answer any more, or not yet, until the last of them has been granted a lease again.
+/// A recovery: from the first edge without an answer until the last edge has a lease again.
 #[derive(Debug)]
 pub(crate) struct Recovery {
     cause: &'static str,
@@ -26,37 +26,37 @@ pub(crate) struct Recovery {
 struct Return {
     is_out: bool,
     was_out: bool,
-    /// How many syncs it sent while it was out.
+    /// The number of syncs that it sent while it was out.
     syncs: u32,
     asked_after: Option<Duration>,
     granted_after: Option<Duration>,
 }
 
-/// What a recovery came to.
+/// The result of a recovery.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RecoveryReport {
     /// `start`, `herd` (the fleet dropped all connections), or `failures` (the service's or the network's).
     pub(crate) cause: &'static str,
     /// When it began, in seconds since the start.
     pub(crate) at_s: f64,
-    /// How many edges had to come back.
+    /// The number of edges that were out.
     pub(crate) edges: usize,
-    /// How many had not when it was reported.
+    /// The number of edges that were still out at the time of the report.
     pub(crate) still_out: usize,
-    /// After how long they had a connection again and sent the sync that was answered. One that holds a lease still, and
-    /// has missed nothing, may be made to wait for that answer.
+    /// The times until each edge sent, over a new connection, the sync that was answered. The service may hold the sync of an edge
+    /// that still has a lease and has missed nothing.
     pub(crate) asked: Option<Spread>,
-    /// After how long they were granted a lease by it; each edge counts once, at its last time.
+    /// The times until each edge got a lease. If an edge failed again, its last time counts.
     pub(crate) granted: Option<Spread>,
-    /// How many syncs that took: of an edge on average, and of the one that took most.
+    /// The number of syncs: the average of all edges, and the most of one edge.
     pub(crate) syncs_per_edge: f64,
     pub(crate) most_syncs: u32,
-    /// The syncs that brought nothing, by kind.
+    /// The failed syncs, by reason.
     pub(crate) failures: BTreeMap<String, u64>,
 }
 
 impl Recovery {
-    /// So many edges, of which none is out yet.
+    /// This number of edges, none of which is out.
     pub(crate) fn new(cause: &'static str, edges: usize, now: Instant) -> Self {
         Recovery {
             cause,
@@ -68,7 +68,7 @@ impl Recovery {
         }
     }
 
-    /// All edges are out.
+    /// Counts all edges as out.
     pub(crate) fn of_all(cause: &'static str, edges: usize, now: Instant) -> Self {
         let mut recovery = Recovery::new(cause, edges, now);
         (0..edges).for_each(|edge| recovery.goes_out(edge));
@@ -81,7 +81,7 @@ impl Recovery {
         (edge.is_out, edge.was_out) = (true, true);
     }
 
-    /// An edge's sync brought nothing.
+    /// An edge's sync failed.
     pub(crate) fn failed(&mut self, edge: usize, failure: &Failure, now: Instant) {
         self.goes_out(edge);
         *self.failures.entry(failure.to_string()).or_default() += 1;
@@ -112,17 +112,17 @@ impl Recovery {
         }
     }
 
-    /// Whether all are back, and calm.
+    /// Whether all edges are back and calm.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.out == 0 && now.duration_since(self.last_news) >= CALM
     }
 
-    /// How many edges are out.
+    /// The number of edges that are out.
     pub(crate) fn out(&self) -> usize {
         self.out
     }
 
-    /// What it came to, so many seconds after the start of everything.
+    /// The result. The recovery began this many seconds after the start of the run.
     pub(crate) fn report(self, start: Instant) -> RecoveryReport {
         let edges: Vec<Return> = self.edges.into_iter().filter(|edge| edge.was_out).collect();
         let spread = |of: fn(&Return) -> Option<Duration>| {

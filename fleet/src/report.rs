@@ -1,4 +1,4 @@
-//! The report of a run, as JSON has it.
+//! The report of a run, with its JSON form.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::process::Sample;
 use crate::recovery::RecoveryReport;
 use crate::statistics::Latency;
 
-/// What was measured.
+/// The report of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) edges: usize,
@@ -20,11 +20,11 @@ pub(crate) struct Report {
     pub(crate) services: Vec<String>,
     pub(crate) wait_ms: u64,
     pub(crate) verifies_per_second: u32,
-    /// Whether the run was ended before its time.
+    /// Whether the run was interrupted.
     pub(crate) interrupted: bool,
-    /// In their order; the last one may have been cut short.
+    /// The phases, in order. The last one may be incomplete.
     pub(crate) phases: Vec<Phase>,
-    /// How the edges came to their leases: at the start, and whenever connections had gone.
+    /// How the edges got their leases at the start and after each loss of connections.
     pub(crate) recoveries: Vec<RecoveryReport>,
     pub(crate) deletes: Vec<DeleteReport>,
     /// The deletes that failed, by reason.
@@ -37,48 +37,47 @@ pub(crate) struct Phase {
     /// `acquisition`, `idle`, `deletes` or `herd`.
     pub(crate) name: &'static str,
     pub(crate) seconds: f64,
-    /// How many edges held a lease at its end.
+    /// The number of edges that held a lease at its end.
     pub(crate) holding: usize,
-    /// How many times an edge's lease ran out before the next was granted.
+    /// The number of leases that ended before the next was granted.
     pub(crate) leases_lost: u64,
-    /// How old a lease was at most when the next was granted, from when it was asked for, in milliseconds.
+    /// The greatest age of a lease when the next was granted, from when its sync was sent, in milliseconds.
     pub(crate) oldest_lease_ms: u64,
     pub(crate) syncs_per_second: f64,
-    /// Syncs of edges without a lease, which are to be answered at once.
+    /// Syncs that the service answers at once.
     pub(crate) unheld: Option<Latency>,
-    /// Syncs that are held while there is nothing new.
+    /// Syncs that the service holds while nothing changes.
     pub(crate) held: Option<Latency>,
-    /// Syncs that brought nothing, by kind.
+    /// Failed syncs, by reason.
     pub(crate) sync_failures: BTreeMap<String, u64>,
     pub(crate) verifies_per_second: f64,
     pub(crate) verifies: Option<Latency>,
     pub(crate) verify_failures: BTreeMap<String, u64>,
-    /// Of the processes that were named; without them, or when one of them ended, nothing.
+    /// The usage of the named processes; `None` without names, or if one has ended.
     pub(crate) service: Option<Usage>,
-    /// How much of all cores' time nobody used; on Linux alone. Next to none means that whatever is slow waited for a CPU,
-    /// which others may have had.
+    /// The idle time of all cores, in percent; on Linux only. If it is near zero, slow figures may only show a lack of CPU.
     pub(crate) machine_idle_percent: Option<f64>,
-    /// Of the fleet itself; on Linux alone.
+    /// The usage of the fleet itself; on Linux only.
     pub(crate) fleet: Option<Usage>,
 }
 
-/// What processes used in a phase, and have at its end.
+/// The usage of processes: CPU during a phase, memory and sockets at its end.
 #[derive(Debug, Serialize)]
 pub(crate) struct Usage {
-    /// Of one core.
+    /// In percent of one core.
     pub(crate) cpu_percent: f64,
-    /// How often a second their threads were woken.
+    /// Wakeups of their threads in a second.
     pub(crate) wake_ups_per_second: f64,
     /// Resident memory.
     pub(crate) memory_bytes: u64,
-    /// What of that was added since before the edges came, for each of them.
+    /// The memory per edge that was added since before the first edge connected.
     pub(crate) memory_bytes_per_edge: f64,
     /// Open sockets.
     pub(crate) sockets: u64,
 }
 
 impl Usage {
-    /// From the beginning to the end of a phase, against what there was before the edges came.
+    /// From samples at the start and the end of a phase, and from before the first edge connected.
     pub(crate) fn between(first: Sample, last: Sample, before: Sample, edges: usize) -> Self {
         Usage {
             cpu_percent: last.cpu_percent_since(&first),
@@ -91,7 +90,7 @@ impl Usage {
 }
 
 impl Phase {
-    /// What was counted in so many seconds.
+    /// The figures of a phase of this many seconds.
     pub(crate) fn new(name: &'static str, seconds: f64, holding: usize, counts: Counts) -> Self {
         let per_second = |count: usize| count as f64 / seconds.max(f64::MIN_POSITIVE);
         Phase {

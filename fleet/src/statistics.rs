@@ -1,10 +1,10 @@
-//! What many measured times come to.
+//! Statistics of measured times.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// The first, the middle and the last of some times, in milliseconds.
+/// The first, the median and the last of some times, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) first_ms: f64,
@@ -21,7 +21,7 @@ impl Spread {
     }
 }
 
-/// How long something took, in milliseconds: half of the times were no longer than `p50_ms`, and so on.
+/// Percentiles of some times, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Latency {
     pub(crate) p50_ms: f64,
@@ -38,13 +38,13 @@ impl Latency {
     }
 }
 
-/// The least of the sorted values that this share of them does not exceed.
+/// The smallest of the sorted values that is not below this share of them.
 fn quantile<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// Milliseconds, to the microsecond.
+/// Converts microseconds into milliseconds.
 pub(crate) fn ms(time: Duration) -> f64 {
     time.as_micros() as f64 / 1_000.0
 }

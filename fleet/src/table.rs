@@ -31,7 +31,7 @@ pub(crate) fn render(report: &Report) -> String {
     failures.extend(all_failures(report).into_iter().map(|(kind, times)| vec![kind, times.to_string()]));
     add("Failures", failures);
     if report.phases.iter().all(|phase| phase.service.is_none()) {
-        text += "\nThe service's memory, CPU and sockets are not known: name its process with --service-pid (on Linux).\n";
+        text += "\nThe service's memory, CPU and sockets are unknown. Name its process with --service-pid (on Linux).\n";
     }
     text
 }
@@ -105,14 +105,14 @@ fn recoveries(report: &Report) -> Vec<Vec<String>> {
     rows
 }
 
-/// Of each column the middle value and the worst.
+/// The median and the worst value of each column.
 fn deletes(deletes: &[DeleteReport]) -> Vec<Vec<String>> {
     let head =
-        ["", "committed by", "told: last", "acknowledged: first", "median", "last", "returned", "edges"];
+        ["", "committed by", "received: last", "acknowledged: first", "median", "last", "returned", "edges"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let columns: [fn(&DeleteReport) -> Option<f64>; 6] = [
         |delete| Some(delete.committed_within_ms),
-        |delete| Some(delete.told?.last_ms),
+        |delete| Some(delete.received?.last_ms),
         |delete| Some(delete.acknowledged?.first_ms),
         |delete| Some(delete.acknowledged?.median_ms),
         |delete| Some(delete.acknowledged?.last_ms),
@@ -168,7 +168,7 @@ fn spread(spread: Option<Spread>) -> [String; 3] {
     [first_ms, median_ms, last_ms].map(|ms| number(ms, 1))
 }
 
-/// A number with its thousands apart, and so many digits after the point.
+/// Formats a number with separated thousands and this many decimals.
 pub(crate) fn number(value: f64, digits: usize) -> String {
     let plain = format!("{:.digits$}", value.abs());
     let (whole, fraction) = plain.split_at(plain.find('.').unwrap_or(plain.len()));
@@ -182,7 +182,7 @@ pub(crate) fn number(value: f64, digits: usize) -> String {
     text + fraction
 }
 
-/// Rows with their cells below each other: the first to the left, the others to the right.
+/// Aligns the columns: the first to the left, the others to the right.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width =
