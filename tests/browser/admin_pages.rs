@@ -1,4 +1,4 @@
-//! What an administrator does: users, everybody's keys, tokens, the audit log, edges.
+//! The pages for admins: users, all keys, tokens, the audit log, edges.
 
 use crate::driver::{PHONE, Viewport, WIDE};
 use crate::site::{PASSWORD, Site};

@@ -15,13 +15,13 @@ use thirtyfour::error::WebDriverResult;
 use thirtyfour::{Capabilities, TypingData, WebDriver};
 use tokio::runtime::{Builder, Runtime};
 
-/// How long a condition may take to come true.
+/// How long a condition may take to become true.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(30);
 
-/// A viewport: what screenshots are named after, and CSS pixels.
+/// A viewport: its name in the names of screenshots, and its size in CSS pixels.
 #[derive(Clone, Copy)]
 pub(crate) struct Viewport {
     pub(crate) width: u32,
@@ -44,13 +44,13 @@ pub(crate) const SCHEMES: [&str; 2] = ["light", "dark"];
 /// A browser with a profile of its own. It ends when this is dropped; if the test fails, what it showed last
 /// is left beside the screenshots.
 pub(crate) struct Browser {
-    // Dropped in this order: the session, what it runs on, chromedriver, the profile.
+    // Dropped in this order: the session, its runtime, chromedriver, the profile.
     pub(crate) driver: WebDriver,
     runtime: Runtime,
     _chromedriver: Process,
     _home: TempDir,
     viewport: Viewport,
-    /// What DevTools has told so far.
+    /// The events from DevTools so far.
     pub(crate) events: RefCell<Vec<Value>>,
 }
 
@@ -114,7 +114,7 @@ impl Browser {
         answer["result"]["value"].take()
     }
 
-    /// What was copied last.
+    /// The clipboard.
     #[track_caller]
     pub(crate) fn clipboard(&self) -> String {
         let permissions = json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]});
@@ -128,13 +128,13 @@ impl Browser {
         self.run(self.driver.execute(body, Vec::new())).json().clone()
     }
 
-    /// Waits until `attempt` gives something; `what` is said if it does not.
+    /// Waits until `attempt` returns a value. Panics with `what` if it does not.
     #[track_caller]
     pub(crate) fn until<T>(&self, what: &str, attempt: impl FnMut() -> Option<T>) -> T {
         wait(attempt).unwrap_or_else(|| panic!("not in {} s: {what}", PATIENCE.as_secs()))
     }
 
-    /// Prefers a colour scheme, and no motion: what fades in has other colours meanwhile.
+    /// Sets a preferred colour scheme and no motion, because an element that fades in has other colours meanwhile.
     pub(crate) fn set_scheme(&self, scheme: &str) {
         let features = json!([
             {"name": "prefers-color-scheme", "value": scheme},
@@ -159,7 +159,7 @@ impl Browser {
         self.wait_for_page_after(&before);
     }
 
-    /// What tells one loaded document from another.
+    /// An id of the loaded document.
     pub(crate) fn document(&self) -> Value {
         self.script("return performance.timeOrigin")
     }
@@ -178,7 +178,7 @@ impl Browser {
     #[track_caller]
     pub(crate) fn wait_for_document_after(&self, before: &Value) {
         self.until("another page", || {
-            // While one document gives way to the next there may be nobody to answer.
+            // While a document is replaced, the browser may not answer.
             let script = "return document.body && performance.timeOrigin";
             let now = self.try_run(self.driver.execute(script, Vec::new()));
             let now = now.ok()?.json().clone();
@@ -233,7 +233,7 @@ impl Browser {
         self.set_size(self.viewport.width, self.viewport.height);
     }
 
-    /// What a failed test had on its screen.
+    /// A screenshot of a failed test.
     fn leave_evidence(&self) {
         let test = thread::current().name().unwrap_or("test").replace("::", "-");
         let picture = picture(&format!("failed-{test}.png"));

@@ -1,13 +1,13 @@
-//! Finds things as people do: controls by the name that a screen reader says, the rest by its text.
+//! Finds elements as users do: controls by their accessible name, the others by their text.
 
 use serde_json::{Value, json};
 use thirtyfour::{By, WebElement};
 
 use crate::driver::{Browser, wait};
 
-/// Roles of the accessibility tree: what a person writes in,
+/// Roles of the accessibility tree for text input
 const FIELDS: [&str; 2] = ["textbox", "searchbox"];
-/// and what a person presses.
+/// and for buttons and links.
 const BUTTONS: [&str; 5] = ["link", "button", "checkbox", "radio", "DisclosureTriangle"];
 
 impl Browser {
@@ -48,7 +48,7 @@ impl Browser {
         self.wait_for_document_after(&before);
     }
 
-    /// Types into a field, instead of what is there.
+    /// Replaces the text of a field.
     #[track_caller]
     pub(crate) fn fill(&self, name: &str, text: &str) {
         let field = self.control(&FIELDS, name);
@@ -56,12 +56,12 @@ impl Browser {
         self.run(field.send_keys(text));
     }
 
-    /// What a person can read.
+    /// The visible text.
     pub(crate) fn text(&self) -> String {
         self.script("return document.body.innerText").as_str().unwrap().to_owned()
     }
 
-    /// The page's HTML, with what is not shown.
+    /// The page's HTML, including invisible parts.
     pub(crate) fn source(&self) -> String {
         self.run(self.driver.source())
     }

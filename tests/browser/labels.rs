@@ -1,4 +1,4 @@
-//! What people write is shown as they wrote it.
+//! Labels are shown exactly as users wrote them.
 
 use crate::driver::{PHONE, WIDE};
 use crate::site::Site;
@@ -6,7 +6,7 @@ use crate::site::Site;
 const MEMBER: &str = "ada@example.com";
 const ADMIN: &str = "grace@example.com";
 
-/// What a label could do harm with, in 40 characters or less.
+/// Harmful labels of at most 40 characters.
 const LABELS: [&str; 9] = [
     "<script>document.title='x'</script>",
     "<img src=x onerror=alert(1)>",
@@ -36,7 +36,7 @@ fn a_label_is_text_wherever_it_is_shown() {
     }
 }
 
-/// What these elements say, the last of them first.
+/// The texts of these elements, the last one first.
 fn said(site: &Site, selector: &str) -> serde_json::Value {
     site.script(&format!(
         "return [...document.querySelectorAll('{selector}')].map((element) => element.textContent).reverse()"

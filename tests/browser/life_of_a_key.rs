@@ -85,7 +85,7 @@ fn create(site: &Site) -> String {
 fn use_it(site: &Site, value: &str) {
     assert!(last_used(site).contains("Never"), "{}", last_used(site));
     assert_eq!(site.status_at_the_edge(value), 200);
-    // The edge tells with its next sync, in two seconds.
+    // The edge reports the use with its next sync, within two seconds.
     site.until("the key's last use", || {
         site.visit("/account/keys");
         (!last_used(site).contains("Never")).then_some(())
@@ -93,7 +93,7 @@ fn use_it(site: &Site, value: &str) {
     site.look("used");
 }
 
-/// What the one key's row says of its last use.
+/// The last use in the row of the only key.
 fn last_used(site: &Site) -> String {
     let cell = site.script("return document.querySelector('[data-title=\"Last used\"]').innerText");
     cell.as_str().unwrap().to_owned()

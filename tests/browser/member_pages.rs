@@ -1,4 +1,4 @@
-//! What the life of a key does not come by: the account, errors, and forms that are filled in wrongly.
+//! Pages outside the life of a key: the account, errors, and forms with invalid values.
 
 use crate::driver::{PHONE, Viewport, WIDE};
 use crate::site::{PASSWORD, Site};

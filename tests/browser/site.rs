@@ -8,12 +8,12 @@ use test_stack::{Options, Stack};
 
 use crate::driver::{Browser, Viewport};
 
-/// Long enough, and nobody's.
+/// A valid password.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A site and its visitor. Dereferences to the browser.
 pub(crate) struct Site {
-    // Dropped first: what a failed test showed is asked of it while the site still answers.
+    // Dropped first, so that the screenshot of a failed test is taken while the site still answers.
     browser: Browser,
     pub(crate) stack: Stack,
     /// How many states have been looked at.
@@ -56,19 +56,19 @@ impl Site {
         link.unwrap_or_else(|| panic!("no link in {log}")).to_owned()
     }
 
-    /// Whether the page says already what has become of a change.
+    /// Whether the page shows the outcome of a change yet.
     pub(crate) fn has_result(&self) -> bool {
         self.script("return document.querySelector('#result') !== null") == true
     }
 
-    /// What the page says has become of a change.
+    /// The outcome of a change on the page.
     #[track_caller]
     pub(crate) fn result(&self) -> String {
         let result = self.script("return document.querySelector('#result[role=status]')?.innerText");
         result.as_str().unwrap_or_else(|| panic!("no result: {}", self.text())).to_owned()
     }
 
-    /// Makes a user who may do everything that keys can do.
+    /// Creates a user with all permissions.
     pub(crate) fn add_user(&self, email: &str) {
         self.add(&["user", "add", email, "--password-stdin", "--permissions", "*"]);
     }

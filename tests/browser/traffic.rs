@@ -1,11 +1,11 @@
-//! What the browser asked the network and the visitor for, and what it complained about.
+//! The browser's requests, dialogs and console messages.
 
 use serde_json::Value;
 
 use crate::driver::Browser;
 
 impl Browser {
-    /// The addresses that pages have requested so far; what the browser's own pages ask for is not counted.
+    /// The addresses that pages have requested so far, without those of the browser's own pages.
     pub(crate) fn requests(&self) -> Vec<String> {
         let asked = self.events("Network.requestWillBeSent").into_iter();
         let by_pages = asked.filter(|request| request["documentURL"].as_str().unwrap().starts_with("http"));

@@ -7,10 +7,10 @@ use std::time::Duration;
 /// Longer than Envoy lets any request wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What follows on the same connection: the request of somebody else that a smuggled one would take the place of.
+/// The next request on the same connection, from another client. A smuggled request would take its place.
 pub(crate) const NEXT: &str = "GET /decide/?next HTTP/1.1\r\nHost: next\r\nConnection: close\r\n\r\n";
 
-/// Sends these bytes, then [`NEXT`], and waits until Envoy has closed the connection; returns what came back.
+/// Sends these bytes, then [`NEXT`], waits until Envoy has closed the connection, and returns the answers.
 pub(crate) fn exchange(edge: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(edge).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand-made frames: a client that says what no library would.
+//! HTTP/2 with hand-made frames: a client that sends what no library would.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,8 +1,8 @@
-//! What must not be at the upstream, whatever was sent.
+//! Rules for every request that reaches the upstream.
 
 use crate::upstream::Seen;
 
-/// What only the filter may say of a caller.
+/// The headers that only the filter may set.
 const IDENTITY: [&str; 3] = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"];
 
 /// Headers that make some servers act on another method or path.
@@ -20,12 +20,12 @@ const OVERRIDES: [&str; 8] = [
 /// In smuggled requests' targets.
 pub(crate) const SMUGGLED: &str = "smuggled";
 
-/// Who the key's user is.
+/// The identity of the key's user.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Identity([String; 3]);
 
 impl Identity {
-    /// What the filter said of a request with the key.
+    /// The identity that the filter set for a request with the key.
     pub(crate) fn of(seen: &Seen) -> Self {
         Identity(IDENTITY.map(|name| {
             let values = seen.header(name);
@@ -35,7 +35,7 @@ impl Identity {
     }
 }
 
-/// What is wrong with these requests, of which those to authenticated routes came from a caller with this identity.
+/// The faults of these requests. Those to authenticated routes must have this identity.
 pub(crate) fn judge(seen: &[Seen], identity: Option<&Identity>) -> Vec<String> {
     seen.iter().flat_map(|seen| judge_one(seen, identity)).collect()
 }
@@ -86,7 +86,7 @@ fn judge_one(seen: &Seen, identity: Option<&Identity>) -> Vec<String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Public,
-    /// What the key may read.
+    /// The object that the key may read.
     Insights,
     Other,
 }

@@ -32,7 +32,7 @@ pub(crate) struct Http2 {
     pub(crate) trailers: &'static [(&'static str, &'static str)],
 }
 
-/// Envoy's own settings around the filter. What must not happen must not happen with any of them.
+/// Envoy's own settings around the filter. The rules hold with each of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Settings {
     /// As in `envoy/envoy.yaml`.
@@ -82,7 +82,7 @@ const NORMALISING: [(&str, &str); 6] = [
     ),
 ];
 
-/// A stack, and who the key's user is.
+/// A stack, and the identity of the key's user.
 pub(crate) struct Runner {
     stack: Stack,
     upstream: Upstream,
@@ -91,7 +91,7 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Starts a stack, and makes sure that what must happen does.
+    /// Starts a stack and checks that valid requests succeed.
     pub(crate) fn start(settings: Settings) -> Self {
         let upstream = Upstream::start();
         let envoy_config: &[_] = match settings {
@@ -219,7 +219,7 @@ impl Runner {
     }
 
     fn judge(&self, name: &str, path: &str, has_key: bool, what: &str, failures: &mut Vec<String>) {
-        // Somebody else's request, on a connection of its own: its answer is its own, and nobody else's.
+        // The request of another client, on a connection of its own, gets its own answer.
         let mine = format!("/decide/?mine={}", failures.len());
         let answer =
             http1::exchange(self.edge(), format!("GET {mine} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());

@@ -14,7 +14,7 @@ pub(crate) struct Seen {
     /// Names in lower case; header values and names are read as Latin-1, a character for each byte.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) trailers: Vec<(String, String)>,
-    /// What another server could read differently.
+    /// The parts that another server could read differently.
     pub(crate) complaints: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ impl Upstream {
         Upstream { address, seen }
     }
 
-    /// What came since the last call.
+    /// The requests since the last call.
     pub(crate) fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
@@ -66,7 +66,7 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>) -> Option<()> {
             .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes())
             .ok()?;
         if close {
-            return None; // What follows cannot be told apart from the request's own body.
+            return None; // The following bytes cannot be distinguished from the body.
         }
     }
 }

@@ -31,10 +31,10 @@ const EVERYTHING: &str = "phx_1234567890abcdef";
 const INSIGHTS_ONLY: &str = "phx_demo_insights_only";
 const PROJECTS_ONLY: &str = "phx_differential_projects_only";
 
-/// Over all servers; `DIFFERENTIAL_REQUESTS` says otherwise.
+/// The default number of requests to all servers; `DIFFERENTIAL_REQUESTS` overrides it.
 const REQUESTS: u64 = 1_000;
 
-/// `DIFFERENTIAL_SEED` says otherwise.
+/// The default seed; `DIFFERENTIAL_SEED` overrides it.
 const SEED: u64 = 1;
 
 /// Header names with underscores reach the filter, which has to see to them itself. Connections end with their answers.
@@ -65,7 +65,7 @@ fn number(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-/// What went wrong with so many requests to one server.
+/// The faults of this number of requests to one server.
 fn attack(server: &Server, seed: u64, requests: u64) -> Vec<String> {
     let running = server.start();
     let options =
@@ -118,7 +118,7 @@ fn attack(server: &Server, seed: u64, requests: u64) -> Vec<String> {
     failures
 }
 
-/// Makes sure that each handler is to be had, and says what it is: else the test would prove nothing.
+/// Checks that each handler can be reached and returns its class. Otherwise the test would prove nothing.
 fn require_handlers(server: &Server, edge: SocketAddr) {
     for (class, path) in
         PUBLIC.iter().map(|path| ("public", path)).chain(SCOPED.iter().map(|(class, path)| (*class, path)))
@@ -140,7 +140,7 @@ fn is_reading(method: &str) -> bool {
     ["GET", "HEAD", "OPTIONS"].contains(&method)
 }
 
-/// The head of the answer, and what there is of a body.
+/// The head of the answer, and the received part of the body.
 fn exchange(edge: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(edge).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();

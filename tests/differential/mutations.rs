@@ -111,7 +111,7 @@ const METHODS: [&str; 14] = [
 
 const HOSTS: [&str; 8] = ["a", "a", "a", "a:80", "A", "a.", "[::1]", "b"];
 
-/// Who sends it.
+/// The sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     Nobody,
@@ -220,7 +220,7 @@ fn spelling(name: &str, random: &mut Random) -> String {
     }
 }
 
-/// SplitMix64: the same numbers from the same seed, for ever.
+/// SplitMix64, which always returns the same numbers for the same seed.
 struct Random(u64);
 
 impl Random {

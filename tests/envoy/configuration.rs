@@ -1,4 +1,4 @@
-//! What the filter can be configured to do, as Envoy passes it on.
+//! The settings of the filter, as Envoy passes them on.
 
 use serde_json::json;
 

@@ -29,7 +29,7 @@ pub(crate) struct Passed {
     /// The id of the edge that asked.
     pub(crate) edge: String,
     pub(crate) is_sync: bool,
-    /// A sync that the service may hold until there is a change, which an edge asks for only while it has a lease.
+    /// A sync that the service may hold. An edge sends it only while it has a lease.
     pub(crate) may_be_held: bool,
     pub(crate) is_answer: bool,
     pub(crate) at: Instant,
@@ -57,7 +57,7 @@ impl CutOff {
         self.shared.swallows_syncs.store(true, Ordering::SeqCst);
     }
 
-    /// What has passed at this moment or later.
+    /// The requests that have passed since this moment.
     pub(crate) fn passed_since(&self, moment: Instant) -> Vec<Passed> {
         let passed = self.shared.passed.lock().unwrap();
         passed[passed.partition_point(|passed| passed.at < moment)..].to_vec()
@@ -114,7 +114,7 @@ fn pass_on(client: TcpStream, service: SocketAddr, shared: &Shared) -> Option<()
                 continue;
             }
         }
-        // Swallowed: nothing more comes on this connection until Envoy gives it up.
+        // Swallowed: the connection is silent until Envoy gives it up.
         let _ = from_client.read_to_end(&mut Vec::new());
         return None;
     }

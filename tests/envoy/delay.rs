@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Passes connections on to the service until the process ends; what the service answers arrives that much later.
+/// Passes connections on to the service until the process ends. Answers arrive that much later.
 /// Returns where it listens.
 pub(crate) fn delayed(service: SocketAddr, delay: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

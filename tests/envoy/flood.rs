@@ -61,7 +61,7 @@ fn with_key(key: &str, forwarded_for: &str) -> Vec<u8> {
     request("GET", "/api/insights/", &[("authorization", &key), ("x-forwarded-for", forwarded_for)], b"")
 }
 
-/// Sends a request and waits until the Envoy has so many that are not answered.
+/// Sends a request and waits until the Envoy has this number of unanswered requests.
 fn wait_with(stack: &Stack, key: &str, forwarded_for: &str, active: u64) -> Connection {
     let mut connection = Connection::open(stack.envoys()[0].address());
     connection.send(&with_key(key, forwarded_for));
@@ -102,7 +102,7 @@ fn when_lookups_are_full_the_address_with_most_of_them_gives_way() {
     }
 }
 
-/// What a client writes into `X-Forwarded-For` counts only where a proxy in front is trusted.
+/// `X-Forwarded-For` counts only if a proxy in front is trusted.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn without_trusted_hops_all_requests_of_a_peer_are_of_one_address() {

@@ -1,4 +1,4 @@
-//! Nothing reaches the upstream before a request is decided, however its body comes and whatever Envoy's options say.
+//! Nothing of a request reaches the upstream before the decision, for every kind of body and with all of Envoy's options.
 
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};

@@ -13,7 +13,7 @@ use test_stack::{Options, Stack};
 use crate::client::{Connection, get, request, send};
 use crate::{DOCUMENTED, stack, stack_with};
 
-/// Longer than Envoy may take to do what a test waits for.
+/// How long Envoy may take until a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn stack_changed(changes: &'static [(&'static str, &'static str)]) -> Stack {
@@ -48,7 +48,7 @@ pub(crate) fn until_no_more_is_read(stack: &Stack, look: impl Fn()) -> u64 {
     before
 }
 
-/// 10,000 of these per worker are what `lookups.max_waiters` allows.
+/// `lookups.max_waiters` allows 10,000 of these per worker.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn envoy_holds_little_of_the_bodies_of_waiting_requests() {
@@ -129,7 +129,7 @@ fn the_admin_interface_is_on_loopback_unless_compose_says_otherwise() {
     let envoy = &stack.envoys()[0];
     let ready = envoy.admin_url("/ready");
     let port: u16 = ready.trim_end_matches("/ready").rsplit_once(':').unwrap().1.parse().unwrap();
-    // What listens on 127.0.0.1 alone is not to be had at this machine's other loopback addresses.
+    // A listener on 127.0.0.1 cannot be reached at the machine's other loopback addresses.
     let is_elsewhere = || TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port)).is_ok();
     assert!(!is_elsewhere());
     envoy.process().stop().unwrap();

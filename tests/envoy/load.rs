@@ -1,4 +1,4 @@
-//! Clients that never pause: what each of their requests began and ended with.
+//! Clients that never pause, and a record of all their requests.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -24,18 +24,18 @@ pub(crate) struct Load<'scope> {
     threads: Vec<ScopedJoinHandle<'scope, Vec<Seen>>>,
 }
 
-/// What a load shares with its clients.
+/// The state that a load shares with its clients.
 #[derive(Default)]
 pub(crate) struct Shared {
     stop: AtomicBool,
     warm: AtomicUsize,
     answered: AtomicUsize,
-    /// The status that each connection saw last; 0 for none since somebody began to wait for one.
+    /// The last status of each connection; 0 for none since a wait has begun.
     latest: Mutex<Vec<u16>>,
 }
 
 impl Clients {
-    /// So many connections to each address: the kernel spreads them over the workers.
+    /// Opens this number of connections to each address. The kernel spreads them over the workers.
     pub(crate) fn connect(addresses: &[SocketAddr], each: usize) -> Self {
         Clients(
             addresses.iter().flat_map(|&address| (0..each).map(move |_| Connection::open(address))).collect(),
@@ -87,7 +87,7 @@ impl Load<'_> {
         }
     }
 
-    /// Waits until what each connection has seen last, from now on, is this status.
+    /// Waits until every connection gets this status.
     pub(crate) fn until_all_see(&self, status: u16) {
         self.shared.latest.lock().unwrap().fill(0);
         let began = Instant::now();

@@ -44,7 +44,7 @@ fn waiting(stack: &Stack, count: usize, key: &str) -> Vec<Connection> {
     connections
 }
 
-/// Waits until an Envoy has so many requests that are not answered.
+/// Waits until an Envoy has this number of unanswered requests.
 pub(crate) fn await_active(stack: &Stack, count: u64) {
     let began = Instant::now();
     let active = "http.edge.downstream_rq_active";
@@ -74,7 +74,7 @@ fn a_client_that_disconnects_leaves_the_others_answered() {
     let stack = stack_with(json!({"key_service": {"timeout_ms": 20_000}}));
     stack.key_service().process().pause().unwrap();
     let mut connections = waiting(&stack, 40, DOCUMENTED);
-    // Whoever asked first is among these: they connected first.
+    // The client that asked first is among these, because they connected first.
     drop(connections.drain(..20));
     let (began, active) = (Instant::now(), "http.edge.downstream_rq_active");
     while stack.envoys()[0].stats(active).unwrap()[active] > 20 {
@@ -130,7 +130,7 @@ fn with_a_lease_a_thousand_requests_with_a_new_key_ask_once_a_worker() {
     assert!((1..=2).contains(&asked), "{asked} lookups by two workers that hold leases");
 }
 
-/// So many connections whose requests are sent as close together as can be.
+/// This number of connections that send their requests at almost the same time.
 fn waiting_together(stack: &Stack, count: usize, key: &str) -> Vec<Connection> {
     let edge = stack.envoys()[0].address();
     let bytes = request("GET", "/api/projects/", &[("authorization", &format!("Bearer {key}"))], b"");

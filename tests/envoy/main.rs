@@ -45,7 +45,7 @@ fn stack() -> Stack {
     stack_with(json!({}))
 }
 
-/// A stack in which Envoy leaves to the filter what the shipped file has Envoy refuse.
+/// A stack in which the filter gets requests that Envoy refuses with the shipped configuration.
 fn unguarded_stack() -> Stack {
     let envoy_config =
         &[("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW")];

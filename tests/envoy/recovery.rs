@@ -37,7 +37,7 @@ struct Recovery {
     syncs: usize,
 }
 
-/// How the edges came back, if all have. `passed` is what has passed since the outage ended.
+/// How the edges came back, if all have. `passed` has the requests since the end of the outage.
 fn recoveries(passed: &[Passed]) -> Option<Vec<Recovery>> {
     let edges: BTreeSet<&str> = passed.iter().map(|passed| passed.edge.as_str()).collect();
     if edges.len() < WORKERS as usize {

@@ -20,10 +20,10 @@ const ROUNDS: usize = 200;
 const KILLED_EVERY: Duration = Duration::from_secs(3);
 const AWAY: Duration = Duration::from_millis(800);
 
-/// How long somebody who manages keys asks again while replicas and the database come and go.
+/// How long a client repeats its request while replicas and the database are restarted.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks until there is an answer that is not the outage's.
+/// Repeats a request until the answer is not an error of the outage.
 fn insist(account: &Account, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let began = Instant::now();
     loop {
@@ -37,7 +37,7 @@ fn insist(account: &Account, method: &str, path: &str, body: &Value) -> (u16, Va
     }
 }
 
-/// Creates a key. If an answer was lost, a key may be left that nobody knows the value of; there can be ten.
+/// Creates a key. A lost answer leaves a key whose value is unknown; there can be ten of them.
 fn create(account: &Account, round: usize) -> (String, String) {
     let keys = "/api/personal_api_keys/";
     let label = format!("round {round}");
@@ -59,7 +59,7 @@ fn create(account: &Account, round: usize) -> (String, String) {
 #[test]
 #[ignore = "needs an Envoy and PostgreSQL: cargo xtask test"]
 fn no_key_is_accepted_after_its_delete_while_replicas_are_killed_and_the_database_restarts() {
-    // A server that keeps what it has committed, unlike those of other tests.
+    // A server with durable commits, unlike those of other tests.
     let server = Postgres::start(&[]).unwrap_or_else(|error| panic!("{error:#}"));
     let options = Options {
         envoys: 2,
@@ -86,7 +86,7 @@ fn no_key_is_accepted_after_its_delete_while_replicas_are_killed_and_the_databas
                 let killed = replicas[next % replicas.len()].kill();
                 kills.fetch_add(usize::from(killed.is_ok()), Ordering::Relaxed);
                 sleep(AWAY);
-                // One that starts without a database ends, and whoever runs it starts it again.
+                // A service that starts without a database ends. Start it again.
                 for replica in replicas {
                     let _ = replica.spawn();
                 }
@@ -100,7 +100,7 @@ fn no_key_is_accepted_after_its_delete_while_replicas_are_killed_and_the_databas
             server.restart().unwrap_or_else(|error| panic!("{error:#}"));
             restarts.fetch_add(1, Ordering::Relaxed);
         });
-        // Whatever goes wrong here, the other threads are to end.
+        // End the other threads even if this one fails.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for round in 0..ROUNDS {
                 round_now.store(round, Ordering::Relaxed);
@@ -130,7 +130,7 @@ fn no_key_is_accepted_after_its_delete_while_replicas_are_killed_and_the_databas
     }
 }
 
-/// What was seen.
+/// The observed answers.
 #[derive(Default)]
 struct Told {
     accepted: usize,

@@ -1,4 +1,4 @@
-//! What becomes of requests: the documented routes, keys and errors, and everything odd a client can send.
+//! Requests: the documented routes, keys and errors, and malformed requests.
 
 use std::thread;
 

@@ -44,7 +44,7 @@ fn counted(stack: &Stack, name: &str) -> u64 {
 
 const QUESTIONS: &str = "cluster.key_service.upstream_rq_total";
 
-/// Splits what was seen at a moment: how many 200s before, and what came to requests begun afterwards.
+/// Splits the answers at a moment: the number of 200s before, and the statuses of requests begun afterwards.
 fn around(seen: &[Seen], moment: Instant) -> (usize, Vec<u16>) {
     let before = seen.iter().filter(|seen| seen.begun < moment && seen.status == 200).count();
     let after = seen.iter().filter(|seen| seen.begun >= moment).map(|seen| seen.status).collect();

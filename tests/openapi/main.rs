@@ -27,7 +27,7 @@ const IN_PERSON: &str = "^/api/(management_tokens|users/@me|login)/";
 #[test]
 #[ignore = "needs Schemathesis: cargo xtask test"]
 fn the_api_answers_as_its_document_says() {
-    // Nobody changes as much in a minute as is tried here.
+    // The run makes more changes than the default limit allows.
     let key_service_env = vec![("CHANGES_PER_MINUTE".to_owned(), "1000000".to_owned())];
     let options = Options { envoys: 0, seeded: false, key_service_env, ..Options::default() };
     let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
@@ -44,10 +44,10 @@ fn the_api_answers_as_its_document_says() {
         &document,
         &["--header", &session, "--include-path-regex", IN_PERSON, "--phases", "coverage,fuzzing"],
     );
-    // All that was tried was tried by somebody who was let in.
+    // Every request was authenticated.
     assert_eq!(get(&service.url("/api/users/@me/"), &session)["email"], EMAIL);
 
-    // Made only now: the run above revokes what tokens it finds.
+    // Created only now, because the run above revokes all tokens.
     let token = make_token(&service.url("/api/management_tokens/"), &session);
     run(
         &document,
@@ -61,7 +61,7 @@ fn run(document: &str, selection: &[&str]) {
     let python = paths::tool(paths::SCHEMATHESIS_VARIABLE).unwrap_or_else(|error| panic!("{error:#}"));
     let folder = TempDir::new().unwrap();
     let mut schemathesis = Command::new(python);
-    // A folder of its own: it would read settings from the current one, and write what it finds there.
+    // A folder of its own, because the tool reads settings from the current folder and writes its findings there.
     schemathesis.current_dir(folder.path()).args(["-m", "schemathesis.cli", "--no-color", "run", document]);
     schemathesis.args(["--checks", CHECKS, "--generation-deterministic", "--max-examples", "25"]);
     schemathesis
@@ -92,7 +92,7 @@ fn make_token(url: &str, session: &str) -> String {
     format!("Authorization: Bearer {}", token["value"].as_str().unwrap())
 }
 
-/// The JSON that somebody with this header gets.
+/// The JSON answer to a request with this header.
 fn get(url: &str, header: &str) -> Value {
     let (name, value) = header.split_once(": ").unwrap();
     let body = ureq::get(url).header(name, value).call().unwrap().body_mut().read_to_string().unwrap();

@@ -44,7 +44,7 @@ pub(crate) struct Host {
     contexts: u32,
 }
 
-/// Where the module is that `cargo xtask build` has built.
+/// The path of the module that `cargo xtask build` has built.
 fn module_path() -> PathBuf {
     let built = concat!(env!("CARGO_MANIFEST_DIR"), "/target/edge_key_auth.wasm");
     std::env::var_os("EDGE_KEY_AUTH_WASM").map_or_else(|| built.into(), PathBuf::from)
@@ -112,9 +112,9 @@ impl Host {
         let stream = self.stream(id);
         stream.iteration = match answer {
             Some(1) if allowed => Iteration::Stopped,
-            // The host takes StopIteration for StopAllIterationAndWatermark, unless it is told not to.
+            // The host treats StopIteration as StopAllIterationAndWatermark, unless its options say otherwise.
             Some(1 | 3 | 4) => Iteration::AllStopped,
-            // Envoy takes what it does not know for Continue.
+            // Envoy treats unknown values as Continue.
             _ => Iteration::Continues,
         };
         assert!(stream.iteration != Iteration::Continues || stream.reply.is_none(), "forwarded and answered");
@@ -141,7 +141,7 @@ impl Host {
         self.pass_on(request);
     }
 
-    /// Offers what was kept back of a request's body, and its trailers, to the filter.
+    /// Passes the held part of a request's body, and its trailers, to the filter.
     fn pass_on(&mut self, request: u32) {
         self.state().effective = request;
         while self.stream(request).iteration != Iteration::AllStopped {
@@ -196,7 +196,7 @@ impl Host {
         }
     }
 
-    /// The headers of a request as they are now, whatever has become of it.
+    /// The current headers of a request, whatever its state.
     pub(crate) fn headers_of(&mut self, request: u32) -> Headers {
         self.stream(request).headers.clone()
     }
@@ -280,14 +280,14 @@ impl Host {
         self.call("proxy_on_tick", &[ROOT]);
     }
 
-    /// What a metric has been told in all: the sum of its changes, or of its samples.
+    /// The value of a metric: the sum of its changes, or of its samples.
     pub(crate) fn metric(&mut self, name: &str) -> i64 {
         let name = format!("edge_key_auth_{name}");
         let found = self.state().metrics.iter().find(|(known, _)| *known == name);
         found.unwrap_or_else(|| panic!("no metric is called {name}")).1
     }
 
-    /// What access logs can show of a request under this name.
+    /// The filter state of a request under this name.
     pub(crate) fn filter_state(&mut self, request: u32, name: &str) -> Option<String> {
         self.state().filter_state.get(&(request, name.to_owned())).cloned()
     }
@@ -296,7 +296,7 @@ impl Host {
         std::mem::take(&mut self.state().log)
     }
 
-    /// What an action costs: host calls by name, and fuel (about one unit an instruction).
+    /// The cost of an action: host calls by name, and fuel (about one unit an instruction).
     pub(crate) fn cost(&mut self, action: impl FnOnce(&mut Host)) -> (BTreeMap<&'static str, u64>, u64) {
         self.state().host_calls.clear();
         let before = self.store.get_fuel().unwrap();

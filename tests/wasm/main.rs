@@ -1,4 +1,4 @@
-//! The compiled module in a host of our own: what it asks of a proxy, what it costs, and that nothing stops it.
+//! The compiled module in a host of our own: its host calls, its cost, and that no input stops it.
 
 #![allow(
     clippy::unwrap_used,
@@ -48,7 +48,7 @@ fn verify(host: &mut Host) -> Callout {
     verifies.remove(0)
 }
 
-/// Gives the edge what it has just asked for the first time: a lease, and the verdict that the valid key is good.
+/// Answers the first callouts of the edge: with a lease, and with an active verdict for the valid key.
 fn give_lease_and_verdict(host: &mut Host) {
     host.turn();
     let (verifies, syncs) = callouts(host);
@@ -516,7 +516,7 @@ fn when_no_more_can_wait_a_request_of_the_address_with_most_gives_way() {
     forwarded(host.outcome(good));
 }
 
-/// Host calls are what a request costs most: about 0.8 µs each in Envoy.
+/// Host calls are the largest cost of a request: about 0.8 µs each in Envoy.
 #[test]
 fn a_request_costs_no_more_host_calls_than_it_needs() {
     let mut host = warm();
@@ -568,7 +568,7 @@ fn a_request_costs_no_more_instructions_than_measured() {
     }
 }
 
-/// What `docs/configuration.md` says of a remembered key.
+/// The figure of `docs/configuration.md` for one verdict in the cache.
 #[test]
 fn a_remembered_key_takes_no_more_memory_than_stated() {
     const KEYS: usize = 20_000;

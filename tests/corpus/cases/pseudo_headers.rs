@@ -1,4 +1,4 @@
-//! HTTP/2 pseudo-headers, names, and lengths: what has no meaning in HTTP/2 or another one in HTTP/1.
+//! HTTP/2 pseudo-headers, names and lengths that are invalid in HTTP/2 or have another meaning in HTTP/1.
 
 use crate::runner::Http2;
 

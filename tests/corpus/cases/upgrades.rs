@@ -1,4 +1,4 @@
-//! Upgrades: a connection that stops being HTTP/1 passes around whoever looks at requests.
+//! Upgrades: after one, requests on the connection bypass filters.
 
 use crate::runner::{Http1, Http2};
 

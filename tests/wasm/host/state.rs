@@ -1,10 +1,10 @@
-//! What the host knows: its requests, callouts and metrics.
+//! The state of the host: requests, callouts and metrics.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 
-/// What has become of a request.
+/// The state of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The filter holds it.
@@ -30,11 +30,11 @@ pub(super) struct Stream {
     pub(super) headers: Headers,
     pub(super) trailers: Headers,
     pub(super) iteration: Iteration,
-    /// What was kept back of the body: the sizes of its pieces, and whether each is the last of the request.
+    /// The held part of the body: the sizes of its pieces, and whether each is the last of the request.
     pub(super) kept_back: Vec<(u32, bool)>,
     /// How many bytes of the body have gone on to the upstream.
     pub(super) passed: u32,
-    /// Where it comes from, with a port.
+    /// The client's address, with a port.
     pub(super) address: String,
     pub(super) reply: Option<Outcome>,
 }
@@ -85,7 +85,7 @@ pub(super) struct State {
     pub(super) log: Vec<String>,
     pub(super) tick_ms: u32,
     pub(super) metrics: Vec<(String, i64)>,
-    /// What access logs can show, by request and name.
+    /// The filter state, by request and name.
     pub(super) filter_state: HashMap<(u32, String), String>,
     pub(super) host_calls: BTreeMap<&'static str, u64>,
 }

@@ -69,7 +69,7 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
         let at_trailers = vm.data().is_at_trailers;
         let stream = current(&mut vm);
         assert!(stream.reply.is_none(), "answered a request twice");
-        // Trailers come when the headers have gone on: the host ends such a request at the upstream.
+        // The headers have been forwarded when trailers arrive, so the host ends such a request at the upstream.
         let is_open = at_trailers || stream.iteration != Iteration::Continues;
         assert!(is_open, "answered a request that was forwarded");
         stream.iteration = Iteration::AllStopped;
