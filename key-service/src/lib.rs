@@ -21,8 +21,8 @@ mod network;
 pub mod paging;
 mod random;
 pub mod revocation;
-mod server;
-mod settings;
+pub mod server;
+pub mod settings;
 mod telemetry;
 #[cfg(test)]
 mod testing;

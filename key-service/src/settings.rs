@@ -38,7 +38,7 @@ const HOUR_MS: u64 = 3_600_000;
   LEAK_WEBHOOK_URL     where to report leaked keys; goes with the next
   LEAK_WEBHOOK_SECRET  what those reports are signed with: whsec_ and the Base64 of 24 to 64 random bytes
   RUST_LOG             what to log, such as info or debug")]
-pub(crate) struct Flags {
+pub struct Flags {
     /// Where the public API listens
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
     listen: Given<SocketAddr>,
@@ -110,7 +110,7 @@ impl<T: PartialOrd + Display> Given<T> {
 
 /// An address that the service listens on, and the names of its setting.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Listen {
+pub struct Listen {
     /// The flag and the environment variable, for messages.
     pub(crate) setting: &'static str,
     /// Where to listen.
@@ -119,7 +119,7 @@ pub(crate) struct Listen {
 
 /// How the service runs.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Where the public API listens.
     pub(crate) public: Listen,
     /// Where the edge API listens.
@@ -149,7 +149,7 @@ pub(crate) struct Settings {
 /// Settings that cannot be used: a line for each, which names the flag or the variable.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
-pub(crate) struct InvalidSettings(Vec<String>);
+pub struct InvalidSettings(Vec<String>);
 
 impl InvalidSettings {
     /// Keeps a value that can be used, and notes a problem under the name of its setting.
@@ -169,7 +169,7 @@ impl Settings {
     ///
     /// # Errors
     /// Every setting that cannot be used.
-    pub(crate) fn new(
+    pub fn new(
         flags: Flags,
         database_url: &str,
         variable: impl Fn(&str) -> Option<String>,

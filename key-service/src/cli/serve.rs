@@ -14,7 +14,7 @@ use crate::settings::{Flags, Settings, variable};
 pub(super) async fn run(flags: Flags, database_url: &str) -> Result<(), CliError> {
     let mut settings = Settings::new(flags, database_url, variable)?;
     start_log(std::mem::take(&mut settings.log_filter));
-    let server = Server::bind(settings.public, settings.edge).await?;
+    let server = Server::bind(&settings).await?;
     let store = Store::open(database_url).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

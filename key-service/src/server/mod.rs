@@ -33,7 +33,7 @@ const SHUTDOWN_RESERVE: Duration = Duration::from_secs(1);
 
 /// Why the service could not run, or not run on.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ServerError {
+pub enum ServerError {
     /// The address is taken, or not this machine's.
     #[error("{}: cannot listen on {}: {source}", listen.setting, listen.address)]
     Bind {
@@ -52,7 +52,7 @@ pub(crate) enum ServerError {
 
 /// Both listeners, bound.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     public: TcpListener,
     edge: TcpListener,
 }
@@ -62,11 +62,20 @@ impl Server {
     ///
     /// # Errors
     /// One of them cannot be had.
-    pub(crate) async fn bind(public: Listen, edge: Listen) -> Result<Self, ServerError> {
+    pub async fn bind(settings: &Settings) -> Result<Self, ServerError> {
         Ok(Server {
-            public: bind(public, connections::listen_to_public)?,
-            edge: bind(edge, connections::listen_to_edges)?,
+            public: bind(settings.public, connections::listen_to_public)?,
+            edge: bind(settings.edge, connections::listen_to_edges)?,
         })
+    }
+
+    /// The addresses of the public listener and of the edge listener. They have the port that the system chose if the
+    /// setting is port 0.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn addresses(&self) -> Result<(SocketAddr, SocketAddr), ServerError> {
+        Ok((self.public.local_addr()?, self.edge.local_addr()?))
     }
 
     /// The address of the public listener, as the machine itself can reach it.
@@ -74,7 +83,7 @@ impl Server {
     /// # Errors
     /// The system does not tell.
     pub(crate) fn public_base(&self) -> Result<String, ServerError> {
-        let mut address = self.public.local_addr()?;
+        let (mut address, _) = self.addresses()?;
         if address.ip().is_unspecified() {
             address.set_ip(Ipv4Addr::LOCALHOST.into());
         }
@@ -86,7 +95,7 @@ impl Server {
     ///
     /// # Errors
     /// A listener or the database failed.
-    pub(crate) async fn run(
+    pub async fn run(
         self,
         store: Store,
         settings: Settings,
@@ -105,8 +114,7 @@ impl Server {
             ..
         } = settings;
         store.announce_leases(lease_config.lasts_ms()).await?;
-        // The addresses tell the port where the setting left it to the system.
-        let (public, edges) = (self.public.local_addr()?, self.edge.local_addr()?);
+        let (public, edges) = self.addresses()?;
         let open_files = connections::raise_open_files();
         tracing::info!(%public, edge = %edges, open_files, "listening");
         let mut background = JoinSet::new();
