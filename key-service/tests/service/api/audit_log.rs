@@ -2,18 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{DEMO, PASSWORD, Service, text};
+use crate::support::{DEMO, PASSWORD, Process, TestApp, key_path, text};
 
 #[tokio::test]
 async fn every_step_of_a_keys_life_is_in_the_log() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let key = demo.new_key("watched", &["insight:read"]).await;
-    let path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let key = demo.create_key("watched", &["insight:read"]).await;
+    let path = key_path(&key);
     demo.patch(&path, json!({"label": "renamed"})).await;
     demo.patch(&path, json!({"scopes": ["*"], "expires_at": "2099-01-01T00:00:00Z"})).await;
     demo.post(&format!("{path}roll/"), json!({"grace_s": 60})).await;
-    service.site.ok(&["key", "revoke", text(&key, "id")], "");
+    app.site.ok(&["key", "revoke", text(&key, "id")], "");
 
     let (_, log) = admin.get(&format!("/api/audit_log/?subject_id={}", text(&key, "id"))).await;
     let entries = log["results"].as_array().unwrap();
@@ -50,12 +51,12 @@ async fn every_step_of_a_keys_life_is_in_the_log() {
 
 #[tokio::test]
 async fn sign_ins_are_in_the_log_the_refused_ones_too() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    service.log_in(DEMO, PASSWORD).await;
-    service.log_in(DEMO, "wrong-password").await;
-    service.log_in("nobody@example.com", "wrong-password").await;
-    let path = format!("/api/audit_log/?user_id={}&action=user.sign", service.user_id(DEMO));
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    app.log_in(DEMO, PASSWORD).await;
+    app.log_in(DEMO, "wrong-password").await;
+    app.log_in("nobody@example.com", "wrong-password").await;
+    let path = format!("/api/audit_log/?user_id={}&action=user.sign", app.user_id(DEMO));
     let (_, log) = admin.get(&path).await;
     let actions: Vec<_> =
         log["results"].as_array().unwrap().iter().map(|entry| text(entry, "action")).collect();
@@ -67,26 +68,28 @@ async fn sign_ins_are_in_the_log_the_refused_ones_too() {
 
 #[tokio::test]
 async fn what_failed_is_not_in_the_log() {
-    let (service, demo, other) = Service::with_users().await;
-    let admin = service.admin().await;
-    let key = demo.new_key("stays", &["*"]).await;
-    assert_eq!(other.delete(&format!("/api/personal_api_keys/{}/", text(&key, "id"))).await.0, 404);
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
+    let admin = app.admin();
+    let key = demo.create_key("stays", &["*"]).await;
+    assert_eq!(other.delete(&key_path(&key)).await.0, 404);
     let (_, log) = admin.get("/api/audit_log/?action=Key.").await;
     assert_eq!(log["count"], 1, "{log}");
 }
 
 #[tokio::test]
 async fn old_entries_are_forgotten_after_the_retention() {
-    let (service, demo, _) = Service::with_users().await;
-    demo.new_key("long ago", &["*"]).await;
-    service.alter("UPDATE audit_log SET at = at - 3 * 86400000 WHERE action = 'key.created'").await;
-    let service = service.restart(|command| command.env("AUDIT_RETENTION_DAYS", "4"));
-    let admin = service.admin().await;
+    let app = Process::start().await;
+    let demo = app.demo();
+    demo.create_key("long ago", &["*"]).await;
+    app.alter("UPDATE audit_log SET at = at - 3 * 86400000 WHERE action = 'key.created'").await;
+    let app = app.restart(|command| command.env("AUDIT_RETENTION_DAYS", "4"));
+    let admin = app.admin();
     let count = async || admin.get("/api/audit_log/?action=key.created").await.1["count"].as_u64().unwrap();
     assert_eq!(count().await, 1, "it is 3 days old, and 4 are kept");
     let cookie = admin.cookie.clone();
-    let service = service.restart(|command| command.env("AUDIT_RETENTION_DAYS", "2"));
-    let admin = crate::support::Browser { base: service.public.clone(), cookie };
+    let app = app.restart(|command| command.env("AUDIT_RETENTION_DAYS", "2"));
+    let admin = app.browser(&cookie);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while admin.get("/api/audit_log/?action=key.created").await.1["count"] != 0 {
         assert!(std::time::Instant::now() < deadline, "it was not forgotten");
@@ -95,11 +98,12 @@ async fn old_entries_are_forgotten_after_the_retention() {
 
 #[tokio::test]
 async fn entries_are_found_from_a_time_on() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    demo.new_key("long ago", &["*"]).await;
-    service.alter("UPDATE audit_log SET at = 1000 WHERE action = 'key.created'").await;
-    demo.new_key("today", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    demo.create_key("long ago", &["*"]).await;
+    app.alter("UPDATE audit_log SET at = 1000 WHERE action = 'key.created'").await;
+    demo.create_key("today", &["*"]).await;
     let found = async |since: &str| {
         let (_, log) = admin.get(&format!("/api/audit_log/?action=key.&since={since}")).await;
         let entries = log["results"].as_array().unwrap().clone();
@@ -114,9 +118,9 @@ async fn entries_are_found_from_a_time_on() {
 
 #[tokio::test]
 async fn a_tokens_users_are_named_by_their_addresses() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    service.automation(&admin, Some(&[&service.user_id(DEMO)])).await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    admin.create_token(Some(&[&app.user_id(DEMO)])).await;
     let (_, log) = admin.get("/api/audit_log/?action=token.created").await;
     assert_eq!(
         log["results"][0]["detail"],

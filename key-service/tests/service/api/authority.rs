@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Browser, DEMO, OTHER, PASSWORD, Service, client, session_cookie, text};
+use crate::support::{Browser, DEMO, KEYS, OTHER, PASSWORD, TestApp, client, text};
 
 const JSON: &str = "application/json";
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Somebody who begins requests.
 struct Caller<'s> {
-    service: &'s Service,
+    app: &'s TestApp,
     /// A header line.
     credential: String,
 }
@@ -25,8 +26,8 @@ struct HeldBack {
 }
 
 impl<'s> Caller<'s> {
-    fn with_session(service: &'s Service, cookie: &str) -> Self {
-        Caller { service, credential: format!("cookie: session={cookie}") }
+    fn with_session(app: &'s TestApp, cookie: &str) -> Self {
+        Caller { app, credential: format!("cookie: session={cookie}") }
     }
 
     async fn json(&self, method: &str, path: &str, body: Value) -> HeldBack {
@@ -39,7 +40,7 @@ impl<'s> Caller<'s> {
 
     /// Begins a request. The service asks for the body (`100 Continue`) after it has authenticated the caller.
     async fn begin(&self, method: &str, path: &str, kind: &str, body: &str) -> HeldBack {
-        let address = self.service.public.strip_prefix("http://").unwrap();
+        let address = self.app.public.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{}\r\nsec-fetch-site: same-origin\r\n\
@@ -58,13 +59,13 @@ impl<'s> Caller<'s> {
 
     /// What everybody does with keys of one's own, or a token with a user's.
     async fn begin_with_keys(&self, key: &str, user_id: Option<&str>) -> Vec<HeldBack> {
-        let path = format!("/api/personal_api_keys/{key}/");
+        let path = format!("{KEYS}{key}/");
         let mut new = json!({"label": "made", "scopes": ["insight:read"]});
         if let Some(id) = user_id {
             new["user_id"] = id.into();
         }
         vec![
-            self.json("POST", "/api/personal_api_keys/", new).await,
+            self.json("POST", KEYS, new).await,
             self.json("PATCH", &path, json!({"label": "renamed"})).await,
             self.json("PATCH", &path, json!({"scopes": ["cohort:read"]})).await,
             self.json("POST", &format!("{path}roll/"), json!({"grace_s": 0})).await,
@@ -121,16 +122,15 @@ const SIGNED_OUT: [u16; 2] = [401, 303];
 
 #[tokio::test]
 async fn an_admin_who_is_demoted_or_disabled_changes_nothing_more() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let (id, other) = (service.user_id(DEMO), service.user_id(OTHER));
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let (id, other) = (app.user_id(DEMO), app.user_id(OTHER));
     let path = format!("/api/users/{id}/");
     for (end, statuses) in
         [(json!({"is_admin": false}), [403].as_slice()), (json!({"is_active": false}), &SIGNED_OUT)]
     {
         assert_eq!(admin.patch(&path, json!({"is_admin": true, "is_active": true})).await.0, 200);
-        let cookie = session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
-        let caller = Caller::with_session(&service, &cookie);
+        let caller = Caller::with_session(&app, &app.sign_in(DEMO, PASSWORD).await.cookie);
         let mut begun = caller.begin_with_users(&other).await;
         begun.extend(caller.begin_in_person(&other).await);
         let before = done_by(&admin, &id).await;
@@ -144,16 +144,17 @@ async fn an_admin_who_is_demoted_or_disabled_changes_nothing_more() {
 
 #[tokio::test]
 async fn a_user_who_is_disabled_or_whose_session_ends_changes_nothing_more() {
-    let (service, mut browser, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let id = service.user_id(DEMO);
+    let app = TestApp::start().await;
+    let mut browser = app.demo();
+    let admin = app.admin();
+    let id = app.user_id(DEMO);
     let path = format!("/api/users/{id}/");
-    let key = browser.new_key("before", &["insight:read"]).await;
+    let key = browser.create_key("before", &["insight:read"]).await;
     let new_password = json!({"current_password": PASSWORD, "password": "another-password"});
     for (n, password) in [PASSWORD, PASSWORD, "another-password", "one-more-password"].into_iter().enumerate()
     {
-        browser.cookie = session_cookie(&service.log_in(DEMO, password).await).unwrap();
-        let caller = Caller::with_session(&service, &browser.cookie);
+        browser = app.sign_in(DEMO, password).await;
+        let caller = Caller::with_session(&app, &browser.cookie);
         let mut begun = caller.begin_with_keys(text(&key, "id"), None).await;
         // Few of these: the tries are limited.
         begun.push(match n {
@@ -171,7 +172,7 @@ async fn a_user_who_is_disabled_or_whose_session_ends_changes_nothing_more() {
             1 => browser.patch("/api/users/@me/", new_password.clone()).await.0,
             2 => {
                 // The session stays in its table: its version alone tells that it has ended.
-                service.site.ok(&["user", "passwd", DEMO, "--password-stdin"], "one-more-password");
+                app.site.ok(&["user", "passwd", DEMO, "--password-stdin"], "one-more-password");
                 reqwest::StatusCode::OK
             }
             _ => admin.patch(&path, json!({"is_active": false})).await.0,
@@ -188,13 +189,14 @@ async fn a_user_who_is_disabled_or_whose_session_ends_changes_nothing_more() {
 
 #[tokio::test]
 async fn a_token_that_is_revoked_changes_nothing_more() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let (id, other) = (service.user_id(DEMO), service.user_id(OTHER));
-    let key = demo.new_key("before", &["*"]).await;
-    let token = service.automation(&admin, None).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let (id, other) = (app.user_id(DEMO), app.user_id(OTHER));
+    let key = demo.create_key("before", &["*"]).await;
+    let token = admin.create_token(None).await;
     let credential = format!("authorization: Bearer {}", token.token);
-    let caller = Caller { service: &service, credential };
+    let caller = Caller { app: &app, credential };
     let mut begun = caller.begin_with_keys(text(&key, "id"), Some(&id)).await;
     begun.extend(caller.begin_with_users(&other).await);
     let path = format!("/api/management_tokens/{}/", token.id);
@@ -206,16 +208,17 @@ async fn a_token_that_is_revoked_changes_nothing_more() {
     let (_, refused) = admin.get("/api/audit_log/?action=token.refused").await;
     let detail = json!({"kind": "management_token", "because": "unknown"});
     assert_eq!(refused["results"][0]["detail"], detail, "{refused}");
-    assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("*"));
+    assert_eq!(app.scopes(text(&key, "value")).await.as_deref(), Some("*"));
 }
 
 #[tokio::test]
 async fn a_request_that_is_held_back_and_keeps_its_rights_is_carried_out() {
-    let (service, demo, _) = Service::with_users().await;
-    let caller = Caller::with_session(&service, &demo.cookie);
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let caller = Caller::with_session(&app, &demo.cookie);
     let new = json!({"label": "made", "scopes": ["*"]});
-    caller.json("POST", "/api/personal_api_keys/", new).await.ends_with(&[201]).await;
-    let me = client().get(format!("{}/api/personal_api_keys/", service.public));
+    caller.json("POST", KEYS, new).await.ends_with(&[201]).await;
+    let me = client().get(format!("{}{KEYS}", app.public));
     let keys: Value =
         me.header("cookie", format!("session={}", demo.cookie)).send().await.unwrap().json().await.unwrap();
     assert_eq!(keys[0]["label"], "made");

@@ -1,18 +1,13 @@
 //! How often one caller may change something, and what is never refused.
 
 use std::cell::Cell;
-use std::process::Command;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Browser, OTHER, Service, text};
+use crate::support::{Browser, KEYS, OTHER, TestApp, key_path, text};
 
-const KEYS: &str = "/api/personal_api_keys/";
-
-fn three_a_minute(command: &mut Command) -> &mut Command {
-    command.env("CHANGES_PER_MINUTE", "3")
-}
+const THREE_A_MINUTE: [&str; 2] = ["--changes-per-minute", "3"];
 
 /// Sends a request again and again until it is throttled, and returns how often it was not.
 async fn until_throttled(request: impl Fn() -> RequestBuilder) -> usize {
@@ -49,9 +44,10 @@ async fn count(browser: &Browser) -> usize {
 
 #[tokio::test]
 async fn one_user_creates_rolls_and_changes_keys_so_often_and_deletes_any_time() {
-    let (service, demo, other) = Service::with_users_and(three_a_minute).await;
-    let key = demo.new_key("rolled", &["insight:read"]).await;
-    let path = format!("{KEYS}{}/", text(&key, "id"));
+    let app = TestApp::start_with(&THREE_A_MINUTE).await;
+    let (demo, other) = (app.demo(), app.other());
+    let key = demo.create_key("rolled", &["insight:read"]).await;
+    let path = key_path(&key);
     let roll = || demo.request(Method::POST, &format!("{path}roll/"));
     assert!(until_throttled(roll).await >= 2);
     let patch = || demo.request(Method::PATCH, &path).json(&json!({"scopes": ["cohort:read"]}));
@@ -73,21 +69,22 @@ async fn one_user_creates_rolls_and_changes_keys_so_often_and_deletes_any_time()
         assert_eq!(status, 201, "a use came back meanwhile");
     };
     assert_eq!(count(&demo).await, keys, "what is refused is not done");
-    other.new_key("of another user", &["insight:read"]).await;
+    other.create_key("of another user", &["insight:read"]).await;
     assert_eq!(demo.delete(&path).await.0, 200, "a delete is never refused");
-    assert_eq!(service.scopes(text(&key, "value")).await, None);
+    assert_eq!(app.scopes(text(&key, "value")).await, None);
 }
 
 #[tokio::test]
 async fn an_admin_disables_and_reports_leaks_any_time() {
-    let (service, demo, _) = Service::with_users_and(three_a_minute).await;
-    let leaked = demo.new_key("leaked", &["insight:read"]).await;
-    let admin = service.admin().await;
-    let automation = service.automation(&admin, None).await;
-    let user = format!("/api/users/{}/", service.user_id(OTHER));
+    let app = TestApp::start_with(&THREE_A_MINUTE).await;
+    let demo = app.demo();
+    let leaked = demo.create_key("leaked", &["insight:read"]).await;
+    let admin = app.admin();
+    let automation = admin.create_token(None).await;
+    let user = app.user_path(OTHER);
     let enable = || admin.request(Method::PATCH, &user).json(&json!({"is_active": true}));
     assert!(until_throttled(enable).await >= 3);
-    let page = format!("/admin/users/{}", service.user_id(OTHER));
+    let page = format!("/admin/users/{}", app.user_id(OTHER));
     until_throttled(|| form(&admin, &page, "action=enable")).await;
     let mixed = json!({"is_active": false, "permissions": ["*"]});
     until_throttled(|| admin.request(Method::PATCH, &user).json(&mixed)).await;
@@ -106,7 +103,7 @@ async fn an_admin_disables_and_reports_leaks_any_time() {
         let report = json!({"values": [leaked["value"]], "source": "a test"});
         assert_eq!(admin.post("/api/leaked_keys/", report).await.0, 200);
     }
-    assert_eq!(service.scopes(text(&leaked, "value")).await, None);
+    assert_eq!(app.scopes(text(&leaked, "value")).await, None);
     let (status, _) = automation.call(Method::PATCH, &user, json!({"is_active": true})).await;
     assert_eq!(status, 200, "a token has a limit of its own");
     let (status, _) = automation.call(Method::PATCH, &user, json!({"is_active": false})).await;
@@ -115,8 +112,8 @@ async fn an_admin_disables_and_reports_leaks_any_time() {
 
 #[tokio::test]
 async fn an_admin_adds_users_and_makes_links_so_often() {
-    let (service, _, _) = Service::with_users_and(three_a_minute).await;
-    let admin = service.admin().await;
+    let app = TestApp::start_with(&THREE_A_MINUTE).await;
+    let admin = app.admin();
     let added = Cell::new(0);
     let address = || {
         added.set(added.get() + 1);
@@ -128,16 +125,17 @@ async fn an_admin_adds_users_and_makes_links_so_often() {
     };
     assert!(until_throttled(add).await >= 3);
     until_throttled(|| form(&admin, "/admin/users/new", &format!("email={}", address()))).await;
-    let id = service.user_id(OTHER);
+    let id = app.user_id(OTHER);
     until_throttled(|| admin.request(Method::POST, &format!("/api/users/{id}/link/"))).await;
     until_throttled(|| form(&admin, &format!("/admin/users/{id}"), "action=link")).await;
 }
 
 #[tokio::test]
 async fn the_command_line_has_no_limit() {
-    let (service, demo, _) = Service::with_users_and(three_a_minute).await;
-    let key = demo.new_key("rolled", &["insight:read"]).await;
+    let app = TestApp::start_with(&THREE_A_MINUTE).await;
+    let demo = app.demo();
+    let key = demo.create_key("rolled", &["insight:read"]).await;
     for _ in 0..5 {
-        service.site.ok(&["key", "roll", text(&key, "id")], "");
+        app.site.ok(&["key", "roll", text(&key, "id")], "");
     }
 }

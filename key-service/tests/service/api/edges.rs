@@ -1,17 +1,18 @@
 //! The edges that hold a lease.
 
 use crate::support::scripted_edge::Edge;
-use crate::support::{Service, text};
+use crate::support::{TestApp, key_path};
 
 #[tokio::test]
 async fn the_edges_that_hold_a_lease_are_shown_without_their_whole_ids() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let lagging = Edge::subscribed(&service, "11111111-of-an-edge").await;
-    let key = demo.new_key("one", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let lagging = Edge::subscribed(&app, "11111111-of-an-edge").await;
+    let key = demo.create_key("one", &["*"]).await;
     let deleting = tokio::spawn({
         let demo = demo.clone();
-        async move { demo.delete(&format!("/api/personal_api_keys/{}/", text(&key, "id"))).await }
+        async move { demo.delete(&key_path(&key)).await }
     });
     let edges = loop {
         let (_, edges) = admin.get("/api/edges/").await;

@@ -3,9 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Browser, Service, TOKEN, client, read};
-
-const KEYS: &str = "/api/personal_api_keys/";
+use crate::support::{Browser, KEYS, TOKEN, TestApp, client, read};
 
 fn error(r#type: &str, code: &str, detail: &str, attr: Option<&str>) -> Value {
     json!({"type": r#type, "code": code, "detail": detail, "attr": attr})
@@ -22,8 +20,9 @@ async fn assert_refused(demo: &Browser, body: Value, expected: Value) {
 
 #[tokio::test]
 async fn without_a_session_every_route_asks_for_one() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("a key", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("a key", &["*"]).await;
     let id = key["id"].as_str().unwrap();
     let expected = error(
         "authentication_error",
@@ -41,7 +40,7 @@ async fn without_a_session_every_route_asks_for_one() {
         (Method::POST, format!("{KEYS}{id}/roll/")),
     ];
     for (method, path) in routes {
-        let url = format!("{}{path}", service.public);
+        let url = format!("{}{path}", app.public);
         let bare = client().request(method.clone(), &url);
         assert_eq!(read(bare).await, (401.try_into().unwrap(), expected.clone()), "{method} {path}");
         let forged = client().request(method, &url).header("cookie", "session=AAAAAAAAAAAAAAAAAAAAAA");
@@ -51,9 +50,10 @@ async fn without_a_session_every_route_asks_for_one() {
 
 #[tokio::test]
 async fn a_personal_api_key_cannot_manage_keys() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("a key", &["*"]).await;
-    assert_eq!(said(&service.public, KEYS, key["value"].as_str().unwrap()).await, NO_KEY);
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("a key", &["*"]).await;
+    assert_eq!(said(&app.public, KEYS, key["value"].as_str().unwrap()).await, NO_KEY);
 }
 
 const NO_KEY: &str = "This is a personal API key. It works at the API that it is for, and manages nothing: sign in, or \
@@ -70,39 +70,41 @@ async fn said(base: &str, path: &str, token: &str) -> String {
 
 #[tokio::test]
 async fn a_valid_credential_of_the_wrong_kind_is_told_so() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let key = demo.new_key("a key", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let key = demo.create_key("a key", &["*"]).await;
     let key = key["value"].as_str().unwrap();
-    let token = service.automation(&admin, None).await.token;
+    let token = admin.create_token(None).await.token;
     let edge = "This is not a management token, which begins with ekm_. An edge token works on the edge listener alone.";
     for path in [KEYS, "/api/users/", "/api/users/@me/", "/api/management_tokens/"] {
-        assert_eq!(said(&service.public, path, key).await, NO_KEY, "{path}");
-        assert_eq!(said(&service.public, path, TOKEN).await, edge, "{path}");
+        assert_eq!(said(&app.public, path, key).await, NO_KEY, "{path}");
+        assert_eq!(said(&app.public, path, TOKEN).await, edge, "{path}");
         assert_eq!(
-            said(&service.public, path, "edge-token-that-is-wrong").await,
+            said(&app.public, path, "edge-token-that-is-wrong").await,
             edge,
             "no word of whether it is one"
         );
     }
     let in_person = "This is a management token. Only a user who is signed in can do this.";
-    assert_eq!(said(&service.public, "/api/users/@me/", &token).await, in_person);
+    assert_eq!(said(&app.public, "/api/users/@me/", &token).await, in_person);
     for (sent, expected) in [
         (key, "This is a personal API key. The edge API takes the edge token alone."),
         (token.as_str(), "This is a management token. The edge API takes the edge token alone."),
         ("edge-token-that-is-wrong", "The edge token is wrong."),
     ] {
-        let request = client().post(format!("{}/edge/v1/verify", service.edge)).bearer_auth(sent);
+        let request = client().post(format!("{}/edge/v1/verify", app.edge)).bearer_auth(sent);
         let (status, answer) = read(request).await;
         assert_eq!((status.as_u16(), answer["detail"].as_str().unwrap()), (401, expected));
     }
-    let basic = client().get(format!("{}{KEYS}", service.public)).basic_auth("demo", Some("demo"));
+    let basic = client().get(format!("{}{KEYS}", app.public)).basic_auth("demo", Some("demo"));
     assert!(read(basic).await.1["detail"].as_str().unwrap().contains("Bearer ekm_"));
 }
 
 #[tokio::test]
 async fn unknown_routes_and_methods_are_refused_in_the_documented_form() {
-    let (service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let not_found = error("invalid_request", "not_found", "Not found.", None);
     for path in ["/api/", "/api/nowhere", "/api/personal_api_keys/x/", "/api/personal_api_keys/x/y/z"] {
         assert_eq!(demo.get(path).await, (404.try_into().unwrap(), not_found.clone()), "{path}");
@@ -112,13 +114,14 @@ async fn unknown_routes_and_methods_are_refused_in_the_documented_form() {
     let expected = error("invalid_request", "method_not_allowed", "Method \"PUT\" not allowed.", None);
     assert_eq!(put.json::<Value>().await.unwrap(), expected);
     assert_eq!(demo.get("/api/login/").await.0, 405);
-    let bad_escape = client().delete(format!("{}{KEYS}%ff/", service.public));
+    let bad_escape = client().delete(format!("{}{KEYS}%ff/", app.public));
     assert_eq!(read(bad_escape.header("cookie", format!("session={}", demo.cookie))).await.0, 400);
 }
 
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_refused() {
-    let (_service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let post = |content_type: &str, body: String| {
         read(demo.request(Method::POST, KEYS).header("content-type", content_type).body(body))
     };
@@ -139,7 +142,8 @@ async fn a_body_that_is_no_json_object_is_refused() {
 
 #[tokio::test]
 async fn bad_fields_of_a_new_key_are_named() {
-    let (_service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let required = |attr| invalid("required", "This field is required.", attr);
     assert_refused(&demo, json!({"scopes": ["*"]}), required("label")).await;
     assert_refused(&demo, json!({"scopes": "of no use"}), required("label")).await;
@@ -177,8 +181,9 @@ async fn bad_fields_of_a_new_key_are_named() {
 
 #[tokio::test]
 async fn bad_fields_of_a_change_or_a_roll_are_named() {
-    let (_service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("unchanged", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("unchanged", &["*"]).await;
     let path = format!("{KEYS}{}/", key["id"].as_str().unwrap());
     for (field, value) in [("label", json!("")), ("scopes", json!([])), ("expires_at", json!("soon"))] {
         let (status, body) = demo.patch(&path, json!({ field: value })).await;
@@ -194,7 +199,8 @@ async fn bad_fields_of_a_change_or_a_roll_are_named() {
 
 #[tokio::test]
 async fn write_requests_of_another_origin_are_refused() {
-    let (service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let post = |headers: &[(&str, &str)]| {
         let mut request = demo.request(Method::POST, KEYS).json(&json!({"label": "a", "scopes": ["*"]}));
         for (name, value) in headers {
@@ -208,8 +214,8 @@ async fn write_requests_of_another_origin_are_refused() {
     assert_eq!(post(&[("sec-fetch-site", "cross-site")]).await.0, 403);
     assert_eq!(post(&[("sec-fetch-site", "same-site")]).await.0, 403);
     assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was made");
-    assert_eq!(post(&[("origin", &service.public)]).await.0, 201);
-    assert_eq!(post(&[("origin", &service.public), ("sec-fetch-site", "same-origin")]).await.0, 201);
+    assert_eq!(post(&[("origin", &app.public)]).await.0, 201);
+    assert_eq!(post(&[("origin", &app.public), ("sec-fetch-site", "same-origin")]).await.0, 201);
     let get = demo.request(Method::GET, KEYS).header("origin", "https://evil.example");
     assert_eq!(read(get).await.0, 200, "reading changes nothing");
 }
@@ -217,8 +223,9 @@ async fn write_requests_of_another_origin_are_refused() {
 /// SQLite has such texts, and PostgreSQL has none.
 #[tokio::test]
 async fn a_text_with_a_nul_is_never_the_databases_failure() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
     for path in [
         "/api/personal_api_keys/%00/",
         "/api/users/%00/",
@@ -232,7 +239,7 @@ async fn a_text_with_a_nul_is_never_the_databases_failure() {
     }
     let (status, answer) = admin.post(KEYS, json!({"label": "x", "scopes": ["*"], "user_id": "\u{0}"})).await;
     assert!(status.is_client_error(), "{status} {answer}");
-    let login = service.log_in("\u{0}@example.com", "wrong").await;
+    let login = app.log_in("\u{0}@example.com", "wrong").await;
     assert!(login.status().is_client_error(), "{}", login.status());
     assert_eq!(demo.get(KEYS).await.0, 200);
 }

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{DEMO, Service, text};
+use crate::support::{DEMO, TestApp, key_path, text};
 
 #[tokio::test]
 async fn letters_beyond_ascii_are_found_as_they_are_shown() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    demo.new_key("Übung İx", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    demo.create_key("Übung İx", &["*"]).await;
     for found in ["%C3%9Cbung", "BUNG", "%C4%B0x"] {
         assert_eq!(admin.get(&format!("/api/keys/?search={found}")).await.1["count"], 1, "{found}");
     }
@@ -16,26 +17,28 @@ async fn letters_beyond_ascii_are_found_as_they_are_shown() {
 
 #[tokio::test]
 async fn an_admin_sees_and_deletes_any_key_and_gets_none_of_their_values() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let key = demo.new_key("of a member", &["*"]).await;
-    let path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let key = demo.create_key("of a member", &["*"]).await;
+    let path = key_path(&key);
     assert_eq!(admin.get(&path).await.1["label"], "of a member");
     assert_eq!(admin.post(&format!("{path}roll/"), json!({})).await.0, 404);
     assert_eq!(admin.patch(&path, json!({"scopes": ["*"]})).await.0, 404);
     assert_eq!(admin.delete(&path).await.0, 200);
-    assert_eq!(service.scopes(text(&key, "value")).await, None);
+    assert_eq!(app.scopes(text(&key, "value")).await, None);
 }
 
 #[tokio::test]
 async fn keys_are_found_by_text_owner_scope_and_state_page_by_page() {
-    let (service, demo, other) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
+    let admin = app.admin();
     for n in 0..5 {
-        demo.new_key(&format!("CI 100%_{n}"), &["insight:read"]).await;
+        demo.create_key(&format!("CI 100%_{n}"), &["insight:read"]).await;
     }
-    other.new_key("Old one", &["cohort:read", "insight:read"]).await;
-    service.alter("UPDATE api_keys SET created_at = created_at - 7862400000 WHERE label = 'Old one'").await;
+    other.create_key("Old one", &["cohort:read", "insight:read"]).await;
+    app.alter("UPDATE api_keys SET created_at = created_at - 7862400000 WHERE label = 'Old one'").await;
 
     let labels = async |query: &str| {
         let (status, found) = admin.get(&format!("/api/keys/?{query}")).await;
@@ -56,7 +59,7 @@ async fn keys_are_found_by_text_owner_scope_and_state_page_by_page() {
     }
     assert_eq!(labels("state=never_used").await.0, 6);
     assert_eq!(labels("state=expired").await.0, 0);
-    assert_eq!(labels(&format!("user_id={}", service.user_id(DEMO))).await.0, 5);
+    assert_eq!(labels(&format!("user_id={}", app.user_id(DEMO))).await.0, 5);
 
     let (_, first) = admin.get("/api/keys/?search=CI&limit=2").await;
     assert_eq!((&first["count"], &first["previous"]), (&json!(5), &Value::Null));
@@ -86,8 +89,8 @@ async fn keys_are_found_by_text_owner_scope_and_state_page_by_page() {
 
 #[tokio::test]
 async fn ten_thousand_keys_of_a_thousand_accounts_are_listed_and_found() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     let mut file = "email,label,secure_value,scopes,created_at,last_used_at\n".to_owned();
     for row in 0..10_000 {
         let digest = protocol::KeyDigest::of_value(&format!("phx_{row}")).to_hex();
@@ -97,7 +100,7 @@ async fn ten_thousand_keys_of_a_thousand_accounts_are_listed_and_found() {
             row / 10
         );
     }
-    service.site.ok(&["import", "--create-users", "-"], &file);
+    app.site.ok(&["import", "--create-users", "-"], &file);
 
     let mut took = Vec::new();
     let mut labels = std::collections::BTreeSet::new();

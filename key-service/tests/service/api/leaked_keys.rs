@@ -3,20 +3,21 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::scripted_edge::{Edge, short_terms};
-use crate::support::{Service, text};
+use crate::support::scripted_edge::{Edge, SHORT_LEASES};
+use crate::support::{TestApp, key_path, text};
 
 #[tokio::test]
 async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
-    let (service, demo, other) = Service::with_users_and(short_terms).await;
-    let admin = service.admin().await;
-    let automation = service.automation(&admin, None).await;
-    let leaked = demo.new_key("leaked", &["*"]).await;
-    let rolled = other.new_key("rolled", &["insight:read"]).await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let (demo, other) = (app.demo(), app.other());
+    let admin = app.admin();
+    let automation = admin.create_token(None).await;
+    let leaked = demo.create_key("leaked", &["*"]).await;
+    let rolled = other.create_key("rolled", &["insight:read"]).await;
     let rolled_path = format!("/api/personal_api_keys/{}/roll/", text(&rolled, "id"));
     let (_, renewed) = other.post(&rolled_path, json!({"grace_s": 600})).await;
-    let safe = demo.new_key("safe", &["*"]).await;
-    let edge = Edge::subscribed(&service, "edge").await;
+    let safe = demo.create_key("safe", &["*"]).await;
+    let edge = Edge::subscribed(&app, "edge").await;
     let _running = edge.run();
 
     let values =
@@ -35,10 +36,10 @@ async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
     assert_eq!(answer["revocation"]["acknowledged"], 1, "{answer}");
     assert!(!answer.to_string().contains(text(&leaked, "value")));
 
-    assert_eq!(service.scopes(text(&leaked, "value")).await, None);
-    assert_eq!(service.scopes(text(&rolled, "value")).await, None);
-    assert!(service.scopes(text(&renewed, "value")).await.is_some(), "the new value did not leak");
-    assert!(service.scopes(text(&safe, "value")).await.is_some());
+    assert_eq!(app.scopes(text(&leaked, "value")).await, None);
+    assert_eq!(app.scopes(text(&rolled, "value")).await, None);
+    assert!(app.scopes(text(&renewed, "value")).await.is_some(), "the new value did not leak");
+    assert!(app.scopes(text(&safe, "value")).await.is_some());
     let (_, again) = automation.call(Method::POST, "/api/leaked_keys/", report).await;
     assert_eq!(again["results"][0]["live"], false);
     assert_eq!(
@@ -47,7 +48,7 @@ async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
     );
     let unknown =
         ["key", "create", "--user", "demo@example.com", "--label", "late", "--scopes", "*", "--value-stdin"];
-    let said = service.site.fails(&unknown, "phx_unknown_but_long_enough");
+    let said = app.site.fails(&unknown, "phx_unknown_but_long_enough");
     assert!(said.contains("revoked"), "a leaked value never becomes a key: {said}");
 
     let (_, reports) = admin.get("/api/audit_log/?action=leak.reported").await;
@@ -72,25 +73,26 @@ async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
 
 #[tokio::test]
 async fn an_expired_key_or_a_disabled_users_is_ended_and_was_not_live() {
-    let (service, demo, other) = Service::with_users().await;
-    let admin = service.admin().await;
-    let expired = demo.new_key("expired", &["*"]).await;
-    service.alter("UPDATE api_keys SET expires_at = 1 WHERE label = 'expired'").await;
-    let disabled = other.new_key("disabled", &["*"]).await;
-    service.site.ok(&["user", "disable", "other@example.com"], "");
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
+    let admin = app.admin();
+    let expired = demo.create_key("expired", &["*"]).await;
+    app.alter("UPDATE api_keys SET expires_at = 1 WHERE label = 'expired'").await;
+    let disabled = other.create_key("disabled", &["*"]).await;
+    app.site.ok(&["user", "disable", "other@example.com"], "");
     let values = json!([text(&expired, "value"), text(&disabled, "value")]);
     let (_, answer) = admin.post("/api/leaked_keys/", json!({"values": values, "source": "x"})).await;
     for (result, key) in answer["results"].as_array().unwrap().iter().zip([&expired, &disabled]) {
         assert_eq!((&result["live"], &result["key_id"]), (&json!(false), &key["id"]), "{answer}");
-        let gone = admin.get(&format!("/api/personal_api_keys/{}/", text(key, "id"))).await.0;
+        let gone = admin.get(&key_path(key)).await.0;
         assert_eq!(gone, 404);
     }
 }
 
 #[tokio::test]
 async fn a_report_says_what_is_wrong_with_it() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     let many = vec!["phx_x"; 101];
     for (body, attr) in [
         (json!({"source": "x"}), "values"),
@@ -107,24 +109,26 @@ async fn a_report_says_what_is_wrong_with_it() {
 
 #[tokio::test]
 async fn a_revoked_value_is_never_adopted_again() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    demo.delete(&format!("/api/personal_api_keys/{}/", text(&key, "id"))).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    demo.delete(&key_path(&key)).await;
     let adopt_value =
         ["key", "create", "--user", "demo@example.com", "--label", "again", "--scopes", "*", "--value-stdin"];
-    let said = service.site.fails(&adopt_value, text(&key, "value"));
+    let said = app.site.fails(&adopt_value, text(&key, "value"));
     assert!(said.contains("revoked"), "{said}");
     let if_absent = [&adopt_value[..], &["--if-absent"]].concat();
-    assert_eq!(service.site.ok(&if_absent, text(&key, "value")), "");
-    assert_eq!(service.scopes(text(&key, "value")).await, None);
+    assert_eq!(app.site.ok(&if_absent, text(&key, "value")), "");
+    assert_eq!(app.scopes(text(&key, "value")).await, None);
 }
 
 #[tokio::test]
 async fn reports_that_find_everything_revoked_are_logged_once_a_minute() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let automation = service.automation(&admin, None).await;
-    let key = demo.new_key("leaked", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let automation = admin.create_token(None).await;
+    let key = demo.create_key("leaked", &["*"]).await;
     let report = json!({"values": [text(&key, "value")], "source": "here"});
     for n in 0..20 {
         let (status, answer) = automation.call(Method::POST, "/api/leaked_keys/", report.clone()).await;

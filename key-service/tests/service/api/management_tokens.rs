@@ -3,23 +3,22 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{DEMO, OTHER, Service, client, text};
-
-const KEYS: &str = "/api/personal_api_keys/";
+use crate::support::{ADMIN, DEMO, KEYS, OTHER, Process, TestApp, client, key_path, text};
 
 #[tokio::test]
 async fn a_token_for_one_user_manages_that_users_keys_alone() {
-    let (service, demo, other) = Service::with_users().await;
-    let admin = service.admin().await;
-    let (demo_id, other_id) = (service.user_id(DEMO), service.user_id(OTHER));
-    let automation = service.automation(&admin, Some(&[&demo_id])).await;
-    let foreign = other.new_key("of another", &["*"]).await;
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
+    let admin = app.admin();
+    let (demo_id, other_id) = (app.user_id(DEMO), app.user_id(OTHER));
+    let automation = admin.create_token(Some(&[&demo_id])).await;
+    let foreign = other.create_key("of another", &["*"]).await;
 
     let body = json!({"label": "by terraform", "scopes": ["insight:read"], "user_id": demo_id});
     let (status, key) = automation.call(Method::POST, KEYS, body.clone()).await;
     assert_eq!((status.as_u16(), &key["user_id"]), (201, &json!(demo_id)), "{key}");
-    let path = format!("{KEYS}{}/", text(&key, "id"));
-    assert!(service.scopes(text(&key, "value")).await.is_some());
+    let path = key_path(&key);
+    assert!(app.scopes(text(&key, "value")).await.is_some());
     assert_eq!(demo.get(KEYS).await.1.as_array().unwrap().len(), 1, "it is the user's own");
     let (status, rolled) = automation.call(Method::POST, &format!("{path}roll/"), json!({})).await;
     assert_eq!(status, 200, "{rolled}");
@@ -31,7 +30,7 @@ async fn a_token_for_one_user_manages_that_users_keys_alone() {
     assert_eq!(found["count"], 1, "{found}");
     assert_eq!(automation.call(Method::DELETE, &path, Value::Null).await.0, 200);
 
-    let foreign = format!("{KEYS}{}/", text(&foreign, "id"));
+    let foreign = key_path(&foreign);
     for (method, path) in [
         (Method::GET, foreign.clone()),
         (Method::PATCH, foreign.clone()),
@@ -58,9 +57,9 @@ async fn a_token_for_one_user_manages_that_users_keys_alone() {
 
 #[tokio::test]
 async fn a_token_for_all_manages_accounts_but_makes_no_more_of_itself() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let automation = service.automation(&admin, None).await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let automation = admin.create_token(None).await;
     let new = json!({"email": "new@example.com", "permissions": ["*"]});
     let (status, user) = automation.call(Method::POST, "/api/users/", new).await;
     assert_eq!(status, 201, "{user}");
@@ -76,9 +75,9 @@ async fn a_token_for_all_manages_accounts_but_makes_no_more_of_itself() {
 
     let an_admin = json!({"email": "root@example.com", "permissions": ["*"], "is_admin": true});
     assert_eq!(automation.call(Method::POST, "/api/users/", an_admin).await.0, 403);
-    let of_admin = format!("/api/users/{}/link/", service.user_id(crate::support::ADMIN));
+    let of_admin = format!("{}link/", app.user_path(ADMIN));
     assert_eq!(automation.call(Method::POST, &of_admin, Value::Null).await.0, 403);
-    let admin_path = format!("/api/users/{}/", service.user_id(crate::support::ADMIN));
+    let admin_path = app.user_path(ADMIN);
     for body in [json!({"is_active": false}), json!({"permissions": []})] {
         assert_eq!(
             automation.call(Method::PATCH, &admin_path, body.clone()).await.0,
@@ -95,39 +94,39 @@ async fn a_token_for_all_manages_accounts_but_makes_no_more_of_itself() {
 
 #[tokio::test]
 async fn a_token_ends_when_it_is_revoked_or_expires_and_its_value_is_shown_once() {
-    let (mut service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let automation = service.automation(&admin, None).await;
+    let mut app = Process::start().await;
+    let admin = app.admin();
+    let automation = admin.create_token(None).await;
     let (_, tokens) = admin.get("/api/management_tokens/").await;
-    assert_eq!(tokens[0]["created_by"], crate::support::ADMIN);
+    assert_eq!(tokens[0]["created_by"], ADMIN);
     assert!(tokens[0].get("value").is_none() && tokens[0]["last_used_at"].is_null(), "{tokens}");
     assert_eq!(automation.call(Method::GET, "/api/users/", Value::Null).await.0, 200);
     let (_, tokens) = admin.get("/api/management_tokens/").await;
     assert!(tokens[0]["last_used_at"].is_string(), "{tokens}");
 
-    let mistyped = client().get(format!("{}/api/users/", service.public)).bearer_auth("ekm_wrong");
+    let mistyped = client().get(format!("{}/api/users/", app.public)).bearer_auth("ekm_wrong");
     assert_eq!(mistyped.send().await.unwrap().status(), 401);
     let path = format!("/api/management_tokens/{}/", automation.id);
     assert_eq!(admin.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
     assert_eq!(automation.call(Method::GET, "/api/users/", Value::Null).await.0, 401);
     assert_eq!(admin.delete(&path).await.0, 404);
 
-    let short = service.automation(&admin, None).await;
-    service.alter("UPDATE management_tokens SET expires_at = 1").await;
+    let short = admin.create_token(None).await;
+    app.alter("UPDATE management_tokens SET expires_at = 1").await;
     assert_eq!(short.call(Method::GET, "/api/users/", Value::Null).await.0, 401);
 
-    service.stop();
-    let stored = service.site.storage.content();
+    app.stop();
+    let stored = app.site.storage.content();
     for secret in [&automation.token, &short.token] {
         assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()));
-        assert!(!service.log_text().contains(secret.as_str()));
+        assert!(!app.log_text().contains(secret.as_str()));
     }
 }
 
 #[tokio::test]
 async fn a_token_is_for_users_that_exist() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     for (body, attr) in [
         (json!({"label": "x"}), "user_ids"),
         (json!({"label": "x", "user_ids": ["nobody"]}), "user_ids"),
@@ -141,7 +140,7 @@ async fn a_token_is_for_users_that_exist() {
         let (status, answer) = admin.post("/api/management_tokens/", body.clone()).await;
         assert_eq!((status.as_u16(), &answer["attr"]), (400, &json!(attr)), "{body}");
     }
-    let none = service.automation(&admin, Some(&[])).await;
+    let none = admin.create_token(Some(&[])).await;
     assert_eq!(none.call(Method::GET, "/api/keys/", Value::Null).await.1["count"], 0);
 }
 
@@ -149,11 +148,11 @@ const VERBS: [&str; 3] = ["read", "revoke", "create"];
 
 #[tokio::test]
 async fn a_token_does_what_the_document_says_its_verb_is_for_and_nothing_else() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     let mut tokens = Vec::new();
     for verb in VERBS {
-        tokens.push((verb, service.automation_that_can(&[verb], &admin, None).await));
+        tokens.push((verb, admin.create_token_that_can(&[verb], None).await));
     }
     let (_, document) = admin.get("/api/openapi.json").await;
     let mut tried = 0;
@@ -191,15 +190,15 @@ async fn a_token_does_what_the_document_says_its_verb_is_for_and_nothing_else() 
 
 #[tokio::test]
 async fn disabling_a_user_takes_revoke_and_every_other_change_of_one_create() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let user = format!("/api/users/{}/", service.user_id(OTHER));
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let user = app.user_path(OTHER);
     let [read, revoke, create] = [
-        service.automation_that_can(&["read"], &admin, None).await,
-        service.automation_that_can(&["revoke"], &admin, None).await,
-        service.automation_that_can(&["create"], &admin, None).await,
+        admin.create_token_that_can(&["read"], None).await,
+        admin.create_token_that_can(&["revoke"], None).await,
+        admin.create_token_that_can(&["create"], None).await,
     ];
-    let both = service.automation_that_can(&["create", "revoke"], &admin, None).await;
+    let both = admin.create_token_that_can(&["create", "revoke"], None).await;
     let off = json!({"is_active": false});
     let more = json!({"is_active": false, "permissions": ["*"]});
     for (token, body, expected) in [
@@ -222,11 +221,11 @@ async fn disabling_a_user_takes_revoke_and_every_other_change_of_one_create() {
 
 #[tokio::test]
 async fn a_token_of_which_nobody_said_what_it_can_do_can_read() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     let (status, made) = admin.post("/api/management_tokens/", json!({"label": "x", "user_ids": null})).await;
     assert_eq!((status.as_u16(), &made["can"]), (201, &json!(["read"])));
-    let made = service.site.json(&["token", "create", "--label", "x", "--json"]);
+    let made = app.site.json(&["token", "create", "--label", "x", "--json"]);
     assert_eq!(made["can"], json!(["read"]));
     let page = admin.request(Method::GET, "/admin/tokens/new").send().await.unwrap().text().await.unwrap();
     let boxes = page.split("name=\"can.").skip(1).map(|rest| rest.split('>').next().unwrap());

@@ -3,11 +3,12 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{DEMO, PASSWORD, Service, read, session_cookie};
+use crate::support::{DEMO, PASSWORD, TestApp, read, session_cookie};
 
 #[tokio::test]
 async fn a_password_changes_only_against_the_one_it_was_checked_with() {
-    let (_service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let change = |new: &str| {
         let body = json!({"current_password": PASSWORD, "password": new});
         read(demo.request(Method::PATCH, "/api/users/@me/").json(&body))
@@ -20,8 +21,9 @@ async fn a_password_changes_only_against_the_one_it_was_checked_with() {
 
 #[tokio::test]
 async fn one_changes_ones_own_password_by_the_present_one() {
-    let (service, demo, _) = Service::with_users().await;
-    let second = session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let second = app.sign_in(DEMO, PASSWORD).await;
     let me = "/api/users/@me/";
     let change = |current: &str, new: &str| json!({"current_password": current, "password": new});
     let (status, wrong) = demo.patch(me, change("not-mine-at-all", "another-password")).await;
@@ -32,11 +34,9 @@ async fn one_changes_ones_own_password_by_the_present_one() {
     let response =
         demo.request(Method::PATCH, me).json(&change(PASSWORD, "another-password")).send().await.unwrap();
     assert_eq!(response.status(), 200);
-    let renewed = session_cookie(&response).unwrap();
-    let session =
-        |cookie: &str| crate::support::Browser { base: service.public.clone(), cookie: cookie.to_owned() };
-    assert_eq!(session(&renewed).get(me).await.0, 200, "who changed it stays signed in");
-    assert_eq!(session(&second).get(me).await.0, 401);
+    let renewed = app.browser(&session_cookie(&response).unwrap());
+    assert_eq!(renewed.get(me).await.0, 200, "who changed it stays signed in");
+    assert_eq!(second.get(me).await.0, 401);
     assert_eq!(demo.get(me).await.0, 401, "the former session id is worth nothing");
-    assert_eq!(service.log_in(DEMO, "another-password").await.status(), 200);
+    assert_eq!(app.log_in(DEMO, "another-password").await.status(), 200);
 }

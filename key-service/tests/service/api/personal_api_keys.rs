@@ -6,18 +6,13 @@ use protocol::Verdict;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{OTHER, Service, read, text};
-
-const KEYS: &str = "/api/personal_api_keys/";
-
-fn path(key: &Value) -> String {
-    format!("{KEYS}{}/", text(key, "id"))
-}
+use crate::support::{KEYS, OTHER, Process, TestApp, key_path, read, text};
 
 #[tokio::test]
 async fn a_key_works_from_its_creation_until_its_deletion() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("  Production  ", &["insight:read", "cohort:write"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("  Production  ", &["insight:read", "cohort:write"]).await;
     let value = text(&key, "value").to_owned();
     assert_eq!(value.len(), 54);
     assert_eq!(key["label"], "Production");
@@ -27,30 +22,31 @@ async fn a_key_works_from_its_creation_until_its_deletion() {
     for field in ["last_used_at", "last_rolled_at", "expires_at"] {
         assert_eq!(key[field], Value::Null, "{field}");
     }
-    assert_eq!(service.scopes(&value).await.as_deref(), Some("insight:read cohort:write"));
+    assert_eq!(app.scopes(&value).await.as_deref(), Some("insight:read cohort:write"));
 
     let mut shown = key.clone();
     shown["value"] = Value::Null;
-    assert_eq!(demo.get(&path(&key)).await, (200.try_into().unwrap(), shown.clone()));
+    assert_eq!(demo.get(&key_path(&key)).await, (200.try_into().unwrap(), shown.clone()));
     assert_eq!(demo.get(KEYS).await, (200.try_into().unwrap(), json!([shown])));
 
-    let (status, deleted) = demo.delete(&path(&key)).await;
+    let (status, deleted) = demo.delete(&key_path(&key)).await;
     assert_eq!((status.as_u16(), &deleted["id"]), (200, &key["id"]));
-    assert_eq!(service.scopes(&value).await, None);
-    assert_eq!(demo.get(&path(&key)).await.0, 404);
-    assert_eq!(demo.delete(&path(&key)).await.0, 404);
+    assert_eq!(app.scopes(&value).await, None);
+    assert_eq!(demo.get(&key_path(&key)).await.0, 404);
+    assert_eq!(demo.delete(&key_path(&key)).await.0, 404);
     assert_eq!(demo.get(KEYS).await.1, json!([]));
 }
 
 #[tokio::test]
 async fn a_value_is_shown_once_and_never_stored_or_logged() {
-    let (mut service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("secret", &["*"]).await;
-    let (_, rolled) = demo.post(&format!("{}roll/", path(&key)), json!({"grace_s": 60})).await;
-    let (_, patched) = demo.patch(&path(&key), json!({"label": "still secret"})).await;
+    let mut app = Process::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("secret", &["*"]).await;
+    let (_, rolled) = demo.post(&format!("{}roll/", key_path(&key)), json!({"grace_s": 60})).await;
+    let (_, patched) = demo.patch(&key_path(&key), json!({"label": "still secret"})).await;
     assert_eq!(patched["value"], Value::Null);
     let adopted = "phx_1234567890abcdef";
-    service.site.ok(
+    app.site.ok(
         &["key", "create", "--user", "demo@example.com", "--label", "docs", "--scopes", "*", "--value-stdin"],
         adopted,
     );
@@ -58,22 +54,23 @@ async fn a_value_is_shown_once_and_never_stored_or_logged() {
     let values = [text(&key, "value"), text(&rolled, "value"), adopted];
     let (_, listed) = demo.get(KEYS).await;
     for value in values {
-        assert!(service.scopes(value).await.is_some(), "{value}");
+        assert!(app.scopes(value).await.is_some(), "{value}");
         let hidden = |bytes: &[u8]| !bytes.windows(value.len()).any(|window| window == value.as_bytes());
-        assert!(hidden(&service.site.storage.content()) && hidden(listed.to_string().as_bytes()));
-        assert!(hidden(service.log_text().as_bytes()));
+        assert!(hidden(&app.site.storage.content()) && hidden(listed.to_string().as_bytes()));
+        assert!(hidden(app.log_text().as_bytes()));
     }
-    service.stop();
-    let stored = service.site.storage.content();
+    app.stop();
+    let stored = app.site.storage.content();
     assert!(stored.windows(5).any(|window| window == b"phx_."), "the masks are there");
     assert!(!stored.windows(values[0].len()).any(|window| window == values[0].as_bytes()));
 }
 
 #[tokio::test]
 async fn keys_are_listed_newest_first_and_a_repeated_label_is_allowed() {
-    let (_service, demo, _) = Service::with_users().await;
-    let first = demo.new_key("CI", &["*"]).await;
-    let second = demo.new_key("CI", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let first = demo.create_key("CI", &["*"]).await;
+    let second = demo.create_key("CI", &["*"]).await;
     let (_, listed) = demo.get(KEYS).await;
     let ids: Vec<_> = listed.as_array().unwrap().iter().map(|key| &key["id"]).collect();
     assert_eq!(ids, [&second["id"], &first["id"]]);
@@ -81,11 +78,12 @@ async fn keys_are_listed_newest_first_and_a_repeated_label_is_allowed() {
 
 #[tokio::test]
 async fn every_path_works_with_and_without_its_last_slash() {
-    let (_service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let (status, key) =
         demo.post("/api/personal_api_keys", json!({"label": "a", "scopes": ["*"], "colour": "red"})).await;
     assert_eq!(status, 201);
-    let bare = path(&key).trim_end_matches('/').to_owned();
+    let bare = key_path(&key).trim_end_matches('/').to_owned();
     assert_eq!(demo.get("/api/personal_api_keys").await.0, 200);
     assert_eq!(demo.get("/api/users/@me").await.1["email"], "demo@example.com");
     assert_eq!(demo.get(&bare).await.0, 200);
@@ -96,58 +94,62 @@ async fn every_path_works_with_and_without_its_last_slash() {
 
 #[tokio::test]
 async fn another_users_key_is_not_found_whatever_is_tried() {
-    let (service, demo, other) = Service::with_users().await;
-    let key = demo.new_key("mine", &["*"]).await;
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
+    let key = demo.create_key("mine", &["*"]).await;
     assert_eq!(other.get(KEYS).await.1, json!([]));
-    assert_eq!(other.get(&path(&key)).await.0, 404);
-    assert_eq!(other.patch(&path(&key), json!({"label": "yours"})).await.0, 404);
-    assert_eq!(other.post(&format!("{}roll/", path(&key)), json!({})).await.0, 404);
-    let (status, body) = other.delete(&path(&key)).await;
+    assert_eq!(other.get(&key_path(&key)).await.0, 404);
+    assert_eq!(other.patch(&key_path(&key), json!({"label": "yours"})).await.0, 404);
+    assert_eq!(other.post(&format!("{}roll/", key_path(&key)), json!({})).await.0, 404);
+    let (status, body) = other.delete(&key_path(&key)).await;
     assert_eq!((status.as_u16(), &body["code"]), (404, &json!("not_found")));
-    assert!(service.scopes(text(&key, "value")).await.is_some());
-    assert_eq!(demo.get(&path(&key)).await.1["label"], "mine");
+    assert!(app.scopes(text(&key, "value")).await.is_some());
+    assert_eq!(demo.get(&key_path(&key)).await.1["label"], "mine");
 }
 
 #[tokio::test]
 async fn a_key_can_do_no_more_than_its_user() {
-    let (service, _, other) = Service::with_users().await;
-    service.site.ok(&["user", "permissions", OTHER, "*"], "");
-    let all = other.new_key("all", &["*"]).await;
-    let some = other.new_key("some", &["insight:write", "project:read"]).await;
+    let app = TestApp::start().await;
+    let other = app.other();
+    app.site.ok(&["user", "permissions", OTHER, "*"], "");
+    let all = other.create_key("all", &["*"]).await;
+    let some = other.create_key("some", &["insight:write", "project:read"]).await;
     assert_eq!(some["scopes"], json!(["insight:write", "project:read"]), "kept as written");
-    service.site.ok(&["user", "permissions", OTHER, "insight:read,cohort:write"], "");
-    assert_eq!(service.scopes(text(&all, "value")).await.as_deref(), Some("insight:read cohort:write"));
-    assert_eq!(service.scopes(text(&some, "value")).await.as_deref(), Some("insight:read"));
+    app.site.ok(&["user", "permissions", OTHER, "insight:read,cohort:write"], "");
+    assert_eq!(app.scopes(text(&all, "value")).await.as_deref(), Some("insight:read cohort:write"));
+    assert_eq!(app.scopes(text(&some, "value")).await.as_deref(), Some("insight:read"));
 }
 
 #[tokio::test]
 async fn new_scopes_count_at_once() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("narrowing", &["*"]).await;
-    let (status, patched) = demo.patch(&path(&key), json!({"scopes": ["insight:read"]})).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("narrowing", &["*"]).await;
+    let (status, patched) = demo.patch(&key_path(&key), json!({"scopes": ["insight:read"]})).await;
     assert_eq!(
         (status.as_u16(), &patched["scopes"], &patched["label"]),
         (200, &json!(["insight:read"]), &key["label"])
     );
-    assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("insight:read"));
+    assert_eq!(app.scopes(text(&key, "value")).await.as_deref(), Some("insight:read"));
 }
 
 #[tokio::test]
 async fn a_roll_without_grace_ends_every_old_value_at_once() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("rolled", &["*"]).await;
-    let roll = format!("{}roll/", path(&key));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("rolled", &["*"]).await;
+    let roll = format!("{}roll/", key_path(&key));
     let (_, second) = demo.post(&roll, json!({"grace_s": 3600})).await;
     let (_, third) = demo.post(&roll, json!({"grace_s": 3600})).await;
     for key in [&key, &second, &third] {
-        assert!(service.scopes(text(key, "value")).await.is_some(), "the grace runs");
+        assert!(app.scopes(text(key, "value")).await.is_some(), "the grace runs");
     }
     let (status, last) = read(demo.request(Method::POST, &roll)).await;
     assert_eq!(status, 200, "a body is optional");
     for key in [&key, &second, &third] {
-        assert_eq!(service.scopes(text(key, "value")).await, None);
+        assert_eq!(app.scopes(text(key, "value")).await, None);
     }
-    assert!(service.scopes(text(&last, "value")).await.is_some());
+    assert!(app.scopes(text(&last, "value")).await.is_some());
     for field in ["id", "label", "scopes", "created_at", "last_used_at"] {
         assert_eq!(last[field], key[field], "{field}");
     }
@@ -155,8 +157,8 @@ async fn a_roll_without_grace_ends_every_old_value_at_once() {
     assert_ne!(last["mask_value"], key["mask_value"]);
 }
 
-async fn assert_works_for_an_hour(service: &Service, value: &str) {
-    match &service.verify(&[value]).await.verdicts[0] {
+async fn assert_works_for_an_hour(app: &TestApp, value: &str) {
+    match &app.verify(&[value]).await.verdicts[0] {
         Verdict::Active(active) => {
             let left = active.expires_in_ms.unwrap();
             assert!((3_500_000..=3_600_000).contains(&left), "{left}");
@@ -167,49 +169,52 @@ async fn assert_works_for_an_hour(service: &Service, value: &str) {
 
 #[tokio::test]
 async fn an_old_value_works_as_long_as_its_grace_and_no_longer_than_its_key() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("rolled", &["*"]).await;
-    let roll = format!("{}roll/", path(&key));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("rolled", &["*"]).await;
+    let roll = format!("{}roll/", key_path(&key));
     let (_, second) = demo.post(&roll, json!({"grace_s": 3600})).await;
-    assert_works_for_an_hour(&service, text(&key, "value")).await;
-    service.alter("UPDATE key_digests SET expires_at = expires_at - 3600000").await;
-    assert_eq!(service.scopes(text(&key, "value")).await, None);
-    assert!(service.scopes(text(&second, "value")).await.is_some());
+    assert_works_for_an_hour(&app, text(&key, "value")).await;
+    app.alter("UPDATE key_digests SET expires_at = expires_at - 3600000").await;
+    assert_eq!(app.scopes(text(&key, "value")).await, None);
+    assert!(app.scopes(text(&second, "value")).await.is_some());
 
     let (_, third) = demo.post(&roll, json!({"grace_s": 3600})).await;
-    demo.delete(&path(&key)).await;
+    demo.delete(&key_path(&key)).await;
     for key in [&second, &third] {
-        assert_eq!(service.scopes(text(key, "value")).await, None);
+        assert_eq!(app.scopes(text(key, "value")).await, None);
     }
 }
 
 #[tokio::test]
 async fn an_expired_key_is_refused_and_can_be_given_more_time() {
-    let (service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let in_an_hour = time::OffsetDateTime::now_utc() + Duration::from_secs(3600);
     let in_an_hour = in_an_hour.format(&time::format_description::well_known::Rfc3339).unwrap();
     let body = json!({"label": "short-lived", "scopes": ["*"], "expires_at": in_an_hour});
     let (status, key) = demo.post(KEYS, body).await;
     assert_eq!(status, 201, "{key}");
     let value = text(&key, "value");
-    assert_works_for_an_hour(&service, value).await;
-    service.alter("UPDATE api_keys SET expires_at = expires_at - 3600000").await;
-    assert_eq!(service.scopes(value).await, None);
+    assert_works_for_an_hour(&app, value).await;
+    app.alter("UPDATE api_keys SET expires_at = expires_at - 3600000").await;
+    assert_eq!(app.scopes(value).await, None);
 
-    let (_, patched) = demo.patch(&path(&key), json!({"expires_at": "2100-01-01T00:00:00+00:00"})).await;
+    let (_, patched) = demo.patch(&key_path(&key), json!({"expires_at": "2100-01-01T00:00:00+00:00"})).await;
     assert_eq!(patched["expires_at"], "2100-01-01T00:00:00Z");
-    assert!(service.scopes(value).await.is_some());
-    let (_, patched) = demo.patch(&path(&key), json!({"expires_at": null})).await;
+    assert!(app.scopes(value).await.is_some());
+    let (_, patched) = demo.patch(&key_path(&key), json!({"expires_at": null})).await;
     assert_eq!(patched["expires_at"], Value::Null);
-    let (_, unchanged) = demo.patch(&path(&key), json!({"label": "kept"})).await;
+    let (_, unchanged) = demo.patch(&key_path(&key), json!({"label": "kept"})).await;
     assert_eq!((&unchanged["expires_at"], &unchanged["label"]), (&Value::Null, &json!("kept")));
 }
 
 #[tokio::test]
 async fn a_user_has_ten_keys_at_most() {
-    let (_service, demo, other) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
     for _ in 0..10 {
-        demo.new_key("one of ten", &["*"]).await;
+        demo.create_key("one of ten", &["*"]).await;
     }
     let eleventh = demo.post(KEYS, json!({"label": "eleventh", "scopes": ["*"]})).await;
     let expected = json!({
@@ -219,12 +224,13 @@ async fn a_user_has_ten_keys_at_most() {
         "attr": null
     });
     assert_eq!(eleventh, (400.try_into().unwrap(), expected));
-    other.new_key("another user's first", &["*"]).await;
+    other.create_key("another user's first", &["*"]).await;
 }
 
 #[tokio::test]
 async fn concurrent_creations_do_not_exceed_the_limit() {
-    let (_service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let attempts: Vec<_> = (0..16)
         .map(|_| {
             let demo = demo.clone();
@@ -242,7 +248,8 @@ async fn concurrent_creations_do_not_exceed_the_limit() {
 
 #[tokio::test]
 async fn a_key_gets_no_scope_that_its_user_lacks() {
-    let (service, _, other) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let other = app.other();
     let lacks = |scope: &str| format!("The user of the key lacks this permission: {scope}");
     for (scopes, lacking) in
         [(json!(["insight:write"]), "insight:write"), (json!(["insight:read", "person:read"]), "person:read")]
@@ -252,38 +259,39 @@ async fn a_key_gets_no_scope_that_its_user_lacks() {
         assert_eq!(refused["detail"], lacks(lacking));
     }
     let create = ["key", "create", "--user", OTHER, "--label", "x", "--scopes", "person:read"];
-    let said = service.site.fails(&create, "");
+    let said = app.site.fails(&create, "");
     assert!(said.contains(&format!("--scopes: {}", lacks("person:read"))), "{said}");
-    let adopted = service.site.fails(&[&create[..], &["--value-stdin"]].concat(), "phx_1234567890abcdef");
+    let adopted = app.site.fails(&[&create[..], &["--value-stdin"]].concat(), "phx_1234567890abcdef");
     assert!(adopted.contains("--scopes: "), "{adopted}");
 
-    let everything = other.new_key("everything", &["*"]).await;
+    let everything = other.create_key("everything", &["*"]).await;
     let value = text(&everything, "value");
-    assert_eq!(service.scopes(value).await.as_deref(), Some("insight:read cohort:write"));
-    let key = other.new_key("CI", &["insight:read", "cohort:write"]).await;
-    let (status, refused) = other.patch(&path(&key), json!({"scopes": ["person:read"]})).await;
+    assert_eq!(app.scopes(value).await.as_deref(), Some("insight:read cohort:write"));
+    let key = other.create_key("CI", &["insight:read", "cohort:write"]).await;
+    let (status, refused) = other.patch(&key_path(&key), json!({"scopes": ["person:read"]})).await;
     assert_eq!((status.as_u16(), &refused["detail"]), (400, &json!(lacks("person:read"))));
 
-    service.site.ok(&["user", "permissions", OTHER, "person:write"], "");
-    assert_eq!(service.scopes(value).await.as_deref(), Some("person:write"), "now and later");
+    app.site.ok(&["user", "permissions", OTHER, "person:write"], "");
+    assert_eq!(app.scopes(value).await.as_deref(), Some("person:write"), "now and later");
     let kept = json!({"scopes": ["insight:read", "person:read"]});
     assert_eq!(
-        other.patch(&path(&key), kept).await.0,
+        other.patch(&key_path(&key), kept).await.0,
         200,
         "what it had can stay, and works when the user may"
     );
-    assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("person:read"));
+    assert_eq!(app.scopes(text(&key, "value")).await.as_deref(), Some("person:read"));
 }
 
 #[tokio::test]
 async fn a_label_with_a_control_of_the_reading_direction_is_refused() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
     let label = "CI \u{202e}noitcudorp";
     let (status, refused) = demo.post(KEYS, json!({"label": label, "scopes": ["*"]})).await;
     assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("label")), "{refused}");
-    let key = demo.new_key("CI", &["*"]).await;
-    assert_eq!(demo.patch(&path(&key), json!({"label": label})).await.1["attr"], "label");
+    let key = demo.create_key("CI", &["*"]).await;
+    assert_eq!(demo.patch(&key_path(&key), json!({"label": label})).await.1["attr"], "label");
     let token = json!({"label": label, "user_ids": null});
     assert_eq!(admin.post("/api/management_tokens/", token).await.1["attr"], "label");
 }

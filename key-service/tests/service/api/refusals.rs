@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Browser, DEMO, Service, TOKEN, client, text};
+use crate::support::{Browser, DEMO, Process, TOKEN, TestApp, client, text};
 
 async fn entries(admin: &Browser, action: &str) -> Vec<Value> {
     let (_, log) = admin.get(&format!("/api/audit_log/?action={action}")).await;
@@ -17,15 +17,15 @@ async fn send(base: &str, token: &str) -> u16 {
 
 #[tokio::test]
 async fn a_refused_token_is_in_the_log_once_a_minute_with_what_it_is() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let expired = service.automation(&admin, None).await;
-    service.alter("UPDATE management_tokens SET expires_at = 1").await;
-    let reads = service.automation_that_can(&["read"], &admin, None).await;
+    let app = Process::start().await;
+    let admin = app.admin();
+    let expired = admin.create_token(None).await;
+    app.alter("UPDATE management_tokens SET expires_at = 1").await;
+    let reads = admin.create_token_that_can(&["read"], None).await;
     for _ in 0..3 {
-        assert_eq!(send(&service.public, "ekm_unknown").await, 401);
-        assert_eq!(send(&service.public, "ekm_another").await, 401);
-        assert_eq!(send(&service.public, &expired.token).await, 401);
+        assert_eq!(send(&app.public, "ekm_unknown").await, 401);
+        assert_eq!(send(&app.public, "ekm_another").await, 401);
+        assert_eq!(send(&app.public, &expired.token).await, 401);
         assert_eq!(reads.call(Method::DELETE, "/api/personal_api_keys/x/", Value::Null).await.0, 403);
     }
     let told: Vec<_> = entries(&admin, "token.refused")
@@ -54,7 +54,7 @@ async fn a_refused_token_is_in_the_log_once_a_minute_with_what_it_is() {
             ("unknown".to_owned(), "visitor".to_owned(), Value::Null),
         ]
     );
-    let stored = service.site.storage.content();
+    let stored = app.site.storage.content();
     for secret in ["ekm_unknown", "ekm_another", &expired.token] {
         assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()));
     }
@@ -62,11 +62,11 @@ async fn a_refused_token_is_in_the_log_once_a_minute_with_what_it_is() {
 
 #[tokio::test]
 async fn a_wrong_edge_token_is_in_the_log() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    assert_eq!(service.ask(TOKEN, Vec::new()).send().await.unwrap().status(), 200);
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    assert_eq!(app.ask(TOKEN, Vec::new()).send().await.unwrap().status(), 200);
     for _ in 0..2 {
-        assert_eq!(service.ask("edge-token-that-is-wrong", Vec::new()).send().await.unwrap().status(), 401);
+        assert_eq!(app.ask("edge-token-that-is-wrong", Vec::new()).send().await.unwrap().status(), 401);
     }
     let entries = entries(&admin, "token.refused").await;
     assert_eq!(entries.len(), 1);
@@ -75,11 +75,11 @@ async fn a_wrong_edge_token_is_in_the_log() {
 
 #[tokio::test]
 async fn a_throttled_sign_in_is_in_the_log_whose_ever_it_is() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     let until_throttled = async |email: &str| {
         for _ in 0..100 {
-            if service.log_in(email, "wrong-password").await.status() == 429 {
+            if app.log_in(email, "wrong-password").await.status() == 429 {
                 return;
             }
         }
@@ -101,8 +101,9 @@ async fn a_throttled_sign_in_is_in_the_log_whose_ever_it_is() {
 
 #[tokio::test]
 async fn a_wrong_present_password_is_in_the_log() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
     let change = json!({"current_password": "not-mine-at-all", "password": "another-password"});
     assert_eq!(demo.patch("/api/users/@me/", change).await.0, 400);
     let found = entries(&admin, "user.password_change_refused").await;

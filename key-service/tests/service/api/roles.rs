@@ -4,33 +4,36 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::links::{choose_password, link, make_admin};
-use crate::support::{ADMIN, Automation, Browser, DEMO, OTHER, PASSWORD, Service, text};
+use crate::support::{
+    ADMIN, Automation, DEMO, KEYS, OTHER, PASSWORD, TestApp, key_path, session_cookie, text,
+};
 
 #[tokio::test]
 async fn a_user_who_becomes_an_admin_signs_in_again_and_keeps_the_password_that_is_their_own() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let user = format!("/api/users/{}/", service.user_id(DEMO));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let user = app.user_path(DEMO);
     let (_, link) = admin.post(&format!("{user}link/"), Value::Null).await;
 
     let made = make_admin(&admin, &user).await;
     assert_eq!((&made["is_password_removed"], &made["has_password"]), (&json!(false), &json!(true)));
     assert_eq!(demo.get("/api/users/@me/").await.0, 401, "a session of before has ended");
-    assert_eq!(choose_password(&service, text(&link, "path"), "another-password").await, 404);
-    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 200);
+    assert_eq!(choose_password(&app, text(&link, "path"), "another-password").await, 404);
+    assert_eq!(app.log_in(DEMO, PASSWORD).await.status(), 200);
 }
 
 #[tokio::test]
 async fn a_password_that_a_token_set_is_removed_when_its_user_becomes_an_admin() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let automation = service.automation(&admin, None).await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let automation = admin.create_token(None).await;
     let new = json!({"email": "new@example.com", "permissions": ["*"], "password": PASSWORD});
     let (status, user) = automation.call(Method::POST, "/api/users/", new).await;
     assert_eq!(status, 201, "{user}");
     let made = make_admin(&admin, &format!("/api/users/{}/", text(&user, "id"))).await;
     assert_eq!((&made["is_password_removed"], &made["has_password"]), (&json!(true), &json!(false)));
-    assert_eq!(service.log_in("new@example.com", PASSWORD).await.status(), 401);
+    assert_eq!(app.log_in("new@example.com", PASSWORD).await.status(), 401);
     let (_, log) = admin.get("/api/audit_log/?action=user.admin_changed").await;
     assert_eq!(
         log["results"][0]["detail"],
@@ -40,48 +43,48 @@ async fn a_password_that_a_token_set_is_removed_when_its_user_becomes_an_admin()
 
 #[tokio::test]
 async fn a_password_chosen_by_a_tokens_link_stays_the_tokens_whoever_replaces_it() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let automation = service.automation(&admin, None).await;
-    let user = format!("/api/users/{}/", service.user_id(OTHER));
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let automation = admin.create_token(None).await;
+    let user = app.user_path(OTHER);
     let path = link(&automation, &user).await;
-    assert_eq!(choose_password(&service, &path, "password-of-the-token").await, 200);
-    let cookie = service.log_in(OTHER, "password-of-the-token").await;
-    let other =
-        Browser { base: service.public.clone(), cookie: crate::support::session_cookie(&cookie).unwrap() };
+    assert_eq!(choose_password(&app, &path, "password-of-the-token").await, 200);
+    let cookie = app.log_in(OTHER, "password-of-the-token").await;
+    let other = app.browser(&session_cookie(&cookie).unwrap());
     let change = json!({"current_password": "password-of-the-token", "password": "another-password"});
     assert_eq!(other.patch("/api/users/@me/", change).await.0, 200);
 
     let unused = link(&automation, &user).await;
     assert_eq!(make_admin(&admin, &user).await["is_password_removed"], true);
-    assert_eq!(service.log_in(OTHER, "another-password").await.status(), 401);
-    assert_eq!(choose_password(&service, &unused, "password-of-the-token").await, 404);
+    assert_eq!(app.log_in(OTHER, "another-password").await.status(), 401);
+    assert_eq!(choose_password(&app, &unused, "password-of-the-token").await, 404);
 }
 
 #[tokio::test]
 async fn a_link_of_an_admin_makes_the_password_the_users_own_again() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let automation = service.automation(&admin, None).await;
-    let user = format!("/api/users/{}/", service.user_id(OTHER));
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let automation = admin.create_token(None).await;
+    let user = app.user_path(OTHER);
     let path = link(&automation, &user).await;
-    assert_eq!(choose_password(&service, &path, "password-of-the-token").await, 200);
+    assert_eq!(choose_password(&app, &path, "password-of-the-token").await, 200);
     let (_, link) = admin.post(&format!("{user}link/"), Value::Null).await;
-    assert_eq!(choose_password(&service, text(&link, "path"), "another-password").await, 200);
+    assert_eq!(choose_password(&app, text(&link, "path"), "another-password").await, 200);
     assert_eq!(make_admin(&admin, &user).await["is_password_removed"], false);
-    assert_eq!(service.log_in(OTHER, "another-password").await.status(), 200);
+    assert_eq!(app.log_in(OTHER, "another-password").await.status(), 200);
 }
 
 #[tokio::test]
 async fn a_token_for_all_users_reaches_no_key_of_an_admin() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let automation = service.automation(&admin, None).await;
-    let named = service.automation(&admin, Some(&[&service.user_id(ADMIN)])).await;
-    let of_member = demo.new_key("of a member", &["*"]).await;
-    let of_admin = admin.new_key("of an admin", &["*"]).await;
-    let (value, id) = (text(&of_admin, "value"), service.user_id(ADMIN));
-    let path = format!("/api/personal_api_keys/{}/", text(&of_admin, "id"));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let automation = admin.create_token(None).await;
+    let named = admin.create_token(Some(&[&app.user_id(ADMIN)])).await;
+    let of_member = demo.create_key("of a member", &["*"]).await;
+    let of_admin = admin.create_key("of an admin", &["*"]).await;
+    let (value, id) = (text(&of_admin, "value"), app.user_id(ADMIN));
+    let path = key_path(&of_admin);
 
     let (_, found) = automation.call(Method::GET, "/api/keys/", Value::Null).await;
     assert_eq!((&found["count"], &found["results"][0]["id"]), (&json!(1), &of_member["id"]));
@@ -97,18 +100,18 @@ async fn a_token_for_all_users_reaches_no_key_of_an_admin() {
     let (status, refused) = automation.call(Method::GET, &own, Value::Null).await;
     assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("user_id")));
     let new = json!({"label": "by a token", "scopes": ["*"], "user_id": id});
-    let (status, refused) = automation.call(Method::POST, "/api/personal_api_keys/", new.clone()).await;
+    let (status, refused) = automation.call(Method::POST, KEYS, new.clone()).await;
     assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("user_id")));
-    assert!(service.scopes(value).await.is_some());
+    assert!(app.scopes(value).await.is_some());
 
     assert_eq!(named.call(Method::GET, &path, Value::Null).await.0, 200, "an admin has named this one");
-    assert_eq!(named.call(Method::POST, "/api/personal_api_keys/", new).await.0, 201);
+    assert_eq!(named.call(Method::POST, KEYS, new).await.0, 201);
     let leaked = json!({"values": [value], "source": "a gist"});
     assert_eq!(
         automation.call(Method::POST, "/api/leaked_keys/", leaked).await.1["results"][0]["live"],
         true
     );
-    assert_eq!(service.scopes(value).await, None, "the holder of a value can end it");
+    assert_eq!(app.scopes(value).await, None, "the holder of a value can end it");
 }
 
 /// What a token is answered: the status, and what is said.
@@ -123,14 +126,15 @@ const ENDED: &str = "The management token has ended: the admin who made it was d
 
 #[tokio::test]
 async fn a_token_that_names_a_member_ends_when_the_member_becomes_an_admin() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let (id, other) = (service.user_id(DEMO), service.user_id(OTHER));
-    let named = service.automation(&admin, Some(&[&other, &id])).await;
-    let of_other = service.automation(&admin, Some(&[&other])).await;
-    let for_all = service.automation(&admin, None).await;
-    let key = demo.new_key("of a member", &["*"]).await;
-    let path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let (id, other) = (app.user_id(DEMO), app.user_id(OTHER));
+    let named = admin.create_token(Some(&[&other, &id])).await;
+    let of_other = admin.create_token(Some(&[&other])).await;
+    let for_all = admin.create_token(None).await;
+    let key = demo.create_key("of a member", &["*"]).await;
+    let path = key_path(&key);
     assert_eq!(named.call(Method::GET, &path, Value::Null).await.0, 200);
 
     let promoted = make_admin(&admin, &format!("/api/users/{id}/")).await;
@@ -144,29 +148,27 @@ async fn a_token_that_names_a_member_ends_when_the_member_becomes_an_admin() {
         (&json!(1), &json!(named.id), &json!(because), &json!(DEMO))
     );
 
-    let knowingly = service.automation(&admin, Some(&[&id])).await;
+    let knowingly = admin.create_token(Some(&[&id])).await;
     assert_eq!(knowingly.call(Method::GET, &path, Value::Null).await.0, 200, "an admin has named an admin");
-    service.site.ok(&["user", "admin", OTHER], "");
+    app.site.ok(&["user", "admin", OTHER], "");
     assert_eq!(answer(&of_other).await.0, 401, "by the command line too");
     assert_eq!(answer(&knowingly).await.0, 200);
 }
 
 #[tokio::test]
 async fn a_token_ends_for_good_when_the_admin_who_made_it_is_disabled_or_demoted() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     let ended = json!(ENDED);
     for (end, because) in [
         (json!({"is_active": false}), "the admin who made it was disabled"),
         (json!({"is_admin": false}), "the admin who made it is no longer an admin"),
     ] {
-        let user = format!("/api/users/{}/", service.user_id(DEMO));
+        let user = app.user_path(DEMO);
         make_admin(&admin, &user).await;
-        let cookie = crate::support::session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
-        let second = Browser { base: service.public.clone(), cookie };
-        let [for_all, for_one] =
-            [service.automation(&second, None).await, service.automation(&second, Some(&[])).await];
-        let of_other = service.automation(&admin, None).await;
+        let second = app.sign_in(DEMO, PASSWORD).await;
+        let [for_all, for_one] = [second.create_token(None).await, second.create_token(Some(&[])).await];
+        let of_other = admin.create_token(None).await;
         assert_eq!(answer(&for_all).await.0, 200);
 
         let (status, user_after) = admin.patch(&user, end).await;

@@ -3,13 +3,14 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::scripted_edge::{Edge, short_terms};
-use crate::support::{ADMIN, DEMO, OTHER, PASSWORD, Service, read, session_cookie, text};
+use crate::support::scripted_edge::{Edge, SHORT_LEASES};
+use crate::support::{ADMIN, DEMO, OTHER, PASSWORD, TestApp, client, key_path, read, text};
 
 #[tokio::test]
 async fn a_member_is_refused_every_admin_operation() {
-    let (service, demo, _) = Service::with_users().await;
-    let id = service.user_id(OTHER);
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let id = app.user_id(OTHER);
     let user = format!("/api/users/{id}/");
     let link = format!("/api/users/{id}/link/");
     let refused = json!({
@@ -33,7 +34,7 @@ async fn a_member_is_refused_every_admin_operation() {
     ] {
         let (status, answer) = read(demo.request(method.clone(), path).json(&json!({}))).await;
         assert_eq!((status.as_u16(), &answer), (403, &refused), "{method} {path}");
-        let nobody = crate::support::client().request(method.clone(), format!("{}{path}", service.public));
+        let nobody = client().request(method.clone(), format!("{}{path}", app.public));
         assert_eq!(read(nobody).await.0, 401, "{method} {path}");
     }
     let (_, keys) = demo.get("/api/keys/").await;
@@ -42,8 +43,8 @@ async fn a_member_is_refused_every_admin_operation() {
 
 #[tokio::test]
 async fn an_admin_adds_a_user_who_chooses_a_password_by_a_link() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     let body = json!({"email": " New@Example.com", "permissions": ["insight:read"]});
     let (status, user) = admin.post("/api/users/", body.clone()).await;
     assert_eq!(status, 201, "{user}");
@@ -51,8 +52,8 @@ async fn an_admin_adds_a_user_who_chooses_a_password_by_a_link() {
         (&user["email"], &user["has_password"], &user["is_admin"]),
         (&json!("new@example.com"), &json!(false), &json!(false))
     );
-    assert_eq!(service.log_in("new@example.com", "").await.status(), 400);
-    assert_eq!(service.log_in("new@example.com", "anything").await.status(), 401);
+    assert_eq!(app.log_in("new@example.com", "").await.status(), 400);
+    assert_eq!(app.log_in("new@example.com", "anything").await.status(), 401);
     let (status, link) = admin.post(&format!("/api/users/{}/link/", text(&user, "id")), Value::Null).await;
     assert_eq!(status, 201, "{link}");
     assert!(text(&link, "path").starts_with("/link/"));
@@ -63,8 +64,8 @@ async fn an_admin_adds_a_user_who_chooses_a_password_by_a_link() {
 
 #[tokio::test]
 async fn bad_users_are_refused_with_the_field() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     for (body, attr, code) in [
         (json!({"permissions": ["*"]}), "email", "required"),
         (json!({"email": "", "permissions": ["*"]}), "email", "blank"),
@@ -82,7 +83,7 @@ async fn bad_users_are_refused_with_the_field() {
             "{body}"
         );
     }
-    let own = format!("/api/users/{}/", service.user_id(ADMIN));
+    let own = app.user_path(ADMIN);
     let (status, answer) = admin.patch(&own, json!({"is_active": false})).await;
     assert_eq!((status.as_u16(), &answer["detail"]), (400, &json!("You cannot disable yourself.")));
     assert_eq!(admin.patch("/api/users/none/", json!({"is_active": true})).await.0, 404);
@@ -90,10 +91,11 @@ async fn bad_users_are_refused_with_the_field() {
 
 #[tokio::test]
 async fn what_is_so_already_ends_no_session_and_raises_no_revision() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let revision = service.verify(&[]).await.revision;
-    let path = format!("/api/users/{}/", service.user_id(DEMO));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let revision = app.verify(&[]).await.revision;
+    let path = app.user_path(DEMO);
     for body in [json!({}), json!({"is_active": true}), json!({"permissions": ["*"], "is_admin": false})] {
         let (status, user) = admin.patch(&path, body.clone()).await;
         assert_eq!(
@@ -102,45 +104,46 @@ async fn what_is_so_already_ends_no_session_and_raises_no_revision() {
             "{body}: {user}"
         );
     }
-    let key = demo.new_key("same", &["insight:read"]).await;
-    let key_path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
+    let key = demo.create_key("same", &["insight:read"]).await;
+    let key_path = key_path(&key);
     let same = json!({"label": "same", "scopes": ["insight:read"], "expires_at": null});
     assert_eq!(demo.patch(&key_path, same).await.1["revocation"]["revision"], revision);
-    assert_eq!(service.verify(&[]).await.revision, revision);
+    assert_eq!(app.verify(&[]).await.revision, revision);
     assert_eq!(demo.get("/api/users/@me/").await.0, 200);
     assert_eq!(admin.get("/api/audit_log/?action=user.enabled").await.1["count"], 0);
 }
 
 #[tokio::test]
 async fn admins_are_made_and_unmade_by_admins_in_person() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let path = format!("/api/users/{}/", service.user_id(DEMO));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let path = app.user_path(DEMO);
     assert_eq!(demo.get("/api/users/").await.0, 403);
     assert_eq!(admin.patch(&path, json!({"is_admin": true})).await.1["is_admin"], true);
     assert_eq!(demo.get("/api/users/").await.0, 401, "the session of a member has ended");
-    let cookie = session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
-    let demo = crate::support::Browser { cookie, ..demo };
+    let demo = app.sign_in(DEMO, PASSWORD).await;
     assert_eq!(demo.get("/api/users/").await.0, 200);
-    let of_admin = format!("/api/users/{}/", service.user_id(ADMIN));
+    let of_admin = app.user_path(ADMIN);
     assert_eq!(demo.patch(&of_admin, json!({"is_admin": false})).await.0, 200);
     assert_eq!(admin.get("/api/users/").await.0, 403);
     let (status, last) = demo.patch(&path, json!({"is_admin": false})).await;
     assert_eq!(status, 400, "nobody would be left: {last}");
-    service.site.ok(&["user", "admin", DEMO, "--remove"], "");
+    app.site.ok(&["user", "admin", DEMO, "--remove"], "");
     assert_eq!(demo.get("/api/users/").await.0, 403, "an operator may");
 }
 
 #[tokio::test]
 async fn a_permission_taken_away_is_gone_at_every_edge_when_the_patch_returns() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let admin = service.admin().await;
-    let key = demo.new_key("reads insights", &["insight:read", "cohort:read"]).await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let key = demo.create_key("reads insights", &["insight:read", "cohort:read"]).await;
     let value = text(&key, "value");
-    let edge = Edge::subscribed(&service, "edge").await;
+    let edge = Edge::subscribed(&app, "edge").await;
     let _running = edge.run();
 
-    let path = format!("/api/users/{}/", service.user_id(DEMO));
+    let path = app.user_path(DEMO);
     let (status, user) = admin.patch(&path, json!({"permissions": ["cohort:write"]})).await;
     assert_eq!(status, 200, "{user}");
     assert_eq!(
@@ -149,29 +152,30 @@ async fn a_permission_taken_away_is_gone_at_every_edge_when_the_patch_returns() 
         "{user}"
     );
     assert_eq!(user["permissions"], json!(["cohort:write"]));
-    assert_eq!(service.scopes(value).await.as_deref(), Some("cohort:read"));
+    assert_eq!(app.scopes(value).await.as_deref(), Some("cohort:read"));
 }
 
 #[tokio::test]
 async fn a_disabled_users_session_and_keys_end() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = service.admin().await;
-    let key = demo.new_key("of a disabled user", &["*"]).await;
-    let path = format!("/api/users/{}/", service.user_id(DEMO));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = app.admin();
+    let key = demo.create_key("of a disabled user", &["*"]).await;
+    let path = app.user_path(DEMO);
     let (status, user) = admin.patch(&path, json!({"is_active": false})).await;
     assert_eq!((status.as_u16(), &user["is_active"]), (200, &json!(false)));
     assert_eq!(demo.get("/api/users/@me/").await.0, 401);
-    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 401);
-    assert_eq!(service.scopes(text(&key, "value")).await, None);
+    assert_eq!(app.log_in(DEMO, PASSWORD).await.status(), 401);
+    assert_eq!(app.scopes(text(&key, "value")).await, None);
     let (_, user) = admin.patch(&path, json!({"is_active": true})).await;
     assert_eq!(user["is_active"], true);
-    assert!(service.scopes(text(&key, "value")).await.is_some());
+    assert!(app.scopes(text(&key, "value")).await.is_some());
 }
 
 #[tokio::test]
 async fn users_are_found_by_address() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
+    let app = TestApp::start().await;
+    let admin = app.admin();
     let (_, all) = admin.get("/api/users/").await;
     assert_eq!(all["count"], 3);
     let (_, found) = admin.get("/api/users/?search=OTHER").await;

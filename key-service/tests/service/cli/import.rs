@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use protocol::{Invalidation, KeyDigest};
 
-use crate::support::scripted_edge::{Edge, outcome, path, short_terms};
-use crate::support::{DEMO, OTHER, Service, Site, text};
+use crate::support::scripted_edge::{Edge, SHORT_LEASES, outcome};
+use crate::support::{DEMO, OTHER, Site, TestApp, key_path, text};
 
 const HEAD: &str = "email,label,secure_value,scopes,created_at,last_used_at\n";
 
@@ -41,17 +41,18 @@ fn refused_lines(json: &serde_json::Value) -> Vec<(u64, &str)> {
 
 #[tokio::test]
 async fn an_imported_key_works_with_its_old_value_and_keeps_what_the_file_says() {
-    let (service, demo, _) = Service::with_users().await;
-    let (code, json) = import(&service.site, &[], &[HEAD, &line(DEMO, "CI", "phx_imported")].concat());
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let (code, json) = import(&app.site, &[], &[HEAD, &line(DEMO, "CI", "phx_imported")].concat());
     assert_eq!((code, counts(&json)), (0, [1, 1, 0, 0, 0]));
-    assert_eq!(service.scopes("phx_imported").await.as_deref(), Some("insight:read"));
+    assert_eq!(app.scopes("phx_imported").await.as_deref(), Some("insight:read"));
     let (_, keys) = demo.get("/api/personal_api_keys/").await;
     let fields = ["label", "mask_value", "created_at", "last_used_at"].map(|field| text(&keys[0], field));
     assert_eq!(fields, ["CI", "********", "2025-01-31T12:00:00Z", "2026-01-31T12:00:00Z"]);
     let logged = "SELECT COUNT(*) FROM audit_log
         WHERE action = 'key.imported' AND actor_kind = 'command_line' AND user_email = 'demo@example.com'
         AND subject_name = 'CI' AND subject_id = (SELECT id FROM api_keys)";
-    assert_eq!(service.number(logged).await, 1);
+    assert_eq!(app.number(logged).await, 1);
 }
 
 #[test]
@@ -119,18 +120,18 @@ fn a_user_gets_ten_keys_at_most() {
 
 #[tokio::test]
 async fn users_are_added_if_asked_for_and_cannot_sign_in_yet() {
-    let (service, ..) = Service::with_users().await;
+    let app = TestApp::start().await;
     let new = "new@example.com";
     let file = [HEAD, &line(new, "one", "phx_1"), &line("New@Example.com", "two", "phx_2")].concat();
     let create = ["--create-users", "--permissions", "insight:write"];
     for (args, added) in [(&["--dry-run"][..], 1), (&[], 1), (&[], 0)] {
-        let (code, json) = import(&service.site, &[&create, args].concat(), &file);
+        let (code, json) = import(&app.site, &[&create, args].concat(), &file);
         let imported = if added == 1 { 2 } else { 0 };
         assert_eq!((code, counts(&json)), (0, [2, imported, 2 - imported, 0, added]), "{args:?}");
     }
-    assert_eq!(service.scopes("phx_2").await.as_deref(), Some("insight:read"), "insight:write is the limit");
+    assert_eq!(app.scopes("phx_2").await.as_deref(), Some("insight:read"), "insight:write is the limit");
     for password in ["", "password"] {
-        assert_ne!(service.log_in(new, password).await.status(), 200);
+        assert_ne!(app.log_in(new, password).await.status(), 200);
     }
 }
 
@@ -164,7 +165,8 @@ const ROWS: usize = 100_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn edges_do_not_notice_a_large_import() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
     let mut file = HEAD.to_owned();
     for row in 0..ROWS {
         let email = format!("user-{}@example.com", row / 10);
@@ -173,11 +175,11 @@ async fn edges_do_not_notice_a_large_import() {
             _ => line(&email, &format!("key {row}"), &format!("phx_{row}")),
         };
     }
-    let deleted = demo.new_key("deleted meanwhile", &["*"]).await;
-    let revision = service.number("SELECT revision FROM revision_log").await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let deleted = demo.create_key("deleted meanwhile", &["*"]).await;
+    let revision = app.number("SELECT revision FROM revision_log").await;
+    let mut edge = Edge::subscribed(&app, "e").await;
 
-    let site = service.site.clone();
+    let site = app.site.clone();
     let import_all = move || {
         let begun = Instant::now();
         let first = import(&site, &["--create-users"], &file);
@@ -206,13 +208,13 @@ async fn edges_do_not_notice_a_large_import() {
     println!("{rows} rows in {took:?}; {syncs} syncs meanwhile, the slowest took {slowest:?}");
     // However busy the machine is: no sync waits for more than a small part of the import.
     assert!(slowest * 4 < took, "a sync took {slowest:?}, the import {took:?}");
-    assert_eq!(service.number("SELECT revision FROM revision_log").await, revision);
+    assert_eq!(app.number("SELECT revision FROM revision_log").await, revision);
 
     let running = edge.run();
-    let (status, answer) = demo.delete(&path(&deleted)).await;
+    let (status, answer) = demo.delete(&key_path(&deleted)).await;
     assert_eq!((status.as_u16(), outcome(&answer)), (200, [1, 1, 0]), "the edge kept its lease");
     assert!(running.was_told_of(text(&deleted, "value")));
-    assert_eq!(service.scopes("phx_8").await.as_deref(), Some("insight:read"));
+    assert_eq!(app.scopes("phx_8").await.as_deref(), Some("insight:read"));
 }
 
 #[test]
@@ -223,8 +225,8 @@ fn a_line_with_a_scope_that_its_user_lacks_is_refused() {
     };
     let file = [
         "email,label,secure_value,scopes\n".to_owned(),
-        line(crate::support::OTHER, 1, "insight:read"),
-        line(crate::support::OTHER, 2, "insight:write"),
+        line(OTHER, 1, "insight:read"),
+        line(OTHER, 2, "insight:write"),
         line("new@example.com", 3, "cohort:read"),
         line("newer@example.com", 4, "insight:read"),
         line("newer@example.com", 5, "*"),

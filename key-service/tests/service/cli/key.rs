@@ -1,7 +1,7 @@
 //! `key create`, `list`, `update`, `roll` and `revoke`.
 
 use super::new_key;
-use crate::support::{DEMO, OTHER, Service, Site, text};
+use crate::support::{DEMO, OTHER, Site, TestApp, text};
 
 const EXAMPLE: &str = "phx_1234567890abcdef";
 
@@ -31,15 +31,15 @@ fn a_new_keys_value_stands_alone_on_standard_output() {
 
 #[tokio::test]
 async fn an_existing_value_is_adopted_and_works_while_the_service_runs() {
-    let (service, ..) = Service::with_users().await;
-    let site = &service.site;
+    let app = TestApp::start().await;
+    let site = &app.site;
     let adopt_value = create(DEMO, "docs", &["--value-stdin", "--if-absent"]);
     assert_eq!(site.ok(&adopt_value, "phx_1234567890abcdef\r\n"), "", "the value is not repeated");
-    assert_eq!(service.scopes(EXAMPLE).await.as_deref(), Some("insight:read cohort:write"));
+    assert_eq!(app.scopes(EXAMPLE).await.as_deref(), Some("insight:read cohort:write"));
 
-    let revision = service.verify(&[]).await.revision;
+    let revision = app.verify(&[]).await.revision;
     site.ok(&adopt_value, EXAMPLE);
-    assert_eq!(service.verify(&[]).await.revision, revision, "nothing changed");
+    assert_eq!(app.verify(&[]).await.revision, revision, "nothing changed");
     assert!(
         site.fails(&create(DEMO, "again", &["--value-stdin"]), EXAMPLE)
             .contains("--value-stdin: the value belongs")
@@ -52,7 +52,7 @@ async fn an_existing_value_is_adopted_and_works_while_the_service_runs() {
     assert_eq!(text(&keys[0], "mask_value"), "phx_...cdef");
     let id = text(&keys[0], "id");
     site.ok(&["key", "revoke", id], "");
-    assert_eq!(service.scopes(EXAMPLE).await, None);
+    assert_eq!(app.scopes(EXAMPLE).await, None);
     assert!(site.fails(&["key", "revoke", id], "").contains(&format!("<ID>: there is no such key: {id}")));
 }
 
@@ -92,13 +92,13 @@ fn labels(site: &Site, filter: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_changed_key_is_worth_the_new_scopes_when_the_command_returns() {
-    let (service, ..) = Service::with_users().await;
-    let key = new_key(&service.site, DEMO, "before", &[]);
+    let app = TestApp::start().await;
+    let key = new_key(&app.site, DEMO, "before", &[]);
     let id = text(&key, "id");
-    let update = |more: &[&str]| service.site.json(&[&["key", "update", id, "--json"], more].concat());
+    let update = |more: &[&str]| app.site.json(&[&["key", "update", id, "--json"], more].concat());
     let changed =
         update(&["--label", "after", "--scopes", "cohort:write", "--expires-at", "2100-01-01T00:00:00Z"]);
-    assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("cohort:write"));
+    assert_eq!(app.scopes(text(&key, "value")).await.as_deref(), Some("cohort:write"));
     let fields = ["label", "expires_at"].map(|field| text(&changed, field));
     assert_eq!(fields, ["after", "2100-01-01T00:00:00Z"]);
     assert!(changed["revocation"]["revision"].is_u64());
@@ -106,12 +106,12 @@ async fn a_changed_key_is_worth_the_new_scopes_when_the_command_returns() {
     assert!(update(&["--no-expiry"])["expires_at"].is_null());
 
     let past = ["key", "update", id, "--expires-at", "2020-01-01T00:00:00Z"];
-    assert!(service.site.fails(&past, "").contains(" --expires-at: This time has passed"));
+    assert!(app.site.fails(&past, "").contains(" --expires-at: This time has passed"));
     for usage in [&["key", "update", id][..], &["key", "update", id, "--expires-at", "tomorrow"]] {
-        assert_eq!(service.site.run(usage, "").status.code(), Some(2), "{usage:?}");
+        assert_eq!(app.site.run(usage, "").status.code(), Some(2), "{usage:?}");
     }
     assert!(
-        service.site.fails(&["key", "update", "nobody", "--label", "x"], "").contains("there is no such key")
+        app.site.fails(&["key", "update", "nobody", "--label", "x"], "").contains("there is no such key")
     );
 }
 

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::new_key;
-use crate::support::{DEMO, Service, Site, text};
+use crate::support::{DEMO, Site, TestApp, text};
 
 #[tokio::test]
 async fn leaked_values_are_ended_and_not_repeated() {
-    let service = Service::with_users().await.0;
-    let (site, key) = (&service.site, new_key(&service.site, DEMO, "leaked", &[]));
+    let app = TestApp::start().await;
+    let (site, key) = (&app.site, new_key(&app.site, DEMO, "leaked", &[]));
     let value = text(&key, "value");
     let leaked = ["key", "leaked", "--source", "a public gist"];
     let output = site.run(&leaked, &format!("\n{value}\nphx_never_a_key\n"));
@@ -16,7 +16,7 @@ async fn leaked_values_are_ended_and_not_repeated() {
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(said.contains("1 of 2 values worked until now") && said.contains(text(&key, "id")), "{said}");
     assert!(!said.contains(value) && !said.contains("never_a_key"), "{said}");
-    assert_eq!(service.scopes(value).await, None);
+    assert_eq!(app.scopes(value).await, None);
 
     let again: Value = serde_json::from_str(&site.ok(&[&leaked, &["--json"][..]].concat(), value)).unwrap();
     assert_eq!(again["results"][0]["live"], false);
@@ -25,12 +25,12 @@ async fn leaked_values_are_ended_and_not_repeated() {
 
 #[tokio::test]
 async fn what_was_ended_before_a_failure_is_told() {
-    let service = Service::with_users().await.0;
-    let site = &service.site;
+    let app = TestApp::start().await;
+    let site = &app.site;
     let [ended, stuck] = ["ended", "stuck"].map(|label| new_key(site, DEMO, label, &[]));
     let refuse = "CREATE TABLE holds (key_id TEXT REFERENCES api_keys (id));
         INSERT INTO holds SELECT id FROM api_keys WHERE label = 'stuck';";
-    service.alter_tables(refuse).await;
+    app.alter_tables(refuse).await;
     let others: String = (0..100).map(|n| format!("phx_never_a_key_{n}\n")).collect();
     let values = format!("{}\n{others}{}\n", text(&ended, "value"), text(&stuck, "value"));
 
@@ -42,8 +42,8 @@ async fn what_was_ended_before_a_failure_is_told() {
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(told["results"][0]["key_id"], ended["id"]);
     assert_eq!((told["results"].as_array().unwrap().len(), &told["results"][0]["live"]), (100, &json!(true)));
-    assert_eq!(service.scopes(text(&ended, "value")).await, None);
-    assert!(service.scopes(text(&stuck, "value")).await.is_some());
+    assert_eq!(app.scopes(text(&ended, "value")).await, None);
+    assert!(app.scopes(text(&stuck, "value")).await.is_some());
 }
 
 #[test]

@@ -4,58 +4,58 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api::roles::answer;
-use crate::support::{ADMIN, Automation, DEMO, Service, client, text};
+use crate::support::{ADMIN, Automation, DEMO, TestApp, client, key_path, text};
 
 #[tokio::test]
 async fn a_token_that_the_command_line_made_outlives_every_admin() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    let value = service.site.ok(&["token", "create", "--label", "ops"], "").trim().to_owned();
-    let automation = Automation { base: service.public.clone(), id: String::new(), token: value };
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let value = app.site.ok(&["token", "create", "--label", "ops"], "").trim().to_owned();
+    let automation = Automation { base: app.public.clone(), id: String::new(), token: value };
     drop(admin);
-    let said = service.site.run(&["user", "disable", ADMIN], "");
+    let said = app.site.run(&["user", "disable", ADMIN], "");
     assert!(!String::from_utf8(said.stderr).unwrap().contains("tokens"));
     assert_eq!(answer(&automation).await.0, 200);
 }
 
 #[tokio::test]
 async fn the_command_line_tells_which_tokens_end() {
-    let (service, ..) = Service::with_users().await;
-    let admin = service.admin().await;
-    service.automation(&admin, None).await;
-    let output = service.site.run(&["user", "admin", ADMIN, "--remove"], "");
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    admin.create_token(None).await;
+    let output = app.site.run(&["user", "admin", ADMIN, "--remove"], "");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("These management tokens have ended: terraform."), "{said}");
-    assert!(service.site.ok(&["token", "list"], "").contains("ended"));
+    assert!(app.site.ok(&["token", "list"], "").contains("ended"));
 }
 
 #[tokio::test]
 async fn the_command_line_makes_a_token_that_can_do_less() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("CI", &["*"]).await;
-    let made =
-        service.site.json(&["token", "create", "--label", "scanner", "--can", "revoke,read", "--json"]);
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("CI", &["*"]).await;
+    let made = app.site.json(&["token", "create", "--label", "scanner", "--can", "revoke,read", "--json"]);
     assert_eq!(made["can"], json!(["read", "revoke"]));
     let token = text(&made, "value").to_owned();
-    let automation = Automation { base: service.public.clone(), id: String::new(), token };
-    let path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
+    let automation = Automation { base: app.public.clone(), id: String::new(), token };
+    let path = key_path(&key);
     assert_eq!(automation.call(Method::POST, &format!("{path}roll/"), json!({})).await.0, 403);
     assert_eq!(automation.call(Method::DELETE, &path, Value::Null).await.0, 200);
-    assert!(service.site.ok(&["token", "list"], "").contains("read, revoke"));
-    let bad = service.site.run(&["token", "create", "--label", "x", "--can", "delete"], "");
+    assert!(app.site.ok(&["token", "list"], "").contains("read, revoke"));
+    let bad = app.site.run(&["token", "create", "--label", "x", "--can", "delete"], "");
     assert_eq!(bad.status.code(), Some(2));
     assert!(String::from_utf8(bad.stderr).unwrap().contains("--can"));
 }
 
 #[tokio::test]
 async fn a_management_token_works_until_it_is_revoked() {
-    let (service, ..) = Service::with_users().await;
-    let site = &service.site;
+    let app = TestApp::start().await;
+    let site = &app.site;
     let value = site.ok(&["token", "create", "--label", "terraform"], "");
     let limited = site.json(&["token", "create", "--label", "ci", "--user", DEMO, "--json"]);
     assert_eq!(limited["user_ids"].as_array().unwrap().len(), 1);
     let users = async |value: &str| {
-        let request = client().get(format!("{}/api/users/", service.public)).bearer_auth(value);
+        let request = client().get(format!("{}/api/users/", app.public)).bearer_auth(value);
         request.send().await.unwrap().status().as_u16()
     };
     assert_eq!(users(value.trim()).await, 200);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{DEMO, OTHER, PASSWORD, Service, Site, text};
+use crate::support::{DEMO, OTHER, PASSWORD, Site, TestApp, text};
 
 const NOBODY: &str = "nobody@example.com";
 
@@ -26,12 +26,12 @@ fn a_user_is_added_once() {
 
 #[tokio::test]
 async fn a_user_of_an_earlier_release_is_there_whatever_the_address_contains() {
-    let (service, ..) = Service::with_users().await;
-    let id = service.user_id(DEMO);
-    service.alter(format!("UPDATE users SET email = 'de\u{202e}mo@example.com' WHERE id = '{id}'")).await;
+    let app = TestApp::start().await;
+    let id = app.user_id(DEMO);
+    app.alter(format!("UPDATE users SET email = 'de\u{202e}mo@example.com' WHERE id = '{id}'")).await;
     let add = |email| ["user", "add", email, "--without-password", "--if-absent"];
-    assert_eq!(service.site.ok(&add("De\u{202e}mo@example.com"), "").trim(), id);
-    let said = service.site.fails(&add("de\u{202e}no@example.com"), "");
+    assert_eq!(app.site.ok(&add("De\u{202e}mo@example.com"), "").trim(), id);
+    let said = app.site.fails(&add("de\u{202e}no@example.com"), "");
     assert!(said.contains("<EMAIL>: Bidirectional control characters"), "{said}");
 }
 

@@ -5,12 +5,12 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::revocation::{MADE, assert_waited_for_the_lease};
-use crate::support::scripted_edge::{Edge, path, short_terms};
-use crate::support::{Browser, DEMO, OTHER, Service, text};
+use crate::support::scripted_edge::{Edge, SHORT_LEASES};
+use crate::support::{Browser, DEMO, OTHER, TestApp, key_path, text};
 
 /// Does something while an edge runs, and checks that the edge was told of the values before it returned.
-async fn assert_told<F: Future<Output = Value>>(service: &Service, values: &[&str], doing: F) -> Value {
-    let edge = Edge::subscribed(service, "told").await.run();
+async fn assert_told<F: Future<Output = Value>>(app: &TestApp, values: &[&str], doing: F) -> Value {
+    let edge = Edge::subscribed(app, "told").await.run();
     assert!(values.iter().all(|value| !edge.was_told_of(value)));
     let revocation = doing.await;
     for value in values {
@@ -19,7 +19,7 @@ async fn assert_told<F: Future<Output = Value>>(service: &Service, values: &[&st
     assert_eq!((&revocation["edges"], &revocation["acknowledged"]), (&json!(1), &json!(1)));
     // The edge is gone when this returns; nobody waits for its lease next time.
     drop(edge);
-    service.alter("UPDATE edge_leases SET ends_at = 0").await;
+    app.alter("UPDATE edge_leases SET ends_at = 0").await;
     revocation
 }
 
@@ -35,63 +35,66 @@ async fn by_api(demo: &Browser, method: &str, path: &str, body: Value) -> Value 
 
 #[tokio::test]
 async fn every_change_of_a_key_is_in_force_when_it_returns() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("changed", &["*"]).await;
-    let (value, path) = (text(&key, "value"), path(&key));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("changed", &["*"]).await;
+    let (value, path) = (text(&key, "value"), key_path(&key));
     let roll = format!("{path}roll/");
-    assert_told(&service, &[value], by_api(&demo, "PATCH", &path, json!({"scopes": ["query:read"]}))).await;
+    assert_told(&app, &[value], by_api(&demo, "PATCH", &path, json!({"scopes": ["query:read"]}))).await;
     let expiring = json!({"expires_at": "2100-01-01T00:00:00Z"});
-    assert_told(&service, &[value], by_api(&demo, "PATCH", &path, expiring)).await;
-    assert_told(&service, &[value], by_api(&demo, "POST", &roll, json!({"grace_s": 3600}))).await;
+    assert_told(&app, &[value], by_api(&demo, "PATCH", &path, expiring)).await;
+    assert_told(&app, &[value], by_api(&demo, "POST", &roll, json!({"grace_s": 3600}))).await;
     let (_, second) = demo.post(&roll, json!({"grace_s": 3600})).await;
     let values = [value, text(&second, "value")];
-    assert_told(&service, &values, by_api(&demo, "POST", &roll, json!({}))).await;
+    assert_told(&app, &values, by_api(&demo, "POST", &roll, json!({}))).await;
     let (_, third) = demo.post(&roll, json!({})).await;
-    assert_told(&service, &[text(&third, "value")], by_api(&demo, "DELETE", &path, json!({}))).await;
+    assert_told(&app, &[text(&third, "value")], by_api(&demo, "DELETE", &path, json!({}))).await;
 }
 
 #[tokio::test]
 async fn the_command_line_keeps_the_same_promise() {
-    let (service, demo, _) = Service::with_users().await;
-    let [first, second] = [demo.new_key("first", &["*"]).await, demo.new_key("second", &["*"]).await];
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let [first, second] = [demo.create_key("first", &["*"]).await, demo.create_key("second", &["*"]).await];
     let values = [text(&first, "value"), text(&second, "value")];
     let cli = |args: &[&str]| {
-        let (site, args) = (service.site.clone(), args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
+        let (site, args) = (app.site.clone(), args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
         async move {
             let run = move || site.json(&args.iter().map(String::as_str).collect::<Vec<_>>());
             tokio::task::spawn_blocking(run).await.unwrap()
         }
     };
-    assert_told(&service, &values, cli(&["user", "disable", DEMO, "--json"])).await;
-    assert_eq!(service.scopes(values[0]).await, None);
-    assert_told(&service, &values, cli(&["user", "enable", DEMO, "--json"])).await;
-    assert_eq!(service.scopes(values[0]).await.as_deref(), Some("*"));
+    assert_told(&app, &values, cli(&["user", "disable", DEMO, "--json"])).await;
+    assert_eq!(app.scopes(values[0]).await, None);
+    assert_told(&app, &values, cli(&["user", "enable", DEMO, "--json"])).await;
+    assert_eq!(app.scopes(values[0]).await.as_deref(), Some("*"));
     let permissions = ["user", "permissions", DEMO, "insight:read,cohort:write", "--json"];
-    assert_told(&service, &values, cli(&permissions)).await;
-    assert_eq!(service.scopes(values[0]).await.as_deref(), Some("insight:read cohort:write"));
+    assert_told(&app, &values, cli(&permissions)).await;
+    assert_eq!(app.scopes(values[0]).await.as_deref(), Some("insight:read cohort:write"));
     let ids = [text(&first, "id"), text(&second, "id")];
-    assert_told(&service, &values[..1], cli(&["key", "revoke", ids[0], "--json"])).await;
+    assert_told(&app, &values[..1], cli(&["key", "revoke", ids[0], "--json"])).await;
     let roll = async { cli(&["key", "roll", ids[1], "--json"]).await["revocation"].clone() };
-    assert_told(&service, &values[1..], roll).await;
-    assert_eq!(service.scopes(values[1]).await, None);
+    assert_told(&app, &values[1..], roll).await;
+    assert_eq!(app.scopes(values[1]).await, None);
     // An edge may have cached that nobody has this value.
     let adopted = "phx_1234567890abcdef";
     let create = ["key", "create", "--user", OTHER, "--label", "docs", "--scopes", "*", "--value-stdin"];
-    let edge = Edge::subscribed(&service, "e").await.run();
-    let site = service.site.clone();
+    let edge = Edge::subscribed(&app, "e").await.run();
+    let site = app.site.clone();
     tokio::task::spawn_blocking(move || site.ok(&create, adopted)).await.unwrap();
     assert!(edge.was_told_of(adopted));
 }
 
 #[tokio::test]
 async fn the_command_line_waits_for_a_lease_and_says_so() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("revoked", &["*"]).await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let key = demo.create_key("revoked", &["*"]).await;
     let id = text(&key, "id").to_owned();
     let granted_at = Instant::now();
-    Edge::subscribed(&service, "e").await;
+    Edge::subscribed(&app, "e").await;
     let run = |args: Vec<String>| {
-        let site = service.site.clone();
+        let site = app.site.clone();
         tokio::task::spawn_blocking(move || {
             let output = site.run(&args.iter().map(String::as_str).collect::<Vec<_>>(), "");
             (output.status.success(), String::from_utf8(output.stderr).unwrap(), Instant::now())
@@ -99,7 +102,7 @@ async fn the_command_line_waits_for_a_lease_and_says_so() {
     };
     let revoke = vec!["key".to_owned(), "revoke".to_owned(), id];
     let first = run(revoke.clone());
-    service.until(MADE).await;
+    app.until(MADE).await;
     let again = run(revoke);
     let (succeeded, said, returned_at) = first.await.unwrap();
     let waited = ["active everywhere after ", "its cache has expired"].iter().all(|part| said.contains(part));

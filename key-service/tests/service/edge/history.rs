@@ -5,12 +5,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use protocol::{Invalidation, MAX_CHANGED_PER_SYNC};
 use serde_json::{Value, json};
 
-use crate::support::scripted_edge::{ALMOST, Edge, SOON, path, short_terms};
-use crate::support::{Browser, Service, text};
+use crate::support::scripted_edge::{ALMOST, Edge, SHORT_LEASES, SOON, short_terms};
+use crate::support::{Browser, Process, TestApp, key_path, text};
 
 async fn a_change(demo: &Browser) {
-    let key = demo.new_key("deleted", &["*"]).await;
-    assert_eq!(demo.delete(&path(&key)).await.0, 200);
+    let key = demo.create_key("deleted", &["*"]).await;
+    assert_eq!(demo.delete(&key_path(&key)).await.0, 200);
 }
 
 /// How many digests an invalidation lists; `None` for a reset.
@@ -23,40 +23,42 @@ fn told(invalidation: &Invalidation) -> Option<usize> {
 
 #[tokio::test]
 async fn an_edge_far_behind_is_told_up_to_a_thousand_changes_and_then_to_reset() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let mut edge = Edge::subscribed(&app, "e").await;
     a_change(&demo).await;
     // Another 999 digests of that revision, the first of them once more in another one.
-    service
-        .alter(
-            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 999)
+    app.alter(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 999)
             INSERT INTO changes SELECT revision, substr(digest, 1, 58) || (100000 + n), made_at
                 FROM n, (SELECT * FROM changes) c",
-        )
-        .await;
+    )
+    .await;
     let behind = edge.request.clone();
     assert_eq!(told(&edge.sync(0).await.invalidation), Some(MAX_CHANGED_PER_SYNC));
-    service
-        .alter("INSERT INTO changes SELECT revision, substr(digest, 1, 58) || 101000, made_at FROM changes LIMIT 1")
-        .await;
+    app.alter(
+        "INSERT INTO changes SELECT revision, substr(digest, 1, 58) || 101000, made_at FROM changes LIMIT 1",
+    )
+    .await;
     edge.request = behind;
     assert_eq!(told(&edge.sync(0).await.invalidation), None);
 }
 
 #[tokio::test]
 async fn changes_are_told_of_for_an_hour() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let app = Process::start_with(short_terms).await;
+    let demo = app.demo();
+    let mut edge = Edge::subscribed(&app, "e").await;
     let behind = edge.request.clone();
     a_change(&demo).await;
     edge.sync(0).await;
     let at_the_old_change = edge.request.clone();
-    service.alter("UPDATE changes SET made_at = made_at - 3600000").await;
+    app.alter("UPDATE changes SET made_at = made_at - 3600000").await;
     a_change(&demo).await;
 
-    let service = service.restart(short_terms);
-    service.until("SELECT COUNT(*) = 1 FROM changes").await;
-    let mut edge = Edge::new(&service, "e");
+    let app = app.restart(short_terms);
+    app.until("SELECT COUNT(*) = 1 FROM changes").await;
+    let mut edge = Edge::new(&app, "e");
     for (request, expected) in [(behind, None), (at_the_old_change, Some(1))] {
         edge.request = request;
         assert_eq!(told(&edge.sync(0).await.invalidation), expected);
@@ -66,19 +68,20 @@ async fn changes_are_told_of_for_an_hour() {
 /// As a restore of the rows alone does, which leaves the tables and all connections as they are.
 #[tokio::test]
 async fn rows_that_are_put_back_while_the_service_runs_begin_another_log() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
     for _ in 0..3 {
         a_change(&demo).await;
     }
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let mut edge = Edge::subscribed(&app, "e").await;
     let ahead = edge.request.clone();
-    let epoch = service.text("SELECT epoch FROM revision_log").await;
+    let epoch = app.text("SELECT epoch FROM revision_log").await;
     let begun = Instant::now();
-    service.alter("UPDATE revision_log SET revision = revision - 2").await;
-    service.alter("UPDATE edge_leases SET ends_at = 0").await;
+    app.alter("UPDATE revision_log SET revision = revision - 2").await;
+    app.alter("UPDATE edge_leases SET ends_at = 0").await;
     a_change(&demo).await;
     assert!(begun.elapsed() >= ALMOST, "the leases of before are waited for: {:?}", begun.elapsed());
-    assert_ne!(service.text("SELECT epoch FROM revision_log").await, epoch);
+    assert_ne!(app.text("SELECT epoch FROM revision_log").await, epoch);
     for _ in 0..3 {
         a_change(&demo).await;
     }
@@ -92,29 +95,29 @@ async fn rows_that_are_put_back_while_the_service_runs_begin_another_log() {
 
 #[tokio::test]
 async fn a_hundred_thousand_changed_digests_are_kept_at_most() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let edge = Edge::subscribed(&service, "e").await;
+    let app = Process::start_with(short_terms).await;
+    let demo = app.demo();
+    let edge = Edge::subscribed(&app, "e").await;
     for _ in 0..2 {
         a_change(&demo).await;
     }
-    service
-        .alter(
-            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 99999)
+    app.alter(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 99999)
             INSERT INTO changes SELECT revision, substr(digest, 1, 58) || (100000 + n), made_at FROM n,
                 (SELECT * FROM changes ORDER BY revision DESC LIMIT 1) c",
-        )
-        .await;
-    assert_eq!(service.number("SELECT COUNT(*) FROM changes").await, 100_001);
-    let service = service.restart(short_terms);
-    service.until("SELECT COUNT(*) = 100000 FROM changes").await;
-    let mut again = Edge::new(&service, "e");
+    )
+    .await;
+    assert_eq!(app.number("SELECT COUNT(*) FROM changes").await, 100_001);
+    let app = app.restart(short_terms);
+    app.until("SELECT COUNT(*) = 100000 FROM changes").await;
+    let mut again = Edge::new(&app, "e");
     again.request = edge.request;
     assert_eq!(told(&again.sync(0).await.invalidation), None, "the first change is forgotten");
 }
 
 /// When a key was last used, in seconds since 1970-01-01 UTC.
 async fn last_use(demo: &Browser, key: &Value) -> Option<u64> {
-    let (_, shown) = demo.get(&path(key)).await;
+    let (_, shown) = demo.get(&key_path(key)).await;
     let at = shown["last_used_at"].as_str()?;
     let at = time::OffsetDateTime::parse(at, &time::format_description::well_known::Rfc3339).unwrap();
     Some(u64::try_from(at.unix_timestamp()).unwrap())
@@ -146,11 +149,12 @@ impl Reporting {
 
 #[tokio::test]
 async fn a_keys_last_use_is_written_hourly_and_never_backwards_or_ahead() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("used", &["*"]).await;
-    let unused = demo.new_key("unused", &["*"]).await;
-    let other = demo.new_key("other", &["*"]).await;
-    let edge = Edge::subscribed(&service, "e").await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("used", &["*"]).await;
+    let unused = demo.create_key("unused", &["*"]).await;
+    let other = demo.create_key("other", &["*"]).await;
+    let edge = Edge::subscribed(&app, "e").await;
     let mut reporting = Reporting { edge, demo: demo.clone(), other, other_at_s: 0 };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let first = now - 10_000;
@@ -160,29 +164,30 @@ async fn a_keys_last_use_is_written_hourly_and_never_backwards_or_ahead() {
     assert_eq!(reporting.shown_after(&key, first + 3_600).await, Some(first + 3_600));
     let latest = reporting.shown_after(&key, u64::MAX).await.unwrap();
     assert!((now..now + 60).contains(&latest), "never in the future: {latest} at {now}");
-    assert_eq!(demo.get(&path(&unused)).await.1["last_used_at"], Value::Null);
-    let (_, rolled) = demo.post(&format!("{}roll/", path(&unused)), json!({})).await;
+    assert_eq!(demo.get(&key_path(&unused)).await.1["last_used_at"], Value::Null);
+    let (_, rolled) = demo.post(&format!("{}roll/", key_path(&unused)), json!({})).await;
     assert_eq!(rolled["last_used_at"], Value::Null);
-    let table = service.site.ok(&["key", "list"], "");
+    let table = app.site.ok(&["key", "list"], "");
     assert!(table.contains("LAST USED"), "{table}");
 }
 
 #[tokio::test]
 async fn what_was_reported_just_before_the_end_is_written() {
-    let (mut service, demo, _) = Service::with_users().await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let mut app = Process::start().await;
+    let demo = app.demo();
+    let mut edge = Edge::subscribed(&app, "e").await;
     // They are written once a second, which may be just now.
     for attempt in 1.. {
         assert!(attempt <= 10, "it is written at once each time");
-        let key = demo.new_key("used", &["*"]).await;
+        let key = demo.create_key("used", &["*"]).await;
         edge.request.used = [(text(&key, "id").to_owned(), 1_000_000)].into();
         edge.sync(0).await;
-        if service.number("SELECT COUNT(*) FROM api_keys WHERE last_used_at IS NULL").await == 1 {
+        if app.number("SELECT COUNT(*) FROM api_keys WHERE last_used_at IS NULL").await == 1 {
             break;
         }
     }
-    let site = service.site.clone();
-    assert_eq!(tokio::task::spawn_blocking(move || service.stop()).await.unwrap(), Some(0));
+    let site = app.site.clone();
+    assert_eq!(tokio::task::spawn_blocking(move || app.stop()).await.unwrap(), Some(0));
     let keys = tokio::task::spawn_blocking(move || site.json(&["key", "list", "--json"])).await.unwrap();
     for key in keys.as_array().unwrap() {
         assert_eq!(key["last_used_at"], "1970-01-12T13:46:40Z");

@@ -7,8 +7,8 @@ use protocol::Invalidation;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::scripted_edge::{ALMOST, Edge, LASTS, SOON, delete_later, outcome, path, short_terms};
-use crate::support::{Service, text};
+use crate::support::scripted_edge::{ALMOST, Edge, LASTS, SHORT_LEASES, SOON, delete_later, outcome};
+use crate::support::{TestApp, key_path, text};
 
 /// A moment in which a request that does not wait would be answered.
 const A_MOMENT: Duration = Duration::from_millis(300);
@@ -23,9 +23,10 @@ pub(super) fn assert_waited_for_the_lease(granted: Instant, returned: Instant) {
 
 #[tokio::test]
 async fn a_delete_returns_when_the_edge_has_acknowledged_it_and_not_before() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    let mut edge = Edge::subscribed(&app, "e").await;
     let deleting = delete_later(&demo, &key);
     let told = edge.sync(2_000).await;
     assert!(matches!(told.invalidation, Invalidation::Changed(changed) if changed.len() == 1));
@@ -44,13 +45,14 @@ async fn a_delete_returns_when_the_edge_has_acknowledged_it_and_not_before() {
 
 #[tokio::test]
 async fn a_prompt_edge_delays_a_delete_by_milliseconds() {
-    let (service, demo, _) = Service::with_users().await;
-    let _edge = Edge::new(&service, "e").run();
-    service.until("SELECT COUNT(*) = 1 FROM edge_leases").await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let _edge = Edge::new(&app, "e").run();
+    app.until("SELECT COUNT(*) = 1 FROM edge_leases").await;
     let mut elapsed_ms = Vec::new();
     for _ in 0..20 {
-        let key = demo.new_key("deleted", &["*"]).await;
-        let (_, answer) = demo.delete(&path(&key)).await;
+        let key = demo.create_key("deleted", &["*"]).await;
+        let (_, answer) = demo.delete(&key_path(&key)).await;
         elapsed_ms.push(answer["revocation"]["elapsed_ms"].as_u64().unwrap());
     }
     elapsed_ms.sort_unstable();
@@ -60,21 +62,23 @@ async fn a_prompt_edge_delays_a_delete_by_milliseconds() {
 
 #[tokio::test]
 async fn a_change_is_not_said_to_be_in_force_when_another_history_has_begun() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    Edge::subscribed(&service, "e").await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    Edge::subscribed(&app, "e").await;
     let deleting = delete_later(&demo, &key);
-    service.until(MADE).await;
-    service.alter("UPDATE revision_log SET epoch = 'another'").await;
+    app.until(MADE).await;
+    app.alter("UPDATE revision_log SET epoch = 'another'").await;
     let (status, answer, _) = deleting.await.unwrap();
     assert_eq!((status, &answer["type"]), (503, &json!("server_error")), "{answer}");
 }
 
 #[tokio::test]
 async fn a_late_sync_takes_no_acknowledgement_back() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    let mut edge = Edge::subscribed(&app, "e").await;
     let before = edge.request.clone();
     let deleting = delete_later(&demo, &key);
     edge.sync(2_000).await;
@@ -82,17 +86,18 @@ async fn a_late_sync_takes_no_acknowledgement_back() {
     assert_eq!(outcome(&deleting.await.unwrap().1), [1, 1, 0]);
     edge.request = before;
     edge.asks(0).send().await.unwrap();
-    assert_eq!(service.number("SELECT acknowledged FROM edge_leases").await, 1);
-    let (_, answer) = demo.delete(&path(&key)).await;
+    assert_eq!(app.number("SELECT acknowledged FROM edge_leases").await, 1);
+    let (_, answer) = demo.delete(&key_path(&key)).await;
     assert_eq!(answer["code"], "not_found");
 }
 
 #[tokio::test]
 async fn a_delete_waits_for_the_lease_and_its_margin_of_an_edge_that_never_acknowledges() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("deleted", &["*"]).await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
     let granted_at = Instant::now();
-    Edge::subscribed(&service, "e").await;
+    Edge::subscribed(&app, "e").await;
     tokio::time::sleep(A_MOMENT).await;
     let (status, answer, returned_at) = delete_later(&demo, &key).await.unwrap();
     assert_eq!((status, outcome(&answer)), (200, [1, 0, 1]));
@@ -101,10 +106,11 @@ async fn a_delete_waits_for_the_lease_and_its_margin_of_an_edge_that_never_ackno
 
 #[tokio::test]
 async fn syncs_that_acknowledge_nothing_do_not_prolong_the_wait() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("deleted", &["*"]).await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
     let granted_at = Instant::now();
-    let edge = Edge::subscribed(&service, "e").await;
+    let edge = Edge::subscribed(&app, "e").await;
     let deleting = delete_later(&demo, &key);
     while !deleting.is_finished() {
         assert_eq!(edge.asks(0).send().await.unwrap().status(), 200);
@@ -117,12 +123,13 @@ async fn syncs_that_acknowledge_nothing_do_not_prolong_the_wait() {
 
 #[tokio::test]
 async fn of_several_edges_the_last_one_counts() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    let running = [Edge::new(&service, "a").run(), Edge::new(&service, "b").run()];
-    service.until("SELECT COUNT(*) = 2 FROM edge_leases").await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    let running = [Edge::new(&app, "a").run(), Edge::new(&app, "b").run()];
+    app.until("SELECT COUNT(*) = 2 FROM edge_leases").await;
     let granted_at = Instant::now();
-    Edge::subscribed(&service, "cut-off").await;
+    Edge::subscribed(&app, "cut-off").await;
     let (status, answer, returned_at) = delete_later(&demo, &key).await.unwrap();
     assert_eq!((status, outcome(&answer)), (200, [3, 2, 1]));
     assert_waited_for_the_lease(granted_at, returned_at);
@@ -130,7 +137,7 @@ async fn of_several_edges_the_last_one_counts() {
         assert!(edge.was_told_of(text(&key, "value")));
     }
     // An edge whose lease has ended is nobody to wait for.
-    let next = demo.new_key("deleted next", &["*"]).await;
+    let next = demo.create_key("deleted next", &["*"]).await;
     let begun = Instant::now();
     let (_, answer, returned_at) = delete_later(&demo, &next).await.unwrap();
     assert_eq!(outcome(&answer), [2, 2, 0]);
@@ -139,18 +146,19 @@ async fn of_several_edges_the_last_one_counts() {
 
 #[tokio::test]
 async fn a_cursor_of_another_epoch_or_of_the_future_acknowledges_nothing() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("deleted", &["*"]).await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
     let granted_at = Instant::now();
-    let mut of_another_epoch = Edge::subscribed(&service, "a").await;
-    let mut of_the_future = Edge::subscribed(&service, "b").await;
+    let mut of_another_epoch = Edge::subscribed(&app, "a").await;
+    let mut of_the_future = Edge::subscribed(&app, "b").await;
     of_another_epoch.request.epoch = Some("another".to_owned());
     of_another_epoch.request.cursor = Some(1);
     of_the_future.request.cursor = Some(1_000);
     of_another_epoch.asks(0).send().await.unwrap();
     of_the_future.asks(0).send().await.unwrap();
     let deleting = delete_later(&demo, &key);
-    service.until(MADE).await;
+    app.until(MADE).await;
     of_another_epoch.asks(0).send().await.unwrap();
     of_the_future.asks(0).send().await.unwrap();
     let (_, answer, returned_at) = deleting.await.unwrap();
@@ -160,16 +168,17 @@ async fn a_cursor_of_another_epoch_or_of_the_future_acknowledges_nothing() {
 
 #[tokio::test]
 async fn a_repeated_delete_or_a_change_of_what_is_deleted_waits_as_the_delete_does() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("deleted", &["*"]).await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
     let granted_at = Instant::now();
-    Edge::subscribed(&service, "e").await;
+    Edge::subscribed(&app, "e").await;
     let first = delete_later(&demo, &key);
-    service.until(MADE).await;
+    app.until(MADE).await;
     let again = delete_later(&demo, &key);
     let others = [("roll/", json!({})), ("", json!({"scopes": ["*"]})), ("", json!({"label": "new"}))];
     let others = others.map(|(action, body)| {
-        let (demo, path) = (demo.clone(), format!("{}{action}", path(&key)));
+        let (demo, path) = (demo.clone(), format!("{}{action}", key_path(&key)));
         tokio::spawn(async move {
             let answer =
                 if action.is_empty() { demo.patch(&path, body).await } else { demo.post(&path, body).await };
@@ -189,25 +198,27 @@ async fn a_repeated_delete_or_a_change_of_what_is_deleted_waits_as_the_delete_do
 
 #[tokio::test]
 async fn a_delete_of_what_is_not_there_waits_for_nobody_who_writes() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    assert_eq!(demo.delete(&path(&key)).await.0, 200);
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    assert_eq!(demo.delete(&key_path(&key)).await.0, 200);
     let revision = "SELECT revision FROM revision_log";
-    let before = service.number(revision).await;
-    let lock = service.lock().await;
+    let before = app.number(revision).await;
+    let lock = app.lock().await;
     let begun = Instant::now();
-    assert_eq!(demo.delete(&path(&key)).await.0, 404);
+    assert_eq!(demo.delete(&key_path(&key)).await.0, 404);
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     drop(lock);
-    assert_eq!(service.number(revision).await, before);
+    assert_eq!(app.number(revision).await, before);
 }
 
 #[tokio::test]
 async fn many_edges_and_many_deletes_lose_nothing() {
-    let (service, demo, other) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
     let mut edges = Vec::new();
     for n in 0..300 {
-        edges.push(Edge::subscribed(&service, &format!("e{n}")).await.run());
+        edges.push(Edge::subscribed(&app, &format!("e{n}")).await.run());
     }
     let edges: Arc<[_]> = edges.into();
     let mut deleters = JoinSet::new();
@@ -216,23 +227,24 @@ async fn many_edges_and_many_deletes_lose_nothing() {
         let edges = edges.clone();
         deleters.spawn(async move {
             for _ in 0..5 {
-                let key = browser.new_key("one of fifty", &["*"]).await;
-                let (status, answer) = browser.delete(&path(&key)).await;
+                let key = browser.create_key("one of fifty", &["*"]).await;
+                let (status, answer) = browser.delete(&key_path(&key)).await;
                 let told = edges.iter().filter(|edge| edge.was_told_of(text(&key, "value"))).count();
                 assert_eq!((status.as_u16(), told, outcome(&answer)), (200, 300, [300, 300, 0]));
             }
         });
     }
     deleters.join_all().await;
-    assert_eq!(service.number("SELECT COUNT(*) FROM changes").await, 50);
+    assert_eq!(app.number("SELECT COUNT(*) FROM changes").await, 50);
 }
 
 #[tokio::test]
 async fn without_an_edge_nothing_waits() {
-    let (_service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("deleted", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
     let begun = Instant::now();
-    let (_, answer) = demo.delete(&path(&key)).await;
+    let (_, answer) = demo.delete(&key_path(&key)).await;
     assert_eq!(outcome(&answer), [0, 0, 0]);
     assert!(begun.elapsed() < SOON);
 }

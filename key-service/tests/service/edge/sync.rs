@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use protocol::{Invalidation, KeyDigest, MAX_USED_PER_SYNC};
 use serde_json::{Value, json};
 
-use crate::support::scripted_edge::{Edge, SOON, delete_later, path, short_terms};
-use crate::support::{Service, Site, TOKEN, client, read, text};
+use crate::support::scripted_edge::{Edge, SHORT_LEASES, SOON, delete_later};
+use crate::support::{Process, TOKEN, TestApp, client, key_path, read, text};
 
 fn changed(values: &[&str]) -> Invalidation {
     Invalidation::Changed(values.iter().map(|value| KeyDigest::of_value(value)).collect())
@@ -14,22 +14,23 @@ fn changed(values: &[&str]) -> Invalidation {
 
 #[tokio::test]
 async fn a_sync_without_a_cursor_is_answered_with_a_reset_at_once() {
-    let service = Site::empty().serve();
-    let mut edge = Edge::new(&service, "e");
+    let app = TestApp::empty().await;
+    let mut edge = Edge::new(&app, "e");
     let begun = Instant::now();
     let first = edge.sync(2_000).await;
     assert!(begun.elapsed() < SOON);
     assert_eq!((first.invalidation, first.revision, first.lease_ms), (Invalidation::Reset, 0, 6_000));
-    assert_eq!(first.epoch, service.verify(&[]).await.epoch);
+    assert_eq!(first.epoch, app.verify(&[]).await.epoch);
     assert_eq!(edge.sync(0).await.invalidation, changed(&[]));
 }
 
 #[tokio::test]
 async fn a_cursor_that_says_nothing_of_this_history_gets_a_reset_at_once() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    demo.delete(&path(&key)).await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    demo.delete(&key_path(&key)).await;
+    let mut edge = Edge::subscribed(&app, "e").await;
     let good = edge.request.clone();
     for (epoch, cursor) in [
         (None, good.cursor),
@@ -47,9 +48,10 @@ async fn a_cursor_that_says_nothing_of_this_history_gets_a_reset_at_once() {
 
 #[tokio::test]
 async fn a_held_sync_is_answered_as_soon_as_a_key_is_deleted() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    let mut edge = Edge::subscribed(&app, "e").await;
     let deleting = delete_later(&demo, &key);
     let begun = Instant::now();
     assert_eq!(edge.sync(2_000).await.invalidation, changed(&[text(&key, "value")]));
@@ -60,8 +62,8 @@ async fn a_held_sync_is_answered_as_soon_as_a_key_is_deleted() {
 
 #[tokio::test]
 async fn a_sync_without_news_is_held_as_long_as_the_edge_and_the_terms_allow() {
-    let (service, ..) = Service::with_users_and(short_terms).await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let mut edge = Edge::subscribed(&app, "e").await;
     for (wait_ms, held_ms) in [(0, 0), (100, 100), (60_000, 200)] {
         let begun = Instant::now();
         let answer = edge.sync(wait_ms).await;
@@ -73,12 +75,13 @@ async fn a_sync_without_news_is_held_as_long_as_the_edge_and_the_terms_allow() {
 
 #[tokio::test]
 async fn a_change_made_by_another_process_ends_the_hold_within_100_ms() {
-    let (service, demo, _) = Service::with_users().await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let mut edge = Edge::subscribed(&app, "e").await;
     let mut late_ms = Vec::new();
     for _ in 0..5 {
-        let key = demo.new_key("deleted elsewhere", &["*"]).await;
-        let (site, id) = (service.site.clone(), text(&key, "id").to_owned());
+        let key = demo.create_key("deleted elsewhere", &["*"]).await;
+        let (site, id) = (app.site.clone(), text(&key, "id").to_owned());
         let holding = tokio::spawn(async move {
             let answer = edge.sync(2_000).await;
             (edge, answer, std::time::SystemTime::now())
@@ -88,7 +91,7 @@ async fn a_change_made_by_another_process_ends_the_hold_within_100_ms() {
         let (held, answer, answered_at) = holding.await.unwrap();
         edge = held;
         assert_eq!(answer.invalidation, changed(&[text(&key, "value")]));
-        let made_at = service.number("SELECT MAX(made_at) FROM changes").await;
+        let made_at = app.number("SELECT MAX(made_at) FROM changes").await;
         let since_1970 = answered_at.duration_since(std::time::UNIX_EPOCH).unwrap();
         late_ms.push(i64::try_from(since_1970.as_millis()).unwrap() - made_at);
         edge.sync(0).await;
@@ -101,38 +104,39 @@ async fn a_change_made_by_another_process_ends_the_hold_within_100_ms() {
 
 #[tokio::test]
 async fn what_alters_no_verdict_disturbs_no_edge() {
-    let (service, demo, _) = Service::with_users().await;
-    let before = service.verify(&[]).await.revision;
-    let key = demo.new_key("first", &["*"]).await;
-    let (status, patched) = demo.patch(&path(&key), json!({"label": "second"})).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let before = app.verify(&[]).await.revision;
+    let key = demo.create_key("first", &["*"]).await;
+    let (status, patched) = demo.patch(&key_path(&key), json!({"label": "second"})).await;
     assert_eq!((status.as_u16(), &patched["revocation"]), (200, &Value::Null));
     assert_eq!(patched["label"], "second");
-    assert_eq!(service.verify(&[]).await.revision, before);
+    assert_eq!(app.verify(&[]).await.revision, before);
 }
 
 #[tokio::test]
 async fn a_terminated_service_answers_held_syncs_at_once() {
-    let (mut service, ..) = Service::with_users().await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let mut app = Process::start().await;
+    let mut edge = Edge::subscribed(&app, "e").await;
     let holding = tokio::spawn(async move {
         let answer = edge.sync(2_000).await;
         (answer, Instant::now())
     });
-    service.until_syncs_are_held(1.0).await;
+    app.until_syncs_are_held(1.0).await;
     let begun = Instant::now();
-    service.signal("-TERM");
+    app.signal("-TERM");
     let (answer, answered_at) = holding.await.unwrap();
     assert_eq!(answer.invalidation, changed(&[]));
     // Not when the hold of 2 s is over.
     assert!(answered_at - begun < SOON, "{:?}", answered_at - begun);
-    assert_eq!(tokio::task::spawn_blocking(move || service.wait()).await.unwrap(), Some(0));
+    assert_eq!(tokio::task::spawn_blocking(move || app.wait()).await.unwrap(), Some(0));
 }
 
 #[tokio::test]
 async fn a_malformed_sync_gets_a_detail_and_no_lease() {
-    let (service, ..) = Service::with_users().await;
+    let app = TestApp::start().await;
     let post = |body: Value| {
-        read(client().post(format!("{}/edge/v1/sync", service.edge)).bearer_auth(TOKEN).json(&body))
+        read(client().post(format!("{}/edge/v1/sync", app.edge)).bearer_auth(TOKEN).json(&body))
     };
     let good = json!({"edge": "e", "epoch": null, "cursor": null, "wait_ms": 0, "used": {}});
     let with = |field: &str, value: Value| {
@@ -160,26 +164,26 @@ async fn a_malformed_sync_gets_a_detail_and_no_lease() {
         assert_eq!(status, 400, "{body}");
         assert!(answer["detail"].is_string());
     }
-    assert_eq!(service.number("SELECT COUNT(*) FROM edge_leases").await, 0);
+    assert_eq!(app.number("SELECT COUNT(*) FROM edge_leases").await, 0);
     assert_eq!(post(with("edge", json!("!".repeat(64)))).await.0, 200);
     assert_eq!(post(with("used", uses(MAX_USED_PER_SYNC))).await.0, 200);
-    let bare = client().post(format!("{}/edge/v1/sync", service.edge)).json(&good);
+    let bare = client().post(format!("{}/edge/v1/sync", app.edge)).json(&good);
     assert_eq!(read(bare).await.0, 401);
     let question = json!({"edge": "two words", "digests": []});
-    let verify = client().post(format!("{}/edge/v1/verify", service.edge)).bearer_auth(TOKEN);
+    let verify = client().post(format!("{}/edge/v1/verify", app.edge)).bearer_auth(TOKEN);
     assert_eq!(read(verify.json(&question)).await.0, 400);
 }
 
 #[tokio::test]
 async fn frequent_requests_are_not_logged() {
-    let (service, ..) = Service::with_users().await;
-    Edge::subscribed(&service, "e").await;
-    service.verify(&[]).await;
-    service.scrape().await;
+    let app = Process::start().await;
+    Edge::subscribed(&app, "e").await;
+    app.verify(&[]).await;
+    app.scrape().await;
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/else", 404)] {
-        assert_eq!(read(client().get(format!("{}{path}", service.edge))).await.0, status);
+        assert_eq!(read(client().get(format!("{}{path}", app.edge))).await.0, status);
     }
-    let log = service.log_text();
+    let log = app.log_text();
     assert_eq!(log.matches(r#""message":"answered""#).count(), 1, "{log}");
     assert!(log.contains(r#""route":"(none)""#), "{log}");
 }

@@ -3,16 +3,17 @@
 use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, Verdict};
 use serde_json::{Value, json};
 
-use crate::support::{PREVIOUS_TOKEN, Service, Site, TOKEN, client, read, text};
+use crate::support::{PREVIOUS_TOKEN, Process, TOKEN, TestApp, client, key_path, read, text};
 
 #[tokio::test]
 async fn verdicts_come_in_the_order_of_the_question_with_the_keys_identity() {
-    let (service, demo, other) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
     let (_, me) = demo.get("/api/users/@me/").await;
-    let first = demo.new_key("first", &["insight:read"]).await;
-    let second = other.new_key("second", &["*"]).await;
+    let first = demo.create_key("first", &["insight:read"]).await;
+    let second = other.create_key("second", &["*"]).await;
     let [first_value, second_value] = [text(&first, "value"), text(&second, "value")];
-    let answer = service.verify(&[second_value, "phx_unknown", first_value, first_value]).await;
+    let answer = app.verify(&[second_value, "phx_unknown", first_value, first_value]).await;
     let [Verdict::Active(of_second), Verdict::Inactive, Verdict::Active(of_first), again] =
         answer.verdicts.as_slice()
     else {
@@ -26,51 +27,53 @@ async fn verdicts_come_in_the_order_of_the_question_with_the_keys_identity() {
 
 #[tokio::test]
 async fn every_change_that_can_alter_a_verdict_raises_the_revision() {
-    let (service, demo, _) = Service::with_users().await;
-    let before = service.verify(&[]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let before = app.verify(&[]).await;
     assert_eq!(before.verdicts, []);
-    let key = demo.new_key("counted", &["*"]).await;
-    let path = format!("/api/personal_api_keys/{}/", text(&key, "id"));
+    let key = demo.create_key("counted", &["*"]).await;
+    let path = key_path(&key);
     demo.patch(&path, json!({"scopes": ["insight:read"]})).await;
     demo.patch(&path, json!({"expires_at": "2099-01-01T00:00:00Z"})).await;
     demo.post(&format!("{path}roll/"), json!({})).await;
     demo.delete(&path).await;
-    service.site.ok(&["user", "disable", "other@example.com"], "");
-    service.site.ok(&["user", "enable", "other@example.com"], "");
-    service.site.ok(&["user", "permissions", "other@example.com", "insight:read"], "");
-    let after = service.verify(&[]).await;
+    app.site.ok(&["user", "disable", "other@example.com"], "");
+    app.site.ok(&["user", "enable", "other@example.com"], "");
+    app.site.ok(&["user", "permissions", "other@example.com", "insight:read"], "");
+    let after = app.verify(&[]).await;
     assert_eq!((after.revision, after.epoch), (before.revision + 7, before.epoch));
 
     assert_eq!(demo.delete(&path).await.0, 404);
-    assert_eq!(service.verify(&[]).await.revision, after.revision, "a change that failed left no trace");
+    assert_eq!(app.verify(&[]).await.revision, after.revision, "a change that failed left no trace");
 }
 
 #[tokio::test]
 async fn each_database_has_a_log_of_its_own() {
-    let [one, two] = [Site::empty().serve(), Site::empty().serve()];
+    let [one, two] = [TestApp::empty().await, TestApp::empty().await];
     assert_ne!(one.verify(&[]).await.epoch, two.verify(&[]).await.epoch);
 }
 
 #[tokio::test]
 async fn only_an_edge_token_opens_the_edge_api() {
-    let (service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let digest = KeyDigest::of_value("phx_x");
-    assert_eq!(service.ask(PREVIOUS_TOKEN, vec![digest]).send().await.unwrap().status(), 200);
+    assert_eq!(app.ask(PREVIOUS_TOKEN, vec![digest]).send().await.unwrap().status(), 200);
     for wrong in ["wrong-edge-token-of-the-tests", "", &TOKEN[1..], &demo.cookie] {
-        let response = service.ask(wrong, vec![digest]).send().await.unwrap();
+        let response = app.ask(wrong, vec![digest]).send().await.unwrap();
         assert_eq!(response.status(), 401, "{wrong:?}");
         assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="edge""#);
         assert!(response.json::<Value>().await.unwrap()["detail"].is_string());
     }
-    let bare = client().post(format!("{}/edge/v1/verify", service.edge)).body("{}");
+    let bare = client().post(format!("{}/edge/v1/verify", app.edge)).body("{}");
     assert_eq!(read(bare).await.0, 401);
 }
 
 #[tokio::test]
 async fn a_malformed_question_gets_a_detail() {
-    let (service, ..) = Service::with_users().await;
+    let app = TestApp::start().await;
     let post = |body: String| {
-        read(client().post(format!("{}/edge/v1/verify", service.edge)).bearer_auth(TOKEN).body(body))
+        read(client().post(format!("{}/edge/v1/verify", app.edge)).bearer_auth(TOKEN).body(body))
     };
     let bodies = [
         "",
@@ -92,35 +95,35 @@ async fn a_malformed_question_gets_a_detail() {
 
 #[tokio::test]
 async fn a_question_has_256_digests_at_most() {
-    let (service, ..) = Service::with_users().await;
+    let app = TestApp::start().await;
     let digests = |count| (0..count).map(|n| KeyDigest::of_value(&format!("phx_{n}"))).collect();
-    let most = service.ask(TOKEN, digests(MAX_DIGESTS_PER_VERIFY)).send().await.unwrap();
+    let most = app.ask(TOKEN, digests(MAX_DIGESTS_PER_VERIFY)).send().await.unwrap();
     let answer: protocol::VerifyResponse = most.json().await.unwrap();
     assert_eq!(answer.verdicts, vec![Verdict::Inactive; 256]);
-    let (status, answer) = read(service.ask(TOKEN, digests(MAX_DIGESTS_PER_VERIFY + 1))).await;
+    let (status, answer) = read(app.ask(TOKEN, digests(MAX_DIGESTS_PER_VERIFY + 1))).await;
     assert_eq!((status.as_u16(), text(&answer, "detail")), (400, "digests: at most 256 at once."));
 }
 
 #[tokio::test]
 async fn cleartext_http_2_works_too() {
-    let (service, ..) = Service::with_users().await;
+    let app = TestApp::start().await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let question = json!({"edge": "e", "digests": []});
-    let request = client.post(format!("{}/edge/v1/verify", service.edge)).bearer_auth(TOKEN).json(&question);
+    let request = client.post(format!("{}/edge/v1/verify", app.edge)).bearer_auth(TOKEN).json(&question);
     let response = request.send().await.unwrap();
     assert_eq!((response.status().as_u16(), response.version()), (200, reqwest::Version::HTTP_2));
 }
 
 #[tokio::test]
 async fn health_and_readiness_need_no_token_and_nothing_else_is_there() {
-    let (service, ..) = Service::with_users().await;
-    let get = |path: &str| read(client().get(format!("{}{path}", service.edge)));
+    let app = TestApp::start().await;
+    let get = |path: &str| read(client().get(format!("{}{path}", app.edge)));
     assert_eq!(get("/healthz").await.0, 200);
     assert_eq!(get("/readyz").await.0, 200);
     assert_eq!(get("/api/personal_api_keys/").await.0, 404);
     assert_eq!(get("/edge/v1/verify").await.0, 401);
     for path in ["/healthz", "/readyz", "/metrics", "/edge/v1/verify", "/else"] {
-        let answer = client().get(format!("{}{path}", service.edge)).send().await.unwrap();
+        let answer = client().get(format!("{}{path}", app.edge)).send().await.unwrap();
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
         assert_eq!(answer.headers()["cross-origin-opener-policy"], "same-origin", "{path}");
     }
@@ -128,21 +131,22 @@ async fn health_and_readiness_need_no_token_and_nothing_else_is_there() {
 
 #[tokio::test]
 async fn a_database_in_trouble_is_unavailable_and_never_an_inactive_key() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("a key", &["*"]).await;
+    let app = Process::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("a key", &["*"]).await;
     // Another program takes a table away.
-    service.alter_tables("ALTER TABLE users RENAME TO gone").await;
+    app.alter_tables("ALTER TABLE users RENAME TO gone").await;
 
     let digest = KeyDigest::of_value(text(&key, "value"));
-    let (status, answer) = read(service.ask(TOKEN, vec![digest])).await;
+    let (status, answer) = read(app.ask(TOKEN, vec![digest])).await;
     assert_eq!(status, 503);
     assert_eq!(text(&answer, "detail"), "The key service is unavailable.");
     assert_eq!(demo.get("/api/personal_api_keys/").await.0, 503);
-    let log = service.log_text();
+    let log = app.log_text();
     let tells = |line: &str| line.contains("ERROR") && line.contains("users");
     assert!(log.lines().any(tells), "the log says what the answer does not: {log}");
 
-    service.alter_tables("ALTER TABLE revision_log RENAME TO gone_too").await;
-    assert_eq!(read(client().get(format!("{}/readyz", service.edge))).await.0, 503);
-    assert_eq!(read(client().get(format!("{}/healthz", service.edge))).await.0, 200);
+    app.alter_tables("ALTER TABLE revision_log RENAME TO gone_too").await;
+    assert_eq!(read(client().get(format!("{}/readyz", app.edge))).await.0, 503);
+    assert_eq!(read(client().get(format!("{}/healthz", app.edge))).await.0, 200);
 }

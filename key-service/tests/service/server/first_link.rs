@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::api::links::works;
-use crate::support::{DEMO, Site, TOKEN, text};
+use crate::support::{DEMO, Process, Site, TOKEN, text};
 
 /// What a start prints on standard output.
 fn printed(site: &Site) -> String {
@@ -40,16 +40,16 @@ async fn of_replicas_that_start_at_once_one_prints_a_link_that_works() {
     let site = Site::empty();
     let starts = [(); 3].map(|()| {
         let site = Site::at(&site.storage.url());
-        tokio::task::spawn_blocking(|| site.serve())
+        tokio::task::spawn_blocking(|| Process::on(site))
     });
     let mut services = Vec::new();
     for start in starts {
         services.push(start.await.unwrap());
     }
-    for service in &services {
+    for app in &services {
         let mut working = 0;
         for printed in &services {
-            working += usize::from(works(service, &printed.first_link()).await);
+            working += usize::from(works(app, &printed.first_link()).await);
         }
         assert_eq!(working, 1);
     }
@@ -57,26 +57,26 @@ async fn of_replicas_that_start_at_once_one_prints_a_link_that_works() {
 
 #[tokio::test]
 async fn the_first_admins_link_lives_an_hour_and_a_command_replaces_it() {
-    let service = Site::empty().serve();
-    let first = service.first_link();
-    assert!(works(&service, &first).await);
-    service.alter("UPDATE one_time_links SET expires_at = expires_at - 3540000").await;
-    assert!(works(&service, &first).await, "after 59 minutes");
-    service.alter("UPDATE one_time_links SET expires_at = expires_at - 60000").await;
-    assert!(!works(&service, &first).await, "after an hour");
+    let app = Process::on(Site::empty());
+    let first = app.first_link();
+    assert!(works(&app, &first).await);
+    app.alter("UPDATE one_time_links SET expires_at = expires_at - 3540000").await;
+    assert!(works(&app, &first).await, "after 59 minutes");
+    app.alter("UPDATE one_time_links SET expires_at = expires_at - 60000").await;
+    assert!(!works(&app, &first).await, "after an hour");
 
-    let second = service.site.json(&["user", "first-link", "--json"]);
+    let second = app.site.json(&["user", "first-link", "--json"]);
     assert_eq!((second["expires_in_s"].as_u64(), &second["url"]), (Some(3600), &Value::Null));
-    assert!(works(&service, text(&second, "path")).await);
-    let third = service.site.ok(&["user", "first-link", "--public-url", "https://keys.example.com"], "");
-    assert!(!works(&service, text(&second, "path")).await, "the newer one replaces it");
+    assert!(works(&app, text(&second, "path")).await);
+    let third = app.site.ok(&["user", "first-link", "--public-url", "https://keys.example.com"], "");
+    assert!(!works(&app, text(&second, "path")).await, "the newer one replaces it");
     let third = third.trim().strip_prefix("https://keys.example.com").unwrap();
-    assert!(works(&service, third).await);
-    let made = service.site.json(&["audit", "--action", "link.created", "--json"]);
+    assert!(works(&app, third).await);
+    let made = app.site.json(&["audit", "--action", "link.created", "--json"]);
     let by: Vec<_> = made.as_array().unwrap().iter().map(|entry| text(entry, "actor_kind")).collect();
     assert_eq!(by, ["command_line", "command_line", "service"]);
 
-    service.site.ok(&["user", "add", DEMO, "--without-password"], "");
-    assert!(!works(&service, third).await, "there is a user");
-    assert!(service.site.fails(&["user", "first-link"], "").contains("there is a user already"));
+    app.site.ok(&["user", "add", DEMO, "--without-password"], "");
+    assert!(!works(&app, third).await, "there is a user");
+    assert!(app.site.fails(&["user", "first-link"], "").contains("there is a user already"));
 }

@@ -2,22 +2,23 @@
 
 use reqwest::Method;
 
-use crate::support::scripted_edge::{Edge, LASTS, path, short_terms};
-use crate::support::{DEMO, PASSWORD, Service, client};
+use crate::support::scripted_edge::{Edge, LASTS, short_terms};
+use crate::support::{DEMO, PASSWORD, Process, TOKEN, client, key_path};
 
 #[tokio::test]
 async fn requests_are_counted_by_their_route_and_nothing_that_a_client_sent() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("counted", &["*"]).await;
-    demo.get(&path(&key)).await;
-    demo.get(path(&key).trim_end_matches('/')).await;
+    let app = Process::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("counted", &["*"]).await;
+    demo.get(&key_path(&key)).await;
+    demo.get(key_path(&key).trim_end_matches('/')).await;
     let value = key["value"].as_str().unwrap();
     demo.get(&format!("/api/personal_api_keys/{value}/")).await;
     demo.request(Method::GET, "/no/such/route?secret=7").send().await.unwrap();
     let invented = Method::from_bytes(b"INVENTED").unwrap();
-    client().request(invented, format!("{}/no/such", service.public)).send().await.unwrap();
+    client().request(invented, format!("{}/no/such", app.public)).send().await.unwrap();
 
-    let scrape = service.scrape().await;
+    let scrape = app.scrape().await;
     let labels = r#"listener="public",method="GET",route="/api/personal_api_keys/{id}""#;
     assert_eq!(scrape.value(&format!(r#"key_service_http_requests_total{{{labels},status="200"}}"#)), 2.0);
     assert_eq!(scrape.value(&format!(r#"key_service_http_requests_total{{{labels},status="404"}}"#)), 1.0);
@@ -33,15 +34,16 @@ async fn requests_are_counted_by_their_route_and_nothing_that_a_client_sent() {
 
 #[tokio::test]
 async fn verdicts_syncs_leases_and_revocations_are_counted() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let before = service.scrape().await;
+    let app = Process::start_with(short_terms).await;
+    let demo = app.demo();
+    let before = app.scrape().await;
     assert_eq!(before.value("key_service_leases_held"), 0.0);
     assert_eq!(before.value("key_service_lease_lag_revisions"), 0.0);
     assert_eq!(before.value(r#"key_service_syncs_total{outcome="reset"}"#), 0.0);
 
-    let key = demo.new_key("revoked", &["*"]).await;
-    service.verify(&[key["value"].as_str().unwrap(), "phx_unknown"]).await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let key = demo.create_key("revoked", &["*"]).await;
+    app.verify(&[key["value"].as_str().unwrap(), "phx_unknown"]).await;
+    let mut edge = Edge::subscribed(&app, "e").await;
     edge.sync(200).await;
     // On a busy machine a sync may have been answered before it is seen to be held.
     let (mut unchanged, mut is_seen) = (1.0, false);
@@ -49,15 +51,15 @@ async fn verdicts_syncs_leases_and_revocations_are_counted() {
         let holding = tokio::spawn(edge.asks(200).send());
         unchanged += 1.0;
         while !holding.is_finished() {
-            is_seen |= service.scrape().await.value("key_service_syncs_held") == 1.0;
+            is_seen |= app.scrape().await.value("key_service_syncs_held") == 1.0;
         }
         assert!(is_seen || unchanged < 20.0, "no sync is seen to be held");
     }
-    let (status, _) = demo.delete(&path(&key)).await;
+    let (status, _) = demo.delete(&key_path(&key)).await;
     assert_eq!(status, 200);
     edge.sync(0).await;
 
-    let after = service.scrape().await;
+    let after = app.scrape().await;
     for (series, value) in [
         (r#"key_service_verdicts_total{outcome="active"}"#, 1.0),
         (r#"key_service_verdicts_total{outcome="inactive"}"#, 1.0),
@@ -79,20 +81,20 @@ async fn verdicts_syncs_leases_and_revocations_are_counted() {
     let (least, most) = (LASTS.as_secs_f64() / 2.0, (LASTS * 3).as_secs_f64());
     assert!((least..most).contains(&seconds), "{seconds} s");
     edge.sync(0).await;
-    assert_eq!(service.scrape().await.value("key_service_lease_lag_revisions"), 0.0);
+    assert_eq!(app.scrape().await.value("key_service_lease_lag_revisions"), 0.0);
 }
 
 #[tokio::test]
 async fn sign_ins_are_counted_by_how_they_end() {
-    let (service, ..) = Service::with_users().await;
-    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 200);
-    assert_eq!(service.log_in(DEMO, "wrong").await.status(), 401);
+    let app = Process::start().await;
+    assert_eq!(app.log_in(DEMO, PASSWORD).await.status(), 200);
+    assert_eq!(app.log_in(DEMO, "wrong").await.status(), 401);
     let mut refused = 1.0;
-    while service.log_in("somebody@example.com", "wrong").await.status() == 401 {
+    while app.log_in("somebody@example.com", "wrong").await.status() == 401 {
         refused += 1.0;
         assert!(refused < 100.0, "never throttled");
     }
-    let scrape = service.scrape().await;
+    let scrape = app.scrape().await;
     assert_eq!(scrape.value(r#"key_service_sign_ins_total{outcome="succeeded"}"#), 1.0);
     assert_eq!(scrape.value(r#"key_service_sign_ins_total{outcome="refused"}"#), refused);
     assert_eq!(scrape.value(r#"key_service_sign_ins_total{outcome="throttled"}"#), 1.0);
@@ -100,10 +102,10 @@ async fn sign_ins_are_counted_by_how_they_end() {
 
 #[tokio::test]
 async fn without_its_database_the_service_still_tells_what_it_counted() {
-    let (service, ..) = Service::with_users().await;
-    service.alter_tables("ALTER TABLE revision_log RENAME TO gone").await;
-    assert_eq!(service.ask(crate::support::TOKEN, vec![]).send().await.unwrap().status(), 503);
-    let scrape = service.scrape().await;
+    let app = Process::start().await;
+    app.alter_tables("ALTER TABLE revision_log RENAME TO gone").await;
+    assert_eq!(app.ask(TOKEN, vec![]).send().await.unwrap().status(), 503);
+    let scrape = app.scrape().await;
     assert!(!scrape.has("key_service_leases_held"));
     // Verify's, and the scrape's own; perhaps the upkeep's.
     assert!(scrape.value("key_service_database_errors_total") >= 2.0);

@@ -2,25 +2,27 @@
 
 use serde_json::{Value, json};
 
-use crate::support::scripted_edge::path;
-use crate::support::{DEMO, PASSWORD, PREVIOUS_TOKEN, Service, TOKEN, client, text};
+use crate::support::{
+    DEMO, PASSWORD, PREVIOUS_TOKEN, Process, TOKEN, client, key_path, session_cookie, text,
+};
 
 /// The lines that tell of answered requests.
-fn answered(service: &Service) -> Vec<Value> {
-    let log = service.log_text();
+fn answered(app: &Process) -> Vec<Value> {
+    let log = app.log_text();
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("every line is JSON"));
     lines.filter(|line| line["message"] == "answered").collect()
 }
 
 #[tokio::test]
 async fn a_line_has_the_route_and_the_id_that_the_answer_carries() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("logged", &["*"]).await;
-    let request = demo.request(reqwest::Method::GET, &path(&key)).header("x-request-id", "mine");
+    let app = Process::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("logged", &["*"]).await;
+    let request = demo.request(reqwest::Method::GET, &key_path(&key)).header("x-request-id", "mine");
     let response = request.send().await.unwrap();
     let id = response.headers()["x-request-id"].to_str().unwrap();
     assert_ne!(id, "mine", "a client's own id is not taken for ours");
-    let lines = answered(&service);
+    let lines = answered(&app);
     let span = &lines.last().unwrap()["spans"][0];
     assert_eq!(text(span, "id"), id);
     assert_eq!(text(span, "method"), "GET");
@@ -31,31 +33,32 @@ async fn a_line_has_the_route_and_the_id_that_the_answer_carries() {
 
 #[tokio::test]
 async fn no_line_holds_what_a_client_sent() {
-    let (service, demo, _) = Service::with_users_and(|command| command.env("RUST_LOG", "trace")).await;
-    let login = service.log_in(DEMO, PASSWORD).await;
-    let session = crate::support::session_cookie(&login).unwrap();
-    let key = demo.new_key("secret", &["*"]).await;
+    let app = Process::start_with(|command| command.env("RUST_LOG", "trace")).await;
+    let demo = app.demo();
+    let login = app.log_in(DEMO, PASSWORD).await;
+    let session = session_cookie(&login).unwrap();
+    let key = demo.create_key("secret", &["*"]).await;
     let value = text(&key, "value");
     demo.get(&format!("/api/personal_api_keys/{value}/")).await;
     demo.get(&format!("/api/users/@me/?token={value}")).await;
     demo.request(reqwest::Method::GET, "/link/secret-of-a-link").send().await.unwrap();
-    service.alter("UPDATE users SET is_admin = 1 WHERE email = 'demo@example.com'").await;
+    app.alter("UPDATE users SET is_admin = 1 WHERE email = 'demo@example.com'").await;
     let (_, user) = demo.get("/api/users/@me/").await;
     let (_, link) = demo.post(&format!("/api/users/{}/link/", text(&user, "id")), json!({})).await;
     let link = text(&link, "path");
     assert_eq!(demo.request(reqwest::Method::GET, link).send().await.unwrap().status(), 200);
     let (_, token) = demo.post("/api/management_tokens/", json!({"label": "t", "user_ids": null})).await;
     let token = text(&token, "value");
-    let with_token = client().get(format!("{}/api/keys/", service.public)).bearer_auth(token).send().await;
+    let with_token = client().get(format!("{}/api/keys/", app.public)).bearer_auth(token).send().await;
     assert_eq!(with_token.unwrap().status(), 200);
-    client().get(format!("{}/secret-path-{value}", service.edge)).send().await.unwrap();
+    client().get(format!("{}/secret-path-{value}", app.edge)).send().await.unwrap();
     let method = reqwest::Method::from_bytes(b"SECRETMETHOD").unwrap();
-    client().request(method, &service.public).bearer_auth("ekm_secret-token").send().await.unwrap();
-    assert!(service.scopes(value).await.is_some());
-    demo.delete(&path(&key)).await;
+    client().request(method, &app.public).bearer_auth("ekm_secret-token").send().await.unwrap();
+    assert!(app.scopes(value).await.is_some());
+    demo.delete(&key_path(&key)).await;
 
-    let log = service.log_text();
-    assert!(answered(&service).len() >= 8, "{log}");
+    let log = app.log_text();
+    assert!(answered(&app).len() >= 8, "{log}");
     let link = link.rsplit('/').next().unwrap();
     let sent = [value, PASSWORD, TOKEN, PREVIOUS_TOKEN, &session, &demo.cookie, token, link];
     for secret in

@@ -9,50 +9,49 @@ use reqwest::header::HeaderValue;
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::support::scripted_edge::{Edge, SOON, path};
-use crate::support::{DEMO, PASSWORD, Service, Site, TOKEN, client, read};
+use crate::support::scripted_edge::{Edge, SOON};
+use crate::support::{DEMO, PASSWORD, Process, Site, TOKEN, client, key_path, read};
 
 /// A moment in which a request that does not wait would be answered.
 const A_MOMENT: Duration = Duration::from_millis(300);
 
-async fn end_of(mut service: Service) -> Option<i32> {
-    tokio::task::spawn_blocking(move || service.wait()).await.unwrap()
+async fn end_of(mut app: Process) -> Option<i32> {
+    tokio::task::spawn_blocking(move || app.wait()).await.unwrap()
 }
 
 /// Long enough for what happens meanwhile, and for what must not.
 const DELAY: Duration = Duration::from_secs(3);
 
-async fn start_with_delay() -> Service {
-    let site = tokio::task::spawn_blocking(Site::with_users).await.unwrap();
-    site.serve_with(|command| command.env("SHUTDOWN_DELAY_MS", DELAY.as_millis().to_string()))
+async fn start_with_delay() -> Process {
+    Process::start_with(|command| command.env("SHUTDOWN_DELAY_MS", DELAY.as_millis().to_string())).await
 }
 
 #[tokio::test]
 async fn until_the_delay_is_over_it_serves_and_says_that_it_is_not_ready() {
-    let service = start_with_delay().await;
+    let app = start_with_delay().await;
     let told = Instant::now();
-    service.signal("-TERM");
-    crate::server::readiness::until(&service, 503).await;
+    app.signal("-TERM");
+    crate::server::readiness::until(&app, 503).await;
 
-    let (status, body) = read(client().get(format!("{}/readyz", service.edge))).await;
+    let (status, body) = read(client().get(format!("{}/readyz", app.edge))).await;
     assert_eq!((status.as_u16(), &body["checks"]["shutdown"]), (503, &"begun".into()));
-    let [demo, _] = service.browsers();
+    let demo = app.demo();
     let answer = demo.request(reqwest::Method::GET, "/api/users/@me/").send().await.unwrap();
     assert_eq!(answer.status(), 200, "a new connection is still served");
     assert_eq!(answer.headers()["connection"], "close");
-    assert_eq!(service.scopes("phx_unknown").await, None, "edges are, too");
-    assert_eq!(end_of(service).await, Some(0));
+    assert_eq!(app.scopes("phx_unknown").await, None, "edges are, too");
+    assert_eq!(end_of(app).await, Some(0));
     assert!(told.elapsed() >= DELAY && told.elapsed() < 3 * DELAY, "{:?}", told.elapsed());
 }
 
 #[tokio::test]
 async fn from_the_signal_on_every_edge_is_granted_its_lease_at_once() {
-    let service = start_with_delay().await;
-    let mut edge = Edge::subscribed(&service, "e").await;
+    let app = start_with_delay().await;
+    let mut edge = Edge::subscribed(&app, "e").await;
     let holding = tokio::spawn(edge.asks(60_000).send());
-    service.until_syncs_are_held(1.0).await;
+    app.until_syncs_are_held(1.0).await;
     let told = Instant::now();
-    service.signal("-TERM");
+    app.signal("-TERM");
     let answer = holding.await.unwrap().unwrap();
     // Not when the hold of 2 s is over.
     assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
@@ -71,16 +70,16 @@ async fn from_the_signal_on_every_edge_is_granted_its_lease_at_once() {
         answered += 1;
     }
     assert!(answered > 1, "{answered}");
-    assert_eq!(end_of(service).await, Some(0));
+    assert_eq!(end_of(app).await, Some(0));
 }
 
 #[tokio::test]
 async fn an_http2_connection_is_closed_when_its_requests_are_answered() {
-    let service = start_with_delay().await;
-    let stream = TcpStream::connect(service.edge.strip_prefix("http://").unwrap()).await.unwrap();
+    let app = start_with_delay().await;
+    let stream = TcpStream::connect(app.edge.strip_prefix("http://").unwrap()).await.unwrap();
     let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
     let connection = tokio::spawn(connection);
-    let edge = Edge::subscribed(&service, "e").await;
+    let edge = Edge::subscribed(&app, "e").await;
     let request = edge.asks(60_000).build().unwrap();
     let mut head = axum::http::Request::post(request.url().as_str());
     head.headers_mut().unwrap().extend(request.headers().clone());
@@ -88,10 +87,10 @@ async fn an_http2_connection_is_closed_when_its_requests_are_answered() {
     let (answer, mut sending) = sender.send_request(head.body(()).unwrap(), false).unwrap();
     sending.send_data(body.into(), true).unwrap();
     let answer = tokio::spawn(answer);
-    service.until_syncs_are_held(1.0).await;
+    app.until_syncs_are_held(1.0).await;
 
     let told = Instant::now();
-    service.signal("-TERM");
+    app.signal("-TERM");
     let answer = answer.await.unwrap().unwrap();
     assert_eq!((answer.status(), answer.headers().get("connection")), (reqwest::StatusCode::OK, None));
     let mut body = answer.into_body();
@@ -100,20 +99,20 @@ async fn an_http2_connection_is_closed_when_its_requests_are_answered() {
     // Without a word it would stay until the delay is over.
     connection.await.unwrap().unwrap();
     assert!(told.elapsed() < DELAY, "{:?}", told.elapsed());
-    assert_eq!(end_of(service).await, Some(0));
+    assert_eq!(end_of(app).await, Some(0));
 }
 
 #[tokio::test]
 async fn no_request_on_an_open_connection_is_lost_while_it_leaves() {
-    let service = start_with_delay().await;
-    Edge::subscribed(&service, "e").await;
+    let app = start_with_delay().await;
+    Edge::subscribed(&app, "e").await;
     let kept_open = |http2| {
         let builder = reqwest::Client::builder();
         if http2 { builder.http2_prior_knowledge() } else { builder }.build().unwrap()
     };
     let asking: Vec<_> = (0..8)
         .map(|n| {
-            let (client, url) = (kept_open(n % 2 == 0), format!("{}/edge/v1/verify", service.edge));
+            let (client, url) = (kept_open(n % 2 == 0), format!("{}/edge/v1/verify", app.edge));
             tokio::spawn(async move {
                 let begun = Instant::now();
                 let mut asked = 0;
@@ -128,29 +127,30 @@ async fn no_request_on_an_open_connection_is_lost_while_it_leaves() {
         })
         .collect();
     tokio::time::sleep(A_MOMENT).await;
-    service.signal("-TERM");
+    app.signal("-TERM");
     for asking in asking {
         assert!(asking.await.unwrap() > 5);
     }
-    assert_eq!(end_of(service).await, Some(0));
+    assert_eq!(end_of(app).await, Some(0));
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    Edge::subscribed(&service, "e").await;
-    let deleting = demo.request(reqwest::Method::DELETE, &path(&key)).send();
+    let app = Process::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    Edge::subscribed(&app, "e").await;
+    let deleting = demo.request(reqwest::Method::DELETE, &key_path(&key)).send();
     let deleting = tokio::spawn(deleting);
-    service.until("SELECT revision = 1 FROM revision_log").await;
-    service.signal("-TERM");
+    app.until("SELECT revision = 1 FROM revision_log").await;
+    app.signal("-TERM");
     tokio::time::sleep(A_MOMENT).await;
     assert!(!deleting.is_finished(), "the first one lets it wait for the lease");
     let told = Instant::now();
-    service.signal("-TERM");
-    let log = service.log.clone();
-    let site = service.site.clone();
-    assert_eq!(end_of(service).await, Some(0));
+    app.signal("-TERM");
+    let log = app.log.clone();
+    let site = app.site.clone();
+    assert_eq!(end_of(app).await, Some(0));
     assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
     assert!(deleting.await.unwrap().is_err(), "it was cut off");
     assert!(std::fs::read_to_string(log).unwrap().contains("told to end once more"));
@@ -160,20 +160,20 @@ async fn a_second_signal_ends_it_at_once() {
 #[tokio::test]
 async fn a_hanging_webhook_does_not_hold_up_the_end() {
     let receiver = crate::support::webhook_receiver::Receiver::start(&[]).await;
-    let service = Site::empty().serve_with(receiver.settings());
-    crate::support::webhook_receiver::enqueue(&service).await;
+    let app = Process::on_with(Site::empty(), receiver.settings());
+    crate::support::webhook_receiver::enqueue(&app).await;
     receiver.next().await;
     let told = Instant::now();
-    service.signal("-TERM");
-    assert_eq!(end_of(service).await, Some(0));
+    app.signal("-TERM");
+    assert_eq!(end_of(app).await, Some(0));
     assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
 }
 
 #[test]
 fn a_request_in_progress_is_finished_before_the_end() {
-    let mut service = Site::with_users().serve();
+    let mut app = Process::on(Site::with_users());
     let body = json!({"email": DEMO, "password": PASSWORD}).to_string();
-    let mut stream = net::TcpStream::connect(service.public.strip_prefix("http://").unwrap()).unwrap();
+    let mut stream = net::TcpStream::connect(app.public.strip_prefix("http://").unwrap()).unwrap();
     write!(
         stream,
         "POST /api/login/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\n\
@@ -186,21 +186,21 @@ fn a_request_in_progress_is_finished_before_the_end() {
     stream.read_exact(&mut go_on).unwrap();
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
 
-    service.signal("-TERM");
-    while !service.log_text().contains("shutting down") {
+    app.signal("-TERM");
+    while !app.log_text().contains("shutting down") {
         std::thread::sleep(Duration::from_millis(5));
     }
     stream.write_all(body.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    assert_eq!(service.wait(), Some(0));
-    assert!(net::TcpStream::connect(service.public.strip_prefix("http://").unwrap()).is_err(), "it is gone");
+    assert_eq!(app.wait(), Some(0));
+    assert!(net::TcpStream::connect(app.public.strip_prefix("http://").unwrap()).is_err(), "it is gone");
 }
 
 #[test]
 fn an_interrupt_ends_it_too() {
-    let mut service = Site::empty().serve();
-    service.signal("-INT");
-    assert_eq!(service.wait(), Some(0));
+    let mut app = Process::on(Site::empty());
+    app.signal("-INT");
+    assert_eq!(app.wait(), Some(0));
 }

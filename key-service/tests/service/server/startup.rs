@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{DEMO, PASSWORD, Service, Site, TOKEN, client};
+use crate::support::{DEMO, PASSWORD, Process, Site, TOKEN, TestApp, client};
 
 /// The one line of a `serve` that cannot start.
 pub(crate) fn refused(site: &Site, args: &[&str], set: impl FnOnce(&mut Command) -> &mut Command) -> String {
@@ -62,12 +62,12 @@ fn a_database_of_an_unknown_kind_is_refused_and_its_password_not_shown() {
 
 #[tokio::test]
 async fn a_database_of_a_newer_release_is_refused() {
-    let mut service = Site::empty().serve();
-    service.stop();
+    let mut app = Process::on(Site::empty());
+    app.stop();
     let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
         SELECT 9999, description, success, checksum, execution_time FROM _sqlx_migrations WHERE version = 1";
-    service.alter(insert).await;
-    let said = refused(&service.site, &[], |command| command);
+    app.alter(insert).await;
+    let said = refused(&app.site, &[], |command| command);
     assert_one_line(&said, &["--database-url (DATABASE_URL)", "newer release", "9999"]);
 }
 
@@ -85,11 +85,10 @@ fn other_bad_settings_are_named() {
 
 #[tokio::test]
 async fn public_url_decides_the_origin_and_the_cookie() {
-    let public_url = ("PUBLIC_URL", "https://keys.example.com/");
-    let (service, ..) = Service::with_users_and(|command| command.env(public_url.0, public_url.1)).await;
+    let app = TestApp::start_with(&["--public-url", "https://keys.example.com/"]).await;
     let body = json!({"email": DEMO, "password": PASSWORD});
     let login = |origin: &str| {
-        client().post(format!("{}/api/login/", service.public)).header("origin", origin).json(&body).send()
+        client().post(format!("{}/api/login/", app.public)).header("origin", origin).json(&body).send()
     };
     assert_eq!(login("https://evil.example").await.unwrap().status(), 403);
     let response = login("https://keys.example.com").await.unwrap();
@@ -99,13 +98,14 @@ async fn public_url_decides_the_origin_and_the_cookie() {
 
 #[tokio::test]
 async fn even_the_finest_log_holds_no_secret() {
-    let (service, demo, _) = Service::with_users_and(|command| command.env("RUST_LOG", "trace")).await;
-    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 200);
-    let key = demo.new_key("secret", &["*"]).await;
+    let app = Process::start_with(|command| command.env("RUST_LOG", "trace")).await;
+    let demo = app.demo();
+    assert_eq!(app.log_in(DEMO, PASSWORD).await.status(), 200);
+    let key = demo.create_key("secret", &["*"]).await;
     let value = key["value"].as_str().unwrap();
     demo.get(&format!("/api/personal_api_keys/{value}/")).await;
-    assert!(service.scopes(value).await.is_some());
-    let log = service.log_text();
+    assert!(app.scopes(value).await.is_some());
+    let log = app.log_text();
     assert!(log.contains("/api/personal_api_keys/{id}"), "requests are logged");
     for secret in [value, TOKEN, PASSWORD, &demo.cookie] {
         assert!(!log.contains(secret), "{secret}");

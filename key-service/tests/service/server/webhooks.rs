@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::support::webhook_receiver::{HIDDEN_PATH, Received, Receiver, SECRET, enqueue};
-use crate::support::{Service, Site, text};
+use crate::support::{Process, Site, TOKEN, TestApp, key_path, text};
 
 /// Whether nothing is left to deliver.
 const EMPTY: &str = "SELECT COUNT(*) = 0 FROM webhook_deliveries";
 
 /// Lets the time pass until the next attempt.
-async fn make_due(service: &Service) {
-    service.alter("UPDATE webhook_deliveries SET next_attempt_at = 0").await;
+async fn make_due(app: &TestApp) {
+    app.alter("UPDATE webhook_deliveries SET next_attempt_at = 0").await;
 }
 
 fn header<'a>(message: &'a Received, name: &str) -> &'a str {
@@ -37,24 +37,25 @@ fn assert_signed(message: &Received) {
 #[tokio::test]
 async fn a_message_is_signed_and_delivered_once() {
     let receiver = Receiver::start(&[204]).await;
-    let service = Site::empty().serve_with(receiver.settings());
-    enqueue(&service).await;
+    let app = Process::on_with(Site::empty(), receiver.settings());
+    enqueue(&app).await;
     let message = receiver.next().await;
     assert_signed(&message);
     assert_eq!(header(&message, "webhook-id"), "msg_1");
     assert_eq!(message.body, r#"{"type":"key.leaked","data":{"label":"é"}}"#);
-    service.until(EMPTY).await;
+    app.until(EMPTY).await;
     assert!(receiver.is_left_alone().await);
-    let scrape = service.scrape().await;
+    let scrape = app.scrape().await;
     assert_eq!(scrape.value(r#"key_service_webhook_attempts_total{outcome="delivered"}"#), 1.0);
 }
 
 #[tokio::test]
 async fn a_leak_is_told_in_the_transaction_that_ends_the_key() {
     let receiver = Receiver::start(&[204]).await;
-    let (service, demo, _) = Service::with_users_and(receiver.settings()).await;
-    let key = demo.new_key("leaked", &["*"]).await;
-    service.alter("UPDATE users SET is_admin = 1 WHERE email = 'demo@example.com'").await;
+    let app = Process::start_with(receiver.settings()).await;
+    let demo = app.demo();
+    let key = demo.create_key("leaked", &["*"]).await;
+    app.alter("UPDATE users SET is_admin = 1 WHERE email = 'demo@example.com'").await;
     let report = json!({"values": [text(&key, "value")], "source": "a test"});
     assert_eq!(demo.post("/api/leaked_keys/", report).await.0, 200);
     let message = receiver.next().await;
@@ -69,88 +70,89 @@ async fn a_leak_is_told_in_the_transaction_that_ends_the_key() {
 #[tokio::test]
 async fn a_message_that_is_refused_or_redirected_is_sent_again_later() {
     let receiver = Receiver::start(&[500, 307, 200]).await;
-    let service = Site::empty().serve_with(receiver.settings());
-    enqueue(&service).await;
+    let app = Process::on_with(Site::empty(), receiver.settings());
+    enqueue(&app).await;
     let first = receiver.next().await;
     let waits =
         "SELECT attempts = 1 AND next_attempt_at - created_at BETWEEN 4000 AND 9000 FROM webhook_deliveries";
-    service.until(waits).await;
+    app.until(waits).await;
     assert!(receiver.is_left_alone().await, "not at once");
-    make_due(&service).await;
+    make_due(&app).await;
     receiver.next().await;
-    service.until("SELECT attempts = 2 FROM webhook_deliveries").await;
-    make_due(&service).await;
+    app.until("SELECT attempts = 2 FROM webhook_deliveries").await;
+    make_due(&app).await;
     let last = receiver.next().await;
     assert_signed(&last);
     assert_eq!(header(&last, "webhook-id"), header(&first, "webhook-id"), "so that receivers know it");
-    service.until(EMPTY).await;
-    let scrape = service.scrape().await;
+    app.until(EMPTY).await;
+    let scrape = app.scrape().await;
     assert_eq!(scrape.value(r#"key_service_webhook_attempts_total{outcome="failed"}"#), 2.0);
 }
 
 #[tokio::test]
 async fn a_message_survives_a_receiver_that_is_away_and_a_restart() {
     let receiver = Receiver::start(&[]).await;
-    let service = Site::empty().serve_with(receiver.settings());
-    enqueue(&service).await;
+    let app = Process::on_with(Site::empty(), receiver.settings());
+    enqueue(&app).await;
     receiver.next().await;
     // Killed while the receiver had the message and had not answered.
     let receiver = Receiver::start(&[200]).await;
-    let service = service.restart(receiver.settings());
-    make_due(&service).await;
+    let app = app.restart(receiver.settings());
+    make_due(&app).await;
     assert_signed(&receiver.next().await);
-    service.until(EMPTY).await;
+    app.until(EMPTY).await;
 }
 
 #[tokio::test]
 async fn a_message_that_nobody_takes_is_given_up_and_logged() {
     let receiver = Receiver::start(&[500]).await;
-    let service = Site::empty().serve_with(|command| command);
-    enqueue(&service).await;
-    service.alter("UPDATE webhook_deliveries SET attempts = 13").await;
-    let service = service.restart(receiver.settings());
+    let app = Process::on_with(Site::empty(), |command| command);
+    enqueue(&app).await;
+    app.alter("UPDATE webhook_deliveries SET attempts = 13").await;
+    let app = app.restart(receiver.settings());
     receiver.next().await;
-    service.until(EMPTY).await;
-    assert!(service.log_text().contains("given up"));
-    let scrape = service.scrape().await;
+    app.until(EMPTY).await;
+    assert!(app.log_text().contains("given up"));
+    let scrape = app.scrape().await;
     assert_eq!(scrape.value(r#"key_service_webhook_attempts_total{outcome="given_up"}"#), 1.0);
 }
 
 #[tokio::test]
 async fn a_receiver_that_hangs_holds_nothing_up() {
     let receiver = Receiver::start(&[]).await;
-    let (service, demo, _) = Service::with_users_and(receiver.settings()).await;
-    enqueue(&service).await;
+    let app = Process::start_with(receiver.settings()).await;
+    let demo = app.demo();
+    enqueue(&app).await;
     receiver.next().await;
     let begun = std::time::Instant::now();
-    let key = demo.new_key("meanwhile", &["*"]).await;
-    assert_eq!(demo.delete(&crate::support::scripted_edge::path(&key)).await.0, 200);
+    let key = demo.create_key("meanwhile", &["*"]).await;
+    assert_eq!(demo.delete(&key_path(&key)).await.0, 200);
     assert!(begun.elapsed() < crate::support::scripted_edge::SOON);
-    assert_eq!(service.scrape().await.value("key_service_webhook_deliveries_pending"), 1.0);
+    assert_eq!(app.scrape().await.value("key_service_webhook_deliveries_pending"), 1.0);
 }
 
 #[tokio::test]
 async fn neither_the_secret_nor_the_address_is_logged() {
     let receiver = Receiver::start(&[500, 200]).await;
     let settings = receiver.settings();
-    let service = Site::empty().serve_with(|command| settings(command.env("RUST_LOG", "trace")));
-    enqueue(&service).await;
+    let app = Process::on_with(Site::empty(), |command| settings(command.env("RUST_LOG", "trace")));
+    enqueue(&app).await;
     receiver.next().await;
-    service.until("SELECT attempts = 1 FROM webhook_deliveries").await;
-    make_due(&service).await;
+    app.until("SELECT attempts = 1 FROM webhook_deliveries").await;
+    make_due(&app).await;
     receiver.next().await;
-    service.until(EMPTY).await;
+    app.until(EMPTY).await;
     // An address that nobody listens at, too.
-    let service = service.restart(|command| {
+    let app = app.restart(|command| {
         let nowhere = format!("http://127.0.0.1:9{HIDDEN_PATH}");
         command.env("RUST_LOG", "trace").env("LEAK_WEBHOOK_URL", nowhere).env("LEAK_WEBHOOK_SECRET", SECRET)
     });
-    enqueue(&service).await;
-    service.until("SELECT attempts = 1 FROM webhook_deliveries").await;
-    while !service.log_text().contains("did not take it") {
+    enqueue(&app).await;
+    app.until("SELECT attempts = 1 FROM webhook_deliveries").await;
+    while !app.log_text().contains("did not take it") {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let log = service.log_text();
+    let log = app.log_text();
     for secret in [HIDDEN_PATH, SECRET, &SECRET[6..], "MfKQ9r8GKYqr"] {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
@@ -160,7 +162,7 @@ async fn neither_the_secret_nor_the_address_is_logged() {
 fn half_a_setting_is_refused_by_name() {
     let output = Site::empty()
         .command(&["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"])
-        .env("EDGE_TOKEN", crate::support::TOKEN)
+        .env("EDGE_TOKEN", TOKEN)
         .env("LEAK_WEBHOOK_URL", "https://hooks.example.com/hidden")
         .output()
         .unwrap();

@@ -10,7 +10,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use crate::support::storage::Storage;
-use crate::support::{ADMIN, Automation, DEMO, OTHER, Service, Site, client};
+use crate::support::{ADMIN, Automation, DEMO, OTHER, Process, Site, TestApp, client};
 
 /// Makes a database with the tables up to that migration, and rows in it.
 async fn database_of(last: i64, site: &Site, rows: &str) {
@@ -49,8 +49,8 @@ fn token(id: &str, by: &str, actor_kind: &str) -> String {
     )
 }
 
-fn automation(service: &Service, id: &str) -> Automation {
-    Automation { base: service.public.clone(), id: id.to_owned(), token: format!("ekm_{id}") }
+fn automation(app: &TestApp, id: &str) -> Automation {
+    Automation { base: app.public.clone(), id: id.to_owned(), token: format!("ekm_{id}") }
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn tokens_of_an_earlier_release_can_do_what_they_could_while_their_makers_
         token("of-namesake", "member@example.com", "command_line"),
     ];
     database_of(6, &site, &rows.concat()).await;
-    let service = site.serve();
+    let app = Process::on(site);
     for (id, works) in [
         ("of-admin", true),
         ("of-member", false),
@@ -77,7 +77,7 @@ async fn tokens_of_an_earlier_release_can_do_what_they_could_while_their_makers_
         ("of-operator", true),
         ("of-namesake", true),
     ] {
-        let token = automation(&service, id);
+        let token = automation(&app, id);
         let calls = [
             (Method::GET, "/api/users/", Value::Null),
             (Method::PATCH, "/api/users/new/", json!({"is_active": false})),
@@ -89,8 +89,8 @@ async fn tokens_of_an_earlier_release_can_do_what_they_could_while_their_makers_
         }
     }
     // The maker is known from the name alone.
-    service.site.ok(&["user", "disable", "admin@example.com"], "");
-    assert_eq!(automation(&service, "of-admin").call(Method::GET, "/api/users/", Value::Null).await.0, 401);
+    app.site.ok(&["user", "disable", "admin@example.com"], "");
+    assert_eq!(automation(&app, "of-admin").call(Method::GET, "/api/users/", Value::Null).await.0, 401);
 }
 
 #[tokio::test]
@@ -142,14 +142,14 @@ async fn a_link_of_an_earlier_release_ends_where_its_maker_has_lost_its_rights()
         link("d", "command_line", "NULL"),
     ];
     database_of(6, &site, &rows.concat()).await;
-    let service = site.serve();
+    let app = Process::on(site);
     let works = async |user: &str| {
-        let link = client().get(format!("{}/link/of-{user}", service.public));
+        let link = client().get(format!("{}/link/of-{user}", app.public));
         link.send().await.unwrap().status() == 200
     };
     assert!(works("a").await && works("d").await);
     assert!(!works("b").await && !works("c").await);
-    service.site.ok(&["user", "disable", "admin@example.com"], "");
+    app.site.ok(&["user", "disable", "admin@example.com"], "");
     assert!(!works("a").await, "the maker is known from the audit log");
 }
 
@@ -163,8 +163,8 @@ async fn a_session_of_an_earlier_release_lasts() {
         format!(r#"{{"login":{{"user_id":"member","epoch":0,"began_at":{now_ms},"renewed_at":{now_ms}}}}}"#);
     let session = format!("INSERT INTO sessions VALUES ('{digest}', '{data}', 9000000000000);");
     database_of(10, &site, &(user("member", false, true) + &session)).await;
-    let service = site.serve();
-    let me = client().get(format!("{}/api/users/@me/", service.public));
+    let app = Process::on(site);
+    let me = client().get(format!("{}/api/users/@me/", app.public));
     assert_eq!(me.header("cookie", format!("session={id}")).send().await.unwrap().status(), 200);
 }
 
@@ -198,9 +198,9 @@ fn made_by_user(id: &str, user_id: &str) -> String {
 
 #[tokio::test]
 async fn what_an_old_replica_makes_during_an_upgrade_ends_with_the_rights_of_its_maker() {
-    let (service, ..) = Service::with_users().await;
-    let _ = service.admin().await;
-    let [demo, other, admin] = [DEMO, OTHER, ADMIN].map(|email| service.user_id(email));
+    let app = Process::start().await;
+    let _ = app.admin();
+    let [demo, other, admin] = [DEMO, OTHER, ADMIN].map(|email| app.user_id(email));
     let rows = [
         made_by_user(&demo, &other),
         made_by_user(&admin, &demo),
@@ -213,25 +213,24 @@ async fn what_an_old_replica_makes_during_an_upgrade_ends_with_the_rights_of_its
         // It demotes an admin, and ends nothing of what that one made.
         format!("UPDATE users SET is_admin = 0 WHERE id = '{demo}';"),
     ];
-    write(&service.site, &rows.concat()).await;
-    let service = service.restart(|command| command);
-    let status = async |id: &str| {
-        automation(&service, id).call(Method::GET, "/api/users/", Value::Null).await.0.as_u16()
-    };
+    write(&app.site, &rows.concat()).await;
+    let app = app.restart(|command| command);
+    let status =
+        async |id: &str| automation(&app, id).call(Method::GET, "/api/users/", Value::Null).await.0.as_u16();
     let link = async |id: &str| {
-        let response = client().get(format!("{}/link/link-{id}", service.public)).send().await.unwrap();
+        let response = client().get(format!("{}/link/link-{id}", app.public)).send().await.unwrap();
         response.status().as_u16()
     };
     let ended = async { while status(&demo).await != 401 {} };
     tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the token still works");
     assert_eq!((status(&admin).await, status("operator").await), (200, 200));
     assert_eq!((link(&demo).await, link(&admin).await, link("operator").await), (404, 200, 200));
-    let entries = service.site.json(&["audit", "--action", "token.ended", "--json"]);
+    let entries = app.site.json(&["audit", "--action", "token.ended", "--json"]);
     let entry = &entries[0];
     assert_eq!((&entry["subject_id"], &entry["actor_kind"]), (&json!(demo), &json!("service")));
     assert_eq!(entry["detail"]["because"], "the admin who made it is no longer an admin");
 
     // Who made the others is known now.
-    service.site.ok(&["user", "disable", ADMIN], "");
+    app.site.ok(&["user", "disable", ADMIN], "");
     assert_eq!((status(&admin).await, status("operator").await, link(&admin).await), (401, 200, 404));
 }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
-use crate::support::Service;
+use crate::support::TestApp;
 use crate::support::storage::Storage;
 
-impl Service {
+impl TestApp {
     pub(crate) async fn database(&self) -> AnyConnection {
         sqlx::any::install_default_drivers();
         AnyConnection::connect(&self.site.storage.url()).await.unwrap()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use crate::support::{Service, client};
+use crate::support::{Process, client};
 
 /// Values by series, written as in the text: `name{label="value"}`.
 pub(crate) struct Scrape {
@@ -11,7 +11,7 @@ pub(crate) struct Scrape {
     series: BTreeMap<String, f64>,
 }
 
-impl Service {
+impl Process {
     /// What Prometheus would be told now.
     pub(crate) async fn scrape(&self) -> Scrape {
         let response = client().get(format!("{}/metrics", self.edge)).send().await.unwrap();

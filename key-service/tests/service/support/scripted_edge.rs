@@ -10,9 +10,12 @@ use reqwest::RequestBuilder;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::support::{Browser, Service, TOKEN, client, text};
+use crate::support::{Browser, TOKEN, TestApp, client, key_path};
 
-/// How long a lease and its margin last under [`short_terms`].
+/// The shortest leases that the service offers, more or less, as flags.
+pub(crate) const SHORT_LEASES: [&str; 4] = ["--hold-ms", "200", "--lease-ms", "2400"];
+
+/// How long a lease and its margin last with [`SHORT_LEASES`].
 pub(crate) const LASTS: Duration = Duration::from_millis(3_400);
 
 /// A wait that the service cannot have cut short, although clocks are read at different moments.
@@ -21,9 +24,9 @@ pub(crate) const ALMOST: Duration = Duration::from_millis(3_350);
 /// What happens without waiting for a lease; generous, since tests run side by side.
 pub(crate) const SOON: Duration = Duration::from_millis(1_500);
 
-/// The shortest leases that the service offers, more or less.
+/// Gives a command [`SHORT_LEASES`].
 pub(crate) fn short_terms(command: &mut Command) -> &mut Command {
-    command.env("HOLD_MS", "200").env("LEASE_MS", "2400")
+    command.args(SHORT_LEASES)
 }
 
 pub(crate) struct Edge {
@@ -33,10 +36,10 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    pub(crate) fn new(service: &Service, id: &str) -> Self {
+    pub(crate) fn new(app: &TestApp, id: &str) -> Self {
         Edge {
             client: client(),
-            url: format!("{}/edge/v1/sync", service.edge),
+            url: format!("{}/edge/v1/sync", app.edge),
             request: SyncRequest {
                 edge: id.to_owned(),
                 epoch: None,
@@ -48,8 +51,8 @@ impl Edge {
     }
 
     /// An edge that has a lease and knows everything.
-    pub(crate) async fn subscribed(service: &Service, id: &str) -> Self {
-        let mut edge = Edge::new(service, id);
+    pub(crate) async fn subscribed(app: &TestApp, id: &str) -> Self {
+        let mut edge = Edge::new(app, id);
         assert_eq!(edge.sync(0).await.invalidation, Invalidation::Reset);
         edge
     }
@@ -105,14 +108,9 @@ impl Drop for RunningEdge {
     }
 }
 
-/// The path of a key.
-pub(crate) fn path(key: &Value) -> String {
-    format!("/api/personal_api_keys/{}/", text(key, "id"))
-}
-
 /// Deletes a key in the background; the answer and the moment it came.
 pub(crate) fn delete_later(browser: &Browser, key: &Value) -> JoinHandle<(u16, Value, Instant)> {
-    let (browser, path) = (browser.clone(), path(key));
+    let (browser, path) = (browser.clone(), key_path(key));
     tokio::spawn(async move {
         let (status, body) = browser.delete(&path).await;
         (status.as_u16(), body, Instant::now())

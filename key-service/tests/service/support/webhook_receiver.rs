@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use tokio::sync::mpsc;
 
-use crate::support::Service;
+use crate::support::TestApp;
 
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -85,9 +85,9 @@ async fn answer(
 }
 
 /// Has a message to deliver, as after a leak that another process was told of.
-pub(crate) async fn enqueue(service: &Service) {
+pub(crate) async fn enqueue(app: &TestApp) {
     let insert = r#"INSERT INTO webhook_deliveries (id, kind, payload, created_at, attempts, next_attempt_at)
         VALUES ('msg_1', 'key.leaked', '{"type":"key.leaked","data":{"label":"é"}}',
             CAST(unixepoch('subsec') * 1000 AS BIGINT), 0, CAST(unixepoch('subsec') * 1000 AS BIGINT))"#;
-    service.alter(insert).await;
+    app.alter(insert).await;
 }

@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::Tab;
-use crate::support::{DEMO, OTHER, PASSWORD, Service, client, text};
+use crate::support::{DEMO, OTHER, PASSWORD, TestApp, client, text};
 
 #[tokio::test]
 async fn an_admin_adds_a_user_who_chooses_a_password() {
-    let (service, ..) = Service::with_users().await;
-    let admin = Tab::of(&service.admin().await);
+    let app = TestApp::start().await;
+    let admin = Tab::of(&app.admin());
     let fields = [("email", "New@example.com"), ("access", "some"), ("scope.insight", "read")];
     let taken = [("email", DEMO), ("access", "all"), ("is_admin", "yes")];
     let refused = admin.post("/admin/users/new", &taken).await;
@@ -18,35 +18,36 @@ async fn an_admin_adds_a_user_who_chooses_a_password() {
     let added = admin.post("/admin/users/new", &fields).await;
     assert_eq!(added.status, 201);
     let link = added.value_of("key-value").to_owned();
-    let path = link.strip_prefix(&service.public).unwrap();
+    let path = link.strip_prefix(&app.public).unwrap();
     assert!(admin.get("/admin/users?search=new%40").await.has("No password yet"));
-    let nobody = Tab::of_nobody(&service);
+    let nobody = Tab::of_nobody(&app);
     assert!(nobody.get(path).await.has("new@example.com"));
     let chosen = nobody.post(path, &[("password", PASSWORD), ("repeated_password", PASSWORD)]).await;
     assert_eq!(chosen.location, "/account/keys");
-    assert_eq!(service.log_in("new@example.com", PASSWORD).await.status(), 200);
+    assert_eq!(app.log_in("new@example.com", PASSWORD).await.status(), 200);
 }
 
 #[tokio::test]
 async fn an_admin_changes_what_a_user_may_do() {
-    let (service, _, other) = Service::with_users().await;
-    let admin_browser = service.admin().await;
+    let app = TestApp::start().await;
+    let other = app.other();
+    let admin_browser = app.admin();
     let admin = Tab::of(&admin_browser);
-    let value = text(&other.new_key("CI", &["*"]).await, "value").to_owned();
-    let user = format!("/admin/users/{}", service.user_id(OTHER));
+    let value = text(&other.create_key("CI", &["*"]).await, "value").to_owned();
+    let user = format!("/admin/users/{}", app.user_id(OTHER));
     assert!(admin.get(&user).await.has("name=\"scope.cohort\" value=\"write\" checked"));
     let fields = [("action", "permissions"), ("access", "some"), ("scope.insight", "read")];
     assert!(admin.post(&user, &fields).await.result().starts_with("Active everywhere"));
-    assert_eq!(service.scopes(&value).await.as_deref(), Some("insight:read"));
+    assert_eq!(app.scopes(&value).await.as_deref(), Some("insight:read"));
     admin.post(&user, &[("action", "permissions"), ("access", "some")]).await;
-    assert_eq!(service.scopes(&value).await.as_deref(), Some(""), "no permissions at all");
+    assert_eq!(app.scopes(&value).await.as_deref(), Some(""), "no permissions at all");
 
     assert!(admin.post(&user, &[("action", "disable")]).await.result().starts_with("Refused everywhere"));
-    assert_eq!(service.scopes(&value).await, None);
+    assert_eq!(app.scopes(&value).await, None);
     assert_eq!(Tab::of(&other).get("/account").await.status, 303, "the session has ended");
     assert!(admin.get(&user).await.has("Enable user"));
     admin.post(&user, &[("action", "enable")]).await;
-    assert!(service.scopes(&value).await.is_some());
+    assert!(app.scopes(&value).await.is_some());
 
     let (_, me) = admin_browser.get("/api/users/@me/").await;
     let own = format!("/admin/users/{}", text(&me, "id"));
@@ -56,10 +57,11 @@ async fn an_admin_changes_what_a_user_may_do() {
 
 #[tokio::test]
 async fn an_admin_finds_and_deletes_anybodys_key() {
-    let (service, demo, other) = Service::with_users().await;
-    let admin = Tab::of(&service.admin().await);
-    demo.new_key("Production", &["*"]).await;
-    let key = other.new_key("Grafana", &["insight:read"]).await;
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
+    let admin = Tab::of(&app.admin());
+    demo.create_key("Production", &["*"]).await;
+    let key = other.create_key("Grafana", &["insight:read"]).await;
     let found = admin.get("/admin/keys?search=grafana").await;
     assert!(found.has("Grafana") && found.has(OTHER) && !found.has("Production"));
     assert!(admin.get("/admin/keys?state=old").await.has("No keys match."));
@@ -71,16 +73,17 @@ async fn an_admin_finds_and_deletes_anybodys_key() {
     let deletion = format!("/admin/keys/{}/delete", text(&key, "id"));
     assert!(admin.get(&deletion).await.has("This cannot be undone."));
     assert!(admin.post(&deletion, &[]).await.has("Key deleted"));
-    assert_eq!(service.scopes(text(&key, "value")).await, None);
+    assert_eq!(app.scopes(text(&key, "value")).await, None);
     let log = admin.get("/admin/audit?action=key.deleted").await;
     assert!(log.has("Key deleted") && log.has("admin@example.com") && log.has("127.0.0.1"));
 }
 
 #[tokio::test]
 async fn an_admin_makes_and_revokes_a_token() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = Tab::of(&service.admin().await);
-    demo.new_key("CI", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = Tab::of(&app.admin());
+    demo.create_key("CI", &["*"]).await;
     let unknown = [
         ("label", "CI"),
         ("reach", "some"),
@@ -108,7 +111,7 @@ async fn an_admin_makes_and_revokes_a_token() {
     let made = admin.post("/admin/tokens/new", &fields).await;
     assert_eq!(made.status, 201);
     let value = made.value_of("key-value").to_owned();
-    let ask = || client().get(format!("{}/api/keys/", service.public)).bearer_auth(&value).send();
+    let ask = || client().get(format!("{}/api/keys/", app.public)).bearer_auth(&value).send();
     let seen: Value = ask().await.unwrap().json().await.unwrap();
     assert_eq!(seen["count"], 1);
     let list = admin.get("/admin/tokens").await;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{HOSTILE, Tab, key_page};
 use crate::support::scripted_edge::Edge;
-use crate::support::{Service, text};
+use crate::support::{KEYS, Process, TestApp, text};
 
 #[tokio::test]
 async fn a_key_is_made_and_its_value_shown_once() {
-    let (service, demo, _) =
-        Service::with_users_and(|command| command.env("API_URL", "https://api.example.com")).await;
+    let app = Process::start_with(|command| command.env("API_URL", "https://api.example.com")).await;
+    let demo = app.demo();
     let tab = Tab::of(&demo);
     assert!(tab.get("/account/keys").await.has("No keys yet"));
     let fields = [
@@ -23,23 +23,24 @@ async fn a_key_is_made_and_its_value_shown_once() {
     let made = tab.post("/account/keys/new", &fields).await;
     assert_eq!(made.status, 201);
     let value = made.value_of("key-value").to_owned();
-    assert_eq!(service.scopes(&value).await.as_deref(), Some("cohort:write insight:read"));
+    assert_eq!(app.scopes(&value).await.as_deref(), Some("cohort:write insight:read"));
     let command = format!(
         "curl -H &#34;Authorization: Bearer {value}&#34; &#34;https://api.example.com/api/insights/&#34;"
     );
     assert!(made.has(&command), "{}", made.html);
 
-    let (_, keys) = demo.get("/api/personal_api_keys/").await;
+    let (_, keys) = demo.get(KEYS).await;
     assert!(keys[0]["expires_at"].is_string());
     let list = tab.get("/account/keys").await;
     assert!(list.has("CI") && list.has("insight:read") && list.has("in 89 days"), "{}", list.html);
     assert!(!list.has(&value) && !tab.get(&key_page(&keys[0], "")).await.has(&value));
-    assert!(!service.log_text().contains(&value));
+    assert!(!app.log_text().contains(&value));
 }
 
 #[tokio::test]
 async fn a_form_with_errors_keeps_what_was_entered() {
-    let (_service, demo, other) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
     let long = "<b>".repeat(20);
     let fields = [
         ("label", long.as_str()),
@@ -60,7 +61,7 @@ async fn a_form_with_errors_keeps_what_was_entered() {
     }
     let nothing = Tab::of(&demo).post("/account/keys/new", &[("label", "x"), ("expires_at", "never")]).await;
     assert!(nothing.status == 400 && nothing.has("Choose at least one object"));
-    assert_eq!(demo.get("/api/personal_api_keys/").await.1, serde_json::json!([]));
+    assert_eq!(demo.get(KEYS).await.1, serde_json::json!([]));
 
     let offered = Tab::of(&other).get("/account/keys/new").await;
     assert!(offered.has("scope.insight\" value=\"read\"") && !offered.has("scope.insight\" value=\"write\""));
@@ -69,9 +70,10 @@ async fn a_form_with_errors_keeps_what_was_entered() {
 
 #[tokio::test]
 async fn the_eleventh_key_is_refused_on_the_form() {
-    let (_service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     for n in 0..10 {
-        demo.new_key(&format!("key {n}"), &["*"]).await;
+        demo.create_key(&format!("key {n}"), &["*"]).await;
     }
     let tab = Tab::of(&demo);
     let fields = [("label", "one more"), ("access", "all"), ("expires_at", "never")];
@@ -83,8 +85,9 @@ async fn the_eleventh_key_is_refused_on_the_form() {
 
 #[tokio::test]
 async fn a_key_is_changed_rolled_and_deleted() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("CI", &["insight:write", "cohort:read"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("CI", &["insight:write", "cohort:read"]).await;
     let first = text(&key, "value");
     let tab = Tab::of(&demo);
 
@@ -96,32 +99,33 @@ async fn a_key_is_changed_rolled_and_deleted() {
     let narrowed =
         [("label", "Build"), ("access", "some"), ("scope.insight", "read"), ("expires_at", "never")];
     assert!(tab.post(&key_page(&key, ""), &narrowed).await.result().starts_with("Active everywhere"));
-    assert_eq!(service.scopes(first).await.as_deref(), Some("insight:read"));
+    assert_eq!(app.scopes(first).await.as_deref(), Some("insight:read"));
 
     assert_eq!(tab.post(&key_page(&key, "/roll"), &[("grace_s", "soon")]).await.status, 400);
     let rolled = tab.post(&key_page(&key, "/roll"), &[("grace_s", "3600")]).await;
     let second = rolled.value_of("key-value").to_owned();
     assert!(rolled.has("The old value works for 1 hour more."));
-    assert!(service.scopes(first).await.is_some() && service.scopes(&second).await.is_some());
+    assert!(app.scopes(first).await.is_some() && app.scopes(&second).await.is_some());
     let rolled = tab.post(&key_page(&key, "/roll"), &[("grace_s", "0")]).await;
     let third = rolled.value_of("key-value").to_owned();
     assert!(rolled.result().starts_with("Refused everywhere"));
-    assert!(service.scopes(first).await.is_none() && service.scopes(&second).await.is_none());
+    assert!(app.scopes(first).await.is_none() && app.scopes(&second).await.is_none());
 
     let asked = tab.get(&key_page(&key, "/delete")).await;
     assert!(asked.has("This cannot be undone.") && asked.has("Build") && asked.has(&third[50..]));
-    assert!(service.scopes(&third).await.is_some(), "asking deletes nothing");
+    assert!(app.scopes(&third).await.is_some(), "asking deletes nothing");
     let deleted = tab.post(&key_page(&key, "/delete"), &[]).await;
     assert!(deleted.has("Key deleted") && deleted.result().starts_with("Refused everywhere"));
-    assert_eq!(service.scopes(&third).await, None);
+    assert_eq!(app.scopes(&third).await, None);
     assert_eq!(tab.post(&key_page(&key, "/delete"), &[]).await.status, 404);
 }
 
 #[tokio::test]
 async fn a_deletion_tells_what_it_waits_for_and_then_that_it_is_done() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key(HOSTILE, &["*"]).await;
-    let mut edge = Edge::subscribed(&service, "<i>edge-that-is-slow").await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key(HOSTILE, &["*"]).await;
+    let mut edge = Edge::subscribed(&app, "<i>edge-that-is-slow").await;
     edge.sync(0).await;
     let mut response = Tab::of(&demo).send(&key_page(&key, "/delete"), &[]).await;
     assert_eq!(response.status(), 200);
@@ -142,13 +146,14 @@ async fn a_deletion_tells_what_it_waits_for_and_then_that_it_is_done() {
 
 #[tokio::test]
 async fn another_users_key_is_not_there() {
-    let (service, demo, other) = Service::with_users().await;
-    let key = demo.new_key("CI", &["*"]).await;
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
+    let key = demo.create_key("CI", &["*"]).await;
     let stranger = Tab::of(&other);
     for page in ["", "/roll", "/delete"] {
         assert_eq!(stranger.get(&key_page(&key, page)).await.status, 404, "{page}");
         let fields = [("label", "mine"), ("access", "all"), ("expires_at", "never"), ("grace_s", "0")];
         assert_eq!(stranger.post(&key_page(&key, page), &fields).await.status, 404, "{page}");
     }
-    assert_eq!(service.scopes(text(&key, "value")).await.as_deref(), Some("*"));
+    assert_eq!(app.scopes(text(&key, "value")).await.as_deref(), Some("*"));
 }

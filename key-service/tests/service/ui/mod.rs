@@ -1,13 +1,13 @@
 //! The page, as a browser without a script gets it.
 
-use reqwest::redirect::Policy;
-use reqwest::{Method, Response, StatusCode};
-
-use crate::support::{Browser, DEMO, OTHER, Service, text};
-
 mod administration;
 mod keys;
 mod signing_in;
+
+use reqwest::redirect::Policy;
+use reqwest::{Method, Response, StatusCode};
+
+use crate::support::{Browser, DEMO, OTHER, TestApp, key_path, text};
 
 /// What everybody who is signed in may see.
 const OWN_PAGES: [&str; 3] = ["/account", "/account/keys", "/account/keys/new"];
@@ -44,8 +44,8 @@ impl Tab {
         Tab { base: browser.base.clone(), cookie: browser.cookie.clone() }
     }
 
-    fn of_nobody(service: &Service) -> Self {
-        Tab { base: service.public.clone(), cookie: String::new() }
+    fn of_nobody(app: &TestApp) -> Self {
+        Tab { base: app.public.clone(), cookie: String::new() }
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -109,8 +109,9 @@ fn key_page(key: &serde_json::Value, page: &str) -> String {
 
 #[tokio::test]
 async fn every_page_is_for_those_it_is_for() {
-    let (service, demo, _) = Service::with_users().await;
-    let (nobody, member, admin) = (Tab::of_nobody(&service), Tab::of(&demo), Tab::of(&service.admin().await));
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let (nobody, member, admin) = (Tab::of_nobody(&app), Tab::of(&demo), Tab::of(&app.admin()));
     for path in OWN_PAGES.into_iter().chain(ADMIN_PAGES) {
         let sent_away = nobody.get(path).await;
         let expected = format!("/sign-in?next={}", path.replace('/', "%2F"));
@@ -122,8 +123,8 @@ async fn every_page_is_for_those_it_is_for() {
         assert_eq!(shown.status, 200, "{path}");
         assert!(!shown.has("/admin/"), "{path}");
     }
-    let user = format!("/admin/users/{}", service.user_id(OTHER));
-    let key = demo.new_key("CI", &["*"]).await;
+    let user = format!("/admin/users/{}", app.user_id(OTHER));
+    let key = demo.create_key("CI", &["*"]).await;
     let deletion = format!("/admin/keys/{}/delete", text(&key, "id"));
     for path in ADMIN_PAGES.into_iter().chain([user.as_str(), &deletion]) {
         let refused = member.get(path).await;
@@ -138,7 +139,8 @@ async fn every_page_is_for_those_it_is_for() {
 
 #[tokio::test]
 async fn nothing_of_a_page_may_come_from_elsewhere_or_be_kept() {
-    let (service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let tab = Tab::of(&demo);
     for path in ["/sign-in", "/account/keys", "/nowhere", "/link/wrong", "/assets/page.css"] {
         let headers = tab.request(Method::GET, path).send().await.unwrap().headers().clone();
@@ -149,7 +151,7 @@ async fn nothing_of_a_page_may_come_from_elsewhere_or_be_kept() {
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
         assert_eq!(headers["cache-control"], "no-store", "{path}");
     }
-    let page = Tab::of_nobody(&service).get("/sign-in").await.html;
+    let page = Tab::of_nobody(&app).get("/sign-in").await.html;
     let assets: Vec<_> = page.split('"').filter(|part| part.starts_with("/assets/")).collect();
     assert!(assets.len() >= 3, "{assets:?}");
     for asset in assets {
@@ -164,8 +166,9 @@ async fn nothing_of_a_page_may_come_from_elsewhere_or_be_kept() {
 
 #[tokio::test]
 async fn a_write_from_another_site_is_refused_with_a_page() {
-    let (_service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("CI", &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("CI", &["*"]).await;
     let tab = Tab::of(&demo);
     let path = key_page(&key, "/delete");
     for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
@@ -174,7 +177,7 @@ async fn a_write_from_another_site_is_refused_with_a_page() {
         assert!(refused.has("The request came from another site, so nothing was changed."));
     }
     assert!(tab.get("/account/keys").await.has("CI"));
-    let api = demo.request(Method::DELETE, &format!("/api/personal_api_keys/{}/", text(&key, "id")));
+    let api = demo.request(Method::DELETE, &key_path(&key));
     let refused = api.header("sec-fetch-site", "cross-site").send().await.unwrap();
     assert_eq!(
         (refused.status().as_u16(), &refused.headers()["content-type"]),
@@ -184,7 +187,8 @@ async fn a_write_from_another_site_is_refused_with_a_page() {
 
 #[tokio::test]
 async fn errors_are_pages_for_people_and_json_for_programs() {
-    let (service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let tab = Tab::of(&demo);
     for (path, status) in [
         ("/nowhere", 404),
@@ -205,12 +209,13 @@ async fn errors_are_pages_for_people_and_json_for_programs() {
     let json = tab.request(Method::POST, "/account/keys/new").json(&serde_json::json!({"label": "x"}));
     let refused = json.header("sec-fetch-site", "same-origin").send().await.unwrap();
     assert_eq!(Shown::read(refused).await.status, 415);
-    drop(service);
+    drop(app);
 }
 
 #[tokio::test]
 async fn a_last_slash_leads_to_the_page_without_it() {
-    let (service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let tab = Tab::of(&demo);
     for (path, expected) in [
         ("/account/keys/", "/account/keys"),
@@ -219,15 +224,15 @@ async fn a_last_slash_leads_to_the_page_without_it() {
         ("//evil.example/", "/evil.example"),
         ("/\\evil.example/", "/evil.example"),
     ] {
-        assert_eq!(location_of(&service, path).await, ("308".to_owned(), expected.to_owned()), "{path}");
+        assert_eq!(location_of(&app, path).await, ("308".to_owned(), expected.to_owned()), "{path}");
     }
     assert_eq!(tab.get("//").await.status, 404);
 }
 
 /// Status and `location` of an answer, asked for as it stands: clients tidy addresses up.
-async fn location_of(service: &Service, path: &str) -> (String, String) {
+async fn location_of(app: &TestApp, path: &str) -> (String, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let address = service.public.strip_prefix("http://").unwrap();
+    let address = app.public.strip_prefix("http://").unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -239,13 +244,14 @@ async fn location_of(service: &Service, path: &str) -> (String, String) {
 
 #[tokio::test]
 async fn what_people_write_is_shown_as_text_everywhere() {
-    let (service, demo, _) = Service::with_users().await;
-    let admin = Tab::of(&service.admin().await);
-    let key = demo.new_key(HOSTILE, &["*"]).await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let admin = Tab::of(&app.admin());
+    let key = demo.create_key(HOSTILE, &["*"]).await;
     let tab = Tab::of(&demo);
     let token = [("label", HOSTILE), ("reach", "all"), ("can.read", "yes"), ("expires_at", "never")];
     let history = format!("/admin/audit?subject_id={}", text(&key, "id"));
-    let search = format!("/admin/keys?user_id={}", service.user_id(DEMO));
+    let search = format!("/admin/keys?user_id={}", app.user_id(DEMO));
     for (path, shown) in [
         ("list", tab.get("/account/keys").await),
         ("edit", tab.get(&key_page(&key, "")).await),

@@ -3,12 +3,12 @@
 use reqwest::Method;
 
 use super::{Shown, Tab};
-use crate::support::{DEMO, PASSWORD, Service, Site, session_cookie};
+use crate::support::{DEMO, PASSWORD, Process, Site, TestApp, session_cookie};
 
 #[tokio::test]
 async fn a_sign_in_leads_where_one_wanted_to_go_but_not_to_another_site() {
-    let (service, ..) = Service::with_users().await;
-    let nobody = Tab::of_nobody(&service);
+    let app = TestApp::start().await;
+    let nobody = Tab::of_nobody(&app);
     for (next, leads_to) in [
         ("/account/keys/new", "/account/keys/new"),
         ("", "/account/keys"),
@@ -25,7 +25,7 @@ async fn a_sign_in_leads_where_one_wanted_to_go_but_not_to_another_site() {
         let shown = Shown::read(response).await;
         assert_eq!((shown.status.as_u16(), shown.location.as_str()), (303, leads_to), "{next}");
 
-        let tab = Tab { base: service.public.clone(), cookie };
+        let tab = Tab { base: app.public.clone(), cookie };
         assert_eq!(tab.get("/").await.location, "/account/keys");
         assert_eq!(tab.get("/sign-in").await.location, "/account/keys", "who is signed in goes on");
         assert_eq!(tab.post("/sign-out", &[]).await.location, "/sign-in");
@@ -35,8 +35,8 @@ async fn a_sign_in_leads_where_one_wanted_to_go_but_not_to_another_site() {
 
 #[tokio::test]
 async fn a_refused_sign_in_tells_nothing_and_says_how_long_to_wait() {
-    let (service, ..) = Service::with_users().await;
-    let nobody = Tab::of_nobody(&service);
+    let app = TestApp::start().await;
+    let nobody = Tab::of_nobody(&app);
     let blank = nobody.post("/sign-in", &[("email", DEMO), ("password", "")]).await;
     assert_eq!(blank.status, 400);
     assert!(blank.has("<a href=\"#password\">Password</a>: This field may not be blank."));
@@ -66,10 +66,10 @@ const NEW: &str = "moonlight over water";
 
 #[tokio::test]
 async fn a_password_is_changed_by_who_knows_it_and_other_sessions_end() {
-    let (service, demo, _) = Service::with_users().await;
+    let app = TestApp::start().await;
+    let demo = app.demo();
     let tab = Tab::of(&demo);
-    let elsewhere = session_cookie(&service.log_in(DEMO, PASSWORD).await).unwrap();
-    let elsewhere = Tab { base: service.public.clone(), cookie: elsewhere };
+    let elsewhere = Tab::of(&app.sign_in(DEMO, PASSWORD).await);
     for (current, new, repeated, field) in [
         ("", NEW, NEW, "current_password"),
         (PASSWORD, "short", "short", "password"),
@@ -87,18 +87,18 @@ async fn a_password_is_changed_by_who_knows_it_and_other_sessions_end() {
     let response = tab.send("/account", &fields).await;
     let cookie = session_cookie(&response).unwrap();
     assert!(Shown::read(response).await.has("Your password has changed."));
-    let renewed = Tab { base: service.public.clone(), cookie };
+    let renewed = Tab { base: app.public.clone(), cookie };
     assert_eq!(renewed.get("/account").await.status, 200);
     assert_eq!(elsewhere.get("/account").await.status, 303);
-    assert_eq!(service.log_in(DEMO, PASSWORD).await.status(), 401);
-    assert_eq!(service.log_in(DEMO, NEW).await.status(), 200);
+    assert_eq!(app.log_in(DEMO, PASSWORD).await.status(), 401);
+    assert_eq!(app.log_in(DEMO, NEW).await.status(), 200);
 }
 
 #[tokio::test]
 async fn the_first_admin_begins_with_a_link() {
-    let service = tokio::task::spawn_blocking(Site::empty).await.unwrap().serve();
-    let path = service.first_link();
-    let nobody = Tab::of_nobody(&service);
+    let app = Process::on(tokio::task::spawn_blocking(Site::empty).await.unwrap());
+    let path = app.first_link();
+    let nobody = Tab::of_nobody(&app);
     for _ in 0..2 {
         assert!(nobody.get(&path).await.has("This link creates the first administrator."));
     }
@@ -114,19 +114,19 @@ async fn the_first_admin_begins_with_a_link() {
     let response = nobody.send(&path, &fields("a@example.com", "long enough")).await;
     let cookie = session_cookie(&response).unwrap();
     assert_eq!(Shown::read(response).await.location, "/account/keys");
-    let admin = Tab { base: service.public.clone(), cookie };
+    let admin = Tab { base: app.public.clone(), cookie };
     assert_eq!(admin.get("/admin/users").await.status, 200);
     let again = nobody.post(&path, &fields("b@example.com", "long enough")).await;
     assert!(again.status == 404 && again.has("This link has ended"));
     assert_eq!(nobody.get(&path).await.status, 404);
     let secret = path.trim_start_matches("/link/");
-    assert!(!service.log_text().contains(secret), "a link is not logged");
+    assert!(!app.log_text().contains(secret), "a link is not logged");
 }
 
 #[tokio::test]
 async fn who_comes_from_another_site_is_looked_at_again_with_the_cookie() {
-    let (service, ..) = Service::with_users().await;
-    let nobody = Tab::of_nobody(&service);
+    let app = TestApp::start().await;
+    let nobody = Tab::of_nobody(&app);
     let from = |site| nobody.request(Method::GET, "/sign-in").header("sec-fetch-site", site).send();
     assert_eq!(from("cross-site").await.unwrap().headers()["refresh"], "0");
     let response = from("same-origin").await.unwrap();

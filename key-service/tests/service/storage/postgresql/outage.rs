@@ -7,15 +7,15 @@ use test_stack::postgres::{Postgres, Shutdown};
 
 use crate::storage::postgresql::scene::{BACK, Scene, scene, scene_with};
 use crate::storage::postgresql::server::{role, shared};
-use crate::support::scripted_edge::{ALMOST, Edge, SOON, outcome, path};
-use crate::support::{Service, Site, text};
+use crate::support::scripted_edge::{ALMOST, Edge, SOON, outcome};
+use crate::support::{Process, Site, TOKEN, client, key_path, text};
 
 /// Asks until the database is there again, and returns whether the value works.
-async fn works(service: &Service, value: &str) -> bool {
+async fn works(service: &Process, value: &str) -> bool {
     let deadline = Instant::now() + BACK;
     let digest = protocol::KeyDigest::of_value(value);
     loop {
-        let response = service.ask(crate::support::TOKEN, vec![digest]).send().await.unwrap();
+        let response = service.ask(TOKEN, vec![digest]).send().await.unwrap();
         if response.status() == 200 {
             let answer: protocol::VerifyResponse = response.json().await.unwrap();
             return matches!(answer.verdicts[..], [protocol::Verdict::Active(_)]);
@@ -87,7 +87,7 @@ async fn without_its_database_the_service_says_so_and_takes_nothing_for_revoked(
     let scene = scene.server(|postgres| postgres.stop(Shutdown::Fast).unwrap()).await;
     let digest = protocol::KeyDigest::of_value(&value);
     let begun = Instant::now();
-    let refused = scene.service.ask(crate::support::TOKEN, vec![digest]).send().await.unwrap();
+    let refused = scene.service.ask(TOKEN, vec![digest]).send().await.unwrap();
     assert_eq!(refused.status(), 503);
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     let edge = Edge::new(&scene.service, "e");
@@ -131,11 +131,11 @@ async fn a_copy_of_a_database_begins_a_history_of_its_own() {
         let postgres = shared();
         let role = role(&postgres);
         let site = Site::at(&role.url(&postgres, "127.0.0.1"));
-        let mut service = site.clone().serve();
+        let mut service = Process::on(site.clone());
         assert_eq!(service.stop(), Some(0));
         let copy = format!("copy_of_{}", role.database);
         postgres.databases().create(&copy, Some(&role.database)).unwrap();
-        (site.serve(), Site::at(&postgres.url(&copy)).serve(), postgres)
+        (Process::on(site), Process::on(Site::at(&postgres.url(&copy))), postgres)
     })
     .await
     .unwrap();
@@ -169,15 +169,15 @@ async fn who_could_not_write_in_time_or_gave_up_writes_as_soon_as_others_have_do
     let mut other = scene.service.database().await;
     sqlx::raw_sql("SELECT pg_advisory_lock(7310579463551)").execute(&mut other).await.unwrap();
     let delete = |key: &Value| {
-        let url = format!("{}{}", scene.service.public, path(key));
-        crate::support::client().delete(url).bearer_auth(&scene.automation.token)
+        let url = format!("{}{}", scene.service.public, key_path(key));
+        client().delete(url).bearer_auth(&scene.automation.token)
     };
     // The server gives up waiting for the lock; then the client does.
     assert_eq!(delete(&scene.keys[0]).send().await.unwrap().status(), 503);
     assert!(
         delete(&scene.keys[0]).timeout(Duration::from_millis(500)).send().await.unwrap_err().is_timeout()
     );
-    let ready = crate::support::client().get(format!("{}/readyz", scene.service.edge)).send().await.unwrap();
+    let ready = client().get(format!("{}/readyz", scene.service.edge)).send().await.unwrap();
     assert_eq!(ready.status(), 200, "leases can be recorded all the same");
     sqlx::raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut other).await.unwrap();
     for key in &scene.keys {

@@ -8,15 +8,15 @@ use serde_json::Value;
 use test_stack::postgres::{NON_DURABLE, Postgres};
 
 use crate::storage::postgresql::server::role;
-use crate::support::scripted_edge::{LASTS, path, short_terms};
-use crate::support::{Automation, DEMO, Service, Site, text};
+use crate::support::scripted_edge::{LASTS, short_terms};
+use crate::support::{Automation, DEMO, Process, Site, key_path, text};
 
 /// How long the service may take to notice that its database is there again.
 pub(super) const BACK: Duration = Duration::from_secs(10);
 
 /// A service on a server that a test can do with as it likes, somebody who may use its API, and two keys.
 pub(super) struct Scene {
-    pub(super) service: Service,
+    pub(super) service: Process,
     pub(super) automation: Automation,
     pub(super) keys: [Value; 2],
     pub(super) postgres: Postgres,
@@ -35,7 +35,7 @@ pub(super) async fn scene_with(set: fn(&mut Command) -> &mut Command) -> Scene {
         let keys = ["first", "second"].map(|label| site.json(&[&create[..], &[label]].concat()));
         let token =
             site.json(&["token", "create", "--label", "terraform", "--can", "read,revoke,create", "--json"]);
-        let service = site.serve_with(set);
+        let service = Process::on_with(site, set);
         let (base, id) = (service.public.clone(), text(&token, "id").to_owned());
         let automation = Automation { base, id, token: text(&token, "value").to_owned() };
         Scene { service, automation, keys, postgres }
@@ -59,7 +59,7 @@ impl Scene {
     pub(super) async fn delete(&self, key: &Value) -> Value {
         let deadline = Instant::now() + BACK + LASTS;
         loop {
-            match self.automation.call(Method::DELETE, &path(key), Value::Null).await {
+            match self.automation.call(Method::DELETE, &key_path(key), Value::Null).await {
                 (status, answer) if status == 200 => return answer,
                 (status, answer) if status == 503 => assert!(Instant::now() < deadline, "{answer}"),
                 other => panic!("{other:?}"),

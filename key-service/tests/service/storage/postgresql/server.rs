@@ -24,6 +24,7 @@ pub(super) struct Role {
 
 /// The password of every [`Role`], as it is and as a URL has it.
 pub(super) const PASSWORD: &str = "hunter/2";
+
 pub(super) const ENCODED_PASSWORD: &str = "hunter%2F2";
 
 /// Makes a role and a database of its own.

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::storage::postgresql::scene::{Scene, scene};
-use crate::support::scripted_edge::path;
+use crate::support::key_path;
 
 /// Has every commit wait for a standby that there is not; returns when the server does so.
 async fn require_standby(scene: &Scene) {
@@ -44,7 +44,7 @@ async fn what_is_so_already_is_not_said_before_a_standby_has_it() {
     {
         let call = || {
             let (automation, method, path, body) =
-                (scene.automation.clone(), method.clone(), path(key), body.clone());
+                (scene.automation.clone(), method.clone(), key_path(key), body.clone());
             tokio::spawn(async move { automation.call(method, &path, body).await })
         };
         require_standby(&scene).await;
@@ -83,7 +83,7 @@ fn require_no_standby(scene: &Scene) {
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 async fn who_waits_for_a_standby_waits_on_one_connection_and_holds_up_no_reading() {
     let scene = scene().await;
-    let key = path(&scene.keys[0]);
+    let key = key_path(&scene.keys[0]);
     let look = async || scene.automation.call(Method::GET, &key, Value::Null).await.0;
     assert_eq!(look().await, 200);
     require_standby(&scene).await;

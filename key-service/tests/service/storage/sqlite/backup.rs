@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use protocol::Invalidation;
 
 use crate::support::scripted_edge::{Edge, SOON, delete_later, short_terms};
-use crate::support::{Browser, DEMO, PASSWORD, Service, Site, session_cookie, text};
+use crate::support::{Browser, DEMO, PASSWORD, Process, Site, TestApp, session_cookie, text};
 
 /// A new site on a copy of a backup of this one.
 fn restored(site: &Site) -> Site {
@@ -27,38 +27,39 @@ async fn backed_up(site: &Site) -> String {
 }
 
 /// Nobody's session is in a backup.
-async fn log_in(service: &Service) -> Browser {
-    let response = service.log_in(DEMO, PASSWORD).await;
-    Browser { base: service.public.clone(), cookie: session_cookie(&response).unwrap() }
+async fn log_in(app: &TestApp) -> Browser {
+    let response = app.log_in(DEMO, PASSWORD).await;
+    app.browser(&session_cookie(&response).unwrap())
 }
 
 #[tokio::test]
 async fn a_backup_of_a_running_service_holds_keys_and_no_sessions_links_or_leases() {
-    let (service, demo, _) = Service::with_users().await;
-    let key = demo.new_key("kept", &["*"]).await;
-    Edge::subscribed(&service, "the-edge-of-before").await;
+    let app = Process::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("kept", &["*"]).await;
+    Edge::subscribed(&app, "the-edge-of-before").await;
     let session = "SELECT COUNT(*) FROM sessions";
     let digest = protocol::KeyDigest::of_value(&demo.cookie).to_hex();
     let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(service.number(session).await > 0 && holds(&service.site.storage.content(), &digest));
+    assert!(app.number(session).await > 0 && holds(&app.site.storage.content(), &digest));
 
-    let said = backed_up(&service.site).await;
-    assert!(said.contains("2 users and 1 key ") && said.contains("work again"), "{said}");
-    let file = service.site.dir.path().join("backup.db");
+    let said = backed_up(&app.site).await;
+    assert!(said.contains("3 users and 1 key ") && said.contains("work again"), "{said}");
+    let file = app.site.dir.path().join("backup.db");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&file).unwrap();
     assert!(holds(&bytes, &protocol::KeyDigest::of_value(text(&key, "value")).to_hex()));
     assert!(!holds(&bytes, &digest) && !holds(&bytes, "the-edge-of-before"));
     let files: Vec<_> =
-        fs::read_dir(service.site.dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        fs::read_dir(app.site.dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert!(!files.iter().any(|name| name.to_str().unwrap().contains("key-service")), "{files:?}");
     let logged = "SELECT COUNT(*) FROM audit_log WHERE action = 'database.backed_up'";
-    assert_eq!(service.number(logged).await, 1);
+    assert_eq!(app.number(logged).await, 1);
 
-    let restored = restored(&service.site).serve();
+    let restored = Process::on(restored(&app.site));
     assert_eq!(restored.scopes(text(&key, "value")).await.as_deref(), Some("*"));
     assert_eq!(restored.number(session).await, 0);
-    let old_session = Browser { base: restored.public.clone(), cookie: demo.cookie };
+    let old_session = restored.browser(&demo.cookie);
     assert_eq!(old_session.get("/api/users/@me/").await.0, 401);
 }
 
@@ -72,16 +73,17 @@ fn a_backup_replaces_no_file() {
 
 #[tokio::test]
 async fn every_restore_begins_a_history_of_its_own_and_waits_for_the_leases_of_before() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("deleted after the restore", &["*"]).await;
-    let edge = Edge::subscribed(&service, "e").await;
+    let app = Process::start_with(short_terms).await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted after the restore", &["*"]).await;
+    let edge = Edge::subscribed(&app, "e").await;
     let epoch = edge.request.epoch.clone().unwrap();
-    backed_up(&service.site).await;
+    backed_up(&app.site).await;
     let mut epochs = vec![epoch];
 
     for _ in 0..2 {
         let began = Instant::now();
-        let restored = restored(&service.site).serve_with(short_terms);
+        let restored = Process::on_with(restored(&app.site), short_terms);
         let demo = log_in(&restored).await;
         let deleting = delete_later(&demo, &key);
 
@@ -105,11 +107,12 @@ async fn every_restore_begins_a_history_of_its_own_and_waits_for_the_leases_of_b
 
 #[tokio::test]
 async fn a_restored_service_with_longer_leases_waits_for_those() {
-    let (service, demo, _) = Service::with_users_and(short_terms).await;
-    let key = demo.new_key("deleted", &["*"]).await;
-    backed_up(&service.site).await;
+    let app = Process::start_with(short_terms).await;
+    let demo = app.demo();
+    let key = demo.create_key("deleted", &["*"]).await;
+    backed_up(&app.site).await;
     let began = Instant::now();
-    let restored = restored(&service.site).serve_with(|command| command.env("LEASE_MS", "8000"));
+    let restored = Process::on_with(restored(&app.site), |command| command.env("LEASE_MS", "8000"));
     let demo = log_in(&restored).await;
     let (status, _, returned_at) = delete_later(&demo, &key).await.unwrap();
     assert_eq!(status, 200);
@@ -121,9 +124,9 @@ async fn a_restored_service_with_longer_leases_waits_for_those() {
 
 #[tokio::test]
 async fn a_command_on_a_restored_database_says_why_it_took_so_long() {
-    let (service, ..) = Service::with_users().await;
-    backed_up(&service.site).await;
-    let output = restored(&service.site).run(&["user", "disable", DEMO], "");
+    let app = Process::start().await;
+    backed_up(&app.site).await;
+    let output = restored(&app.site).run(&["user", "disable", DEMO], "");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
         said.contains("caches from before a restart had to expire") && !said.contains("no edge"),
