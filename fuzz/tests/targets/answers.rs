@@ -1,4 +1,4 @@
-//! What the key service answers to the filter.
+//! The answers of the key service to the filter.
 
 use crate::formats::expand;
 use edge_key_auth::answer::{read_sync, read_verify};
@@ -64,7 +64,7 @@ fn to_a_verify() {
                 (&written["key_id"], &written["user_id"]),
                 (&(*holder.key_id).into(), &(*holder.user_id).into())
             );
-            // What goes into a header must not end it.
+            // A header value must not contain a line break.
             for text in [&holder.user_id, &holder.key_id] {
                 assert!(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?}");
             }
@@ -95,8 +95,8 @@ fn to_a_sync() {
     });
 }
 
-/// The body as another reader has it, who takes the last of two fields of one name. `None` where that reader looks into a
-/// field of another name, which need not be UTF-8 here.
+/// The body as another reader parses it. That reader uses the last of two fields of one name. `None` if it also parses a field of
+/// another name, which need not be UTF-8 here.
 fn fields(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body).ok()
 }

@@ -68,11 +68,11 @@ fn both_forms() {
         }
         let of_doubles = serde_json::to_vec(&with_doubles(&value)).unwrap();
         let from_text = Config::read(&of_doubles).map(|config| format!("{config:?}"));
-        // Read again, since serde_json does not read every double as exactly the one that it wrote.
+        // Parse again, because serde_json does not parse every double as exactly the one that it wrote.
         let value: Value = serde_json::from_slice(&of_doubles).unwrap();
         let from_struct = Config::read(&protobuf_struct(&value)).map(|config| format!("{config:?}"));
         assert_eq!(from_text, from_struct);
-        // A problem's text shows the number as it was written.
+        // The message of a problem has the number as written.
         let places =
             |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.path).collect::<Vec<_>>();
         let as_written = Config::read(&text).map(|config| format!("{config:?}"));

@@ -1,4 +1,4 @@
-//! What edges send to the key service.
+//! The requests of edges to the key service.
 
 use std::fmt::Debug;
 
@@ -35,13 +35,13 @@ const WORDS: [&[u8]; 24] = [
     b"\xff",
 ];
 
-/// Another JSON reader, who takes the last of two fields of one name, finds the same.
+/// A JSON reader that uses the last of two fields of one name finds the same.
 #[test]
 fn bodies() {
     bolero::check!(name = "edge_api_bodies").for_each(|input: &[u8]| {
         let body = expand(input, &WORDS);
         let (verify, sync) = (round_trip(&body), round_trip(&body));
-        // Refused by readers who look into fields of other names, which need not be UTF-8 here.
+        // Readers that also parse fields of other names refuse it, because these need not be UTF-8 here.
         let Ok(value) = serde_json::from_slice::<Value>(&body) else { return };
         if let Some(VerifyRequest { edge, digests }) = verify {
             assert_eq!(value["edge"], edge);

@@ -1,10 +1,9 @@
-//! What the targets share: inputs that are made of words, and the formats that the code under
-//! test only reads.
+//! Shared by the targets: inputs that consist of words, and writers of the formats that the code under test only reads.
 
 use serde_json::Value;
 
-/// Makes a text of an input: printable ASCII, tabs and line feeds stand for themselves, any other byte for one of the
-/// words. So many a random input says something, and most inputs of a corpus can be read.
+/// Makes a text from an input: printable ASCII, tabs and line feeds stand for themselves, any other byte for one of the words. So
+/// random inputs are often valid, and most inputs of a corpus are readable.
 pub(crate) fn expand(input: &[u8], words: &[&[u8]]) -> Vec<u8> {
     let mut text = Vec::new();
     for &byte in input {
@@ -31,7 +30,7 @@ pub(crate) fn header_block(headers: &[(&[u8], &[u8])]) -> Vec<u8> {
     block
 }
 
-/// What percent-encoded text stands for. An escape that is broken stands for itself.
+/// Decodes percent-encoded text. An invalid escape stands for itself.
 pub(crate) fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut rest = text;

@@ -1,11 +1,11 @@
-//! The header block that the host hands over.
+//! The header block that the host passes to the filter.
 
 use crate::formats::header_block;
 use edge_key_auth::headers::{HeaderPairs, serialise};
 
 type Pair<'a> = (&'a [u8], &'a [u8]);
 
-/// Every pair that is read lies within the block, and the pairs serialised again are read as the same.
+/// Every parsed pair lies within the block. Serialised and parsed again, the pairs are the same.
 fn check(block: &[u8]) {
     let Ok(pairs) = HeaderPairs::new(block) else { return };
     let read: Vec<_> = pairs.collect();

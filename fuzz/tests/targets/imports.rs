@@ -1,4 +1,4 @@
-//! Files of keys: what is read from one is written so that it is read again as the same.
+//! Files of keys. Written and parsed again, the keys are the same.
 
 use key_service::time::Timestamp;
 use key_service::transfer::export::{Exported, KeyWriter};
@@ -117,7 +117,7 @@ fn keys(file: &[u8], format: Format) -> Vec<Exported> {
     keys
 }
 
-/// All that a file has of each key: not the id.
+/// The exported fields of each key, without the id.
 fn shown(keys: &[Exported]) -> Vec<String> {
     let shown = |Exported { key, email, digest }: &Exported| {
         let mut key = key.clone();

@@ -1,4 +1,4 @@
-//! Keys and the digests that stand for them.
+//! Keys and their digests.
 
 use crate::formats::expand;
 use protocol::{ApiKey, GENERATED_KEY_BYTES, KEY_PREFIX, KeyDigest, KeyError, is_generated_secret};
@@ -21,7 +21,7 @@ fn any_text() {
     });
 }
 
-/// A generated key passes, and with one character changed it does not: a CRC-32 notices every such change.
+/// A generated key is valid. With one character changed it is not, because a CRC-32 detects every such change.
 #[test]
 fn generated() {
     bolero::check!(name = "keys_generated").with_type::<([u8; 32], u8, u8)>().for_each(

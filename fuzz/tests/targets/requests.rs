@@ -1,4 +1,4 @@
-//! A request's head: what passes means the same to every server that may read it.
+//! The head of a request: an accepted one means the same to every server that may read it.
 
 use std::sync::LazyLock;
 
@@ -194,8 +194,8 @@ fn check(headers: &[(&[u8], &[u8])]) {
     check_path(&head);
 }
 
-/// Every spelling of an identity header, and of an override that is removed, is listed, and nothing else; also where the
-/// request is refused. A spelling that cannot be removed, since it is not UTF-8, is refused.
+/// The headers to remove are exactly all spellings of identity headers and of removed overrides, even of refused requests. A
+/// spelling that cannot be removed, because it is not UTF-8, is refused.
 fn check_removed(headers: &[(&[u8], &[u8])], reading: &Reading<'_>) {
     let own = CONFIGS[0].policy.identity_headers.0.iter().map(|name| &**name);
     let overrides = OVERRIDES.iter().filter(|known| known.is_removed).map(|known| known.name);
@@ -231,7 +231,7 @@ fn check_credential(authorization: &[&[u8]], head: &RequestHead<'_>) {
     }
 }
 
-/// Whatever a server does to the path before it routes, the path stays as it is, and so does the access it needs.
+/// Normalisations that a server may apply before routing change neither the path nor the access that it needs.
 fn check_path(head: &RequestHead<'_>) {
     let decoded = percent_decoded(head.path);
     let text = std::str::from_utf8(&decoded).unwrap();
@@ -336,7 +336,7 @@ fn shown(access: Access<'_>) -> String {
     }
 }
 
-/// What the most specific rule asks, found by comparing all of them.
+/// The access of the most specific rule, found by comparing all rules.
 fn expected(rules: &Value, path: &str, method: &[u8]) -> String {
     let segments = segments(path);
     let matching = rules.as_array().unwrap().iter().filter_map(|rule| {
@@ -356,7 +356,7 @@ fn segments(path: &str) -> Vec<&str> {
     if path.is_empty() { Vec::new() } else { path.split('/').collect() }
 }
 
-/// How closely a template names a path, segment by segment, to be compared from the left; `None` if it does not.
+/// How specific a template is for a path, segment by segment, to compare from the left; `None` if it does not match.
 fn specificity(template: &[&str], path: &[&str]) -> Option<Vec<u8>> {
     let [rest, end, parameter, literal] = [0, 1, 2, 3];
     let mut marks = Vec::new();

@@ -1,4 +1,4 @@
-//! Scopes, and what is left of them under a limit.
+//! Scopes, and scopes under a limit.
 
 use crate::formats::expand;
 use protocol::{Scope, ScopeSet};
