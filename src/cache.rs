@@ -68,7 +68,7 @@ impl VerdictCache {
         sent_at: Moment,
         expires_in_ms: Option<u64>,
     ) -> u64 {
-        self.forget(&digest);
+        self.remove(&digest);
         match verdict {
             Verdict::Active(principal) => {
                 let life = self.limits.active_ttl_ms.min(expires_in_ms.unwrap_or(u64::MAX));
@@ -91,7 +91,7 @@ impl VerdictCache {
     }
 
     /// Removes the verdict on a key.
-    pub fn forget(&mut self, digest: &KeyDigest) {
+    pub fn remove(&mut self, digest: &KeyDigest) {
         self.active.pop(digest);
         self.inactive.pop(digest);
     }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_to_have_ended_stays_ended_when_the_wall_clock_is_set_back() {
+    fn a_deadline_that_was_found_over_stays_over_when_the_wall_clock_is_set_back() {
         let mut cache = VerdictCache::new(LIMITS);
         cache.insert(key(1), &active(), START, Some(10));
         cache.insert(key(2), &Verdict::Inactive, START, None);

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_latched_end_never_grows() {
+    fn the_time_left_of_a_latched_deadline_never_grows() {
         let at = |monotonic, wall| Moment { monotonic, wall };
         let end = at(10, 1_000).plus(50).latched(at(20, 1_030));
         assert_eq!(end.left_ms(at(20, 0)), 20, "the wall clock was ahead, and is set back");

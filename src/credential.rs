@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_be_a_key_gets_a_digest() {
+    fn only_a_possible_key_gets_a_digest() {
         let of = |token: &str| Credential::of(Some(token.as_bytes()));
         assert_eq!(Credential::of(None), Credential::Missing);
         assert_eq!(of("phx_1234567890abcdef"), Credential::Key(KeyDigest::of_value("phx_1234567890abcdef")));

@@ -266,7 +266,7 @@ impl Filter {
         let mut outcomes = Vec::new();
         for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
             if verdict == Verdict::Inactive {
-                self.cache.forget(digest);
+                self.cache.remove(digest);
             }
             if is_vouched_for {
                 let evicted = self.cache.insert(*digest, &verdict, sent_at, expires_in_ms);
@@ -337,7 +337,7 @@ impl Filter {
 
     fn apply(&mut self, invalidation: Invalidation) {
         match invalidation {
-            Invalidation::Changed(digests) => digests.iter().for_each(|digest| self.cache.forget(digest)),
+            Invalidation::Changed(digests) => digests.iter().for_each(|digest| self.cache.remove(digest)),
             Invalidation::Reset => {
                 self.metrics.count(Counter::Resets);
                 self.cache.clear();

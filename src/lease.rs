@@ -1,6 +1,6 @@
 //! The lease of one edge and its syncs: may a cached verdict be used now?
 //!
-//! The key service answers a sync with the digests to forget and a lease. While the lease is held, no revocation
+//! The key service answers a sync with the digests to remove from the cache and a lease. While the lease is held, no revocation
 //! returns before this edge has acknowledged it or the lease has ended, so cached verdicts may be used. See
 //! `docs/revocation.md`.
 
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_that_fail_together_come_back_over_a_quarter_of_what_is_left_of_their_leases() {
+    fn edges_that_fail_together_come_back_over_a_quarter_of_the_time_left_of_their_leases() {
         let pauses = pauses_after_a_failure(6_000, at(1_000));
         let in_quarter = |n: u64| pauses.iter().filter(|&&pause| pause / 313 == n).count();
         assert!(pauses.iter().all(|&pause| pause <= 1_250));
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn stale_use_counts_from_the_end_and_what_has_ended_of_it_stays_ended() {
+    fn stale_use_counts_from_the_end_of_the_lease_and_its_end_is_final() {
         let mut lease = granted(30_000);
         let ahead = |ms: u64| Moment { wall: at(6_000 + ms).wall, ..at(1_000) };
         assert!(!lease.is_held(ahead(0)) && lease.allows_stale(ahead(0)));
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn no_lease_is_so_long_that_an_edge_is_not_heard_of_for_more_than_five_seconds() {
+    fn an_edge_with_a_long_lease_still_syncs_within_five_seconds() {
         assert!(pauses_after_a_failure(3_600_000, at(1_000)).iter().all(|&pause| pause <= 5_000));
     }
 

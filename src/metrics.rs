@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_is_told_each_change_once() {
+    fn each_change_is_passed_to_the_host_once() {
         let mut metrics = Metrics::default();
         metrics.count(Counter::CacheHits);
         metrics.add(Counter::CacheHits, 2);

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_out_of_range_is_named() {
+    fn a_missing_or_out_of_range_field_is_named() {
         for (arguments, named) in [
             ("--edges 5", "--service"),
             ("--service http://a:81", "--edges"),

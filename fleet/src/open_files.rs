@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_connections_than_the_hard_limit_are_refused_with_what_to_do() {
+    fn more_connections_than_the_hard_limit_are_refused_with_a_hint() {
         let Some(maximum) = getrlimit(Resource::Nofile).maximum else { return };
         let error = allow(maximum).unwrap_err();
         assert!(error.starts_with("--edges: ") && error.contains(&format!("may have {maximum}.")), "{error}");

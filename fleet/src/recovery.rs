@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_were_out_are_counted_with_their_syncs_and_their_last_return() {
+    fn edges_that_were_out_are_counted_with_their_syncs_and_their_last_return() {
         let start = Instant::now();
         let mut recovery = Recovery::new("failures", 3, start);
         recovery.failed(0, &Failure::Lost, start);

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_is_sure_when_twice_the_longest_lease_has_passed_since() {
+    fn a_lease_has_surely_ended_when_twice_the_longest_lease_has_passed() {
         let mut surely_ended = SurelyEnded::default();
         let (began, after) = (monotonic_now(), Duration::from_millis);
         assert_eq!(surely_ended.read(began, 1_000, 7_000), None);

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_struct_is_none() {
+    fn bytes_that_are_no_struct_are_refused() {
         let good = bytes(SERIALISED);
         for end in 1..good.len() {
             assert_eq!(struct_to_json(&good[..end]), None, "cut at {end}");

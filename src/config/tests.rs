@@ -118,7 +118,7 @@ fn identity_is_not_carried_in_headers_that_override_the_request() {
 }
 
 #[test]
-fn request_overrides_change_what_is_done_with_the_names_they_list_alone() {
+fn request_overrides_concern_only_the_names_that_they_list() {
     let treatments = |overrides: &str| {
         let json = format!(r#"{{"key_service":{{"cluster":"k"}},"request_overrides":{overrides}}}"#);
         let policy = Config::read(json.as_bytes()).unwrap().policy.header_policy;
@@ -177,7 +177,7 @@ fn rules_that_letter_case_leads_around_are_warned_of() {
 }
 
 #[test]
-fn what_is_no_object_is_refused() {
+fn a_value_that_is_no_object_is_refused() {
     let nothing = "key_service.cluster: is required";
     assert!(problems("")[0].starts_with(nothing), "an empty Struct has no bytes");
     assert!(problems("{")[0].starts_with("configuration: is neither JSON (EOF"));

@@ -261,7 +261,7 @@ fn a_wrong_key_is_remembered_for_a_shorter_time() {
 }
 
 #[test]
-fn news_make_forget_before_the_cursor_that_acknowledges_them_moves() {
+fn an_invalidation_is_applied_before_the_cursor_that_acknowledges_it_moves() {
     let mut talk = warm("");
     talk.sync(2, Invalidation::Changed(vec![KeyDigest::of_value(VALID)]));
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
@@ -384,7 +384,7 @@ fn after_a_quiet_answer_comes_a_short_pause_and_after_failures_a_growing_one() {
 }
 
 #[test]
-fn a_stale_verdict_is_used_as_long_as_configured_and_only_while_nobody_answers() {
+fn a_stale_verdict_is_used_as_long_as_configured_and_only_during_an_outage() {
     let stale = |settings: &str, after_ms| {
         let mut talk = warm(settings);
         talk.now = T0 + 6_000 + after_ms;
@@ -471,7 +471,7 @@ fn a_lookup_that_cannot_be_sent_is_unavailable() {
 }
 
 #[test]
-fn an_answer_serves_nobody_twice() {
+fn an_answer_serves_each_request_once() {
     let mut talk = talk("");
     talk.get("/api/insights/", VALID);
     talk.ask();
@@ -483,7 +483,7 @@ fn an_answer_serves_nobody_twice() {
 }
 
 #[test]
-fn one_who_left_is_not_answered_and_the_others_are() {
+fn a_request_that_left_is_not_answered_and_the_others_are() {
     let mut talk = talk("");
     (0..3).for_each(|_| assert_eq!(talk.get("/api/insights/", VALID), "wait"));
     talk.ask();
@@ -493,7 +493,7 @@ fn one_who_left_is_not_answered_and_the_others_are() {
 }
 
 #[test]
-fn what_exceeds_the_bounds_is_unavailable_and_known_keys_are_not_concerned() {
+fn requests_over_the_limits_are_unavailable_unless_their_key_is_cached() {
     let mut talk = warm(r#","lookups":{"max_digests":1,"max_waiters":2}"#);
     assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
     assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
@@ -505,7 +505,7 @@ fn what_exceeds_the_bounds_is_unavailable_and_known_keys_are_not_concerned() {
 }
 
 #[test]
-fn one_who_must_give_way_is_told_in_the_next_turn() {
+fn an_evicted_request_is_answered_in_the_next_turn() {
     let mut talk = warm(r#","lookups":{"max_waiters":2}"#);
     assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
     assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
@@ -523,7 +523,7 @@ fn one_who_must_give_way_is_told_in_the_next_turn() {
 }
 
 #[test]
-fn one_who_must_give_way_may_leave_before_being_told() {
+fn an_evicted_request_may_leave_before_its_answer() {
     let mut talk = warm(r#","lookups":{"max_waiters":2}"#);
     assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
     assert_eq!(talk.get("/api/insights/", "phx_c"), "wait");
@@ -534,7 +534,7 @@ fn one_who_must_give_way_may_leave_before_being_told() {
 }
 
 #[test]
-fn what_cannot_be_sent_while_nobody_answers_does_not_wait_for_another_timeout() {
+fn lookups_that_cannot_be_sent_during_an_outage_do_not_wait_for_another_timeout() {
     let mut talk = warm(r#","lookups":{"max_digests":1}"#);
     (0..3).for_each(|n| assert_eq!(talk.get("/api/insights/", &format!("phx_{n}")), "wait"));
     assert_eq!(talk.ask(), Some(1));
@@ -557,12 +557,12 @@ fn preflights_pass_only_where_they_are_configured_to() {
 }
 
 #[test]
-fn the_edge_api_is_told_the_name_that_the_edge_was_given() {
+fn the_edge_api_gets_the_id_of_the_edge() {
     assert_eq!(talk("").filter.id(), "e1");
 }
 
 #[test]
-fn the_numbers_tell_what_became_of_leases_lookups_and_the_memory() {
+fn metrics_count_leases_lookups_and_cached_verdicts() {
     let mut talk = talk("");
     for _ in 0..3 {
         assert_eq!(talk.get("/api/projects/", VALID), "wait");

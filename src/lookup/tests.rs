@@ -138,7 +138,7 @@ fn a_key_that_several_addresses_wait_for_is_asked_about_in_the_turn_of_the_one_w
 }
 
 #[test]
-fn an_address_that_has_nothing_is_forgotten() {
+fn an_address_without_requests_and_lookups_is_removed() {
     let mut lookups = lookups(2, 100);
     for n in 0..50 {
         lookups.join(key(n), from(n as u32, n as u32)).unwrap();
@@ -158,7 +158,7 @@ fn an_address_that_has_nothing_is_forgotten() {
 }
 
 #[test]
-fn one_who_leaves_takes_nobody_along() {
+fn a_request_that_leaves_ends_no_other() {
     let mut lookups = lookups(10, 3);
     (0..3).for_each(|stream| drop(lookups.join(key(1), waiter(stream))));
     lookups.leave(&key(1), StreamId(1));
@@ -169,7 +169,7 @@ fn one_who_leaves_takes_nobody_along() {
 }
 
 #[test]
-fn a_lookup_that_nobody_waits_for_is_not_asked() {
+fn a_lookup_without_requests_is_not_sent() {
     let mut lookups = lookups(1, 10);
     lookups.join(key(1), waiter(1)).unwrap();
     lookups.leave(&key(1), StreamId(1));
@@ -184,7 +184,7 @@ fn a_lookup_that_nobody_waits_for_is_not_asked() {
 }
 
 #[test]
-fn whoever_came_after_the_callout_was_sent_is_asked_for_again_unless_everyone_is_served() {
+fn requests_that_arrive_after_the_callout_was_sent_get_another_lookup_unless_all_are_served() {
     let mut lookups = lookups(10, 10);
     lookups.join(key(1), waiter(1)).unwrap();
     lookups.next_batch();

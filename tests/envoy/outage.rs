@@ -55,7 +55,7 @@ fn unknown_keys_get_503_until_the_service_is_back_and_nothing_else_is_concerned(
 /// One worker, so that it is the one whose VM stops.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
-fn a_panic_costs_its_vm_what_it_knew_and_nothing_else() {
+fn a_panic_empties_the_cache_of_its_vm_only() {
     let wasm = Some(test_stack::paths::panicking_wasm());
     let options = Options { workers: 1, wasm, ..Options::default() };
     let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));

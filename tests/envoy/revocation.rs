@@ -238,7 +238,7 @@ fn a_killed_service_is_survived_for_a_lease() {
 
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
-fn a_service_that_was_killed_knows_the_leases_of_before() {
+fn a_restarted_service_knows_the_leases_from_before_it_was_killed() {
     // Longer than a restart takes.
     let stack = two_envoys(&[("HOLD_MS", "300"), ("LEASE_MS", "9000"), ("LEASE_MARGIN_MS", "1500")]);
     let account = Account::demo(stack.key_service());

@@ -116,7 +116,7 @@ fn an_unknown_key_is_asked_about_once_and_its_request_goes_on_with_identity() {
 }
 
 #[test]
-fn concurrent_requests_share_a_callout_and_one_that_leaves_takes_nobody_along() {
+fn concurrent_requests_share_a_callout_and_one_may_leave() {
     let mut host = start();
     let requests: Vec<u32> =
         (0..200).map(|_| host.get("/api/projects/", &[("authorization", VALID)])).collect();
@@ -428,7 +428,7 @@ fn the_first_lookup_subscribes_and_the_lease_lets_the_memory_be_used() {
 }
 
 #[test]
-fn a_changed_key_is_forgotten_and_the_next_sync_acknowledges_it() {
+fn a_changed_key_is_removed_from_the_cache_and_the_next_sync_acknowledges_it() {
     let mut host = warm();
     let (_, syncs) = callouts(&mut host);
     let digest = protocol::KeyDigest::of_value("phx_1234567890abcdef").to_hex();
@@ -457,7 +457,7 @@ fn a_failed_sync_is_tried_again_by_the_hosts_timer() {
 }
 
 #[test]
-fn metrics_are_told_about_once_a_second_and_the_access_log_learns_key_and_reason() {
+fn metrics_are_recorded_about_once_a_second_and_key_and_reason_are_in_filter_state() {
     let mut host = warm();
     let accepted = host.get("/api/projects/", &[("authorization", VALID)]);
     let denied = host.get("/api/projects/", &[]);

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_waited_for_is_lowered_when_the_last_longer_lease_must_have_ended() {
+    async fn the_longest_lease_is_lowered_when_the_last_longer_lease_must_have_ended() {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
         store.announce_leases(4_200_000).await.unwrap();

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_is_told_in_words() {
+    fn a_result_in_words() {
         let told = |edges, expired, elapsed_ms| {
             let acknowledged = edges - expired;
             let lost_leases = elapsed_ms == 6_900;
