@@ -33,4 +33,4 @@ pub mod validation;
 pub mod web;
 pub mod webhooks;
 
-pub use db::error::OpenError;
+pub use db::error::{Error as DatabaseError, OpenError};

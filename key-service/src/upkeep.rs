@@ -7,6 +7,7 @@ use ::leases::Position;
 use crate::accounts::management_tokens;
 use crate::accounts::sql::links;
 use crate::audit::sql as audit;
+use crate::db;
 use crate::db::WRITE_AT_MOST;
 use crate::db::transaction::within;
 use crate::revocation::Store;
@@ -79,7 +80,7 @@ async fn remove_outdated(
     store: &Store,
     audit_kept: Option<Duration>,
     surely_ended: &mut SurelyEnded,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     let (now_ms, longest_ms) = within(WRITE_AT_MOST, leases::clock(store.pool())).await?;
     // Read this clock second, so that the time since is never overestimated.
     let ended_by_ms = surely_ended.read(monotonic_now(), now_ms, longest_ms);
@@ -101,7 +102,7 @@ async fn remove_outdated(
 
 /// Removes rows until none is left. Between two transactions it awaits `pause`, so that others can write. SQLite has no queue for
 /// other processes; they try again up to a tenth of a second later.
-async fn remove(store: &Store, outdated: Outdated, mut pause: impl AsyncFnMut(Duration)) -> sqlx::Result<()> {
+async fn remove(store: &Store, outdated: Outdated, mut pause: impl AsyncFnMut(Duration)) -> db::Result<()> {
     loop {
         let began = monotonic_now();
         if !within(WRITE_AT_MOST, remove_some(store, outdated)).await? {
@@ -112,7 +113,7 @@ async fn remove(store: &Store, outdated: Outdated, mut pause: impl AsyncFnMut(Du
 }
 
 /// Removes what is always little, in one transaction. Returns the number of removed webhook messages.
-async fn remove_few(store: &Store, old_changes: &Position) -> sqlx::Result<u64> {
+async fn remove_few(store: &Store, old_changes: &Position) -> db::Result<u64> {
     let mut write = store.begin_write().await?;
     revision::mark_pruned(write.connection(), old_changes).await?;
     management_tokens::end_those_left(write.connection()).await?;
@@ -124,7 +125,7 @@ async fn remove_few(store: &Store, old_changes: &Position) -> sqlx::Result<u64> 
 }
 
 /// Removes some rows in a transaction of its own. Returns whether there may be more.
-async fn remove_some(store: &Store, outdated: Outdated) -> sqlx::Result<bool> {
+async fn remove_some(store: &Store, outdated: Outdated) -> db::Result<bool> {
     let mut write = store.begin_write().await?;
     let connection = write.connection();
     let removed = match outdated {

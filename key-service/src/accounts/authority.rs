@@ -9,6 +9,7 @@ use super::access::Role;
 use super::sql::{sessions, tokens, users};
 use super::token::{self, Refusal};
 use crate::audit::{Actor, ActorKind};
+use crate::db;
 use crate::time::Timestamp;
 
 /// Why a caller has lost the rights that it had when its request began.
@@ -25,7 +26,7 @@ pub enum AuthorityError {
     Token(Refusal),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
 }
 
 /// Compares the caller's rights again. `connection` is in a transaction that holds the write lock, so that nothing can end

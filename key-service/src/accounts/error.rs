@@ -2,6 +2,7 @@
 
 use super::authority::AuthorityError;
 use super::passwords::PasswordError;
+use crate::db;
 use crate::validation::FieldError;
 
 /// Why an account could not be made or changed.
@@ -39,5 +40,5 @@ pub enum AccountError {
     Password(#[from] PasswordError),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
 }

@@ -15,6 +15,7 @@ use super::sql::links::Link;
 use super::sql::{links, users};
 use super::user::{User, log};
 use crate::audit::{self, Action, Actor, Event};
+use crate::db;
 use crate::db::Database;
 use crate::random::{self, RandomError};
 use crate::time::Timestamp;
@@ -61,7 +62,7 @@ pub enum LinkError {
     Randomness(#[from] RandomError),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
 }
 
 impl From<FieldError> for LinkError {

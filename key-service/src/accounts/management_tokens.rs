@@ -13,6 +13,7 @@ use super::user::User;
 pub use super::verb::{Verb, Verbs};
 use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, ActorKind, Event};
+use crate::db;
 use crate::db::Database;
 use crate::random::{self, RandomError};
 use crate::time::{Timestamp, monotonic_now};
@@ -51,7 +52,7 @@ pub enum TokenError {
     Randomness(#[from] RandomError),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
 }
 
 /// Makes a token, and returns its value too.
@@ -98,7 +99,7 @@ pub async fn create(
 async fn addresses(
     connection: &mut AnyConnection,
     token: &ManagementToken,
-) -> sqlx::Result<Option<Vec<String>>> {
+) -> db::Result<Option<Vec<String>>> {
     let Some(ids) = &token.user_ids else { return Ok(None) };
     let mut addresses = Vec::with_capacity(ids.len());
     for id in ids {
@@ -161,7 +162,7 @@ pub(crate) async fn end(
     by: &Actor,
     user: &User,
     reason: End,
-) -> sqlx::Result<Vec<ManagementToken>> {
+) -> db::Result<Vec<ManagementToken>> {
     let tokens = match reason {
         End::MakerDisabled | End::MakerDemoted => tokens::made_by(&mut *connection, &user.id).await?,
         End::NamedMadeAdmin => tokens::naming(&mut *connection, &user.id).await?,
@@ -178,7 +179,7 @@ pub(crate) async fn end(
 }
 
 /// Ends the tokens that a replica of an earlier release left working: such a one may run beside this one during an upgrade.
-pub(crate) async fn end_those_left(connection: &mut AnyConnection) -> sqlx::Result<()> {
+pub(crate) async fn end_those_left(connection: &mut AnyConnection) -> db::Result<()> {
     tokens::attribute(&mut *connection).await?;
     for maker in users::makers_without_rights(&mut *connection).await? {
         let reason = if maker.is_active { End::MakerDemoted } else { End::MakerDisabled };
@@ -217,7 +218,7 @@ pub(crate) async fn record_refusal(
     kind: &'static str,
     because: &'static str,
     subject: Option<(&str, &str)>,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     let address = by.address.map(|address| address.to_string()).unwrap_or_default();
     let same = subject.map_or(&*address, |(id, _)| id);
     let Some(left_out) = refusals.admit((kind, because), same, monotonic_now()) else { return Ok(()) };

@@ -10,6 +10,7 @@ use super::passwords::{Passwords, check_new_password};
 use super::sql::{links, users};
 use super::user::{User, log};
 use crate::audit::{Action, Actor};
+use crate::db;
 use crate::db::Database;
 use crate::db::transaction::Write;
 
@@ -47,7 +48,7 @@ pub(crate) async fn replace_password(
 }
 
 /// Writes down that somebody with a user's session did not know the user's password.
-async fn refuse_password_change(mut write: Write, by: &Actor, user: &User) -> sqlx::Result<AccountError> {
+async fn refuse_password_change(mut write: Write, by: &Actor, user: &User) -> db::Result<AccountError> {
     log(write.connection(), by, Action::UserPasswordChangeRefused, &user.id, &Value::Null).await?;
     write.commit().await?;
     Ok(AccountError::WrongPassword)

@@ -8,6 +8,7 @@ use super::sql::users;
 use super::user::{User, normal_email};
 use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, Event};
+use crate::db;
 use crate::db::Database;
 use crate::network::Network;
 use crate::telemetry::{METRICS, SignIn};
@@ -53,7 +54,7 @@ pub(crate) async fn has_signed_in_from(
     database: &Database,
     email: &str,
     network: Network,
-) -> sqlx::Result<bool> {
+) -> db::Result<bool> {
     let Ok(email) = normal_email(email) else { return Ok(false) };
     let addresses = audit::sign_in_addresses(database, &email, KNOWN_NETWORK_S).await?;
     Ok(addresses.into_iter().any(|address| Network::of(address) == network))

@@ -14,6 +14,7 @@ use super::management_tokens::{self, End};
 use super::sql::{links, users};
 use super::user::{User, log};
 use crate::audit::{Action, Actor, ActorKind};
+use crate::db;
 use crate::revocation::Store;
 use crate::revocation::lease_store::Change;
 use crate::revocation::propagation::{Propagation, PropagationError, Revocation};
@@ -209,7 +210,7 @@ async fn set_admin_within(
     by: &Actor,
     before: &User,
     is_admin: bool,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     let mut detail = json!({ "is_admin": { "from": before.is_admin, "to": is_admin } });
     if is_admin {
         users::make_admin(&mut *connection, &before.id).await?;
@@ -228,7 +229,7 @@ async fn set_permissions_within(
     by: &Actor,
     before: &User,
     permissions: &ScopeSet,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     users::set_permissions(change, &before.id, permissions).await?;
     let detail = json!({ "permissions": { "from": before.permissions, "to": permissions } });
     log(change.connection(), by, Action::UserPermissionsChanged, &before.id, &detail).await

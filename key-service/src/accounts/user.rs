@@ -7,6 +7,7 @@ use sqlx::AnyConnection;
 use utoipa::ToSchema;
 
 use crate::audit::{self, Action, Actor, ActorKind, Event};
+use crate::db;
 use crate::time::Timestamp;
 use crate::validation::{FieldError, is_bidi_control};
 
@@ -81,7 +82,7 @@ pub(super) async fn log(
     action: Action,
     user_id: &str,
     detail: &Value,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     audit::record(connection, by, Event { action, user_id: Some(user_id), subject: None, detail }).await
 }
 

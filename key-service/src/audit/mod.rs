@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use sqlx::AnyConnection;
 
+use crate::db;
 use crate::db::Database;
 use crate::paging::Page;
 
@@ -19,7 +20,7 @@ pub use actor::{Actor, ActorKind};
 pub use entry::{Action, AuditSearch, Entry, Event};
 
 /// Writes an entry, with the database's time.
-pub(crate) async fn record(connection: &mut AnyConnection, by: &Actor, event: Event<'_>) -> sqlx::Result<()> {
+pub(crate) async fn record(connection: &mut AnyConnection, by: &Actor, event: Event<'_>) -> db::Result<()> {
     sql::insert(connection, by, &[event]).await
 }
 
@@ -28,7 +29,7 @@ pub(crate) async fn record_all(
     connection: &mut AnyConnection,
     by: &Actor,
     events: &[Event<'_>],
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     sql::insert(connection, by, events).await
 }
 
@@ -37,7 +38,7 @@ pub(crate) async fn sign_in_addresses(
     database: &Database,
     email: &str,
     within_s: u32,
-) -> sqlx::Result<Vec<IpAddr>> {
+) -> db::Result<Vec<IpAddr>> {
     let actions = [Action::UserSignedIn, Action::LinkUsed];
     let addresses = sql::addresses(database.pool(), email, actions, within_s).await?;
     Ok(addresses.iter().filter_map(|address| address.parse().ok()).collect())
@@ -47,6 +48,6 @@ pub(crate) async fn sign_in_addresses(
 ///
 /// # Errors
 /// The database failed.
-pub async fn search(database: &Database, search: &AuditSearch) -> sqlx::Result<Page<Entry>> {
+pub async fn search(database: &Database, search: &AuditSearch) -> db::Result<Page<Entry>> {
     sql::search(database.pool(), search).await
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::actor::Actor;
 use super::entry::Event;
 use super::sql;
+use crate::db;
 use crate::db::Database;
 
 /// The same refusal is logged once in this time.
@@ -59,7 +60,7 @@ pub(crate) async fn record(
     event: Event<'_>,
     mut detail: Map<String, Value>,
     left_out: u64,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     if left_out > 0 {
         detail.insert("left_out".to_owned(), left_out.into());
     }

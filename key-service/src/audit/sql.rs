@@ -6,15 +6,15 @@ use sqlx::{AnyConnection, AnyExecutor, AnyPool, FromRow, Row};
 
 use super::actor::Actor;
 use super::entry::{Action, AuditSearch, Entry, Event};
+use crate::db;
 use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
-use crate::db::rows::{ROWS_AT_ONCE, with_rows};
+use crate::db::rows::{ROWS_AT_ONCE, RowResult, parsed, with_rows};
 use crate::paging::Page;
 use crate::random;
 
 impl<'r> FromRow<'r, AnyRow> for Entry {
-    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
-        let detail: String = row.try_get("detail")?;
+    fn from_row(row: &'r AnyRow) -> RowResult<Self> {
         Ok(Entry {
             id: row.try_get("id")?,
             at: row.try_get("at")?,
@@ -28,10 +28,7 @@ impl<'r> FromRow<'r, AnyRow> for Entry {
             user_email: row.try_get("user_email")?,
             subject_id: row.try_get("subject_id")?,
             subject_name: row.try_get("subject_name")?,
-            detail: serde_json::from_str(&detail).map_err(|error| sqlx::Error::ColumnDecode {
-                index: "detail".to_owned(),
-                source: error.into(),
-            })?,
+            detail: parsed(row, "detail", |text: String| serde_json::from_str(&text))?,
         })
     }
 }
@@ -45,7 +42,7 @@ pub(crate) async fn insert(
     connection: &mut AnyConnection,
     by: &Actor,
     events: &[Event<'_>],
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     for events in events.chunks(ROWS_AT_ONCE) {
         let insert = formatcp!(
             "WITH event (id, action, user_id, subject_id, subject_name, detail) AS (VALUES :rows)
@@ -77,7 +74,7 @@ pub(crate) async fn insert(
 }
 
 /// Entries, newest first.
-pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> sqlx::Result<Page<Entry>> {
+pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> db::Result<Page<Entry>> {
     let mut filter = Filter::default();
     if let Some(action) = &search.action {
         let prefix = like_escaped(action) + "%";
@@ -101,23 +98,23 @@ pub(crate) async fn addresses(
     email: &str,
     actions: [Action; 2],
     within_s: u32,
-) -> sqlx::Result<Vec<String>> {
+) -> db::Result<Vec<String>> {
     let select = formatcp!(
         "SELECT DISTINCT a.address FROM audit_log a JOIN users u ON u.id = a.user_id
         WHERE u.email = $1 AND a.action IN ($2, $3) AND a.at >= {NOW_MS} - $4 AND a.address IS NOT NULL"
     );
     let [first, second] = actions.map(Action::as_str);
-    sqlx::query_scalar(select)
+    Ok(sqlx::query_scalar(select)
         .bind(email)
         .bind(first)
         .bind(second)
         .bind(i64::from(within_s) * 1_000)
         .fetch_all(pool)
-        .await
+        .await?)
 }
 
 /// Removes some of the entries that are older than that many milliseconds; how many.
-pub(crate) async fn prune(connection: impl AnyExecutor<'_>, kept_ms: i64, at_most: i64) -> sqlx::Result<u64> {
+pub(crate) async fn prune(connection: impl AnyExecutor<'_>, kept_ms: i64, at_most: i64) -> db::Result<u64> {
     let delete = formatcp!(
         "DELETE FROM audit_log WHERE id IN
         (SELECT id FROM audit_log WHERE at < {NOW_MS} - $1 ORDER BY at LIMIT $2)"

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::private_file;
 use crate::accounts::links::LinkError;
 use crate::accounts::{AccountError, management_tokens};
+use crate::db;
 use crate::db::error::OpenError;
 use crate::keys::KeyError;
 use crate::keys::leaks::LeakError;
@@ -67,7 +68,7 @@ pub(super) enum CliError {
     Interrupted,
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
     /// A management token could not be made or revoked.
     #[error(transparent)]
     ManagementToken(#[from] management_tokens::TokenError),

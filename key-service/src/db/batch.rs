@@ -10,6 +10,7 @@ use sqlx::{AnyConnection, AnyPool};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::error::{Error, Result};
 use crate::telemetry::METRICS;
 use crate::time::monotonic_now;
 
@@ -42,11 +43,11 @@ pub(crate) trait BatchOp: fmt::Debug + Send + Sync + 'static {
         &self,
         connection: &mut AnyConnection,
         inputs: &[Self::Input],
-    ) -> impl Future<Output = sqlx::Result<Vec<Self::Output>>> + Send;
+    ) -> impl Future<Output = Result<Vec<Self::Output>>> + Send;
 }
 
 /// If a batch fails, each of its operations fails.
-type Outcome<T> = Result<<T as BatchOp>::Output, Arc<sqlx::Error>>;
+type Outcome<T> = Result<<T as BatchOp>::Output, Arc<Error>>;
 
 struct Pending<T: BatchOp> {
     input: T::Input,
@@ -70,12 +71,12 @@ impl<T: BatchOp> Batcher<T> {
 
     /// Runs an operation in the next batch, and returns its output. The output comes from statements that begin after this
     /// call, since a batch is complete before it runs. So a shared read is never older than the call.
-    pub(crate) async fn run(&self, input: T::Input) -> sqlx::Result<T::Output> {
+    pub(crate) async fn run(&self, input: T::Input) -> Result<T::Output> {
         let (answer, outcome) = oneshot::channel();
         let sent = self.queue.send(Pending { input, answer });
         match (sent, outcome.await) {
-            (Ok(()), Ok(outcome)) => outcome.map_err(|error| sqlx::Error::Io(std::io::Error::other(error))),
-            _ => Err(sqlx::Error::PoolClosed),
+            (Ok(()), Ok(outcome)) => outcome.map_err(Error::Batch),
+            _ => Err(Error::Closed),
         }
     }
 }
@@ -111,16 +112,10 @@ async fn run_batches<T: BatchOp>(op: T, pool: AnyPool, mut pending: mpsc::Unboun
 }
 
 /// Runs a failed batch once more on a new connection if time is left: the first connection may have been broken.
-async fn run_with_retry<T: BatchOp>(
-    op: &T,
-    pool: &AnyPool,
-    inputs: &[T::Input],
-) -> sqlx::Result<Vec<T::Output>> {
+async fn run_with_retry<T: BatchOp>(op: &T, pool: &AnyPool, inputs: &[T::Input]) -> Result<Vec<T::Output>> {
     let deadline = Instant::from_std(monotonic_now()) + T::TIMEOUT;
     match attempt(op, pool, inputs, deadline).await {
-        Err(error)
-            if Instant::from_std(monotonic_now()) < deadline && !matches!(error, sqlx::Error::PoolClosed) =>
-        {
+        Err(error) if Instant::from_std(monotonic_now()) < deadline && !matches!(error, Error::Closed) => {
             tracing::debug!(%error, operation = T::NAME, "a batch failed and runs once more");
             attempt(op, pool, inputs, deadline).await
         }
@@ -133,8 +128,8 @@ async fn attempt<T: BatchOp>(
     pool: &AnyPool,
     inputs: &[T::Input],
     deadline: Instant,
-) -> sqlx::Result<Vec<T::Output>> {
-    let late = |_| sqlx::Error::PoolTimedOut;
+) -> Result<Vec<T::Output>> {
+    let late = |_| Error::TimedOut;
     let mut connection = timeout_at(deadline, pool.acquire()).await.map_err(late)??;
     let outcome = timeout_at(deadline, op.run(&mut connection, inputs)).await.map_err(late).flatten();
     if outcome.is_err() {
@@ -188,14 +183,14 @@ mod tests {
         const MAX_INPUTS: usize = 3;
         const TIMEOUT: Duration = Duration::from_secs(1);
 
-        async fn run(&self, connection: &mut AnyConnection, inputs: &[u32]) -> sqlx::Result<Vec<u32>> {
+        async fn run(&self, connection: &mut AnyConnection, inputs: &[u32]) -> Result<Vec<u32>> {
             self.0.batches.lock().unwrap().push(inputs.to_vec());
             self.0.begun.notify_one();
             self.0.may_answer.acquire().await.unwrap().forget();
             let left =
                 self.0.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             if left.is_ok() {
-                return Err(sqlx::Error::WorkerCrashed);
+                return Err(Error::TimedOut);
             }
             // Something of this connection's own: a new one has none.
             sqlx::query("CREATE TEMPORARY TABLE IF NOT EXISTS mine (n BIGINT)")
@@ -212,7 +207,7 @@ mod tests {
         (Arc::new(Batcher::start(echo.clone(), pool.clone())), pool)
     }
 
-    fn run(batches: &Arc<Batcher<Echo>>, input: u32) -> tokio::task::JoinHandle<sqlx::Result<u32>> {
+    fn run(batches: &Arc<Batcher<Echo>>, input: u32) -> tokio::task::JoinHandle<Result<u32>> {
         let batches = Arc::clone(batches);
         tokio::spawn(async move { batches.run(input).await })
     }

@@ -1,8 +1,89 @@
-//! Why a database cannot be opened.
+//! What can go wrong with a database.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use sqlx::error::BoxDynError;
 use sqlx::migrate::MigrateError;
+
+/// What a function of the database returns.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure of the database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There was no answer in time, or no connection was free.
+    #[error("the database did not answer in time")]
+    TimedOut,
+    /// The connections are closed, because the service stops.
+    #[error("the database is closed")]
+    Closed,
+    /// The server is a standby, which may lag behind its primary.
+    #[error("the server is a standby; name the primary")]
+    Standby,
+    /// A text has U+0000, which PostgreSQL cannot store.
+    #[error("a text has the character U+0000")]
+    Nul,
+    /// A failover or a restore has begun another epoch.
+    #[error("the database has begun another epoch")]
+    EpochReplaced,
+    /// Another process has announced shorter leases than the one to record.
+    #[error("the longest lease was lowered meanwhile")]
+    LeaseLimitLowered,
+    /// A row is missing that every database has.
+    #[error("the table {0} lacks its row")]
+    Missing(&'static str),
+    /// A new key has the digest of a key that is stored already.
+    #[error("the digest of a new key is already stored")]
+    DigestTaken,
+    /// A stored value does not have the form that the service writes.
+    #[error("cannot read the column {column}: {source}")]
+    Unreadable {
+        /// The column.
+        column: String,
+        /// What is wrong with the value.
+        source: BoxDynError,
+    },
+    /// A value has no JSON form to store.
+    #[error("cannot store a value: {0}")]
+    Unstorable(#[from] serde_json::Error),
+    /// The batch of the operation failed; its operations share the error.
+    #[error(transparent)]
+    Batch(Arc<Error>),
+    /// Anything else, as the driver reports it.
+    #[error(transparent)]
+    Driver(sqlx::Error),
+}
+
+/// PostgreSQL's code for a text with U+0000: `character_not_in_repertoire`.
+const NO_SUCH_CHARACTER: &str = "22021";
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut => Error::TimedOut,
+            sqlx::Error::PoolClosed => Error::Closed,
+            sqlx::Error::ColumnDecode { index, source } => Error::Unreadable { column: index, source },
+            sqlx::Error::Database(error) if error.code().as_deref() == Some(NO_SUCH_CHARACTER) => Error::Nul,
+            // What a hook of the pool has returned.
+            sqlx::Error::Configuration(source) => match source.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(source) => Error::Driver(sqlx::Error::Configuration(source)),
+            },
+            error => Error::Driver(error),
+        }
+    }
+}
+
+impl Error {
+    /// The form in which hooks of the pool return errors.
+    pub(super) fn for_pool(self) -> sqlx::Error {
+        match self {
+            Error::Driver(error) => error,
+            error => sqlx::Error::Configuration(error.into()),
+        }
+    }
+}
 
 /// Why a database could not be opened. The texts name the setting's flag and variable.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +127,15 @@ pub enum OpenError {
         /// The file, or the server and its database.
         database: String,
         /// What the database said.
-        source: sqlx::Error,
+        source: Error,
+    },
+    /// The system does not say whether the file exists.
+    #[error("--database-url (DATABASE_URL): cannot use {}: {source}", path.display())]
+    Access {
+        /// The database file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The tables are of a release that this one does not know.
     #[error(

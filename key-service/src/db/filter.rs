@@ -3,6 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, AssertSqlSafe, FromRow, Row};
 
+use super::error::Result;
 use crate::paging::{Page, PageRequest};
 
 /// A value that a condition compares with.
@@ -82,7 +83,7 @@ impl Filter {
         from: &str,
         order: &str,
         page: PageRequest,
-    ) -> sqlx::Result<Page<T>>
+    ) -> Result<Page<T>>
     where
         T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
     {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Database;
+use super::error::Result;
 use super::transaction::Transaction;
 
 /// What takes longer than this does not work: those who ask wait for a second, mostly.
@@ -25,7 +26,7 @@ impl Database {
     }
 
     /// The migrations that are applied, once it is seen that the first table is there.
-    async fn migrations(&self) -> sqlx::Result<HashSet<i64>> {
+    async fn migrations(&self) -> Result<HashSet<i64>> {
         sqlx::query("SELECT revision FROM revision_log").fetch_one(&self.read_pool).await?;
         let select = "SELECT version FROM _sqlx_migrations WHERE success";
         Ok(sqlx::query_scalar(select).fetch_all(&self.read_pool).await?.into_iter().collect())
@@ -59,7 +60,7 @@ impl Database {
 
     /// A commit that changes nothing and still has to reach the file: SQLite skips a row that is set to what it is,
     /// and a transaction that is rolled back never leaves memory.
-    async fn write_nothing(&self) -> sqlx::Result<()> {
+    async fn write_nothing(&self) -> Result<()> {
         let mut transaction = Transaction::begin(&self.record_pool, self.kind.begin_record()).await?;
         let insert = "INSERT INTO sessions (id_digest, data, expires_at) VALUES ('writable', '', 0)";
         sqlx::query(insert).execute(transaction.connection()).await?;

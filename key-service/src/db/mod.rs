@@ -9,7 +9,8 @@
 use std::time::Duration;
 
 use const_format::formatcp;
-use sqlx::{AnyExecutor, AnyPool};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyExecutor, AnyPool};
 
 use crate::time::Timestamp;
 
@@ -25,6 +26,7 @@ mod sqlite;
 pub(crate) mod transaction;
 
 use dialect::Kind;
+pub(crate) use error::{Error, Result};
 use transaction::{Turns, Write, Writer};
 
 /// A transaction in the background that takes longer has lost its server.
@@ -35,8 +37,8 @@ pub(crate) const WRITE_AT_MOST: Duration = Duration::from_secs(60);
 pub(crate) const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
 
 /// The database's clock.
-pub(crate) async fn now(connection: impl AnyExecutor<'_>) -> sqlx::Result<Timestamp> {
-    sqlx::query_scalar(formatcp!("SELECT {NOW_MS}")).fetch_one(connection).await
+pub(crate) async fn now(connection: impl AnyExecutor<'_>) -> Result<Timestamp> {
+    Ok(sqlx::query_scalar(formatcp!("SELECT {NOW_MS}")).fetch_one(connection).await?)
 }
 
 /// A database, and the connections to it.
@@ -61,9 +63,14 @@ impl Database {
         &self.read_pool
     }
 
+    /// A connection for several reads.
+    pub(crate) async fn connection(&self) -> Result<PoolConnection<Any>> {
+        Ok(self.read_pool.acquire().await?)
+    }
+
     /// Begins a transaction that may write, and makes it the only such one at once. It must not alter a verdict: that
     /// takes a change of the lease store.
-    pub(crate) async fn begin_write(&self) -> sqlx::Result<Write> {
+    pub(crate) async fn begin_write(&self) -> Result<Write> {
         self.writer.begin().await
     }
 

@@ -11,7 +11,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::{AnyConnection, Connection};
 
 use super::dialect::Kind;
-use super::error::OpenError;
+use super::error::{Error, OpenError, Result};
 use super::transaction::{ACQUIRE_TIMEOUT, Turns, Writer, within};
 use super::{Database, postgres, sqlite};
 
@@ -25,7 +25,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 const PING_AT_MOST: Duration = Duration::from_secs(2);
 
 /// What a hook does on a connection.
-pub(crate) type Done<'c> = Pin<Box<dyn Future<Output = sqlx::Result<()>> + Send + 'c>>;
+pub(crate) type Done<'c> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'c>>;
 
 /// What a room above does where a database is opened.
 pub(crate) trait Hooks: fmt::Debug + Send + Sync + 'static {
@@ -69,7 +69,7 @@ impl Database {
         match path.try_exists() {
             Ok(true) => Self::connect(Kind::Sqlite, url, database, hooks).await,
             Ok(false) => Err(OpenError::Missing(database)),
-            Err(source) => Err(OpenError::Use { database, source: source.into() }),
+            Err(source) => Err(OpenError::Access { path, source }),
         }
     }
 
@@ -85,26 +85,30 @@ impl Database {
         hooks: Arc<dyn Hooks>,
     ) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        let unusable = |source| OpenError::Use { database: database.clone(), source };
         // On a connection of its own: a pool would try again and again, and then say only that time ran out.
-        let mut connection = AnyConnection::connect(url).await.map_err(unusable)?;
-        sqlx::raw_sql(kind.set_up()).execute(&mut connection).await.map_err(unusable)?;
+        let mut connection = AnyConnection::connect(url).await.map_err(unusable(&database))?;
+        sqlx::raw_sql(kind.set_up()).execute(&mut connection).await.map_err(unusable(&database))?;
         if let Kind::Postgres { .. } = kind {
-            sqlx::raw_sql(postgres::SET_UP_MIGRATION).execute(&mut connection).await.map_err(unusable)?;
-            postgres::require_primary(&mut connection).await.map_err(unusable)?;
+            sqlx::raw_sql(postgres::SET_UP_MIGRATION)
+                .execute(&mut connection)
+                .await
+                .map_err(unusable(&database))?;
+            postgres::require_primary(&mut connection).await.map_err(unusable(&database))?;
         }
         // One transaction around all migrations: processes that start together take turns.
-        let mut transaction = connection.begin_with(kind.begin_write()).await.map_err(unusable)?;
+        let mut transaction = connection.begin_with(kind.begin_write()).await.map_err(unusable(&database))?;
         kind.migrations()
             .run(&mut *transaction)
             .await
             .map_err(|source| unmigrated(database.clone(), source))?;
-        hooks.migrated(&kind, &mut transaction).await.map_err(unusable)?;
-        transaction.commit().await.map_err(unusable)?;
-        hooks.connected(&kind, &mut connection).await.map_err(unusable)?;
-        connection.close().await.map_err(unusable)?;
+        hooks.migrated(&kind, &mut transaction).await.map_err(unusable(&database))?;
+        transaction.commit().await.map_err(unusable(&database))?;
+        hooks.connected(&kind, &mut connection).await.map_err(unusable(&database))?;
+        connection.close().await.map_err(unusable(&database))?;
 
-        let pool = |most, more| connections(&kind, &hooks, most, more).connect_lazy(url).map_err(unusable);
+        let pool = |most, more| {
+            connections(&kind, &hooks, most, more).connect_lazy(url).map_err(unusable(&database))
+        };
         let read_pool = pool(MAX_READERS, "")?;
         let writer = Writer { pool: pool(1, "")?, begin: kind.begin_write(), turns: Turns::default() };
         let record_pool = pool(2, kind.set_up_recorder())?;
@@ -126,6 +130,11 @@ impl Database {
 /// See [`OpenError`].
 pub(crate) fn check_url(url: &str) -> Result<(), OpenError> {
     if is_postgres(url) { postgres::place_of(url).map(drop) } else { sqlite_file(url).map(drop) }
+}
+
+/// The error of a step of opening a database.
+fn unusable<E: Into<Error>>(database: &str) -> impl Fn(E) -> OpenError + use<'_, E> {
+    move |source| OpenError::Use { database: database.to_owned(), source: source.into() }
 }
 
 fn unmigrated(database: String, source: MigrateError) -> OpenError {
@@ -167,7 +176,7 @@ fn connections(kind: &Kind, hooks: &Arc<dyn Hooks>, most: u32, more: &'static st
         .after_release(move |connection, _| {
             Box::pin(async move {
                 if is_remote && !answers(connection).await {
-                    Err(sqlx::Error::PoolTimedOut)
+                    Err(Error::TimedOut.for_pool())
                 } else {
                     Ok(true)
                 }
@@ -178,10 +187,10 @@ fn connections(kind: &Kind, hooks: &Arc<dyn Hooks>, most: u32, more: &'static st
             Box::pin(async move {
                 sqlx::raw_sql(kind.set_up()).execute(&mut *connection).await?;
                 if let Kind::Postgres { .. } = kind {
-                    postgres::require_primary(&mut *connection).await?;
+                    postgres::require_primary(&mut *connection).await.map_err(Error::for_pool)?;
                 }
                 // What this writes must survive a crash, so it comes before `more` allows that it does not.
-                hooks.connected(&kind, &mut *connection).await?;
+                hooks.connected(&kind, &mut *connection).await.map_err(Error::for_pool)?;
                 sqlx::raw_sql(more).execute(connection).await?;
                 Ok(())
             })

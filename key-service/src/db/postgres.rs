@@ -1,6 +1,5 @@
 //! What PostgreSQL alone needs.
 
-use std::error::Error;
 use std::fs::File;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{AnyConnection, Connection, PgConnection};
 use tokio::sync::Notify;
 
-use super::error::OpenError;
+use super::error::{Error, OpenError, Result};
 use super::rows::truth;
 
 /// A transaction that waits for a lock, or for its client, holds up others: both have an end. So has one whose client is
@@ -61,7 +60,7 @@ pub(super) fn place_of(url: &str) -> Result<String, OpenError> {
 }
 
 /// What is wrong, without what the layers around it say of themselves.
-fn innermost(mut error: &dyn Error) -> String {
+fn innermost(mut error: &dyn std::error::Error) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
@@ -85,7 +84,7 @@ fn require_files(url: &str) -> Result<(), OpenError> {
 }
 
 /// Whether a database has none of the service's tables.
-pub(super) async fn is_empty(url: &str) -> sqlx::Result<bool> {
+pub(super) async fn is_empty(url: &str) -> Result<bool> {
     let mut connection = PgConnection::connect(url).await?;
     let select = "SELECT to_regclass('revision_log') IS NULL";
     let is_empty = sqlx::query_scalar(select).fetch_one(&mut connection).await?;
@@ -94,25 +93,25 @@ pub(super) async fn is_empty(url: &str) -> sqlx::Result<bool> {
 }
 
 /// Refuses a server that only follows another: what it says may be old.
-pub(super) async fn require_primary(connection: &mut AnyConnection) -> sqlx::Result<()> {
+pub(super) async fn require_primary(connection: &mut AnyConnection) -> Result<()> {
     let select = "SELECT CASE WHEN pg_is_in_recovery() THEN 1 ELSE 0 END AS is_standby";
     let row = sqlx::query(select).fetch_one(connection).await?;
     if truth(&row, "is_standby")? {
-        return Err(sqlx::Error::Configuration("the server is a standby; name the primary".into()));
+        return Err(Error::Standby);
     }
     Ok(())
 }
 
 /// Commits a transaction that changes nothing and is in the write-ahead log all the same. Like every commit it waits for the
 /// disk, and for standbys if the server is told so; those then have all that was committed before.
-pub(crate) async fn commit_nothing(connection: &mut AnyConnection) -> sqlx::Result<()> {
+pub(crate) async fn commit_nothing(connection: &mut AnyConnection) -> Result<()> {
     let emit = "SELECT CAST(pg_logical_emit_message(true, 'edge-key-auth', '') AS TEXT)";
     sqlx::raw_sql(emit).execute(connection).await?;
     Ok(())
 }
 
 /// Tells the other processes, when this transaction is committed, that there is a change.
-pub(crate) async fn notify(connection: &mut AnyConnection) -> sqlx::Result<()> {
+pub(crate) async fn notify(connection: &mut AnyConnection) -> Result<()> {
     sqlx::query(formatcp!("NOTIFY {CHANNEL}")).execute(connection).await?;
     Ok(())
 }
@@ -127,7 +126,7 @@ pub(crate) async fn listen(url: &str, told: &Notify) {
     }
 }
 
-async fn hear(url: &str, told: &Notify) -> sqlx::Result<std::convert::Infallible> {
+async fn hear(url: &str, told: &Notify) -> Result<std::convert::Infallible> {
     let mut listener = PgListener::connect(url).await?;
     listener.listen(CHANNEL).await?;
     loop {

@@ -2,30 +2,47 @@
 
 use protocol::{KeyDigest, ScopeSet};
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::error::BoxDynError;
+use sqlx::{Any, AssertSqlSafe, Decode, Row, Type};
 
-/// Reads a column of scopes separated by spaces.
-pub(crate) fn scopes(row: &AnyRow, column: &str) -> sqlx::Result<ScopeSet> {
-    let text: String = row.try_get(column)?;
-    ScopeSet::parse(text.split_whitespace())
+use super::error::{Error, Result};
+
+/// What reads a row returns the driver's own error, as [`sqlx::FromRow`] asks for it; `?` turns that into an [`Error`].
+pub(crate) type RowResult<T> = sqlx::Result<T>;
+
+/// Reads a column that is stored as `S` in a form of the service's own.
+pub(crate) fn parsed<'r, S, T, E>(
+    row: &'r AnyRow,
+    column: &str,
+    parse: impl FnOnce(S) -> Result<T, E>,
+) -> RowResult<T>
+where
+    S: Decode<'r, Any> + Type<Any>,
+    E: Into<BoxDynError>,
+{
+    parse(row.try_get(column)?)
         .map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() })
 }
 
+/// Reads a column of scopes separated by spaces.
+pub(crate) fn scopes(row: &AnyRow, column: &str) -> RowResult<ScopeSet> {
+    parsed(row, column, |text: String| ScopeSet::parse(text.split_whitespace()))
+}
+
 /// Reads a column of 0 and 1.
-pub(crate) fn truth(row: &AnyRow, column: &str) -> sqlx::Result<bool> {
+pub(crate) fn truth(row: &AnyRow, column: &str) -> RowResult<bool> {
     Ok(row.try_get::<i64, _>(column)? != 0)
 }
 
 /// Reads a column of a number that is never negative.
-pub(crate) fn as_u64(row: &AnyRow, column: &str) -> sqlx::Result<u64> {
-    u64::try_from(row.try_get::<i64, _>(column)?)
-        .map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() })
+pub(crate) fn as_u64(row: &AnyRow, column: &str) -> RowResult<u64> {
+    parsed(row, column, |number: i64| u64::try_from(number))
 }
 
 /// A digest as it is stored.
-pub(crate) fn digest(hex: String) -> sqlx::Result<KeyDigest> {
+pub(crate) fn digest(hex: String) -> Result<KeyDigest> {
     KeyDigest::try_from(hex)
-        .map_err(|error| sqlx::Error::ColumnDecode { index: "digest".to_owned(), source: error.into() })
+        .map_err(|error| Error::Unreadable { column: "digest".to_owned(), source: error.into() })
 }
 
 /// How many rows of several columns one statement inserts best: SQLite looks each parameter up by its name among all of

@@ -7,6 +7,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::error::{Error, Result};
 use crate::time::monotonic_now;
 
 /// A request that cannot get a connection in this time fails.
@@ -66,7 +67,7 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    pub(crate) async fn begin(pool: &AnyPool, begin: &'static str) -> sqlx::Result<Self> {
+    pub(crate) async fn begin(pool: &AnyPool, begin: &'static str) -> Result<Self> {
         let mut transaction = Transaction { connection: pool.acquire().await?, has_ended: false };
         within(BEGIN_AT_MOST, sqlx::raw_sql(begin).execute(transaction.connection())).await?;
         Ok(transaction)
@@ -76,15 +77,15 @@ impl Transaction {
         &mut self.connection
     }
 
-    pub(crate) async fn commit(self) -> sqlx::Result<()> {
+    pub(crate) async fn commit(self) -> Result<()> {
         self.end("COMMIT").await
     }
 
-    pub(crate) async fn rollback(self) -> sqlx::Result<()> {
+    pub(crate) async fn rollback(self) -> Result<()> {
         self.end("ROLLBACK").await
     }
 
-    async fn end(mut self, statement: &'static str) -> sqlx::Result<()> {
+    async fn end(mut self, statement: &'static str) -> Result<()> {
         within(END_AT_MOST, sqlx::raw_sql(statement).execute(self.connection())).await?;
         self.has_ended = true;
         Ok(())
@@ -106,11 +107,11 @@ const BEGIN_AT_MOST: Duration = Duration::from_secs(10);
 pub(crate) const END_AT_MOST: Duration = Duration::from_secs(35);
 
 /// Gives up after a while.
-pub(crate) async fn within<T>(
-    at_most: Duration,
-    work: impl Future<Output = sqlx::Result<T>>,
-) -> sqlx::Result<T> {
-    tokio::time::timeout(at_most, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+pub(crate) async fn within<T, E>(at_most: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T>
+where
+    Error: From<E>,
+{
+    Ok(tokio::time::timeout(at_most, work).await.map_err(|_| Error::TimedOut)??)
 }
 
 /// Begins transactions that may write, on a connection that is there for them alone: no write waits behind reads.
@@ -123,8 +124,8 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Begins one, and makes it the only such one at once.
-    pub(crate) async fn begin(&self) -> sqlx::Result<Write> {
-        let turn = within(ACQUIRE_TIMEOUT, async { Ok(self.turns.take().await) }).await?;
+    pub(crate) async fn begin(&self) -> Result<Write> {
+        let turn = within(ACQUIRE_TIMEOUT, async { Ok::<_, Error>(self.turns.take().await) }).await?;
         let begun = Transaction::begin(&self.pool, self.begin).await;
         let transaction = begun.inspect_err(|_| turn.note(false))?;
         Ok(Write { transaction, turn })
@@ -145,13 +146,13 @@ impl Write {
         self.transaction.connection()
     }
 
-    pub(crate) async fn commit(self) -> sqlx::Result<()> {
+    pub(crate) async fn commit(self) -> Result<()> {
         let done = self.transaction.commit().await;
         self.turn.note(done.is_ok());
         done
     }
 
-    pub(crate) async fn rollback(self) -> sqlx::Result<()> {
+    pub(crate) async fn rollback(self) -> Result<()> {
         self.transaction.rollback().await
     }
 }

@@ -3,6 +3,7 @@
 use protocol::{ApiKey, KeyDigest, ScopeSet};
 
 use crate::accounts::authority::AuthorityError;
+use crate::db;
 use crate::random::{self, RandomError};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
@@ -99,7 +100,7 @@ pub enum KeyError {
     Randomness(#[from] RandomError),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
 }
 
 /// A new value of 256 random bits. No edge can have looked it up before.

@@ -15,6 +15,7 @@ use crate::accounts::access::Role;
 use crate::accounts::authority::{self, AuthorityError};
 use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, Event};
+use crate::db;
 use crate::revocation::Store;
 use crate::revocation::lease_store::Change;
 use crate::revocation::propagation::Propagation;
@@ -56,7 +57,7 @@ pub enum LeakError {
     Authority(#[from] AuthorityError),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
 }
 
 /// A report whose fields were checked.
@@ -107,15 +108,15 @@ fn mask_any(value: &str) -> String {
 ///
 /// # Errors
 /// The database failed.
-pub(crate) async fn only_adds(store: &Store, report: &Report) -> sqlx::Result<bool> {
+pub(crate) async fn only_adds(store: &Store, report: &Report) -> db::Result<bool> {
     let digests = report.digests();
     if !snapshot(store.pool(), &digests).await?.keys.is_empty() {
         return Ok(false);
     }
-    Ok(!are_revoked(&mut *store.pool().acquire().await?, &digests).await?)
+    Ok(!are_revoked(&mut *store.connection().await?, &digests).await?)
 }
 
-async fn are_revoked(connection: &mut AnyConnection, digests: &[KeyDigest]) -> sqlx::Result<bool> {
+async fn are_revoked(connection: &mut AnyConnection, digests: &[KeyDigest]) -> db::Result<bool> {
     for digest in digests {
         if !sql::is_revoked(&mut *connection, *digest).await? {
             return Ok(false);
@@ -225,7 +226,7 @@ async fn end(
     digest: KeyDigest,
     Value { key, is_current, works, mask_value }: &Value<'_>,
     source: &str,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     match is_current {
         true => sql::delete(change, &key.id).await?,
         false => sql::remove_digest(change, digest).await?,

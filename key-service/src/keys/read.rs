@@ -10,6 +10,7 @@ use crate::accounts::User;
 use crate::accounts::access::KeyAccess;
 use crate::accounts::sql::users;
 use crate::audit::{self, Action, Actor, Event};
+use crate::db;
 use crate::db::Database;
 
 /// The user with this id. A user outside `access` is treated as missing.
@@ -51,7 +52,7 @@ pub(super) async fn log(
     action: Action,
     key: &Key,
     detail: Value,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     let subject = Some((key.id.as_str(), key.label.as_str()));
     audit::record(connection, by, Event { action, user_id: Some(&key.user_id), subject, detail: &detail })
         .await
@@ -95,6 +96,6 @@ pub async fn is_revoked(database: &Database, digest: KeyDigest) -> Result<bool, 
 /// # Errors
 /// The key does not exist, or the database failed.
 pub async fn get(database: &Database, access: KeyAccess<'_>, id: &str) -> Result<Key, KeyError> {
-    let mut connection = database.pool().acquire().await?;
+    let mut connection = database.connection().await?;
     key_within(&mut connection, access, id).await
 }

@@ -9,22 +9,23 @@ use sqlx::{AnyConnection, AnyExecutor, AnyPool, FromRow, Row};
 use super::key::{Generated, Key};
 use super::search::{KeySearch, KeyState, OwnedKey, STALE_AFTER_MS};
 use crate::accounts::access::KeyAccess;
+use crate::db;
 use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
-use crate::db::rows::{as_u64, scopes, truth, with_rows};
+use crate::db::rows::{RowResult, as_u64, scopes, truth, with_rows};
 use crate::paging::Page;
 use crate::revocation::lease_store::Change;
 use crate::time::Timestamp;
 
 impl<'r> FromRow<'r, AnyRow> for OwnedKey {
-    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+    fn from_row(row: &'r AnyRow) -> RowResult<Self> {
         let (user_email, user_is_active) = (row.try_get("email")?, truth(row, "is_active")?);
         Ok(OwnedKey { key: Key::from_row(row)?, user_email, user_is_active })
     }
 }
 
 impl<'r> FromRow<'r, AnyRow> for Key {
-    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+    fn from_row(row: &'r AnyRow) -> RowResult<Self> {
         Ok(Key {
             id: row.try_get("id")?,
             user_id: row.try_get("user_id")?,
@@ -48,24 +49,24 @@ pub(crate) const KEY_COLUMNS: &str = formatcp!(
 );
 
 /// A user's keys, newest first.
-pub(crate) async fn list(connection: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<Vec<Key>> {
+pub(crate) async fn list(connection: impl AnyExecutor<'_>, user_id: &str) -> db::Result<Vec<Key>> {
     let select = formatcp!(
         "SELECT {KEY_COLUMNS} FROM api_keys k WHERE k.user_id = $1 ORDER BY k.created_at DESC, k.id DESC"
     );
-    sqlx::query_as(select).bind(user_id).fetch_all(connection).await
+    Ok(sqlx::query_as(select).bind(user_id).fetch_all(connection).await?)
 }
 
 /// The key with that id.
-pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<Key>> {
+pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<Option<Key>> {
     let select = formatcp!("SELECT {KEY_COLUMNS} FROM api_keys k WHERE k.id = $1");
-    sqlx::query_as(select).bind(id).fetch_optional(connection).await
+    Ok(sqlx::query_as(select).bind(id).fetch_optional(connection).await?)
 }
 
 /// The key with this id and the current position of the history, in one statement.
 pub(crate) async fn find_at(
     connection: impl AnyExecutor<'_>,
     id: &str,
-) -> sqlx::Result<(Option<Key>, Position)> {
+) -> db::Result<(Option<Key>, Position)> {
     let select = formatcp!(
         "SELECT l.epoch, l.revision, {KEY_COLUMNS} FROM revision_log l LEFT JOIN api_keys k ON k.id = $1"
     );
@@ -79,15 +80,15 @@ pub(crate) async fn find_at(
 pub(crate) async fn find_by_digest(
     connection: impl AnyExecutor<'_>,
     digest: KeyDigest,
-) -> sqlx::Result<Option<Key>> {
+) -> db::Result<Option<Key>> {
     let select = formatcp!(
         "SELECT {KEY_COLUMNS} FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1"
     );
-    sqlx::query_as(select).bind(digest.to_hex()).fetch_optional(connection).await
+    Ok(sqlx::query_as(select).bind(digest.to_hex()).fetch_optional(connection).await?)
 }
 
 /// Adds keys. A key without a value alters no verdict.
-pub(crate) async fn insert(connection: impl AnyExecutor<'_>, keys: &[&Key]) -> sqlx::Result<()> {
+pub(crate) async fn insert(connection: impl AnyExecutor<'_>, keys: &[&Key]) -> db::Result<()> {
     let insert = "INSERT INTO api_keys
         (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at) VALUES :rows";
     let mut query = sqlx::query(with_rows(insert, 9, keys.len()));
@@ -108,7 +109,7 @@ pub(crate) async fn insert(connection: impl AnyExecutor<'_>, keys: &[&Key]) -> s
 }
 
 /// Gives a key another label.
-pub(crate) async fn set_label(connection: impl AnyExecutor<'_>, id: &str, label: &str) -> sqlx::Result<()> {
+pub(crate) async fn set_label(connection: impl AnyExecutor<'_>, id: &str, label: &str) -> db::Result<()> {
     sqlx::query("UPDATE api_keys SET label = $1 WHERE id = $2")
         .bind(label)
         .bind(id)
@@ -118,7 +119,7 @@ pub(crate) async fn set_label(connection: impl AnyExecutor<'_>, id: &str, label:
 }
 
 /// Updates the fields of a key that can change.
-pub(crate) async fn update(change: &mut Change, key: &Key) -> sqlx::Result<()> {
+pub(crate) async fn update(change: &mut Change, key: &Key) -> db::Result<()> {
     let update = "UPDATE api_keys
         SET label = $1, mask_value = $2, scopes = $3, last_rolled_at = $4, expires_at = $5 WHERE id = $6";
     sqlx::query(update)
@@ -134,7 +135,7 @@ pub(crate) async fn update(change: &mut Change, key: &Key) -> sqlx::Result<()> {
 }
 
 /// Removes a key and all its values.
-pub(crate) async fn delete(change: &mut Change, id: &str) -> sqlx::Result<()> {
+pub(crate) async fn delete(change: &mut Change, id: &str) -> db::Result<()> {
     remove_digests(change, id).await?;
     sqlx::query("DELETE FROM api_keys WHERE id = $1").bind(id).execute(change.connection()).await?;
     Ok(())
@@ -145,16 +146,16 @@ pub(crate) async fn add_generated(
     connection: &mut AnyConnection,
     key_id: &str,
     value: &Generated,
-) -> sqlx::Result<()> {
-    if add_digest(connection, key_id, value.digest()).await? { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+) -> db::Result<()> {
+    if add_digest(connection, key_id, value.digest()).await? { Ok(()) } else { Err(db::Error::DigestTaken) }
 }
 
 /// Makes an existing value from another system the current one; `false` if it already belongs to a key.
-pub(crate) async fn adopt_value(change: &mut Change, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
+pub(crate) async fn adopt_value(change: &mut Change, key_id: &str, digest: KeyDigest) -> db::Result<bool> {
     add_digest(change.connection(), key_id, digest).await
 }
 
-async fn add_digest(connection: &mut AnyConnection, key_id: &str, digest: KeyDigest) -> sqlx::Result<bool> {
+async fn add_digest(connection: &mut AnyConnection, key_id: &str, digest: KeyDigest) -> db::Result<bool> {
     let insert = "INSERT INTO key_digests (digest, key_id, expires_at) VALUES ($1, $2, NULL)
         ON CONFLICT (digest) DO NOTHING";
     let done = sqlx::query(insert).bind(digest.to_hex()).bind(key_id).execute(connection).await?;
@@ -176,12 +177,12 @@ macro_rules! digests_where {
 }
 
 /// Revokes all values of a key permanently.
-pub(crate) async fn remove_digests(change: &mut Change, key_id: &str) -> sqlx::Result<()> {
+pub(crate) async fn remove_digests(change: &mut Change, key_id: &str) -> db::Result<()> {
     remove_digests_where(change.connection(), digests_where!("key_id = $1"), key_id, None).await
 }
 
 /// Revokes one value permanently.
-pub(crate) async fn remove_digest(change: &mut Change, digest: KeyDigest) -> sqlx::Result<()> {
+pub(crate) async fn remove_digest(change: &mut Change, digest: KeyDigest) -> db::Result<()> {
     remove_digests_where(change.connection(), digests_where!("digest = $1"), &digest.to_hex(), None).await
 }
 
@@ -192,7 +193,7 @@ pub(crate) async fn retire_current_digest(
     key_id: &str,
     end: Timestamp,
     now: Timestamp,
-) -> sqlx::Result<usize> {
+) -> db::Result<usize> {
     let connection = change.connection();
     remove_digests_where(
         &mut *connection,
@@ -216,7 +217,7 @@ async fn remove_digests_where(
     statements: [&'static str; 2],
     text: &str,
     time: Option<Timestamp>,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     for statement in statements {
         let mut query = sqlx::query(statement).bind(text);
         if let Some(time) = time {
@@ -231,7 +232,7 @@ async fn remove_digests_where(
 pub(crate) async fn find_value(
     connection: &mut AnyConnection,
     digest: KeyDigest,
-) -> sqlx::Result<Option<(Key, bool)>> {
+) -> db::Result<Option<(Key, bool)>> {
     let select = formatcp!(
         "SELECT {KEY_COLUMNS}, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
         FROM key_digests d JOIN api_keys k ON k.id = d.key_id WHERE d.digest = $1"
@@ -241,7 +242,7 @@ pub(crate) async fn find_value(
 }
 
 /// Records values that belong to no key as revoked, so that they can never become a key's value.
-pub(crate) async fn revoke_unknown(change: &mut Change, digests: &[KeyDigest]) -> sqlx::Result<()> {
+pub(crate) async fn revoke_unknown(change: &mut Change, digests: &[KeyDigest]) -> db::Result<()> {
     let insert = formatcp!(
         "INSERT INTO revoked_digests (digest, revoked_at) VALUES ($1, {NOW_MS}) ON CONFLICT (digest) DO NOTHING"
     );
@@ -253,13 +254,13 @@ pub(crate) async fn revoke_unknown(change: &mut Change, digests: &[KeyDigest]) -
 }
 
 /// Whether the value with this digest was revoked.
-pub(crate) async fn is_revoked(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> sqlx::Result<bool> {
+pub(crate) async fn is_revoked(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> db::Result<bool> {
     let select = "SELECT digest FROM revoked_digests WHERE digest = $1";
     Ok(sqlx::query(select).bind(digest.to_hex()).fetch_optional(connection).await?.is_some())
 }
 
 /// Keys with their owners, newest first.
-pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> sqlx::Result<Page<OwnedKey>> {
+pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> db::Result<Page<OwnedKey>> {
     let mut filter = Filter::default();
     match search.access {
         KeyAccess::User(id) => filter.and("k.user_id = ?", [id.into()]),

@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::revision;
 use super::store::Store;
+use crate::db;
 use crate::db::dialect::Kind;
 use crate::db::postgres;
 use crate::db::transaction::within;
@@ -48,7 +49,7 @@ pub(super) async fn listen(store: &Store) {
             let poll = async {
                 let position = within(READ_TIMEOUT, revision::current(store.pool())).await?;
                 store.notice_restore(&position).await?;
-                Ok::<_, sqlx::Error>(position)
+                Ok::<_, db::Error>(position)
             };
             match poll.await {
                 Ok(position) => {

@@ -6,6 +6,7 @@ use sqlx::{AnyExecutor, Row};
 use utoipa::ToSchema;
 
 use super::revision;
+use crate::db;
 use crate::db::rows::as_u64;
 use crate::db::{Database, NOW_MS};
 
@@ -44,13 +45,13 @@ pub fn shown(edge: &str) -> String {
 ///
 /// # Errors
 /// The database failed.
-pub async fn list(database: &Database) -> sqlx::Result<Edges> {
+pub async fn list(database: &Database) -> db::Result<Edges> {
     let revision = revision::current(database.pool()).await?.revision;
     Ok(Edges { revision, edges: read(database.pool()).await? })
 }
 
 /// The edges that hold a lease, the one that lags most first.
-async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<Edge>> {
+async fn read(connection: impl AnyExecutor<'_>) -> db::Result<Vec<Edge>> {
     let select = formatcp!(
         "SELECT edge, acknowledged, left_ms FROM
         (SELECT e.edge, e.ends_at - {NOW_MS} AS left_ms,

@@ -5,6 +5,7 @@ use sqlx::{AnyConnection, Connection};
 
 use super::lease_limit::{self, Announced};
 use super::leases;
+use crate::db;
 use crate::db::postgres::BEGIN_WRITE;
 use crate::db::rows::truth;
 use crate::random;
@@ -23,7 +24,7 @@ const PLACE: &str = "(SELECT CONCAT_WS('/', (SELECT system_identifier FROM pg_co
 ///
 /// The server may also lack this process's announcement of its lease length, or another process with shorter leases may have
 /// recorded the loss. So this process announces its length again.
-pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Announced) -> sqlx::Result<()> {
+pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Announced) -> db::Result<()> {
     let lasts_ms = announced.lasts_ms();
     if is_unchanged(connection).await? {
         let (longest_ms, epoch) = lease_limit::known(connection).await?;
@@ -52,7 +53,7 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
 }
 
 /// Sets the epoch, and records the place where the history is written.
-pub(super) async fn set_epoch(connection: &mut AnyConnection, epoch: &str) -> sqlx::Result<()> {
+pub(super) async fn set_epoch(connection: &mut AnyConnection, epoch: &str) -> db::Result<()> {
     let update = formatcp!("UPDATE revision_log SET epoch = $1, place = {PLACE}");
     sqlx::query(update).bind(epoch).execute(&mut *connection).await?;
     let insert = "INSERT INTO lease_witness (only_row) VALUES (1) ON CONFLICT (only_row) DO NOTHING";
@@ -61,17 +62,17 @@ pub(super) async fn set_epoch(connection: &mut AnyConnection, epoch: &str) -> sq
 }
 
 /// Whether the history was last written in this place. A restore may have replaced the tables under an open connection.
-pub(super) async fn is_in_place(connection: &mut AnyConnection) -> sqlx::Result<bool> {
+pub(super) async fn is_in_place(connection: &mut AnyConnection) -> db::Result<bool> {
     let select = formatcp!("SELECT CASE WHEN place = {PLACE} THEN 1 ELSE 0 END AS is_so FROM revision_log");
     let row = sqlx::query(select).fetch_one(connection).await?;
-    truth(&row, "is_so")
+    Ok(truth(&row, "is_so")?)
 }
 
-async fn is_unchanged(connection: &mut AnyConnection) -> sqlx::Result<bool> {
+async fn is_unchanged(connection: &mut AnyConnection) -> db::Result<bool> {
     let select = formatcp!(
         "SELECT CASE WHEN place = {PLACE} AND EXISTS (SELECT 1 FROM lease_witness) THEN 1 ELSE 0 END AS is_so
         FROM revision_log"
     );
     let row = sqlx::query(select).fetch_one(connection).await?;
-    truth(&row, "is_so")
+    Ok(truth(&row, "is_so")?)
 }

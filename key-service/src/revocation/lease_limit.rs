@@ -11,6 +11,7 @@ use const_format::formatcp;
 use sqlx::{AnyConnection, Row};
 
 use super::{leases, revision};
+use crate::db;
 use crate::db::NOW_MS;
 use crate::db::transaction::Writer;
 
@@ -39,7 +40,7 @@ impl Announced {
     }
 
     /// Announces in a transaction of its own that this process grants leases of this length.
-    pub(super) async fn announce(&self, writer: &Writer, lasts_ms: u64) -> sqlx::Result<()> {
+    pub(super) async fn announce(&self, writer: &Writer, lasts_ms: u64) -> db::Result<()> {
         let mut write = writer.begin().await?;
         let announcement = self.announce_within(write.connection(), lasts_ms).await?;
         write.commit().await?;
@@ -55,7 +56,7 @@ impl Announced {
         &self,
         connection: &mut AnyConnection,
         lasts_ms: u64,
-    ) -> sqlx::Result<Announcement> {
+    ) -> db::Result<Announcement> {
         raise(connection, lasts_ms).await?;
         let epoch = revision::current(&mut *connection).await?.epoch;
         let is_another = self.lock().as_ref().is_some_and(|last| last.epoch != epoch);
@@ -79,7 +80,7 @@ impl Announced {
 }
 
 /// The stored `longest_lease_ms`, and the epoch.
-pub(super) async fn known(connection: &mut AnyConnection) -> sqlx::Result<(i64, String)> {
+pub(super) async fn known(connection: &mut AnyConnection) -> db::Result<(i64, String)> {
     let select = "SELECT longest_lease_ms, epoch FROM revision_log";
     let row = sqlx::query(select).fetch_one(connection).await?;
     Ok((row.try_get("longest_lease_ms")?, row.try_get("epoch")?))
@@ -88,7 +89,7 @@ pub(super) async fn known(connection: &mut AnyConnection) -> sqlx::Result<(i64, 
 /// Raises both limits to this length. If the length is new to the database, leases of that length may exist without a record:
 /// the server may lack an earlier announcement, or another process granted them before a restore. So every change waits for
 /// them. The first announcement to a new database needs no wait.
-async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
+async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> db::Result<()> {
     let update = formatcp!(
         "WITH announced (lasts_ms) AS (VALUES (CAST($1 AS BIGINT)))
         UPDATE revision_log SET
@@ -104,7 +105,7 @@ async fn raise(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()
 
 /// Lowers both limits by one step towards the lease length of this process. Nothing is lowered while an edge holds a longer
 /// lease, because another process grants those.
-pub(super) async fn lower(connection: &mut AnyConnection, lasts_ms: u64) -> sqlx::Result<()> {
+pub(super) async fn lower(connection: &mut AnyConnection, lasts_ms: u64) -> db::Result<()> {
     let lower = formatcp!(
         "UPDATE revision_log SET longest_lease_ms = lease_limit_ms
         WHERE lease_limit_ms < longest_lease_ms AND lost_leases_until < {NOW_MS}

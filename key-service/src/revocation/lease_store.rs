@@ -12,6 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::revision;
 use super::store::Store;
+use crate::db;
 use crate::db::dialect::Kind;
 use crate::db::postgres;
 use crate::db::rows::digest;
@@ -34,7 +35,7 @@ impl SqlLeaseStore {
     }
 
     /// Takes the revision lock and increments the revision.
-    async fn increment(&self) -> sqlx::Result<Change> {
+    async fn increment(&self) -> db::Result<Change> {
         let mut write = self.store.begin_write().await?;
         let position = revision::increment(write.connection()).await?;
         Ok(Change { store: self.store.clone(), write, position })
@@ -42,10 +43,10 @@ impl SqlLeaseStore {
 }
 
 impl LeaseStore for SqlLeaseStore {
-    type Error = sqlx::Error;
+    type Error = db::Error;
     type Change<'l> = Change;
 
-    async fn begin(&self) -> sqlx::Result<Change> {
+    async fn begin(&self) -> db::Result<Change> {
         let mut change = self.increment().await?;
         let position = change.position.clone();
         if !self.store.continues(change.connection(), &position).await? {
@@ -55,31 +56,31 @@ impl LeaseStore for SqlLeaseStore {
         Ok(change)
     }
 
-    async fn record(&self, mut renewal: LeaseRenewal) -> sqlx::Result<()> {
+    async fn record(&self, mut renewal: LeaseRenewal) -> db::Result<()> {
         self.store.uses.add(std::mem::take(&mut renewal.used));
         self.store.lease_path.records.run(renewal).await
     }
 
-    async fn history(&self, since: Option<&Position>) -> sqlx::Result<History> {
+    async fn history(&self, since: Option<&Position>) -> db::Result<History> {
         let history = self.store.lease_path.histories.run(since.cloned()).await?;
         self.store.notifications.publish(&history.position);
         Ok(Arc::unwrap_or_clone(history))
     }
 
-    async fn leases(&self, position: &Position) -> sqlx::Result<Leases> {
+    async fn leases(&self, position: &Position) -> db::Result<Leases> {
         self.acknowledgements
             .lock()
             .await
             .get_or_insert_with(|| self.store.lease_path.acknowledgements.subscribe());
         let leases = self.store.lease_path.holders.run(position.clone()).await?;
-        leases.ok_or_else(|| sqlx::Error::Protocol("the database has begun another epoch".to_owned()))
+        leases.ok_or(db::Error::EpochReplaced)
     }
 
-    async fn verdicts(&self, digests: &[KeyDigest]) -> sqlx::Result<VerifyResponse> {
+    async fn verdicts(&self, digests: &[KeyDigest]) -> db::Result<VerifyResponse> {
         self.store.lease_path.verdicts.run(digests.to_vec()).await
     }
 
-    async fn flush(&self) -> sqlx::Result<()> {
+    async fn flush(&self) -> db::Result<()> {
         match self.store.kind {
             // Everything that can be read is on the disk.
             Kind::Sqlite => Ok(()),
@@ -131,9 +132,9 @@ impl Change {
 }
 
 impl ::leases::Change for Change {
-    type Error = sqlx::Error;
+    type Error = db::Error;
 
-    async fn digests(&mut self, affected: &AffectedKeys) -> sqlx::Result<Vec<KeyDigest>> {
+    async fn digests(&mut self, affected: &AffectedKeys) -> db::Result<Vec<KeyDigest>> {
         let (select, id) = match affected {
             AffectedKeys::Value(digest) => return Ok(vec![*digest]),
             AffectedKeys::Key(id) => ("SELECT digest FROM key_digests WHERE key_id = $1", id),
@@ -147,7 +148,7 @@ impl ::leases::Change for Change {
         found.into_iter().map(digest).collect()
     }
 
-    async fn commit(mut self, changed: &[KeyDigest]) -> sqlx::Result<Position> {
+    async fn commit(mut self, changed: &[KeyDigest]) -> db::Result<Position> {
         revision::insert_changes(self.connection(), changed).await?;
         if let Kind::Postgres { .. } = self.store.kind {
             postgres::notify(self.connection()).await?;
@@ -157,21 +158,21 @@ impl ::leases::Change for Change {
         Ok(self.position)
     }
 
-    async fn abandon(self) -> sqlx::Result<Position> {
+    async fn abandon(self) -> db::Result<Position> {
         self.write.rollback().await?;
         Ok(Position { revision: self.position.revision.saturating_sub(1), ..self.position })
     }
 }
 
 /// All digests of each key that has one of these.
-async fn all_digests(connection: &mut AnyConnection, digests: &[KeyDigest]) -> sqlx::Result<Vec<KeyDigest>> {
+async fn all_digests(connection: &mut AnyConnection, digests: &[KeyDigest]) -> db::Result<Vec<KeyDigest>> {
     let mut all = Vec::new();
     for known in digests {
         let select = "SELECT d.digest FROM key_digests k JOIN key_digests d ON d.key_id = k.key_id
             WHERE k.digest = $1";
         let found: Vec<String> =
             sqlx::query_scalar(select).bind(known.to_hex()).fetch_all(&mut *connection).await?;
-        all.extend(found.into_iter().map(digest).collect::<sqlx::Result<Vec<_>>>()?);
+        all.extend(found.into_iter().map(digest).collect::<db::Result<Vec<_>>>()?);
     }
     Ok(all)
 }

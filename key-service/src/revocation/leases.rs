@@ -7,6 +7,7 @@ use const_format::formatcp;
 use sqlx::{AnyConnection, AnyExecutor, Row};
 
 use super::lease_limit::as_column;
+use crate::db;
 use crate::db::NOW_MS;
 use crate::db::rows::{ROWS_AT_ONCE, as_u64, with_rows};
 
@@ -19,7 +20,7 @@ const KEPT_MS: i64 = 60 * 1000;
 /// Records for each edge the end of its lease and the highest revision of this epoch that it ever acknowledged. An end never
 /// moves back. An edge may occur more than once. Commit the transaction only if the result is `true`; otherwise a lease is
 /// longer than the limit.
-pub(super) async fn record(connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<bool> {
+pub(super) async fn record(connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> db::Result<bool> {
     let mut renewals: Vec<_> = renewals.iter().collect();
     // All processes lock rows in the same order, so that they cannot deadlock.
     renewals.sort_by(|one, other| one.edge.cmp(&other.edge));
@@ -34,7 +35,7 @@ pub(super) async fn record(connection: &mut AnyConnection, renewals: &[LeaseRene
     Ok(true)
 }
 
-async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewal]) -> sqlx::Result<bool> {
+async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewal]) -> db::Result<bool> {
     let upsert = formatcp!(
         "WITH sync (edge, epoch, acknowledged, lasts_ms) AS (VALUES :rows)
         INSERT INTO edge_leases (edge, epoch, acknowledged, ends_at)
@@ -67,7 +68,7 @@ async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewa
 
 /// Writes when keys were last used, by key id, in milliseconds since 1970-01-01 UTC. A time never moves back, is never in the
 /// future, and is written once an hour at most.
-pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, i64)]) -> sqlx::Result<()> {
+pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, i64)]) -> db::Result<()> {
     for used in used.chunks(ROWS_AT_ONCE) {
         let update = formatcp!(
             "WITH used (key_id, used_at) AS (VALUES :rows)
@@ -90,7 +91,7 @@ pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, 
 pub(super) async fn read(
     connection: impl AnyExecutor<'_>,
     positions: &[Position],
-) -> sqlx::Result<Vec<Option<Leases>>> {
+) -> db::Result<Vec<Option<Leases>>> {
     let select = formatcp!(
         "SELECT {NOW_MS} AS now_ms, l.epoch, l.lost_leases_until, l.longest_lease_ms, e.edge, e.ends_at,
             CASE WHEN e.epoch = l.epoch THEN e.acknowledged ELSE -1 END AS acknowledged,
@@ -103,7 +104,7 @@ pub(super) async fn read(
     let last = positions.iter().map(revision_of).max().unwrap_or_default();
     let rows = sqlx::query(select).bind(last).fetch_all(connection).await?;
     // The clock is read for each row. The first time is the earliest, so it ends no lease too soon.
-    let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let head = rows.first().ok_or(db::Error::Missing("revision_log"))?;
     let (now_ms, lost_leases_until_ms) = (head.try_get("now_ms")?, head.try_get("lost_leases_until")?);
     let epoch: &str = head.try_get("epoch")?;
     let longest_ms = as_u64(head, "longest_lease_ms")?;
@@ -129,7 +130,7 @@ pub(super) async fn read(
 }
 
 /// The database's clock, in milliseconds since 1970-01-01 UTC, and `longest_lease_ms`.
-pub(crate) async fn clock(connection: impl AnyExecutor<'_>) -> sqlx::Result<(i64, u64)> {
+pub(crate) async fn clock(connection: impl AnyExecutor<'_>) -> db::Result<(i64, u64)> {
     let select = formatcp!("SELECT {NOW_MS} AS now_ms, longest_lease_ms FROM revision_log");
     let row = sqlx::query(select).fetch_one(connection).await?;
     Ok((row.try_get("now_ms")?, as_u64(&row, "longest_lease_ms")?))
@@ -143,7 +144,7 @@ pub(crate) async fn remove_ended(
     connection: impl AnyExecutor<'_>,
     ended_by_ms: i64,
     at_most: i64,
-) -> sqlx::Result<u64> {
+) -> db::Result<u64> {
     // Both conditions check the end. On PostgreSQL, a lease can be renewed while this statement waits for its row; then only
     // the outer condition is evaluated again.
     let delete = formatcp!(
@@ -160,7 +161,7 @@ pub(crate) async fn remove_ended(
 ///
 /// It locks rows in no order, and [`record`] in the order of the edges. If PostgreSQL ends one of the two because of a
 /// deadlock, the edge or the upkeep tries again.
-pub(crate) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
+pub(crate) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64) -> db::Result<u64> {
     let update = formatcp!(
         "UPDATE edge_leases SET ends_at = {NOW_MS} + (SELECT longest_lease_ms FROM revision_log)
         WHERE ends_at > {NOW_MS} + (SELECT longest_lease_ms FROM revision_log) AND edge IN
@@ -171,7 +172,7 @@ pub(crate) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64
 }
 
 /// The same for lost leases, for which each change waits too.
-pub(super) async fn bring_loss_forward(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+pub(super) async fn bring_loss_forward(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let update = formatcp!(
         "UPDATE revision_log SET lost_leases_until = {NOW_MS} + longest_lease_ms
         WHERE lost_leases_until > {NOW_MS} + longest_lease_ms"
@@ -181,7 +182,7 @@ pub(super) async fn bring_loss_forward(connection: impl AnyExecutor<'_>) -> sqlx
 }
 
 /// Records that leases may be lost: every change waits until the longest of them would have ended.
-pub(super) async fn record_loss(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+pub(super) async fn record_loss(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let update = formatcp!(
         "UPDATE revision_log SET lost_leases_until =
             CASE WHEN lost_leases_until > {NOW_MS} + longest_lease_ms
@@ -193,7 +194,7 @@ pub(super) async fn record_loss(connection: impl AnyExecutor<'_>) -> sqlx::Resul
 
 /// Records a loss of leases if the machine was restarted since they were recorded: the last records may not have reached the
 /// disk. Without a boot id, every start counts as a restart of the machine.
-pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> sqlx::Result<()> {
+pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> db::Result<()> {
     let update = "UPDATE revision_log SET boot_id = $1 WHERE boot_id IS NULL OR boot_id <> $2";
     // A boot id is never empty.
     let query = sqlx::query(update).bind(boot_id).bind(boot_id.unwrap_or_default());

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::store::Store;
+use crate::db;
 use crate::telemetry::METRICS;
 
 /// How a change propagated, as the API shows it: a [`leases::Revocation`].
@@ -47,7 +48,7 @@ pub struct Propagation {
 /// The database failed during the wait. The change itself is committed.
 #[derive(Debug, thiserror::Error)]
 #[error("the change is saved, but the database failed before every edge confirmed it: {0}")]
-pub struct PropagationError(#[from] sqlx::Error);
+pub struct PropagationError(#[from] db::Error);
 
 impl Propagation {
     pub(crate) fn new(store: &Store, position: Position) -> Self {

@@ -5,6 +5,7 @@ use sqlx::AnyConnection;
 
 use super::store::Store;
 use super::{failover, leases, revision};
+use crate::db;
 use crate::db::dialect::Kind;
 use crate::db::transaction::Write;
 use crate::random;
@@ -14,7 +15,7 @@ impl Store {
     /// made changes since the restore, the revision may have caught up; then this finds nothing.
     ///
     /// `position` was read without the lock. Meanwhile a later one may be known, so the position is read again under the lock.
-    pub(super) async fn notice_restore(&self, position: &Position) -> sqlx::Result<()> {
+    pub(super) async fn notice_restore(&self, position: &Position) -> db::Result<()> {
         if !self.notifications.is_behind(position) {
             return Ok(());
         }
@@ -33,7 +34,7 @@ impl Store {
         &self,
         connection: &mut AnyConnection,
         position: &Position,
-    ) -> sqlx::Result<bool> {
+    ) -> db::Result<bool> {
         let is_beyond =
             self.notifications.highest_of(&position.epoch).is_none_or(|highest| position.revision > highest);
         Ok(is_beyond
@@ -45,7 +46,7 @@ impl Store {
 
     /// Begins a new epoch, so that every edge empties its cache. The restore replaced the leases too, so every change waits for
     /// the longest lease.
-    pub(super) async fn begin_epoch(&self, mut write: Write) -> sqlx::Result<()> {
+    pub(super) async fn begin_epoch(&self, mut write: Write) -> db::Result<()> {
         let epoch = random::uuid().to_string();
         match self.kind {
             Kind::Sqlite => revision::set_epoch(write.connection(), &epoch).await?,

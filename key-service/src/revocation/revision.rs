@@ -5,6 +5,7 @@ use const_format::formatcp;
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC};
 use sqlx::{AnyConnection, AnyExecutor, Row};
 
+use crate::db;
 use crate::db::NOW_MS;
 use crate::db::rows::{as_u64, digest, with_rows};
 use crate::random;
@@ -19,7 +20,7 @@ const KEPT_ROWS: i64 = 100_000;
 const ROWS_PER_INSERT: usize = 1_000;
 
 /// Sets the epoch of a database that has none: a new one, or one restored from a backup.
-pub(crate) async fn start_epoch(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+pub(crate) async fn start_epoch(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let insert = "INSERT INTO revision_log (only_row, epoch, revision) VALUES (1, $1, 0)
         ON CONFLICT (only_row) DO UPDATE SET epoch = excluded.epoch WHERE revision_log.epoch = ''";
     sqlx::query(insert).bind(random::uuid().to_string()).execute(connection).await?;
@@ -27,29 +28,26 @@ pub(crate) async fn start_epoch(connection: impl AnyExecutor<'_>) -> sqlx::Resul
 }
 
 /// Sets the epoch.
-pub(super) async fn set_epoch(connection: impl AnyExecutor<'_>, epoch: &str) -> sqlx::Result<()> {
+pub(super) async fn set_epoch(connection: impl AnyExecutor<'_>, epoch: &str) -> db::Result<()> {
     sqlx::query("UPDATE revision_log SET epoch = $1").bind(epoch).execute(connection).await?;
     Ok(())
 }
 
 /// Increments the revision, and returns the new position. No other transaction can until this one ends.
-pub(crate) async fn increment(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
+pub(crate) async fn increment(connection: impl AnyExecutor<'_>) -> db::Result<Position> {
     let update = "UPDATE revision_log SET revision = revision + 1 RETURNING epoch, revision";
     let row = sqlx::query(update).fetch_one(connection).await?;
     Ok(Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? })
 }
 
 /// The latest position.
-pub(crate) async fn current(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
+pub(crate) async fn current(connection: impl AnyExecutor<'_>) -> db::Result<Position> {
     let row = sqlx::query("SELECT epoch, revision FROM revision_log").fetch_one(connection).await?;
     Ok(Position { epoch: row.try_get("epoch")?, revision: as_u64(&row, "revision")? })
 }
 
 /// Records the digests whose verdicts the current revision may have altered.
-pub(crate) async fn insert_changes(
-    connection: &mut AnyConnection,
-    changed: &[KeyDigest],
-) -> sqlx::Result<()> {
+pub(crate) async fn insert_changes(connection: &mut AnyConnection, changed: &[KeyDigest]) -> db::Result<()> {
     for changed in changed.chunks(ROWS_PER_INSERT) {
         let insert = formatcp!(
             "WITH changed (digest) AS (VALUES :rows) INSERT INTO changes (revision, digest, made_at)
@@ -68,7 +66,7 @@ pub(crate) async fn insert_changes(
 pub(crate) async fn history(
     connection: impl AnyExecutor<'_>,
     since: Option<&Position>,
-) -> sqlx::Result<History> {
+) -> db::Result<History> {
     let select = formatcp!(
         "SELECT l.epoch, l.revision, l.pruned_to, c.digest FROM revision_log l LEFT JOIN
         (SELECT DISTINCT digest FROM changes WHERE revision > $1 LIMIT {}) c ON 1 = 1",
@@ -77,7 +75,7 @@ pub(crate) async fn history(
     // A revision that exceeds the column is beyond the latest one.
     let cursor = since.and_then(|since| i64::try_from(since.revision).ok()).unwrap_or(i64::MAX);
     let rows = sqlx::query(select).bind(cursor).fetch_all(connection).await?;
-    let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let head = rows.first().ok_or(db::Error::Missing("revision_log"))?;
     let position = Position { epoch: head.try_get("epoch")?, revision: as_u64(head, "revision")? };
     let kept = as_u64(head, "pruned_to")?..=position.revision;
     let is_known = since.is_some_and(|since| since.epoch == position.epoch && kept.contains(&since.revision));
@@ -85,12 +83,12 @@ pub(crate) async fn history(
         return Ok(History { position, changed: None });
     }
     let digests = rows.iter().filter_map(|row| row.try_get::<Option<String>, _>("digest").transpose());
-    let changed = digests.map(|hex| digest(hex?)).collect::<sqlx::Result<_>>()?;
+    let changed = digests.map(|hex| digest(hex?)).collect::<db::Result<_>>()?;
     Ok(History { position, changed: Some(changed) })
 }
 
 /// The position up to which changes are too old to keep. It reads all changes, and needs no lock because none becomes newer.
-pub(crate) async fn out_of_date(connection: impl AnyExecutor<'_>) -> sqlx::Result<Position> {
+pub(crate) async fn out_of_date(connection: impl AnyExecutor<'_>) -> db::Result<Position> {
     let select = formatcp!(
         "SELECT epoch, COALESCE(
             (SELECT MAX(revision) FROM changes WHERE made_at < {NOW_MS} - {KEPT_MS} OR revision <=
@@ -102,7 +100,7 @@ pub(crate) async fn out_of_date(connection: impl AnyExecutor<'_>) -> sqlx::Resul
 }
 
 /// Marks the changes up to a position as pruned, before they are removed.
-pub(crate) async fn mark_pruned(connection: impl AnyExecutor<'_>, to: &Position) -> sqlx::Result<()> {
+pub(crate) async fn mark_pruned(connection: impl AnyExecutor<'_>, to: &Position) -> db::Result<()> {
     let update =
         "UPDATE revision_log SET pruned_to = $1 WHERE pruned_to < $2 AND revision >= $3 AND epoch = $4";
     let revision = i64::try_from(to.revision).unwrap_or(i64::MAX);
@@ -112,7 +110,7 @@ pub(crate) async fn mark_pruned(connection: impl AnyExecutor<'_>, to: &Position)
 }
 
 /// Removes at most `at_most` pruned changes. Returns the number of rows.
-pub(crate) async fn remove_pruned(connection: impl AnyExecutor<'_>, at_most: i64) -> sqlx::Result<u64> {
+pub(crate) async fn remove_pruned(connection: impl AnyExecutor<'_>, at_most: i64) -> db::Result<u64> {
     let delete = "DELETE FROM changes WHERE (revision, digest) IN (SELECT revision, digest FROM changes
         WHERE revision <= (SELECT pruned_to FROM revision_log) ORDER BY revision LIMIT $1)";
     Ok(sqlx::query(delete).bind(at_most).execute(connection).await?.rows_affected())

@@ -7,6 +7,7 @@ use protocol::{KeyDigest, ScopeSet};
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, Row};
 
+use crate::db;
 use crate::db::NOW_MS;
 use crate::db::rows::{as_u64, digest, scopes, truth, with_list};
 use crate::time::Timestamp;
@@ -37,7 +38,7 @@ pub(crate) struct Snapshot {
 pub(crate) async fn snapshot(
     connection: impl AnyExecutor<'_>,
     digests: &[KeyDigest],
-) -> sqlx::Result<Snapshot> {
+) -> db::Result<Snapshot> {
     // The outer join returns the revision even without digests.
     let select = formatcp!(
         "SELECT {NOW_MS} AS now_ms, l.epoch, l.revision, d.digest, d.expires_at AS digest_expires_at,
@@ -53,7 +54,7 @@ pub(crate) async fn snapshot(
         query = query.bind(digest.to_hex());
     }
     let rows = query.fetch_all(connection).await?;
-    let head = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let head = rows.first().ok_or(db::Error::Missing("revision_log"))?;
     let mut snapshot = Snapshot {
         now: head.try_get("now_ms")?,
         epoch: head.try_get("epoch")?,
@@ -68,7 +69,7 @@ pub(crate) async fn snapshot(
     Ok(snapshot)
 }
 
-fn stored_key(row: &AnyRow) -> sqlx::Result<StoredKey> {
+fn stored_key(row: &AnyRow) -> db::Result<StoredKey> {
     Ok(StoredKey {
         key_id: row.try_get("key_id")?,
         user_id: row.try_get("user_id")?,

@@ -3,11 +3,12 @@
 use const_format::formatcp;
 use sqlx::{AnyExecutor, Row};
 
+use crate::db;
 use crate::db::NOW_MS;
 use crate::telemetry::State;
 
 /// Reads them from one snapshot.
-pub(crate) async fn read(connection: impl AnyExecutor<'_>) -> sqlx::Result<State> {
+pub(crate) async fn read(connection: impl AnyExecutor<'_>) -> db::Result<State> {
     let select = formatcp!(
         "SELECT l.revision, COUNT(e.edge) AS leases_held,
             COALESCE(MAX(l.revision - CASE WHEN e.epoch = l.epoch THEN e.acknowledged ELSE 0 END), 0) AS lag,

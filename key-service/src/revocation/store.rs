@@ -15,6 +15,7 @@ use super::lease_store::SqlLeaseStore;
 use super::notifications::Notifications;
 use super::uses::Uses;
 use super::{failover, lease_limit, leases, revision};
+use crate::db;
 use crate::db::Database;
 use crate::db::batch::Batcher;
 use crate::db::dialect::Kind;
@@ -115,7 +116,7 @@ impl Store {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn announce_leases(&self, lasts_ms: u64) -> sqlx::Result<()> {
+    pub async fn announce_leases(&self, lasts_ms: u64) -> db::Result<()> {
         self.announced.announce(&self.writer, lasts_ms).await
     }
 
@@ -124,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn lower_lease_bounds(&self) -> sqlx::Result<()> {
+    pub async fn lower_lease_bounds(&self) -> db::Result<()> {
         let mut write = self.begin_write().await?;
         leases::bring_loss_forward(write.connection()).await?;
         if let Some(lasts_ms) = self.announced.lasts_ms() {

@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
 use super::leases;
+use crate::db;
 use crate::db::transaction::within;
 use crate::db::{Database, WRITE_AT_MOST};
 use crate::telemetry::METRICS;
@@ -69,7 +70,7 @@ impl Uses {
     }
 }
 
-async fn write_some(database: &Database, used: &[(String, i64)]) -> sqlx::Result<()> {
+async fn write_some(database: &Database, used: &[(String, i64)]) -> db::Result<()> {
     let mut write = database.begin_write().await?;
     leases::write_uses(write.connection(), used).await?;
     write.commit().await

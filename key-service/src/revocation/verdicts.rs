@@ -4,6 +4,7 @@ use protocol::{ActiveVerdict, KeyDigest, Verdict, VerifyResponse};
 use sqlx::AnyExecutor;
 
 use super::sql::{StoredKey, snapshot};
+use crate::db;
 use crate::time::Timestamp;
 
 /// The verdicts of `digests`, in their order, from one snapshot that begins now.
@@ -13,7 +14,7 @@ use crate::time::Timestamp;
 pub(crate) async fn read(
     connection: impl AnyExecutor<'_>,
     digests: &[KeyDigest],
-) -> sqlx::Result<VerifyResponse> {
+) -> db::Result<VerifyResponse> {
     let snapshot = snapshot(connection, digests).await?;
     let stored = |digest| snapshot.keys.get(digest);
     let verdict = |digest| stored(digest).map_or(Verdict::Inactive, |key| verdict(key, snapshot.now));

@@ -14,6 +14,7 @@ mod timed_writes;
 use connections::{Phase, edge_protocol, public_protocol, serve};
 use places::Places;
 
+use crate::db;
 use crate::revocation::{self, Store};
 use crate::settings::{Listen, Settings};
 use crate::upkeep;
@@ -47,7 +48,7 @@ pub enum ServerError {
     Serve(#[from] std::io::Error),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
 }
 
 /// Both listeners, bound.

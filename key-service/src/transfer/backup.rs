@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::backup_sql;
 use crate::audit::{self, Action, Actor, Event};
+use crate::db;
 use crate::revocation::Store;
 
 /// What a backup holds.
@@ -34,7 +35,7 @@ pub enum BackupError {
     Damaged(String),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
 }
 
 /// Copies the database of one moment into an empty file, while it is in use, and checks the copy.

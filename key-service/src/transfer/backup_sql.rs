@@ -6,6 +6,7 @@ use ::leases::LeaseConfig;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use crate::db;
 use crate::db::dialect::Kind;
 use crate::revocation::Store;
 
@@ -26,7 +27,7 @@ pub(crate) fn is_possible(store: &Store) -> bool {
 }
 
 /// Copies the state of one moment into an empty file. Nobody who uses the database waits for it.
-pub(crate) async fn copy(store: &Store, file: &Path) -> sqlx::Result<SqliteConnection> {
+pub(crate) async fn copy(store: &Store, file: &Path) -> db::Result<SqliteConnection> {
     sqlx::query("VACUUM INTO $1").bind(file.display().to_string()).execute(store.pool()).await?;
     // The file is to be whole without others beside it.
     let options = SqliteConnectOptions::new().filename(file).journal_mode(SqliteJournalMode::Delete);
@@ -40,7 +41,7 @@ pub(crate) async fn copy(store: &Store, file: &Path) -> sqlx::Result<SqliteConne
 }
 
 /// What is wrong with a copy, in SQLite's words; and how many users and keys it has. Closes it.
-pub(crate) async fn check(mut copy: SqliteConnection) -> sqlx::Result<(Vec<String>, u64, u64)> {
+pub(crate) async fn check(mut copy: SqliteConnection) -> db::Result<(Vec<String>, u64, u64)> {
     let mut faults: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut copy).await?;
     faults.retain(|fault| fault != "ok");
     let strays = sqlx::query("PRAGMA foreign_key_check").fetch_all(&mut copy).await?.len();

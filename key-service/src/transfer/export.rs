@@ -12,6 +12,7 @@ use serde_json::json;
 use super::csv::CsvWriter;
 use super::{DIGEST_PREFIX, FIELDS, Format, sql};
 use crate::audit::{self, Action, Actor, Event};
+use crate::db;
 use crate::keys::Key;
 use crate::revocation::Store;
 use crate::time::Timestamp;
@@ -38,7 +39,7 @@ pub enum ExportError {
     Write(#[from] io::Error),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] db::Error),
 }
 
 /// Writes all keys, a page at a time, and returns how many there were. A key that is made or deleted meanwhile may be

@@ -18,6 +18,7 @@ use super::read::ReadError;
 use super::sql;
 use crate::accounts::{self, AccountError, User};
 use crate::audit::{self, Action, Actor, Event};
+use crate::db;
 use crate::keys::{Key, MAX_KEYS_PER_USER, rules};
 use crate::random;
 use crate::revocation::Store;
@@ -67,8 +68,8 @@ pub enum ImportError {
     Report(std::io::Error),
 }
 
-impl From<sqlx::Error> for ImportError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<db::Error> for ImportError {
+    fn from(error: db::Error) -> Self {
         ImportError::Write(error.into())
     }
 }
@@ -145,7 +146,7 @@ impl<'a> Import<'a> {
             }
         }
         if self.options.dry_run {
-            let mut connection = self.store.pool().acquire().await?;
+            let mut connection = self.store.connection().await?;
             self.sort(&mut connection, good, now, &mut summary, &mut refused).await?;
         } else {
             let mut write = self.store.begin_write().await?;
@@ -166,7 +167,7 @@ impl<'a> Import<'a> {
         Ok(refused)
     }
 
-    async fn log(&self, connection: &mut AnyConnection, keys: &[(Key, KeyDigest)]) -> sqlx::Result<()> {
+    async fn log(&self, connection: &mut AnyConnection, keys: &[(Key, KeyDigest)]) -> db::Result<()> {
         let details: Vec<_> = keys.iter().map(|(key, _)| json!({ "scopes": key.scopes })).collect();
         let events: Vec<_> = keys
             .iter()
@@ -189,7 +190,7 @@ impl<'a> Import<'a> {
         now: Timestamp,
         summary: &mut Summary,
         refused: &mut Vec<Refused>,
-    ) -> sqlx::Result<Additions> {
+    ) -> db::Result<Additions> {
         let emails: HashSet<&str> = lines.iter().map(|line| line.email.as_str()).collect();
         let digests: Vec<_> = lines.iter().map(|line| line.digest).collect();
         let mut present = sql::present(connection, &emails, &digests).await?;

@@ -9,7 +9,8 @@ use sqlx::{AnyConnection, AnyExecutor, FromRow, Row};
 
 use super::export::Exported;
 use super::import::{Holder, Present};
-use crate::db::rows::{ROWS_AT_ONCE, digest, with_rows};
+use crate::db;
+use crate::db::rows::{ROWS_AT_ONCE, RowResult, digest, parsed, with_rows};
 use crate::keys::sql::KEY_COLUMNS;
 use crate::keys::{Key, sql as key_rows};
 
@@ -18,7 +19,7 @@ pub(crate) async fn present(
     connection: &mut AnyConnection,
     emails: &HashSet<&str>,
     digests: &[KeyDigest],
-) -> sqlx::Result<Present> {
+) -> db::Result<Present> {
     let mut present = Present::default();
     if emails.is_empty() {
         return Ok(present);
@@ -59,10 +60,7 @@ pub(crate) async fn present(
 
 /// Adds keys with their values. It needs no [`crate::revocation::lease_store::Change`]: no edge has cached an active verdict on
 /// a value that belongs to no key yet.
-pub(crate) async fn insert_keys(
-    connection: &mut AnyConnection,
-    keys: &[(Key, KeyDigest)],
-) -> sqlx::Result<()> {
+pub(crate) async fn insert_keys(connection: &mut AnyConnection, keys: &[(Key, KeyDigest)]) -> db::Result<()> {
     for keys in keys.chunks(ROWS_AT_ONCE) {
         let rows: Vec<_> = keys.iter().map(|(key, _)| key).collect();
         key_rows::insert(&mut *connection, &rows).await?;
@@ -78,8 +76,8 @@ pub(crate) async fn insert_keys(
 }
 
 impl<'r> FromRow<'r, AnyRow> for Exported {
-    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
-        let digest = digest(row.try_get("digest")?)?;
+    fn from_row(row: &'r AnyRow) -> RowResult<Self> {
+        let digest = parsed(row, "digest", |hex: String| hex.parse())?;
         Ok(Exported { key: Key::from_row(row)?, email: row.try_get("email")?, digest })
     }
 }
@@ -89,12 +87,12 @@ pub(crate) async fn export(
     connection: impl AnyExecutor<'_>,
     after: &str,
     limit: i64,
-) -> sqlx::Result<Vec<Exported>> {
+) -> db::Result<Vec<Exported>> {
     let select = formatcp!(
         "SELECT {KEY_COLUMNS}, u.email, d.digest
         FROM api_keys k JOIN users u ON u.id = k.user_id
         JOIN key_digests d ON d.key_id = k.id AND d.expires_at IS NULL
         WHERE k.id > $1 ORDER BY k.id LIMIT $2"
     );
-    sqlx::query_as(select).bind(after).bind(limit).fetch_all(connection).await
+    Ok(sqlx::query_as(select).bind(after).bind(limit).fetch_all(connection).await?)
 }

@@ -13,6 +13,7 @@ use crate::accounts::AccountError;
 use crate::accounts::authority::AuthorityError;
 use crate::accounts::links::LinkError;
 use crate::accounts::management_tokens::{Refusal, TokenError};
+use crate::db;
 use crate::keys::KeyError;
 use crate::keys::leaks::LeakError;
 use crate::revocation::propagation::PropagationError;
@@ -165,15 +166,12 @@ impl From<FieldError> for ApiError {
     }
 }
 
-/// What PostgreSQL says of a text with U+0000, which it cannot have: `character_not_in_repertoire`.
-const NO_SUCH_CHARACTER: &str = "22021";
-
-impl From<sqlx::Error> for ApiError {
+impl From<db::Error> for ApiError {
     /// 503, or 400 if the request has a text that no row can have.
-    fn from(error: sqlx::Error) -> Self {
-        match error.as_database_error().and_then(|error| error.code()).as_deref() {
-            Some(NO_SUCH_CHARACTER) => Self::invalid_input("A text has the character U+0000."),
-            _ => Self::unavailable(&error),
+    fn from(error: db::Error) -> Self {
+        match error {
+            db::Error::Nul => Self::invalid_input("A text has the character U+0000."),
+            error => Self::unavailable(&error),
         }
     }
 }

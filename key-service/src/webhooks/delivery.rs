@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Endpoint;
 use super::schedule::{MAX_ATTEMPTS, wait_before};
 use super::sql::{self, Delivery};
+use crate::db;
 use crate::db::Database;
 use crate::random;
 use crate::telemetry::{METRICS, WebhookAttempt};
@@ -29,7 +30,7 @@ pub(crate) async fn run(database: Database, endpoint: Endpoint) {
 }
 
 /// Tries to deliver what has been due longest; `false` if nothing is due.
-async fn deliver_one(database: &Database, endpoint: &Endpoint) -> sqlx::Result<bool> {
+async fn deliver_one(database: &Database, endpoint: &Endpoint) -> db::Result<bool> {
     let Some(delivery) = sql::take(database, |attempt| wait_before(attempt, jitter())).await? else {
         return Ok(false);
     };

@@ -34,9 +34,9 @@ pub(crate) async fn enqueue(
     connection: &mut AnyConnection,
     kind: &str,
     data: &impl Serialize,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     let now = db::now(&mut *connection).await?;
     let message = Message { r#type: kind, timestamp: now, data };
-    let body = serde_json::to_string(&message).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let body = serde_json::to_string(&message)?;
     sql::insert(connection, &format!("msg_{}", random::ordered_uuid().simple()), kind, &body).await
 }

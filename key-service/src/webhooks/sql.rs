@@ -5,6 +5,7 @@ use std::time::Duration;
 use const_format::formatcp;
 use sqlx::{AnyConnection, Row};
 
+use crate::db;
 use crate::db::{Database, NOW_MS};
 
 /// A message, and how often it was tried to deliver it.
@@ -26,7 +27,7 @@ pub(crate) async fn insert(
     id: &str,
     kind: &str,
     payload: &str,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     let insert = formatcp!(
         "INSERT INTO webhook_deliveries (id, kind, payload, created_at, attempts, next_attempt_at)
         VALUES ($1, $2, $3, {NOW_MS}, 0, {NOW_MS})"
@@ -40,7 +41,7 @@ pub(crate) async fn insert(
 pub(crate) async fn take(
     database: &Database,
     wait_before: impl Fn(u32) -> Duration,
-) -> sqlx::Result<Option<Delivery>> {
+) -> db::Result<Option<Delivery>> {
     let select = formatcp!(
         "SELECT id, kind, payload, attempts FROM webhook_deliveries WHERE next_attempt_at <= {NOW_MS}
         ORDER BY next_attempt_at LIMIT 1"
@@ -67,7 +68,7 @@ pub(crate) async fn take(
 }
 
 /// Forgets a message: it is delivered, or given up.
-pub(crate) async fn remove(database: &Database, id: &str) -> sqlx::Result<()> {
+pub(crate) async fn remove(database: &Database, id: &str) -> db::Result<()> {
     let mut write = database.begin_write().await?;
     let delete = "DELETE FROM webhook_deliveries WHERE id = $1";
     sqlx::query(delete).bind(id).execute(write.connection()).await?;
@@ -75,7 +76,7 @@ pub(crate) async fn remove(database: &Database, id: &str) -> sqlx::Result<()> {
 }
 
 /// Forgets messages that have waited for long, and returns how many.
-pub(crate) async fn remove_older(connection: &mut AnyConnection, than: Duration) -> sqlx::Result<u64> {
+pub(crate) async fn remove_older(connection: &mut AnyConnection, than: Duration) -> db::Result<u64> {
     let delete = formatcp!("DELETE FROM webhook_deliveries WHERE created_at < {NOW_MS} - $1");
     let ms = i64::try_from(than.as_millis()).unwrap_or(i64::MAX / 2);
     Ok(sqlx::query(delete).bind(ms).execute(connection).await?.rows_affected())

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use key_service::OpenError;
 use key_service::accounts::access::KeyAccess;
 use key_service::audit::Actor;
 use key_service::keys::{self, KeyError, NewKey};
 use key_service::revocation::Store;
 use key_service::time::Timestamp;
+use key_service::{DatabaseError, OpenError};
 use leases::{History, LeaseRenewal, LeaseStore, Position};
 use protocol::{ApiKey, KeyDigest, ScopeSet, Verdict};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
@@ -51,7 +51,7 @@ fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
 }
 
 impl Scene {
-    fn lease_store(&self, process: usize) -> impl LeaseStore<Error = sqlx::Error> + use<> {
+    fn lease_store(&self, process: usize) -> impl LeaseStore<Error = DatabaseError> + use<> {
         self.store.process(process).lease_store()
     }
 

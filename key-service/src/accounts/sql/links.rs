@@ -5,8 +5,9 @@ use protocol::KeyDigest;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, FromRow, Row};
 
+use crate::db;
 use crate::db::NOW_MS;
-use crate::db::rows::truth;
+use crate::db::rows::{RowResult, truth};
 
 /// A link as it is kept.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct Link {
 }
 
 impl<'r> FromRow<'r, AnyRow> for Link {
-    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+    fn from_row(row: &'r AnyRow) -> RowResult<Self> {
         Ok(Link {
             user_id: row.try_get("user_id")?,
             is_from_token: truth(row, "is_from_token")?,
@@ -35,7 +36,7 @@ pub(crate) async fn replace(
     link: &Link,
     digest: KeyDigest,
     lifetime_s: u32,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     match &link.user_id {
         Some(user_id) => remove(&mut *connection, user_id).await?,
         None => {
@@ -58,31 +59,31 @@ pub(crate) async fn replace(
 }
 
 /// Ends a user's links.
-pub(crate) async fn remove(connection: &mut AnyConnection, user_id: &str) -> sqlx::Result<()> {
+pub(crate) async fn remove(connection: &mut AnyConnection, user_id: &str) -> db::Result<()> {
     let delete = "DELETE FROM one_time_links WHERE user_id = $1";
     sqlx::query(delete).bind(user_id).execute(connection).await?;
     Ok(())
 }
 
 /// Ends the links that an admin or a management token made.
-pub(crate) async fn remove_made_by(connection: &mut AnyConnection, maker_id: &str) -> sqlx::Result<()> {
+pub(crate) async fn remove_made_by(connection: &mut AnyConnection, maker_id: &str) -> db::Result<()> {
     let delete = "DELETE FROM one_time_links WHERE created_by_id = $1";
     sqlx::query(delete).bind(maker_id).execute(connection).await?;
     Ok(())
 }
 
 /// The link with that digest, if it works. A token's link works no longer than the token.
-pub(crate) async fn find(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> sqlx::Result<Option<Link>> {
+pub(crate) async fn find(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> db::Result<Option<Link>> {
     let select = formatcp!(
         "SELECT user_id, is_from_token, created_by_id FROM one_time_links l
             WHERE digest = $1 AND expires_at > {NOW_MS} AND NOT EXISTS (
                 SELECT 1 FROM management_tokens t WHERE t.id = l.created_by_id AND t.expires_at <= {NOW_MS})"
     );
-    sqlx::query_as(select).bind(digest.to_hex()).fetch_optional(connection).await
+    Ok(sqlx::query_as(select).bind(digest.to_hex()).fetch_optional(connection).await?)
 }
 
 /// The same, and it works no more.
-pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> sqlx::Result<Option<Link>> {
+pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> db::Result<Option<Link>> {
     let found = find(&mut *connection, digest).await?;
     let delete = "DELETE FROM one_time_links WHERE digest = $1";
     sqlx::query(delete).bind(digest.to_hex()).execute(connection).await?;
@@ -92,7 +93,7 @@ pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> s
 /// Records who made the links for which that is missing, as the audit log has it, and ends those whose maker has lost its
 /// rights. Replicas of an earlier release do neither, and may run for a while beside this one. A user has one link, the last that
 /// was made.
-pub(crate) async fn attribute(connection: &mut AnyConnection) -> sqlx::Result<()> {
+pub(crate) async fn attribute(connection: &mut AnyConnection) -> db::Result<()> {
     for statement in [
         // `at` is the database's clock, `id` that of a replica.
         "UPDATE one_time_links SET created_by_id = a.actor_id,
@@ -111,7 +112,7 @@ pub(crate) async fn attribute(connection: &mut AnyConnection) -> sqlx::Result<()
 }
 
 /// Forgets links whose time has run out.
-pub(crate) async fn remove_ended(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+pub(crate) async fn remove_ended(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let delete = formatcp!("DELETE FROM one_time_links WHERE expires_at <= {NOW_MS}");
     sqlx::query(delete).execute(connection).await?;
     Ok(())

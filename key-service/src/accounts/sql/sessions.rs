@@ -8,6 +8,7 @@ use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 
+use crate::db;
 use crate::revocation::Store;
 use crate::time::Timestamp;
 
@@ -86,7 +87,7 @@ pub(crate) async fn is_stored(
     connection: impl AnyExecutor<'_>,
     id_digest: KeyDigest,
     now: Timestamp,
-) -> sqlx::Result<bool> {
+) -> db::Result<bool> {
     let select = "SELECT expires_at FROM sessions WHERE id_digest = $1 AND expires_at > $2";
     let query = sqlx::query(select).bind(id_digest.to_hex()).bind(now);
     Ok(query.fetch_optional(connection).await?.is_some())
@@ -106,8 +107,8 @@ fn expiry(record: &Record) -> Timestamp {
     Timestamp::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
-fn backend(error: sqlx::Error) -> Error {
-    Error::Backend(error.to_string())
+fn backend(error: impl Into<db::Error>) -> Error {
+    Error::Backend(error.into().to_string())
 }
 
 #[cfg(test)]

@@ -7,15 +7,14 @@ use sqlx::{AnyConnection, AnyExecutor, AnyPool, FromRow, Row};
 
 use crate::accounts::token::ManagementToken;
 use crate::accounts::verb::{Verb, Verbs};
+use crate::db;
 use crate::db::NOW_MS;
-use crate::db::rows::truth;
+use crate::db::rows::{RowResult, parsed, truth};
 use crate::time::Timestamp;
 
 impl<'r> FromRow<'r, AnyRow> for ManagementToken {
-    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
-        let verbs: String = row.try_get("verbs")?;
-        let can = Verbs::parse(verbs.split(' '))
-            .map_err(|error| sqlx::Error::ColumnDecode { index: "verbs".to_owned(), source: error.into() })?;
+    fn from_row(row: &'r AnyRow) -> RowResult<Self> {
+        let can = parsed(row, "verbs", |text: String| Verbs::parse(text.split(' ')))?;
         let named: Option<String> = row.try_get("named_users")?;
         let named = named.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         Ok(ManagementToken {
@@ -52,7 +51,7 @@ pub(crate) async fn insert(
     connection: &mut AnyConnection,
     token: &ManagementToken,
     digest: KeyDigest,
-) -> sqlx::Result<Option<String>> {
+) -> db::Result<Option<String>> {
     let named = token.user_ids.as_deref().unwrap_or_default();
     for user_id in named {
         if super::users::find(&mut *connection, user_id).await?.is_none() {
@@ -87,34 +86,34 @@ pub(crate) async fn insert(
 }
 
 /// All tokens, newest first.
-pub(crate) async fn list(pool: &AnyPool) -> sqlx::Result<Vec<ManagementToken>> {
-    sqlx::query_as(select_tokens!("ORDER BY t.created_at DESC, t.id DESC")).fetch_all(pool).await
+pub(crate) async fn list(pool: &AnyPool) -> db::Result<Vec<ManagementToken>> {
+    Ok(sqlx::query_as(select_tokens!("ORDER BY t.created_at DESC, t.id DESC")).fetch_all(pool).await?)
 }
 
 /// The tokens that a user made and that have not ended.
 pub(crate) async fn made_by(
     connection: impl AnyExecutor<'_>,
     user_id: &str,
-) -> sqlx::Result<Vec<ManagementToken>> {
+) -> db::Result<Vec<ManagementToken>> {
     let select =
         select_tokens!("WHERE t.created_by_id = $1 AND t.ended_at IS NULL ORDER BY t.created_at, t.id");
-    sqlx::query_as(select).bind(user_id).fetch_all(connection).await
+    Ok(sqlx::query_as(select).bind(user_id).fetch_all(connection).await?)
 }
 
 /// The tokens that are for certain users, this one among them, and that have not ended.
 pub(crate) async fn naming(
     connection: impl AnyExecutor<'_>,
     user_id: &str,
-) -> sqlx::Result<Vec<ManagementToken>> {
+) -> db::Result<Vec<ManagementToken>> {
     let select = select_tokens!(
         "WHERE t.id IN (SELECT token_id FROM management_token_users WHERE user_id = $1) AND t.ended_at IS NULL
             ORDER BY t.created_at, t.id"
     );
-    sqlx::query_as(select).bind(user_id).fetch_all(connection).await
+    Ok(sqlx::query_as(select).bind(user_id).fetch_all(connection).await?)
 }
 
 /// Ends a token. Its row stays, for the answers that say why it is refused.
-pub(crate) async fn end(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<()> {
+pub(crate) async fn end(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<()> {
     let update = formatcp!("UPDATE management_tokens SET ended_at = {NOW_MS} WHERE id = $1");
     sqlx::query(update).bind(id).execute(connection).await?;
     Ok(())
@@ -122,7 +121,7 @@ pub(crate) async fn end(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Res
 
 /// Records which admin made the tokens for which that is missing, as the audit log has it. Replicas of an earlier release do not
 /// record it, and may run for a while beside this one.
-pub(crate) async fn attribute(connection: impl AnyExecutor<'_>) -> sqlx::Result<()> {
+pub(crate) async fn attribute(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let update = "UPDATE management_tokens SET created_by_id = a.actor_id FROM audit_log a
         WHERE created_by_id IS NULL
             AND a.action = 'token.created' AND a.actor_kind = 'user' AND a.subject_id = management_tokens.id";
@@ -131,19 +130,16 @@ pub(crate) async fn attribute(connection: impl AnyExecutor<'_>) -> sqlx::Result<
 }
 
 /// The token with that id.
-pub(crate) async fn find(
-    connection: impl AnyExecutor<'_>,
-    id: &str,
-) -> sqlx::Result<Option<ManagementToken>> {
-    sqlx::query_as(select_tokens!("WHERE t.id = $1")).bind(id).fetch_optional(connection).await
+pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<Option<ManagementToken>> {
+    Ok(sqlx::query_as(select_tokens!("WHERE t.id = $1")).bind(id).fetch_optional(connection).await?)
 }
 
 /// The token whose value has that digest.
-pub(crate) async fn find_by_digest(
-    pool: &AnyPool,
-    digest: KeyDigest,
-) -> sqlx::Result<Option<ManagementToken>> {
-    sqlx::query_as(select_tokens!("WHERE t.digest = $1")).bind(digest.to_hex()).fetch_optional(pool).await
+pub(crate) async fn find_by_digest(pool: &AnyPool, digest: KeyDigest) -> db::Result<Option<ManagementToken>> {
+    Ok(sqlx::query_as(select_tokens!("WHERE t.digest = $1"))
+        .bind(digest.to_hex())
+        .fetch_optional(pool)
+        .await?)
 }
 
 /// Writes down that a token was used.
@@ -151,14 +147,14 @@ pub(crate) async fn set_last_used(
     connection: impl AnyExecutor<'_>,
     id: &str,
     at: Timestamp,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     let update = "UPDATE management_tokens SET last_used_at = $1 WHERE id = $2";
     sqlx::query(update).bind(at).bind(id).execute(connection).await?;
     Ok(())
 }
 
 /// Removes a token.
-pub(crate) async fn delete(connection: &mut AnyConnection, id: &str) -> sqlx::Result<()> {
+pub(crate) async fn delete(connection: &mut AnyConnection, id: &str) -> db::Result<()> {
     for delete in [
         "DELETE FROM management_token_users WHERE token_id = $1",
         "DELETE FROM management_tokens WHERE id = $1",

@@ -6,13 +6,14 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, AnyPool, FromRow, Row};
 
 use crate::accounts::user::User;
+use crate::db;
 use crate::db::filter::Filter;
-use crate::db::rows::{scopes, truth};
+use crate::db::rows::{RowResult, scopes, truth};
 use crate::paging::{Page, PageRequest};
 use crate::revocation::lease_store::Change;
 
 impl<'r> FromRow<'r, AnyRow> for User {
-    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+    fn from_row(row: &'r AnyRow) -> RowResult<Self> {
         Ok(User {
             id: row.try_get("id")?,
             email: row.try_get("email")?,
@@ -33,7 +34,7 @@ const COLUMNS: &str = "id, email, password_hash, is_password_from_token, permiss
     session_version, created_at";
 
 /// Adds a user; `false` if the e-mail address is taken. A user without keys alters no verdict.
-pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sqlx::Result<bool> {
+pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> db::Result<bool> {
     let insert = formatcp!(
         "INSERT INTO users ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email) DO NOTHING"
     );
@@ -53,11 +54,7 @@ pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> sql
 }
 
 /// Users whose address contains a text, by address.
-pub(crate) async fn search(
-    pool: &AnyPool,
-    text: Option<&str>,
-    page: PageRequest,
-) -> sqlx::Result<Page<User>> {
+pub(crate) async fn search(pool: &AnyPool, text: Option<&str>, page: PageRequest) -> db::Result<Page<User>> {
     let mut filter = Filter::default();
     if let Some(text) = text {
         filter.and_contains(&["email"], text);
@@ -66,38 +63,35 @@ pub(crate) async fn search(
 }
 
 /// Whether there is any user.
-pub(crate) async fn is_any(connection: impl AnyExecutor<'_>) -> sqlx::Result<bool> {
+pub(crate) async fn is_any(connection: impl AnyExecutor<'_>) -> db::Result<bool> {
     Ok(sqlx::query("SELECT id FROM users LIMIT 1").fetch_optional(connection).await?.is_some())
 }
 
 /// How many admins are let in.
-pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> sqlx::Result<i64> {
+pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> db::Result<i64> {
     let select = "SELECT COUNT(*) FROM users WHERE is_admin = 1 AND is_active = 1";
-    sqlx::query_scalar(select).fetch_one(connection).await
+    Ok(sqlx::query_scalar(select).fetch_one(connection).await?)
 }
 
 /// The users who made management tokens that have not ended, and are no active admins.
-pub(crate) async fn makers_without_rights(connection: impl AnyExecutor<'_>) -> sqlx::Result<Vec<User>> {
+pub(crate) async fn makers_without_rights(connection: impl AnyExecutor<'_>) -> db::Result<Vec<User>> {
     let select = formatcp!(
         "SELECT {COLUMNS} FROM users WHERE (is_admin = 0 OR is_active = 0)
             AND id IN (SELECT created_by_id FROM management_tokens WHERE ended_at IS NULL)"
     );
-    sqlx::query_as(select).fetch_all(connection).await
+    Ok(sqlx::query_as(select).fetch_all(connection).await?)
 }
 
 /// The user with that id.
-pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<User>> {
+pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<Option<User>> {
     let select = formatcp!("SELECT {COLUMNS} FROM users WHERE id = $1");
-    sqlx::query_as(select).bind(id).fetch_optional(connection).await
+    Ok(sqlx::query_as(select).bind(id).fetch_optional(connection).await?)
 }
 
 /// The user with that e-mail address, in the form it is stored.
-pub(crate) async fn find_by_email(
-    connection: impl AnyExecutor<'_>,
-    email: &str,
-) -> sqlx::Result<Option<User>> {
+pub(crate) async fn find_by_email(connection: impl AnyExecutor<'_>, email: &str) -> db::Result<Option<User>> {
     let select = formatcp!("SELECT {COLUMNS} FROM users WHERE email = $1");
-    sqlx::query_as(select).bind(email).fetch_optional(connection).await
+    Ok(sqlx::query_as(select).bind(email).fetch_optional(connection).await?)
 }
 
 /// Replaces a user's password and ends the user's sessions.
@@ -106,7 +100,7 @@ pub(crate) async fn set_password(
     id: &str,
     password_hash: &str,
     is_from_token: bool,
-) -> sqlx::Result<()> {
+) -> db::Result<()> {
     let update = "UPDATE users SET password_hash = $1, is_password_from_token = $2,
         session_version = session_version + 1 WHERE id = $3";
     let is_from_token = i64::from(is_from_token);
@@ -115,14 +109,14 @@ pub(crate) async fn set_password(
 }
 
 /// Lets a user and all of the user's keys in or out, and ends the user's sessions.
-pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> sqlx::Result<()> {
+pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> db::Result<()> {
     let update = "UPDATE users SET is_active = $1, session_version = session_version + 1 WHERE id = $2";
     sqlx::query(update).bind(i64::from(is_active)).bind(id).execute(change.connection()).await?;
     Ok(())
 }
 
 /// Makes a user an admin, ends the user's sessions, and removes a password that a token's holder may know.
-pub(crate) async fn make_admin(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<()> {
+pub(crate) async fn make_admin(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<()> {
     let update = "UPDATE users SET is_admin = 1, session_version = session_version + 1,
         password_hash = CASE WHEN is_password_from_token = 1 THEN '' ELSE password_hash END,
         is_password_from_token = 0 WHERE id = $1";
@@ -131,17 +125,13 @@ pub(crate) async fn make_admin(connection: impl AnyExecutor<'_>, id: &str) -> sq
 }
 
 /// Makes an admin a member.
-pub(crate) async fn make_member(connection: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<()> {
+pub(crate) async fn make_member(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<()> {
     sqlx::query("UPDATE users SET is_admin = 0 WHERE id = $1").bind(id).execute(connection).await?;
     Ok(())
 }
 
 /// Replaces what a user's keys can do at most.
-pub(crate) async fn set_permissions(
-    change: &mut Change,
-    id: &str,
-    permissions: &ScopeSet,
-) -> sqlx::Result<()> {
+pub(crate) async fn set_permissions(change: &mut Change, id: &str, permissions: &ScopeSet) -> db::Result<()> {
     let update = "UPDATE users SET permissions = $1 WHERE id = $2";
     sqlx::query(update).bind(permissions.to_string()).bind(id).execute(change.connection()).await?;
     Ok(())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::AnyConnection;
 
+use crate::db;
 use crate::db::batch::BatchOp;
 use crate::db::{postgres, transaction};
 
@@ -18,7 +19,7 @@ impl BatchOp for Flush {
     const MAX_INPUTS: usize = 10_000;
     const TIMEOUT: Duration = transaction::END_AT_MOST;
 
-    async fn run(&self, connection: &mut AnyConnection, inputs: &[()]) -> sqlx::Result<Vec<()>> {
+    async fn run(&self, connection: &mut AnyConnection, inputs: &[()]) -> db::Result<Vec<()>> {
         postgres::commit_nothing(connection).await?;
         Ok(inputs.to_vec())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ::leases::{History, Position};
 use sqlx::AnyConnection;
 
+use crate::db;
 use crate::db::batch::BatchOp;
 use crate::revocation::revision;
 
@@ -23,7 +24,7 @@ impl BatchOp for Histories {
         &self,
         connection: &mut AnyConnection,
         since: &[Option<Position>],
-    ) -> sqlx::Result<Vec<Arc<History>>> {
+    ) -> db::Result<Vec<Arc<History>>> {
         let mut read = HashMap::new();
         let mut histories = Vec::with_capacity(since.len());
         for since in since {

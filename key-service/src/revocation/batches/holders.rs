@@ -3,6 +3,7 @@
 use ::leases::{Leases, Position};
 use sqlx::AnyConnection;
 
+use crate::db;
 use crate::db::batch::BatchOp;
 use crate::revocation::leases;
 
@@ -21,7 +22,7 @@ impl BatchOp for Holders {
         &self,
         connection: &mut AnyConnection,
         positions: &[Position],
-    ) -> sqlx::Result<Vec<Option<Leases>>> {
+    ) -> db::Result<Vec<Option<Leases>>> {
         leases::read(connection, positions).await
     }
 }

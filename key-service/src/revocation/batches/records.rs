@@ -6,6 +6,7 @@ use ::leases::{Acknowledgement, LeaseRenewal, Position};
 use sqlx::{AnyConnection, Connection};
 use tokio::sync::broadcast;
 
+use crate::db;
 use crate::db::batch::BatchOp;
 use crate::db::transaction::{Turns, Writer};
 use crate::revocation::lease_limit::Announced;
@@ -38,7 +39,7 @@ impl Records {
     }
 
     /// Records leases. Returns `false`, and records none, if one is longer than the limit.
-    async fn write(&self, connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<bool> {
+    async fn write(&self, connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> db::Result<bool> {
         let turn = self.turns.take().await;
         let written = write(connection, renewals).await;
         turn.note(written.is_ok());
@@ -52,13 +53,13 @@ impl BatchOp for Records {
     const NAME: &'static str = "leases";
     const MAX_INPUTS: usize = 1_000;
 
-    async fn run(&self, connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<Vec<()>> {
+    async fn run(&self, connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> db::Result<Vec<()>> {
         if !self.write(connection, renewals).await? {
             // The announced lease length was lowered, or lost with a server: announce it again.
             let lasts_ms = renewals.iter().map(|renewal| renewal.lasts_ms).max();
             self.announced.announce(&self.writer, lasts_ms.unwrap_or_default()).await?;
             if !self.write(connection, renewals).await? {
-                return Err(sqlx::Error::Protocol("the longest lease was lowered meanwhile".to_owned()));
+                return Err(db::Error::LeaseLimitLowered);
             }
         }
         if self.acknowledgements.receiver_count() > 0 {
@@ -80,7 +81,7 @@ fn acknowledgements(renewals: &[LeaseRenewal], present: &Position) -> Arc<[Ackno
     acknowledged.collect()
 }
 
-async fn write(connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> sqlx::Result<bool> {
+async fn write(connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> db::Result<bool> {
     let mut transaction = connection.begin().await?;
     if !leases::record(&mut transaction, renewals).await? {
         transaction.rollback().await?;

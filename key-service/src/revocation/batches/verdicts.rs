@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use protocol::{KeyDigest, VerifyResponse};
 use sqlx::AnyConnection;
 
+use crate::db;
 use crate::db::batch::BatchOp;
 use crate::revocation::verdicts;
 
@@ -25,7 +26,7 @@ impl BatchOp for Verdicts {
         &self,
         connection: &mut AnyConnection,
         inputs: &[Vec<KeyDigest>],
-    ) -> sqlx::Result<Vec<VerifyResponse>> {
+    ) -> db::Result<Vec<VerifyResponse>> {
         let mut outputs = Vec::with_capacity(inputs.len());
         let mut left = inputs;
         while !left.is_empty() {

@@ -14,6 +14,7 @@ use protocol::KeyDigest;
 use super::rate_limit::{RateLimit, Wait};
 use crate::accounts::{self, User};
 use crate::audit::Actor;
+use crate::db;
 use crate::network::Network;
 use crate::revocation::Store;
 use crate::telemetry::{METRICS, SignIn};
@@ -87,12 +88,7 @@ impl<C: Clock + Clone> SignInLimits<C> {
     ///
     /// # Errors
     /// The database failed. The inner error: `by` has to wait.
-    pub(crate) async fn admit(
-        &self,
-        store: &Store,
-        by: &Actor,
-        email: &str,
-    ) -> sqlx::Result<Result<(), Wait>> {
+    pub(crate) async fn admit(&self, store: &Store, by: &Actor, email: &str) -> db::Result<Result<(), Wait>> {
         let address = address(by);
         let is_known = async || accounts::has_signed_in_from(store, email, Network::of(address)).await;
         let admitted = self.admit_from(address, email, is_known).await?;
@@ -112,8 +108,8 @@ impl<C: Clock + Clone> SignInLimits<C> {
         &self,
         address: IpAddr,
         email: &str,
-        is_known: impl AsyncFnOnce() -> sqlx::Result<bool>,
-    ) -> sqlx::Result<Result<(), Wait>> {
+        is_known: impl AsyncFnOnce() -> db::Result<bool>,
+    ) -> db::Result<Result<(), Wait>> {
         let account = account(email);
         if let Err(wait) = self.admit_network(address, account) {
             return Ok(Err(wait));
