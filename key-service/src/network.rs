@@ -1,4 +1,4 @@
-//! Networks: the addresses that one host, or one site, can take at will.
+//! Networks: the addresses among which one host or one site can choose.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// The addresses among which the host with this one can choose: for IPv6 the /64 (RFC 4291, section 2.5.4).
+    /// The addresses among which the host with this address can choose: for IPv6 the /64 (RFC 4291, section 2.5.4).
     pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Network { base: address.into(), prefix: 32 },
@@ -18,8 +18,8 @@ impl Network {
         }
     }
 
-    /// The most that a site gets (RFC 6177): for IPv6 the /48, in which there are 65,536 networks of [`Network::of`]. A
-    /// site has one IPv4 address.
+    /// The largest network of a site (RFC 6177): for IPv6 the /48, which has 65,536 networks of [`Network::of`]. `None` for
+    /// IPv4, where a site counts as one address.
     pub(crate) fn site_of(address: IpAddr) -> Option<Self> {
         match address.to_canonical() {
             IpAddr::V4(_) => None,

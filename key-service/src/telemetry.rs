@@ -1,4 +1,4 @@
-//! What is counted and measured, for Prometheus. No label's values come from a client.
+//! The metrics for Prometheus. No label has a value from a client.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use protocol::{Invalidation, Verdict};
 
 use crate::time::Timestamp;
 
-/// The media type of what [`Metrics::encode`] writes.
+/// The media type of [`Metrics::encode`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The upper bounds of the duration histograms, in seconds: from a lookup to more than a lease and its margin.
@@ -25,10 +25,10 @@ const SECONDS: [f64; 14] =
 /// The upper bounds of the histogram of operations in a batch.
 const BATCH_SIZES: [f64; 8] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0];
 
-/// This process's.
+/// The metrics of this process.
 pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
-/// All of them, but for what is read from the database when it is asked for.
+/// All metrics except those read from the database for each scrape ([`State`]).
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -46,18 +46,18 @@ pub(crate) struct Metrics {
     batch_seconds: Family<Operation, Histogram, fn() -> Histogram>,
 }
 
-/// What the database runs in batches.
+/// The label of batches: the kind of operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Operation {
     operation: &'static str,
 }
 
-/// Where a request went.
+/// The labels of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Route {
     /// `public` or `edge`.
     pub(crate) listener: &'static str,
-    /// One of a few.
+    /// The method, or a placeholder for unusual ones.
     pub(crate) method: &'static str,
     /// The route's template, never the path.
     pub(crate) route: String,
@@ -70,31 +70,31 @@ struct Answer {
     status: u16,
 }
 
-/// The one label of what can end in a few ways.
+/// The label of counters by outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
 }
 
-/// How an attempt to sign in ended.
+/// The outcome of a sign-in attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SignIn {
-    /// With a session.
+    /// The user has a session.
     Succeeded,
-    /// The address or the password is wrong.
+    /// The address or the password was wrong.
     Refused,
-    /// There were too many attempts before.
+    /// There had been too many attempts.
     Throttled,
 }
 
-/// How an attempt to deliver to the webhook ended.
+/// The outcome of a delivery attempt to the webhook.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WebhookAttempt {
-    /// The receiver took it.
+    /// The receiver accepted the message.
     Delivered,
-    /// It will be tried again.
+    /// The message will be retried.
     Failed,
-    /// It was the last one.
+    /// The last attempt failed.
     GivenUp,
 }
 
@@ -148,10 +148,10 @@ impl Metrics {
         metrics
     }
 
-    /// All metrics in the text format of OpenMetrics; those of the database too, if its state is known.
+    /// All metrics in the text format of OpenMetrics; with those of the database if its state is known.
     ///
     /// # Errors
-    /// None that a text could have.
+    /// None in practice: writing to a `String` does not fail.
     pub(crate) fn encode(&self, state: Option<&State>) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
@@ -162,13 +162,13 @@ impl Metrics {
         Ok(text)
     }
 
-    /// A request was answered.
+    /// Counts an answered request.
     pub(crate) fn answered(&self, route: Route, status: u16, took: Duration) {
         self.request_seconds.get_or_create(&route).observe(took.as_secs_f64());
         self.requests.get_or_create(&Answer { route, status }).inc();
     }
 
-    /// An edge was told verdicts.
+    /// Counts verdicts sent to an edge.
     pub(crate) fn told_verdicts(&self, verdicts: &[Verdict]) {
         for verdict in verdicts {
             let outcome = match verdict {
@@ -179,7 +179,7 @@ impl Metrics {
         }
     }
 
-    /// An edge's sync was answered.
+    /// Counts an answered sync.
     pub(crate) fn synced(&self, invalidation: &Invalidation) {
         let outcome = match invalidation {
             Invalidation::Reset => "reset",
@@ -189,7 +189,7 @@ impl Metrics {
         self.syncs.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// A sync is held back, until the guard is dropped.
+    /// Counts a held sync until the guard is dropped.
     pub(crate) fn holding(&self) -> Holding<'_> {
         self.syncs_held.inc();
         Holding(&self.syncs_held)
@@ -203,7 +203,7 @@ impl Metrics {
         }
     }
 
-    /// Somebody tried to sign in.
+    /// Counts a sign-in attempt.
     pub(crate) fn sign_in(&self, sign_in: SignIn) {
         let outcome = match sign_in {
             SignIn::Succeeded => "succeeded",
@@ -213,19 +213,19 @@ impl Metrics {
         self.sign_ins.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// The database failed.
+    /// Counts a failure of the database.
     pub(crate) fn database_failed(&self) {
         self.database_errors.inc();
     }
 
-    /// A batch of operations ran, with or without success.
+    /// Counts a batch of operations, successful or not.
     pub(crate) fn ran_batch(&self, operation: &'static str, size: usize, took: Duration) {
-        // Far fewer than what a float counts exactly.
+        // Exact: a batch has far fewer than 2^53 operations.
         self.batch_size.get_or_create(&Operation { operation }).observe(size as f64);
         self.batch_seconds.get_or_create(&Operation { operation }).observe(took.as_secs_f64());
     }
 
-    /// A delivery to the webhook was tried.
+    /// Counts a delivery attempt to the webhook.
     pub(crate) fn webhook_attempt(&self, attempt: WebhookAttempt) {
         let outcome = match attempt {
             WebhookAttempt::Delivered => "delivered",
@@ -236,7 +236,7 @@ impl Metrics {
     }
 }
 
-/// How things stand in the database.
+/// The metrics that are read from the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     /// How many changes were made that can alter a verdict.
@@ -249,10 +249,10 @@ pub(crate) struct State {
     pub(crate) webhooks_pending: i64,
 }
 
-/// What all names begin with, but for those that every process has.
+/// The prefix of all names, except those that every process has.
 const PREFIX: &str = "key_service";
 
-/// A sync that is held back.
+/// A held sync.
 #[derive(Debug)]
 pub(crate) struct Holding<'m>(&'m Gauge);
 
@@ -270,7 +270,7 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
-/// Counters that are there, at zero, before anything is counted.
+/// Counters that are exported from the start, at zero.
 fn outcomes(all: &[&'static str]) -> Family<Outcome, Counter> {
     let family = Family::<Outcome, Counter>::default();
     for outcome in all {
@@ -279,7 +279,7 @@ fn outcomes(all: &[&'static str]) -> Family<Outcome, Counter> {
     family
 }
 
-/// What the database tells at this moment.
+/// A registry with the metrics of [`State`].
 fn of_database(state: &State) -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
     for (name, help, value) in [

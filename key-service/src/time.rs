@@ -1,4 +1,4 @@
-//! Times as the service keeps them: milliseconds since 1970-01-01 UTC.
+//! Times of the service, in milliseconds since 1970-01-01 UTC, and its clocks.
 
 use std::fmt;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -19,7 +19,7 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// The moment that many milliseconds after 1970-01-01 UTC.
+    /// The moment `ms` milliseconds after 1970-01-01 UTC.
     pub const fn from_unix_ms(ms: i64) -> Self {
         Timestamp(ms)
     }
@@ -36,24 +36,24 @@ impl Timestamp {
         self.0
     }
 
-    /// The moment that many seconds later.
+    /// The moment `seconds` later.
     pub fn plus_seconds(self, seconds: u32) -> Self {
         Timestamp(self.0.saturating_add(i64::from(seconds) * 1000))
     }
 
-    /// Milliseconds from `earlier` until this moment; `None` if none are left.
+    /// Milliseconds from `earlier` to this moment; `None` if this moment is not after `earlier`.
     pub fn ms_after(self, earlier: Timestamp) -> Option<u64> {
         u64::try_from(self.0.saturating_sub(earlier.0)).ok().filter(|&ms| ms > 0)
     }
 
-    /// Reads a moment in the form of RFC 3339, of any offset; parts of a millisecond are dropped.
+    /// Reads a moment in the form of RFC 3339 with any offset. Fractions of a millisecond are dropped.
     ///
     /// # Errors
     /// The text has another form.
     pub fn parse(text: &str) -> Result<Self, InvalidTimestamp> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTimestamp)?;
         let ms = i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).map_err(|_| InvalidTimestamp)?;
-        // The offset can carry the last hours of the year 9999 beyond what can be written in UTC.
+        // The offset can move the last hours of the year 9999 into the year 10000, which RFC 3339 cannot write.
         Some(Timestamp(ms)).filter(|moment| moment.to_rfc3339().is_some()).ok_or(InvalidTimestamp)
     }
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_refused() {
+    fn a_text_that_is_no_moment_is_refused() {
         for text in [
             "",
             "tomorrow",
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_a_moment_that_has_come() {
+    fn a_moment_that_has_come_is_no_milliseconds_away() {
         let now = Timestamp::from_unix_ms(5_000);
         assert_eq!(now.ms_after(now), None);
         assert_eq!(Timestamp::from_unix_ms(4_999).ms_after(now), None);

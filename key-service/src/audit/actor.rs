@@ -16,16 +16,16 @@ pub struct Actor {
     pub name: String,
     /// Where the request came from.
     pub address: Option<IpAddr>,
-    /// Under which id the request is logged.
+    /// The id of the request in the service's log.
     pub request_id: Option<String>,
     /// The session that the request came with.
     pub(crate) session: Option<ActorSession>,
 }
 
-/// What has to be true of a session, and of its user, for as long as it lasts.
+/// What identifies a session, and the version of its user that it belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct ActorSession {
-    /// Under which digest it is stored. Signing out removes it.
+    /// The digest under which the session is stored. Signing out removes it.
     pub(crate) id_digest: KeyDigest,
     /// The user's session version. A new password raises it, for example.
     pub(crate) version: i64,
@@ -36,9 +36,9 @@ pub(crate) struct ActorSession {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum ActorKind {
-    /// Somebody with a session.
+    /// A user with a session.
     User,
-    /// Somebody who is not signed in, with a one-time link or wrong credentials.
+    /// A caller without a session: one with a one-time link or wrong credentials.
     Visitor,
     /// Automation.
     ManagementToken,

@@ -1,4 +1,4 @@
-//! What an entry of the log says.
+//! The entries of the audit log.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 use crate::paging::PageRequest;
 use crate::time::Timestamp;
 
-/// What was done. The names in JSON and in the database are those of the attributes, which [`strum::VariantNames`] lists.
+/// An action of the audit log. The attributes hold the names in JSON and in the database; [`strum::VariantNames`] lists
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantNames)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Action {
@@ -74,16 +75,16 @@ impl Action {
     }
 }
 
-/// What is told of one thing done.
+/// One action, as the caller describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// What was done.
+    /// The action.
     pub action: Action,
-    /// The id of the user concerned. The log keeps the address too.
+    /// The id of the user concerned. The log adds the user's address.
     pub user_id: Option<&'a str>,
-    /// Id and name of what was dealt with: a key and its label, a token and its label.
+    /// The id and label of the key or token concerned.
     pub subject: Option<(&'a str, &'a str)>,
-    /// More about it: an object, or null. What changed is in it as `{"from": …, "to": …}`. Never a secret.
+    /// Details: an object or null, without secrets. A changed field is `{"from": …, "to": …}`.
     pub detail: &'a Value,
 }
 
@@ -126,17 +127,17 @@ pub struct Entry {
     pub detail: Value,
 }
 
-/// Which entries are wanted.
+/// The criteria of a search.
 #[derive(Clone, Debug, Default)]
 pub struct AuditSearch {
-    /// Only those of this action, or of all whose name begins so: `key.` for all that was done to keys.
+    /// Only entries whose action has this name or begins with it: `key.` finds all actions on keys.
     pub action: Option<String>,
-    /// Only those that concern the user with this id, or were done by that user.
+    /// Only entries that concern the user with this id, or that this user caused.
     pub user_id: Option<String>,
-    /// Only those that concern this key or token, by its id.
+    /// Only entries that concern the key or token with this id.
     pub subject_id: Option<String>,
-    /// Only those of this time or later.
+    /// Only entries of this time or later.
     pub since: Option<Timestamp>,
-    /// Which part of them.
+    /// The page of results.
     pub page: PageRequest,
 }

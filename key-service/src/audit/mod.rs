@@ -1,6 +1,6 @@
 //! The audit log: who did what to which account, key or token, when, and from where.
 //!
-//! An entry is written in the transaction of what it tells, so that neither is there without the other.
+//! An entry is written in the transaction of its action, so neither exists without the other.
 
 use std::net::IpAddr;
 
@@ -19,12 +19,12 @@ pub(crate) use actor::ActorSession;
 pub use actor::{Actor, ActorKind};
 pub use entry::{Action, AuditSearch, Entry, Event};
 
-/// Writes an entry, with the database's time.
+/// Writes an entry with the database's time.
 pub(crate) async fn record(connection: &mut AnyConnection, by: &Actor, event: Event<'_>) -> db::Result<()> {
     sql::insert(connection, by, &[event]).await
 }
 
-/// Writes many.
+/// Writes several entries.
 pub(crate) async fn record_all(
     connection: &mut AnyConnection,
     by: &Actor,
@@ -33,7 +33,7 @@ pub(crate) async fn record_all(
     sql::insert(connection, by, events).await
 }
 
-/// The addresses from which the user with that address signed in within so many seconds.
+/// The IP addresses from which the user with an e-mail address signed in within the last `within_s` seconds.
 pub(crate) async fn sign_in_addresses(
     database: &Database,
     email: &str,

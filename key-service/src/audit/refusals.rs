@@ -1,4 +1,4 @@
-//! Which refusals go into the audit log. A refused caller can try again without end, and each entry is a write.
+//! Limits the refusals in the audit log: a refused caller can retry without limit, and each entry is a write.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -13,16 +13,17 @@ use super::sql;
 use crate::db;
 use crate::db::Database;
 
-/// The same refusal is logged once in this time.
+/// The same refusal is logged once within this time.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// The most refusals of one kind that are logged in that time. It bounds the memory that they take too.
+/// The most refusals of one kind that are logged within [`WINDOW`]. It also bounds their memory.
 const MOST: usize = 60;
 
-/// What was refused, and why. Both are texts of the program, so there are few kinds.
+/// What was refused, and why. Both are constants of the program, so there are few kinds.
 pub(crate) type Kind = (&'static str, &'static str);
 
-/// The refusals that were logged lately. Each kind has a window of its own, so that noise of one does not hide the others.
+/// The refusals that were logged recently. Each kind has its own window, so that many refusals of one kind do not hide the
+/// others.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(Mutex<HashMap<Kind, Window>>);
 
@@ -30,13 +31,13 @@ pub(crate) struct Refusals(Mutex<HashMap<Kind, Window>>);
 struct Window {
     began: Option<Instant>,
     logged: HashSet<KeyDigest>,
-    /// How many were not logged since the last that was.
+    /// How many refusals were left out since the last logged one.
     left_out: u64,
 }
 
 impl Refusals {
-    /// Whether to log a refusal, and how many of its kind were left out since the last that was logged. `subject` is what
-    /// makes two refusals of a kind the same.
+    /// Whether to log a refusal, and if so, how many of its kind were left out since the last logged one. Two refusals of a
+    /// kind are the same if they have the same `subject`.
     pub(crate) fn admit(&self, kind: Kind, subject: &str, now: Instant) -> Option<u64> {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(kind).or_default();
@@ -53,7 +54,7 @@ impl Refusals {
     }
 }
 
-/// Writes an entry of a refusal that was admitted. `left_out` goes into its detail.
+/// Writes the entry of an admitted refusal. Its detail includes `left_out`.
 pub(crate) async fn record(
     database: &Database,
     by: &Actor,

@@ -92,7 +92,8 @@ pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> db::Result<P
     filter.find(pool, COLUMNS, "audit_log", "at DESC, id DESC", search.page).await
 }
 
-/// From which addresses one of these actions was done to the user with that address, within so many seconds.
+/// The IP addresses of the callers of one of these actions on the user with an e-mail address, within the last `within_s`
+/// seconds.
 pub(crate) async fn addresses(
     pool: &AnyPool,
     email: &str,
@@ -113,7 +114,7 @@ pub(crate) async fn addresses(
         .await?)
 }
 
-/// Removes some of the entries that are older than that many milliseconds; how many.
+/// Removes some of the entries that are older than `kept_ms` milliseconds, and returns their number.
 pub(crate) async fn prune(connection: impl AnyExecutor<'_>, kept_ms: i64, at_most: i64) -> db::Result<u64> {
     let delete = formatcp!(
         "DELETE FROM audit_log WHERE id IN

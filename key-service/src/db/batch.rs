@@ -1,6 +1,6 @@
-//! Many small operations of one kind, run by the database in batches: while one batch runs, the next one fills.
+//! Batches of many small operations of one kind: while the database runs one batch, the next one fills.
 //!
-//! Ten thousand edges send thousands of operations a second, and each alone would cost a statement or a commit.
+//! Ten thousand edges send thousands of operations a second. Alone, each operation would cost a statement or a commit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ const GATHERING: Duration = Duration::from_millis(5);
 
 /// A kind of operation.
 pub(crate) trait BatchOp: fmt::Debug + Send + Sync + 'static {
-    /// What one operation takes.
+    /// The input of one operation.
     type Input: Send + Sync + 'static;
-    /// What it returns.
+    /// The output of one operation.
     type Output: Send + 'static;
     /// Its name in the metrics.
     const NAME: &'static str;
@@ -37,8 +37,8 @@ pub(crate) trait BatchOp: fmt::Debug + Send + Sync + 'static {
     /// An operation without an output after this time fails. It counts from when the batch was complete.
     const TIMEOUT: Duration = TIMEOUT;
 
-    /// Runs a batch, and returns an output for each input, in their order. If it fails, it may run again, whatever it has done
-    /// until then.
+    /// Runs a batch, and returns an output for each input, in their order. If it fails, it may run again, whatever it has
+    /// done until then.
     fn run(
         &self,
         connection: &mut AnyConnection,
@@ -95,7 +95,7 @@ async fn run_batches<T: BatchOp>(op: T, pool: AnyPool, mut pending: mpsc::Unboun
         let begun = monotonic_now();
         let outcome = run_with_retry(&op, &pool, &inputs).await;
         METRICS.ran_batch(T::NAME, inputs.len(), monotonic_now() - begun);
-        // The caller may have gone, here and below.
+        // The caller may have given up, here and below.
         match outcome {
             Ok(outputs) => {
                 answers.into_iter().zip(outputs).for_each(|(answer, outputs)| drop(answer.send(Ok(outputs))))
@@ -133,7 +133,7 @@ async fn attempt<T: BatchOp>(
     let mut connection = timeout_at(deadline, pool.acquire()).await.map_err(late)??;
     let outcome = timeout_at(deadline, op.run(&mut connection, inputs)).await.map_err(late).flatten();
     if outcome.is_err() {
-        // The state of the connection is unknown, and closing it properly may not end.
+        // The state of the connection is unknown, and a proper close may never finish.
         drop(connection.detach());
     }
     outcome
@@ -192,7 +192,7 @@ mod tests {
             if left.is_ok() {
                 return Err(Error::TimedOut);
             }
-            // Something of this connection's own: a new one has none.
+            // A temporary table belongs to this connection; a new connection has none.
             sqlx::query("CREATE TEMPORARY TABLE IF NOT EXISTS mine (n BIGINT)")
                 .execute(&mut *connection)
                 .await?;

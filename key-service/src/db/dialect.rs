@@ -1,4 +1,4 @@
-//! What SQLite and PostgreSQL each need of their own, side by side.
+//! The differences between SQLite and PostgreSQL, side by side.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -10,17 +10,17 @@ use super::{postgres, sqlite};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// The same, and then those that PostgreSQL alone has.
+/// The common migrations and those for PostgreSQL alone.
 static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let own = sqlx::migrate!("migrations/postgresql");
     let mut migrations: Vec<_> = MIGRATIONS.iter().chain(own.iter()).cloned().collect();
     migrations.sort_by_key(|migration| migration.version);
     let migrations = migrations.into();
-    // The transaction around them has a lock already.
+    // The transaction around the migrations already has a lock.
     Migrator { migrations, locking: false, ..Migrator::DEFAULT }
 });
 
-/// What database it is.
+/// The kind of a database.
 #[derive(Clone)]
 pub(crate) enum Kind {
     Sqlite,
@@ -35,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// What every connection is set up with.
+    /// The statements that set up each connection.
     pub(crate) fn set_up(&self) -> &'static str {
         match self {
             Kind::Sqlite => sqlite::SET_UP,
@@ -43,7 +43,7 @@ impl Kind {
         }
     }
 
-    /// And what is set besides for what a crash may undo.
+    /// More statements for the connections whose commits a crash may undo.
     pub(crate) fn set_up_recorder(&self) -> &'static str {
         match self {
             Kind::Sqlite => sqlite::SET_UP_RECORDER,
@@ -51,7 +51,7 @@ impl Kind {
         }
     }
 
-    /// Begins a transaction that reads and then writes.
+    /// The statement that begins a transaction that reads and then writes.
     pub(crate) fn begin_write(&self) -> &'static str {
         match self {
             Kind::Sqlite => sqlite::BEGIN_WRITE,
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// Begins a transaction that only writes.
+    /// The statement that begins a transaction that only writes.
     pub(crate) fn begin_record(&self) -> &'static str {
         match self {
             Kind::Sqlite => sqlite::BEGIN_WRITE,
@@ -67,8 +67,8 @@ impl Kind {
         }
     }
 
-    /// Names this run of the machine, which SQLite's commits that did not wait for the disk may not outlive; `None` where
-    /// the system does not tell, or commits do not depend on it.
+    /// The id of this boot of the machine: SQLite's commits that did not wait for the disk may not survive it. `None` if
+    /// the system does not tell, or if commits do not depend on it.
     pub(crate) fn boot_id(&self) -> Option<String> {
         match self {
             Kind::Sqlite => sqlite::boot_id(),
@@ -76,7 +76,7 @@ impl Kind {
         }
     }
 
-    /// How long a change that another process made can go unnoticed. PostgreSQL tells of it as well.
+    /// How often the service looks for changes of other processes. PostgreSQL notifies it as well.
     pub(crate) fn polls_every(&self) -> Duration {
         Duration::from_millis(match self {
             Kind::Sqlite => 50,
@@ -86,7 +86,7 @@ impl Kind {
 }
 
 impl fmt::Debug for Kind {
-    /// Without the URL: a password may be in it.
+    /// Without the URL, which may contain a password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Kind::Sqlite => "Sqlite",

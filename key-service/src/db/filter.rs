@@ -1,4 +1,4 @@
-//! The conditions of a search, of which any may be missing.
+//! The conditions of a search, each of which is optional.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, AssertSqlSafe, FromRow, Row};
@@ -25,12 +25,12 @@ impl From<i64> for Bound {
     }
 }
 
-/// A text that stands for itself in `LIKE … ESCAPE '\'`.
+/// A text with the special characters of `LIKE … ESCAPE '\'` escaped.
 pub(crate) fn like_escaped(text: &str) -> String {
     text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
 }
 
-/// Conditions that all have to hold.
+/// Conditions, all of which must hold.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     conditions: Vec<String>,
@@ -52,7 +52,7 @@ impl Filter {
         self.bound.extend(values);
     }
 
-    /// Adds the condition that a column holds one of these texts; without any, nothing is found.
+    /// Adds the condition that a column holds one of these texts. Without texts, the search finds nothing.
     pub(crate) fn and_one_of(&mut self, column: &'static str, texts: &[String]) {
         if texts.is_empty() {
             return self.and("1 = 0", []);
@@ -75,7 +75,7 @@ impl Filter {
         self.bound.extend(columns.iter().map(|_| Bound::Text(format!("%{escaped}%"))));
     }
 
-    /// Runs `SELECT columns FROM from WHERE … ORDER BY order` for one page, and counts the whole.
+    /// Runs `SELECT columns FROM from WHERE … ORDER BY order` for one page, and counts all rows.
     pub(crate) async fn find<T>(
         &self,
         pool: &AnyPool,
@@ -94,7 +94,7 @@ impl Filter {
         let select = format!(
             "SELECT {columns} FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}"
         );
-        // Safe, both of them: texts of this program alone; every value is bound.
+        // Both are safe: they consist of this program's own texts, and every value is bound.
         let (mut count, mut select) =
             (sqlx::query(AssertSqlSafe(count)), sqlx::query_as::<_, T>(AssertSqlSafe(select)));
         for bound in &self.bound {

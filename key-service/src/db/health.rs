@@ -1,4 +1,4 @@
-//! Whether the database does its work: answers, can be written, and has its tables.
+//! Health of the database: it answers, can be written, and has its tables.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::Database;
 use super::error::Result;
 use super::transaction::Transaction;
 
-/// What takes longer than this does not work: those who ask wait for a second, mostly.
+/// A check that takes longer has failed: most probes wait for a second.
 const AT_MOST: Duration = Duration::from_millis(800);
 
 impl Database {
@@ -25,15 +25,15 @@ impl Database {
         }
     }
 
-    /// The migrations that are applied, once it is seen that the first table is there.
+    /// The applied migrations. Fails if the first table is missing.
     async fn migrations(&self) -> Result<HashSet<i64>> {
         sqlx::query("SELECT revision FROM revision_log").fetch_one(&self.read_pool).await?;
         let select = "SELECT version FROM _sqlx_migrations WHERE success";
         Ok(sqlx::query_scalar(select).fetch_all(&self.read_pool).await?.into_iter().collect())
     }
 
-    /// Whether the database can be written. If nobody has tried within the last second, this does: so however often it
-    /// is asked, it writes once a second at most, and where edges sync it hardly ever writes.
+    /// Whether the database can be written. If there was no write within the last second, this function writes. So it
+    /// writes at most once a second, and hardly ever while edges sync.
     pub(crate) async fn can_write(&self) -> bool {
         if let Some(works) = self.record_turns.work() {
             return works;
@@ -47,7 +47,7 @@ impl Database {
 
     async fn try_to_write(&self) -> bool {
         let turn = self.record_turns.take().await;
-        // Whoever had the turn before may have told.
+        // The write before this turn may have shown it.
         if let Some(works) = self.record_turns.work() {
             return works;
         }
@@ -58,8 +58,8 @@ impl Database {
         works.is_ok()
     }
 
-    /// A commit that changes nothing and still has to reach the file: SQLite skips a row that is set to what it is,
-    /// and a transaction that is rolled back never leaves memory.
+    /// A commit that changes nothing but still has to reach the file. SQLite skips an update that sets a row to its own
+    /// values, and a transaction that is rolled back never leaves memory.
     async fn write_nothing(&self) -> Result<()> {
         let mut transaction = Transaction::begin(&self.record_pool, self.kind.begin_record()).await?;
         let insert = "INSERT INTO sessions (id_digest, data, expires_at) VALUES ('writable', '', 0)";

@@ -1,8 +1,8 @@
-//! The database: opening it, transactions, and reading rows. It knows no table of the service but by name where it looks
-//! whether the database works; each room has its own SQL.
+//! The database: opening it, transactions, and reading rows. Only the health check names tables of the service; each module
+//! has its own SQL.
 //!
 //! The SQL is written once for every database through sqlx's `Any` driver. It keeps to what SQLite and PostgreSQL both
-//! accept, and to BIGINT and TEXT columns, which `Any` reads alike from both. What each has of its own is in [`dialect`].
+//! accept, and to BIGINT and TEXT columns, which `Any` reads alike from both. Their differences are in [`dialect`].
 //! Queries name each column that they read: a statement that a running process has prepared must return the same columns
 //! after a newer process has added some.
 
@@ -29,11 +29,11 @@ use dialect::Kind;
 pub(crate) use error::{Error, Result};
 use transaction::{Turns, Write, Writer};
 
-/// A transaction in the background that takes longer has lost its server.
+/// A background transaction that takes longer has lost its server.
 pub(crate) const WRITE_AT_MOST: Duration = Duration::from_secs(60);
 
-/// The database's clock, in milliseconds since 1970-01-01 UTC, read when the expression is evaluated: after the
-/// statement began, and maybe anew for each row. SQLite has the function, and the migrations give it to PostgreSQL.
+/// The database's clock, in milliseconds since 1970-01-01 UTC. It is read when the expression is evaluated: after the
+/// statement began, and possibly again for each row. SQLite has the function; a migration adds it to PostgreSQL.
 pub(crate) const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
 
 /// The database's clock.
@@ -47,18 +47,18 @@ pub struct Database {
     pub(crate) kind: Kind,
     read_pool: AnyPool,
     pub(crate) writer: Writer,
-    /// Whose commits a crash may undo. One connection is to record leases, one to try whether writing works.
+    /// For commits that a crash may undo: one connection records leases, one checks whether writing works.
     pub(crate) record_pool: AnyPool,
-    /// What is read in batches, so that edges do not wait for those who look at pages.
+    /// For batches of reads, so that edges do not wait behind users of the page.
     pub(crate) batch_pool: AnyPool,
-    /// Whose commits may wait for a standby, and nobody else waits for those.
+    /// For commits that may wait for a standby without delaying others.
     pub(crate) flush_pool: AnyPool,
-    /// Of those who use `record_pool`; on SQLite the writer's.
+    /// The turns of `record_pool`; on SQLite those of the writer.
     pub(crate) record_turns: Turns,
 }
 
 impl Database {
-    /// For reading.
+    /// The connections for reading.
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.read_pool
     }
@@ -68,8 +68,8 @@ impl Database {
         Ok(self.read_pool.acquire().await?)
     }
 
-    /// Begins a transaction that may write, and makes it the only such one at once. It must not alter a verdict: that
-    /// takes a change of the lease store.
+    /// Begins a transaction that may write, and at once makes it the only one. It must not alter a verdict: that takes a
+    /// change of the lease store.
     pub(crate) async fn begin_write(&self) -> Result<Write> {
         self.writer.begin().await
     }

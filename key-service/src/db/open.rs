@@ -1,4 +1,4 @@
-//! Opening a database: its URL, its tables, its connections.
+//! Opening a database: its URL, migrations and connections.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,30 +15,29 @@ use super::error::{Error, OpenError, Result};
 use super::transaction::{ACQUIRE_TIMEOUT, Turns, Writer, within};
 use super::{Database, postgres, sqlite};
 
-/// How many connections a process keeps for reading at most.
+/// The most connections of a process for reading.
 const MAX_READERS: u32 = 8;
 
-/// A connection that has been free for longer than this may be dead, if there is a network between.
+/// A connection over a network that has been idle for longer may be dead.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// A server that has not answered by then is gone.
+/// A server that takes longer to answer a ping is gone.
 const PING_AT_MOST: Duration = Duration::from_secs(2);
 
-/// What a hook does on a connection.
+/// The work of a hook on a connection.
 pub(crate) type Done<'c> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'c>>;
 
-/// What a room above does where a database is opened.
+/// What other modules do when a database is opened.
 pub(crate) trait Hooks: fmt::Debug + Send + Sync + 'static {
-    /// The tables are up to date, inside the transaction that has made them so.
+    /// Runs after the migrations, inside their transaction.
     fn migrated<'c>(&'c self, kind: &'c Kind, connection: &'c mut AnyConnection) -> Done<'c>;
 
-    /// A connection is new, and nothing was read on it yet. What this writes survives a crash.
+    /// Runs on a new connection before anything is read on it. Its writes survive a crash.
     fn connected<'c>(&'c self, kind: &'c Kind, connection: &'c mut AnyConnection) -> Done<'c>;
 }
 
 impl Database {
-    /// Opens the database of a `sqlite:` or `postgres:` URL, and brings its tables up to date. A SQLite file is made if
-    /// there is none.
+    /// Opens the database of a `sqlite:` or `postgres:` URL, and migrates it. A missing SQLite file is created.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -51,7 +50,7 @@ impl Database {
         Self::connect(Kind::Sqlite, url, path.display().to_string(), hooks).await
     }
 
-    /// The same, but nothing is made: without a file or a table there is no database.
+    /// Opens a database that exists. Without a file or a table it fails, and creates nothing.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -85,7 +84,7 @@ impl Database {
         hooks: Arc<dyn Hooks>,
     ) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        // On a connection of its own: a pool would try again and again, and then say only that time ran out.
+        // On a connection of its own: a pool would retry, and then report only a timeout.
         let mut connection = AnyConnection::connect(url).await.map_err(unusable(&database))?;
         sqlx::raw_sql(kind.set_up()).execute(&mut connection).await.map_err(unusable(&database))?;
         if let Kind::Postgres { .. } = kind {
@@ -95,7 +94,7 @@ impl Database {
                 .map_err(unusable(&database))?;
             postgres::require_primary(&mut connection).await.map_err(unusable(&database))?;
         }
-        // One transaction around all migrations: processes that start together take turns.
+        // One transaction around all migrations, so that processes that start together take turns.
         let mut transaction = connection.begin_with(kind.begin_write()).await.map_err(unusable(&database))?;
         kind.migrations()
             .run(&mut *transaction)
@@ -112,10 +111,10 @@ impl Database {
         let read_pool = pool(MAX_READERS, "")?;
         let writer = Writer { pool: pool(1, "")?, begin: kind.begin_write(), turns: Turns::default() };
         let record_pool = pool(2, kind.set_up_recorder())?;
-        // One for each kind of reading.
+        // One for each kind of batch that reads.
         let batch_pool = pool(3, "")?;
         let flush_pool = pool(1, "")?;
-        // On SQLite all writers take turns; on PostgreSQL leases are recorded beside other writes.
+        // On SQLite all writers take turns; PostgreSQL records leases concurrently with other writes.
         let record_turns = match kind {
             Kind::Sqlite => writer.turns.clone(),
             Kind::Postgres { .. } => Turns::default(),
@@ -152,27 +151,28 @@ fn sqlite_file(url: &str) -> Result<PathBuf, OpenError> {
     if url.starts_with("sqlite:") { sqlite::file_of(url) } else { Err(OpenError::Url) }
 }
 
-/// A pool of connections that are set up, `more` for some of them.
+/// A pool whose connections are set up, with the additional statements of `more`.
 fn connections(kind: &Kind, hooks: &Arc<dyn Hooks>, most: u32, more: &'static str) -> AnyPoolOptions {
     let (new, is_remote) = (kind.clone(), matches!(kind, Kind::Postgres { .. }));
     let hooks = Arc::clone(hooks);
     AnyPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // Connections do not age. And with neither limit there is no task in sqlx that looks for old ones: it counts idle
-        // connections with a number that can be below zero for a moment, and then spins for good.
+        // Connections do not age. With either limit, sqlx would run a task that looks for old ones; its count of idle
+        // connections can be negative for a moment, and then the task spins forever.
         .max_lifetime(None)
         .idle_timeout(None)
-        // What follows does it when there is reason to.
+        // The next hook tests connections when there is a reason to.
         .test_before_acquire(false)
         .before_acquire(move |connection, connected| {
-            // Where a commit fails, for want of space say, SQLite ends the transaction and sqlx does not notice: every
-            // later one on that connection would fail.
+            // If a commit fails, for example on a full disk, SQLite ends the transaction and sqlx does not notice. Then
+            // every later transaction on the connection would fail.
             let is_free = !connection.is_in_transaction();
             let may_be_dead = is_remote && connected.idle_for > TRUSTED_FOR;
             Box::pin(async move { Ok(is_free && (!may_be_dead || answers(connection).await)) })
         })
-        // A server that is gone without a word would have the place for as long as sqlx asks it for a last one.
+        // If the server is gone without closing the connection, sqlx's proper close would occupy the place until it times
+        // out.
         .after_release(move |connection, _| {
             Box::pin(async move {
                 if is_remote && !answers(connection).await {
@@ -189,7 +189,7 @@ fn connections(kind: &Kind, hooks: &Arc<dyn Hooks>, most: u32, more: &'static st
                 if let Kind::Postgres { .. } = kind {
                     postgres::require_primary(&mut *connection).await.map_err(Error::for_pool)?;
                 }
-                // What this writes must survive a crash, so it comes before `more` allows that it does not.
+                // The hook's writes must survive a crash, so it runs before `more` turns that off.
                 hooks.connected(&kind, &mut *connection).await.map_err(Error::for_pool)?;
                 sqlx::raw_sql(more).execute(connection).await?;
                 Ok(())
@@ -197,7 +197,7 @@ fn connections(kind: &Kind, hooks: &Arc<dyn Hooks>, most: u32, more: &'static st
         })
 }
 
-/// Whether the server answers on a connection, within a while.
+/// Whether the server answers a ping in time.
 async fn answers(connection: &mut AnyConnection) -> bool {
     within(PING_AT_MOST, connection.ping()).await.is_ok()
 }

@@ -1,4 +1,4 @@
-//! What PostgreSQL alone needs.
+//! PostgreSQL alone.
 
 use std::fs::File;
 use std::str::FromStr;
@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use super::error::{Error, OpenError, Result};
 use super::rows::truth;
 
-/// A transaction that waits for a lock, or for its client, holds up others: both have an end. So has one whose client is
-/// gone without a word. What a transaction reads after it got the lock has to be what is there then. A commit that is told waits for the disk, and for standbys if the server is told so.
+/// A transaction that waits for a lock or for its client blocks others, so both waits have a timeout. TCP keepalives end
+/// the transaction of a client that is gone. READ COMMITTED: statements after the lock must see the latest commits. A
+/// commit waits for the disk, and for standbys if the server is configured so.
 pub(super) const SET_UP: &str = "
     SET application_name = 'key-service';
     SET default_transaction_isolation = 'read committed';
@@ -26,28 +27,27 @@ pub(super) const SET_UP: &str = "
     SET tcp_user_timeout = 10000;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
 
-/// Migrations take their time, and whoever starts meanwhile waits for them.
+/// Migrations may take long, and processes that start meanwhile wait for them.
 pub(super) const SET_UP_MIGRATION: &str = "SET lock_timeout = '60s'; SET statement_timeout = 0;";
 
-/// Leases live in a table that is not logged; what is logged beside them is read back after a crash or not.
+/// Leases are in an unlogged table. The logged rows beside them may be lost in a crash too.
 pub(super) const SET_UP_RECORDER: &str = "SET synchronous_commit = off;";
 
-/// Of all processes, one writes at a time, as SQLite has it: so nothing changes between what a transaction reads and
-/// what it writes. The statements after it see what was committed before it got the lock. The number is the service's
-/// own choice.
+/// One process writes at a time, as with SQLite, so nothing changes between a transaction's reads and its writes.
+/// Statements after the lock see everything that was committed before. The number of the lock is arbitrary.
 pub(crate) const BEGIN_WRITE: &str = "BEGIN; SELECT pg_advisory_xact_lock(7310579463551)";
 
-/// Who made a change tells the others here; that is all there is to say.
+/// The channel on which processes notify each other of a change. Notifications have no payload.
 const CHANNEL: &str = "edge_key_auth_changes";
 
-/// The parameters of a URL that name a file, or are what would be in it.
+/// The parameters of a URL that name a file or contain its text.
 const FILE_PARAMETERS: [&str; 7] =
     ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
 
-/// How long until another connection is tried, to listen on.
+/// The wait before a listener reconnects.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// The server and the database of a URL, as they may be shown.
+/// The server and the database of a URL, without its secrets.
 pub(super) fn place_of(url: &str) -> Result<String, OpenError> {
     let options =
         PgConnectOptions::from_str(url).map_err(|error| OpenError::PostgresUrl(innermost(&error)))?;
@@ -59,7 +59,7 @@ pub(super) fn place_of(url: &str) -> Result<String, OpenError> {
     })
 }
 
-/// What is wrong, without what the layers around it say of themselves.
+/// The text of the innermost error.
 fn innermost(mut error: &dyn std::error::Error) -> String {
     while let Some(source) = error.source() {
         error = source;
@@ -67,7 +67,7 @@ fn innermost(mut error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// Names a file of the URL's that cannot be read, which a failing connection would not.
+/// Checks that the files of a URL can be read. The error names the file, unlike that of a failed connection.
 fn require_files(url: &str) -> Result<(), OpenError> {
     let (_, query) = url.split_once('?').unwrap_or_default();
     for (parameter, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -92,7 +92,7 @@ pub(super) async fn is_empty(url: &str) -> Result<bool> {
     Ok(is_empty)
 }
 
-/// Refuses a server that only follows another: what it says may be old.
+/// Refuses a standby, which may lag behind its primary.
 pub(super) async fn require_primary(connection: &mut AnyConnection) -> Result<()> {
     let select = "SELECT CASE WHEN pg_is_in_recovery() THEN 1 ELSE 0 END AS is_standby";
     let row = sqlx::query(select).fetch_one(connection).await?;
@@ -102,25 +102,25 @@ pub(super) async fn require_primary(connection: &mut AnyConnection) -> Result<()
     Ok(())
 }
 
-/// Commits a transaction that changes nothing and is in the write-ahead log all the same. Like every commit it waits for the
-/// disk, and for standbys if the server is told so; those then have all that was committed before.
+/// Commits a transaction that changes nothing but is in the write-ahead log. Like every commit it waits for the disk, and
+/// for standbys if the server is configured so. After that, they have everything that was committed before.
 pub(crate) async fn commit_nothing(connection: &mut AnyConnection) -> Result<()> {
     let emit = "SELECT CAST(pg_logical_emit_message(true, 'edge-key-auth', '') AS TEXT)";
     sqlx::raw_sql(emit).execute(connection).await?;
     Ok(())
 }
 
-/// Tells the other processes, when this transaction is committed, that there is a change.
+/// Notifies the other processes of a change when this transaction commits.
 pub(crate) async fn notify(connection: &mut AnyConnection) -> Result<()> {
     sqlx::query(formatcp!("NOTIFY {CHANNEL}")).execute(connection).await?;
     Ok(())
 }
 
-/// Hears for good what others tell with [`notify`], and passes it on.
+/// Passes on the notifications of [`notify`] until the task is dropped.
 pub(crate) async fn listen(url: &str, told: &Notify) {
     loop {
         let Err(error) = hear(url, told).await;
-        // Until it works again, changes are noticed by asking now and then.
+        // Until the listener is back, polling notices changes.
         tracing::warn!(%error, "cannot listen for changes");
         tokio::time::sleep(RECONNECT).await;
     }
@@ -130,7 +130,7 @@ async fn hear(url: &str, told: &Notify) -> Result<std::convert::Infallible> {
     let mut listener = PgListener::connect(url).await?;
     listener.listen(CHANNEL).await?;
     loop {
-        // Without a notification, the connection was lost and made again: there may have been some.
+        // `None` means that the connection was lost and made again. Notifications may have been missed.
         listener.try_recv().await?;
         told.notify_one();
     }

@@ -45,12 +45,12 @@ pub(crate) fn digest(hex: String) -> Result<KeyDigest> {
         .map_err(|error| Error::Unreadable { column: "digest".to_owned(), source: error.into() })
 }
 
-/// How many rows of several columns one statement inserts best: SQLite looks each parameter up by its name among all of
-/// the statement, so that many together take longer than few at a time.
+/// The best number of rows for one insert. SQLite searches each parameter by name among all parameters of the statement, so
+/// a larger statement takes longer than several small ones.
 pub(crate) const ROWS_AT_ONCE: usize = 40;
 
-/// A statement with many rows: `:rows` stands for the rows of a `VALUES` list, `($1, $2), ($3, $4)` for two rows of two columns,
-/// and `:+1` for the first placeholder after them.
+/// A statement with many rows: `:rows` stands for the rows of a `VALUES` list, `($1, $2), ($3, $4)` for two rows of two
+/// columns, and `:+1` for the first placeholder after them.
 pub(crate) fn with_rows(sql: &'static str, columns: usize, rows: usize) -> AssertSqlSafe<String> {
     let row = |row: usize| {
         let places: Vec<_> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
@@ -65,15 +65,15 @@ pub(crate) fn with_rows(sql: &'static str, columns: usize, rows: usize) -> Asser
         }
         text = text.replace(&mark, &format!("${}", columns * rows + more));
     }
-    // Safe: the statement is this program's own, and what replaces its marks depends on numbers alone.
+    // Safe: the statement is this program's own, and its marks are replaced by placeholders.
     AssertSqlSafe(text)
 }
 
-/// A statement with a list: `:list` stands for `$1, $2` where there are two items, and for `NULL` where there is none, since
-/// PostgreSQL has no empty list.
+/// A statement with a list: `:list` stands for `$1, $2` with two items, and for `NULL` with none, because PostgreSQL has no
+/// empty list.
 pub(crate) fn with_list(sql: &'static str, items: usize) -> AssertSqlSafe<String> {
     let places: Vec<_> = (1..=items).map(|place| format!("${place}")).collect();
     let list = if places.is_empty() { "NULL".to_owned() } else { places.join(", ") };
-    // Safe: the statement is this program's own, and the list depends on a number alone.
+    // Safe: the statement is this program's own, and the list consists of placeholders.
     AssertSqlSafe(sql.replacen(":list", &list, 1))
 }

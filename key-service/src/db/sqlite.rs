@@ -1,4 +1,4 @@
-//! What SQLite alone needs.
+//! SQLite alone.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -7,21 +7,22 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use super::error::OpenError;
 
-/// WAL lets readers go on while another process writes; FULL makes a commit survive a power cut. A writer waits
-/// for another one for `busy_timeout` milliseconds.
+/// WAL lets readers read while another process writes. FULL makes a commit survive a power cut. A writer waits for another
+/// one for `busy_timeout` milliseconds.
 pub(super) const SET_UP: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;";
 
-/// For what a power cut may undo: commits that do not wait for the disk. The end of a process undoes nothing.
+/// Commits do not wait for the disk: a power cut may undo them, the end of the process does not.
 pub(super) const SET_UP_RECORDER: &str = "PRAGMA synchronous = NORMAL;";
 
-/// A transaction that reads first and writes later fails when another one wrote in between.
+/// Takes the write lock at the start. Otherwise a transaction that reads and then writes fails if another one wrote in
+/// between.
 pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 
-/// Names this run of the machine.
+/// The file with the id of this boot of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The database file of a URL.
@@ -34,8 +35,8 @@ pub(super) fn file_of(url: &str) -> Result<PathBuf, OpenError> {
     Ok(path)
 }
 
-/// Makes an empty file that its owner alone can read, unless there is a file already. SQLite gives its own
-/// files beside it the same permissions.
+/// Creates an empty file that only its owner can read, unless there is a file. SQLite gives its other files the same
+/// permissions.
 pub(super) fn create_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -46,8 +47,7 @@ pub(super) fn create_private(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Names this run of the machine, which its commits that did not wait for the disk may not outlive; `None` where the
-/// system does not tell.
+/// The id of this boot of the machine; `None` if the system does not tell.
 pub(super) fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string(BOOT_ID).ok()?.trim().to_owned();
     (!id.is_empty()).then_some(id)

@@ -1,4 +1,4 @@
-//! Transactions that may write: one at a time, first come, first served.
+//! Transactions that may write: one at a time, in the order of their requests.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,16 +13,16 @@ use crate::time::monotonic_now;
 /// A request that cannot get a connection in this time fails.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For how long the outcome of a write tells whether writing works.
+/// How long the outcome of the last write shows whether writing works.
 const TELLS_FOR: Duration = Duration::from_secs(1);
 
-/// The right to write, of which a process has one. Whoever finds SQLite's own lock taken sleeps, up to a tenth of a
-/// second at a time, and has no place in a queue; and whoever waits for PostgreSQL's has a connection meanwhile. So only
-/// other processes shall meet there.
+/// The right to write, of which a process has one. SQLite's own lock has no queue: a writer that finds it taken sleeps up
+/// to a tenth of a second at a time. Waiting for PostgreSQL's lock occupies a connection. So within a process, writers wait
+/// here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turns {
     right: Arc<Mutex<()>>,
-    /// When somebody last wrote, or could not.
+    /// The time of the last write, and whether it succeeded.
     last: Arc<std::sync::Mutex<Option<(Instant, bool)>>>,
 }
 
@@ -38,7 +38,7 @@ impl Turns {
         Turn { turns: self.clone(), _guard: self.right.clone().lock_owned().await }
     }
 
-    /// Whether writing works, if that was seen just now.
+    /// Whether writing works, if a recent write shows it.
     pub(crate) fn work(&self) -> Option<bool> {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.filter(|(at, _)| monotonic_now() - *at < TELLS_FOR).map(|(_, worked)| worked)
@@ -57,9 +57,9 @@ impl Turn {
     }
 }
 
-/// A transaction. Its connection goes back to the pool only when it has ended well: sqlx would not notice that the server
-/// is still inside one whose beginning was given up or failed half-way, where nothing that is written later would ever be
-/// committed; nor that nobody answers any more. Dropped, it leaves no trace.
+/// A transaction; dropping it rolls it back. Its connection returns to the pool only if the transaction has ended properly.
+/// If its start was cancelled or failed half-way, the server may still be inside it without sqlx noticing, and later writes
+/// on the connection would never be committed. Nor would sqlx notice that the server no longer answers.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     connection: PoolConnection<Any>,
@@ -100,13 +100,13 @@ impl Drop for Transaction {
     }
 }
 
-/// What takes longer has lost its server: the server itself ends waiting for a lock sooner.
+/// A start that takes longer has lost its server: the server's own timeout for locks is shorter.
 const BEGIN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// A commit may wait for a standby.
 pub(crate) const END_AT_MOST: Duration = Duration::from_secs(35);
 
-/// Gives up after a while.
+/// Runs work with a timeout.
 pub(crate) async fn within<T, E>(at_most: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T>
 where
     Error: From<E>,
@@ -114,7 +114,7 @@ where
     Ok(tokio::time::timeout(at_most, work).await.map_err(|_| Error::TimedOut)??)
 }
 
-/// Begins transactions that may write, on a connection that is there for them alone: no write waits behind reads.
+/// Begins transactions that may write, on a connection of their own, so that no write waits behind reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     pub(crate) pool: AnyPool,
@@ -123,7 +123,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Begins one, and makes it the only such one at once.
+    /// Begins a transaction, and at once makes it the only one that may write.
     pub(crate) async fn begin(&self) -> Result<Write> {
         let turn = within(ACQUIRE_TIMEOUT, async { Ok::<_, Error>(self.turns.take().await) }).await?;
         let begun = Transaction::begin(&self.pool, self.begin).await;
@@ -132,7 +132,7 @@ impl Writer {
     }
 }
 
-/// A transaction that may write, the only one of the process. Dropped before [`Write::commit`], it leaves no trace.
+/// A transaction that may write, the only one of the process. Dropping it before [`Write::commit`] rolls it back.
 #[derive(Debug)]
 pub(crate) struct Write {
     // In this order: the transaction ends before the turn does.
@@ -141,7 +141,7 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    /// Where its statements run.
+    /// The connection for the transaction's statements.
     pub(crate) fn connection(&mut self) -> &mut AnyConnection {
         self.transaction.connection()
     }

@@ -1,4 +1,4 @@
-//! The connections of a listener: taking them, speaking HTTP on them, and closing them without losing a request.
+//! The connections of a listener: accepting them, serving HTTP on them, and closing them without losing a request.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -22,44 +22,44 @@ use tokio_util::task::TaskTracker;
 use super::places::Places;
 use super::timed_writes::{Pace, TimedWrites};
 
-/// How many connections wait at most to be taken: as many as come at once when a service has started anew, if the
-/// system allows it (`net.core.somaxconn` on Linux).
+/// The most connections that wait to be accepted: as many as come at once when the service restarts, if the system allows it
+/// (`net.core.somaxconn` on Linux).
 const BACKLOG: u32 = 16_384;
 
-/// A client that has not sent a request's headers by then is let go: after it connected, and after each answer.
+/// How long a client has to send a request's headers: after it connects, and after each response. Then the connection
+/// closes.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client that reads what is sent to it more slowly is let go: it may hardly ever read, and keep its place.
+/// How fast a client has to read. Otherwise a client that hardly reads would keep its place.
 const PACE: Pace = Pace { idle: Duration::from_secs(10), grace: Duration::from_secs(30), bytes_per_s: 1024 };
 
-/// The kernel's send buffer of a public connection, in bytes; Linux doubles it for its own overhead. A full one takes more only
-/// when a third of it is free, so a third is no more than [`PACE`] asks a client to read within the idle time.
+/// The kernel's send buffer of a public connection, in bytes; Linux doubles it for its own overhead. A full one takes more
+/// only when a third of it is free, so a third is no more than [`PACE`] asks a client to read within the idle time.
 const PUBLIC_SEND_BUFFER: u32 = 16 * 1024;
 
-/// How often an edge that speaks HTTP/2 is asked whether it is still there. One that has gone without a word is let go
-/// after twice that.
+/// How often the service pings an edge over HTTP/2. If the edge is gone, the connection closes after twice this time.
 const EDGE_PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How long nothing is accepted after that has failed.
+/// How long the listener pauses after an accept has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How near the end is.
+/// How far the shutdown is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Nobody was told to end.
+    /// There is no shutdown.
     #[default]
     Serving,
-    /// Connections are taken and requests answered, and clients are told to make their next connection elsewhere.
+    /// The listener still accepts connections and answers requests, and tells clients to connect elsewhere next time.
     Leaving,
-    /// No connection is taken, and those that are open are closed when they have answered.
+    /// The listener accepts no connection, and open connections close after their current response.
     Ending,
 }
 
-/// What a listener speaks.
+/// The protocols of a listener.
 pub(crate) type Protocol = auto::Builder<TokioExecutor>;
 
-/// HTTP/1 alone: a client must not hold one of few places for longer than a request takes, and HTTP/2 has no timeout
-/// for a connection without requests. Neither has the choice between the two.
+/// HTTP/1 alone. A client must not hold one of the few places for longer than a request takes, and hyper has no timeout for
+/// an HTTP/2 connection without requests, nor for detecting the protocol.
 pub(crate) fn public_protocol() -> Protocol {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -76,35 +76,35 @@ pub(crate) fn edge_protocol() -> Protocol {
     builder
 }
 
-/// Takes an address for the public listener.
+/// Listens on an address for the public API.
 ///
 /// # Errors
-/// It cannot be had.
+/// The address cannot be bound.
 pub(crate) fn listen_to_public(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = socket(address)?;
-    // Connections inherit it from their listener.
+    // Connections inherit the size from their listener.
     socket.set_send_buffer_size(PUBLIC_SEND_BUFFER)?;
     socket.listen(BACKLOG)
 }
 
-/// Takes an address for the edge listener.
+/// Listens on an address for the edge API.
 ///
 /// # Errors
-/// It cannot be had.
+/// The address cannot be bound.
 pub(crate) fn listen_to_edges(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket(address)?.listen(BACKLOG)
 }
 
 fn socket(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // The connections of a process that has ended keep nobody from its address.
+    // A restarted process can bind while connections of its predecessor are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
 
-/// Lets the process open as many files as the system allows it, since each edge takes one or two. Returns how many those
-/// are, unless there is no limit.
+/// Raises the process's limit of open files to the hard limit, since each edge takes one or two. Returns the limit; `None`
+/// if there is none.
 pub(crate) fn raise_open_files() -> Option<u64> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
@@ -113,7 +113,7 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Takes connections until the end, then lets those that are open finish what they do.
+/// Accepts connections until [`Phase::Ending`], then waits until the open ones have finished.
 pub(crate) async fn serve(
     listener: TcpListener,
     protocol: Protocol,
@@ -126,7 +126,7 @@ pub(crate) async fn serve(
     let open = TaskTracker::new();
     loop {
         let accepted = async {
-            // Without a free place nobody is accepted; whoever waits is the system's to queue.
+            // At the limit, stop accepting; the kernel queues new connections.
             let place = places.free().await;
             (listener.accept().await, place)
         };
@@ -147,7 +147,7 @@ pub(crate) async fn serve(
                 });
             }
             Err(error) => {
-                // Too many open files, mostly: there will be some again.
+                // Mostly too many open files, which is temporary.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -170,11 +170,11 @@ impl Shared {
         let mut phase = self.phase.clone();
         let mut first = [0; 1];
         let is_heard = tokio::select! {
-            // The choice of a protocol has no timeout of its own.
+            // hyper has no timeout for detecting the protocol.
             peeked = tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
             () = until(&mut phase, Phase::Ending) => false,
         };
-        // Answers are small and awaited: none waits for the peer to acknowledge the one before.
+        // Responses are small, and clients wait for them: do not delay one until the peer acknowledges the one before.
         if !is_heard || stream.set_nodelay(true).is_err() {
             return;
         }
@@ -209,9 +209,9 @@ impl Shared {
         }
     }
 
-    /// Waits until a connection is to be closed when it has answered what was asked on it: at the end. In HTTP/2, which
-    /// tells the client beforehand which requests are still answered, already when it is time to leave; in HTTP/1 that
-    /// would cut off a request that is on its way, so an answer has to tell.
+    /// Waits until the connection should close after its current responses: in [`Phase::Ending`], and with HTTP/2 already
+    /// in [`Phase::Leaving`], because HTTP/2 tells the client which requests are still answered. With HTTP/1, closing early
+    /// would cut off a request on its way, so a response header announces the close.
     async fn time_to_close(&self, speaks_http2: &Notify) {
         let (mut leaving, mut ending) = (self.phase.clone(), self.phase.clone());
         let told = async {
@@ -225,7 +225,7 @@ impl Shared {
     }
 }
 
-/// Waits for a phase. Without a server there is an end, too.
+/// Waits for a phase. Returns too if the server is gone.
 async fn until(phase: &mut watch::Receiver<Phase>, at_least: Phase) {
     // An error means that the sender is gone.
     let _ = phase.wait_for(|phase| *phase >= at_least).await;

@@ -22,25 +22,25 @@ use crate::web::readiness::Readiness;
 use crate::web::{edge, public_router};
 use crate::webhooks;
 
-/// Requests that are still in progress this long after the shutdown began are cut off: container engines kill
-/// what does not end within ten seconds.
+/// After this time, a shutdown cuts off the requests still in progress. Container engines kill a process after ten seconds.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long the database has for a last word.
+/// How long closing the database may take.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Unless leases last so long that a change could wait longer. It waits for this much less.
+/// With long leases, a change may wait for longer than [`SHUTDOWN_TIMEOUT`]. The shutdown then takes this much more than a
+/// lease with its margin.
 const SHUTDOWN_RESERVE: Duration = Duration::from_secs(1);
 
-/// Why the service could not run, or not run on.
+/// Why the service could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The address is taken, or not this machine's.
+    /// The address is in use or does not belong to this machine.
     #[error("{}: cannot listen on {}: {source}", listen.setting, listen.address)]
     Bind {
-        /// Which one.
+        /// The address and its setting.
         listen: Listen,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A listener failed.
@@ -59,10 +59,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes both addresses.
+    /// Binds both addresses.
     ///
     /// # Errors
-    /// One of them cannot be had.
+    /// One of them cannot be bound.
     pub async fn bind(settings: &Settings) -> Result<Self, ServerError> {
         Ok(Server {
             public: bind(settings.public, connections::listen_to_public)?,
@@ -74,7 +74,7 @@ impl Server {
     /// setting is port 0.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system does not tell the address.
     pub fn addresses(&self) -> Result<(SocketAddr, SocketAddr), ServerError> {
         Ok((self.public.local_addr()?, self.edge.local_addr()?))
     }
@@ -82,7 +82,7 @@ impl Server {
     /// The address of the public listener, as the machine itself can reach it.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system does not tell the address.
     pub(crate) fn public_base(&self) -> Result<String, ServerError> {
         let (mut address, _) = self.addresses()?;
         if address.ip().is_unspecified() {
@@ -91,8 +91,8 @@ impl Server {
         Ok(format!("http://{address}"))
     }
 
-    /// Serves until `told_to_end` returns, then finishes the requests in progress; until it returns once more, which ends
-    /// the service at once.
+    /// Serves until `told_to_end` returns, then finishes the requests in progress. If `told_to_end` returns again, the
+    /// service stops at once.
     ///
     /// # Errors
     /// A listener or the database failed.
@@ -155,7 +155,8 @@ impl Server {
             () = told_to_end() => {
                 tracing::info!("shutting down");
                 readiness.stop();
-                // Edges get their lease now, and ask for the next on new connections, which load balancers make elsewhere.
+                // Held syncs get their answers now. Edges send the next sync on new connections, which load balancers route
+                // elsewhere.
                 end.send_replace(Phase::Leaving);
                 store.stop_holding();
                 let finish = async {
@@ -170,8 +171,8 @@ impl Server {
                 tokio::select! {
                     () = finish => {}
                     () = told_to_end() => {
-                        tracing::warn!("told to end once more: requests still in progress are cut off");
-                        // Closing the database could wait for one of them.
+                        tracing::warn!("second signal: requests still in progress are cut off");
+                        // Closing the database could wait for one of these requests.
                         return Ok(());
                     }
                 }
@@ -189,7 +190,7 @@ impl Server {
     }
 }
 
-/// Takes an address.
+/// Binds an address.
 fn bind(
     listen: Listen,
     take: impl FnOnce(SocketAddr) -> std::io::Result<TcpListener>,

@@ -26,7 +26,7 @@ pub(crate) struct Places {
     shares: Option<Shares>,
 }
 
-/// What networks may take of the places.
+/// The shares of the places that networks may take.
 #[derive(Debug)]
 struct Shares {
     taken: Arc<Taken>,
@@ -43,7 +43,7 @@ struct Open {
     is_reported: bool,
 }
 
-/// A connection's place in the share of its network. Dropped, it is free again.
+/// A connection's place in the share of its network. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Share {
     taken: Arc<Taken>,
@@ -51,12 +51,12 @@ pub(crate) struct Share {
 }
 
 impl Places {
-    /// Any number.
+    /// An unlimited number of places.
     pub(crate) fn unlimited() -> Self {
         Places { free: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), shares: None }
     }
 
-    /// Those of the public listener, of which trusted proxies may take all.
+    /// The places of the public listener. Trusted proxies may take all of them.
     pub(crate) fn of_public_listener(exempt: TrustedProxies) -> Self {
         let shares = Shares { taken: Arc::default(), exempt };
         Places { free: Arc::new(Semaphore::new(MAX_CONNECTIONS)), shares: Some(shares) }
@@ -64,7 +64,7 @@ impl Places {
 
     /// Waits for a place.
     pub(crate) async fn free(&self) -> Option<OwnedSemaphorePermit> {
-        // An error means that the semaphore is closed, which nobody does.
+        // An error means that the semaphore is closed, which does not happen.
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
@@ -80,7 +80,7 @@ impl Places {
     }
 }
 
-/// A network has as many connections open as it may.
+/// The network's share is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShareTaken;
 

@@ -1,7 +1,7 @@
-//! A connection whose peer has to read what is written to it, and not too slowly.
+//! A connection whose peer has to read at a minimum pace.
 //!
-//! A peer that reads nothing, or next to nothing, would otherwise keep its place for as long as it likes. Only time in which the
-//! peer holds up a write counts, so that an answer can be held back, or come in pieces, for as long as it takes.
+//! Otherwise a peer that reads nothing, or hardly anything, could keep its place without limit. Only the time in which the
+//! peer blocks a write counts, so a response may be delayed or sent in pieces.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,14 +14,14 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::time::monotonic_now;
 
-/// What a peer has to keep to.
+/// The pace at which a peer has to read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// It reads something within this time.
+    /// The peer reads something within this time.
     pub(crate) idle: Duration,
-    /// It reads all that is written within this time,
+    /// The peer reads everything that is written within this time,
     pub(crate) grace: Duration,
-    /// and within one second more for each so many bytes.
+    /// plus one second for each this many bytes.
     pub(crate) bytes_per_s: u32,
 }
 
@@ -33,11 +33,11 @@ pub(crate) struct TimedWrites<S> {
     backlog: Option<Backlog>,
 }
 
-/// What waits to be written since the peer first held up a write.
+/// The time since the peer first blocked a write.
 #[derive(Debug)]
 struct Backlog {
     began: Instant,
-    /// How many bytes were written since.
+    /// The bytes written since then.
     written: u64,
     deadline: Pin<Box<Sleep>>,
 }
@@ -48,7 +48,7 @@ impl Backlog {
         Backlog { began, written: 0, deadline: Box::pin(sleep_until(began)) }
     }
 
-    /// Whether the peer has had its time.
+    /// Ready when the peer's time has run out.
     fn poll_deadline(&mut self, pace: Pace, context: &mut Context<'_>) -> Poll<()> {
         let earned = Duration::from_secs(self.written / u64::from(pace.bytes_per_s.max(1)));
         self.deadline.as_mut().reset(self.began + pace.grace + earned);
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite> AsyncWrite for TimedWrites<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper and h2 flush when nothing is left to write: then the peer is not behind.
+    /// hyper and h2 flush when nothing is left to write. Then the peer is not behind.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.stream.as_mut().poll_flush(context))?;
         self.backlog = None;

@@ -1,4 +1,4 @@
-//! Delivers what is due, one message after the other, while the service runs.
+//! Delivers due messages one after the other while the service runs.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::random;
 use crate::telemetry::{METRICS, WebhookAttempt};
 use crate::time::Timestamp;
 
-/// How often it is looked whether something is due.
+/// How often the service looks for due messages.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Delivers again and again.
+/// Delivers messages until the task is dropped.
 pub(crate) async fn run(database: Database, endpoint: Endpoint) {
     loop {
         match deliver_one(&database, &endpoint).await {
@@ -22,14 +22,14 @@ pub(crate) async fn run(database: Database, endpoint: Endpoint) {
             Ok(false) => tokio::time::sleep(POLL).await,
             Err(error) => {
                 METRICS.database_failed();
-                tracing::error!(%error, "what is to be delivered to the webhook could not be read or written");
+                tracing::error!(%error, "cannot read or write the messages for the webhook");
                 tokio::time::sleep(POLL).await;
             }
         }
     }
 }
 
-/// Tries to deliver what has been due longest; `false` if nothing is due.
+/// Tries to deliver the message that has been due longest; `false` if none is due.
 async fn deliver_one(database: &Database, endpoint: &Endpoint) -> db::Result<bool> {
     let Some(delivery) = sql::take(database, |attempt| wait_before(attempt, jitter())).await? else {
         return Ok(false);
@@ -41,11 +41,11 @@ async fn deliver_one(database: &Database, endpoint: &Endpoint) -> db::Result<boo
             WebhookAttempt::Delivered
         }
         Err(error) if attempts >= MAX_ATTEMPTS => {
-            tracing::error!(id, kind, attempts, error = %chain(&error), "the webhook never took it; given up");
+            tracing::error!(id, kind, attempts, error = %chain(&error), "the webhook did not accept the message; given up");
             WebhookAttempt::GivenUp
         }
         Err(error) => {
-            tracing::warn!(id, kind, attempts, error = %chain(&error), "the webhook did not take it");
+            tracing::warn!(id, kind, attempts, error = %chain(&error), "the webhook did not accept the message");
             WebhookAttempt::Failed
         }
     };
@@ -56,7 +56,7 @@ async fn deliver_one(database: &Database, endpoint: &Endpoint) -> db::Result<boo
     Ok(true)
 }
 
-/// Without randomness, all that failed together comes back together.
+/// A random byte, so that messages that failed together are not retried together; 0 if the system has no randomness.
 fn jitter() -> u8 {
     random::bytes().map_or(0, |[byte]| byte)
 }

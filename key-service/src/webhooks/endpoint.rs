@@ -1,4 +1,4 @@
-//! Where messages go, and how one is sent there.
+//! The operator's endpoint, and sending a message to it.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,19 +19,19 @@ use tokio::time::error::Elapsed;
 
 use crate::time::Timestamp;
 
-/// The environment variable of the address. Such an address can be as good as a password.
+/// The environment variable of the address. An address can contain a secret, so its text is never shown.
 pub const URL_VARIABLE: &str = "LEAK_WEBHOOK_URL";
 
 /// The environment variable of the secret that messages are signed with.
 pub const SECRET_VARIABLE: &str = "LEAK_WEBHOOK_SECRET";
 
-/// What the text of a secret begins with.
+/// The prefix of a secret's text.
 const SECRET_PREFIX: &str = "whsec_";
 
-/// How many bytes a secret has.
+/// The number of bytes of a secret.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// A receiver that has not answered by then has failed.
+/// How long the receiver has to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
@@ -47,10 +47,10 @@ pub struct Endpoint {
 /// Why the settings of the webhook cannot be used. Its texts do not show them.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// The address is not one.
+    /// The address is not a URL that the service can use.
     #[error("{URL_VARIABLE}: write https:// or http://, a host and a path; no user and password")]
     Url,
-    /// There is only one of the two.
+    /// Only one of the two variables is set.
     #[error("{0} is not set; the webhook takes both {URL_VARIABLE} and {SECRET_VARIABLE}")]
     Missing(&'static str),
     /// The secret has another form.
@@ -65,7 +65,7 @@ pub enum EndpointError {
     Authorities(#[from] std::io::Error),
 }
 
-/// Why a message was not taken. Its texts do not show the address.
+/// Why the receiver did not accept a message. The texts do not show the address.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
     #[error("it answered {0}")]
@@ -85,7 +85,7 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// Reads the two settings; `None` if neither is there. An empty one is as good as none.
+    /// Reads the two settings; `None` if neither is set. An empty value counts as unset.
     ///
     /// # Errors
     /// What is wrong with each.
@@ -103,10 +103,10 @@ impl Endpoint {
         }
     }
 
-    /// Sends a message once. Any answer but a success, a redirect too, is a failure.
+    /// Sends a message once. Every answer but 2xx is a failure, also a redirect.
     ///
     /// # Errors
-    /// The receiver did not take it.
+    /// The receiver did not accept the message.
     pub(super) async fn send(&self, id: &str, body: String, now: Timestamp) -> Result<(), SendError> {
         let at_s = now.unix_ms() / 1_000;
         let request = Request::post(self.url.clone())
@@ -154,7 +154,7 @@ fn trusting_nobody() -> std::io::Result<ClientConfig> {
 
 /// The signature of a message at one attempt, as <https://www.standardwebhooks.com> specifies it.
 fn signature(secret: &[u8], id: &str, at_s: i64, body: &str) -> String {
-    // HMAC takes keys of every length; the error is that of algorithms that do not.
+    // Never an error: HMAC takes keys of every length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
     mac.update(format!("{id}.{at_s}.{body}").as_bytes());
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))

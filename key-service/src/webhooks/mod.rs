@@ -1,7 +1,7 @@
-//! Tells the operator's webhook what happened, signed as the Standard Webhooks specification says.
+//! Reports events to the operator's webhook, signed as the Standard Webhooks specification says.
 //!
-//! A message is written in the transaction of what it tells, and delivered by `serve` some time after: so it is there
-//! exactly if that happened, and neither a receiver that is away nor a restart loses it.
+//! A message is stored in the transaction of its event, and `serve` delivers it later. So a message exists exactly if the
+//! event happened, and neither a receiver that is down nor a restart loses it.
 
 use serde::Serialize;
 use sqlx::AnyConnection;
@@ -25,8 +25,8 @@ struct Message<'a, T> {
     data: &'a T,
 }
 
-/// Adds a message to those that are to be delivered, within the caller's transaction. `kind` names the event by words
-/// with dots between, such as `key.leaked`; `data` is the event's own, and never a secret.
+/// Stores a message for delivery, within the caller's transaction. `kind` names the event, such as `key.leaked`. `data`
+/// describes it and holds no secret.
 ///
 /// # Errors
 /// The database failed, or `data` has no JSON form.

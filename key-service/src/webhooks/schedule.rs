@@ -1,8 +1,8 @@
-//! When a delivery that failed is tried again: soon, then less and less often, for about a day.
+//! When a failed delivery is retried: soon, then less and less often, for about a day.
 
 use std::time::Duration;
 
-/// How often a message is tried at most. With the waits below the last attempt is 21 to 28 hours after the first.
+/// The most attempts for a message. With the waits below, the last attempt is 21 to 28 hours after the first.
 pub(super) const MAX_ATTEMPTS: u32 = 14;
 
 /// The wait before the second attempt. Each further one is three times as long as the one before.
@@ -11,8 +11,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(4 * 60 * 60);
 
-/// How long to wait before an attempt, the first one being 1. `random` makes it an eighth shorter or longer at most,
-/// lest all that failed together comes back together.
+/// The wait before an attempt; the first attempt is 1. `random` makes it shorter or longer by an eighth at most, so that
+/// messages that failed together are not retried together.
 pub(super) fn wait_before(attempt: u32, random: u8) -> Duration {
     let Some(failures) = attempt.checked_sub(2) else { return Duration::ZERO };
     let wait = FIRST_WAIT.saturating_mul(3_u32.saturating_pow(failures)).min(LONGEST_WAIT);

@@ -1,4 +1,4 @@
-//! The SQL of messages to the webhook that are still to be delivered.
+//! The SQL of the messages that wait for delivery to the webhook.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use sqlx::{AnyConnection, Row};
 use crate::db;
 use crate::db::{Database, NOW_MS};
 
-/// A message, and how often it was tried to deliver it.
+/// A message and its delivery attempts.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    /// The same however often it is sent.
+    /// The same in every attempt.
     pub(crate) id: String,
-    /// What it tells of.
+    /// The name of the event.
     pub(crate) kind: String,
     /// The body to send.
     pub(crate) payload: String,
-    /// Attempts that were begun, this one too.
+    /// The number of attempts that have begun, with this one.
     pub(crate) attempts: u32,
 }
 
-/// Adds a message that is to be delivered at once.
+/// Stores a message that is due at once.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     id: &str,
@@ -36,8 +36,8 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// The message that has been due longest, if one is. Its next attempt is written down before this one begins: so
-/// nothing that happens meanwhile makes it forgotten or tried at once again, and no other process takes it too.
+/// The message that has been due longest, if any. Its next attempt is scheduled before this one begins. So a crash neither
+/// loses the message nor repeats it at once, and no other process takes it too.
 pub(crate) async fn take(
     database: &Database,
     wait_before: impl Fn(u32) -> Duration,
@@ -67,7 +67,7 @@ pub(crate) async fn take(
     Ok((done.rows_affected() == 1).then_some(delivery))
 }
 
-/// Forgets a message: it is delivered, or given up.
+/// Removes a message that is delivered or given up.
 pub(crate) async fn remove(database: &Database, id: &str) -> db::Result<()> {
     let mut write = database.begin_write().await?;
     let delete = "DELETE FROM webhook_deliveries WHERE id = $1";
@@ -75,7 +75,7 @@ pub(crate) async fn remove(database: &Database, id: &str) -> db::Result<()> {
     write.commit().await
 }
 
-/// Forgets messages that have waited for long, and returns how many.
+/// Removes messages older than this, and returns their number.
 pub(crate) async fn remove_older(connection: &mut AnyConnection, than: Duration) -> db::Result<u64> {
     let delete = formatcp!("DELETE FROM webhook_deliveries WHERE created_at < {NOW_MS} - $1");
     let ms = i64::try_from(than.as_millis()).unwrap_or(i64::MAX / 2);

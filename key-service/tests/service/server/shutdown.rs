@@ -153,7 +153,7 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(end_of(app).await, Some(0));
     assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
     assert!(deleting.await.unwrap().is_err(), "it was cut off");
-    assert!(std::fs::read_to_string(log).unwrap().contains("told to end once more"));
+    assert!(std::fs::read_to_string(log).unwrap().contains("second signal"));
     drop(site);
 }
 

@@ -149,7 +149,7 @@ async fn neither_the_secret_nor_the_address_is_logged() {
     });
     enqueue(&app).await;
     app.until("SELECT attempts = 1 FROM webhook_deliveries").await;
-    while !app.log_text().contains("did not take it") {
+    while !app.log_text().contains("did not accept the message") {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     let log = app.log_text();
