@@ -117,6 +117,6 @@ fn what_is_no_proxy_is_refused_by_the_settings_name() {
     let site = Site::empty();
     let output = site.command(&["serve", "--trusted-proxies", "10.0.0.0/8,proxy.example"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("--trusted-proxies") && said.contains("proxy.example"), "{said}");
 }
