@@ -1,8 +1,8 @@
-//! Whose keys a caller may see or change, and what it has to be for that.
+//! Whose keys a caller may see or change, and the role that this needs.
 
 use super::user::User;
 
-/// What a user has to be.
+/// The role that a user needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Any user.
@@ -20,12 +20,12 @@ pub enum KeyAccess<'a> {
     Users(&'a [String]),
     /// The keys of every user who is not an admin.
     Members,
-    /// Every key: an operator's right.
+    /// Every key, for operators.
     Anyone,
 }
 
 impl KeyAccess<'_> {
-    /// What a user has to be for this access.
+    /// The role that a user needs for this access.
     pub(crate) fn role(self) -> Role {
         if matches!(self, KeyAccess::Anyone) { Role::Admin } else { Role::Member }
     }

@@ -1,4 +1,4 @@
-//! Why a user could not be added or changed.
+//! The errors of adding and changing users.
 
 use super::authority::AuthorityError;
 use super::passwords::PasswordError;
@@ -8,7 +8,7 @@ use crate::validation::FieldError;
 /// Why an account could not be made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// A field holds what it may not hold.
+    /// A field is invalid.
     #[error(transparent)]
     Invalid(#[from] FieldError),
     /// The caller has lost its rights since the request began.
@@ -17,22 +17,22 @@ pub enum AccountError {
     /// The address is another account's.
     #[error("email: there is a user with this address already: {0}")]
     EmailTaken(String),
-    /// Nobody has that address.
+    /// No user has that address.
     #[error("email: there is no user with this address: {0}")]
     NoSuchUser(String),
-    /// Nobody has that id.
+    /// No user has that id.
     #[error("there is no such user")]
     NotFound,
-    /// Nobody could manage users any more.
+    /// No admin would be left.
     #[error("this is the last admin who is let in; make another one first")]
     LastAdmin,
-    /// What a token does not do, since it would make more of itself.
+    /// A management token may not do this, because it would extend its own rights.
     #[error("Only an admin who is signed in can do this; a management token cannot.")]
     InPerson,
-    /// A user who is shut out could not use the link.
+    /// The user is disabled and could not use the link.
     #[error("email: this user is disabled; enable the user first: {0}")]
     Disabled(String),
-    /// The password that a user sent as the present one is another.
+    /// The current password that the user sent is wrong.
     #[error("current_password: this is not your present password")]
     WrongPassword,
     /// Argon2 failed.

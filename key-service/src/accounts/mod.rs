@@ -1,7 +1,7 @@
-//! Who may come in: users, their passwords, sessions and one-time links, and the management tokens that admins make.
+//! Users, their passwords, sessions and one-time links, and the management tokens that admins create.
 //!
-//! They are one room since they end together: an admin who is demoted loses sessions, links and tokens in one transaction.
-//! [`authority`] tells inside a transaction whether a caller still has its rights.
+//! They are one module because they end together: an admin who is demoted loses sessions, links and tokens in one
+//! transaction. Inside a transaction, [`authority`] checks that a caller still has its rights.
 
 pub mod access;
 pub mod authority;

@@ -1,4 +1,4 @@
-//! Changes of a user that its keys or its rights follow: permissions, whether let in, whether an admin.
+//! Changes of a user that affect the user's keys or rights: permissions, enabled or disabled, admin or member.
 
 use leases::{AffectedKeys, change};
 use protocol::ScopeSet;
@@ -19,8 +19,8 @@ use crate::revocation::Store;
 use crate::revocation::lease_store::Change;
 use crate::revocation::propagation::{Propagation, PropagationError, Revocation};
 
-/// Enables a user and the user's keys, or disables them and ends the user's sessions and one-time links. Every edge follows
-/// once the propagation has ended.
+/// Enables a user and the user's keys, or disables them and ends the user's sessions and one-time links. Every edge applies
+/// the change when its propagation has ended.
 ///
 /// # Errors
 /// No such user, or a failure.
@@ -34,7 +34,7 @@ pub async fn set_active(
     update(store, by, user_id, &patch).await
 }
 
-/// Replaces the permissions of a user, which limit the user's keys. Every edge follows once the propagation has ended.
+/// Replaces the permissions that limit a user's keys. Every edge applies the change when its propagation has ended.
 ///
 /// # Errors
 /// No such user, or a failure.
@@ -48,7 +48,7 @@ pub async fn set_permissions(
     update(store, by, user_id, &patch).await
 }
 
-/// What to change of a user; `None` leaves a field as it is.
+/// A change of a user; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct UserPatch {
     /// The most that any key of the user can do.
@@ -59,12 +59,12 @@ pub struct UserPatch {
     pub is_admin: Option<bool>,
 }
 
-/// What a change of a user did.
+/// The result of a change of a user.
 #[derive(Debug)]
 pub struct Updated {
-    /// The user as changed.
+    /// The changed user.
     pub user: User,
-    /// The change on its way to the edges.
+    /// The propagation of the change.
     pub propagation: Propagation,
     /// Whether the user lost a password that the holder of a management token may have known.
     pub is_password_removed: bool,
@@ -82,7 +82,7 @@ pub struct EndedToken {
     pub label: String,
 }
 
-/// What to tell of a password that was removed.
+/// The message about a removed password.
 const PASSWORD_REMOVED: &str = "The password was set with a management token, so it was removed. The user \
     needs a new link to choose another.";
 
@@ -111,7 +111,7 @@ impl Updated {
         Ok(ChangedUser { user, is_password_removed, ended_tokens, revocation })
     }
 
-    /// What else came of the change, a sentence for each.
+    /// The side effects of the change, one sentence each.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.is_password_removed {
@@ -125,15 +125,16 @@ impl Updated {
     }
 }
 
-/// Changes a user, and with it the verdicts of the user's keys. Every edge follows once the propagation has ended.
+/// Changes a user, and with it the verdicts of the user's keys. Every edge applies the change when its propagation has
+/// ended.
 ///
-/// A user who becomes an admin starts without what somebody with lesser rights may hold: the user's sessions and one-time
-/// links end, and so do the management tokens that name the user; a password that a management token set, or made the link
-/// for, is removed. The management tokens and
-/// one-time links that an admin made, and the links of those tokens, end when the admin is disabled or made a member.
+/// A user who is promoted to admin keeps no credential that someone with fewer rights may know: the user's sessions and
+/// one-time links end, and so do the management tokens that name the user. A password that a management token set, or set by
+/// its link, is removed. If an admin is disabled or demoted, the admin's management tokens and one-time links end, with the
+/// links of those tokens.
 ///
 /// # Errors
-/// No such user, the last admin would be shut out, a token would change or make an admin, or a failure.
+/// No such user, no admin would be left, a token would change or create an admin, or a failure.
 pub async fn update(
     store: &Store,
     by: &Actor,
@@ -152,7 +153,7 @@ pub async fn update(
     let is_active = patch.is_active.filter(|is_active| *is_active != before.is_active);
     let is_admin = patch.is_admin.filter(|is_admin| *is_admin != before.is_admin);
     if permissions.is_none() && is_active.is_none() && is_admin.is_none() {
-        // What made it so may still be on its way to some edge.
+        // The change that made it so may still be propagating.
         let propagation = Propagation::new(store, pending.abandon().await?);
         return Ok(Updated {
             user: before,
@@ -163,7 +164,7 @@ pub async fn update(
     }
     let stays_admin = is_active.unwrap_or(before.is_active) && is_admin.unwrap_or(before.is_admin);
     let loses_admin = before.is_active && before.is_admin && !stays_admin;
-    // An operator at the command line may: there, another admin can always be made.
+    // At the command line an operator may, because an operator can always create another admin.
     let may_be_last = by.kind == ActorKind::CommandLine;
     if loses_admin && !may_be_last && users::active_admins(change.connection()).await? <= 1 {
         return Err(AccountError::LastAdmin);

@@ -1,4 +1,4 @@
-//! Files that their owner alone can read, and that are there whole or not at all.
+//! Files that only their owner can read, and that exist completely or not at all.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -11,15 +11,15 @@ use tempfile::{Builder, NamedTempFile};
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
-    /// There is a file, and it was not said that it may go.
+    /// The file exists, and replacing it was not requested.
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),
-    /// The system refuses.
+    /// The system's error.
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
 
-/// A file on its way: it stands beside its place under another name, and goes if it does not get there.
+/// A file under a temporary name beside its destination. It is removed unless it is moved there.
 #[derive(Debug)]
 pub(super) struct PrivateFile {
     file: NamedTempFile,
@@ -28,7 +28,7 @@ pub(super) struct PrivateFile {
 }
 
 impl PrivateFile {
-    /// Begins a file for that place, where none may be, unless it `replaces` it.
+    /// Creates a file for a destination that must not exist, unless the file `replaces` it.
     pub(super) fn begin(place: &Path, replaces: bool) -> Result<Self, FileError> {
         if !replaces && place.symlink_metadata().is_ok() {
             return Err(FileError::Exists(place.to_owned()));
@@ -41,22 +41,22 @@ impl PrivateFile {
         Ok(PrivateFile { file: file.map_err(write)?, place: place.to_owned(), replaces })
     }
 
-    /// For writing.
+    /// The file to write to.
     pub(super) fn file(&self) -> &File {
         self.file.as_file()
     }
 
-    /// Where it stands for now.
+    /// The temporary path.
     pub(super) fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// An error's text, with the name that the file is to have.
+    /// An error with the name of the destination.
     pub(super) fn in_words(&self, error: impl Display) -> String {
         error.to_string().replace(&*self.path().to_string_lossy(), &self.place.to_string_lossy())
     }
 
-    /// Puts it into its place, whole and on the disk.
+    /// Syncs the file to the disk and moves it to its destination.
     pub(super) fn finish(self) -> Result<(), FileError> {
         let PrivateFile { file, place, replaces } = self;
         let placed = file.as_file().sync_all().and_then(|()| {

@@ -1,10 +1,10 @@
-//! Shows on the terminal how far the reading of a long input has come.
+//! Shows the progress of a long input on the terminal.
 
 use std::fs::File;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar on standard error; nothing where that is no terminal. Without a size, it counts.
+/// A bar on standard error; hidden if that is not a terminal. Without a size, it counts.
 pub(super) fn of_reading(file: Option<&File>) -> ProgressBar {
     let is_file = |metadata: &std::fs::Metadata| metadata.is_file();
     let size = file.and_then(|file| file.metadata().ok()).filter(is_file).map(|metadata| metadata.len());

@@ -26,7 +26,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// A found key as JSON shows it.
+/// A found key in JSON.
 #[derive(Serialize)]
 struct Line<'a> {
     file: &'a str,
@@ -36,7 +36,7 @@ struct Line<'a> {
     digest: String,
 }
 
-/// What a scan came to.
+/// The result of a scan.
 #[derive(Default)]
 struct Tally {
     keys: u64,
@@ -66,7 +66,7 @@ pub(super) fn run(args: Args) -> Result<Outcome, CliError> {
 }
 
 impl Tally {
-    /// Reads all regular files of a folder and of those in it.
+    /// Reads all regular files of a folder and its subfolders.
     fn scan_folder(&mut self, folder: &Path, json: bool) -> Result<(), CliError> {
         for entry in WalkDir::new(folder).sort_by_file_name() {
             match entry {

@@ -1,8 +1,8 @@
-//! Backups: copies of the database that a service can be restored from.
+//! Backups: copies of the database from which a service can be restored.
 //!
-//! A copy has no sessions, one-time links, leases or undelivered messages. It has no epoch either: each service that
-//! is restored from it begins a history of its own, so that no edge takes what it knew for current, and waits with its
-//! changes until leases of before have run out.
+//! A copy has no sessions, one-time links, leases or undelivered messages. It has no epoch either: each service that is
+//! restored from it begins a new epoch. So edges drop what they have cached, and changes wait until earlier leases have
+//! ended.
 
 use std::path::Path;
 
@@ -13,24 +13,24 @@ use crate::audit::{self, Action, Actor, Event};
 use crate::db;
 use crate::revocation::Store;
 
-/// What a backup holds.
+/// The contents of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Backup {
-    /// How many users.
+    /// The number of users.
     pub users: u64,
-    /// How many keys.
+    /// The number of keys.
     pub keys: u64,
 }
 
 /// Why a backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The database is not SQLite's.
+    /// The database is not SQLite.
     #[error(
         "--database-url (DATABASE_URL): only SQLite databases are copied; PostgreSQL has pg_dump and pg_basebackup"
     )]
     NotSqlite,
-    /// The copy is not sound: the fault is the disk's, or in the database itself.
+    /// The copy is damaged: the disk or the database itself is at fault.
     #[error("the copy is damaged, and so may the database be: {0}")]
     Damaged(String),
     /// The database failed.
@@ -38,10 +38,10 @@ pub enum BackupError {
     Database(#[from] db::Error),
 }
 
-/// Copies the database of one moment into an empty file, while it is in use, and checks the copy.
+/// Copies a snapshot of the database into an empty file while it is in use, and checks the copy.
 ///
 /// # Errors
-/// See [`BackupError`]; the file is of no use then.
+/// See [`BackupError`]. The file is unusable then.
 pub async fn make(store: &Store, by: &Actor, file: &Path) -> Result<Backup, BackupError> {
     if !backup_sql::is_possible(store) {
         return Err(BackupError::NotSqlite);

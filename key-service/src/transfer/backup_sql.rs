@@ -1,4 +1,4 @@
-//! A copy of a SQLite database while others use it, made ready to be restored from. PostgreSQL has tools of its own.
+//! Copies a SQLite database in use and prepares the copy for a restore. PostgreSQL has its own tools.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::db;
 use crate::db::dialect::Kind;
 use crate::revocation::Store;
 
-/// Takes out what belongs to the running service alone. The epoch goes, so that whoever opens a copy begins a history
-/// of its own; and so does the run of the machine, since leases may go on that the copy knows nothing of.
+/// Removes what belongs to the running service alone. Without an epoch, each service that opens the copy begins a new one.
+/// The boot id is removed because leases may exist that the copy does not have.
 const STRIP: &str = "
     DELETE FROM sessions;
     DELETE FROM one_time_links;
@@ -26,21 +26,21 @@ pub(crate) fn is_possible(store: &Store) -> bool {
     matches!(store.kind, Kind::Sqlite)
 }
 
-/// Copies the state of one moment into an empty file. Nobody who uses the database waits for it.
+/// Copies a snapshot into an empty file, without blocking other users of the database.
 pub(crate) async fn copy(store: &Store, file: &Path) -> db::Result<SqliteConnection> {
     sqlx::query("VACUUM INTO $1").bind(file.display().to_string()).execute(store.pool()).await?;
-    // The file is to be whole without others beside it.
+    // The file must be complete without SQLite's other files.
     let options = SqliteConnectOptions::new().filename(file).journal_mode(SqliteJournalMode::Delete);
     let mut copy = options.connect().await?;
     sqlx::raw_sql(STRIP).execute(&mut copy).await?;
-    // Before the service has ever run, no longest lease is known; by the time of a restore it may have.
+    // If the service has never run, the longest lease is unknown; it may run before the restore.
     let usual_ms = i64::try_from(LeaseConfig::default().lasts_ms()).unwrap_or(i64::MAX);
     let update = "UPDATE revision_log SET longest_lease_ms = MAX(longest_lease_ms, $1)";
     sqlx::query(update).bind(usual_ms).execute(&mut copy).await?;
     Ok(copy)
 }
 
-/// What is wrong with a copy, in SQLite's words; and how many users and keys it has. Closes it.
+/// The faults of a copy as SQLite reports them, and its numbers of users and keys. Closes the copy.
 pub(crate) async fn check(mut copy: SqliteConnection) -> db::Result<(Vec<String>, u64, u64)> {
     let mut faults: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut copy).await?;
     faults.retain(|fault| fault != "ok");

@@ -1,8 +1,8 @@
 //! The CSV form of a line.
 //!
-//! A spreadsheet takes a cell for a formula that begins with `=`, `+`, `-`, `@`, a tab or a line break. Such a cell is
-//! written with a `'` before it, and so is one that begins so behind any number of `'`. Reading takes one `'` away
-//! from exactly these, so that every text comes back as it was.
+//! A spreadsheet reads a cell as a formula if it begins with `=`, `+`, `-`, `@`, a tab or a line break. The writer puts a
+//! `'` before such a cell, and before one that begins so after any number of `'`. The reader removes one `'` from exactly
+//! these cells, so every text is read as it was written.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -15,19 +15,19 @@ use super::read::{MAX_LINE_BYTES, ReadError, field_index, require_fields};
 use super::{FIELDS, REQUIRED};
 use crate::accounts::management_tokens::TOKEN_PREFIX;
 
-/// The longest name of a column that an error repeats: a digest or a secret is longer.
+/// The longest column name that an error repeats. Digests and secrets are longer.
 const MAX_SHOWN_CHARS: usize = 40;
 
 fn is_formula(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
 }
 
-/// A cell that no spreadsheet takes for a formula.
+/// A cell that no spreadsheet reads as a formula.
 fn guarded(text: &str) -> String {
     if is_formula(text) { format!("'{text}") } else { text.to_owned() }
 }
 
-/// The text that was guarded.
+/// The text of a guarded cell.
 fn unguarded(text: &str) -> &str {
     text.strip_prefix('\'').filter(|_| is_formula(text)).unwrap_or(text)
 }
@@ -36,9 +36,9 @@ fn unguarded(text: &str) -> &str {
 pub(crate) struct CsvWriter<W: Write>(Writer<W>);
 
 impl<W: Write> CsvWriter<W> {
-    /// Begins with the names of the columns.
+    /// Starts with the names of the columns.
     pub(crate) fn new(output: W, columns: &[&str]) -> io::Result<Self> {
-        // Quoted, no other separator than the comma separates anything anywhere.
+        // With quotes, spreadsheets in every locale see only the comma as separator.
         let mut writer = WriterBuilder::new().quote_style(QuoteStyle::Always).from_writer(output);
         writer.write_record(columns)?;
         Ok(CsvWriter(writer))
@@ -57,7 +57,7 @@ impl<W: Write> CsvWriter<W> {
 pub(super) struct CsvReader<R> {
     reader: Reader<ByLine<R>>,
     record: ByteRecord,
-    /// Which field each column is.
+    /// The field of each column.
     columns: Vec<usize>,
 }
 
@@ -91,7 +91,7 @@ impl<R: Read> CsvReader<R> {
         if !self.reader.read_byte_record(&mut self.record).map_err(|error| failed(begins, error))? {
             return Ok(None);
         }
-        // The last line of the record, less the line breaks within its cells.
+        // The first line of the record: its last line minus the line breaks within its cells.
         let within: usize = self.record.iter().map(|cell| memchr_iter(b'\n', cell).count()).sum();
         let number = self.reader.get_ref().lines - within as u64;
         Ok(Some(self.written(number)))
@@ -112,7 +112,7 @@ impl<R: Read> CsvReader<R> {
     }
 }
 
-/// The name of a column, if it can only be one.
+/// The name of a column, unless it could be something else, such as a value.
 fn quoted(name: &str) -> String {
     let is_name =
         |c: char| c.is_alphabetic() || c.is_ascii_digit() || matches!(c, ' ' | '_' | '-' | '@' | '.');
@@ -125,12 +125,12 @@ fn failed(line: u64, error: csv::Error) -> ReadError {
     ReadError::Io { line, source: error.into() }
 }
 
-/// Input that is handed over line by line, so that it is known which line was reached; and of which no record takes
-/// more than is left: a quotation mark without its end would make everything one record.
+/// Input that is passed on line by line, so that the current line is known. The length of a record is limited: an unclosed
+/// quotation mark would otherwise make the rest of the file one record.
 struct ByLine<R> {
     input: BufReader<R>,
     left: usize,
-    /// How many lines were handed over, and whether there is more of the last.
+    /// The number of lines passed on, and whether the last one is incomplete.
     lines: u64,
     is_within: bool,
 }

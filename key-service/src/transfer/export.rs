@@ -1,7 +1,7 @@
-//! Writes all keys into a file that [`super::import`] takes in again.
+//! Writes all keys into a file that [`super::import`] can read.
 //!
-//! Of each key the file has the current value's digest alone: an old value that a roll left working for a while is not
-//! in it. Users' permissions and passwords are not in it either.
+//! For each key the file has the digest of the current value only, without old values that still work after a roll. It has
+//! no permissions and no passwords of users.
 
 use std::io::{self, Write};
 
@@ -17,17 +17,17 @@ use crate::keys::Key;
 use crate::revocation::Store;
 use crate::time::Timestamp;
 
-/// How many keys are read at once.
+/// The number of keys that one statement reads.
 const PAGE_KEYS: u16 = 1_000;
 
-/// A key, whose it is, and what stands for its current value.
+/// A key, its user, and the digest of its current value.
 #[derive(Clone, Debug)]
 pub struct Exported {
     /// The key.
     pub key: Key,
     /// The address of its user.
     pub email: String,
-    /// What stands for its current value.
+    /// The digest of its current value.
     pub digest: KeyDigest,
 }
 
@@ -42,8 +42,8 @@ pub enum ExportError {
     Database(#[from] db::Error),
 }
 
-/// Writes all keys, a page at a time, and returns how many there were. A key that is made or deleted meanwhile may be
-/// among them or not.
+/// Writes all keys, page by page, and returns their number. Keys that are created or deleted meanwhile may be missing or
+/// included.
 ///
 /// # Errors
 /// See [`ExportError`].
@@ -105,7 +105,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Writes keys, a line each.
+/// Writes keys, one line each.
 pub struct KeyWriter<W: Write>(Form<W>);
 
 enum Form<W: Write> {
@@ -114,7 +114,7 @@ enum Form<W: Write> {
 }
 
 impl<W: Write> KeyWriter<W> {
-    /// Begins with the names of the columns, where the format has them.
+    /// Starts with the names of the columns if the format has them.
     ///
     /// # Errors
     /// Writing fails.
@@ -153,7 +153,7 @@ impl<W: Write> KeyWriter<W> {
         }
     }
 
-    /// Writes what is still held back.
+    /// Writes the rest of the buffer.
     ///
     /// # Errors
     /// Writing fails.

@@ -1,7 +1,7 @@
-//! Keys as files carry them: [`export`] writes them, [`import`] takes them in.
+//! Files of keys: [`export`] writes them, [`import`] reads them.
 //!
-//! A file is CSV or JSON lines, a key a line, of the fields [`FIELDS`]. It carries digests, so that whoever has the
-//! file cannot use the keys.
+//! A file is CSV or JSON lines. Each line is a key with the fields [`FIELDS`]. Files contain digests, so a file is not
+//! enough to use the keys.
 
 pub mod backup;
 mod backup_sql;
@@ -15,7 +15,7 @@ mod sql;
 
 pub use line::Refused;
 
-/// The fields of a line, in the order of the columns. A file to import needs the first four.
+/// The fields of a line, in the order of the columns. An import needs the first four.
 pub const FIELDS: [&str; 9] = [
     "email",
     "label",
@@ -28,13 +28,13 @@ pub const FIELDS: [&str; 9] = [
     "expires_at",
 ];
 
-/// How many of [`FIELDS`] every line has.
+/// The number of [`FIELDS`] that every line has.
 const REQUIRED: usize = 4;
 
-/// What precedes the digest in `secure_value`, as in PostHog's database.
+/// The prefix of the digest in `secure_value`, as in PostHog's database.
 const DIGEST_PREFIX: &str = "sha256$";
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// RFC 4180, with the names of the columns in the first line

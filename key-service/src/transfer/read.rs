@@ -1,4 +1,4 @@
-//! Reads files of keys, a line at a time.
+//! Reads files of keys, line by line.
 
 use std::io::{self, Read};
 
@@ -8,13 +8,13 @@ use super::line::{Line, Refused, check};
 use super::{FIELDS, Format};
 use crate::time::Timestamp;
 
-/// The longest line, in bytes; give or take a buffer.
+/// The longest line, in bytes, to within the size of a buffer.
 pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Why a file cannot be read, or not to its end.
+/// Why a file cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A column has a name that no field has. Without a first line of names it may be a value, which is not repeated.
+    /// A column's name is not a field. If the file has no line of names, it may be a value, so the error does not repeat it.
     #[error("line 1: column {0}{1} has the name of no field; the fields are {fields}", fields = FIELDS.join(","))]
     Unknown(usize, String),
     /// The first line is a JSON object.
@@ -26,22 +26,22 @@ pub enum ReadError {
     /// Two columns have the same name.
     #[error("line 1: the column {0} is there twice")]
     Repeated(&'static str),
-    /// Reading failed, or a line is too long to be one.
+    /// Reading failed, or a line is too long.
     #[error("line {line}: {source}")]
     Io {
         /// The line's number, from 1.
         line: u64,
-        /// What failed.
+        /// The error.
         source: io::Error,
     },
 }
 
-/// Where a field stands in [`FIELDS`].
+/// The position of a field in [`FIELDS`].
 pub(super) fn field_index(name: &str) -> Option<usize> {
     FIELDS.iter().position(|field| *field == name)
 }
 
-/// Refuses columns that leave a field out.
+/// Refuses columns without a required field.
 pub(super) fn require_fields(required: &[&'static str], columns: &[usize]) -> Result<(), ReadError> {
     let missing = required.iter().enumerate().find(|(index, _)| !columns.contains(index));
     missing.map_or(Ok(()), |(_, field)| Err(ReadError::Missing(field)))
@@ -59,7 +59,7 @@ pub struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
-    /// Begins to read. A key without a time of its making was made `now`.
+    /// Starts reading. A key without a time of creation gets `now`.
     ///
     /// # Errors
     /// The first line of CSV does not name the columns, or reading fails.

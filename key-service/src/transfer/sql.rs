@@ -1,4 +1,4 @@
-//! The SQL of import and export: many rows a statement.
+//! The SQL of import and export: many rows in one statement.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::db::rows::{ROWS_AT_ONCE, RowResult, digest, parsed, with_rows};
 use crate::keys::sql::KEY_COLUMNS;
 use crate::keys::{Key, sql as key_rows};
 
-/// What is there of these users and values.
+/// The stored rows of these users and values.
 pub(crate) async fn present(
     connection: &mut AnyConnection,
     emails: &HashSet<&str>,
@@ -48,7 +48,7 @@ pub(crate) async fn present(
     }
     for row in query.fetch_all(connection).await? {
         let known = digest(row.try_get("digest")?)?;
-        // An old value that a roll left working for a while is as good as revoked.
+        // An old value that still works after a roll counts as revoked.
         if crate::db::rows::truth(&row, "is_current")? {
             present.owners.insert(known, row.try_get("email")?);
         } else {
@@ -58,8 +58,8 @@ pub(crate) async fn present(
     Ok(present)
 }
 
-/// Adds keys with their values. It needs no [`crate::revocation::lease_store::Change`]: no edge has cached an active verdict on
-/// a value that belongs to no key yet.
+/// Adds keys with their values. It needs no [`crate::revocation::lease_store::Change`]: no edge has cached an active
+/// verdict on a value that belongs to no key yet.
 pub(crate) async fn insert_keys(connection: &mut AnyConnection, keys: &[(Key, KeyDigest)]) -> db::Result<()> {
     for keys in keys.chunks(ROWS_AT_ONCE) {
         let rows: Vec<_> = keys.iter().map(|(key, _)| key).collect();
@@ -82,7 +82,7 @@ impl<'r> FromRow<'r, AnyRow> for Exported {
     }
 }
 
-/// The next keys after the one with that id, in the order of their ids, at most that many, each with its current value.
+/// The next keys after the id `after`, in the order of their ids, at most `limit`, each with its current value.
 pub(crate) async fn export(
     connection: impl AnyExecutor<'_>,
     after: &str,

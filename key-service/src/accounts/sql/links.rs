@@ -9,14 +9,14 @@ use crate::db;
 use crate::db::NOW_MS;
 use crate::db::rows::{RowResult, truth};
 
-/// A link as it is kept.
+/// A stored link.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// Whose it is; `None` for the first admin's.
+    /// The link's user; `None` for the link of the first admin.
     pub(crate) user_id: Option<String>,
-    /// Whether a management token made it.
+    /// Whether a management token created the link.
     pub(crate) is_from_token: bool,
-    /// The admin or the management token that made it; `None` for the command line and the service.
+    /// The admin or the management token that created the link; `None` for the command line and the service.
     pub(crate) created_by_id: Option<String>,
 }
 
@@ -30,7 +30,7 @@ impl<'r> FromRow<'r, AnyRow> for Link {
     }
 }
 
-/// Adds a link in place of those that the same user, or the first admin, had.
+/// Adds a link, and removes the earlier ones of the same user or of the first admin.
 pub(crate) async fn replace(
     connection: &mut AnyConnection,
     link: &Link,
@@ -58,21 +58,21 @@ pub(crate) async fn replace(
     Ok(())
 }
 
-/// Ends a user's links.
+/// Removes a user's links.
 pub(crate) async fn remove(connection: &mut AnyConnection, user_id: &str) -> db::Result<()> {
     let delete = "DELETE FROM one_time_links WHERE user_id = $1";
     sqlx::query(delete).bind(user_id).execute(connection).await?;
     Ok(())
 }
 
-/// Ends the links that an admin or a management token made.
+/// Removes the links that an admin or a management token created.
 pub(crate) async fn remove_made_by(connection: &mut AnyConnection, maker_id: &str) -> db::Result<()> {
     let delete = "DELETE FROM one_time_links WHERE created_by_id = $1";
     sqlx::query(delete).bind(maker_id).execute(connection).await?;
     Ok(())
 }
 
-/// The link with that digest, if it works. A token's link works no longer than the token.
+/// The link with this digest, if it is valid. A link that a token created is valid no longer than the token.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> db::Result<Option<Link>> {
     let select = formatcp!(
         "SELECT user_id, is_from_token, created_by_id FROM one_time_links l
@@ -82,7 +82,7 @@ pub(crate) async fn find(connection: impl AnyExecutor<'_>, digest: KeyDigest) ->
     Ok(sqlx::query_as(select).bind(digest.to_hex()).fetch_optional(connection).await?)
 }
 
-/// The same, and it works no more.
+/// Takes the link with this digest, if it is valid, and removes it.
 pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> db::Result<Option<Link>> {
     let found = find(&mut *connection, digest).await?;
     let delete = "DELETE FROM one_time_links WHERE digest = $1";
@@ -90,9 +90,8 @@ pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> d
     Ok(found)
 }
 
-/// Records who made the links for which that is missing, as the audit log has it, and ends those whose maker has lost its
-/// rights. Replicas of an earlier release do neither, and may run for a while beside this one. A user has one link, the last that
-/// was made.
+/// Records missing creators of links from the audit log, and removes links whose creator has lost its rights. Replicas of
+/// an earlier release do neither, and may run beside this one for a while. A user has one link, the latest.
 pub(crate) async fn attribute(connection: &mut AnyConnection) -> db::Result<()> {
     for statement in [
         // `at` is the database's clock, `id` that of a replica.
@@ -111,7 +110,7 @@ pub(crate) async fn attribute(connection: &mut AnyConnection) -> db::Result<()> 
     Ok(())
 }
 
-/// Forgets links whose time has run out.
+/// Removes expired links.
 pub(crate) async fn remove_ended(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let delete = formatcp!("DELETE FROM one_time_links WHERE expires_at <= {NOW_MS}");
     sqlx::query(delete).execute(connection).await?;

@@ -12,8 +12,7 @@ use crate::db;
 use crate::revocation::Store;
 use crate::time::Timestamp;
 
-/// Keeps sessions in the database under the SHA-256 of their id, so that who reads the database cannot use
-/// them.
+/// Stores sessions under the SHA-256 of their id, so that a reader of the database cannot use them.
 #[derive(Clone, Debug)]
 pub(crate) struct Sessions(pub(crate) Store);
 
@@ -35,7 +34,7 @@ impl SessionStore for Sessions {
         write.commit().await.map_err(backend)
     }
 
-    /// Updates only: a session that was ended meanwhile stays ended.
+    /// Only updates: a session that has ended meanwhile stays ended.
     async fn save(&self, record: &Record) -> Result<()> {
         let mut write = self.0.begin_write().await.map_err(backend)?;
         let update = "UPDATE sessions SET data = $1, expires_at = $2 WHERE id_digest = $3";
@@ -82,7 +81,7 @@ impl SessionStore for Sessions {
     }
 }
 
-/// Whether the session that is stored under a digest still lasts.
+/// Whether the session with this digest is stored and has not expired.
 pub(crate) async fn is_stored(
     connection: impl AnyExecutor<'_>,
     id_digest: KeyDigest,

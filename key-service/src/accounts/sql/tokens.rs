@@ -33,7 +33,7 @@ impl<'r> FromRow<'r, AnyRow> for ManagementToken {
     }
 }
 
-/// Tokens with the ids of the users they are for. `STRING_AGG` is in SQLite from 3.44 on.
+/// Tokens with the ids of their users. SQLite has `STRING_AGG` since 3.44.
 macro_rules! select_tokens {
     ($rest:literal) => {
         concat!(
@@ -46,7 +46,7 @@ macro_rules! select_tokens {
     };
 }
 
-/// Adds a token. Nothing is added, and the id is returned, if a user is named that does not exist.
+/// Adds a token. If one of its users does not exist, adds nothing and returns that user's id.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     token: &ManagementToken,
@@ -90,7 +90,7 @@ pub(crate) async fn list(pool: &AnyPool) -> db::Result<Vec<ManagementToken>> {
     Ok(sqlx::query_as(select_tokens!("ORDER BY t.created_at DESC, t.id DESC")).fetch_all(pool).await?)
 }
 
-/// The tokens that a user made and that have not ended.
+/// The tokens that a user created and that have not ended.
 pub(crate) async fn made_by(
     connection: impl AnyExecutor<'_>,
     user_id: &str,
@@ -100,7 +100,7 @@ pub(crate) async fn made_by(
     Ok(sqlx::query_as(select).bind(user_id).fetch_all(connection).await?)
 }
 
-/// The tokens that are for certain users, this one among them, and that have not ended.
+/// The tokens that name this user and have not ended.
 pub(crate) async fn naming(
     connection: impl AnyExecutor<'_>,
     user_id: &str,
@@ -112,15 +112,15 @@ pub(crate) async fn naming(
     Ok(sqlx::query_as(select).bind(user_id).fetch_all(connection).await?)
 }
 
-/// Ends a token. Its row stays, for the answers that say why it is refused.
+/// Ends a token. Its row stays, so that answers can give the reason of the refusal.
 pub(crate) async fn end(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<()> {
     let update = formatcp!("UPDATE management_tokens SET ended_at = {NOW_MS} WHERE id = $1");
     sqlx::query(update).bind(id).execute(connection).await?;
     Ok(())
 }
 
-/// Records which admin made the tokens for which that is missing, as the audit log has it. Replicas of an earlier release do not
-/// record it, and may run for a while beside this one.
+/// Records missing creators of tokens from the audit log. Replicas of an earlier release do not record them, and may run
+/// beside this one for a while.
 pub(crate) async fn attribute(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let update = "UPDATE management_tokens SET created_by_id = a.actor_id FROM audit_log a
         WHERE created_by_id IS NULL
@@ -129,12 +129,12 @@ pub(crate) async fn attribute(connection: impl AnyExecutor<'_>) -> db::Result<()
     Ok(())
 }
 
-/// The token with that id.
+/// The token with this id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<Option<ManagementToken>> {
     Ok(sqlx::query_as(select_tokens!("WHERE t.id = $1")).bind(id).fetch_optional(connection).await?)
 }
 
-/// The token whose value has that digest.
+/// The token whose value has this digest.
 pub(crate) async fn find_by_digest(pool: &AnyPool, digest: KeyDigest) -> db::Result<Option<ManagementToken>> {
     Ok(sqlx::query_as(select_tokens!("WHERE t.digest = $1"))
         .bind(digest.to_hex())
@@ -142,7 +142,7 @@ pub(crate) async fn find_by_digest(pool: &AnyPool, digest: KeyDigest) -> db::Res
         .await?)
 }
 
-/// Writes down that a token was used.
+/// Records the use of a token.
 pub(crate) async fn set_last_used(
     connection: impl AnyExecutor<'_>,
     id: &str,

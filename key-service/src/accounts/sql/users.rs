@@ -67,13 +67,13 @@ pub(crate) async fn is_any(connection: impl AnyExecutor<'_>) -> db::Result<bool>
     Ok(sqlx::query("SELECT id FROM users LIMIT 1").fetch_optional(connection).await?.is_some())
 }
 
-/// How many admins are let in.
+/// The number of active admins.
 pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> db::Result<i64> {
     let select = "SELECT COUNT(*) FROM users WHERE is_admin = 1 AND is_active = 1";
     Ok(sqlx::query_scalar(select).fetch_one(connection).await?)
 }
 
-/// The users who made management tokens that have not ended, and are no active admins.
+/// The users who created management tokens that have not ended, and are not active admins.
 pub(crate) async fn makers_without_rights(connection: impl AnyExecutor<'_>) -> db::Result<Vec<User>> {
     let select = formatcp!(
         "SELECT {COLUMNS} FROM users WHERE (is_admin = 0 OR is_active = 0)
@@ -82,13 +82,13 @@ pub(crate) async fn makers_without_rights(connection: impl AnyExecutor<'_>) -> d
     Ok(sqlx::query_as(select).fetch_all(connection).await?)
 }
 
-/// The user with that id.
+/// The user with this id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<Option<User>> {
     let select = formatcp!("SELECT {COLUMNS} FROM users WHERE id = $1");
     Ok(sqlx::query_as(select).bind(id).fetch_optional(connection).await?)
 }
 
-/// The user with that e-mail address, in the form it is stored.
+/// The user with this e-mail address, in its stored form.
 pub(crate) async fn find_by_email(connection: impl AnyExecutor<'_>, email: &str) -> db::Result<Option<User>> {
     let select = formatcp!("SELECT {COLUMNS} FROM users WHERE email = $1");
     Ok(sqlx::query_as(select).bind(email).fetch_optional(connection).await?)
@@ -108,14 +108,14 @@ pub(crate) async fn set_password(
     Ok(())
 }
 
-/// Lets a user and all of the user's keys in or out, and ends the user's sessions.
+/// Enables or disables a user and all of the user's keys, and ends the user's sessions.
 pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> db::Result<()> {
     let update = "UPDATE users SET is_active = $1, session_version = session_version + 1 WHERE id = $2";
     sqlx::query(update).bind(i64::from(is_active)).bind(id).execute(change.connection()).await?;
     Ok(())
 }
 
-/// Makes a user an admin, ends the user's sessions, and removes a password that a token's holder may know.
+/// Promotes a user to admin, ends the user's sessions, and removes a password that the holder of a token may know.
 pub(crate) async fn make_admin(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<()> {
     let update = "UPDATE users SET is_admin = 1, session_version = session_version + 1,
         password_hash = CASE WHEN is_password_from_token = 1 THEN '' ELSE password_hash END,
@@ -124,13 +124,13 @@ pub(crate) async fn make_admin(connection: impl AnyExecutor<'_>, id: &str) -> db
     Ok(())
 }
 
-/// Makes an admin a member.
+/// Demotes an admin to member.
 pub(crate) async fn make_member(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<()> {
     sqlx::query("UPDATE users SET is_admin = 0 WHERE id = $1").bind(id).execute(connection).await?;
     Ok(())
 }
 
-/// Replaces what a user's keys can do at most.
+/// Replaces the permissions that limit a user's keys.
 pub(crate) async fn set_permissions(change: &mut Change, id: &str, permissions: &ScopeSet) -> db::Result<()> {
     let update = "UPDATE users SET permissions = $1 WHERE id = $2";
     sqlx::query(update).bind(permissions.to_string()).bind(id).execute(change.connection()).await?;
