@@ -156,3 +156,24 @@ pub enum OpenError {
         source: MigrateError,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_hook_comes_back_through_the_pool() {
+        assert!(matches!(Error::from(Error::Standby.for_pool()), Error::Standby));
+        assert!(matches!(Error::from(Error::TimedOut.for_pool()), Error::TimedOut));
+        let other = Error::from(Error::Driver(sqlx::Error::RowNotFound).for_pool());
+        assert!(matches!(other, Error::Driver(sqlx::Error::RowNotFound)));
+        let configuration = sqlx::Error::Configuration("a text".into());
+        assert!(matches!(Error::from(configuration), Error::Driver(sqlx::Error::Configuration(_))));
+    }
+
+    #[test]
+    fn an_unreadable_value_is_named_by_its_column() {
+        let error = sqlx::Error::ColumnDecode { index: "scopes".to_owned(), source: "no scope".into() };
+        assert_eq!(Error::from(error).to_string(), "cannot read the column scopes: no scope");
+    }
+}
