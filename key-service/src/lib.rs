@@ -17,6 +17,7 @@ pub mod audit;
 pub mod cli;
 mod db;
 pub mod keys;
+pub mod label;
 mod network;
 pub mod paging;
 mod random;

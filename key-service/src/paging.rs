@@ -1,5 +1,10 @@
 //! Pages of long lists.
 
+use deserr::Deserr;
+use utoipa::ToSchema;
+
+use crate::validation::Violation;
+
 /// The most rows of a page.
 pub const MAX_LIMIT: u32 = 1_000;
 
@@ -10,6 +15,42 @@ pub struct PageRequest {
     pub limit: u32,
     /// The number of rows before the page.
     pub offset: u32,
+}
+
+/// [`PageRequest::limit`] as a query has it.
+#[derive(Clone, Copy, Debug, Deserr, ToSchema)]
+#[deserr(try_from(&String) = parse_limit -> Violation)]
+#[schema(value_type = u32, minimum = 1, maximum = 1000, default = 100)]
+pub struct Limit(u32);
+
+/// [`PageRequest::offset`] as a query has it.
+#[derive(Clone, Copy, Debug, Deserr, ToSchema)]
+#[deserr(try_from(&String) = parse_offset -> Violation)]
+#[schema(value_type = u32, minimum = 0, maximum = 2147483647, default = 0)]
+pub struct Offset(u32);
+
+fn parse_limit(text: &str) -> Result<Limit, Violation> {
+    within(text, 1, MAX_LIMIT).map(Limit)
+}
+
+fn parse_offset(text: &str) -> Result<Offset, Violation> {
+    within(text, 0, i32::MAX as u32).map(Offset)
+}
+
+fn within(text: &str, least: u32, most: u32) -> Result<u32, Violation> {
+    let number = text.parse::<u32>().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| Violation::out_of_range(least, most))
+}
+
+impl PageRequest {
+    /// What a query asks for.
+    pub fn new(limit: Option<Limit>, offset: Option<Offset>) -> Self {
+        let default = PageRequest::default();
+        PageRequest {
+            limit: limit.map_or(default.limit, |Limit(rows)| rows),
+            offset: offset.map_or(default.offset, |Offset(rows)| rows),
+        }
+    }
 }
 
 impl Default for PageRequest {

@@ -3,12 +3,16 @@
 use std::fmt;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use deserr::Deserr;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::validation::Violation;
+
 /// A moment, in milliseconds since 1970-01-01 UTC. Its text and JSON form is RFC 3339 in UTC, ending in `Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserr, sqlx::Type, utoipa::ToSchema)]
+#[deserr(try_from(&String) = parse -> Violation)]
 #[sqlx(transparent)]
 #[schema(value_type = String, format = DateTime, examples("2099-01-31T12:00:00Z"))]
 pub struct Timestamp(i64);
@@ -69,6 +73,11 @@ impl Timestamp {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
 pub(crate) fn monotonic_now() -> Instant {
     Instant::now()
+}
+
+fn parse(text: &str) -> Result<Timestamp, Violation> {
+    Timestamp::parse(text)
+        .map_err(|_| Violation::input("Not a time of RFC 3339, such as 2030-01-31T12:00:00Z."))
 }
 
 impl fmt::Display for Timestamp {

@@ -78,15 +78,21 @@ mod tests {
         let store = testing::store(&folder).await;
         let (service, now) = (Actor::service(), Timestamp::now());
         let new = NewUser {
-            email: "admin@example.com".to_owned(),
+            email: "admin@example.com".parse().unwrap(),
             password: None,
             permissions: protocol::ScopeSet::all(),
             is_admin: true,
         };
         let user = accounts::add(&store, &service, &Passwords::default(), new, now).await.unwrap();
-        let new = NewKey { label: "CI".into(), scopes: protocol::ScopeSet::all(), expires_at: None };
+        let new =
+            NewKey { label: "CI".parse().unwrap(), scopes: protocol::ScopeSet::all(), expires_at: None };
         let (key, _) = keys::create(&store, &service, KeyAccess::Anyone, &user.id, new, now).await.unwrap();
-        let new = NewToken { label: "CI".into(), user_ids: None, can: Verbs::default(), expires_at: None };
+        let new = NewToken {
+            label: "CI".parse().unwrap(),
+            user_ids: None,
+            can: Verbs::default(),
+            expires_at: None,
+        };
         let (token, _) = management_tokens::create(&store, &service, new, now).await.unwrap();
 
         let signed_out = user.acting(Actor::service());

@@ -9,11 +9,11 @@ use super::access::Role;
 use super::authority;
 use super::error::AccountError;
 use super::password_change::replace_password;
-use super::passwords::{Passwords, check_new_password};
+use super::passwords::{NewPassword, Passwords};
 use super::registration::{self, NewUser};
 use super::sql::links::Link;
 use super::sql::{links, users};
-use super::user::{User, log};
+use super::user::{Email, User, log};
 use crate::audit::{self, Action, Actor, Event};
 use crate::db;
 use crate::db::Database;
@@ -149,14 +149,14 @@ pub async fn redeem(
     by: &Actor,
     passwords: &Passwords,
     secret: &str,
-    email: Option<String>,
-    password: String,
+    email: Option<Email>,
+    password: NewPassword,
     now: Timestamp,
 ) -> Result<User, LinkError> {
     // Slow, so done before the database is taken.
     let (user, hash) = match purpose(database, secret).await? {
         Purpose::Password(user) => {
-            check_new_password(&password, &user.email)?;
+            password.check_for(&user.email).map_err(|violation| violation.of("password"))?;
             (*user, passwords.hash(password).await?)
         }
         Purpose::FirstAdmin => {
@@ -216,7 +216,7 @@ mod tests {
         let link = create_first(&database, &by).await.unwrap().unwrap();
         assert!(matches!(purpose(&database, &link.0).await, Ok(Purpose::FirstAdmin)));
         let new = |email: &str, is_admin| NewUser {
-            email: email.to_owned(),
+            email: email.parse().unwrap(),
             password: None,
             permissions: protocol::ScopeSet::all(),
             is_admin,
@@ -235,13 +235,18 @@ mod tests {
         let database = testing::store(&folder).await;
         let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
         let new = NewUser {
-            email: "demo@example.com".to_owned(),
+            email: "demo@example.com".parse().unwrap(),
             password: None,
             permissions: protocol::ScopeSet::all(),
             is_admin: false,
         };
         let user = registration::add(&database, &by, &passwords, new, now).await.unwrap();
-        let token = NewToken { label: "ci".into(), user_ids: None, can: Verbs::default(), expires_at: None };
+        let token = NewToken {
+            label: "ci".parse().unwrap(),
+            user_ids: None,
+            can: Verbs::default(),
+            expires_at: None,
+        };
         let (token, _) = management_tokens::create(&database, &by, token, now).await.unwrap();
         // The user is a member: an admin who was demoted, say.
         let makers = [("user", &user.id), ("management_token", &token.id)];

@@ -15,6 +15,7 @@ use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db;
 use crate::db::Database;
+use crate::label::Label;
 use crate::random::{self, RandomError};
 use crate::time::{Timestamp, monotonic_now};
 use crate::validation::FieldError;
@@ -25,13 +26,13 @@ pub(crate) const KIND: &str = "management_token";
 /// What a new token is made of.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// See [`crate::keys::rules::label`].
-    pub label: String,
+    /// Somebody's own words for it.
+    pub label: Label,
     /// The users whose keys it manages; `None` for all who are no admins.
     pub user_ids: Option<Vec<String>>,
     /// What it can do to them.
     pub can: Verbs,
-    /// See [`crate::keys::rules::expires_at`].
+    /// The expiry, if it has one.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -68,7 +69,7 @@ pub async fn create(
     let value = secret_from_entropy(TOKEN_PREFIX, random::bytes()?);
     let token = ManagementToken {
         id: random::ordered_uuid().to_string(),
-        label: new.label,
+        label: new.label.into(),
         mask_value: mask(&value),
         user_ids: new.user_ids,
         can: new.can,
@@ -259,7 +260,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = testing::store(&folder).await;
         let (by, now) = (Actor::command_line("root".to_owned()), Timestamp::now());
-        let new = NewToken { label: "ci".into(), user_ids: None, can: Verbs::default(), expires_at: None };
+        let new = NewToken {
+            label: "ci".parse().unwrap(),
+            user_ids: None,
+            can: Verbs::default(),
+            expires_at: None,
+        };
         let (_, value) = create(&database, &by, new, now).await.unwrap();
         for (used_after_s, written_after_s) in [(0, 0), (3_599, 0), (3_600, 3_600), (7_199, 3_600)] {
             let used_at = now.plus_seconds(used_after_s);

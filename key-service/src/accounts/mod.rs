@@ -25,5 +25,5 @@ pub use registration::{NewUser, add, find, find_by_email, search};
 pub use sign_in::{authenticate, signed_out};
 pub(crate) use sign_in::{has_signed_in_from, sign_in_throttled};
 pub use update::{ChangedUser, EndedToken, Updated, UserPatch, set_active, set_permissions, update};
-pub use user::User;
-pub(crate) use user::{new_email, normal_email};
+pub(crate) use user::normal_email;
+pub use user::{Email, User};

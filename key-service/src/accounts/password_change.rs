@@ -6,7 +6,7 @@ use sqlx::AnyConnection;
 use super::access::Role;
 use super::authority;
 use super::error::AccountError;
-use super::passwords::{Passwords, check_new_password};
+use super::passwords::{NewPassword, Password, Passwords};
 use super::sql::{links, users};
 use super::user::{User, log};
 use crate::audit::{Action, Actor};
@@ -23,10 +23,10 @@ pub async fn set_password(
     by: &Actor,
     passwords: &Passwords,
     user_id: &str,
-    password: String,
+    password: NewPassword,
 ) -> Result<(), AccountError> {
     let user = users::find(database.pool(), user_id).await?.ok_or(AccountError::NotFound)?;
-    check_new_password(&password, &user.email)?;
+    password.check_for(&user.email).map_err(|violation| violation.of("password"))?;
     let hash = passwords.hash(password).await?;
     let mut write = database.begin_write().await?;
     replace_password(write.connection(), by, &user, &hash, by.is_token()).await?;
@@ -64,10 +64,10 @@ pub async fn change_password(
     by: &Actor,
     passwords: &Passwords,
     user: &User,
-    current: String,
-    new: String,
+    current: Password,
+    new: NewPassword,
 ) -> Result<User, AccountError> {
-    check_new_password(&new, &user.email)?;
+    new.check_for(&user.email).map_err(|violation| violation.of("password"))?;
     if !passwords.verify(current, Some(user.password_hash.clone())).await? {
         return Err(refuse_password_change(database.begin_write().await?, by, user).await?);
     }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use deserr::Deserr;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 use zxcvbn::{Score, zxcvbn};
 
-use crate::validation::FieldError;
+use crate::validation::Violation;
 
 /// The fewest characters of a new password.
 pub const MIN_PASSWORD_CHARS: usize = 8;
@@ -34,25 +37,61 @@ impl Default for Passwords {
     }
 }
 
-/// Refuses a new password that is too short to be safe, too long to be one, or among the million that are guessed first: what
-/// the limits of sign-ins let through would find it. `email` is the user's: the address and its parts are guessed first.
-///
-/// # Errors
-/// The field `password`, and what is wrong with it.
-pub fn check_new_password(password: &str, email: &str) -> Result<(), FieldError> {
-    if password.chars().count() < MIN_PASSWORD_CHARS || password.len() > MAX_PASSWORD_BYTES {
-        let detail = format!(
-            "A password has {MIN_PASSWORD_CHARS} characters or more, {MAX_PASSWORD_BYTES} bytes at most."
-        );
-        return Err(FieldError::input("password", detail));
+/// A password as somebody sent it. Nothing prints or stores it.
+#[derive(Clone, Debug, Deserr, ToSchema)]
+#[deserr(try_from(String) = Password::try_from -> Violation)]
+#[schema(value_type = String, min_length = 1)]
+pub struct Password(SecretString);
+
+impl TryFrom<String> for Password {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        if text.is_empty() { Err(Violation::blank()) } else { Ok(Password(text.into())) }
     }
-    let parts = email.split(|c: char| !c.is_alphanumeric()).filter(|part| part.chars().count() > 2);
-    let personal: Vec<_> = [email].into_iter().chain(email.split('@')).chain(parts).collect();
-    if zxcvbn(password, &personal).score() < Score::Two {
-        let detail = "This password is easy to guess. Choose a longer one, such as several words.";
-        return Err(FieldError::input("password", detail));
+}
+
+/// A password that somebody chooses: of [`MIN_PASSWORD_CHARS`] characters or more and [`MAX_PASSWORD_BYTES`] bytes at most.
+#[derive(Clone, Debug, Deserr, ToSchema)]
+#[deserr(try_from(String) = NewPassword::try_from -> Violation)]
+#[schema(value_type = String, min_length = 8, max_length = 1024)]
+pub struct NewPassword(Password);
+
+impl TryFrom<String> for NewPassword {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        if text.chars().count() < MIN_PASSWORD_CHARS || text.len() > MAX_PASSWORD_BYTES {
+            return Err(Violation::input(format!(
+                "A password has {MIN_PASSWORD_CHARS} characters or more, {MAX_PASSWORD_BYTES} bytes at most."
+            )));
+        }
+        Ok(NewPassword(Password(text.into())))
     }
-    Ok(())
+}
+
+impl NewPassword {
+    /// Whether the text, entered once more, is the same.
+    pub fn is(&self, repeated: &str) -> bool {
+        self.0.0.expose_secret() == repeated
+    }
+
+    /// Refuses a password among the million that are guessed first: what the limits of sign-ins let through would find it.
+    /// `email` is the user's: the address and its parts are guessed first.
+    ///
+    /// # Errors
+    /// It is easy to guess.
+    pub fn check_for(&self, email: &str) -> Result<(), Violation> {
+        let NewPassword(Password(password)) = self;
+        let parts = email.split(|c: char| !c.is_alphanumeric()).filter(|part| part.chars().count() > 2);
+        let personal: Vec<_> = [email].into_iter().chain(email.split('@')).chain(parts).collect();
+        if zxcvbn(password.expose_secret(), &personal).score() < Score::Two {
+            return Err(Violation::input(
+                "This password is easy to guess. Choose a longer one, such as several words.",
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Passwords {
@@ -60,7 +99,7 @@ impl Passwords {
     ///
     /// # Errors
     /// The system gave no randomness or no memory.
-    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
+    pub async fn hash(&self, NewPassword(password): NewPassword) -> Result<String, PasswordError> {
         self.run(move || hash(&password)).await
     }
 
@@ -69,7 +108,7 @@ impl Passwords {
     ///
     /// # Errors
     /// The stored text is not a hash, or the system gave no memory.
-    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, PasswordError> {
+    pub async fn verify(&self, password: Password, stored: Option<String>) -> Result<bool, PasswordError> {
         self.run(move || match stored {
             Some(stored) => verify(&password, &stored),
             None => hash(&password).map(|_| false),
@@ -91,14 +130,14 @@ impl Passwords {
     }
 }
 
-fn hash(password: &str) -> Result<String, PasswordError> {
-    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(failed)?;
+fn hash(Password(password): &Password) -> Result<String, PasswordError> {
+    let hash = Argon2::default().hash_password(password.expose_secret().as_bytes()).map_err(failed)?;
     Ok(hash.to_string())
 }
 
-fn verify(password: &str, stored: &str) -> Result<bool, PasswordError> {
+fn verify(Password(password): &Password, stored: &str) -> Result<bool, PasswordError> {
     let stored = PasswordHash::new(stored).map_err(failed)?;
-    match Argon2::default().verify_password(password.as_bytes(), &stored) {
+    match Argon2::default().verify_password(password.expose_secret().as_bytes(), &stored) {
         Ok(()) => Ok(true),
         Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
         Err(error) => Err(failed(error)),
@@ -116,11 +155,24 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_password_matches_its_hash() {
         let passwords = Passwords::default();
-        let stored = passwords.hash("correct horse".into()).await.unwrap();
+        let sent = |text: &str| Password::try_from(text.to_owned()).unwrap();
+        let new = NewPassword::try_from("correct horse".to_owned()).unwrap();
+        let stored = passwords.hash(new).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert!(passwords.verify("correct horse".into(), Some(stored.clone())).await.unwrap());
-        assert!(!passwords.verify("correct house".into(), Some(stored)).await.unwrap());
-        assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+        assert!(passwords.verify(sent("correct horse"), Some(stored.clone())).await.unwrap());
+        assert!(!passwords.verify(sent("correct house"), Some(stored)).await.unwrap());
+        assert!(!passwords.verify(sent("correct horse"), None).await.unwrap());
+    }
+
+    fn check_new_password(text: &str, email: &str) -> Result<(), Violation> {
+        NewPassword::try_from(text.to_owned())?.check_for(email)
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let sent = Password::try_from("correct horse".to_owned()).unwrap();
+        let new = NewPassword::try_from("correct horse".to_owned()).unwrap();
+        assert!(!format!("{sent:?} {new:?}").contains("correct"));
     }
 
     const EMAIL: &str = "ada.lovelace@analytical.example.com";

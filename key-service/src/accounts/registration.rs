@@ -7,21 +7,22 @@ use sqlx::AnyConnection;
 use super::access::Role;
 use super::authority;
 use super::error::AccountError;
-use super::passwords::{Passwords, check_new_password};
+use super::passwords::{NewPassword, Passwords};
 use super::sql::users;
-use super::user::{User, log, new_email, normal_email};
+use super::user::{Email, User, log, normal_email};
 use crate::audit::{Action, Actor};
 use crate::db::Database;
 use crate::paging::{Page, PageRequest};
 use crate::random;
 use crate::time::Timestamp;
 
-/// What a new account is made of. It has no `Debug`, since it holds a password.
+/// What a new account is made of.
+#[derive(Debug)]
 pub struct NewUser {
     /// The address to log in with; its letter case does not matter.
-    pub email: String,
+    pub email: Email,
     /// The password to log in with; without one, the user chooses it by a one-time link ([`crate::accounts::links`]).
-    pub password: Option<String>,
+    pub password: Option<NewPassword>,
     /// The most that any key of the user can do.
     pub permissions: ScopeSet,
     /// Whether the user may manage other users.
@@ -57,17 +58,16 @@ pub(crate) async fn prepare(
     new: NewUser,
     now: Timestamp,
 ) -> Result<User, AccountError> {
-    let email = new_email(&new.email)?;
     let password_hash = match new.password {
         Some(password) => {
-            check_new_password(&password, &email)?;
+            password.check_for(new.email.as_ref()).map_err(|violation| violation.of("password"))?;
             passwords.hash(password).await?
         }
         None => String::new(),
     };
     Ok(User {
         id: random::ordered_uuid().to_string(),
-        email,
+        email: new.email.into(),
         permissions: new.permissions,
         is_admin: new.is_admin,
         is_active: true,
@@ -117,6 +117,6 @@ pub async fn find(database: &Database, id: &str) -> Result<Option<User>, Account
 /// # Errors
 /// A bad address, nobody's address, or a failure.
 pub async fn find_by_email(database: &Database, email: &str) -> Result<User, AccountError> {
-    let email = normal_email(email)?;
+    let email = normal_email(email).map_err(|violation| violation.of("email"))?;
     users::find_by_email(database.pool(), &email).await?.ok_or(AccountError::NoSuchUser(email))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::error::AccountError;
-use super::passwords::Passwords;
+use super::passwords::{Password, Passwords};
 use super::sql::users;
 use super::user::{User, normal_email};
 use crate::audit::refusals::{self, Refusals};
@@ -27,7 +27,7 @@ pub async fn authenticate(
     by: &Actor,
     passwords: &Passwords,
     email: &str,
-    password: String,
+    password: Password,
 ) -> Result<Option<User>, AccountError> {
     let user = match normal_email(email) {
         Ok(email) => users::find_by_email(database.pool(), &email).await?,
@@ -99,8 +99,9 @@ pub async fn signed_out(database: &Database, by: &Actor) -> Result<(), AccountEr
 mod tests {
     use protocol::ScopeSet;
 
-    use super::super::registration::{NewUser, add, find_by_email, insert, prepare};
+    use super::super::registration::{NewUser, find_by_email, insert, prepare};
     use super::super::update::set_active;
+    use super::super::user::Email;
     use super::*;
     use crate::testing;
     use crate::time::Timestamp;
@@ -111,13 +112,13 @@ mod tests {
         let database = testing::store(&folder).await;
         let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
         let new = |email: &str| NewUser {
-            email: email.to_owned(),
-            password: Some("demo-password".to_owned()),
+            email: email.parse().unwrap(),
+            password: Some("demo-password".to_owned().try_into().unwrap()),
             permissions: ScopeSet::all(),
             is_admin: false,
         };
         let old = "de\u{202e}mo@example.com";
-        assert!(add(&database, &by, &passwords, new(old), now).await.is_err());
+        assert!(old.parse::<Email>().is_err());
 
         // As an earlier release has made it.
         let user = prepare(&by, &passwords, new("demo@example.com"), now).await.unwrap();
@@ -126,7 +127,7 @@ mod tests {
         insert(write.connection(), &by, &user).await.unwrap();
         write.commit().await.unwrap();
         let sign_in = async || {
-            let password = "demo-password".to_owned();
+            let password = "demo-password".to_owned().try_into().unwrap();
             authenticate(&database, &by, &passwords, "DE\u{202e}MO@example.com", password).await.unwrap()
         };
         assert_eq!(sign_in().await.unwrap().id, user.id);

@@ -1,5 +1,8 @@
 //! A user, and the addresses that users may have.
 
+use std::str::FromStr;
+
+use deserr::Deserr;
 use protocol::ScopeSet;
 use serde::Serialize;
 use serde_json::Value;
@@ -9,7 +12,7 @@ use utoipa::ToSchema;
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db;
 use crate::time::Timestamp;
-use crate::validation::{FieldError, is_bidi_control};
+use crate::validation::{Violation, is_bidi_control};
 
 /// The most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const MAX_EMAIL_CHARS: usize = 254;
@@ -52,27 +55,55 @@ impl User {
 }
 
 /// The form in which an e-mail address is stored and compared.
-pub(crate) fn normal_email(email: &str) -> Result<String, FieldError> {
+pub(crate) fn normal_email(email: &str) -> Result<String, Violation> {
     let email = email.trim().to_lowercase();
+    if email.is_empty() {
+        return Err(Violation::blank());
+    }
     let (name, domain) = email.split_once('@').unwrap_or_default();
     let odd = |c: char| c.is_whitespace() || c.is_control();
     if name.is_empty() || domain.is_empty() || email.contains(odd) {
-        return Err(FieldError::input("email", "Enter a valid email address."));
+        return Err(Violation::input("Enter a valid email address."));
     }
     if email.chars().count() > MAX_EMAIL_CHARS {
-        return Err(FieldError::too_long("email", MAX_EMAIL_CHARS));
+        return Err(Violation::too_long(MAX_EMAIL_CHARS));
     }
     Ok(email)
 }
 
-/// The same, of an account that is to be made. Those of earlier releases may have bidirectional controls in their addresses;
-/// their users can still sign in, and admins find and disable them.
-pub(crate) fn new_email(email: &str) -> Result<String, FieldError> {
-    let email = normal_email(email)?;
-    if email.contains(is_bidi_control) {
-        return Err(FieldError::input("email", "Bidirectional control characters are not allowed."));
+/// The address of an account that is to be made, in the form in which it is stored. Users of earlier releases may have
+/// bidirectional controls in theirs; they can still sign in, and admins find and disable them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
+#[deserr(try_from(&String) = Email::from_str -> Violation)]
+#[schema(
+    value_type = String,
+    max_length = 254,
+    pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^\s\x00-\x1f\x7f-\x9f]+$"
+)]
+pub struct Email(String);
+
+impl FromStr for Email {
+    type Err = Violation;
+
+    fn from_str(text: &str) -> Result<Self, Violation> {
+        let email = normal_email(text)?;
+        if email.contains(is_bidi_control) {
+            return Err(Violation::input("Bidirectional control characters are not allowed."));
+        }
+        Ok(Email(email))
     }
-    Ok(email)
+}
+
+impl AsRef<str> for Email {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Email> for String {
+    fn from(email: Email) -> String {
+        email.0
+    }
 }
 
 /// Writes into the audit log what was done to an account.
@@ -101,7 +132,7 @@ mod tests {
         for email in
             ["", "demo", "@example.com", "demo@", "de mo@example.com", "demo@exa\u{7}mple.com", &long]
         {
-            assert_eq!(normal_email(email).unwrap_err().field, "email", "{email:?}");
+            assert!(normal_email(email).is_err(), "{email:?}");
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use deserr::Deserr;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::validation::FieldError;
+use crate::validation::Violation;
 
 /// One kind of operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserr, Serialize, ToSchema)]
+#[deserr(try_from(String) = Verb::try_from -> Violation)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// To list and read: keys, users, the audit log, edges.
@@ -33,10 +35,34 @@ impl Verb {
     }
 }
 
+impl TryFrom<String> for Verb {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        let verb = Verb::ALL.into_iter().find(|verb| verb.as_str() == text);
+        verb.ok_or_else(|| {
+            Violation::input(format!("Not one of {}: {text}", Verb::ALL.map(Verb::as_str).join(", ")))
+        })
+    }
+}
+
 /// What a token can do: one verb at least. Each is there once, in the order of [`Verb::ALL`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserr, Serialize, ToSchema)]
+#[deserr(try_from(Vec<Verb>) = Verbs::try_from -> Violation)]
+#[schema(min_items = 1)]
 #[serde(transparent)]
 pub struct Verbs(Vec<Verb>);
+
+impl TryFrom<Vec<Verb>> for Verbs {
+    type Error = Violation;
+
+    fn try_from(verbs: Vec<Verb>) -> Result<Self, Violation> {
+        if verbs.is_empty() {
+            return Err(Violation::empty());
+        }
+        Ok(Verbs(Verb::ALL.into_iter().filter(|verb| verbs.contains(verb)).collect()))
+    }
+}
 
 impl Default for Verbs {
     /// The least: to read. The API, the command line and the page begin with it.
@@ -49,20 +75,10 @@ impl Verbs {
     /// Reads verbs from their texts.
     ///
     /// # Errors
-    /// The field `can`: a text that is no verb, or none at all.
-    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, FieldError> {
-        let mut verbs = Vec::new();
-        for text in texts {
-            let verb = Verb::ALL.into_iter().find(|verb| verb.as_str() == text);
-            let choices = Verb::ALL.map(Verb::as_str).join(", ");
-            verbs
-                .push(verb.ok_or_else(|| FieldError::input("can", format!("Not one of {choices}: {text}")))?);
-        }
-        if verbs.is_empty() {
-            let detail = "This list may not be empty.".to_owned();
-            return Err(FieldError { field: "can", code: "empty", detail });
-        }
-        Ok(Verbs(Verb::ALL.into_iter().filter(|verb| verbs.contains(verb)).collect()))
+    /// A text that is no verb, or none at all.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
+        let verbs = texts.into_iter().map(|text| Verb::try_from(text.to_owned()));
+        verbs.collect::<Result<Vec<_>, _>>()?.try_into()
     }
 
     /// The verbs.
@@ -97,8 +113,8 @@ mod tests {
 
     #[test]
     fn what_is_no_verb_and_no_verb_at_all_are_refused() {
-        assert_eq!(Verbs::parse(["delete"]).unwrap_err().field, "can");
-        assert_eq!(Verbs::parse(["Read"]).unwrap_err().field, "can");
+        assert_eq!(Verbs::parse(["delete"]).unwrap_err().code, "invalid_input");
+        assert_eq!(Verbs::parse(["Read"]).unwrap_err().code, "invalid_input");
         assert_eq!(Verbs::parse([]).unwrap_err().code, "empty");
     }
 }

@@ -3,28 +3,26 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use strum::VariantNames;
 
-use protocol::ScopeSet;
-
 use crate::audit::Action;
-use crate::keys::rules::SCOPE_OBJECTS;
-use crate::keys::{KeyState, rules};
+use crate::keys::KeyState;
+use crate::keys::rules::{Permissions, SCOPE_OBJECTS, Scopes};
 use crate::paging::{MAX_LIMIT, Page, PageRequest};
-use crate::validation::FieldError;
+use crate::validation::Violation;
 
 /// The scopes of an argument, separated by commas or spaces.
-pub(super) fn scopes(field: &'static str, argument: &str) -> Result<ScopeSet, FieldError> {
-    rules::scopes(field, scope_texts(argument)).map_err(with_help)
+pub(super) fn scopes(argument: &str) -> Result<Scopes, Violation> {
+    Scopes::parse(scope_texts(argument)).map_err(with_help)
 }
 
 /// What takes every permission away. An empty argument does not: it may be a variable that nobody set.
 const NONE: &str = "none";
 
 /// The same for what a user's keys can do at most, which may be nothing.
-pub(super) fn permissions(argument: &str) -> Result<ScopeSet, FieldError> {
+pub(super) fn permissions(argument: &str) -> Result<Permissions, Violation> {
     match scope_texts(argument).collect::<Vec<_>>()[..] {
-        [] => Err(FieldError::blank("permissions")),
-        [NONE] => Ok(ScopeSet::default()),
-        _ => rules::permissions(scope_texts(argument)),
+        [] => Err(Violation::blank()),
+        [NONE] => Ok(Permissions::default()),
+        _ => Permissions::parse(scope_texts(argument)),
     }
     .map_err(with_help)
 }
@@ -33,9 +31,9 @@ fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
     argument.split([',', ' ']).filter(|text| !text.is_empty())
 }
 
-fn with_help(invalid: FieldError) -> FieldError {
-    let detail = format!("{}; --help names the scopes that there are", invalid.detail.trim_end_matches('.'));
-    FieldError { detail, ..invalid }
+fn with_help(violation: Violation) -> Violation {
+    let detail = violation.detail.trim_end_matches('.');
+    Violation { detail: format!("{detail}; --help names the scopes that there are"), ..violation }
 }
 
 /// What help says of permissions.
@@ -63,11 +61,7 @@ pub(super) fn actions(text: &str) -> Result<String, String> {
 
 /// A state of keys by its name.
 pub(super) fn state() -> impl TypedValueParser<Value = KeyState> {
-    let names = KeyState::ALL.map(|(name, _)| name);
-    PossibleValuesParser::new(names).try_map(|text| {
-        let state = KeyState::ALL.into_iter().find(|(name, _)| *name == text);
-        state.map(|(_, state)| state).ok_or("no such state")
-    })
+    PossibleValuesParser::new(KeyState::ALL.map(KeyState::as_str)).try_map(KeyState::try_from)
 }
 
 /// All that a search finds, page by page.

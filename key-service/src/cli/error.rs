@@ -16,7 +16,7 @@ use crate::settings::InvalidSettings;
 use crate::transfer::export::ExportError;
 use crate::transfer::import::ImportError;
 use crate::transfer::read::ReadError;
-use crate::validation::FieldError;
+use crate::validation::{FieldError, FieldErrors};
 
 /// How a command that was carried out ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +36,12 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Why a command failed, in one line; in a line for each setting that cannot be used.
+/// Why a command failed, in one line; in a line for each setting or argument that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
     /// A setting or an argument is not what it has to be.
     #[error(transparent)]
-    Invalid(#[from] FieldError),
+    Invalid(#[from] FieldErrors),
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -138,6 +138,12 @@ pub(super) enum CliError {
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+impl From<FieldError> for CliError {
+    fn from(error: FieldError) -> Self {
+        CliError::Invalid(error.into())
+    }
 }
 
 impl CliError {

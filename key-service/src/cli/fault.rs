@@ -6,30 +6,41 @@ use clap::{Arg, ArgMatches, Command};
 use super::error::CliError;
 use crate::accounts::management_tokens::TokenError;
 use crate::keys::KeyError;
+use crate::validation::FieldError;
 
-/// One line. Where the error names a field of the API, it names the argument that is this field instead.
+/// A line for each problem. Where the error names a field of the API, it names the argument that is this field instead.
 pub(super) fn in_words(error: &CliError, command: &Command, matches: &ArgMatches) -> String {
     let text = error.to_string();
     let named = match error {
+        CliError::Invalid(errors) => {
+            let line = |error: &FieldError| {
+                of_argument(&error.field, &error.violation.detail, command, matches)
+                    .unwrap_or_else(|| error.to_string())
+            };
+            return errors.iter().map(line).collect::<Vec<_>>().join("\n");
+        }
         CliError::Key(KeyError::NotFound) | CliError::ManagementToken(TokenError::NotFound) => {
             Some(("id", text.as_str()))
         }
         CliError::Key(KeyError::ValueTaken | KeyError::ValueRevoked) => Some(("value", text.as_str())),
-        CliError::Invalid(_) | CliError::Account(_) | CliError::Key(_) | CliError::ManagementToken(_) => {
-            text.split_once(": ")
-        }
+        CliError::Account(_) | CliError::Key(_) | CliError::ManagementToken(_) => text.split_once(": "),
         _ => None,
     };
-    let Some((field, detail)) = named else { return text };
+    let line = named.and_then(|(field, detail)| of_argument(field, detail, command, matches));
+    line.unwrap_or(text)
+}
+
+/// What is wrong with the argument that is a field of the API.
+fn of_argument(field: &str, detail: &str, command: &Command, matches: &ArgMatches) -> Option<String> {
     let (command, matches) = carried_out(command, matches);
-    let Some(argument) = argument(field, command, matches) else { return text };
+    let argument = argument(field, command, matches)?;
     let name = match argument.get_long() {
         Some(long) => format!("--{long}"),
         None => format!("<{}>", field.to_uppercase()),
     };
     let id = matches.try_get_one::<String>("id").ok().flatten().filter(|_| field == "id");
     let id = id.map(|id| format!(": {id}")).unwrap_or_default();
-    format!("{name}: {detail}{id}")
+    Some(format!("{name}: {detail}{id}"))
 }
 
 /// The command that was carried out, below the others, and its arguments.

@@ -95,7 +95,8 @@ impl<'a> Told<'a> {
 }
 
 pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliError> {
-    let permissions = arguments::permissions(&args.permissions)?;
+    let permissions = arguments::permissions(&args.permissions);
+    let permissions = permissions.map_err(|violation| violation.of("permissions"))?.into();
     let options = Options { dry_run: args.dry_run, create_users: args.create_users.then_some(permissions) };
     let report = args.report.as_deref().map(|path| PrivateFile::begin(path, false)).transpose();
     let report = report.map_err(CliError::Report)?;

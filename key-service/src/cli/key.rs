@@ -6,10 +6,12 @@ use super::revocation::{in_words, report, wait};
 use super::terminal::{counted, print_json, print_line, tell};
 use crate::accounts::access::KeyAccess;
 use crate::audit::Actor;
-use crate::keys::{self, KeyPatch, rules};
+use crate::keys::rules::{Expiry, GraceSeconds};
+use crate::keys::{self, KeyPatch};
 use crate::revocation::Store;
 use crate::settings::operator;
 use crate::time::Timestamp;
+use crate::validation::FieldErrors;
 
 mod create;
 mod leaked;
@@ -92,15 +94,21 @@ pub(super) async fn run(command: Command, store: &Store) -> Result<Outcome, CliE
 }
 
 async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliError> {
-    let scopes = args.scopes.as_deref().map(|argument| scopes("scopes", argument));
-    let expires_at = match args.expires_at {
-        Some(moment) => Some(Some(rules::expires_at(moment, Timestamp::now())?)),
-        None => args.no_expiry.then_some(None),
+    let mut problems = FieldErrors::default();
+    let label = problems.check("label", args.label.as_deref().map(str::parse).transpose());
+    let scopes = problems.check("scopes", args.scopes.as_deref().map(scopes).transpose());
+    let expires_at = args.expires_at.map(|moment| Expiry::new(moment, Timestamp::now())).transpose();
+    let expires_at = problems.check("expires_at", expires_at);
+    let (Some(label), Some(scopes), Some(expires_at)) = (label, scopes, expires_at) else {
+        return Err(problems.into());
     };
     let patch = KeyPatch {
-        label: args.label.as_deref().map(rules::label).transpose()?,
-        scopes: scopes.transpose()?,
-        expires_at,
+        label,
+        scopes: scopes.map(Into::into),
+        expires_at: match expires_at {
+            Some(expiry) => Some(Some(expiry.into())),
+            None => args.no_expiry.then_some(None),
+        },
     };
     let (key, propagation) = keys::update(store, by, KeyAccess::Anyone, &args.id, patch).await?;
     let revocation = match propagation {
@@ -113,7 +121,8 @@ async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
 }
 
 async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, store: &Store) -> Result<(), CliError> {
-    let grace_s = rules::grace_s(grace_s)?;
+    let grace_s = GraceSeconds::try_from(grace_s).map_err(|violation| violation.of("grace_s"))?;
+    let grace_s = u32::from(grace_s);
     let (key, value, propagation) = keys::roll(store, by, KeyAccess::Anyone, id, grace_s).await?;
     // The old value works no more, so the new one is not kept back, whatever comes of the wait.
     if !json {

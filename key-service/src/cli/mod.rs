@@ -83,7 +83,7 @@ enum KeyCommand {
 }
 
 /// Runs the command that the program's arguments are. If it fails, standard error has the reason, in one line or, for
-/// settings that cannot be used, a line each.
+/// settings and arguments that cannot be used, a line each.
 pub async fn run() -> ExitCode {
     let mut command = Cli::command();
     let matches = command.get_matches_mut();

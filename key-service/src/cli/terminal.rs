@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use serde::Serialize;
 
 use super::error::CliError;
-use crate::accounts::passwords::{MIN_PASSWORD_CHARS, check_new_password};
+use crate::accounts::passwords::{MIN_PASSWORD_CHARS, NewPassword};
 use crate::time::Timestamp;
 use crate::validation::is_bidi_control;
 
@@ -92,17 +92,19 @@ pub(super) fn read_line() -> io::Result<String> {
 }
 
 /// Takes a new password of the user with that address from standard input, or asks for it twice without showing it.
-pub(super) fn read_new_password(from_stdin: bool, email: &str) -> Result<String, CliError> {
+pub(super) fn read_new_password(from_stdin: bool, email: &str) -> Result<NewPassword, CliError> {
+    let checked = |text: String| {
+        let password = NewPassword::try_from(text);
+        let password = password.and_then(|password| password.check_for(email).map(|()| password));
+        password.map_err(|violation| violation.of("password"))
+    };
     if from_stdin {
-        let password = read_line()?;
-        check_new_password(&password, email)?;
-        return Ok(password);
+        return Ok(checked(read_line()?)?);
     }
     let prompt = format!("Password ({MIN_PASSWORD_CHARS} characters or more): ");
-    let password = rpassword::prompt_password(prompt).map_err(CliError::Prompt)?;
-    check_new_password(&password, email)?;
+    let password = checked(rpassword::prompt_password(prompt).map_err(CliError::Prompt)?)?;
     let again = rpassword::prompt_password("Again: ").map_err(CliError::Prompt)?;
-    if password == again { Ok(password) } else { Err(CliError::PasswordsDiffer) }
+    if password.is(&again) { Ok(password) } else { Err(CliError::PasswordsDiffer) }
 }
 
 #[cfg(test)]

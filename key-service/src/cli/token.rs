@@ -4,13 +4,14 @@ use clap::builder::PossibleValuesParser;
 
 use super::error::CliError;
 use super::terminal::{print_json, print_line, print_table, tell, time};
+use crate::accounts;
 use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
-use crate::accounts::{self};
 use crate::audit::Actor;
-use crate::keys::rules;
+use crate::keys::rules::Expiry;
 use crate::revocation::Store;
 use crate::settings::operator;
 use crate::time::Timestamp;
+use crate::validation::FieldErrors;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -73,15 +74,23 @@ pub(super) async fn run(command: Command, store: &Store) -> Result<(), CliError>
 
 async fn create(args: CreateArgs, by: &Actor, store: &Store) -> Result<(), CliError> {
     let now = Timestamp::now();
+    let mut problems = FieldErrors::default();
+    let label = problems.check("label", args.label.parse());
+    let can = problems.check("can", Verbs::parse(args.can.iter().map(String::as_str)));
+    let expires_at = args.expires_at.map(|moment| Expiry::new(moment, now)).transpose();
+    let expires_at = problems.check("expires_at", expires_at);
+    let (Some(label), Some(can), Some(expires_at)) = (label, can, expires_at) else {
+        return Err(problems.into());
+    };
     let mut user_ids = Vec::with_capacity(args.users.len());
     for email in &args.users {
         user_ids.push(accounts::find_by_email(store, email).await?.id);
     }
     let new = NewToken {
-        label: rules::label(&args.label)?,
+        label,
         user_ids: Some(user_ids).filter(|ids| !ids.is_empty()),
-        can: Verbs::parse(args.can.iter().map(String::as_str))?,
-        expires_at: args.expires_at.map(|moment| rules::expires_at(moment, now)).transpose()?,
+        can,
+        expires_at: expires_at.map(Into::into),
     };
     let (token, value) = management_tokens::create(store, by, new, now).await?;
     let reach = if token.user_ids.is_some() { "the users named" } else { "all users who are no admins" };

@@ -8,12 +8,13 @@ use super::revocation::{report, wait};
 use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
 use crate::accounts::links::{self, Secret};
 use crate::accounts::passwords::Passwords;
-use crate::accounts::{self, AccountError, NewUser, Updated, UserPatch, new_email};
+use crate::accounts::{self, AccountError, Email, NewUser, Updated, UserPatch};
 use crate::audit::Actor;
 use crate::db::error::OpenError;
 use crate::revocation::Store;
 use crate::settings::operator;
 use crate::time::Timestamp;
+use crate::validation::FieldErrors;
 use crate::web::public_url::PublicUrl;
 
 #[derive(Debug, clap::Subcommand)]
@@ -160,7 +161,8 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             report_user(&format!("{} {done}", user.email), updated, json).await
         }
         Stored::Permissions { change: ChangeArgs { email, json }, permissions } => {
-            let permissions = arguments::permissions(&permissions)?;
+            let permissions = arguments::permissions(&permissions);
+            let permissions = permissions.map_err(|violation| violation.of("permissions"))?.into();
             let user = accounts::find_by_email(store, &email).await?;
             let updated = accounts::set_permissions(store, &by, &user.id, &permissions).await?;
             let done = format!("{} and the user's keys can do {permissions} at most", user.email);
@@ -179,7 +181,12 @@ async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), Cli
 
 async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
     // Whatever cannot be a user leaves no new database behind.
-    let permissions = arguments::permissions(&args.permissions)?;
+    let mut problems = FieldErrors::default();
+    let email = args.email.parse::<Email>();
+    let Some(permissions) = problems.check("permissions", arguments::permissions(&args.permissions)) else {
+        problems.check("email", email);
+        return Err(problems.into());
+    };
     let existing = match Store::open_existing(database_url).await {
         Ok(store) => Some(store),
         Err(OpenError::Missing(_)) => None,
@@ -198,16 +205,16 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
         }
     }
     // After the look-up: users of earlier releases have addresses that a new one may not have.
-    new_email(&args.email)?;
+    let email = email.map_err(|violation| violation.of("email"))?;
     let password = match args.without_password {
         true => None,
-        false => Some(read_new_password(args.password_stdin, &args.email)?),
+        false => Some(read_new_password(args.password_stdin, email.as_ref())?),
     };
     let store = &match existing {
         Some(store) => store,
         None => Store::open(database_url).await?,
     };
-    let new = NewUser { email: args.email, password, permissions, is_admin: args.admin };
+    let new = NewUser { email, password, permissions: permissions.into(), is_admin: args.admin };
     let user = accounts::add(store, by, &Passwords::default(), new, Timestamp::now()).await?;
     tell(&format!("added {}", user.email))?;
     Ok(print_line(&user.id)?)

@@ -60,7 +60,7 @@ pub async fn update(
     patch: KeyPatch,
 ) -> Result<(Key, Option<Propagation>), KeyError> {
     if patch.scopes.is_none() && patch.expires_at.is_none() {
-        match relabel(store, by, access, id, patch.label.as_deref()).await {
+        match relabel(store, by, access, id, patch.label.as_ref().map(AsRef::as_ref)).await {
             // Some edges may not have applied the deletion yet.
             Err(KeyError::NotFound) => {}
             relabelled => return Ok((relabelled?, None)),
@@ -70,14 +70,15 @@ pub async fn update(
     let (mut pending, mut key) = begin(store, &lease_store, by, access, id).await?;
     if let Some(scopes) = &patch.scopes {
         let user = user_within(pending.change().connection(), access, &key.user_id).await?;
-        rules::within_permissions(scopes, &user.permissions, &key.scopes)?;
+        rules::within_permissions(scopes, &user.permissions, &key.scopes)
+            .map_err(|violation| violation.of("scopes"))?;
     }
     let changes = changes(&key, &patch);
     if changes.is_empty() {
         // Some edges may not have applied the change that set these values yet.
         return Ok((key, Some(Propagation::new(store, pending.abandon().await?))));
     }
-    key.label = patch.label.unwrap_or(key.label);
+    key.label = patch.label.map_or(key.label, String::from);
     key.scopes = patch.scopes.unwrap_or(key.scopes);
     key.expires_at = patch.expires_at.unwrap_or(key.expires_at);
     sql::update(pending.change(), &key).await?;
@@ -108,7 +109,7 @@ async fn relabel(
 /// The fields that a patch changes, each with its old and new value.
 fn changes(key: &Key, patch: &KeyPatch) -> Map<String, Value> {
     let mut changes = Map::new();
-    if let Some(label) = patch.label.as_ref().filter(|label| **label != key.label) {
+    if let Some(label) = patch.label.as_ref().map(AsRef::as_ref).filter(|label| *label != key.label) {
         changes.insert("label".to_owned(), json!({ "from": key.label, "to": label }));
     }
     if let Some(scopes) = patch.scopes.as_ref().filter(|scopes| **scopes != key.scopes) {

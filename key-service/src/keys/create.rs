@@ -71,7 +71,7 @@ fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
     Key {
         id: random::ordered_uuid().to_string(),
         user_id: user_id.to_owned(),
-        label: new.label,
+        label: new.label.into(),
         mask_value: value.mask(),
         scopes: new.scopes,
         created_at: now,
@@ -85,7 +85,8 @@ fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
 /// Adds a key, unless its user has too many, lacks one of its scopes, or is not within `access`.
 async fn insert(connection: &mut AnyConnection, access: KeyAccess<'_>, key: &Key) -> Result<(), KeyError> {
     let user = user_within(&mut *connection, access, &key.user_id).await?;
-    rules::within_permissions(&key.scopes, &user.permissions, &ScopeSet::default())?;
+    rules::within_permissions(&key.scopes, &user.permissions, &ScopeSet::default())
+        .map_err(|violation| violation.of("scopes"))?;
     if sql::list(&mut *connection, &key.user_id).await?.len() >= MAX_KEYS_PER_USER {
         return Err(KeyError::TooMany);
     }

@@ -4,6 +4,7 @@ use protocol::{ApiKey, KeyDigest, ScopeSet};
 
 use crate::accounts::authority::AuthorityError;
 use crate::db;
+use crate::label::Label;
 use crate::random::{self, RandomError};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
@@ -39,14 +40,14 @@ pub struct Key {
     pub old_value_expires_at: Option<Timestamp>,
 }
 
-/// The input of a new key; [`super::rules`] checks the parts.
+/// The input of a new key.
 #[derive(Debug)]
 pub struct NewKey {
-    /// See [`super::rules::label`].
-    pub label: String,
-    /// See [`super::rules::scopes`].
+    /// The owner's own words for it.
+    pub label: Label,
+    /// See [`super::rules::Scopes`].
     pub scopes: ScopeSet,
-    /// See [`super::rules::expires_at`].
+    /// See [`super::rules::Expiry`].
     pub expires_at: Option<Timestamp>,
 }
 
@@ -54,7 +55,7 @@ pub struct NewKey {
 #[derive(Debug, Default)]
 pub struct KeyPatch {
     /// A new label.
-    pub label: Option<String>,
+    pub label: Option<Label>,
     /// New scopes, which replace all old ones.
     pub scopes: Option<ScopeSet>,
     /// A new expiry; `Some(None)` removes it.

@@ -1,7 +1,9 @@
 //! Reports of leaked values, which end the values immediately.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
+use deserr::Deserr;
 use leases::{AffectedKeys, change};
 use protocol::{KeyDigest, Verdict, mask};
 use serde::Serialize;
@@ -22,7 +24,7 @@ use crate::revocation::propagation::Propagation;
 use crate::revocation::sql::snapshot;
 use crate::revocation::verdicts;
 use crate::time::monotonic_now;
-use crate::validation::FieldError;
+use crate::validation::Violation;
 use crate::webhooks;
 
 /// The most values of one report.
@@ -60,7 +62,58 @@ pub enum LeakError {
     Database(#[from] db::Error),
 }
 
-/// A report whose fields were checked.
+/// Leaked values of whatever shape, 1 to [`MAX_VALUES`]: the digest and the mask of each.
+#[derive(Clone, Debug, Deserr, ToSchema)]
+#[deserr(try_from(Vec<String>) = LeakedValues::try_from -> Violation)]
+#[schema(value_type = Vec<String>, min_items = 1, max_items = 100)]
+pub struct LeakedValues(Vec<(KeyDigest, String)>);
+
+impl TryFrom<Vec<String>> for LeakedValues {
+    type Error = Violation;
+
+    fn try_from(values: Vec<String>) -> Result<Self, Violation> {
+        Self::new(values.iter().map(String::as_str))
+    }
+}
+
+impl LeakedValues {
+    /// What can be kept of these values.
+    ///
+    /// # Errors
+    /// They are none or too many.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
+        let known = |value: &str| (KeyDigest::of_value(value), mask_any(value));
+        let values: Vec<_> = values.into_iter().map(|value| known(value.trim())).collect();
+        match values.len() {
+            0 => Err(Violation::empty()),
+            1..=MAX_VALUES => Ok(LeakedValues(values)),
+            _ => Err(Violation::input(format!("At most {MAX_VALUES} values at once."))),
+        }
+    }
+}
+
+/// Where leaked values were found: 1 to [`MAX_SOURCE_CHARS`] characters, white space around them removed.
+#[derive(Clone, Debug, Deserr, ToSchema)]
+#[deserr(try_from(&String) = Source::from_str -> Violation)]
+#[schema(value_type = String, min_length = 1, max_length = 200, pattern = r"\S")]
+pub struct Source(String);
+
+impl FromStr for Source {
+    type Err = Violation;
+
+    fn from_str(text: &str) -> Result<Self, Violation> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Violation::blank());
+        }
+        if text.chars().count() > MAX_SOURCE_CHARS {
+            return Err(Violation::too_long(MAX_SOURCE_CHARS));
+        }
+        Ok(Source(text.to_owned()))
+    }
+}
+
+/// A report of leaked values.
 #[derive(Clone, Debug)]
 pub struct Report {
     values: Vec<(KeyDigest, String)>,
@@ -68,29 +121,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Checks a report: values of any shape, and the place where they were found.
-    ///
-    /// # Errors
-    /// The field `values` or `source`.
-    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>, source: &str) -> Result<Self, FieldError> {
-        let values: Vec<_> = values.into_iter().map(str::trim).collect();
-        let empty = "This list may not be empty.".to_owned();
-        match values.len() {
-            0 => return Err(FieldError { field: "values", code: "empty", detail: empty }),
-            n if n > MAX_VALUES => {
-                return Err(FieldError::input("values", format!("At most {MAX_VALUES} values at once.")));
-            }
-            _ => {}
-        }
-        let source = source.trim();
-        if source.is_empty() {
-            return Err(FieldError::blank("source"));
-        }
-        if source.chars().count() > MAX_SOURCE_CHARS {
-            return Err(FieldError::too_long("source", MAX_SOURCE_CHARS));
-        }
-        let known = |value: &str| (KeyDigest::of_value(value), mask_any(value));
-        Ok(Report { values: values.into_iter().map(known).collect(), source: source.to_owned() })
+    /// A report of values, and of where they were found.
+    pub fn new(LeakedValues(values): LeakedValues, Source(source): Source) -> Self {
+        Report { values, source }
     }
 
     fn digests(&self) -> Vec<KeyDigest> {

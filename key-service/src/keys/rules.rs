@@ -1,12 +1,14 @@
-//! What may stand in the fields of a key that its owner writes.
+//! What may stand in the fields of a key that its owner writes. Each rule is a type whose values keep it.
 
+use std::borrow::Cow;
+
+use deserr::Deserr;
 use protocol::{InvalidScope, Scope, ScopeSet};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::time::Timestamp;
-use crate::validation::{FieldError, is_bidi_control};
-
-/// The most characters of a label.
-pub const MAX_LABEL_CHARS: usize = 40;
+use crate::validation::{FieldErrors, Violation};
 
 /// The longest time that a roll may leave the old value working: a week, in seconds.
 pub const MAX_GRACE_S: u32 = 604_800;
@@ -53,107 +55,168 @@ pub const SCOPE_OBJECTS: [&str; 38] = [
     "webhook",
 ];
 
-/// A label: 1 to [`MAX_LABEL_CHARS`] characters, white space around them removed, and none that turns the reading direction.
-///
-/// # Errors
-/// The field `label`, and what is wrong with it.
-pub fn label(text: &str) -> Result<String, FieldError> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(FieldError::blank("label"));
+/// A scope of an object that exists, or `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr)]
+#[deserr(try_from(String) = KnownScope::try_from -> Violation)]
+pub struct KnownScope(Scope);
+
+impl TryFrom<String> for KnownScope {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        let names_an_object = |scope: &Scope| scope.object().is_none_or(|name| SCOPE_OBJECTS.contains(&name));
+        let scope = text.parse::<Scope>().ok().filter(names_an_object);
+        scope.map(KnownScope).ok_or_else(|| Violation::input(InvalidScope(text).to_string()))
     }
-    if text.chars().count() > MAX_LABEL_CHARS {
-        return Err(FieldError::too_long("label", MAX_LABEL_CHARS));
-    }
-    if text.contains('\0') {
-        let detail = "Null characters are not allowed.".to_owned();
-        return Err(FieldError { field: "label", code: "null_characters_not_allowed", detail });
-    }
-    if text.contains(is_bidi_control) {
-        return Err(FieldError::input(
-            "label",
-            "Characters that turn the reading direction are not allowed.",
-        ));
-    }
-    Ok(text.to_owned())
 }
 
-/// One scope or more, each of an object that exists.
-///
-/// # Errors
-/// The field `field`, and the first scope that is none.
-pub fn scopes<'a>(
-    field: &'static str,
-    texts: impl IntoIterator<Item = &'a str>,
-) -> Result<ScopeSet, FieldError> {
-    let scopes = texts.into_iter().map(|text| scope(field, text)).collect::<Result<Vec<_>, _>>()?;
-    if scopes.is_empty() {
-        let detail = "This list may not be empty.".to_owned();
-        return Err(FieldError { field, code: "empty", detail });
+impl From<KnownScope> for Scope {
+    fn from(scope: KnownScope) -> Scope {
+        scope.0
     }
-    Ok(scopes.into_iter().collect())
+}
+
+impl ToSchema for KnownScope {
+    fn name() -> Cow<'static, str> {
+        "Scope".into()
+    }
+}
+
+impl PartialSchema for KnownScope {
+    fn schema() -> RefOr<Schema> {
+        let of_objects =
+            SCOPE_OBJECTS.iter().flat_map(|object| [format!("{object}:read"), format!("{object}:write")]);
+        let names = std::iter::once("*".to_owned()).chain(of_objects);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    }
+}
+
+/// What a key may do: one scope or more.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
+#[deserr(try_from(Vec<KnownScope>) = Scopes::try_from -> Violation)]
+#[schema(value_type = Vec<KnownScope>, min_items = 1, examples(json!(["insight:read"])))]
+pub struct Scopes(ScopeSet);
+
+impl TryFrom<Vec<KnownScope>> for Scopes {
+    type Error = Violation;
+
+    fn try_from(scopes: Vec<KnownScope>) -> Result<Self, Violation> {
+        if scopes.is_empty() {
+            return Err(Violation::empty());
+        }
+        Ok(Scopes(scopes.into_iter().map(Scope::from).collect()))
+    }
+}
+
+impl Scopes {
+    /// Reads scopes from their texts.
+    ///
+    /// # Errors
+    /// The first text that is none, or that there are none.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
+        known(texts)?.try_into()
+    }
+}
+
+impl From<Scopes> for ScopeSet {
+    fn from(scopes: Scopes) -> ScopeSet {
+        scopes.0
+    }
+}
+
+/// What a user's keys can do at most: any scopes, even none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserr, ToSchema)]
+#[deserr(from(Vec<KnownScope>) = Permissions::from, error = FieldErrors)]
+#[schema(value_type = Vec<KnownScope>)]
+pub struct Permissions(ScopeSet);
+
+impl From<Vec<KnownScope>> for Permissions {
+    fn from(scopes: Vec<KnownScope>) -> Self {
+        Permissions(scopes.into_iter().map(Scope::from).collect())
+    }
+}
+
+impl Permissions {
+    /// Reads permissions from their texts.
+    ///
+    /// # Errors
+    /// The first text that is no scope.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
+        Ok(known(texts)?.into())
+    }
+}
+
+impl From<Permissions> for ScopeSet {
+    fn from(permissions: Permissions) -> ScopeSet {
+        permissions.0
+    }
+}
+
+fn known<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<KnownScope>, Violation> {
+    texts.into_iter().map(|text| KnownScope::try_from(text.to_owned())).collect()
 }
 
 /// Refuses scopes that a key's user lacks: the key would gain them on the day that the user does. `*` is never refused,
 /// since it means what the user may do, now and later. Neither is what `held`, the scopes of before, include by name.
 ///
 /// # Errors
-/// The field `scopes`, and the first scope that the user lacks.
+/// The first scope that the user lacks.
 pub fn within_permissions(
     scopes: &ScopeSet,
     permissions: &ScopeSet,
     held: &ScopeSet,
-) -> Result<(), FieldError> {
+) -> Result<(), Violation> {
     let is_held = |scope: &Scope| held.iter().any(|one| *one != Scope::All && one.satisfies(scope));
     let is_lacking = |scope: &&Scope| **scope != Scope::All && !permissions.permits(scope) && !is_held(scope);
     match scopes.iter().find(is_lacking) {
         None => Ok(()),
-        Some(scope) => {
-            let detail = format!("The user of the key lacks this permission: {scope}");
-            Err(FieldError::input("scopes", detail))
+        Some(scope) => Err(Violation::input(format!("The user of the key lacks this permission: {scope}"))),
+    }
+}
+
+/// When a key or a token expires: a time that was still to come when it was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, format = DateTime, examples("2099-01-31T12:00:00Z"))]
+pub struct Expiry(Timestamp);
+
+impl Expiry {
+    /// That moment, if it is after `now`.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn new(moment: Timestamp, now: Timestamp) -> Result<Self, Violation> {
+        if moment <= now {
+            return Err(Violation::input("This time has passed already."));
         }
+        Ok(Expiry(moment))
     }
 }
 
-/// One scope, of an object that exists.
-///
-/// # Errors
-/// The field `field`.
-pub fn scope(field: &'static str, text: &str) -> Result<Scope, FieldError> {
-    let scope = text.parse::<Scope>().ok().filter(names_an_object);
-    scope.ok_or_else(|| FieldError::input(field, InvalidScope(text.to_owned()).to_string()))
-}
-
-/// What a user's keys can do at most: any scopes, even none.
-///
-/// # Errors
-/// The field `permissions`, and the first scope that is none.
-pub fn permissions<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<ScopeSet, FieldError> {
-    texts.into_iter().map(|text| scope("permissions", text)).collect()
-}
-
-fn names_an_object(scope: &Scope) -> bool {
-    scope.object().is_none_or(|name| SCOPE_OBJECTS.contains(&name))
-}
-
-/// A time that is still to come.
-///
-/// # Errors
-/// The field `expires_at`.
-pub fn expires_at(moment: Timestamp, now: Timestamp) -> Result<Timestamp, FieldError> {
-    if moment <= now {
-        return Err(FieldError::input("expires_at", "This time has passed already."));
+impl From<Expiry> for Timestamp {
+    fn from(expiry: Expiry) -> Timestamp {
+        expiry.0
     }
-    Ok(moment)
 }
 
 /// Seconds that a roll leaves the old value working, 0 to [`MAX_GRACE_S`].
-///
-/// # Errors
-/// The field `grace_s`.
-pub fn grace_s(seconds: i64) -> Result<u32, FieldError> {
-    let out_of_range = || FieldError::input("grace_s", format!("Ensure this value is 0 to {MAX_GRACE_S}."));
-    u32::try_from(seconds).ok().filter(|&seconds| seconds <= MAX_GRACE_S).ok_or_else(out_of_range)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserr, ToSchema)]
+#[deserr(try_from(i64) = GraceSeconds::try_from -> Violation)]
+#[schema(value_type = u32, minimum = 0, maximum = 604800)]
+pub struct GraceSeconds(u32);
+
+impl TryFrom<i64> for GraceSeconds {
+    type Error = Violation;
+
+    fn try_from(seconds: i64) -> Result<Self, Violation> {
+        let seconds = u32::try_from(seconds).ok().filter(|&seconds| seconds <= MAX_GRACE_S);
+        seconds.map(GraceSeconds).ok_or_else(|| Violation::out_of_range(0, MAX_GRACE_S))
+    }
+}
+
+impl From<GraceSeconds> for u32 {
+    fn from(GraceSeconds(seconds): GraceSeconds) -> u32 {
+        seconds
+    }
 }
 
 #[cfg(test)]
@@ -161,33 +224,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_has_1_to_40_characters_after_trimming() {
-        assert_eq!(label("  CI  ").unwrap(), "CI");
-        assert_eq!(label(&"é".repeat(40)).unwrap().chars().count(), 40);
-        assert_eq!(label(&"é".repeat(41)).unwrap_err().code, "max_length");
-        assert_eq!(label(" \t ").unwrap_err().code, "blank");
-        assert_eq!(label("a\0b").unwrap_err().code, "null_characters_not_allowed");
-    }
-
-    #[test]
-    fn a_label_reads_in_the_order_in_which_it_is_written() {
-        assert_eq!(
-            label("مفتاح CI").unwrap(),
-            "مفتاح CI",
-            "a script that is written from right to left is no control"
-        );
-        for control in
-            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}"
-                .chars()
-        {
-            assert_eq!(label(&format!("a{control}b")).unwrap_err().field, "label", "{control:?}");
-        }
-    }
-
-    #[test]
     fn scopes_name_objects_that_exist() {
-        assert_eq!(scopes("scopes", ["insight:read", "webhook:write", "*"]).unwrap().iter().count(), 3);
-        let refused = |texts: &[&str]| scopes("scopes", texts.iter().copied()).unwrap_err();
+        assert_eq!(Scopes::parse(["insight:read", "webhook:write", "*"]).unwrap().0.iter().count(), 3);
+        let refused = |texts: &[&str]| Scopes::parse(texts.iter().copied()).unwrap_err();
         assert_eq!(refused(&["insight:read", "unicorn:read"]).detail, "Invalid scope: unicorn:read");
         assert_eq!(refused(&["insight:admin"]).detail, "Invalid scope: insight:admin");
         assert_eq!(refused(&[]).code, "empty");
@@ -197,7 +236,8 @@ mod tests {
     fn a_key_has_no_scope_that_its_user_lacks_unless_it_had_it_before() {
         let set = |texts: &str| ScopeSet::parse(texts.split_whitespace()).unwrap();
         let check = |scopes: &str, permissions: &str, held: &str| {
-            within_permissions(&set(scopes), &set(permissions), &set(held)).map_err(|invalid| invalid.detail)
+            within_permissions(&set(scopes), &set(permissions), &set(held))
+                .map_err(|violation| violation.detail)
         };
         assert_eq!(check("insight:read cohort:read", "insight:write cohort:read", ""), Ok(()));
         let lacks = |scope: &str| Err(format!("The user of the key lacks this permission: {scope}"));
@@ -210,14 +250,14 @@ mod tests {
 
     #[test]
     fn a_grace_is_a_week_at_most() {
-        assert_eq!(grace_s(604_800), Ok(604_800));
-        assert!(grace_s(604_801).is_err() && grace_s(-1).is_err());
+        assert_eq!(GraceSeconds::try_from(604_800).map(u32::from), Ok(604_800));
+        assert!(GraceSeconds::try_from(604_801).is_err() && GraceSeconds::try_from(-1).is_err());
     }
 
     #[test]
     fn an_expiry_is_in_the_future() {
         let now = Timestamp::from_unix_ms(1_000);
-        assert!(expires_at(now, now).is_err());
-        assert!(expires_at(Timestamp::from_unix_ms(1_001), now).is_ok());
+        assert!(Expiry::new(now, now).is_err());
+        assert!(Expiry::new(Timestamp::from_unix_ms(1_001), now).is_ok());
     }
 }

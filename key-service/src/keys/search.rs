@@ -1,5 +1,6 @@
 //! Searches the keys of many users.
 
+use deserr::Deserr;
 use protocol::Scope;
 use utoipa::ToSchema;
 
@@ -9,6 +10,7 @@ use crate::accounts::access::KeyAccess;
 use crate::paging::{Page, PageRequest};
 use crate::revocation::Store;
 use crate::time::Timestamp;
+use crate::validation::Violation;
 
 /// After this many days a key is old, or unused.
 pub const STALE_AFTER_DAYS: i64 = 90;
@@ -17,7 +19,8 @@ pub const STALE_AFTER_DAYS: i64 = 90;
 pub(crate) const STALE_AFTER_MS: i64 = STALE_AFTER_DAYS * 24 * 60 * 60 * 1000;
 
 /// A state of a key that may need attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserr, ToSchema)]
+#[deserr(try_from(String) = KeyState::try_from -> Violation)]
 #[schema(rename_all = "snake_case")]
 pub enum KeyState {
     /// Its value was created at least [`STALE_AFTER_DAYS`] days ago, and it has not expired.
@@ -33,14 +36,29 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    /// All of them, under the names that the API and the command line have for them.
-    pub const ALL: [(&'static str, KeyState); 5] = [
-        ("old", KeyState::Old),
-        ("unused", KeyState::Unused),
-        ("never_used", KeyState::NeverUsed),
-        ("expired", KeyState::Expired),
-        ("disabled", KeyState::Disabled),
-    ];
+    /// All of them.
+    pub const ALL: [KeyState; 5] =
+        [KeyState::Old, KeyState::Unused, KeyState::NeverUsed, KeyState::Expired, KeyState::Disabled];
+
+    /// The name that the API and the command line have for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            KeyState::Old => "old",
+            KeyState::Unused => "unused",
+            KeyState::NeverUsed => "never_used",
+            KeyState::Expired => "expired",
+            KeyState::Disabled => "disabled",
+        }
+    }
+}
+
+impl TryFrom<String> for KeyState {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        let state = KeyState::ALL.into_iter().find(|state| state.as_str() == text);
+        state.ok_or_else(|| Violation::none_of(&KeyState::ALL.map(KeyState::as_str)))
+    }
 }
 
 /// The criteria of a search.

@@ -322,7 +322,7 @@ mod tests {
         let store = testing::store(&folder).await;
         let (by, now) = (Actor::service(), Timestamp::now());
         let user = NewUser {
-            email: "demo@example.com".to_owned(),
+            email: "demo@example.com".parse().unwrap(),
             password: None,
             permissions: ScopeSet::all(),
             is_admin: false,
@@ -330,7 +330,7 @@ mod tests {
         let user = accounts::add(&store, &by, &Passwords::default(), user, now).await.unwrap();
         let mut values = Vec::new();
         for label in ["leaked", "another"] {
-            let new = NewKey { label: label.to_owned(), scopes: ScopeSet::all(), expires_at: None };
+            let new = NewKey { label: label.parse().unwrap(), scopes: ScopeSet::all(), expires_at: None };
             let (key, old) = create(&store, &by, KeyAccess::Anyone, &user.id, new, now).await.unwrap();
             let (_, value, _) = roll(&store, &by, KeyAccess::Anyone, &key.id, 60).await.unwrap();
             values.push([old.digest(), value.digest()]);

@@ -16,7 +16,7 @@ use sqlx::AnyConnection;
 use super::line::{Line, Refused};
 use super::read::ReadError;
 use super::sql;
-use crate::accounts::{self, AccountError, User};
+use crate::accounts::{self, AccountError, Email, User};
 use crate::audit::{self, Action, Actor, Event};
 use crate::db;
 use crate::keys::{Key, MAX_KEYS_PER_USER, rules};
@@ -241,7 +241,7 @@ impl<'a> Import<'a> {
         }
         let check_scopes = |permissions: &ScopeSet| {
             let checked = rules::within_permissions(&line.scopes, permissions, &ScopeSet::default());
-            checked.map_err(|invalid| (invalid.field, invalid.detail))
+            checked.map_err(|violation| ("scopes", violation.detail))
         };
         let user = match present.users.entry(line.email.clone()) {
             Entry::Occupied(user) => {
@@ -253,7 +253,7 @@ impl<'a> Import<'a> {
                     return Err(("email", "there is no user with this address".to_owned()));
                 };
                 check_scopes(permissions)?;
-                accounts::new_email(&line.email).map_err(|invalid| (invalid.field, invalid.detail))?;
+                line.email.parse::<Email>().map_err(|violation| ("email", violation.detail))?;
                 let user = new_user(line.email.clone(), permissions.clone(), now);
                 let permissions = permissions.clone();
                 let held = vacant.insert(Holder { id: user.id.clone(), permissions, keys: 0 });

@@ -4,10 +4,12 @@ use protocol::{KEY_PREFIX, KeyDigest, ScopeSet};
 
 use super::{DIGEST_PREFIX, FIELDS};
 use crate::accounts::normal_email;
-use crate::keys::{Key, rules};
+use crate::keys::Key;
+use crate::keys::rules::Scopes;
+use crate::label::Label;
 use crate::random;
 use crate::time::Timestamp;
-use crate::validation::FieldError;
+use crate::validation::Violation;
 
 /// The mask of a value of which nothing is known but the digest.
 const UNKNOWN_MASK: &str = "********";
@@ -74,14 +76,14 @@ impl Refused {
 /// Checks what can be checked without the database. A key without a time of its making was made `now`.
 pub(super) fn check(written: Written, now: Timestamp) -> Result<Line, Refused> {
     let number = written.number;
-    checked(written, now).map_err(|FieldError { field, detail, .. }| {
+    checked(written, now).map_err(|(field, Violation { detail, .. })| {
         // Columns that were mixed up can put a value anywhere, and an error must not repeat it.
         let shows_value = detail.contains(KEY_PREFIX);
         Refused::new(number, field, if shows_value { "a key's value stands here".to_owned() } else { detail })
     })
 }
 
-fn checked(written: Written, now: Timestamp) -> Result<Line, FieldError> {
+fn checked(written: Written, now: Timestamp) -> Result<Line, (&'static str, Violation)> {
     let [
         email,
         label,
@@ -93,29 +95,30 @@ fn checked(written: Written, now: Timestamp) -> Result<Line, FieldError> {
         last_rolled_at,
         expires_at,
     ] = written.fields;
-    let required = |field, text: Option<String>| text.ok_or_else(|| FieldError::required(field));
+    let required = |field, text: Option<String>| text.ok_or_else(|| (field, Violation::required()));
+    let of = |field| move |violation| (field, violation);
     let time = |field, text: Option<String>| {
         let parse = |text: String| {
-            Timestamp::parse(&text).map_err(|error| FieldError::input(field, error.to_string()))
+            Timestamp::parse(&text).map_err(|error| (field, Violation::input(error.to_string())))
         };
         text.map(parse).transpose()
     };
     Ok(Line {
         number: written.number,
-        email: normal_email(&required("email", email)?)?,
-        label: rules::label(&required("label", label)?)?,
-        digest: digest(&required("secure_value", secure_value)?)?,
-        scopes: read_scopes(&required("scopes", scopes)?)?,
+        email: normal_email(&required("email", email)?).map_err(of("email"))?,
+        label: required("label", label)?.parse::<Label>().map_err(of("label"))?.into(),
+        digest: digest(&required("secure_value", secure_value)?).map_err(of("secure_value"))?,
+        scopes: read_scopes(&required("scopes", scopes)?).map_err(of("scopes"))?.into(),
         created_at: time("created_at", created_at)?.unwrap_or(now),
         last_used_at: time("last_used_at", last_used_at)?,
-        mask_value: mask_value.map_or_else(|| Ok(UNKNOWN_MASK.to_owned()), mask)?,
+        mask_value: mask_value.map_or_else(|| Ok(UNKNOWN_MASK.to_owned()), mask).map_err(of("mask_value"))?,
         last_rolled_at: time("last_rolled_at", last_rolled_at)?,
         expires_at: time("expires_at", expires_at)?,
     })
 }
 
-fn digest(secure_value: &str) -> Result<KeyDigest, FieldError> {
-    let invalid = |detail| Err(FieldError::input("secure_value", detail));
+fn digest(secure_value: &str) -> Result<KeyDigest, Violation> {
+    let invalid = |detail| Err(Violation::input(detail));
     match secure_value.strip_prefix(DIGEST_PREFIX).map(str::parse) {
         Some(Ok(digest)) => Ok(digest),
         _ if secure_value.starts_with("pbkdf2_sha256$") => {
@@ -129,23 +132,23 @@ fn digest(secure_value: &str) -> Result<KeyDigest, FieldError> {
 }
 
 /// Scopes separated by spaces or commas, or a JSON list of them.
-fn read_scopes(text: &str) -> Result<ScopeSet, FieldError> {
+fn read_scopes(text: &str) -> Result<Scopes, Violation> {
     if text.starts_with('[') {
-        let list: Vec<String> = serde_json::from_str(text)
-            .map_err(|_| FieldError::input("scopes", "not a JSON list of texts"))?;
-        return rules::scopes("scopes", list.iter().map(String::as_str));
+        let list: Vec<String> =
+            serde_json::from_str(text).map_err(|_| Violation::input("not a JSON list of texts"))?;
+        return Scopes::parse(list.iter().map(String::as_str));
     }
-    rules::scopes("scopes", text.split([',', ' ']).filter(|text| !text.is_empty()))
+    Scopes::parse(text.split([',', ' ']).filter(|text| !text.is_empty()))
 }
 
 /// A mask as [`protocol::ApiKey::mask`] makes them: whatever is longer could give the value away.
-fn mask(text: String) -> Result<String, FieldError> {
+fn mask(text: String) -> Result<String, Violation> {
     let is_part = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_graphic());
     let is_mask = text.split_once("...").is_some_and(|(first, last)| is_part(first) && is_part(last));
     if is_mask || text == UNKNOWN_MASK {
         return Ok(text);
     }
-    Err(FieldError::input("mask_value", "not a mask: four characters, ..., and four characters"))
+    Err(Violation::input("not a mask: four characters, ..., and four characters"))
 }
 
 #[cfg(test)]
@@ -194,7 +197,7 @@ pub(super) mod tests {
         for text in
             ["insight:read cohort:write", "insight:read,cohort:write", r#"["insight:read","cohort:write"]"#]
         {
-            assert_eq!(read_scopes(text).unwrap().to_string(), "insight:read cohort:write");
+            assert_eq!(ScopeSet::from(read_scopes(text).unwrap()).to_string(), "insight:read cohort:write");
         }
     }
 

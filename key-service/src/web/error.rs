@@ -1,4 +1,7 @@
-//! Every error body: `type`, `code`, `detail` and `attr`, as PostHog's API answers.
+//! Every error body: `type`, `code`, `detail` and `attr`, as PostHog's API answers, and `errors` with everything that is wrong
+//! with a request's fields.
+
+use std::borrow::Cow;
 
 use axum::Json;
 use axum::extract::Request;
@@ -18,7 +21,7 @@ use crate::keys::KeyError;
 use crate::keys::leaks::LeakError;
 use crate::revocation::propagation::PropagationError;
 use crate::telemetry::METRICS;
-use crate::validation::FieldError;
+use crate::validation::{FieldError, FieldErrors};
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -42,7 +45,26 @@ pub(crate) struct Body {
     detail: String,
     /// The field that it is wrong with.
     #[schema(required)]
-    attr: Option<&'static str>,
+    attr: Option<Cow<'static, str>>,
+    /// Every problem, if fields or parameters are wrong: `code`, `detail` and `attr` are those of the first. In the order of
+    /// this document, unknown fields last; 20 at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(inline, required = false, min_items = 1, max_items = 20)]
+    errors: Vec<ErrorItem>,
+}
+
+/// The most problems that an answer lists.
+const MAX_ITEMS: usize = 20;
+
+/// One thing that is wrong with a request.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorItem {
+    /// What is wrong, for programs.
+    code: &'static str,
+    /// What is wrong, for people.
+    detail: String,
+    /// The field or parameter, or the item of a list, counted from 0: `label`, `values[3]`.
+    attr: Cow<'static, str>,
 }
 
 impl ApiError {
@@ -50,7 +72,7 @@ impl ApiError {
         ApiError {
             status,
             retry_after_s: None,
-            body: Body { r#type, code, detail: detail.into(), attr: None },
+            body: Body { r#type, code, detail: detail.into(), attr: None, errors: Vec::new() },
             refusal: None,
         }
     }
@@ -158,11 +180,30 @@ impl From<Wait> for ApiError {
     }
 }
 
-impl From<FieldError> for ApiError {
-    fn from(invalid: FieldError) -> Self {
-        let mut error = Self::new(StatusCode::BAD_REQUEST, "validation_error", invalid.code, invalid.detail);
-        error.body.attr = Some(invalid.field);
+impl From<FieldErrors> for ApiError {
+    /// 400, with everything that is wrong.
+    fn from(errors: FieldErrors) -> Self {
+        let problem = |error: &FieldError| ErrorItem {
+            code: error.violation.code,
+            detail: error.violation.detail.clone(),
+            attr: error.path(),
+        };
+        let problems = errors.iter().take(MAX_ITEMS).map(problem).collect();
+        let Some(FieldError { field, violation, .. }) = errors.into_iter().next() else {
+            return Self::invalid_input("Invalid data.");
+        };
+        let mut error =
+            Self::new(StatusCode::BAD_REQUEST, "validation_error", violation.code, violation.detail);
+        error.body.attr = Some(field);
+        error.body.errors = problems;
         error
+    }
+}
+
+impl From<FieldError> for ApiError {
+    /// 400.
+    fn from(error: FieldError) -> Self {
+        FieldErrors::from(error).into()
     }
 }
 

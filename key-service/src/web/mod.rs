@@ -1,7 +1,7 @@
 //! HTTP: the public listener with the [`api`] and the page ([`ui`]), and the listener for edges ([`edge`]).
 //!
 //! The API and the page know nothing of each other. What both need is here: the [`session`], the [`caller`] of the API,
-//! how often something may be done ([`throttle`]), errors, bodies and parameters, the log of requests.
+//! how often something may be done ([`throttle`]), errors, what a request sends ([`request`]), the log of requests.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ pub mod client_address;
 pub(crate) mod edge;
 pub mod edge_tokens;
 pub(crate) mod error;
-mod fields;
 mod headers;
-mod params;
+mod page_view;
 pub mod public_url;
 pub(crate) mod readiness;
+mod request;
 mod request_log;
 mod session;
 mod state;

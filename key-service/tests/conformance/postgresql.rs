@@ -37,7 +37,7 @@ fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
     runtime.block_on(async {
         let mut store = TestStore::on_postgres(&url).await;
         let users = store.clear().await;
-        let new = NewKey { label: "a key".to_owned(), scopes: ScopeSet::all(), expires_at: None };
+        let new = NewKey { label: "a key".parse().unwrap(), scopes: ScopeSet::all(), expires_at: None };
         let now = Timestamp::from_unix_ms(0);
         let (key, value) =
             keys::create(store.process(0), &Actor::service(), KeyAccess::Anyone, &users[0], new, now)

@@ -247,7 +247,7 @@ impl Sequence<'_> {
         let process = self.process();
         self.note((process, "create", &user, &scopes, expires_at_ms));
         let new = NewKey {
-            label: "new".to_owned(),
+            label: "new".parse().unwrap(),
             scopes: scopes.clone(),
             expires_at: expires_at_ms.map(Timestamp::from_unix_ms),
         };

@@ -136,7 +136,7 @@ impl TestStore {
         let mut users = Vec::new();
         for email in ["first@example.com", "second@example.com"] {
             let user = NewUser {
-                email: email.to_owned(),
+                email: email.parse().unwrap(),
                 password: None,
                 permissions: ScopeSet::all(),
                 is_admin: false,

@@ -102,7 +102,7 @@ impl Wanted {
             Wanted::TakeOver { user, value, scopes, expires_at_ms } => {
                 let value = ApiKey::parse(value.as_bytes()).unwrap();
                 let new = NewKey {
-                    label: "adopted".to_owned(),
+                    label: "adopted".parse().unwrap(),
                     scopes: scopes.clone(),
                     expires_at: expires_at_ms.map(at),
                 };
@@ -135,7 +135,8 @@ impl Wanted {
                 (accounts::update(database, &by, user, &patch).await.unwrap().propagation, nothing)
             }
             Wanted::Leak { values } => {
-                let report = leaks::Report::new(values.iter().map(String::as_str), "a test").unwrap();
+                let values = leaks::LeakedValues::try_from(values.clone()).unwrap();
+                let report = leaks::Report::new(values, "a test".parse().unwrap());
                 (leaks::report(database, &by, &report).await.unwrap().1, nothing)
             }
         })

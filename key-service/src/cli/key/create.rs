@@ -9,9 +9,11 @@ use crate::cli::arguments::{scopes, scopes_help};
 use crate::cli::error::CliError;
 use crate::cli::revocation::{report, wait};
 use crate::cli::terminal::{print_json, print_line, read_line, tell};
-use crate::keys::{self, Key, KeyError, NewKey, rules};
+use crate::keys::rules::Expiry;
+use crate::keys::{self, Key, KeyError, NewKey};
 use crate::revocation::Store;
 use crate::time::Timestamp;
+use crate::validation::FieldErrors;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = scopes_help())]
@@ -42,11 +44,15 @@ pub(in crate::cli) struct Args {
 
 pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), CliError> {
     let now = Timestamp::now();
-    let new = NewKey {
-        label: rules::label(&args.label)?,
-        scopes: scopes("scopes", &args.scopes)?,
-        expires_at: args.expires_at.map(|moment| rules::expires_at(moment, now)).transpose()?,
+    let mut problems = FieldErrors::default();
+    let label = problems.check("label", args.label.parse());
+    let scopes = problems.check("scopes", scopes(&args.scopes));
+    let expires_at = args.expires_at.map(|moment| Expiry::new(moment, now)).transpose();
+    let expires_at = problems.check("expires_at", expires_at);
+    let (Some(label), Some(scopes), Some(expires_at)) = (label, scopes, expires_at) else {
+        return Err(problems.into());
     };
+    let new = NewKey { label, scopes: scopes.into(), expires_at: expires_at.map(Into::into) };
     let user = accounts::find_by_email(store, &args.user).await?;
     let adopted = if args.value_stdin {
         Some(ApiKey::parse(read_line()?.trim().as_bytes()).map_err(CliError::Value)?)
@@ -54,7 +60,7 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), Cli
         None
     };
     if args.if_absent {
-        if let Some(key) = existing(store, &user, &new.label, adopted.as_ref()).await? {
+        if let Some(key) = existing(store, &user, new.label.as_ref(), adopted.as_ref()).await? {
             tell(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;
             return if args.json { print_json(&key.view(None)) } else { Ok(()) };
         }

@@ -10,9 +10,10 @@ use crate::audit::Actor;
 use crate::cli::error::{CliError, Outcome as End};
 use crate::cli::revocation::{in_words, wait};
 use crate::cli::terminal::{counted, print_json, print_table, tell};
-use crate::keys::leaks::{self, MAX_VALUES, Outcome, Report};
+use crate::keys::leaks::{self, LeakedValues, MAX_VALUES, Outcome, Report, Source};
 use crate::revocation::Store;
 use crate::revocation::propagation::Revocation;
+use crate::validation::{FieldError, Violation};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -37,10 +38,13 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<End, Cl
         return Err(CliError::NoValues);
     }
     // All of them are checked before any of them is ended.
-    let reports: Vec<_> = values
-        .chunks(MAX_VALUES)
-        .map(|values| Report::new(values.iter().map(|(_, value)| *value), &args.source))
-        .collect::<Result<_, _>>()?;
+    let source: Source = args.source.parse().map_err(|violation: Violation| violation.of("source"))?;
+    let report = |values: &[(u64, &str)]| {
+        let values = LeakedValues::new(values.iter().map(|(_, value)| *value));
+        let values = values.map_err(|violation| violation.of("values"))?;
+        Ok(Report::new(values, source.clone()))
+    };
+    let reports = values.chunks(MAX_VALUES).map(report).collect::<Result<Vec<_>, FieldError>>()?;
     for (number, _) in &refused {
         tell(&format!("line {number}: not a personal API key, which begins with {KEY_PREFIX}"))?;
     }

@@ -5,7 +5,8 @@ use crate::accounts::access::KeyAccess;
 use crate::cli::arguments::{pages, state};
 use crate::cli::error::CliError;
 use crate::cli::terminal::{print_json, print_table, time};
-use crate::keys::{self, KeySearch, KeyState, OwnedKey, rules};
+use crate::keys::rules::KnownScope;
+use crate::keys::{self, KeySearch, KeyState, OwnedKey};
 use crate::revocation::Store;
 use crate::time::Timestamp;
 
@@ -29,6 +30,8 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
+    let scope = args.scope.map(KnownScope::try_from).transpose();
+    let scope = scope.map_err(|violation| violation.of("scope"))?;
     let user_id = match &args.user {
         Some(email) => Some(accounts::find_by_email(store, email).await?.id),
         None => None,
@@ -36,7 +39,7 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
     let search = KeySearch {
         user_id,
         text: args.search,
-        scope: args.scope.as_deref().map(|text| rules::scope("scope", text)).transpose()?,
+        scope: scope.map(Into::into),
         state: args.state,
         ..KeySearch::all(KeyAccess::Anyone, Timestamp::now())
     };

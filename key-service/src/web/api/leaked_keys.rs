@@ -2,16 +2,37 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use deserr::Deserr;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::bodies::{LeakAnswer, LeakReport};
-use crate::keys::leaks::{self, Report};
-use crate::validation::FieldError;
+use crate::keys::leaks::{self, LeakedValues, Outcome, Report, Source};
+use crate::revocation::propagation::Revocation;
+use crate::validation::FieldErrors;
 use crate::web::caller::{Admin, Revoke};
 use crate::web::error::{ApiError, Body};
-use crate::web::fields::Fields;
+use crate::web::request::Fields;
 use crate::web::state::AppState;
+
+/// A report of leaked values.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+pub(super) struct LeakReport {
+    #[schema(inline)]
+    values: LeakedValues,
+    /// Where they were found.
+    #[schema(inline)]
+    source: Source,
+}
+
+/// What a report did.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LeakAnswer {
+    /// For each value, in the order of the report.
+    results: Vec<Outcome>,
+    /// How their end came into force.
+    revocation: Revocation,
+}
 
 /// `POST /api/leaked_keys/`: the values work nowhere any more; tells which did until now.
 #[utoipa::path(
@@ -25,16 +46,15 @@ use crate::web::state::AppState;
 pub(super) async fn report(
     admin: Admin<Revoke>,
     State(state): State<AppState>,
-    fields: Fields,
-) -> Result<Response, ApiError> {
-    let values = fields.texts("values")?.ok_or_else(|| FieldError::required("values"))?;
-    let report = Report::new(values, fields.filled("source")?)?;
+    Fields(LeakReport { values, source }): Fields<LeakReport>,
+) -> Result<Json<LeakAnswer>, ApiError> {
+    let report = Report::new(values, source);
     // A report that ends a value, or repeats one that did, is never refused.
     if leaks::only_adds(&state.store, &report).await? {
         state.changes.admit(admin.by())?;
     }
-    let (outcomes, propagation) =
+    let (results, propagation) =
         leaks::report_logged_once(&state.store, &state.refusals, admin.by(), &report).await?;
     let revocation = propagation.wait().await?;
-    Ok(Json(json!({ "results": outcomes, "revocation": revocation })).into_response())
+    Ok(Json(LeakAnswer { results, revocation }))
 }

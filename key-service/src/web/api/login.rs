@@ -3,16 +3,29 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use deserr::Deserr;
 use tower_sessions::Session;
+use utoipa::ToSchema;
 
-use super::bodies::Credentials;
+use crate::accounts::passwords::Password;
 use crate::accounts::{self, User};
 use crate::time::Timestamp;
+use crate::validation::{FieldErrors, NonEmpty};
 use crate::web::caller::Visitor;
 use crate::web::error::{ApiError, Body};
-use crate::web::fields::Fields;
+use crate::web::request::{Fields, NoParams, Params};
 use crate::web::session;
 use crate::web::state::AppState;
+
+/// Who signs in.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+pub(super) struct Credentials {
+    #[schema(inline)]
+    email: NonEmpty,
+    #[schema(inline)]
+    password: Password,
+}
 
 /// `POST /api/login/`: begins a session and answers with the user.
 #[utoipa::path(
@@ -26,17 +39,15 @@ pub(super) async fn log_in(
     State(state): State<AppState>,
     Visitor(by): Visitor,
     session: Session,
-    fields: Fields,
+    Fields(Credentials { email, password }): Fields<Credentials>,
 ) -> Result<Json<User>, ApiError> {
-    let email = fields.filled("email")?;
-    let password = fields.filled("password")?;
+    let email = email.as_ref();
     if let Err(wait) = state.limits.admit(&state.store, &by, email).await? {
         accounts::sign_in_throttled(&state.store, &state.refusals, &by, email).await?;
         return Err(wait.into());
     }
 
-    let user =
-        accounts::authenticate(&state.store, &by, &state.passwords, email, password.to_owned()).await?;
+    let user = accounts::authenticate(&state.store, &by, &state.passwords, email, password).await?;
     let user = user.ok_or_else(|| ApiError::authentication_failed("Invalid email or password."))?;
     session::begin(&session, &user, Timestamp::now()).await?;
     Ok(Json(user))
@@ -53,6 +64,7 @@ pub(super) async fn log_out(
     State(state): State<AppState>,
     Visitor(by): Visitor,
     session: Session,
+    _: Params<NoParams>,
 ) -> Result<StatusCode, ApiError> {
     session::end(&session, &state.store, by).await?;
     Ok(StatusCode::NO_CONTENT)

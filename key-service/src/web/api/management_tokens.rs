@@ -4,16 +4,37 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use deserr::Deserr;
+use utoipa::ToSchema;
 
-use super::bodies::NewToken as NewTokenBody;
 use crate::accounts::management_tokens::{self, ManagementToken, NewToken, NewTokenView, Verbs};
-use crate::keys::rules;
+use crate::keys::rules::Expiry;
+use crate::label::Label;
 use crate::time::Timestamp;
-use crate::validation::FieldError;
+use crate::validation::FieldErrors;
 use crate::web::caller::AdminInPerson;
 use crate::web::error::ApiError;
-use crate::web::fields::Fields;
+use crate::web::request::{Fields, NoParams, Params};
 use crate::web::state::AppState;
+
+/// A new management token.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+#[schema(as = NewToken)]
+pub(super) struct NewTokenFields {
+    label: Label,
+    /// The users whose keys it manages; null for all who are no admins, which lets it manage their accounts too.
+    #[schema(required)]
+    user_ids: Option<Vec<String>>,
+    /// What it can do to them; `read` alone, if absent.
+    #[deserr(default)]
+    #[schema(inline, required = false)]
+    can: Verbs,
+    /// From when on it is refused; null or absent for never.
+    #[deserr(default)]
+    #[schema(inline)]
+    expires_at: Option<Expiry>,
+}
 
 /// `GET /api/management_tokens/`: all tokens, newest first.
 #[utoipa::path(
@@ -23,7 +44,11 @@ use crate::web::state::AppState;
     responses((status = 200, description = "All tokens, newest first.", body = Vec<ManagementToken>)),
     security(("session" = [])),
 )]
-pub(super) async fn list(_: AdminInPerson, State(state): State<AppState>) -> Result<Response, ApiError> {
+pub(super) async fn list(
+    _: AdminInPerson,
+    State(state): State<AppState>,
+    _: Params<NoParams>,
+) -> Result<Response, ApiError> {
     Ok(Json(management_tokens::list(&state.store).await?).into_response())
 }
 
@@ -32,26 +57,22 @@ pub(super) async fn list(_: AdminInPerson, State(state): State<AppState>) -> Res
     post,
     path = "/api/management_tokens/",
     tag = "Management tokens",
-    request_body = NewTokenBody,
+    request_body = NewTokenFields,
     responses((status = 201, description = "The new token, with its value.", body = NewTokenView)),
     security(("session" = [])),
 )]
 pub(super) async fn create(
     admin: AdminInPerson,
     State(state): State<AppState>,
-    fields: Fields,
+    Fields(fields): Fields<NewTokenFields>,
 ) -> Result<Response, ApiError> {
-    let now = Timestamp::now();
     let new = NewToken {
-        label: rules::label(fields.filled("label")?)?,
-        user_ids: fields
-            .texts_or_null("user_ids")?
-            .ok_or_else(|| FieldError::required("user_ids"))?
-            .map(|ids| ids.into_iter().map(str::to_owned).collect()),
-        can: fields.texts("can")?.map(Verbs::parse).transpose()?.unwrap_or_default(),
-        expires_at: fields.future("expires_at", now)?.flatten(),
+        label: fields.label,
+        user_ids: fields.user_ids,
+        can: fields.can,
+        expires_at: fields.expires_at.map(Into::into),
     };
-    let (token, value) = management_tokens::create(&state.store, &admin.by, new, now).await?;
+    let (token, value) = management_tokens::create(&state.store, &admin.by, new, Timestamp::now()).await?;
     Ok((StatusCode::CREATED, Json(token.with_value(&value))).into_response())
 }
 
@@ -68,6 +89,7 @@ pub(super) async fn revoke(
     admin: AdminInPerson,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    _: Params<NoParams>,
 ) -> Result<StatusCode, ApiError> {
     management_tokens::revoke(&state.store, &admin.by, &id).await?;
     Ok(StatusCode::NO_CONTENT)

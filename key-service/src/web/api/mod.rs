@@ -15,7 +15,6 @@ use super::caller;
 use super::error::{ApiError, complete_errors};
 use super::state::AppState;
 
-mod bodies;
 mod leaked_keys;
 mod login;
 mod management_tokens;

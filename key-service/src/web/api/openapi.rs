@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     Content, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response,
@@ -46,7 +47,7 @@ pub(super) fn complete(api: &mut OpenApi) {
     for (path, item) in &mut api.paths.paths {
         for operation in operations(item) {
             add_errors(operation, path.contains('{'));
-            require_body(operation, &components.schemas);
+            complete_body(operation, &mut components.schemas);
         }
     }
 }
@@ -57,22 +58,29 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
         .filter_map(|operation| operation.as_mut())
 }
 
-/// A body without required fields may be left out.
-fn require_body(operation: &mut Operation, schemas: &BTreeMap<String, RefOr<Schema>>) {
+/// A body has no unknown fields. One without required fields may be left out.
+fn complete_body(operation: &mut Operation, schemas: &mut BTreeMap<String, RefOr<Schema>>) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
-    let named = body.content.values().find_map(|content| match content {
+    let name = body.content.values().find_map(|content| match content {
         RefOr::T(Content { schema: Some(RefOr::Ref(reference)), .. }) => {
-            schemas.get(reference.ref_location.rsplit('/').next()?)
+            reference.ref_location.rsplit('/').next()
         }
         _ => None,
     });
-    let is_optional = matches!(named, Some(RefOr::T(Schema::Object(object))) if object.required.is_empty());
-    body.required = Some(if is_optional { Required::False } else { Required::True });
+    body.required = Some(Required::True);
+    if let Some(RefOr::T(Schema::Object(object))) = name.and_then(|name| schemas.get_mut(name)) {
+        object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        body.required = Some(if object.required.is_empty() { Required::False } else { Required::True });
+    }
 }
 
 fn add_errors(operation: &mut Operation, has_path_parameter: bool) {
     let errors = [
-        ("400", "A field or parameter holds what it may not hold, or the request is malformed.", true),
+        (
+            "400",
+            "A field or parameter is unknown or holds what it may not hold, or the request is malformed. `errors` lists everything.",
+            true,
+        ),
         ("401", "No credentials were sent, or they are not good here.", operation.security.is_some()),
         ("403", "The caller may not do this, or the request comes from another origin.", true),
         ("404", "There is no such thing within the caller's reach.", has_path_parameter),

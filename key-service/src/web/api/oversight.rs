@@ -2,40 +2,70 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use deserr::Deserr;
+use utoipa::IntoParams;
 
 use crate::audit::{self, AuditSearch, Entry};
+use crate::paging::{Limit, Offset, PageRequest};
 use crate::revocation::edges::{self, Edges};
 use crate::time::Timestamp;
+use crate::validation::FieldErrors;
 use crate::web::caller::{Admin, Read};
 use crate::web::error::ApiError;
-use crate::web::params::{PageView, Paging, Params};
+use crate::web::page_view::PageView;
+use crate::web::request::{NoParams, Params};
 use crate::web::state::AppState;
+
+/// Which entries are wanted.
+#[derive(Deserr, IntoParams)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AuditQuery {
+    /// How many at most.
+    #[deserr(default)]
+    #[param(inline)]
+    limit: Option<Limit>,
+    /// How many are left out before them.
+    #[deserr(default)]
+    #[param(inline)]
+    offset: Option<Offset>,
+    /// Only this action, or all that begin so, such as `key.`
+    #[deserr(default)]
+    action: Option<String>,
+    /// Only what concerns this user, or was done by this user.
+    #[deserr(default)]
+    user_id: Option<String>,
+    /// Only what concerns this key or token.
+    #[deserr(default)]
+    subject_id: Option<String>,
+    /// Only what was done at this time or later.
+    #[deserr(default)]
+    since: Option<Timestamp>,
+}
 
 /// `GET /api/audit_log/`: who did what, newest first.
 #[utoipa::path(
     get,
     path = "/api/audit_log/",
     tag = "Oversight",
-    params(Paging, ("action" = Option<String>, Query, description = "Only this action, or all that begin so, such as `key.`"), ("user_id" = Option<String>, Query, description = "Only what concerns this user, or was done by this user."), ("subject_id" = Option<String>, Query, description = "Only what concerns this key or token."), ("since" = Option<Timestamp>, Query, description = "Only what was done at this time or later.")),
+    params(AuditQuery),
     responses((status = 200, description = "Entries, newest first.", body = PageView<Entry>)),
     security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn audit_log(
     _: Admin<Read>,
     State(state): State<AppState>,
-    params: Params,
-) -> Result<Response, ApiError> {
-    let owned = |name| params.text(name).map(str::to_owned);
+    Params { sent, address }: Params<AuditQuery>,
+) -> Result<Json<PageView<Entry>>, ApiError> {
     let search = AuditSearch {
-        action: owned("action"),
-        user_id: owned("user_id"),
-        subject_id: owned("subject_id"),
-        since: params.time("since")?,
-        page: params.page()?,
+        action: sent.action,
+        user_id: sent.user_id,
+        subject_id: sent.subject_id,
+        since: sent.since,
+        page: PageRequest::new(sent.limit, sent.offset),
     };
     let found = audit::search(&state.store, &search).await?;
-    Ok(Json(params.view(search.page, found)).into_response())
+    Ok(Json(address.view(search.page, found)))
 }
 
 /// `GET /api/edges/`: the edges that hold a lease.
@@ -46,6 +76,10 @@ pub(super) async fn audit_log(
     responses((status = 200, description = "The edges that hold a lease, the one that lags most first.", body = Edges)),
     security(("session" = []), ("management_token" = ["read"])),
 )]
-pub(super) async fn edges(_: Admin<Read>, State(state): State<AppState>) -> Result<Json<Edges>, ApiError> {
+pub(super) async fn edges(
+    _: Admin<Read>,
+    State(state): State<AppState>,
+    _: Params<NoParams>,
+) -> Result<Json<Edges>, ApiError> {
     Ok(Json(edges::list(&state.store).await?))
 }

@@ -4,37 +4,129 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use protocol::ScopeSet;
-use serde_json::{Value, json};
+use deserr::Deserr;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
-use super::bodies::{DeletedKey, KeyChanges, NewKey as NewKeyBody, Roll, ScopeName};
-use crate::keys::{
-    self, ChangedKey, KeyPatch, KeySearch, KeyState, KeyView, NewKey, OwnedKey, OwnedKeyView, rules,
-};
-use crate::paging::Page;
+use crate::keys::rules::{Expiry, GraceSeconds, KnownScope, Scopes};
+use crate::keys::{self, ChangedKey, KeyPatch, KeySearch, KeyState, KeyView, NewKey, OwnedKey, OwnedKeyView};
+use crate::label::Label;
+use crate::paging::{Limit, Offset, Page, PageRequest};
+use crate::revocation::propagation::Revocation;
 use crate::time::Timestamp;
-use crate::validation::FieldError;
+use crate::validation::FieldErrors;
 use crate::web::caller::{Caller, Create, Read, Revoke};
 use crate::web::error::{ApiError, Body};
-use crate::web::fields::Fields;
-use crate::web::params::{PageView, Paging, Params};
+use crate::web::page_view::PageView;
+use crate::web::request::{Fields, NoParams, Params};
 use crate::web::state::AppState;
+
+/// Whose keys are wanted.
+#[derive(Deserr, IntoParams)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OwnerQuery {
+    /// Whose keys: to be named with a management token, oneself in a session.
+    #[deserr(default)]
+    user_id: Option<String>,
+}
+
+/// Which keys are wanted.
+#[derive(Deserr, IntoParams)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+#[into_params(parameter_in = Query)]
+pub(super) struct KeyQuery {
+    /// How many at most.
+    #[deserr(default)]
+    #[param(inline)]
+    limit: Option<Limit>,
+    /// How many are left out before them.
+    #[deserr(default)]
+    #[param(inline)]
+    offset: Option<Offset>,
+    /// Only those with this in their label, their masked value or their owner's address.
+    #[deserr(default)]
+    search: Option<String>,
+    /// Only those of this user.
+    #[deserr(default)]
+    user_id: Option<String>,
+    /// Only those with exactly this scope.
+    #[deserr(default)]
+    #[param(inline)]
+    scope: Option<KnownScope>,
+    /// Only those in this state.
+    #[deserr(default)]
+    #[param(inline)]
+    state: Option<KeyState>,
+}
+
+/// A new key.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+#[schema(as = NewKey)]
+pub(super) struct NewKeyFields {
+    /// The owner's own words for it.
+    label: Label,
+    /// `*`, or `object:read` and `object:write`; write includes read.
+    scopes: Scopes,
+    /// From when on it is refused; null or absent for never.
+    #[deserr(default)]
+    #[schema(inline)]
+    expires_at: Option<Expiry>,
+    /// Whose key it will be: to be named with a management token, oneself in a session.
+    #[deserr(default, from(String) = Some)]
+    #[schema(nullable = false)]
+    user_id: Option<String>,
+}
+
+/// What to change of a key. What is absent stays.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+pub(super) struct KeyChanges {
+    #[deserr(default, from(Label) = Some)]
+    #[schema(nullable = false)]
+    label: Option<Label>,
+    #[deserr(default, from(Scopes) = Some)]
+    #[schema(nullable = false)]
+    scopes: Option<Scopes>,
+    /// Null takes the end away.
+    #[deserr(default, from(Option<Expiry>) = Some)]
+    #[schema(inline, value_type = Option<Expiry>)]
+    expires_at: Option<Option<Expiry>>,
+}
+
+/// How a key gets a new value.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+pub(super) struct Roll {
+    /// How long the old value works on, in seconds; 0, or absent, ends every old value at once.
+    #[deserr(default)]
+    #[schema(inline, required = false)]
+    grace_s: GraceSeconds,
+}
+
+/// A key that is gone.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeletedKey {
+    id: String,
+    revocation: Revocation,
+}
 
 /// `GET /api/personal_api_keys/`: a user's keys, newest first.
 #[utoipa::path(
     get,
     path = "/api/personal_api_keys/",
     tag = "Personal API keys",
-    params(("user_id" = Option<String>, Query, description = "Whose keys: to be named with a management token, oneself in a session.")),
+    params(OwnerQuery),
     responses((status = 200, description = "The keys, newest first.", body = Vec<KeyView>)),
     security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn list(
     caller: Caller<Read>,
     State(state): State<AppState>,
-    params: Params,
+    Params { sent, .. }: Params<OwnerQuery>,
 ) -> Result<Response, ApiError> {
-    let user_id = caller.user_id(params.text("user_id"))?;
+    let user_id = caller.user_id(sent.user_id.as_deref())?;
     let keys = keys::list(&state.store, caller.manages(), user_id).await?;
     let views: Vec<_> = keys.iter().map(|key| key.view(None)).collect();
     Ok(Json(views).into_response())
@@ -45,28 +137,27 @@ pub(super) async fn list(
     get,
     path = "/api/keys/",
     tag = "Personal API keys",
-    params(Paging, ("search" = Option<String>, Query, description = "Only those with this in their label, their masked value or their owner's address."), ("user_id" = Option<String>, Query, description = "Only those of this user."), ("scope" = inline(Option<ScopeName>), Query, description = "Only those with exactly this scope."), ("state" = inline(Option<KeyState>), Query, description = "Only those in this state.")),
+    params(KeyQuery),
     responses((status = 200, description = "All keys that the caller may see, newest first.", body = PageView<OwnedKeyView>)),
     security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn search(
     caller: Caller<Read>,
     State(state): State<AppState>,
-    params: Params,
+    Params { sent, address }: Params<KeyQuery>,
 ) -> Result<Response, ApiError> {
-    let owned = |name| params.text(name).map(str::to_owned);
     let search = KeySearch {
         access: caller.oversees(),
-        user_id: owned("user_id"),
-        text: owned("search"),
-        scope: params.text("scope").map(|text| rules::scope("scope", text)).transpose()?,
-        state: params.one_of("state", &KeyState::ALL)?,
+        user_id: sent.user_id,
+        text: sent.search,
+        scope: sent.scope.map(Into::into),
+        state: sent.state,
         now: Timestamp::now(),
-        page: params.page()?,
+        page: PageRequest::new(sent.limit, sent.offset),
     };
     let found = keys::search(&state.store, &search).await?;
     let views = Page { count: found.count, rows: found.rows.iter().map(OwnedKey::view).collect() };
-    Ok(Json(params.view(search.page, views)).into_response())
+    Ok(Json(address.view(search.page, views)).into_response())
 }
 
 /// `POST /api/personal_api_keys/`: a new key; the only answer, but for a roll's, that shows a value.
@@ -74,24 +165,24 @@ pub(super) async fn search(
     post,
     path = "/api/personal_api_keys/",
     tag = "Personal API keys",
-    request_body = NewKeyBody,
+    request_body = NewKeyFields,
     responses((status = 201, description = "The new key, with its value.", body = KeyView), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn create(
     caller: Caller<Create>,
     State(state): State<AppState>,
-    fields: Fields,
+    Fields(fields): Fields<NewKeyFields>,
 ) -> Result<Response, ApiError> {
-    let now = Timestamp::now();
     let new = NewKey {
-        label: label(&fields)?.ok_or_else(|| FieldError::required("label"))?,
-        scopes: scopes(&fields)?.ok_or_else(|| FieldError::required("scopes"))?,
-        expires_at: fields.future("expires_at", now)?.flatten(),
+        label: fields.label,
+        scopes: fields.scopes.into(),
+        expires_at: fields.expires_at.map(Into::into),
     };
-    let user_id = caller.user_id(fields.text("user_id")?)?;
+    let user_id = caller.user_id(fields.user_id.as_deref())?;
     state.changes.admit(&caller.by)?;
-    let (key, value) = keys::create(&state.store, &caller.by, caller.manages(), user_id, new, now).await?;
+    let (store, access, now) = (&state.store, caller.manages(), Timestamp::now());
+    let (key, value) = keys::create(store, &caller.by, access, user_id, new, now).await?;
     Ok((StatusCode::CREATED, Json(key.view(Some(&value)))).into_response())
 }
 
@@ -108,6 +199,7 @@ pub(super) async fn show(
     caller: Caller<Read>,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    _: Params<NoParams>,
 ) -> Result<Response, ApiError> {
     let key = keys::get(&state.store, caller.oversees(), &id).await?;
     Ok(Json(key.view(None)).into_response())
@@ -127,12 +219,12 @@ pub(super) async fn update(
     caller: Caller<Create>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    fields: Fields,
+    Fields(fields): Fields<KeyChanges>,
 ) -> Result<Response, ApiError> {
     let patch = KeyPatch {
-        label: label(&fields)?,
-        scopes: scopes(&fields)?,
-        expires_at: fields.future("expires_at", Timestamp::now())?,
+        label: fields.label,
+        scopes: fields.scopes.map(Into::into),
+        expires_at: fields.expires_at.map(|expiry| expiry.map(Into::into)),
     };
     state.changes.admit(&caller.by)?;
     let (key, propagation) = keys::update(&state.store, &caller.by, caller.manages(), &id, patch).await?;
@@ -156,9 +248,10 @@ pub(super) async fn delete(
     caller: Caller<Revoke>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+    _: Params<NoParams>,
+) -> Result<Json<DeletedKey>, ApiError> {
     let (key, propagation) = keys::delete(&state.store, &caller.by, caller.oversees(), &id).await?;
-    Ok(Json(json!({ "id": key.id, "revocation": propagation.wait().await? })))
+    Ok(Json(DeletedKey { id: key.id, revocation: propagation.wait().await? }))
 }
 
 /// `POST /api/personal_api_keys/{id}/roll/`: a new value for the key.
@@ -175,20 +268,11 @@ pub(super) async fn roll(
     caller: Caller<Create>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    fields: Fields,
+    Fields(Roll { grace_s }): Fields<Roll>,
 ) -> Result<Response, ApiError> {
-    let grace_s = fields.integer("grace_s")?.map_or(Ok(0), rules::grace_s)?;
     state.changes.admit(&caller.by)?;
-    let (key, value, propagation) =
-        keys::roll(&state.store, &caller.by, caller.manages(), &id, grace_s).await?;
+    let (store, access) = (&state.store, caller.manages());
+    let (key, value, propagation) = keys::roll(store, &caller.by, access, &id, grace_s.into()).await?;
     let revocation = propagation.wait().await?;
     Ok(Json(key.changed(Some(&value), Some(revocation))).into_response())
-}
-
-fn label(fields: &Fields) -> Result<Option<String>, FieldError> {
-    fields.text("label")?.map(rules::label).transpose()
-}
-
-fn scopes(fields: &Fields) -> Result<Option<ScopeSet>, FieldError> {
-    fields.texts("scopes")?.map(|texts| rules::scopes("scopes", texts)).transpose()
 }

@@ -4,22 +4,98 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use protocol::ScopeSet;
-use serde_json::json;
+use deserr::Deserr;
+use serde::Serialize;
 use tower_sessions::Session;
+use utoipa::{IntoParams, ToSchema};
 
-use super::bodies::{Link, NewUser as NewUserBody, PasswordChange, UserChanges};
 use crate::accounts::management_tokens::Verb;
-use crate::accounts::{self, ChangedUser, NewUser, User, UserPatch, links};
-use crate::keys::rules;
+use crate::accounts::passwords::{NewPassword, Password};
+use crate::accounts::{self, ChangedUser, Email, NewUser, User, UserPatch, links};
+use crate::keys::rules::Permissions;
+use crate::paging::{Limit, Offset, PageRequest};
 use crate::time::Timestamp;
-use crate::validation::FieldError;
+use crate::validation::{FieldError, FieldErrors};
 use crate::web::caller::{Admin, AsTheBodySays, Create, Read, SignedIn};
 use crate::web::error::{ApiError, Body};
-use crate::web::fields::Fields;
-use crate::web::params::{PageView, Paging, Params};
+use crate::web::page_view::PageView;
+use crate::web::request::{Fields, NoParams, Params};
 use crate::web::session;
 use crate::web::state::AppState;
+
+/// Another password for oneself.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+pub(super) struct PasswordChange {
+    #[schema(inline)]
+    current_password: Password,
+    #[schema(inline)]
+    password: NewPassword,
+}
+
+/// Which users are wanted.
+#[derive(Deserr, IntoParams)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UserQuery {
+    /// How many at most.
+    #[deserr(default)]
+    #[param(inline)]
+    limit: Option<Limit>,
+    /// How many are left out before them.
+    #[deserr(default)]
+    #[param(inline)]
+    offset: Option<Offset>,
+    /// Only those with this in their address.
+    #[deserr(default)]
+    search: Option<String>,
+}
+
+/// A new user.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+#[schema(as = NewUser)]
+pub(super) struct NewUserFields {
+    #[schema(inline)]
+    email: Email,
+    /// Without one, the user chooses it by a one-time link.
+    #[deserr(default, from(NewPassword) = Some)]
+    #[schema(inline, nullable = false)]
+    password: Option<NewPassword>,
+    /// The most that any key of the user can do.
+    #[schema(inline)]
+    permissions: Permissions,
+    /// Whether the user may manage other users. A management token cannot make admins.
+    #[deserr(default)]
+    #[schema(required = false)]
+    is_admin: bool,
+}
+
+/// What to change of a user. What is absent stays.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+pub(super) struct UserChanges {
+    #[deserr(default, from(Permissions) = Some)]
+    #[schema(inline, nullable = false)]
+    permissions: Option<Permissions>,
+    /// False shuts the user and every key of the user out.
+    #[deserr(default, from(bool) = Some)]
+    #[schema(nullable = false)]
+    is_active: Option<bool>,
+    /// Whether the user may manage other users. A management token can change no admin, and make none.
+    #[deserr(default, from(bool) = Some)]
+    #[schema(nullable = false)]
+    is_admin: Option<bool>,
+}
+
+/// A one-time link.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Link {
+    /// The path of the page where the user chooses a password, once. It is a secret.
+    path: String,
+    /// How long it works, in seconds.
+    expires_in_s: u32,
+}
 
 /// `GET /api/users/@me/`: the signed-in user.
 #[utoipa::path(
@@ -29,7 +105,7 @@ use crate::web::state::AppState;
     responses((status = 200, description = "The signed-in user.", body = User)),
     security(("session" = [])),
 )]
-pub(super) async fn me(SignedIn { user, .. }: SignedIn) -> Json<User> {
+pub(super) async fn me(SignedIn { user, .. }: SignedIn, _: Params<NoParams>) -> Json<User> {
     Json(user)
 }
 
@@ -46,12 +122,11 @@ pub(super) async fn change_me(
     SignedIn { user, by }: SignedIn,
     State(state): State<AppState>,
     session: Session,
-    fields: Fields,
+    Fields(PasswordChange { current_password, password }): Fields<PasswordChange>,
 ) -> Result<Json<User>, ApiError> {
-    let current = fields.filled("current_password")?.to_owned();
-    let new = fields.filled("password")?.to_owned();
     state.limits.admit_user(&by, &user)?;
-    let user = accounts::change_password(&state.store, &by, &state.passwords, &user, current, new).await?;
+    let (store, passwords) = (&state.store, &state.passwords);
+    let user = accounts::change_password(store, &by, passwords, &user, current_password, password).await?;
     session::begin(&session, &user, Timestamp::now()).await?;
     Ok(Json(user))
 }
@@ -61,18 +136,18 @@ pub(super) async fn change_me(
     get,
     path = "/api/users/",
     tag = "Users",
-    params(Paging, ("search" = Option<String>, Query, description = "Only those with this in their address.")),
+    params(UserQuery),
     responses((status = 200, description = "Users, by address.", body = PageView<User>)),
     security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn list(
     _: Admin<Read>,
     State(state): State<AppState>,
-    params: Params,
-) -> Result<Response, ApiError> {
-    let page = params.page()?;
-    let found = accounts::search(&state.store, params.text("search"), page).await?;
-    Ok(Json(params.view(page, found)).into_response())
+    Params { sent, address }: Params<UserQuery>,
+) -> Result<Json<PageView<User>>, ApiError> {
+    let page = PageRequest::new(sent.limit, sent.offset);
+    let found = accounts::search(&state.store, sent.search.as_deref(), page).await?;
+    Ok(Json(address.view(page, found)))
 }
 
 /// `GET /api/users/{id}/`.
@@ -88,6 +163,7 @@ pub(super) async fn show(
     _: Admin<Read>,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    _: Params<NoParams>,
 ) -> Result<Json<User>, ApiError> {
     let user = accounts::find(&state.store, &id).await?;
     user.map(Json).ok_or_else(ApiError::not_found)
@@ -98,20 +174,20 @@ pub(super) async fn show(
     post,
     path = "/api/users/",
     tag = "Users",
-    request_body = NewUserBody,
+    request_body = NewUserFields,
     responses((status = 201, description = "The new user.", body = User), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn create(
     admin: Admin<Create>,
     State(state): State<AppState>,
-    fields: Fields,
+    Fields(fields): Fields<NewUserFields>,
 ) -> Result<Response, ApiError> {
     let new = NewUser {
-        email: fields.filled("email")?.to_owned(),
-        password: fields.text("password")?.map(str::to_owned),
-        permissions: permissions(&fields)?.ok_or_else(|| FieldError::required("permissions"))?,
-        is_admin: fields.truth("is_admin")?.unwrap_or(false),
+        email: fields.email,
+        password: fields.password,
+        permissions: fields.permissions.into(),
+        is_admin: fields.is_admin,
     };
     // Before the password is hashed: that takes a CPU for a while.
     state.changes.admit(admin.by())?;
@@ -133,12 +209,12 @@ pub(super) async fn update(
     admin: Admin<AsTheBodySays>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    fields: Fields,
+    Fields(fields): Fields<UserChanges>,
 ) -> Result<Response, ApiError> {
     let patch = UserPatch {
-        permissions: permissions(&fields)?,
-        is_active: fields.truth("is_active")?,
-        is_admin: fields.truth("is_admin")?,
+        permissions: fields.permissions.map(Into::into),
+        is_active: fields.is_active,
+        is_admin: fields.is_admin,
     };
     let disables = patch.is_active == Some(false);
     if disables {
@@ -172,13 +248,9 @@ pub(super) async fn link(
     admin: Admin<Create>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+    _: Params<NoParams>,
+) -> Result<(StatusCode, Json<Link>), ApiError> {
     state.changes.admit(admin.by())?;
     let secret = links::create(&state.store, admin.by(), &id).await?;
-    let answer = json!({ "path": secret.path(), "expires_in_s": links::LIFETIME_S });
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
-}
-
-fn permissions(fields: &Fields) -> Result<Option<ScopeSet>, FieldError> {
-    fields.texts("permissions")?.map(rules::permissions).transpose()
+    Ok((StatusCode::CREATED, Json(Link { path: secret.path(), expires_in_s: links::LIFETIME_S })))
 }

@@ -11,10 +11,10 @@ use super::form::{Form, Problems};
 use super::frame::{Frame, Place, Rendered};
 use super::sign_in;
 use super::visitor::SignedIn;
-use crate::accounts::passwords::check_new_password;
+use crate::accounts::passwords::{NewPassword, Password};
 use crate::accounts::{self, AccountError, User};
 use crate::time::Timestamp;
-use crate::validation::FieldError;
+use crate::validation::{FieldError, Violation};
 use crate::web::session;
 use crate::web::state::AppState;
 
@@ -46,13 +46,11 @@ pub(super) async fn submit(
     session: Session,
     form: Form,
 ) -> Result<Response, PageError> {
-    let current = form.text("current_password");
     let mut problems = Problems::default();
-    if current.is_empty() {
-        problems.add(FieldError::blank("current_password"));
-    }
-    let new = problems.check(new_password(&form, &user.email));
-    let Some(new) = new.filter(|_| problems.is_empty()) else {
+    let current = Password::try_from(form.text("current_password").to_owned());
+    let current = problems.check("current_password", current);
+    let new = new_password(&form, &user.email, &mut problems);
+    let (Some(current), Some(new)) = (current, new) else {
         return Ok((StatusCode::BAD_REQUEST, AccountPage::new(user, problems, false)).into_response());
     };
     if let Err(wait) = state.limits.admit_user(&by, &user) {
@@ -62,7 +60,7 @@ pub(super) async fn submit(
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
     }
     let (store, passwords) = (&state.store, &state.passwords);
-    match accounts::change_password(store, &by, passwords, &user, current.to_owned(), new).await {
+    match accounts::change_password(store, &by, passwords, &user, current, new).await {
         Ok(user) => {
             session::begin(&session, &user, Timestamp::now()).await?;
             Ok(AccountPage::new(user, problems, true).into_response())
@@ -76,11 +74,12 @@ pub(super) async fn submit(
 }
 
 /// The new password of the user with this address. It must be entered twice.
-pub(super) fn new_password(form: &Form, email: &str) -> Result<String, FieldError> {
-    let password = form.text("password");
-    check_new_password(password, email)?;
-    if form.text("repeated_password") != password {
-        return Err(FieldError::input("repeated_password", "The passwords do not match."));
+pub(super) fn new_password(form: &Form, email: &str, problems: &mut Problems) -> Option<NewPassword> {
+    let password = NewPassword::try_from(form.text("password").to_owned());
+    let password = password.and_then(|password| password.check_for(email).map(|()| password));
+    let password = problems.check("password", password)?;
+    if password.is(form.text("repeated_password")) {
+        return Some(password);
     }
-    Ok(password.to_owned())
+    problems.check("repeated_password", Err(Violation::input("The passwords do not match.")))
 }

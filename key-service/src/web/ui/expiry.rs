@@ -2,15 +2,15 @@
 
 use super::form::Form;
 use super::moment::Moment;
-use crate::keys::rules;
+use crate::keys::rules::Expiry;
 use crate::time::Timestamp;
-use crate::validation::FieldError;
+use crate::validation::Violation;
 
 const DAY_S: u32 = 24 * 60 * 60;
 
 /// What the form offers and has chosen.
 #[derive(Debug)]
-pub(super) struct Expiry {
+pub(super) struct ExpiryChoice {
     /// The value of the chosen option.
     choice: String,
     /// The day for the choice of a date, as `<input type="date">` writes it.
@@ -19,17 +19,17 @@ pub(super) struct Expiry {
     pub(super) current: Option<Moment>,
 }
 
-impl Expiry {
+impl ExpiryChoice {
     /// For what expires then.
     pub(super) fn new(current: Option<Moment>) -> Self {
         let choice = if current.is_some() { "keep" } else { "never" };
-        Expiry { choice: choice.to_owned(), date: String::new(), current }
+        ExpiryChoice { choice: choice.to_owned(), date: String::new(), current }
     }
 
     /// What the form sent.
     pub(super) fn sent(self, form: &Form) -> Self {
         let (choice, date) = (form.text("expires_at").to_owned(), form.text("expiry_date").to_owned());
-        Expiry { choice, date, ..self }
+        ExpiryChoice { choice, date, ..self }
     }
 
     /// Whether the option with that value is chosen.
@@ -40,8 +40,8 @@ impl Expiry {
     /// The expiry that is chosen: absent to keep what is, `Some(None)` for never.
     ///
     /// # Errors
-    /// The field `expires_at`.
-    pub(super) fn check(&self, now: Timestamp) -> Result<Option<Option<Timestamp>>, FieldError> {
+    /// Neither one of the list nor a day to come.
+    pub(super) fn check(&self, now: Timestamp) -> Result<Option<Option<Timestamp>>, Violation> {
         let days = match self.choice.as_str() {
             "keep" => return Ok(None),
             "never" => return Ok(Some(None)),
@@ -49,16 +49,16 @@ impl Expiry {
             "30" => 30,
             "90" => 90,
             "365" => 365,
-            _ => return Err(FieldError::input("expires_at", "Choose an option from the list.")),
+            _ => return Err(Violation::input("Choose an option from the list.")),
         };
         Ok(Some(Some(now.plus_seconds(days * DAY_S))))
     }
 
     /// A key that expires on a day works until that day is over.
-    fn end_of_day(&self, now: Timestamp) -> Result<Timestamp, FieldError> {
+    fn end_of_day(&self, now: Timestamp) -> Result<Timestamp, Violation> {
         let end = Timestamp::parse(&format!("{}T23:59:59Z", self.date))
-            .map_err(|_| FieldError::input("expires_at", "Enter the last day on which the key works."))?;
-        rules::expires_at(end, now)
+            .map_err(|_| Violation::input("Enter the last day on which the key works."))?;
+        Expiry::new(end, now).map(Timestamp::from)
     }
 }
 
@@ -66,9 +66,9 @@ impl Expiry {
 mod tests {
     use super::*;
 
-    fn checked(sent: &str) -> Result<Option<Option<Timestamp>>, FieldError> {
+    fn checked(sent: &str) -> Result<Option<Option<Timestamp>>, Violation> {
         let now = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
-        Expiry::new(None).sent(&Form::parse(sent.as_bytes())).check(now)
+        ExpiryChoice::new(None).sent(&Form::parse(sent.as_bytes())).check(now)
     }
 
     fn moment(text: &str) -> Option<Option<Timestamp>> {
@@ -96,7 +96,7 @@ mod tests {
             "expires_at=31",
             "",
         ] {
-            assert_eq!(checked(sent).unwrap_err().field, "expires_at", "{sent:?}");
+            assert!(checked(sent).is_err(), "{sent:?}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What a form sent, and what is wrong with it.
 
+use std::borrow::Cow;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 
 use super::error::PageError;
-use crate::validation::FieldError;
+use crate::validation::{FieldError, Violation};
 use crate::web::error::ApiError;
 
 /// The fields of a form, or of an address's query, in the order in which they were sent.
@@ -44,9 +46,9 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 #[derive(Debug)]
 pub(super) struct Problem {
     /// The field's name, and the id of its element; empty for the form as a whole.
-    pub(super) field: &'static str,
+    pub(super) field: Cow<'static, str>,
     /// What the page calls the field; empty for the form as a whole.
-    pub(super) title: &'static str,
+    pub(super) title: Cow<'static, str>,
     /// What is wrong.
     pub(super) detail: String,
 }
@@ -57,18 +59,18 @@ pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Takes the value of a field that is good, or notes what is wrong with it.
-    pub(super) fn check<T>(&mut self, field: Result<T, FieldError>) -> Option<T> {
-        field.map_err(|invalid| self.add(invalid)).ok()
+    pub(super) fn check<T>(&mut self, field: &'static str, value: Result<T, Violation>) -> Option<T> {
+        value.map_err(|violation| self.add(violation.of(field))).ok()
     }
 
     /// Notes what is wrong with a field.
-    pub(super) fn add(&mut self, invalid: FieldError) {
-        self.0.push(Problem { field: invalid.field, title: title(invalid.field), detail: invalid.detail });
+    pub(super) fn add(&mut self, FieldError { field, violation, .. }: FieldError) {
+        self.0.push(Problem { title: title(field.clone()), field, detail: violation.detail });
     }
 
     /// Notes what is wrong with the form as a whole.
     pub(super) fn add_whole(&mut self, detail: impl Into<String>) {
-        self.0.push(Problem { field: "", title: "", detail: detail.into() });
+        self.0.push(Problem { field: "".into(), title: "".into(), detail: detail.into() });
     }
 
     /// What is wrong with a field, if anything.
@@ -88,8 +90,8 @@ impl Problems {
 }
 
 /// What pages call a field of the API.
-fn title(field: &'static str) -> &'static str {
-    match field {
+fn title(field: Cow<'static, str>) -> Cow<'static, str> {
+    let title = match field.as_ref() {
         "email" => "Email",
         "password" => "Password",
         "current_password" => "Current password",
@@ -100,8 +102,9 @@ fn title(field: &'static str) -> &'static str {
         "grace_s" => "The old value",
         "users" => "Users",
         "can" => "Can",
-        other => other,
-    }
+        _ => return field,
+    };
+    title.into()
 }
 
 #[cfg(test)]

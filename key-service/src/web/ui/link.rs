@@ -11,10 +11,9 @@ use super::addresses;
 use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Rendered};
-use crate::accounts::AccountError;
 use crate::accounts::links::{self, LinkError, Purpose};
+use crate::accounts::{AccountError, Email};
 use crate::time::Timestamp;
-use crate::validation::FieldError;
 use crate::web::caller::Visitor;
 use crate::web::session;
 use crate::web::state::AppState;
@@ -72,16 +71,13 @@ pub(super) async fn submit(
     };
     let email = form.text("email");
     let mut problems = Problems::default();
-    if matches!(purpose, Purpose::FirstAdmin) && email.is_empty() {
-        problems.add(FieldError::blank("email"));
-    }
-    let owner = match &purpose {
-        Purpose::FirstAdmin => email,
-        Purpose::Password(user) => &user.email,
+    let (owner, new_email) = match &purpose {
+        Purpose::FirstAdmin => (email, problems.check("email", email.parse::<Email>())),
+        Purpose::Password(user) => (user.email.as_str(), None),
     };
-    if let Some(password) = problems.check(new_password(&form, owner)).filter(|_| problems.is_empty()) {
-        let email = Some(email.to_owned());
-        match links::redeem(store, &by, &state.passwords, &secret, email, password, now).await {
+    let password = new_password(&form, owner, &mut problems);
+    if let Some(password) = password.filter(|_| problems.is_empty()) {
+        match links::redeem(store, &by, &state.passwords, &secret, new_email, password, now).await {
             Ok(user) => {
                 session::begin(&session, &user, now).await?;
                 return Ok(Redirect::to(addresses::KEYS).into_response());

@@ -12,8 +12,9 @@ use super::form::{Form, Problems};
 use super::frame::{Frame, Rendered};
 use super::visitor::MaybeSignedIn;
 use crate::accounts;
+use crate::accounts::passwords::Password;
 use crate::time::Timestamp;
-use crate::validation::FieldError;
+use crate::validation::NonEmpty;
 use crate::web::caller::Visitor;
 use crate::web::session;
 use crate::web::state::AppState;
@@ -71,17 +72,14 @@ pub(super) async fn submit(
     session: Session,
     form: Form,
 ) -> Result<Response, PageError> {
-    let (email, password) = (form.text("email"), form.text("password"));
+    let email = form.text("email");
     let next = on_this_site(form.text("next"));
     let mut problems = Problems::default();
-    for (field, text) in [("email", email), ("password", password)] {
-        if text.is_empty() {
-            problems.add(FieldError::blank(field));
-        }
-    }
-    if !problems.is_empty() {
+    let entered = problems.check("email", NonEmpty::try_from(email.to_owned()));
+    let password = problems.check("password", Password::try_from(form.text("password").to_owned()));
+    let (Some(_), Some(password)) = (entered, password) else {
         return Ok((StatusCode::BAD_REQUEST, SignInPage::new(email, next, problems)).into_response());
-    }
+    };
     if let Err(wait) = state.limits.admit(&state.store, &by, email).await? {
         accounts::sign_in_throttled(&state.store, &state.refusals, &by, email).await?;
         problems.add_whole(too_many_tries(wait));
@@ -89,8 +87,7 @@ pub(super) async fn submit(
         let page = SignInPage::new(email, next, problems);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
     }
-    let user =
-        accounts::authenticate(&state.store, &by, &state.passwords, email, password.to_owned()).await?;
+    let user = accounts::authenticate(&state.store, &by, &state.passwords, email, password).await?;
     let Some(user) = user else {
         problems.add_whole("The email or the password is wrong.");
         return Ok((StatusCode::UNAUTHORIZED, SignInPage::new(email, next, problems)).into_response());

@@ -10,7 +10,20 @@ fn error(r#type: &str, code: &str, detail: &str, attr: Option<&str>) -> Value {
 }
 
 fn invalid(code: &str, detail: &str, attr: &str) -> Value {
-    error("validation_error", code, detail, Some(attr))
+    invalid_item(code, detail, attr, attr)
+}
+
+/// `path` is the item of the field that is wrong.
+fn invalid_item(code: &str, detail: &str, attr: &str, path: &str) -> Value {
+    let mut answer = error("validation_error", code, detail, Some(attr));
+    answer["errors"] = json!([{"code": code, "detail": detail, "attr": path}]);
+    answer
+}
+
+/// Adds a problem that is not the first.
+fn add(answer: &mut Value, code: &str, detail: &str, path: &str) {
+    let errors = answer["errors"].as_array_mut().unwrap();
+    errors.push(json!({"code": code, "detail": detail, "attr": path}));
 }
 
 async fn assert_refused(demo: &Browser, body: Value, expected: Value) {
@@ -146,7 +159,9 @@ async fn bad_fields_of_a_new_key_are_named() {
     let demo = app.demo();
     let required = |attr| invalid("required", "This field is required.", attr);
     assert_refused(&demo, json!({"scopes": ["*"]}), required("label")).await;
-    assert_refused(&demo, json!({"scopes": "of no use"}), required("label")).await;
+    let mut two = required("label");
+    add(&mut two, "not_a_list", "Expected a list of items.", "scopes");
+    assert_refused(&demo, json!({"scopes": "of no use"}), two).await;
     assert_refused(&demo, json!({"label": "a"}), required("scopes")).await;
 
     let with_label = |label: Value| json!({"label": label, "scopes": ["*"]});
@@ -160,7 +175,7 @@ async fn bad_fields_of_a_new_key_are_named() {
     assert_refused(&demo, with_label(json!("x".repeat(41))), long).await;
 
     let with_scopes = |scopes: Value| json!({"label": "a", "scopes": scopes});
-    let unknown = invalid("invalid_input", "Invalid scope: unicorn:read", "scopes");
+    let unknown = invalid_item("invalid_input", "Invalid scope: unicorn:read", "scopes", "scopes[1]");
     assert_refused(&demo, with_scopes(json!(["insight:read", "unicorn:read"])), unknown).await;
     assert_refused(&demo, with_scopes(json!([])), invalid("empty", "This list may not be empty.", "scopes"))
         .await;
@@ -168,8 +183,8 @@ async fn bad_fields_of_a_new_key_are_named() {
     assert_refused(&demo, with_scopes(json!("*")), no_list).await;
     assert_refused(&demo, with_scopes(json!(null)), invalid("null", "This field may not be null.", "scopes"))
         .await;
-    assert_refused(&demo, with_scopes(json!([1])), invalid("invalid_input", "Not a valid string.", "scopes"))
-        .await;
+    let no_text = invalid_item("invalid_input", "Not a valid string.", "scopes", "scopes[0]");
+    assert_refused(&demo, with_scopes(json!([1])), no_text).await;
 
     let expiring = |at: Value| json!({"label": "a", "scopes": ["*"], "expires_at": at});
     for at in [json!("tomorrow"), json!(7), json!("2020-01-01T00:00:00Z")] {
@@ -177,6 +192,61 @@ async fn bad_fields_of_a_new_key_are_named() {
         assert_eq!((status.as_u16(), &body["attr"]), (400, &json!("expires_at")));
     }
     assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was made");
+}
+
+/// A misspelt `expires_at` made a key that never expires.
+#[tokio::test]
+async fn a_misspelt_field_is_refused_by_name() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let misspelt = json!({"label": "a", "scopes": ["*"], "expires": "2099-01-01T00:00:00Z"});
+    let unknown = invalid("unknown_field", "There is no such field. Did you mean expires_at?", "expires");
+    assert_refused(&demo, misspelt, unknown).await;
+    assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was made");
+
+    let key = demo.create_key("unchanged", &["*"]).await;
+    let path = format!("{KEYS}{}/", key["id"].as_str().unwrap());
+    let (status, answer) = demo.patch(&path, json!({"label": "changed", "scope": ["*"]})).await;
+    assert_eq!((status.as_u16(), &answer["attr"]), (400, &json!("scope")));
+    assert_eq!(demo.get(&path).await.1["label"], "unchanged");
+}
+
+#[tokio::test]
+async fn every_problem_of_a_request_is_named() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let body = json!({"label": " ", "scopes": ["*"], "expires_at": "2020-01-01T00:00:00Z", "user": "x"});
+    let mut expected = invalid("blank", "This field may not be blank.", "label");
+    add(&mut expected, "invalid_input", "This time has passed already.", "expires_at");
+    add(&mut expected, "unknown_field", "There is no such field. Did you mean user_id?", "user");
+    assert_refused(&demo, body, expected).await;
+}
+
+#[tokio::test]
+async fn no_operation_takes_an_unknown_parameter() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let (_, document) = admin.get("/api/openapi.json").await;
+    let mut operations = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in
+            ["get", "post", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some())
+        {
+            let url = path.replace("{id}", "x") + "?serach=x";
+            let (status, answer) = read(admin.request(method.to_uppercase().parse().unwrap(), &url)).await;
+            let errors = answer["errors"].as_array().unwrap_or_else(|| panic!("{method} {path}: {answer}"));
+            let is_named =
+                errors.iter().any(|error| error["attr"] == "serach" && error["code"] == "unknown_field");
+            assert!(status == 400 && is_named, "{method} {path}: {answer}");
+            operations += 1;
+        }
+    }
+    assert_eq!(operations, 22);
+    let (_, answer) = admin.get("/api/keys/?serach=CI&limit=0").await;
+    assert_eq!(answer["errors"][0]["attr"], "limit");
+    assert_eq!(answer["errors"][1]["detail"], "There is no such field. Did you mean search?");
+    assert_eq!(admin.get("/api/keys/?search=&state=").await.0, 200, "an empty parameter is absent");
+    assert_eq!(admin.request(Method::GET, "/admin/keys?utm_source=mail").send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]

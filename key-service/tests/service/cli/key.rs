@@ -57,6 +57,19 @@ async fn an_existing_value_is_adopted_and_works_while_the_service_runs() {
 }
 
 #[test]
+fn each_bad_argument_has_a_line() {
+    let site = Site::with_users();
+    let create = ["key", "create", "--user", DEMO, "--label", " ", "--scopes", "nothing:read"];
+    let output = site.run(&[&create[..], &["--expires-at", "2020-01-01T00:00:00Z"]].concat(), "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert_eq!(lines[0], "key-service: --label: This field may not be blank.");
+    assert!(lines[1].starts_with("key-service: --scopes: Invalid scope: nothing:read"), "{said}");
+    assert_eq!(lines[2], "key-service: --expires-at: This time has passed already.");
+}
+
+#[test]
 fn bad_keys_are_refused_with_the_reason() {
     let site = Site::with_users();
     let fails = |args: &[&str], input: &str| site.fails(args, input);

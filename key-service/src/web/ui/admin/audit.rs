@@ -3,14 +3,17 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use deserr::Deserr;
 use serde_json::Value;
 use strum::VariantNames;
+use utoipa::IntoParams;
 
-use super::listing::Listing;
+use super::listing::{Listing, PageParams};
 use crate::audit::{self, Action, AuditSearch, Entry};
+use crate::paging::{Limit, Offset, PageRequest};
 use crate::time::Timestamp;
-use crate::web::error::ApiError;
-use crate::web::params::Params;
+use crate::validation::FieldErrors;
+use crate::web::request::Params;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
@@ -109,22 +112,37 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// Which entries are shown.
+#[derive(Deserr, IntoParams)]
+#[deserr(error = FieldErrors)]
+pub(super) struct AuditParams {
+    #[deserr(default)]
+    limit: Option<Limit>,
+    #[deserr(default)]
+    offset: Option<Offset>,
+    #[deserr(default)]
+    action: Option<String>,
+    #[deserr(default)]
+    user_id: Option<String>,
+    #[deserr(default)]
+    subject_id: Option<String>,
+}
+
 /// `GET /admin/audit`.
 pub(super) async fn show(
     Admin { user, .. }: Admin,
     State(state): State<AppState>,
-    params: Params,
+    PageParams(Params { sent, address }): PageParams<AuditParams>,
 ) -> Result<Response, PageError> {
-    let owned = |name| params.text(name).map(str::to_owned);
     let search = AuditSearch {
-        action: owned("action"),
-        user_id: owned("user_id"),
-        subject_id: owned("subject_id"),
+        action: sent.action,
+        user_id: sent.user_id,
+        subject_id: sent.subject_id,
         since: None,
-        page: params.page().map_err(ApiError::from)?,
+        page: PageRequest::new(sent.limit, sent.offset),
     };
     let found = audit::search(&state.store, &search).await?;
-    let listing = Listing::new(&params, search.page, &found);
+    let listing = Listing::new(&address, search.page, &found);
     let now = Timestamp::now();
     let row = |entry: Entry| Row { at: Moment::new(entry.at, now), entry };
     let rows = found.rows.into_iter().map(row).collect();

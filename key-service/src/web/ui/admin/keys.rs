@@ -3,14 +3,17 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use deserr::Deserr;
+use utoipa::IntoParams;
 
-use super::listing::Listing;
+use super::listing::{Listing, PageParams};
 use crate::accounts;
 use crate::accounts::access::KeyAccess;
 use crate::keys::{self, KeySearch, KeyState};
+use crate::paging::{Limit, Offset, PageRequest};
 use crate::time::Timestamp;
-use crate::web::error::ApiError;
-use crate::web::params::Params;
+use crate::validation::FieldErrors;
+use crate::web::request::Params;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
@@ -23,7 +26,8 @@ use crate::web::ui::visitor::Admin;
 struct KeysPage {
     frame: Frame,
     search: String,
-    state: String,
+    /// The state of the keys that are shown; empty for all.
+    state: &'static str,
     /// The user whose keys are shown, if only one: id and address.
     only_of: Option<(String, String)>,
     rows: Vec<Row>,
@@ -37,29 +41,44 @@ struct Row {
     user_is_active: bool,
 }
 
+/// Which keys are shown.
+#[derive(Deserr, IntoParams)]
+#[deserr(error = FieldErrors)]
+pub(super) struct KeyParams {
+    #[deserr(default)]
+    limit: Option<Limit>,
+    #[deserr(default)]
+    offset: Option<Offset>,
+    #[deserr(default)]
+    search: Option<String>,
+    #[deserr(default)]
+    user_id: Option<String>,
+    #[deserr(default)]
+    state: Option<KeyState>,
+}
+
 /// `GET /admin/keys`.
 pub(super) async fn show(
     Admin { user, .. }: Admin,
     State(state): State<AppState>,
-    params: Params,
+    PageParams(Params { sent, address }): PageParams<KeyParams>,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let owned = |name| params.text(name).map(str::to_owned);
     let search = KeySearch {
         access: KeyAccess::Anyone,
-        user_id: owned("user_id"),
-        text: owned("search"),
+        user_id: sent.user_id,
+        text: sent.search,
         scope: None,
-        state: params.one_of("state", &KeyState::ALL).map_err(ApiError::from)?,
+        state: sent.state,
         now,
-        page: params.page().map_err(ApiError::from)?,
+        page: PageRequest::new(sent.limit, sent.offset),
     };
     let found = keys::search(&state.store, &search).await?;
-    let only_of = match params.text("user_id") {
+    let only_of = match search.user_id.as_deref() {
         Some(id) => accounts::find(&state.store, id).await?.map(|user| (user.id, user.email)),
         None => None,
     };
-    let listing = Listing::new(&params, search.page, &found);
+    let listing = Listing::new(&address, search.page, &found);
     let row = |found: keys::OwnedKey| Row {
         key: KeyRow::new(found.key, now),
         user_email: found.user_email,
@@ -68,7 +87,7 @@ pub(super) async fn show(
     let page = KeysPage {
         frame: Frame::of(user, Place::AllKeys, "All keys"),
         search: search.text.unwrap_or_default(),
-        state: params.text("state").unwrap_or_default().to_owned(),
+        state: search.state.map_or("", KeyState::as_str),
         only_of,
         rows: found.rows.into_iter().map(row).collect(),
         listing,

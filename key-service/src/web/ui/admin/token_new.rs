@@ -7,14 +7,13 @@ use axum::response::{IntoResponse, Response};
 
 use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
 use crate::accounts::{self, AccountError, User};
-use crate::keys::rules;
 use crate::time::Timestamp;
-use crate::validation::FieldError;
+use crate::validation::Violation;
 use crate::web::public_url;
 use crate::web::state::AppState;
 use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
-use crate::web::ui::expiry::Expiry;
+use crate::web::ui::expiry::ExpiryChoice;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::value::{Command, ValuePage};
@@ -30,12 +29,12 @@ struct NewTokenPage {
     users: String,
     /// The verbs: each with its meaning, and whether it is chosen.
     verbs: Vec<(Verb, &'static str, bool)>,
-    expiry: Expiry,
+    expiry: ExpiryChoice,
     problems: Problems,
 }
 
 impl NewTokenPage {
-    fn of(user: User, form: &Form, expiry: Expiry, problems: Problems) -> Rendered<Self> {
+    fn of(user: User, form: &Form, expiry: ExpiryChoice, problems: Problems) -> Rendered<Self> {
         Rendered(NewTokenPage {
             frame: Frame::of(user, Place::Tokens, "Create a token"),
             label: form.text("label").to_owned(),
@@ -52,7 +51,7 @@ impl NewTokenPage {
 pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
     let chosen: Vec<_> = Verbs::default().iter().map(|verb| format!("can.{}=yes", verb.as_str())).collect();
     let form = Form::parse(chosen.join("&").as_bytes());
-    NewTokenPage::of(user, &form, Expiry::new(None), Problems::default()).into_response()
+    NewTokenPage::of(user, &form, ExpiryChoice::new(None), Problems::default()).into_response()
 }
 
 /// `POST /admin/tokens/new`: creates the token, and shows its value.
@@ -63,13 +62,13 @@ pub(super) async fn submit(
     form: Form,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let expiry = Expiry::new(None).sent(&form);
+    let expiry = ExpiryChoice::new(None).sent(&form);
     let mut problems = Problems::default();
-    let label = problems.check(rules::label(form.text("label")));
+    let label = problems.check("label", form.text("label").parse());
     let user_ids = user_ids(&state, &form).await?;
-    let user_ids = problems.check(user_ids);
-    let can = problems.check(can(&form));
-    let expires_at = problems.check(expiry.check(now));
+    let user_ids = problems.check("users", user_ids);
+    let can = problems.check("can", can(&form));
+    let expires_at = problems.check("expires_at", expiry.check(now));
     let (Some(label), Some(user_ids), Some(can), Some(expires_at)) = (label, user_ids, can, expires_at)
     else {
         return Ok((StatusCode::BAD_REQUEST, NewTokenPage::of(user, &form, expiry, problems)).into_response());
@@ -106,16 +105,16 @@ fn is_chosen(form: &Form, verb: Verb) -> bool {
 }
 
 /// The chosen verbs.
-fn can(form: &Form) -> Result<Verbs, FieldError> {
-    let chosen = Verb::ALL.into_iter().filter(|&verb| is_chosen(form, verb)).map(Verb::as_str);
-    Verbs::parse(chosen).map_err(|_| FieldError::input("can", "Choose at least one."))
+fn can(form: &Form) -> Result<Verbs, Violation> {
+    let chosen: Vec<_> = Verb::ALL.into_iter().filter(|&verb| is_chosen(form, verb)).collect();
+    Verbs::try_from(chosen).map_err(|_| Violation::input("Choose at least one."))
 }
 
 /// The users whose keys the token manages.
 async fn user_ids(
     state: &AppState,
     form: &Form,
-) -> Result<Result<Option<Vec<String>>, FieldError>, PageError> {
+) -> Result<Result<Option<Vec<String>>, Violation>, PageError> {
     if form.text("reach") == "all" {
         return Ok(Ok(None));
     }
@@ -124,13 +123,13 @@ async fn user_ids(
         match accounts::find_by_email(&state.store, email).await {
             Ok(user) => ids.push(user.id),
             Err(AccountError::NoSuchUser(_) | AccountError::Invalid(_)) => {
-                return Ok(Err(FieldError::input("users", format!("No user has this address: {email}"))));
+                return Ok(Err(Violation::input(format!("No user has this address: {email}"))));
             }
             Err(error) => return Err(error.into()),
         }
     }
     if ids.is_empty() {
-        return Ok(Err(FieldError::input("users", "Enter at least one address, or choose all users.")));
+        return Ok(Err(Violation::input("Enter at least one address, or choose all users.")));
     }
     Ok(Ok(Some(ids)))
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use protocol::ScopeSet;
 
 use super::user::link_page;
-use crate::accounts::{self, AccountError, NewUser, User};
+use crate::accounts::{self, AccountError, Email, NewUser, User};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
 use crate::web::state::AppState;
@@ -49,8 +49,12 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let (email, is_admin) = (form.text("email"), form.text("is_admin") == "yes");
     let picker = Picker::new(&ScopeSet::all(), &ScopeSet::default()).sent(&form);
-    let new = NewUser { email: email.to_owned(), password: None, permissions: picker.scopes(), is_admin };
     let mut problems = Problems::default();
+    let Some(new_email) = problems.check("email", email.parse::<Email>()) else {
+        let page = NewUserPage::new(user, email, is_admin, picker, problems);
+        return Ok((StatusCode::BAD_REQUEST, page).into_response());
+    };
+    let new = NewUser { email: new_email, password: None, permissions: picker.scopes(), is_admin };
     state.changes.admit(&by)?;
     let added = accounts::add(&state.store, &by, &state.passwords, new, Timestamp::now()).await;
     problems.add(match added {

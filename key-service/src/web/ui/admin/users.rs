@@ -3,12 +3,15 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use deserr::Deserr;
+use utoipa::IntoParams;
 
-use super::listing::Listing;
+use super::listing::{Listing, PageParams};
 use crate::accounts::{self, User};
+use crate::paging::{Limit, Offset, PageRequest};
 use crate::time::Timestamp;
-use crate::web::error::ApiError;
-use crate::web::params::Params;
+use crate::validation::FieldErrors;
+use crate::web::request::Params;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
@@ -31,18 +34,30 @@ impl UsersPage {
     }
 }
 
+/// Which users are shown.
+#[derive(Deserr, IntoParams)]
+#[deserr(error = FieldErrors)]
+pub(super) struct UserParams {
+    #[deserr(default)]
+    limit: Option<Limit>,
+    #[deserr(default)]
+    offset: Option<Offset>,
+    #[deserr(default)]
+    search: Option<String>,
+}
+
 /// `GET /admin/users`.
 pub(super) async fn show(
     Admin { user, .. }: Admin,
     State(state): State<AppState>,
-    params: Params,
+    PageParams(Params { sent, address }): PageParams<UserParams>,
 ) -> Result<Response, PageError> {
-    let page = params.page().map_err(ApiError::from)?;
-    let found = accounts::search(&state.store, params.text("search"), page).await?;
+    let page = PageRequest::new(sent.limit, sent.offset);
+    let found = accounts::search(&state.store, sent.search.as_deref(), page).await?;
     let page = UsersPage {
         frame: Frame::of(user, Place::Users, "Users"),
-        search: params.text("search").unwrap_or_default().to_owned(),
-        listing: Listing::new(&params, page, &found),
+        search: sent.search.unwrap_or_default(),
+        listing: Listing::new(&address, page, &found),
         users: found.rows,
         now: Timestamp::now(),
     };

@@ -63,7 +63,7 @@ pub(super) async fn submit(
         }
     };
     let patch = KeyPatch {
-        label: Some(entered.label).filter(|label| *label != key.label),
+        label: Some(entered.label).filter(|label| label.as_ref() != key.label),
         scopes: Some(entered.scopes).filter(|scopes| !are_alike(scopes, &key.scopes)),
         expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
     };

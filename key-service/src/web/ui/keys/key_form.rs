@@ -3,10 +3,11 @@
 use protocol::ScopeSet;
 
 use crate::accounts::User;
-use crate::keys::{Key, rules};
+use crate::keys::Key;
+use crate::label::Label;
 use crate::time::Timestamp;
-use crate::validation::FieldError;
-use crate::web::ui::expiry::Expiry;
+use crate::validation::Violation;
+use crate::web::ui::expiry::ExpiryChoice;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::moment::Moment;
 use crate::web::ui::picker::Picker;
@@ -18,16 +19,15 @@ pub(super) struct KeyForm {
     /// The choice of scopes.
     pub(super) picker: Picker,
     /// The choice of an expiry.
-    pub(super) expiry: Expiry,
+    pub(super) expiry: ExpiryChoice,
     /// What was wrong with what was sent.
     pub(super) problems: Problems,
 }
 
 /// The fields of a form without problems.
 pub(super) struct Entered {
-    /// See [`rules::label`].
-    pub(super) label: String,
-    /// See [`rules::scopes`].
+    pub(super) label: Label,
+    /// One at least.
     pub(super) scopes: ScopeSet,
     /// Absent to keep what is, `Some(None)` for never.
     pub(super) expires_at: Option<Option<Timestamp>>,
@@ -39,7 +39,7 @@ impl KeyForm {
         KeyForm {
             label: String::new(),
             picker: Picker::new(&user.permissions, &ScopeSet::default()),
-            expiry: Expiry::new(None),
+            expiry: ExpiryChoice::new(None),
             problems: Problems::default(),
         }
     }
@@ -49,7 +49,7 @@ impl KeyForm {
         KeyForm {
             label: key.label.clone(),
             picker: Picker::new(&user.permissions, &key.scopes),
-            expiry: Expiry::new(key.expires_at.map(|at| Moment::new(at, now))),
+            expiry: ExpiryChoice::new(key.expires_at.map(|at| Moment::new(at, now))),
             problems: Problems::default(),
         }
     }
@@ -62,9 +62,9 @@ impl KeyForm {
             expiry: self.expiry.sent(form),
             problems: Problems::default(),
         };
-        let label = sent.problems.check(rules::label(&sent.label));
-        let scopes = sent.problems.check(some_scopes(sent.picker.scopes()));
-        let expires_at = sent.problems.check(sent.expiry.check(now));
+        let label = sent.problems.check("label", sent.label.parse());
+        let scopes = sent.problems.check("scopes", some_scopes(sent.picker.scopes()));
+        let expires_at = sent.problems.check("expires_at", sent.expiry.check(now));
         match (label, scopes, expires_at) {
             (Some(label), Some(scopes), Some(expires_at)) => {
                 Ok((sent, Entered { label, scopes, expires_at }))
@@ -74,9 +74,9 @@ impl KeyForm {
     }
 }
 
-fn some_scopes(scopes: ScopeSet) -> Result<ScopeSet, FieldError> {
+fn some_scopes(scopes: ScopeSet) -> Result<ScopeSet, Violation> {
     if scopes.is_empty() {
-        return Err(FieldError::input("scopes", "Choose at least one object, or all access."));
+        return Err(Violation::input("Choose at least one object, or all access."));
     }
     Ok(scopes)
 }

@@ -9,9 +9,10 @@ use super::row::KeyRow;
 use super::value;
 use crate::accounts::User;
 use crate::accounts::access::KeyAccess;
-use crate::keys::{self, Key, KeyError, rules};
+use crate::keys::rules::GraceSeconds;
+use crate::keys::{self, Key, KeyError};
 use crate::time::Timestamp;
-use crate::validation::FieldError;
+use crate::validation::{FieldError, Violation};
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
@@ -53,7 +54,7 @@ pub(super) async fn submit(
     form: Form,
 ) -> Result<Response, PageError> {
     let mut problems = Problems::default();
-    let Some(grace_s) = problems.check(grace_s(&form)) else {
+    let Some(grace_s) = problems.check("grace_s", grace_s(&form)) else {
         let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
         return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
     };
@@ -77,7 +78,8 @@ pub(super) async fn submit(
     outcome::stream(&page, propagation, effect)
 }
 
-fn grace_s(form: &Form) -> Result<u32, FieldError> {
-    let seconds = form.text("grace_s").parse();
-    rules::grace_s(seconds.map_err(|_| FieldError::input("grace_s", "Choose when the old value stops."))?)
+fn grace_s(form: &Form) -> Result<u32, Violation> {
+    let seconds = form.text("grace_s").parse::<i64>();
+    let seconds = seconds.map_err(|_| Violation::input("Choose when the old value stops."))?;
+    GraceSeconds::try_from(seconds).map(u32::from)
 }

@@ -172,14 +172,14 @@ mod tests {
         let url = format!("sqlite:{}", dir.path().join("keys.db").display());
         let (store, by) = (Store::open(&url).await.unwrap(), Actor::service());
         let new = NewUser {
-            email: "ada@example.com".into(),
+            email: "ada@example.com".parse().unwrap(),
             password: None,
             permissions: ScopeSet::default(),
             is_admin: false,
         };
         let user = accounts::add(&store, &by, &Passwords::default(), new, at(0)).await.unwrap();
         for expires_at in [None, Some(at(95))] {
-            let new = NewKey { label: "CI".into(), scopes: ScopeSet::default(), expires_at };
+            let new = NewKey { label: "CI".parse().unwrap(), scopes: ScopeSet::default(), expires_at };
             keys::create(&store, &by, KeyAccess::Anyone, &user.id, new, at(0)).await.unwrap();
         }
         let now = [

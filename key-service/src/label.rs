@@ -1,0 +1,96 @@
+//! What keys and management tokens are called.
+
+use std::fmt;
+use std::str::FromStr;
+
+use deserr::Deserr;
+use utoipa::ToSchema;
+
+use crate::validation::{Violation, is_bidi_control};
+
+/// The most characters of a label.
+pub const MAX_LABEL_CHARS: usize = 40;
+
+/// The owner's own words for a key or a token: 1 to [`MAX_LABEL_CHARS`] characters, white space around them removed, and none that turns
+/// the reading direction.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
+#[deserr(try_from(&String) = Label::from_str -> Violation)]
+#[schema(
+    value_type = String,
+    min_length = 1,
+    max_length = 40,
+    pattern = r"^[^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*[^\s\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069][^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$"
+)]
+pub struct Label(String);
+
+impl FromStr for Label {
+    type Err = Violation;
+
+    fn from_str(text: &str) -> Result<Self, Violation> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Violation::blank());
+        }
+        if text.chars().count() > MAX_LABEL_CHARS {
+            return Err(Violation::too_long(MAX_LABEL_CHARS));
+        }
+        if text.contains('\0') {
+            return Err(Violation::new("null_characters_not_allowed", "Null characters are not allowed."));
+        }
+        if text.contains(is_bidi_control) {
+            return Err(Violation::input("Characters that turn the reading direction are not allowed."));
+        }
+        Ok(Label(text.to_owned()))
+    }
+}
+
+impl AsRef<str> for Label {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl From<Label> for String {
+    fn from(label: Label) -> String {
+        label.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(text: &str) -> Result<Label, Violation> {
+        text.parse()
+    }
+
+    #[test]
+    fn a_label_has_1_to_40_characters_after_trimming() {
+        assert_eq!(label("  CI  ").unwrap().as_ref(), "CI");
+        assert_eq!(label(&"é".repeat(40)).unwrap().as_ref().chars().count(), 40);
+        assert_eq!(label(&"é".repeat(41)).unwrap_err().code, "max_length");
+        assert_eq!(label(" \t ").unwrap_err().code, "blank");
+        assert_eq!(label("a\0b").unwrap_err().code, "null_characters_not_allowed");
+    }
+
+    #[test]
+    fn a_label_reads_in_the_order_in_which_it_is_written() {
+        assert_eq!(
+            label("مفتاح CI").unwrap().as_ref(),
+            "مفتاح CI",
+            "a script that is written from right to left is no control"
+        );
+        for control in
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}"
+                .chars()
+        {
+            assert_eq!(label(&format!("a{control}b")).unwrap_err().code, "invalid_input", "{control:?}");
+        }
+    }
+}

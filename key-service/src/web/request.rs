@@ -1,0 +1,256 @@
+//! What a request sends, read into a struct of its own: the JSON body ([`Fields`]) and the query ([`Params`]). A request that
+//! is refused names everything that is wrong with it.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use deserr::{DeserializeError, Deserr, IntoValue, MergeWithError, ValuePointerRef};
+use serde_json::{Map, Value};
+use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema};
+
+use super::error::ApiError;
+use super::page_view::Address;
+use crate::keys::rules::Expiry;
+use crate::time::Timestamp;
+use crate::validation::{FieldErrors, Violation};
+
+/// The JSON object that a request sent; an empty body is an object without fields. Such a request has no parameters.
+pub(crate) struct Fields<T>(pub(crate) T);
+
+impl<T: Deserr<FieldErrors> + PartialSchema, S: Send + Sync> FromRequest<S> for Fields<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let is_json = is_json(request.headers());
+        let sent = sent_params(request.uri())?;
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| ApiError::from(rejection.status()))?;
+        if !body.is_empty() && !is_json {
+            return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into());
+        }
+        let fields = if body.is_empty() { Map::new() } else { object(&body)? };
+        let params = read::<NoParams>(values(&sent));
+        let fields = read::<T>(fields).map_err(|errors| errors.in_order_of(&declared::<T>()));
+        match (fields, params) {
+            (Ok(fields), Ok(_)) => Ok(Fields(fields)),
+            (fields, params) => {
+                let mut errors = fields.err().unwrap_or_default();
+                errors.extend(params.err().unwrap_or_default());
+                Err(errors.into())
+            }
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = content_type.split(';').next().unwrap_or("").trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(ApiError::invalid_input("Invalid data. Expected a dictionary.")),
+        // The parser's own text could quote what was sent; its position cannot.
+        Err(error) => Err(ApiError::parse_error(format!(
+            "JSON parse error - line {} column {}",
+            error.line(),
+            error.column()
+        ))),
+    }
+}
+
+/// The parameters of a request's query. An empty one counts as absent; of two with one name the last counts.
+pub(crate) struct Params<T> {
+    /// What they say.
+    pub(crate) sent: T,
+    /// The request's own address.
+    pub(crate) address: Address,
+}
+
+/// For requests without parameters.
+#[derive(Deserr, IntoParams)]
+#[deserr(deny_unknown_fields)]
+pub(crate) struct NoParams {}
+
+impl<T: Deserr<FieldErrors> + IntoParams, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let params = sent_params(&parts.uri)?;
+        let in_order = |errors: FieldErrors| {
+            let documented = T::into_params(|| Some(ParameterIn::Query));
+            errors.in_order_of(&documented.into_iter().map(|param| param.name).collect::<Vec<_>>())
+        };
+        let sent = read(values(&params)).map_err(in_order)?;
+        Ok(Params { sent, address: Address::new(parts.uri.path(), params) })
+    }
+}
+
+fn sent_params(uri: &Uri) -> Result<BTreeMap<String, String>, ApiError> {
+    let Query(params) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|_| ApiError::invalid_input("The query is malformed."))?;
+    Ok(params.into_iter().filter(|(_, text)| !text.is_empty()).collect())
+}
+
+fn values(params: &BTreeMap<String, String>) -> Map<String, Value> {
+    params.iter().map(|(name, text)| (name.clone(), text.clone().into())).collect()
+}
+
+fn read<T: Deserr<FieldErrors>>(fields: Map<String, Value>) -> Result<T, FieldErrors> {
+    deserr::deserialize(Value::Object(fields))
+}
+
+/// The fields of a body as the OpenAPI document has them: in the order in which the struct declares them.
+fn declared<T: PartialSchema>() -> Vec<String> {
+    match T::schema() {
+        RefOr::T(Schema::Object(object)) => object.properties.into_iter().map(|(name, _)| name).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A request's expiry lies after the moment at which it is read.
+impl<E: DeserializeError + MergeWithError<Violation>> Deserr<E> for Expiry {
+    fn deserialize_from_value<V: IntoValue>(
+        value: deserr::Value<V>,
+        location: ValuePointerRef<'_>,
+    ) -> Result<Self, E> {
+        let moment = Timestamp::deserialize_from_value(value, location)?;
+        Expiry::new(moment, Timestamp::now())
+            .map_err(|violation| deserr::take_cf_content(E::merge(None, violation, location)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::response::IntoResponse;
+    use serde_json::json;
+    use utoipa::ToSchema;
+
+    use super::*;
+    use crate::keys::rules::Scopes;
+    use crate::label::Label;
+    use crate::paging::Limit;
+
+    #[derive(Debug, Deserr, ToSchema)]
+    #[deserr(deny_unknown_fields, error = FieldErrors)]
+    struct Wanted {
+        label: Label,
+        scopes: Scopes,
+        #[deserr(default, from(Option<Expiry>) = Some)]
+        #[schema(value_type = Option<Expiry>)]
+        expires_at: Option<Option<Expiry>>,
+        #[deserr(default, from(bool) = Some)]
+        is_admin: Option<bool>,
+    }
+
+    #[derive(Debug, Deserr, IntoParams)]
+    #[deserr(deny_unknown_fields, error = FieldErrors)]
+    struct Query {
+        #[deserr(default)]
+        search: Option<String>,
+        #[deserr(default)]
+        limit: Option<Limit>,
+    }
+
+    /// What is answered to a request that is refused: `attr`, and path and code of each problem.
+    async fn refused(error: ApiError) -> (Value, Vec<(String, String)>) {
+        let response = error.into_response();
+        assert_eq!(response.status(), 400);
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let text = |error: &Value, name: &str| error[name].as_str().unwrap().to_owned();
+        let errors = body["errors"].as_array().unwrap();
+        assert_eq!((&body["code"], &body["detail"]), (&errors[0]["code"], &errors[0]["detail"]));
+        let errors = errors.iter().map(|error| (text(error, "attr"), text(error, "code"))).collect();
+        (body["attr"].clone(), errors)
+    }
+
+    async fn fields(path: &str, body: &Value) -> Result<Wanted, ApiError> {
+        let request = Request::post(path).header("content-type", "application/json");
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        Fields::from_request(request, &()).await.map(|Fields(wanted)| wanted)
+    }
+
+    async fn params(query: &str) -> Result<Query, ApiError> {
+        let request = Request::get(format!("/api/keys/{query}")).body(()).unwrap();
+        let (mut parts, ()) = request.into_parts();
+        Params::from_request_parts(&mut parts, &()).await.map(|Params { sent, .. }| sent)
+    }
+
+    #[tokio::test]
+    async fn absent_and_null_and_a_value_are_told_apart() {
+        let sent = |more: Value| {
+            let mut body = json!({"label": " CI ", "scopes": ["*"]});
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        let absent = fields("/", &sent(json!({}))).await.unwrap();
+        assert_eq!((absent.label.as_ref(), absent.expires_at, absent.is_admin), ("CI", None, None));
+        assert_eq!(absent.scopes, Scopes::parse(["*"]).unwrap());
+        let null = fields("/", &sent(json!({"expires_at": null}))).await.unwrap();
+        assert_eq!(null.expires_at, Some(None));
+        let value =
+            fields("/", &sent(json!({"expires_at": "2099-01-01T00:00:00Z", "is_admin": false}))).await;
+        let value = value.unwrap();
+        assert!(value.expires_at.is_some_and(|expiry| expiry.is_some()));
+        assert_eq!(value.is_admin, Some(false));
+        let (attr, errors) = refused(fields("/", &sent(json!({"is_admin": null}))).await.unwrap_err()).await;
+        assert_eq!((attr, errors), (json!("is_admin"), vec![("is_admin".into(), "null".into())]));
+    }
+
+    #[tokio::test]
+    async fn everything_that_is_wrong_is_named_in_the_order_of_the_document() {
+        let body = json!({
+            "expires_at": "2020-01-01T00:00:00Z",
+            "is_admin": "yes",
+            "label": "x".repeat(41),
+            "lable": "CI",
+            "scopes": ["insight:read", "unicorn:read", 7],
+        });
+        let (attr, errors) = refused(fields("/?dry_run=1", &body).await.unwrap_err()).await;
+        assert_eq!(attr, "label");
+        let expected = [
+            ("label", "max_length"),
+            ("scopes[1]", "invalid_input"),
+            ("scopes[2]", "invalid_input"),
+            ("expires_at", "invalid_input"),
+            ("is_admin", "invalid_input"),
+            ("lable", "unknown_field"),
+            ("dry_run", "unknown_field"),
+        ];
+        assert_eq!(errors, expected.map(|(attr, code)| (attr.to_owned(), code.to_owned())));
+
+        let (attr, errors) = refused(fields("/", &json!({"scopes": "*"})).await.unwrap_err()).await;
+        assert_eq!(attr, "label");
+        let expected = [("label", "required"), ("scopes", "not_a_list")];
+        assert_eq!(errors, expected.map(|(attr, code)| (attr.to_owned(), code.to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_long_list_of_problems_is_cut() {
+        let scopes: Vec<_> = (0..100).collect();
+        let error = fields("/", &json!({"scopes": scopes})).await.unwrap_err();
+        let (attr, errors) = refused(error).await;
+        assert_eq!((attr, errors.len()), (json!("label"), 20));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_parameter_is_refused_and_an_empty_one_is_absent() {
+        let sent = params("?search=&limit=7&limit=8").await.unwrap();
+        assert_eq!(sent.search, None);
+        assert!(sent.limit.is_some());
+        let (attr, errors) = refused(params("?limit=0&serach=x").await.unwrap_err()).await;
+        assert_eq!(attr, "limit");
+        let expected = [("limit", "invalid_input"), ("serach", "unknown_field")];
+        assert_eq!(errors, expected.map(|(attr, code)| (attr.to_owned(), code.to_owned())));
+    }
+}
