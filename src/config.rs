@@ -76,7 +76,7 @@ pub struct IdentityHeaders(pub [Box<str>; 3]);
 pub struct Problem {
     /// The path of the field, such as `routes[3].path`.
     pub path: String,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
 }
 

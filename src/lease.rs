@@ -18,7 +18,7 @@ const LONGEST_BACKOFF_MS: u64 = 5_000;
 /// the cache in between, and edges that lost their connections together come back spread out.
 const PATIENCE: u64 = 4;
 
-/// Without a lease, the first answered lookup after an outage brings the next sync within so many milliseconds.
+/// Without a lease, the first answered lookup after an outage brings the next sync within this time, in milliseconds.
 const SOON_MS: u64 = 200;
 
 /// The shortest and longest pause after a sync without changes, in milliseconds.

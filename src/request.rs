@@ -59,7 +59,7 @@ impl<'a> Reading<'a> {
 }
 
 /// The names of the trailers to remove. Some servers merge trailers into the headers, so a trailer must not carry
-/// what only the filter may set, nor what is removed or refused as a header.
+/// a header that only the filter may set, or that is removed or refused.
 ///
 /// # Errors
 /// [`Ambiguity::Headers`] if the trailers are malformed.

@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What the process has open besides its connections, generously.
 const OTHERS: u64 = 64;
 
-/// Raises the limit to what so many connections need.
+/// Raises the limit on open files for this number of connections.
 ///
 /// # Errors
 /// That is more than the process may have.

@@ -152,7 +152,7 @@ fn push_base62<const WIDTH: usize>(out: &mut String, mut number: impl AsMut<[u8]
     out.extend(digits.iter().map(|&b| char::from(b)));
 }
 
-/// The SHA-256 of a key's value: what is cached, stored and sent in the key's stead.
+/// The SHA-256 of a key's value. It is cached, stored and sent instead of the key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyDigest([u8; 32]);

@@ -16,7 +16,7 @@ mod lock;
 mod slot;
 
 pub use data::Data;
-pub use keys::{Effect, Key, Standing, User, Value, Worth};
+pub use keys::{Effect, Key, Standing, User, Validity, Value};
 pub use lock::Session;
 use lock::{Granted, Lock};
 pub use slot::Broken;

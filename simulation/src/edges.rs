@@ -12,7 +12,7 @@ use edge_key_auth::request::RequestHead;
 use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
 
 use crate::clock::{Clock, MS};
-use crate::database::Worth;
+use crate::database::Validity;
 use crate::oracle::Outcome;
 use crate::profile::Profile;
 
@@ -163,7 +163,7 @@ impl Node {
         self.was_set_back |= by_ms < 0;
     }
 
-    /// The machine was suspended for so long, and its monotonic clock stood still.
+    /// The machine was suspended for this time, and its monotonic clock stood still.
     pub fn was_suspended(&mut self, microseconds: u64) {
         self.clocks.suspended += microseconds;
     }
@@ -357,9 +357,11 @@ impl Node {
 
 fn outcome(told: &filter::Outcome) -> Outcome {
     match told {
-        filter::Outcome::Forward(_) | filter::Outcome::ForwardPublic { .. } => Outcome::Decided(Worth::Good),
-        filter::Outcome::Reply(reply) if reply.status == 401 => Outcome::Decided(Worth::Nothing),
-        filter::Outcome::Reply(reply) if reply.status == 403 => Outcome::Decided(Worth::Known),
+        filter::Outcome::Forward(_) | filter::Outcome::ForwardPublic { .. } => {
+            Outcome::Decided(Validity::Good)
+        }
+        filter::Outcome::Reply(reply) if reply.status == 401 => Outcome::Decided(Validity::Nothing),
+        filter::Outcome::Reply(reply) if reply.status == 403 => Outcome::Decided(Validity::Known),
         filter::Outcome::Reply(_) => Outcome::Unavailable,
     }
 }

@@ -115,7 +115,7 @@ impl<W> Kernel<W> {
         start + ((end - start) as f64 * self.random.f64().powi(3)) as u64
     }
 
-    /// True so many times in a thousand.
+    /// True with this probability, in thousandths.
     pub fn chance(&mut self, thousandths: u32) -> bool {
         thousandths > 0 && self.random.u32(..1_000) < thousandths
     }

@@ -1,9 +1,9 @@
 //! Judges the decision on each request.
 //!
-//! The oracle sees true time. The worth of a digest changes when a change commits. When the change returns, the
-//! promise holds: no request that arrives afterwards is decided by the earlier worth. Between commit and return both
+//! The oracle sees true time. The validity of a digest changes when a change commits. When the change returns, the
+//! promise holds: no request that arrives afterwards is decided by the earlier validity. Between commit and return both
 //! are right. An expired key and the old value of a rolled key end by themselves. With `serve_stale_s`, an edge may
-//! use the earlier worth for a while longer.
+//! use the earlier validity for a while longer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::fmt;
 use protocol::KeyDigest;
 
 use crate::clock::MS;
-use crate::database::{STANDBY_SKEW_MS, Standing, Worth};
+use crate::database::{STANDBY_SKEW_MS, Standing, Validity};
 use crate::profile::{LONGEST_LIFE_MS, Profile};
 
 /// How far the database's clock jumps at most in a failover, in milliseconds.
@@ -20,8 +20,8 @@ const SKEW_MS: i64 = 2 * STANDBY_SKEW_MS;
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The edge decided that its key has this worth.
-    Decided(Worth),
+    /// The edge decided that its key has this validity.
+    Decided(Validity),
     /// It was answered 503.
     Unavailable,
 }
@@ -64,9 +64,9 @@ pub struct Decision {
     pub arrived: u64,
     /// When it was decided.
     pub at: u64,
-    /// The worth that the edge decided.
-    pub found: Worth,
-    /// How long after the return of a change the earlier worth may still be used.
+    /// The validity that the edge decided.
+    pub found: Validity,
+    /// How long after the return of a change the earlier validity may still be used.
     pub stale: u64,
     /// How much time neither clock of the edge may have counted.
     pub uncounted: u64,
@@ -119,24 +119,24 @@ impl Oracle {
         let none = Vec::new();
         let spans = self.spans.get(&digest).unwrap_or(&none);
         let may_be = |span: &Span| {
-            let Standing { worth, ends_at_ms } = span.standing;
-            let is_right = match found == worth {
+            let Standing { validity, ends_at_ms } = span.standing;
+            let is_right = match found == validity {
                 true => ends_at_ms.is_none_or(|end_ms| end_ms + slack_ms > clock_ms(arrived)),
                 false => {
-                    found == Worth::Nothing
+                    found == Validity::Nothing
                         && ends_at_ms.is_some_and(|end_ms| end_ms - SKEW_MS <= clock_ms(at))
                 }
             };
             is_right && span.committed <= at && span.over.is_none_or(|over| over + stale > arrived)
         };
-        let unknown = spans.is_empty() && found == Worth::Nothing;
+        let unknown = spans.is_empty() && found == Validity::Nothing;
         if unknown || spans.iter().any(may_be) {
             return Ok(());
         }
         let shown = |span: &Span| {
-            let Standing { worth, ends_at_ms } = span.standing;
+            let Standing { validity, ends_at_ms } = span.standing;
             let ends_in_ms = ends_at_ms.map(|end_ms| end_ms - clock_ms(at));
-            (worth, ends_in_ms, span.committed / MS, span.over.map(|over| over / MS))
+            (validity, ends_in_ms, span.committed / MS, span.over.map(|over| over / MS))
         };
         Err(format!(
             "a request that came at {} ms was decided as {found:?}; the key's history is {:?}",

@@ -11,7 +11,7 @@ mod outage;
 const T0: u64 = 100;
 const VALID: &str = "phx_1234567890abcdef";
 
-/// An edge, and requests and answers for it, told as a conversation.
+/// An edge, and the requests and answers of a test.
 struct Talk {
     filter: Filter,
     now: u64,
@@ -72,7 +72,7 @@ impl Talk {
         outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
     }
 
-    /// What the host is told since it was asked for last, sorted.
+    /// The metrics recorded since the last call, sorted.
     fn numbers(&mut self) -> Vec<String> {
         let told = RefCell::new(Vec::new());
         let tell = |name: &str, value: String| {

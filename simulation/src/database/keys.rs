@@ -1,4 +1,4 @@
-//! Users, keys and their values, and the worth of a digest.
+//! Users, keys and their values, and the validity of a digest.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -84,18 +84,18 @@ impl Effect {
     }
 }
 
-/// The worth of a digest, and its end.
+/// The validity of a digest, and its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The worth.
-    pub worth: Worth,
-    /// When it ends, by the database's clock. From then on the worth is `Nothing`.
+    /// The validity.
+    pub validity: Validity,
+    /// When it ends, by the database's clock. From then on the validity is `Nothing`.
     pub ends_at_ms: Option<i64>,
 }
 
-/// What a digest is worth to a request for insights.
+/// The validity of a digest for a request for insights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Worth {
+pub enum Validity {
     /// Not a valid key.
     #[default]
     Nothing,
@@ -162,8 +162,8 @@ impl Data {
             return Standing::default();
         };
         let is_good = key.scopes.permits(&REQUIRED) && user.permissions.permits(&REQUIRED);
-        let worth = if is_good { Worth::Good } else { Worth::Known };
-        Standing { worth, ends_at_ms: key.end_of(value) }
+        let validity = if is_good { Validity::Good } else { Validity::Known };
+        Standing { validity, ends_at_ms: key.end_of(value) }
     }
 
     /// The digests that a change affects.

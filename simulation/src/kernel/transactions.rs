@@ -151,7 +151,7 @@ impl<W> Kernel<W> {
     }
 
     /// The database goes down. Some pending commits happen before, and their results are lost. All connections break.
-    /// With `lacking`, a standby that lacks so many changes takes over.
+    /// With `lacking`, a standby that lacks this number of changes takes over.
     pub fn crash_database(&mut self, lacking: Option<usize>) {
         let outliving = self.works.iter().filter(|(_, it)| it.statement.may_outlive && it.doom.is_none());
         let outliving: Vec<u64> = outliving.map(|(number, _)| *number).collect();

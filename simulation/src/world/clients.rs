@@ -3,7 +3,7 @@
 use super::happening::{Checked, Happening};
 use super::{KEYS, World};
 use crate::clock::MS;
-use crate::database::Worth;
+use crate::database::Validity;
 use crate::edges::Decided;
 use crate::kernel::Event;
 use crate::oracle::{Decision, Outcome};
@@ -65,7 +65,7 @@ impl World {
                 }
                 Outcome::Decided(found) => {
                     self.summary.decided += 1;
-                    self.summary.accepted += u64::from(found == Worth::Good);
+                    self.summary.accepted += u64::from(found == Validity::Good);
                     self.summary.stale += u64::from(is_stale);
                     let stale = if is_stale { stale } else { 0 };
                     let decision = Decision { digest, arrived, at, found, stale, uncounted };

@@ -154,7 +154,7 @@ impl Script {
         self.tasks.kill(replica);
     }
 
-    /// Crashes the database, which then recovers. With `lacking`, a standby that lacks so many changes takes over.
+    /// Crashes the database, which then recovers. With `lacking`, a standby that lacks this number of changes takes over.
     pub(crate) fn crash_database(&mut self, lacking: Option<usize>) {
         let mut kernel = self.shared.lock();
         kernel.crash_database(lacking);
