@@ -213,7 +213,7 @@ async fn edges_do_not_notice_a_large_import() {
     let running = edge.run();
     let (status, answer) = demo.delete(&key_path(&deleted)).await;
     assert_eq!((status.as_u16(), outcome(&answer)), (200, [1, 1, 0]), "the edge kept its lease");
-    assert!(running.was_told_of(text(&deleted, "value")));
+    assert!(running.has_received(text(&deleted, "value")));
     assert_eq!(app.scopes("phx_8").await.as_deref(), Some("insight:read"));
 }
 

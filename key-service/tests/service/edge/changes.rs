@@ -9,12 +9,12 @@ use crate::support::scripted_edge::{Edge, SHORT_LEASES};
 use crate::support::{Browser, DEMO, OTHER, TestApp, key_path, text};
 
 /// Does something while an edge runs, and checks that the edge was told of the values before it returned.
-async fn assert_told<F: Future<Output = Value>>(app: &TestApp, values: &[&str], doing: F) -> Value {
+async fn assert_received<F: Future<Output = Value>>(app: &TestApp, values: &[&str], doing: F) -> Value {
     let edge = Edge::subscribed(app, "told").await.run();
-    assert!(values.iter().all(|value| !edge.was_told_of(value)));
+    assert!(values.iter().all(|value| !edge.has_received(value)));
     let revocation = doing.await;
     for value in values {
-        assert!(edge.was_told_of(value), "{revocation}");
+        assert!(edge.has_received(value), "{revocation}");
     }
     assert_eq!((&revocation["edges"], &revocation["acknowledged"]), (&json!(1), &json!(1)));
     // The edge is gone when this returns; nobody waits for its lease next time.
@@ -34,21 +34,21 @@ async fn by_api(demo: &Browser, method: &str, path: &str, body: Value) -> Value 
 }
 
 #[tokio::test]
-async fn every_change_of_a_key_is_in_force_when_it_returns() {
+async fn every_edge_has_a_change_of_a_key_when_it_returns() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let key = demo.create_key("changed", &["*"]).await;
     let (value, path) = (text(&key, "value"), key_path(&key));
     let roll = format!("{path}roll/");
-    assert_told(&app, &[value], by_api(&demo, "PATCH", &path, json!({"scopes": ["query:read"]}))).await;
+    assert_received(&app, &[value], by_api(&demo, "PATCH", &path, json!({"scopes": ["query:read"]}))).await;
     let expiring = json!({"expires_at": "2100-01-01T00:00:00Z"});
-    assert_told(&app, &[value], by_api(&demo, "PATCH", &path, expiring)).await;
-    assert_told(&app, &[value], by_api(&demo, "POST", &roll, json!({"grace_s": 3600}))).await;
+    assert_received(&app, &[value], by_api(&demo, "PATCH", &path, expiring)).await;
+    assert_received(&app, &[value], by_api(&demo, "POST", &roll, json!({"grace_s": 3600}))).await;
     let (_, second) = demo.post(&roll, json!({"grace_s": 3600})).await;
     let values = [value, text(&second, "value")];
-    assert_told(&app, &values, by_api(&demo, "POST", &roll, json!({}))).await;
+    assert_received(&app, &values, by_api(&demo, "POST", &roll, json!({}))).await;
     let (_, third) = demo.post(&roll, json!({})).await;
-    assert_told(&app, &[text(&third, "value")], by_api(&demo, "DELETE", &path, json!({}))).await;
+    assert_received(&app, &[text(&third, "value")], by_api(&demo, "DELETE", &path, json!({}))).await;
 }
 
 #[tokio::test]
@@ -64,17 +64,17 @@ async fn the_command_line_keeps_the_same_promise() {
             tokio::task::spawn_blocking(run).await.unwrap()
         }
     };
-    assert_told(&app, &values, cli(&["user", "disable", DEMO, "--json"])).await;
+    assert_received(&app, &values, cli(&["user", "disable", DEMO, "--json"])).await;
     assert_eq!(app.scopes(values[0]).await, None);
-    assert_told(&app, &values, cli(&["user", "enable", DEMO, "--json"])).await;
+    assert_received(&app, &values, cli(&["user", "enable", DEMO, "--json"])).await;
     assert_eq!(app.scopes(values[0]).await.as_deref(), Some("*"));
     let permissions = ["user", "permissions", DEMO, "insight:read,cohort:write", "--json"];
-    assert_told(&app, &values, cli(&permissions)).await;
+    assert_received(&app, &values, cli(&permissions)).await;
     assert_eq!(app.scopes(values[0]).await.as_deref(), Some("insight:read cohort:write"));
     let ids = [text(&first, "id"), text(&second, "id")];
-    assert_told(&app, &values[..1], cli(&["key", "revoke", ids[0], "--json"])).await;
+    assert_received(&app, &values[..1], cli(&["key", "revoke", ids[0], "--json"])).await;
     let roll = async { cli(&["key", "roll", ids[1], "--json"]).await["revocation"].clone() };
-    assert_told(&app, &values[1..], roll).await;
+    assert_received(&app, &values[1..], roll).await;
     assert_eq!(app.scopes(values[1]).await, None);
     // An edge may have cached that nobody has this value.
     let adopted = "phx_1234567890abcdef";
@@ -82,7 +82,7 @@ async fn the_command_line_keeps_the_same_promise() {
     let edge = Edge::subscribed(&app, "e").await.run();
     let site = app.site.clone();
     tokio::task::spawn_blocking(move || site.ok(&create, adopted)).await.unwrap();
-    assert!(edge.was_told_of(adopted));
+    assert!(edge.has_received(adopted));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use protocol::{Invalidation, MAX_CHANGED_PER_SYNC};
 use serde_json::{Value, json};
 
-use crate::support::scripted_edge::{ALMOST, Edge, SHORT_LEASES, SOON, short_terms};
+use crate::support::scripted_edge::{ALMOST, Edge, SHORT_LEASES, SOON, short_leases};
 use crate::support::{Browser, Process, TestApp, key_path, text};
 
 async fn a_change(demo: &Browser) {
@@ -22,7 +22,7 @@ fn told(invalidation: &Invalidation) -> Option<usize> {
 }
 
 #[tokio::test]
-async fn an_edge_far_behind_is_told_up_to_a_thousand_changes_and_then_to_reset() {
+async fn an_edge_far_behind_gets_up_to_a_thousand_changes_and_then_a_reset() {
     let app = TestApp::start_with(&SHORT_LEASES).await;
     let demo = app.demo();
     let mut edge = Edge::subscribed(&app, "e").await;
@@ -45,8 +45,8 @@ async fn an_edge_far_behind_is_told_up_to_a_thousand_changes_and_then_to_reset()
 }
 
 #[tokio::test]
-async fn changes_are_told_of_for_an_hour() {
-    let app = Process::start_with(short_terms).await;
+async fn changes_are_kept_for_an_hour() {
+    let app = Process::start_with(short_leases).await;
     let demo = app.demo();
     let mut edge = Edge::subscribed(&app, "e").await;
     let behind = edge.request.clone();
@@ -56,7 +56,7 @@ async fn changes_are_told_of_for_an_hour() {
     app.alter("UPDATE changes SET made_at = made_at - 3600000").await;
     a_change(&demo).await;
 
-    let app = app.restart(short_terms);
+    let app = app.restart(short_leases);
     app.until("SELECT COUNT(*) = 1 FROM changes").await;
     let mut edge = Edge::new(&app, "e");
     for (request, expected) in [(behind, None), (at_the_old_change, Some(1))] {
@@ -67,7 +67,7 @@ async fn changes_are_told_of_for_an_hour() {
 
 /// As a restore of the rows alone does, which leaves the tables and all connections as they are.
 #[tokio::test]
-async fn rows_that_are_put_back_while_the_service_runs_begin_another_log() {
+async fn rows_that_are_restored_while_the_service_runs_begin_another_epoch() {
     let app = TestApp::start_with(&SHORT_LEASES).await;
     let demo = app.demo();
     for _ in 0..3 {
@@ -95,7 +95,7 @@ async fn rows_that_are_put_back_while_the_service_runs_begin_another_log() {
 
 #[tokio::test]
 async fn a_hundred_thousand_changed_digests_are_kept_at_most() {
-    let app = Process::start_with(short_terms).await;
+    let app = Process::start_with(short_leases).await;
     let demo = app.demo();
     let edge = Edge::subscribed(&app, "e").await;
     for _ in 0..2 {
@@ -108,7 +108,7 @@ async fn a_hundred_thousand_changed_digests_are_kept_at_most() {
     )
     .await;
     assert_eq!(app.number("SELECT COUNT(*) FROM changes").await, 100_001);
-    let app = app.restart(short_terms);
+    let app = app.restart(short_leases);
     app.until("SELECT COUNT(*) = 100000 FROM changes").await;
     let mut again = Edge::new(&app, "e");
     again.request = edge.request;

@@ -61,7 +61,7 @@ async fn a_prompt_edge_delays_a_delete_by_milliseconds() {
 }
 
 #[tokio::test]
-async fn a_change_is_not_said_to_be_in_force_when_another_history_has_begun() {
+async fn a_change_fails_when_another_epoch_has_begun() {
     let app = TestApp::start_with(&SHORT_LEASES).await;
     let demo = app.demo();
     let key = demo.create_key("deleted", &["*"]).await;
@@ -134,7 +134,7 @@ async fn of_several_edges_the_last_one_counts() {
     assert_eq!((status, outcome(&answer)), (200, [3, 2, 1]));
     assert_waited_for_the_lease(granted_at, returned_at);
     for edge in &running {
-        assert!(edge.was_told_of(text(&key, "value")));
+        assert!(edge.has_received(text(&key, "value")));
     }
     // An edge whose lease has ended is nobody to wait for.
     let next = demo.create_key("deleted next", &["*"]).await;
@@ -229,7 +229,7 @@ async fn many_edges_and_many_deletes_lose_nothing() {
             for _ in 0..5 {
                 let key = browser.create_key("one of fifty", &["*"]).await;
                 let (status, answer) = browser.delete(&key_path(&key)).await;
-                let told = edges.iter().filter(|edge| edge.was_told_of(text(&key, "value"))).count();
+                let told = edges.iter().filter(|edge| edge.has_received(text(&key, "value"))).count();
                 assert_eq!((status.as_u16(), told, outcome(&answer)), (200, 300, [300, 300, 0]));
             }
         });

@@ -61,7 +61,7 @@ async fn a_held_sync_is_answered_as_soon_as_a_key_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_sync_without_news_is_held_as_long_as_the_edge_and_the_terms_allow() {
+async fn a_sync_without_changes_is_held_as_long_as_the_edge_and_the_configuration_allow() {
     let app = TestApp::start_with(&SHORT_LEASES).await;
     let mut edge = Edge::subscribed(&app, "e").await;
     for (wait_ms, held_ms) in [(0, 0), (100, 100), (60_000, 200)] {

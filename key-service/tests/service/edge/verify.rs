@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{PREVIOUS_TOKEN, Process, TOKEN, TestApp, client, key_path, read, text};
 
 #[tokio::test]
-async fn verdicts_come_in_the_order_of_the_question_with_the_keys_identity() {
+async fn verdicts_have_the_order_of_the_request_and_the_identity_of_the_key() {
     let app = TestApp::start().await;
     let (demo, other) = (app.demo(), app.other());
     let (_, me) = demo.get("/api/users/@me/").await;
@@ -48,7 +48,7 @@ async fn every_change_that_can_alter_a_verdict_raises_the_revision() {
 }
 
 #[tokio::test]
-async fn each_database_has_a_log_of_its_own() {
+async fn each_database_has_an_epoch_of_its_own() {
     let [one, two] = [TestApp::empty().await, TestApp::empty().await];
     assert_ne!(one.verify(&[]).await.epoch, two.verify(&[]).await.epoch);
 }
@@ -70,7 +70,7 @@ async fn only_an_edge_token_opens_the_edge_api() {
 }
 
 #[tokio::test]
-async fn a_malformed_question_gets_a_detail() {
+async fn a_malformed_verify_gets_a_detail() {
     let app = TestApp::start().await;
     let post = |body: String| {
         read(client().post(format!("{}/edge/v1/verify", app.edge)).bearer_auth(TOKEN).body(body))
@@ -94,7 +94,7 @@ async fn a_malformed_question_gets_a_detail() {
 }
 
 #[tokio::test]
-async fn a_question_has_256_digests_at_most() {
+async fn a_verify_has_256_digests_at_most() {
     let app = TestApp::start().await;
     let digests = |count| (0..count).map(|n| KeyDigest::of_value(&format!("phx_{n}"))).collect();
     let most = app.ask(TOKEN, digests(MAX_DIGESTS_PER_VERIFY)).send().await.unwrap();

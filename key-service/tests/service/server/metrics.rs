@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::support::scripted_edge::{Edge, LASTS, short_terms};
+use crate::support::scripted_edge::{Edge, LASTS, short_leases};
 use crate::support::{DEMO, PASSWORD, Process, TOKEN, client, key_path};
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn requests_are_counted_by_their_route_and_nothing_that_a_client_sent() {
 
 #[tokio::test]
 async fn verdicts_syncs_leases_and_revocations_are_counted() {
-    let app = Process::start_with(short_terms).await;
+    let app = Process::start_with(short_leases).await;
     let demo = app.demo();
     let before = app.scrape().await;
     assert_eq!(before.value("key_service_leases_held"), 0.0);

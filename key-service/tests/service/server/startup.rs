@@ -113,7 +113,7 @@ async fn even_the_finest_log_holds_no_secret() {
 }
 
 #[test]
-fn terms_under_which_no_edge_could_keep_a_lease_are_refused_by_name() {
+fn lease_settings_that_no_edge_could_keep_are_refused_by_name() {
     let site = Site::empty();
     // A start that nothing else keeps from succeeding would go on for ever.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

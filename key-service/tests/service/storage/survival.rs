@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::scripted_edge::{ALMOST, Edge, delete_later, outcome, short_terms};
+use crate::support::scripted_edge::{ALMOST, Edge, delete_later, outcome, short_leases};
 use crate::support::{Process, Site, text};
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn a_shorter_lease_granted_later_does_not_end_a_longer_one() {
     let app = Process::on(Site::empty());
     let edge = Edge::subscribed(&app, "e").await;
     let ends_at = app.number("SELECT ends_at FROM edge_leases").await;
-    let app = app.restart(short_terms);
+    let app = app.restart(short_leases);
     let mut again = Edge::new(&app, "e");
     again.request = edge.request;
     assert_eq!(again.sync(0).await.lease_ms, 2_400);
@@ -47,7 +47,7 @@ async fn a_shorter_lease_granted_later_does_not_end_a_longer_one() {
 
 #[tokio::test]
 async fn a_terminated_service_finishes_a_delete_that_waits() {
-    let mut app = Process::start_with(short_terms).await;
+    let mut app = Process::start_with(short_leases).await;
     let demo = app.demo();
     let key = demo.create_key("deleted", &["*"]).await;
     let granted_at = Instant::now();

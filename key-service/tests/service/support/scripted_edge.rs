@@ -25,7 +25,7 @@ pub(crate) const ALMOST: Duration = Duration::from_millis(3_350);
 pub(crate) const SOON: Duration = Duration::from_millis(1_500);
 
 /// Gives a command [`SHORT_LEASES`].
-pub(crate) fn short_terms(command: &mut Command) -> &mut Command {
+pub(crate) fn short_leases(command: &mut Command) -> &mut Command {
     command.args(SHORT_LEASES)
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct RunningEdge {
 
 impl RunningEdge {
     /// Whether the edge was told that the verdict on a value has changed.
-    pub(crate) fn was_told_of(&self, value: &str) -> bool {
+    pub(crate) fn has_received(&self, value: &str) -> bool {
         assert!(!self.task.is_finished());
         self.told.lock().unwrap().contains(&KeyDigest::of_value(value))
     }

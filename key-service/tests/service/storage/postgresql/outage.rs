@@ -27,7 +27,7 @@ async fn works(service: &Process, value: &str) -> bool {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn after_a_crash_of_the_database_a_change_waits_for_the_leases_that_it_forgot() {
+async fn after_a_crash_of_the_database_a_change_waits_for_the_lost_leases() {
     let scene = scene().await;
     Edge::subscribed(&scene.service, "e").await;
     let crashed = |postgres: &Postgres| {
@@ -65,7 +65,7 @@ async fn a_command_after_a_crash_of_the_database_waits_as_well() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn a_restart_of_the_database_forgets_no_lease() {
+async fn a_restart_of_the_database_loses_no_lease() {
     // Longer than a restart takes.
     let scene = scene_with(|command| command.env("LEASE_MS", "9000")).await;
     let granted_at = Instant::now();
@@ -104,7 +104,7 @@ async fn without_its_database_the_service_says_so_and_takes_nothing_for_revoked(
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn connections_that_are_cut_cost_no_news_and_no_truth() {
+async fn connections_that_are_cut_lose_no_change_and_falsify_no_verdict() {
     let scene = scene().await;
     let [kept, revoked] = scene.keys.each_ref().map(|key| text(key, "value").to_owned());
     let mut edge = Edge::subscribed(&scene.service, "e").await;
@@ -126,7 +126,7 @@ async fn connections_that_are_cut_cost_no_news_and_no_truth() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn a_copy_of_a_database_begins_a_history_of_its_own() {
+async fn a_copy_of_a_database_begins_an_epoch_of_its_own() {
     let (original, copy, _postgres) = tokio::task::spawn_blocking(|| {
         let postgres = shared();
         let role = role(&postgres);
@@ -145,7 +145,7 @@ async fn a_copy_of_a_database_begins_a_history_of_its_own() {
 /// As a restore from a dump does, which makes the tables anew: no open connection notices.
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn tables_that_are_restored_while_the_service_runs_begin_another_log() {
+async fn tables_that_are_restored_while_the_service_runs_begin_another_epoch() {
     let scene = scene().await;
     let epoch = scene.service.text("SELECT epoch FROM revision_log").await;
     // The revision is not below what the service has seen.

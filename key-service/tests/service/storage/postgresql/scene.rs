@@ -8,7 +8,7 @@ use serde_json::Value;
 use test_stack::postgres::{NON_DURABLE, Postgres};
 
 use crate::storage::postgresql::server::role;
-use crate::support::scripted_edge::{LASTS, short_terms};
+use crate::support::scripted_edge::{LASTS, short_leases};
 use crate::support::{Automation, DEMO, Process, Site, key_path, text};
 
 /// How long the service may take to notice that its database is there again.
@@ -23,7 +23,7 @@ pub(super) struct Scene {
 }
 
 pub(super) async fn scene() -> Scene {
-    scene_with(short_terms).await
+    scene_with(short_leases).await
 }
 
 pub(super) async fn scene_with(set: fn(&mut Command) -> &mut Command) -> Scene {

@@ -36,7 +36,7 @@ fn give_up_waiting(scene: &Scene) -> usize {
 /// A change whose commit gave up waiting for a standby can be read, and a failover would still undo it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn what_is_so_already_is_not_said_before_a_standby_has_it() {
+async fn a_repeated_change_is_not_answered_before_a_standby_has_the_first() {
     let scene = scene().await;
     let narrower = json!({"scopes": ["insight:read"]});
     for (method, key, body, expected) in

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use protocol::Invalidation;
 
-use crate::support::scripted_edge::{Edge, SOON, delete_later, short_terms};
+use crate::support::scripted_edge::{Edge, SOON, delete_later, short_leases};
 use crate::support::{Browser, DEMO, PASSWORD, Process, Site, TestApp, session_cookie, text};
 
 /// A new site on a copy of a backup of this one.
@@ -72,8 +72,8 @@ fn a_backup_replaces_no_file() {
 }
 
 #[tokio::test]
-async fn every_restore_begins_a_history_of_its_own_and_waits_for_the_leases_of_before() {
-    let app = Process::start_with(short_terms).await;
+async fn every_restore_begins_an_epoch_and_waits_for_earlier_leases() {
+    let app = Process::start_with(short_leases).await;
     let demo = app.demo();
     let key = demo.create_key("deleted after the restore", &["*"]).await;
     let edge = Edge::subscribed(&app, "e").await;
@@ -83,7 +83,7 @@ async fn every_restore_begins_a_history_of_its_own_and_waits_for_the_leases_of_b
 
     for _ in 0..2 {
         let began = Instant::now();
-        let restored = Process::on_with(restored(&app.site), short_terms);
+        let restored = Process::on_with(restored(&app.site), short_leases);
         let demo = log_in(&restored).await;
         let deleting = delete_later(&demo, &key);
 
@@ -107,7 +107,7 @@ async fn every_restore_begins_a_history_of_its_own_and_waits_for_the_leases_of_b
 
 #[tokio::test]
 async fn a_restored_service_with_longer_leases_waits_for_those() {
-    let app = Process::start_with(short_terms).await;
+    let app = Process::start_with(short_leases).await;
     let demo = app.demo();
     let key = demo.create_key("deleted", &["*"]).await;
     backed_up(&app.site).await;
