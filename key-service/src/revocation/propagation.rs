@@ -84,23 +84,25 @@ impl Propagation {
     }
 }
 
-/// How a change came into force, in words: `is` is what it is now, such as "Active" or "Refused".
-pub(crate) fn in_words(revocation: &Revocation, is: &str) -> String {
+/// How a change propagated, as a sentence. `state` is the new state of the key, such as "Active" or "Refused".
+pub(crate) fn in_words(revocation: &Revocation, state: &str) -> String {
     let time = time(revocation.elapsed_ms);
-    let told = match (revocation.edges, revocation.expired) {
-        (0, _) if revocation.lost_leases => format!("{is} everywhere after {time}"),
-        (0, _) => format!("{is} everywhere after {time}: no edge was using its cache"),
-        (1, 0) => format!("{is} on the only edge after {time}"),
-        (edges, 0) => format!("{is} on all {edges} edges after {time}"),
-        (_, 1) => format!("{is} everywhere after {time}: 1 edge did not respond, and its cache has expired"),
+    let outcome = match (revocation.edges, revocation.expired) {
+        (0, _) if revocation.lost_leases => format!("{state} everywhere after {time}"),
+        (0, _) => format!("{state} everywhere after {time}: no edge was using its cache"),
+        (1, 0) => format!("{state} on the only edge after {time}"),
+        (edges, 0) => format!("{state} on all {edges} edges after {time}"),
+        (_, 1) => {
+            format!("{state} everywhere after {time}: 1 edge did not respond, and its cache has expired")
+        }
         (_, expired) => {
             format!(
-                "{is} everywhere after {time}: {expired} edges did not respond, and their caches have expired"
+                "{state} everywhere after {time}: {expired} edges did not respond, and their caches have expired"
             )
         }
     };
     let why = if revocation.lost_leases { "; caches from before a restart had to expire first" } else { "" };
-    format!("{told}{why}")
+    format!("{outcome}{why}")
 }
 
 fn time(ms: u64) -> String {
@@ -114,23 +116,23 @@ mod tests {
 
     #[test]
     fn a_result_in_words() {
-        let told = |edges, expired, elapsed_ms| {
+        let words = |edges, expired, elapsed_ms| {
             let acknowledged = edges - expired;
             let lost_leases = elapsed_ms == 6_900;
             let revocation =
                 Revocation { revision: 7, edges, acknowledged, expired, elapsed_ms, lost_leases };
             in_words(&revocation, "Refused")
         };
-        let forgotten = "; caches from before a restart had to expire first";
-        assert_eq!(told(0, 0, 6_900), format!("Refused everywhere after 6.9 s{forgotten}"));
-        assert_eq!(told(2, 0, 6_900), format!("Refused on all 2 edges after 6.9 s{forgotten}"));
-        assert_eq!(told(6, 0, 12), "Refused on all 6 edges after 12 ms");
-        assert_eq!(told(1, 0, 1_250), "Refused on the only edge after 1.2 s");
-        assert_eq!(told(0, 0, 0), "Refused everywhere after 0 ms: no edge was using its cache");
+        let restart = "; caches from before a restart had to expire first";
+        assert_eq!(words(0, 0, 6_900), format!("Refused everywhere after 6.9 s{restart}"));
+        assert_eq!(words(2, 0, 6_900), format!("Refused on all 2 edges after 6.9 s{restart}"));
+        assert_eq!(words(6, 0, 12), "Refused on all 6 edges after 12 ms");
+        assert_eq!(words(1, 0, 1_250), "Refused on the only edge after 1.2 s");
+        assert_eq!(words(0, 0, 0), "Refused everywhere after 0 ms: no edge was using its cache");
         let (one, two) = ("1 edge did not respond, and its cache has expired", "2 edges did not respond");
-        assert_eq!(told(1, 1, 7_000), format!("Refused everywhere after 7.0 s: {one}"));
+        assert_eq!(words(1, 1, 7_000), format!("Refused everywhere after 7.0 s: {one}"));
         assert_eq!(
-            told(6, 2, 7_000),
+            words(6, 2, 7_000),
             format!("Refused everywhere after 7.0 s: {two}, and their caches have expired")
         );
     }

@@ -1,4 +1,4 @@
-//! An edge that does what a test tells it to.
+//! An edge that a test controls.
 
 use std::collections::{BTreeMap, HashSet};
 use std::process::Command;
@@ -50,7 +50,7 @@ impl Edge {
         }
     }
 
-    /// An edge that has a lease and knows everything.
+    /// An edge with a lease and the latest position.
     pub(crate) async fn subscribed(app: &TestApp, id: &str) -> Self {
         let mut edge = Edge::new(app, id);
         assert_eq!(edge.sync(0).await.invalidation, Invalidation::Reset);
@@ -63,7 +63,7 @@ impl Edge {
         self.client.post(&self.url).bearer_auth(TOKEN).json(&request)
     }
 
-    /// Syncs, and moves the cursor: the next request acknowledges what this answer told.
+    /// Syncs and moves the cursor. The next request acknowledges the changes of this answer.
     pub(crate) async fn sync(&mut self, wait_ms: u64) -> SyncResponse {
         let response = self.asks(wait_ms).send().await.unwrap();
         assert_eq!(response.status(), 200);
@@ -95,7 +95,7 @@ pub(crate) struct RunningEdge {
 }
 
 impl RunningEdge {
-    /// Whether the edge was told that the verdict on a value has changed.
+    /// Whether the edge has received a change of this value.
     pub(crate) fn has_received(&self, value: &str) -> bool {
         assert!(!self.task.is_finished());
         self.told.lock().unwrap().contains(&KeyDigest::of_value(value))
