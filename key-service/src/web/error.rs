@@ -28,7 +28,7 @@ use crate::validation::{FieldError, FieldErrors};
 pub(crate) struct ApiError {
     status: StatusCode,
     retry_after_s: Option<u64>,
-    body: Body,
+    body: Box<Body>,
     /// Why the caller's management token is refused, if that is the error.
     refusal: Option<Refusal>,
 }
@@ -72,7 +72,7 @@ impl ApiError {
         ApiError {
             status,
             retry_after_s: None,
-            body: Body { r#type, code, detail: detail.into(), attr: None, errors: Vec::new() },
+            body: Box::new(Body { r#type, code, detail: detail.into(), attr: None, errors: Vec::new() }),
             refusal: None,
         }
     }
