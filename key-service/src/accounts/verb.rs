@@ -4,14 +4,30 @@ use std::fmt;
 
 use deserr::Deserr;
 use serde::Serialize;
+use strum::VariantArray;
 use utoipa::ToSchema;
 
 use crate::validation::Violation;
 
 /// One kind of operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserr, Serialize, ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Deserr,
+    Serialize,
+    ToSchema,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[deserr(try_from(String) = Verb::try_from -> Violation)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Verb {
     /// To list and read: keys, users, the audit log, edges.
     Read,
@@ -22,16 +38,14 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Verb; 3] = [Verb::Read, Verb::Revoke, Verb::Create];
+    /// The name in JSON, in the database and on the command line.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 
-    /// As JSON, the database and the command line have it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Verb::Read => "read",
-            Verb::Revoke => "revoke",
-            Verb::Create => "create",
-        }
+    /// The names of all verbs, in the order in which they are shown.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Verb::VARIANTS.iter().map(|verb| verb.as_str())
     }
 }
 
@@ -39,14 +53,14 @@ impl TryFrom<String> for Verb {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        let verb = Verb::ALL.into_iter().find(|verb| verb.as_str() == text);
-        verb.ok_or_else(|| {
-            Violation::input(format!("Not one of {}: {text}", Verb::ALL.map(Verb::as_str).join(", ")))
+        text.parse().map_err(|_| {
+            let names: Vec<_> = Verb::names().collect();
+            Violation::input(format!("Not one of {}: {text}", names.join(", ")))
         })
     }
 }
 
-/// What a token can do: one verb at least. Each is there once, in the order of [`Verb::ALL`].
+/// What a token can do: one verb at least. Each is there once, in the order of [`Verb`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, Serialize, ToSchema)]
 #[deserr(try_from(Vec<Verb>) = Verbs::try_from -> Violation)]
 #[schema(min_items = 1)]
@@ -56,11 +70,13 @@ pub struct Verbs(Vec<Verb>);
 impl TryFrom<Vec<Verb>> for Verbs {
     type Error = Violation;
 
-    fn try_from(verbs: Vec<Verb>) -> Result<Self, Violation> {
+    fn try_from(mut verbs: Vec<Verb>) -> Result<Self, Violation> {
         if verbs.is_empty() {
             return Err(Violation::empty());
         }
-        Ok(Verbs(Verb::ALL.into_iter().filter(|verb| verbs.contains(verb)).collect()))
+        verbs.sort_unstable();
+        verbs.dedup();
+        Ok(Verbs(verbs))
     }
 }
 

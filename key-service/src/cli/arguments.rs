@@ -61,7 +61,7 @@ pub(super) fn actions(text: &str) -> Result<String, String> {
 
 /// A state of keys by its name.
 pub(super) fn state() -> impl TypedValueParser<Value = KeyState> {
-    PossibleValuesParser::new(KeyState::ALL.map(KeyState::as_str)).try_map(KeyState::try_from)
+    PossibleValuesParser::new(KeyState::VARIANTS).try_map(KeyState::try_from)
 }
 
 /// All that a search finds, page by page.

@@ -48,7 +48,7 @@ pub(super) struct CreateArgs {
         value_name = "VERBS",
         value_delimiter = ',',
         default_value = Verb::Read.as_str(),
-        value_parser = PossibleValuesParser::new(Verb::ALL.map(Verb::as_str))
+        value_parser = PossibleValuesParser::new(Verb::names())
     )]
     can: Vec<String>,
     /// From when on the token is refused, such as 2030-01-31T12:00:00Z; never, without it

@@ -2,6 +2,7 @@
 
 use deserr::Deserr;
 use protocol::Scope;
+use strum::VariantNames;
 use utoipa::ToSchema;
 
 use super::key::{Key, KeyError};
@@ -19,9 +20,21 @@ pub const STALE_AFTER_DAYS: i64 = 90;
 pub(crate) const STALE_AFTER_MS: i64 = STALE_AFTER_DAYS * 24 * 60 * 60 * 1000;
 
 /// A state of a key that may need attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserr, ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Deserr,
+    ToSchema,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
 #[deserr(try_from(String) = KeyState::try_from -> Violation)]
 #[schema(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum KeyState {
     /// Its value was created at least [`STALE_AFTER_DAYS`] days ago, and it has not expired.
     Old,
@@ -36,19 +49,9 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    /// All of them.
-    pub const ALL: [KeyState; 5] =
-        [KeyState::Old, KeyState::Unused, KeyState::NeverUsed, KeyState::Expired, KeyState::Disabled];
-
-    /// The name that the API and the command line have for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            KeyState::Old => "old",
-            KeyState::Unused => "unused",
-            KeyState::NeverUsed => "never_used",
-            KeyState::Expired => "expired",
-            KeyState::Disabled => "disabled",
-        }
+    /// The name in the API and on the command line.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -56,8 +59,7 @@ impl TryFrom<String> for KeyState {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        let state = KeyState::ALL.into_iter().find(|state| state.as_str() == text);
-        state.ok_or_else(|| Violation::none_of(&KeyState::ALL.map(KeyState::as_str)))
+        text.parse().map_err(|_| Violation::none_of(KeyState::VARIANTS))
     }
 }
 

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use strum::VariantArray;
 
 use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
 use crate::accounts::{self, AccountError, User};
@@ -40,7 +41,7 @@ impl NewTokenPage {
             label: form.text("label").to_owned(),
             is_for_all: form.text("reach") == "all",
             users: form.text("users").to_owned(),
-            verbs: Verb::ALL.map(|verb| (verb, meaning(verb), is_chosen(form, verb))).into(),
+            verbs: Verb::VARIANTS.iter().map(|&verb| (verb, meaning(verb), is_chosen(form, verb))).collect(),
             expiry,
             problems,
         })
@@ -106,7 +107,7 @@ fn is_chosen(form: &Form, verb: Verb) -> bool {
 
 /// The chosen verbs.
 fn can(form: &Form) -> Result<Verbs, Violation> {
-    let chosen: Vec<_> = Verb::ALL.into_iter().filter(|&verb| is_chosen(form, verb)).collect();
+    let chosen: Vec<_> = Verb::VARIANTS.iter().copied().filter(|&verb| is_chosen(form, verb)).collect();
     Verbs::try_from(chosen).map_err(|_| Violation::input("Choose at least one."))
 }
 
