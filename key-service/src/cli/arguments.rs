@@ -1,4 +1,4 @@
-//! What several commands make of their arguments.
+//! Reading the arguments that several commands share.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use strum::VariantNames;
@@ -14,7 +14,7 @@ pub(super) fn scopes(argument: &str) -> Result<Scopes, Violation> {
     Scopes::parse(scope_texts(argument)).map_err(with_help)
 }
 
-/// What takes every permission away. An empty argument does not: it may be a variable that nobody set.
+/// The argument that removes every permission. An empty argument is an error, because it may be an unset variable.
 const NONE: &str = "none";
 
 /// The same for what a user's keys can do at most, which may be nothing.
@@ -36,12 +36,12 @@ fn with_help(violation: Violation) -> Violation {
     Violation { detail: format!("{detail}; --help names the scopes that there are"), ..violation }
 }
 
-/// What help says of permissions.
+/// The help text about permissions.
 pub(super) fn permissions_help() -> String {
     format!("{}\nThe permission {NONE} stands for no scope at all.", scopes_help())
 }
 
-/// What help says of scopes.
+/// The help text about scopes.
 pub(super) fn scopes_help() -> String {
     let lines: Vec<_> = SCOPE_OBJECTS.chunks(6).map(|names| names.join(", ")).collect();
     format!(
@@ -50,7 +50,7 @@ pub(super) fn scopes_help() -> String {
     )
 }
 
-/// An action of the audit log, or what some begin with.
+/// An action of the audit log, or a prefix of some.
 pub(super) fn actions(text: &str) -> Result<String, String> {
     let names = Action::VARIANTS;
     if names.iter().any(|name| name.starts_with(text)) {
@@ -64,7 +64,7 @@ pub(super) fn state() -> impl TypedValueParser<Value = KeyState> {
     PossibleValuesParser::new(KeyState::VARIANTS).try_map(KeyState::try_from)
 }
 
-/// All that a search finds, page by page.
+/// All results of a search, fetched page by page.
 pub(super) async fn pages<T, E>(
     search: impl AsyncFn(PageRequest) -> Result<Page<T>, E>,
 ) -> Result<Vec<T>, E> {

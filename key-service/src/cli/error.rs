@@ -1,4 +1,4 @@
-//! How a command can end.
+//! The outcomes and errors of commands.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,12 +18,12 @@ use crate::transfer::import::ImportError;
 use crate::transfer::read::ReadError;
 use crate::validation::{FieldError, FieldErrors};
 
-/// How a command that was carried out ended.
+/// The outcome of a command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// All is as it should be.
+    /// Success.
     Done,
-    /// It was done, and somebody should look at what it says: exit code 3.
+    /// Success, but the output needs attention: exit code 3.
     NeedsALook,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum CliError {
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Settings cannot be used: a line for each.
+    /// Settings are invalid: one line for each.
     #[error(transparent)]
     Settings(#[from] InvalidSettings),
     /// The service cannot run.
@@ -57,13 +57,13 @@ pub(super) enum CliError {
     /// A key could not be made or changed.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A report of leaked values could not be carried out.
+    /// A report of leaked values failed.
     #[error(transparent)]
     Leak(#[from] LeakError),
     /// The database failed while a change propagated.
     #[error(transparent)]
     Propagation(#[from] PropagationError),
-    /// The user gave up waiting.
+    /// The user stopped the wait.
     #[error("interrupted: the change is saved, but not every edge has confirmed it")]
     Interrupted,
     /// The database failed.
@@ -75,13 +75,13 @@ pub(super) enum CliError {
     /// A one-time link could not be made.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// There is a user, so the first admin has begun.
+    /// There is a user, so the first admin exists.
     #[error("there is a user already; `user link` makes a link for a user")]
     NotFirst,
     /// The value of `--value-stdin` is no key.
     #[error("--value-stdin: {0}")]
     Value(protocol::KeyError),
-    /// There is no terminal to ask on.
+    /// There is no terminal for the prompt.
     #[error("cannot ask for the password ({0}); pass it with --password-stdin")]
     Prompt(std::io::Error),
     /// The two passwords typed differ.
@@ -95,7 +95,7 @@ pub(super) enum CliError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file cannot be written.
@@ -104,7 +104,7 @@ pub(super) enum CliError {
     /// The file for the refused lines cannot be written, and nothing was read.
     #[error("--report: {0}; nothing was imported")]
     Report(private_file::FileError),
-    /// The same, when all lines had been taken in.
+    /// The same, after all lines were imported.
     #[error("--report: {0}; the import itself is done, and a second run changes nothing")]
     ReportLost(private_file::FileError),
     /// Not a file of keys.
@@ -112,13 +112,13 @@ pub(super) enum CliError {
     NoKeys {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         source: ReadError,
     },
-    /// There is no line.
+    /// Standard input has no line.
     #[error("standard input: there is no value in it")]
     NoValues,
-    /// Keys are other people's texts, and a terminal obeys some characters.
+    /// Labels are texts of other people, and a terminal interprets some characters.
     #[error("standard output is a terminal; name a file, or write to it all the same with --force")]
     ToTerminal,
     /// An import ended before its last line.
@@ -126,7 +126,7 @@ pub(super) enum CliError {
     Import {
         /// The file.
         path: PathBuf,
-        /// What ended it.
+        /// The error.
         source: ImportError,
     },
     /// The keys could not be exported.
@@ -147,7 +147,7 @@ impl From<FieldError> for CliError {
 }
 
 impl CliError {
-    /// 2 for settings that cannot be used, as for arguments that clap refuses; 1 for everything else.
+    /// 2 for invalid settings, as for arguments that clap refuses; 1 for everything else.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             CliError::Settings(_) => ExitCode::from(2),

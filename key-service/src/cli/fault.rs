@@ -1,4 +1,4 @@
-//! Tells why a command failed, with the argument at fault under the name that it has on the command line.
+//! The text of a failed command's error, which names the argument at fault.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
@@ -43,7 +43,7 @@ fn of_argument(field: &str, detail: &str, command: &Command, matches: &ArgMatche
     Some(format!("{name}: {detail}{id}"))
 }
 
-/// The command that was carried out, below the others, and its arguments.
+/// The innermost subcommand that ran, and its arguments.
 fn carried_out<'a>(mut command: &'a Command, mut matches: &'a ArgMatches) -> (&'a Command, &'a ArgMatches) {
     while let Some((name, of_it)) = matches.subcommand()
         && let Some(subcommand) = command.find_subcommand(name)
@@ -53,7 +53,8 @@ fn carried_out<'a>(mut command: &'a Command, mut matches: &'a ArgMatches) -> (&'
     (command, matches)
 }
 
-/// The argument of that name; or one that was given and takes such a thing, as `--user EMAIL` and `--value-stdin` do.
+/// The argument with the name of the field, or a given one that takes such a value, as `--user EMAIL` and `--value-stdin`
+/// do.
 fn argument<'a>(field: &str, command: &'a Command, matches: &ArgMatches) -> Option<&'a Arg> {
     let (placeholder, from_stdin) = (field.to_uppercase(), format!("{field}_stdin"));
     let takes_it = |argument: &&Arg| {

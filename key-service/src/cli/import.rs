@@ -20,7 +20,7 @@ use crate::transfer::import::{CHUNK_LINES, Import, ImportError, Options, Summary
 use crate::transfer::read::Lines;
 use crate::transfer::{Format, Refused};
 
-/// How many refused lines are told at most, if there is no report.
+/// The most refused lines in the output if there is no report.
 const MAX_TOLD: usize = 100;
 
 #[derive(Debug, clap::Args)]
@@ -54,19 +54,19 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What an import came to, as JSON.
+/// The result of an import in JSON.
 #[derive(Serialize)]
 struct ImportView<'a> {
     dry_run: bool,
     #[serde(flatten)]
     summary: Summary,
-    /// The first of them.
+    /// The first refused lines.
     refused_lines: &'a [Refused],
 }
 
-/// Where refused lines are told.
+/// Collects refused lines, and writes them into the report.
 struct Told<'a> {
-    /// The first of them.
+    /// The first refused lines.
     first: Vec<Refused>,
     report: Option<CsvWriter<BufWriter<&'a File>>>,
 }
@@ -101,7 +101,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
     let report = args.report.as_deref().map(|path| PrivateFile::begin(path, false)).transpose();
     let report = report.map_err(CliError::Report)?;
     let mut told = Told::new(report.as_ref().map(PrivateFile::file))?;
-    // Whatever is no file of keys leaves no new database behind.
+    // Check the file first: an invalid one must not create a database.
     let (input, bar) = open(&args.file)?;
     let lines = Lines::new(input, args.format, Timestamp::now()).inspect_err(|_| bar.finish_and_clear());
     let mut lines = lines.map_err(|source| CliError::NoKeys { path: args.file.clone(), source })?;
@@ -130,7 +130,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
     Ok(if summary.refused == 0 { Outcome::Done } else { Outcome::NeedsALook })
 }
 
-/// What is read, and how far that has come.
+/// The input and its progress.
 fn open(path: &Path) -> Result<(Box<dyn Read>, ProgressBar), CliError> {
     if path == Path::new("-") {
         let bar = progress::of_reading(None);
@@ -145,7 +145,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, ProgressBar), CliError> {
     Ok((Box::new(bar.wrap_read(file)), bar))
 }
 
-/// Takes all lines in, chunk by chunk.
+/// Imports all lines, chunk by chunk.
 async fn take_in(
     import: &mut Import<'_>,
     lines: &mut Lines<impl Read>,

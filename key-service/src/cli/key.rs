@@ -124,7 +124,7 @@ async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, store: &Store) -> 
     let grace_s = GraceSeconds::try_from(grace_s).map_err(|violation| violation.of("grace_s"))?;
     let grace_s = u32::from(grace_s);
     let (key, value, propagation) = keys::roll(store, by, KeyAccess::Anyone, id, grace_s).await?;
-    // The old value works no more, so the new one is not kept back, whatever comes of the wait.
+    // The old value no longer works, so print the new one even if the wait fails.
     if !json {
         print_line(value.reveal())?;
     }

@@ -93,7 +93,7 @@ pub async fn run() -> ExitCode {
         Err(error) => {
             let why = fault::in_words(&error, &command, &matches);
             for line in why.lines() {
-                // Without a standard error, the exit code has to do.
+                // If standard error cannot be written, only the exit code is left.
                 let _ = terminal::tell(&format!("key-service: {line}"));
             }
             error.exit_code()

@@ -1,4 +1,4 @@
-//! What the commands read from and write to the terminal or a script.
+//! Input and output of the commands, on a terminal or for a script.
 
 use std::io::{self, BufRead, Write};
 
@@ -9,12 +9,12 @@ use crate::accounts::passwords::{MIN_PASSWORD_CHARS, NewPassword};
 use crate::time::Timestamp;
 use crate::validation::is_bidi_control;
 
-/// Whether a terminal would obey a character instead of showing it, or turn the reading direction.
+/// Whether a terminal would interpret a character instead of showing it, or change the reading direction.
 fn steers(c: char) -> bool {
     c.is_control() || is_bidi_control(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Shows a text that somebody else wrote: what could steer the terminal is escaped.
+/// A text of someone else for the terminal, with the characters that could steer it escaped.
 pub(super) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -23,7 +23,7 @@ pub(super) fn harmless(text: &str) -> String {
     shown
 }
 
-/// JSON's own escapes leave out what steers a terminal beyond U+001F.
+/// JSON for the terminal: its own escapes leave characters above U+001F that steer a terminal.
 fn harmless_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
@@ -36,7 +36,7 @@ fn harmless_json(json: &str) -> String {
     shown
 }
 
-/// Prints rows in columns as wide as their widest cell. The cells are made harmless.
+/// Prints rows in columns as wide as their widest cell. The cells are escaped.
 pub(super) fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned))
         .chain(rows.iter().map(|row| row.each_ref().map(|cell| harmless(cell))))
@@ -79,7 +79,7 @@ pub(super) fn print_json_line(value: &impl Serialize) -> Result<(), CliError> {
     Ok(print_line(&harmless_json(&json))?)
 }
 
-/// Tells people something on standard error, out of the way of scripts.
+/// Prints a message for people on standard error, so that scripts do not read it.
 pub(super) fn tell(message: &str) -> io::Result<()> {
     writeln!(io::stderr().lock(), "{}", harmless(message))
 }
@@ -91,7 +91,7 @@ pub(super) fn read_line() -> io::Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Takes a new password of the user with that address from standard input, or asks for it twice without showing it.
+/// Reads a new password from standard input, or asks for it twice without showing it. `email` is the user's address.
 pub(super) fn read_new_password(from_stdin: bool, email: &str) -> Result<NewPassword, CliError> {
     let checked = |text: String| {
         let password = NewPassword::try_from(text);

@@ -25,7 +25,7 @@ pub(super) enum Command {
     Stored(Stored),
 }
 
-/// What needs a database that is there.
+/// The subcommands that need an existing database.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Stored {
     /// Show users, by e-mail address
@@ -171,7 +171,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
     }
 }
 
-/// Says what was done to a user, and what else came of it.
+/// Reports a change of a user and its side effects.
 async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), CliError> {
     for note in updated.notes() {
         tell(&note)?;
@@ -180,7 +180,7 @@ async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), Cli
 }
 
 async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
-    // Whatever cannot be a user leaves no new database behind.
+    // Check the input first: invalid input must not create a database.
     let mut problems = FieldErrors::default();
     let email = args.email.parse::<Email>();
     let Some(permissions) = problems.check("permissions", arguments::permissions(&args.permissions)) else {
@@ -204,7 +204,7 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
             Err(error) => return Err(error.into()),
         }
     }
-    // After the look-up: users of earlier releases have addresses that a new one may not have.
+    // After the search: users of earlier releases can have addresses that new ones cannot.
     let email = email.map_err(|violation| violation.of("email"))?;
     let password = match args.without_password {
         true => None,

@@ -85,7 +85,7 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), Cli
     Ok(print_line(value.reveal())?)
 }
 
-/// The user's key that `--if-absent` would not make again.
+/// The existing key for which `--if-absent` changes nothing.
 async fn existing(
     store: &Store,
     user: &User,

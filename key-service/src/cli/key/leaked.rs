@@ -37,7 +37,7 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<End, Cl
     if values.is_empty() && refused.is_empty() {
         return Err(CliError::NoValues);
     }
-    // All of them are checked before any of them is ended.
+    // Check all values before ending one.
     let source: Source = args.source.parse().map_err(|violation: Violation| violation.of("source"))?;
     let report = |values: &[(u64, &str)]| {
         let values = LeakedValues::new(values.iter().map(|(_, value)| *value));
@@ -52,17 +52,17 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<End, Cl
         Ended { refused_lines: refused.into_iter().map(|(number, _)| number).collect(), ..Ended::default() };
     let mut end = End::Done;
     let result = ended.report_all(&reports, by, store).await;
-    // What was done before a failure is told all the same: these values are not for trying again.
+    // Report what was done before a failure, so that nobody tries these values again.
     if result.is_ok() || !ended.outcomes.is_empty() {
         end = ended.tell(args.json, store).await?;
     }
     result.map(|()| end)
 }
 
-/// What became of the values so far.
+/// The outcome of the values so far.
 #[derive(Debug, Default)]
 struct Ended {
-    /// The numbers of the lines that cannot be values.
+    /// The numbers of the lines that are not values.
     refused_lines: Vec<u64>,
     outcomes: Vec<Outcome>,
     revocations: Vec<Revocation>,
