@@ -29,6 +29,8 @@ fn prepare() -> Prepared {
     site.ok(&["user", "add", DEMO, "--password-stdin"], PASSWORD);
     let permissions = ["--permissions", "insight:read,cohort:write"];
     site.ok(&[&["user", "add", OTHER, "--password-stdin"], &permissions[..]].concat(), PASSWORD);
+    // A command may leave SQLite's log behind; the end of a service writes it back into the database file.
+    assert_eq!(Process::on(site.clone()).stop(), Some(0));
     let users = template(site);
 
     let site = Site::on(|folder| super::storage::Storage::copy_of(&users, folder));
@@ -44,7 +46,6 @@ fn prepare() -> Prepared {
         let response = runtime.block_on(process.log_in(email, PASSWORD));
         session_cookie(&response).unwrap()
     });
-    // Its end writes SQLite's log back into the database file.
     assert_eq!(process.stop(), Some(0));
     drop(process);
     Prepared { users, sessions: template(site), cookies, ids }
