@@ -1,5 +1,6 @@
 //! The public API: a file a route, and what all routes share.
 
+mod answers;
 mod audit_log;
 mod authority;
 mod change_limit;

@@ -3,10 +3,12 @@
 mod audit;
 mod edges;
 mod export;
+mod help;
 mod import;
 mod key;
 mod leaked;
 mod scan;
+mod tables;
 mod token;
 mod user;
 

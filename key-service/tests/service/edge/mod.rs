@@ -1,5 +1,6 @@
 //! The edge API: verdicts, the subscription, and the promise.
 
+mod answers;
 mod changes;
 mod history;
 mod revocation;

@@ -9,6 +9,7 @@ pub(crate) mod scrape;
 pub(crate) mod scripted_edge;
 mod site;
 pub(crate) mod storage;
+pub(crate) mod transcript;
 pub(crate) mod webhook_receiver;
 
 pub(crate) use app::TestApp;

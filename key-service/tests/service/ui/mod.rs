@@ -3,6 +3,7 @@
 mod administration;
 mod keys;
 mod signing_in;
+mod text;
 
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode};

@@ -1,0 +1,194 @@
+//! A successful answer of each route, and an error of each kind.
+
+use insta::assert_snapshot;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::scripted_edge::Edge;
+use crate::support::transcript::Transcript;
+use crate::support::{ADMIN, DEMO, KEYS, OTHER, PASSWORD, TOKEN, TestApp, client, key_path, text};
+
+#[tokio::test]
+async fn of_a_session_and_the_own_account() {
+    let app = TestApp::start().await;
+    let (demo, other) = (app.demo(), app.other());
+    let mut said = Transcript::of(&app);
+    let login = json!({"email": OTHER, "password": PASSWORD});
+    said.send(client().post(format!("{}/api/login/", app.public)).json(&login)).await;
+    said.send(other.request(Method::GET, "/api/users/@me/")).await;
+    let change = json!({"current_password": PASSWORD, "password": "another-password"});
+    said.send(other.request(Method::PATCH, "/api/users/@me/").json(&change)).await;
+    said.send(demo.request(Method::POST, "/api/logout/")).await;
+    assert_snapshot!("session_and_own_account", said);
+}
+
+#[tokio::test]
+async fn of_users() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let mut said = Transcript::of(&app);
+    let new = json!({"email": "new@example.com", "permissions": ["insight:read"]});
+    let user = said.send(admin.request(Method::POST, "/api/users/").json(&new)).await;
+    let path = format!("/api/users/{}/", text(&user, "id"));
+    said.send(admin.request(Method::GET, &path)).await;
+    said.send(admin.request(Method::PATCH, &path).json(&json!({"permissions": ["cohort:write"]}))).await;
+    said.send(admin.request(Method::POST, &format!("{path}link/"))).await;
+    said.send(admin.request(Method::GET, "/api/users/?search=new")).await;
+    assert_snapshot!("users", said);
+}
+
+#[tokio::test]
+async fn of_keys() {
+    let app = TestApp::start().await;
+    let (demo, admin) = (app.demo(), app.admin());
+    let mut said = Transcript::of(&app);
+    let new = json!({"label": "CI", "scopes": ["insight:read", "cohort:write"]});
+    let key = said.send(demo.request(Method::POST, KEYS).json(&new)).await;
+    let path = key_path(&key);
+    said.send(demo.request(Method::GET, KEYS)).await;
+    said.send(demo.request(Method::GET, &path)).await;
+    said.send(demo.request(Method::PATCH, &path).json(&json!({"label": "Build"}))).await;
+    said.send(demo.request(Method::PATCH, &path).json(&json!({"scopes": ["*"]}))).await;
+    said.send(demo.request(Method::POST, &format!("{path}roll/")).json(&json!({"grace_s": 3600}))).await;
+    said.send(admin.request(Method::GET, "/api/keys/?search=build&limit=1")).await;
+    said.send(demo.request(Method::DELETE, &path)).await;
+    assert_snapshot!("keys", said);
+}
+
+#[tokio::test]
+async fn of_management_tokens() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let mut said = Transcript::of(&app);
+    let new = json!({"label": "terraform", "user_ids": [app.user_id(OTHER)], "can": ["read", "create"]});
+    let token = said.send(admin.request(Method::POST, "/api/management_tokens/").json(&new)).await;
+    said.send(admin.request(Method::GET, "/api/management_tokens/")).await;
+    let path = format!("/api/management_tokens/{}/", text(&token, "id"));
+    said.send(admin.request(Method::DELETE, &path)).await;
+    assert_snapshot!("management_tokens", said);
+}
+
+#[tokio::test]
+async fn of_a_report_of_leaked_keys() {
+    let app = TestApp::start().await;
+    let key = app.demo().create_key("CI", &["*"]).await;
+    let mut said = Transcript::of(&app);
+    let report = json!({"values": [key["value"], "phx_of_nobody"], "source": "a gist"});
+    said.send(app.admin().request(Method::POST, "/api/leaked_keys/").json(&report)).await;
+    assert_snapshot!("leaked_keys", said);
+}
+
+#[tokio::test]
+async fn of_the_audit_log() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("CI", &["*"]).await;
+    demo.patch(&key_path(&key), json!({"scopes": ["insight:read"]})).await;
+    let mut said = Transcript::of(&app);
+    said.send(app.admin().request(Method::GET, "/api/audit_log/?action=key.&limit=2")).await;
+    assert_snapshot!("audit_log", said);
+}
+
+#[tokio::test]
+async fn of_the_edges() {
+    let app = TestApp::start().await;
+    Edge::subscribed(&app, "0123456789abcdef").await;
+    let mut said = Transcript::of(&app);
+    said.send(app.admin().request(Method::GET, "/api/edges/")).await;
+    assert_snapshot!("edges", said);
+}
+
+#[tokio::test]
+async fn of_callers_that_may_not() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("CI", &["*"]).await;
+    let token = app.admin().create_token_that_can(&["read"], None).await.token;
+    let with = |token: &str, path: &str| client().get(format!("{}{path}", app.public)).bearer_auth(token);
+    let mut said = Transcript::of(&app);
+    said.send(client().get(format!("{}{KEYS}", app.public))).await;
+    for (credential, value) in [
+        ("a personal API key", text(&key, "value")),
+        ("an unknown management token", "ekm_of_nobody"),
+        ("the edge token", TOKEN),
+    ] {
+        said.note(credential);
+        said.send(with(value, KEYS)).await;
+    }
+    said.note("a management token, where a user has to be signed in");
+    said.send(with(&token, "/api/users/@me/")).await;
+    let login = json!({"email": DEMO, "password": "wrong"});
+    said.send(client().post(format!("{}/api/login/", app.public)).json(&login)).await;
+    said.note("a member, where an admin has to be signed in");
+    said.send(demo.request(Method::GET, "/api/users/")).await;
+    said.note("a management token that can only read");
+    said.send(client().delete(format!("{}{KEYS}none/", app.public)).bearer_auth(&token)).await;
+    said.note("a browser on a page of another site");
+    said.send(demo.request(Method::POST, KEYS).header("origin", "https://evil.example")).await;
+    assert_snapshot!("errors_of_callers", said);
+}
+
+#[tokio::test]
+async fn of_requests_that_are_wrong() {
+    let app = TestApp::start().await;
+    let (demo, admin) = (app.demo(), app.admin());
+    let mut said = Transcript::of(&app);
+    said.send(demo.request(Method::GET, "/api/nowhere/")).await;
+    said.send(demo.request(Method::GET, "/api/personal_api_keys/none/")).await;
+    said.send(demo.request(Method::PUT, KEYS)).await;
+    let post = |kind: &str, body: &str| {
+        demo.request(Method::POST, KEYS).header("content-type", kind).body(body.to_owned())
+    };
+    said.send(post("application/json", "{\"label\": ")).await;
+    said.send(post("application/json", "[1]")).await;
+    said.send(post("text/plain", "{}")).await;
+    said.send(post("application/json", &format!("\"{}\"", "x".repeat(70_000)))).await;
+    for body in [
+        json!({}),
+        json!({"label": null, "scopes": null}),
+        json!({"label": 7, "scopes": "*", "expires_at": 7}),
+        json!({"label": " ", "scopes": [], "expires_at": "tomorrow"}),
+        json!({"label": "x".repeat(41), "scopes": ["unicorn:read"], "expires_at": "2020-01-01T00:00:00Z"}),
+        json!({"label": "CI", "scopes": ["*"], "expires": "2100-01-01T00:00:00Z"}),
+    ] {
+        said.send(demo.request(Method::POST, KEYS).json(&body)).await;
+    }
+    for (path, body) in [
+        ("/api/users/", json!({"email": "x", "permissions": ["all"], "password": "short", "is_admin": 1})),
+        ("/api/users/", json!({"email": DEMO, "permissions": ["*"]})),
+        ("/api/management_tokens/", json!({"label": " ", "user_ids": ["nobody"], "can": ["delete"]})),
+        ("/api/leaked_keys/", json!({"values": [7]})),
+    ] {
+        said.send(admin.request(Method::POST, path).json(&body)).await;
+    }
+    said.send(admin.request(Method::GET, "/api/keys/?limit=0&offset=-1&state=new&scope=cohort")).await;
+    said.send(admin.request(Method::PATCH, &app.user_path(ADMIN)).json(&json!({"is_active": false}))).await;
+    assert_snapshot!("errors_of_requests", said);
+}
+
+/// Each route of the document is in one of the snapshots.
+#[tokio::test]
+async fn are_in_a_snapshot_for_each_route() {
+    let app = TestApp::start().await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/service/api/snapshots");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let snapshots: String = files
+        .filter(|file| file.extension().is_some_and(|it| it == "snap"))
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect();
+    let (_, document) = app.demo().get("/api/openapi.json").await;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let (before, after) = path.split_once("{id}").unwrap_or((path, ""));
+            let begins = format!("{} {before}", method.to_uppercase());
+            let is_there = snapshots.lines().any(|line| {
+                let rest = line.strip_prefix(&begins).map(|rest| rest.split('?').next().unwrap_or_default());
+                rest.is_some_and(|rest| match path.contains("{id}") {
+                    true => rest.split_once(']').is_some_and(|(_, rest)| rest == after),
+                    false => rest.is_empty(),
+                })
+            });
+            assert!(is_there, "{method} {path} has no snapshot");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+use super::*;
+use crate::ambiguity::Ambiguity;
+
+/// All ambiguities. A new one does not compile here until it is given a place in the list.
+fn ambiguities() -> Vec<Ambiguity> {
+    let place = |ambiguity: &Ambiguity| match ambiguity {
+        Ambiguity::Headers => 0,
+        Ambiguity::Method => 1,
+        Ambiguity::MethodOverride => 2,
+        Ambiguity::Path => 3,
+        Ambiguity::PathOverride => 4,
+        Ambiguity::Override => 5,
+        Ambiguity::EmptySegment => 6,
+        Ambiguity::DotSegment => 7,
+        Ambiguity::PathCharacter => 8,
+        Ambiguity::PathEncoding => 9,
+        Ambiguity::Authority => 10,
+        Ambiguity::Credential => 11,
+    };
+    let listed = vec![
+        Ambiguity::Headers,
+        Ambiguity::Method,
+        Ambiguity::MethodOverride,
+        Ambiguity::Path,
+        Ambiguity::PathOverride,
+        Ambiguity::Override,
+        Ambiguity::EmptySegment,
+        Ambiguity::DotSegment,
+        Ambiguity::PathCharacter,
+        Ambiguity::PathEncoding,
+        Ambiguity::Authority,
+        Ambiguity::Credential,
+    ];
+    listed.iter().enumerate().for_each(|(at, ambiguity)| assert_eq!(place(ambiguity), at));
+    listed
+}
+
+/// All denials, with each ambiguity. A new one does not compile here until it is given a place in the list.
+fn denials() -> Vec<Denial> {
+    let place = |denial: &Denial| match denial {
+        Denial::Missing => 0,
+        Denial::Invalid => 1,
+        Denial::Forbidden(_) => 2,
+        Denial::Unavailable => 3,
+        Denial::Overloaded => 4,
+        Denial::Ambiguous(_) => 5,
+    };
+    let mut listed = vec![
+        Denial::Missing,
+        Denial::Invalid,
+        Denial::Forbidden("insight:read".parse().unwrap()),
+        Denial::Unavailable,
+        Denial::Overloaded,
+    ];
+    listed.iter().enumerate().for_each(|(at, denial)| assert_eq!(place(denial), at));
+    listed.extend(ambiguities().into_iter().map(Denial::Ambiguous));
+    listed
+}
+
+/// All answers as they are sent, but for the reason, which stands beside the status.
+fn answers(bodies: ErrorBodies) -> String {
+    let answer = |denial| {
+        let reply = Reply::to(&denial, "api", bodies);
+        let headers: Vec<_> =
+            reply.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let body = String::from_utf8(reply.body).unwrap();
+        format!("{} ({})\n{}\n{body}\n", reply.status, reply.reason, headers.concat())
+    };
+    denials().into_iter().map(answer).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_whole_table_with_documented_bodies() {
+    insta::assert_snapshot!("documented", answers(ErrorBodies::Documented));
+}
+
+#[test]
+fn the_whole_table_with_posthog_bodies() {
+    insta::assert_snapshot!("posthog", answers(ErrorBodies::Posthog));
+}
