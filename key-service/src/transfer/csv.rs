@@ -8,15 +8,10 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use csv::{ByteRecord, QuoteStyle, Reader, ReaderBuilder, Writer, WriterBuilder};
 use memchr::{memchr, memchr_iter};
-use protocol::KEY_PREFIX;
 
 use super::line::{Refused, Written};
-use super::read::{MAX_LINE_BYTES, ReadError, field_index, require_fields};
+use super::read::{MAX_LINE_BYTES, ReadError, field_index, quoted, require_fields};
 use super::{FIELDS, REQUIRED};
-use crate::accounts::management_tokens::TOKEN_PREFIX;
-
-/// The longest column name that an error repeats. Digests and secrets are longer.
-const MAX_SHOWN_CHARS: usize = 40;
 
 fn is_formula(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
@@ -112,15 +107,6 @@ impl<R: Read> CsvReader<R> {
     }
 }
 
-/// The name of a column, unless it could be something else, such as a value.
-fn quoted(name: &str) -> String {
-    let is_name =
-        |c: char| c.is_alphabetic() || c.is_ascii_digit() || matches!(c, ' ' | '_' | '-' | '@' | '.');
-    let shows_value = name.contains(KEY_PREFIX) || name.contains(TOKEN_PREFIX);
-    let is_shown = !shows_value && (1..=MAX_SHOWN_CHARS).contains(&name.chars().count());
-    if is_shown && name.chars().all(is_name) { format!(" (\"{name}\")") } else { String::new() }
-}
-
 fn failed(line: u64, error: csv::Error) -> ReadError {
     ReadError::Io { line, source: error.into() }
 }
@@ -138,7 +124,8 @@ struct ByLine<R> {
 impl<R: Read> Read for ByLine<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
-            return Err(io::Error::other("too long for a line; is there a quotation mark without its end?"));
+            let message = format!("longer than {MAX_LINE_BYTES} bytes; is a quotation mark not closed?");
+            return Err(io::Error::other(message));
         }
         let seen = self.input.fill_buf()?;
         let seen = &seen[..seen.len().min(buffer.len())];

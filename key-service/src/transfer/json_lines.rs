@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::FIELDS;
 use super::line::{Refused, Written};
-use super::read::{MAX_LINE_BYTES, ReadError, field_index};
+use super::read::{MAX_LINE_BYTES, ReadError, field_index, quoted};
 
 /// Reads lines.
 pub(super) struct JsonReader<R> {
@@ -29,7 +29,8 @@ impl<R: Read> JsonReader<R> {
             let mut limited = (&mut self.reader).take(MAX_LINE_BYTES as u64);
             let read = limited.read_until(b'\n', &mut self.text).map_err(failed)?;
             if read == MAX_LINE_BYTES {
-                return Err(failed(std::io::Error::other("too long for a line")));
+                let message = format!("longer than {MAX_LINE_BYTES} bytes");
+                return Err(failed(std::io::Error::other(message)));
             }
             if read == 0 {
                 return Ok(None);
@@ -48,12 +49,14 @@ fn written(number: u64, text: &[u8]) -> Result<Written, Refused> {
     };
     let mut written = Written { number, ..Written::default() };
     for (name, value) in object {
-        let Some(index) = field_index(&name) else { return refused("", "a field that no line has") };
+        let Some(index) = field_index(&name) else {
+            return refused("", &format!("unknown field{}", quoted(&name)));
+        };
         written.fields[index] = match value {
             Value::Null => None,
             Value::String(text) => Some(text).filter(|text| !text.is_empty()),
             list @ Value::Array(_) if FIELDS[index] == "scopes" => Some(list.to_string()),
-            _ => return refused(FIELDS[index], "not a text"),
+            _ => return refused(FIELDS[index], "not a string"),
         };
     }
     Ok(written)
@@ -69,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_an_object_of_texts() {
+    fn a_line_is_an_object_of_strings() {
         let lines =
             read("\n{\"email\":\"a@b.c\",\"label\":\"'=1\",\"scopes\":[\"*\"],\"expires_at\":null}\n");
         let mut expected = Written { number: 2, ..Written::default() };
@@ -81,11 +84,12 @@ mod tests {
 
     #[test]
     fn an_odd_line_is_refused_and_the_next_is_read() {
-        let lines = read("nothing\n{\"label\":7}\n{\"expires\":\"\"}\n{}");
+        let lines = read("nothing\n{\"label\":7}\n{\"expires\":\"\"}\n{\"phx_a\":\"\"}\n{}");
         assert_eq!(lines[0], Err(Refused::new(1, "", "not a JSON object")));
-        assert_eq!(lines[1], Err(Refused::new(2, "label", "not a text")));
-        assert_eq!(lines[2], Err(Refused::new(3, "", "a field that no line has")));
-        assert!(lines[3].is_ok());
+        assert_eq!(lines[1], Err(Refused::new(2, "label", "not a string")));
+        assert_eq!(lines[2], Err(Refused::new(3, "", "unknown field (\"expires\")")));
+        assert_eq!(lines[3], Err(Refused::new(4, "", "unknown field")), "a value may stand there");
+        assert!(lines[4].is_ok());
     }
 
     #[test]
