@@ -12,25 +12,25 @@ use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditArgs {
-    /// Only this action, such as key.deleted, or all whose name begins so, such as key.
+    /// Only actions with this prefix, such as key.deleted, or key. for all actions on keys
     #[arg(long, value_parser = actions)]
     action: Option<String>,
-    /// Only what concerns the user with this e-mail address, or was done by that user
+    /// Only entries about the user with this e-mail address, or by that user
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
-    /// Only what concerns the key or management token with this id
+    /// Only entries about the key or management token with this id
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
-    /// Only what was done at this time or later, such as 2030-01-31T12:00:00Z
+    /// Only entries at or after this time, such as 2030-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     since: Option<Timestamp>,
-    /// All entries, however many
+    /// All entries, without a limit
     #[arg(long, conflicts_with_all = ["limit", "offset"])]
     all: bool,
-    /// How many entries at most
+    /// The most entries to show
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LIMIT)))]
     limit: u32,
-    /// How many newer entries to leave out
+    /// How many of the newest entries to skip
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     offset: u32,
     /// Print JSON

@@ -19,7 +19,7 @@ use crate::web::public_url::PublicUrl;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make an account and print its id
+    /// Create an account and print its id
     Add(AddArgs),
     #[command(flatten)]
     Stored(Stored),
@@ -30,27 +30,27 @@ pub(super) enum Command {
 pub(super) enum Stored {
     /// Show users, by e-mail address
     List {
-        /// Only users with this in their e-mail address
+        /// Only users whose e-mail address contains this text
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print a one-time link by which a user chooses a password; earlier ones of the user work no more
+    /// Print a one-time link that lets a user choose a password; it replaces the user's earlier link
     Link {
         /// The user's e-mail address
         email: String,
-        /// The address under which browsers reach the service; without it, the path alone is printed
+        /// The service's address in browsers; without it, only the path is printed
         #[arg(long, env = "PUBLIC_URL")]
         public_url: Option<PublicUrl>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print the one-time link by which the first admin begins, as long as there is no user; earlier ones end
+    /// Print a one-time link that creates the first admin, while no user exists; it replaces the earlier link
     FirstLink {
-        /// The address under which browsers reach the service; without it, the path alone is printed
+        /// The service's address in browsers; without it, only the path is printed
         #[arg(long, env = "PUBLIC_URL")]
         public_url: Option<PublicUrl>,
         /// Print JSON
@@ -65,25 +65,26 @@ pub(super) enum Stored {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Shut a user and all of the user's keys out, and wait until no edge accepts them; ends the tokens that an admin made
+    /// Disable a user and the user's keys, and wait until no edge accepts them; ends the tokens that the user created as an
+    /// admin
     Disable(ChangeArgs),
-    /// Let a disabled user and the user's keys in again
+    /// Enable a disabled user and the user's keys
     Enable(ChangeArgs),
-    /// Let a user manage other users; ends the user's sessions and links, a password that a token set, and tokens that name
-    /// the user
+    /// Promote a user to admin, who manages other users; ends the user's sessions and links, a password that a token set, and
+    /// tokens that name the user
     Admin {
         #[command(flatten)]
         change: ChangeArgs,
-        /// Take that right away again; ends the tokens that the user made
+        /// Demote the user; ends the tokens that the user created
         #[arg(long)]
         remove: bool,
     },
-    /// Replace what a user's keys can do at most, and wait until every edge knows
+    /// Replace a user's permissions, and wait until every edge has applied them
     #[command(after_help = permissions_help())]
     Permissions {
         #[command(flatten)]
         change: ChangeArgs,
-        /// The most that any key of the user can do: scopes separated by commas, or none
+        /// The user's permissions, which limit every key of the user: scopes separated by commas, or none
         permissions: String,
     },
 }
@@ -100,21 +101,21 @@ pub(super) struct ChangeArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = permissions_help())]
 pub(super) struct AddArgs {
-    /// The e-mail address to log in with
+    /// The e-mail address to sign in with
     email: String,
     /// Read the password from standard input instead of asking for it
     #[arg(long)]
     password_stdin: bool,
-    /// Make the account without a password: `user link` lets the user choose one
+    /// Create the account without a password: `user link` lets the user choose one
     #[arg(long, conflicts_with = "password_stdin")]
     without_password: bool,
-    /// The most that any key of the user can do: scopes separated by commas, or none
+    /// The user's permissions, which limit every key of the user: scopes separated by commas, or none
     #[arg(long, default_value = "*")]
     permissions: String,
-    /// Let the user manage other users
+    /// Create the user as an admin, who manages other users
     #[arg(long)]
     admin: bool,
-    /// Succeed and change nothing if there is such a user
+    /// Succeed and change nothing if the user exists
     #[arg(long)]
     if_absent: bool,
 }
@@ -133,8 +134,9 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let link = links::create_first(store, &by).await?;
             let secret = link.ok_or(CliError::NotFirst)?;
             let minutes = links::FIRST_LIFETIME_S / 60;
-            let told = format!("this one-time link makes the first admin; it expires in {minutes} minutes");
-            print_link(&secret, links::FIRST_LIFETIME_S, &told, public_url.as_ref(), json)
+            let description =
+                format!("this one-time link creates the first admin; it expires in {minutes} minutes");
+            print_link(&secret, links::FIRST_LIFETIME_S, &description, public_url.as_ref(), json)
         }
         Stored::Passwd { email, password_stdin } => {
             let user = accounts::find_by_email(store, &email).await?;
@@ -145,7 +147,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
         Stored::Disable(ChangeArgs { email, json }) => {
             let user = accounts::find_by_email(store, &email).await?;
             let updated = accounts::set_active(store, &by, &user.id, false).await?;
-            let done = format!("disabled {}: neither the user nor a key of the user is let in", user.email);
+            let done = format!("disabled {}; the user's keys no longer work", user.email);
             report_user(&done, updated, json).await
         }
         Stored::Enable(ChangeArgs { email, json }) => {
@@ -157,7 +159,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let user = accounts::find_by_email(store, &email).await?;
             let patch = UserPatch { is_admin: Some(!remove), ..UserPatch::default() };
             let updated = accounts::update(store, &by, &user.id, &patch).await?;
-            let done = if remove { "is an admin no more" } else { "is an admin" };
+            let done = if remove { "is no longer an admin" } else { "is an admin" };
             report_user(&format!("{} {done}", user.email), updated, json).await
         }
         Stored::Permissions { change: ChangeArgs { email, json }, permissions } => {
@@ -197,7 +199,7 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
     {
         match accounts::find_by_email(store, &args.email).await {
             Ok(user) => {
-                tell(&format!("{} is there already; nothing changed", user.email))?;
+                tell(&format!("{} already exists; nothing changed", user.email))?;
                 return Ok(print_line(&user.id)?);
             }
             Err(AccountError::NoSuchUser(_)) => {}
@@ -230,15 +232,15 @@ async fn link(
     let user = accounts::find_by_email(store, email).await?;
     let secret = links::create(store, by, &user.id).await?;
     let days = links::LIFETIME_S / (24 * 60 * 60);
-    let told =
-        format!("whoever follows this link within {days} days chooses the password of {}, once", user.email);
-    print_link(&secret, links::LIFETIME_S, &told, public_url, json)
+    let description =
+        format!("this one-time link lets {} choose a password; it expires in {days} days", user.email);
+    print_link(&secret, links::LIFETIME_S, &description, public_url, json)
 }
 
 fn print_link(
     secret: &Secret,
     lifetime_s: u32,
-    told: &str,
+    description: &str,
     public_url: Option<&PublicUrl>,
     json: bool,
 ) -> Result<(), CliError> {
@@ -247,9 +249,9 @@ fn print_link(
     if json {
         return print_json(&json!({ "url": url, "path": path, "expires_in_s": lifetime_s }));
     }
-    tell(told)?;
+    tell(description)?;
     if url.is_none() {
-        tell("put it behind the address under which browsers reach the service, or set PUBLIC_URL")?;
+        tell("append it to the service's address, or set PUBLIC_URL")?;
     }
     Ok(print_line(&url.unwrap_or(path))?)
 }
