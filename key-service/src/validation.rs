@@ -1,7 +1,7 @@
-//! Bad input: which field, and what is wrong with it.
+//! Invalid input: the field, and what is wrong with it.
 //!
-//! A rule returns a [`Violation`], which names no field. Who read the value knows the field: [`FieldErrors`] collects
-//! everything that is wrong with a request.
+//! A rule returns a [`Violation`], which names no field. The code that reads the value adds the field. [`FieldErrors`]
+//! collects everything that is wrong with a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use deserr::{
 };
 use utoipa::ToSchema;
 
-/// How alike an unknown name and a known one are that are taken for the same, misspelt: Jaro similarity, 0 to 1.
+/// The Jaro similarity (0 to 1) above which an unknown name is taken for a misspelt known one.
 const MISSPELT: f64 = 0.8;
 
 /// A value breaks a rule. The codes and most texts are those of PostHog's API. A text never repeats a secret.
@@ -26,12 +26,12 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// One with a code of its own.
+    /// A violation with a code of its own.
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
         Violation { code, detail: detail.into() }
     }
 
-    /// Any that has no code of its own.
+    /// A violation without a code of its own.
     pub fn input(detail: impl Into<String>) -> Self {
         Self::new("invalid_input", detail)
     }
@@ -41,17 +41,17 @@ impl Violation {
         Self::new("required", "This field is required.")
     }
 
-    /// A text is empty, or white space alone.
+    /// A text is empty, or only white space.
     pub fn blank() -> Self {
         Self::new("blank", "This field may not be blank.")
     }
 
-    /// A field that cannot be null is.
+    /// The field is null, but must not be.
     pub fn null() -> Self {
         Self::new("null", "This field may not be null.")
     }
 
-    /// A list without items.
+    /// A list is empty.
     pub fn empty() -> Self {
         Self::new("empty", "This list may not be empty.")
     }
@@ -66,12 +66,12 @@ impl Violation {
         Self::input(format!("Ensure this value is {least} to {most}."))
     }
 
-    /// A text is none of those that a field takes.
+    /// A text is not one of the choices of a field.
     pub fn none_of(choices: &[&str]) -> Self {
         Self::input(format!("Not one of {}.", choices.join(", ")))
     }
 
-    /// There is no field of this name; these there are.
+    /// There is no field `name`; `known` are the existing ones.
     fn unknown(name: &str, known: &[&str]) -> Self {
         let likely = known.iter().map(|known| (strsim::jaro(name, known), known));
         let nearest = likely.max_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -83,7 +83,7 @@ impl Violation {
         Self::new("unknown_field", format!("There is no such field.{hint}"))
     }
 
-    /// A value is of another type than one of these.
+    /// The type of a value is not one of these.
     fn wrong_type(accepted: &[ValueKind]) -> Self {
         match accepted {
             [ValueKind::String, ..] => Self::input("Not a valid string."),
@@ -94,26 +94,26 @@ impl Violation {
         }
     }
 
-    /// The same, of a field.
+    /// This violation, in this field.
     pub fn of(self, field: impl Into<Cow<'static, str>>) -> FieldError {
         FieldError { field: field.into(), item: None, violation: self }
     }
 }
 
-/// A field holds what it may not hold.
+/// The value of a field is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {}", violation.detail)]
 pub struct FieldError {
     /// The field's name in the API; the flag of the same name on the command line.
     pub field: Cow<'static, str>,
-    /// Which item of the field it is, from 0, if the field is a list and the others may be good.
+    /// The index of the invalid item, from 0, if the field is a list and the others may be valid.
     pub item: Option<usize>,
     /// What is wrong.
     pub violation: Violation,
 }
 
 impl FieldError {
-    /// Any fault that has no code of its own.
+    /// A violation without a code of its own.
     pub fn input(field: &'static str, detail: impl Into<String>) -> Self {
         Violation::input(detail).of(field)
     }
@@ -123,7 +123,7 @@ impl FieldError {
         Violation::required().of(field)
     }
 
-    /// The field, or the item of it: `label`, `scopes[1]`.
+    /// The path of the field or of its item: `label`, `scopes[1]`.
     pub fn path(&self) -> Cow<'static, str> {
         match self.item {
             Some(item) => format!("{}[{item}]", self.field).into(),
@@ -131,7 +131,7 @@ impl FieldError {
         }
     }
 
-    /// Where a request holds what it may not hold.
+    /// The place of an invalid value in a request.
     fn at(location: ValuePointerRef<'_>, violation: Violation) -> Self {
         let field = location.first_field().unwrap_or_default().to_owned().into();
         let item = match location {
@@ -147,7 +147,7 @@ impl FieldError {
 pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
-    /// Takes the value of a field that is good, or notes what is wrong with it.
+    /// Returns a valid value of a field, or adds what is wrong with it.
     pub fn check<T>(&mut self, field: &'static str, value: Result<T, Violation>) -> Option<T> {
         value.map_err(|violation| self.0.push(violation.of(field))).ok()
     }
@@ -157,7 +157,7 @@ impl FieldErrors {
         self.0.extend(others.0);
     }
 
-    /// The same in the order of these fields; others come last.
+    /// Sorts the problems by the order of these fields; those of other fields come last.
     #[must_use]
     pub fn in_order_of(mut self, fields: &[String]) -> Self {
         let place = |error: &FieldError| fields.iter().position(|field| *field == error.field);
@@ -193,7 +193,7 @@ impl fmt::Display for FieldErrors {
     }
 }
 
-/// Reading goes on after each problem, so that all are found.
+/// Reading continues after each problem, so that all are found.
 impl DeserializeError for FieldErrors {
     fn error<V: IntoValue>(
         errors: Option<Self>,
@@ -208,7 +208,7 @@ impl DeserializeError for FieldErrors {
                 (location.push_key(key), Violation::unknown(key, accepted))
             }
             ErrorKind::UnknownValue { accepted, .. } => (location, Violation::none_of(accepted)),
-            // Of the types in use, only integers outside of their type's range come here.
+            // With the types in use, only integers out of range reach this.
             ErrorKind::BadSequenceLen { .. } | ErrorKind::Unexpected { .. } => {
                 (location, Violation::wrong_type(&[]))
             }
@@ -237,7 +237,7 @@ impl MergeWithError<FieldErrors> for FieldErrors {
     }
 }
 
-/// A text of one character at least.
+/// A text with at least one character.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
 #[deserr(try_from(String) = NonEmpty::try_from -> Violation)]
 #[schema(value_type = String, min_length = 1)]
@@ -257,8 +257,7 @@ impl AsRef<str> for NonEmpty {
     }
 }
 
-/// Whether a character is one of Unicode's controls of the reading direction (property `Bidi_Control`), which make a text
-/// look like another.
+/// Whether a character is a bidirectional control (`Bidi_Control`), which can make one text look like another.
 pub(crate) fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! Passwords, kept as Argon2id hashes and checked without stopping the server.
+//! Passwords, stored as Argon2id hashes and verified without blocking the server.
 
 use std::sync::Arc;
 
@@ -18,14 +18,13 @@ pub const MIN_PASSWORD_CHARS: usize = 8;
 /// The most bytes of a new password.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// Hashes and checks passwords, as many at once as there are processors: each takes 19 MiB and tens of
-/// milliseconds.
+/// Hashes and verifies passwords, at most one per processor at the same time. Each takes 19 MiB and tens of milliseconds.
 #[derive(Clone, Debug)]
 pub struct Passwords {
     slots: Arc<Semaphore>,
 }
 
-/// A password could be neither hashed nor checked.
+/// A password could be neither hashed nor verified.
 #[derive(Debug, thiserror::Error)]
 #[error("hashing a password failed: {0}")]
 pub struct PasswordError(String);
@@ -37,7 +36,7 @@ impl Default for Passwords {
     }
 }
 
-/// A password as somebody sent it. Nothing prints or stores it.
+/// A password as a client sent it. It is never printed or stored.
 #[derive(Clone, Debug, Deserr, ToSchema)]
 #[deserr(try_from(String) = Password::try_from -> Violation)]
 #[schema(value_type = String, min_length = 1)]
@@ -51,7 +50,7 @@ impl TryFrom<String> for Password {
     }
 }
 
-/// A password that somebody chooses: of [`MIN_PASSWORD_CHARS`] characters or more and [`MAX_PASSWORD_BYTES`] bytes at most.
+/// A new password, with at least [`MIN_PASSWORD_CHARS`] characters and at most [`MAX_PASSWORD_BYTES`] bytes.
 #[derive(Clone, Debug, Deserr, ToSchema)]
 #[deserr(try_from(String) = NewPassword::try_from -> Violation)]
 #[schema(value_type = String, min_length = 8, max_length = 1024)]
@@ -71,16 +70,16 @@ impl TryFrom<String> for NewPassword {
 }
 
 impl NewPassword {
-    /// Whether the text, entered once more, is the same.
+    /// Whether the repeated password is the same.
     pub fn is(&self, repeated: &str) -> bool {
         self.0.0.expose_secret() == repeated
     }
 
-    /// Refuses a password among the million that are guessed first: what the limits of sign-ins let through would find it.
-    /// `email` is the user's: the address and its parts are guessed first.
+    /// Refuses a password that is so common that the sign-in limits allow an attacker to guess it. `email` is the user's
+    /// address; a password made of its parts is refused too.
     ///
     /// # Errors
-    /// It is easy to guess.
+    /// The password is easy to guess.
     pub fn check_for(&self, email: &str) -> Result<(), Violation> {
         let NewPassword(Password(password)) = self;
         let parts = email.split(|c: char| !c.is_alphanumeric()).filter(|part| part.chars().count() > 2);
@@ -98,16 +97,16 @@ impl Passwords {
     /// The Argon2id hash of a password with a new salt, as a PHC string.
     ///
     /// # Errors
-    /// The system gave no randomness or no memory.
+    /// The system has no randomness or no memory.
     pub async fn hash(&self, NewPassword(password): NewPassword) -> Result<String, PasswordError> {
         self.run(move || hash(&password)).await
     }
 
-    /// Whether `password` is the one that `stored` was made of. Without a stored hash the answer is no, after the
-    /// same work, so that the time taken does not tell whether an account exists.
+    /// Whether `password` matches the hash `stored`. If `stored` is `None`, does the same work and returns `false`, so that
+    /// the response time does not reveal whether an account exists.
     ///
     /// # Errors
-    /// The stored text is not a hash, or the system gave no memory.
+    /// The stored text is not a hash, or the system has no memory.
     pub async fn verify(&self, password: Password, stored: Option<String>) -> Result<bool, PasswordError> {
         self.run(move || match stored {
             Some(stored) => verify(&password, &stored),
@@ -116,7 +115,7 @@ impl Passwords {
         .await
     }
 
-    /// The slot goes with the work: a client that hangs up frees neither early.
+    /// Runs `work` in a slot. The blocking task owns the slot, so a client that disconnects does not free it early.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,

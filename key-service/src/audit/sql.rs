@@ -114,7 +114,7 @@ pub(crate) async fn addresses(
         .await?)
 }
 
-/// Removes some of the entries that are older than `kept_ms` milliseconds, and returns their number.
+/// Removes at most `at_most` entries that are older than `kept_ms` milliseconds. Returns how many.
 pub(crate) async fn prune(connection: impl AnyExecutor<'_>, kept_ms: i64, at_most: i64) -> db::Result<u64> {
     let delete = formatcp!(
         "DELETE FROM audit_log WHERE id IN

@@ -21,24 +21,24 @@ use crate::web::state::AppState;
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// How many at most.
+    /// The most entries of a page.
     #[deserr(default)]
     #[param(inline)]
     limit: Option<Limit>,
-    /// How many are left out before them.
+    /// The number of entries to skip.
     #[deserr(default)]
     #[param(inline)]
     offset: Option<Offset>,
-    /// Only this action, or all that begin so, such as `key.`
+    /// Only this action, or all actions with this prefix, such as `key.`
     #[deserr(default)]
     action: Option<String>,
-    /// Only what concerns this user, or was done by this user.
+    /// Only entries about this user, or by this user.
     #[deserr(default)]
     user_id: Option<String>,
-    /// Only what concerns this key or token.
+    /// Only entries about this key or token.
     #[deserr(default)]
     subject_id: Option<String>,
-    /// Only what was done at this time or later.
+    /// Only entries at or after this time.
     #[deserr(default)]
     since: Option<Timestamp>,
 }

@@ -36,11 +36,11 @@ pub(super) struct OwnerQuery {
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 #[into_params(parameter_in = Query)]
 pub(super) struct KeyQuery {
-    /// How many at most.
+    /// The most keys of a page.
     #[deserr(default)]
     #[param(inline)]
     limit: Option<Limit>,
-    /// How many are left out before them.
+    /// The number of keys to skip.
     #[deserr(default)]
     #[param(inline)]
     offset: Option<Offset>,

@@ -38,11 +38,11 @@ pub(super) struct PasswordChange {
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 #[into_params(parameter_in = Query)]
 pub(super) struct UserQuery {
-    /// How many at most.
+    /// The most users of a page.
     #[deserr(default)]
     #[param(inline)]
     limit: Option<Limit>,
-    /// How many are left out before them.
+    /// The number of users to skip.
     #[deserr(default)]
     #[param(inline)]
     offset: Option<Offset>,

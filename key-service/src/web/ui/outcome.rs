@@ -17,7 +17,7 @@ use crate::revocation::propagation::{Propagation, Revocation, in_words};
 const LINES: &str = "<!-- lines -->";
 
 /// Replaces a line that cannot be rendered.
-const UNTOLD: &str = "<p class=\"line\">The result cannot be shown. See the service's log.</p>\n";
+const RENDER_FAILED: &str = "<p class=\"line\">The result cannot be shown. See the service's log.</p>\n";
 
 /// What a change does on the edges.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ pub(super) fn at_once(page: &impl Template, text: &str) -> Result<Response, Page
 fn rendered(line: &impl Template) -> String {
     line.render().unwrap_or_else(|error| {
         tracing::error!(%error, "a line of a page cannot be rendered");
-        UNTOLD.to_owned()
+        RENDER_FAILED.to_owned()
     })
 }
 
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_on_its_way_is_told_with_what_it_waits_for() {
+    fn a_pending_change_shows_the_edges_it_waits_for() {
         let mut progress = Progress {
             edges: 6,
             acknowledged: 4,
@@ -180,12 +180,12 @@ mod tests {
         );
         progress = Progress { acknowledged: 0, named: ["a", "b", "c"].map(str::to_owned).into(), ..progress };
         progress.ends_in_ms = Some(900);
-        let told = waiting(&progress, Effect::Active);
-        assert!(told.contains("have applied it") && told.contains(", 2 more, at most 1 s more"), "{told}");
+        let text = waiting(&progress, Effect::Active);
+        assert!(text.contains("have applied it") && text.contains(", 2 more, at most 1 s more"), "{text}");
     }
 
     #[test]
-    fn a_line_that_cannot_be_rendered_is_told_of() {
+    fn a_line_that_cannot_be_rendered_is_replaced() {
         struct Broken;
         impl std::fmt::Display for Broken {
             fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -197,11 +197,11 @@ mod tests {
         struct BrokenLine {
             text: Broken,
         }
-        assert_eq!(rendered(&BrokenLine { text: Broken }), UNTOLD);
+        assert_eq!(rendered(&BrokenLine { text: Broken }), RENDER_FAILED);
     }
 
     #[test]
-    fn leases_of_before_a_restart_are_told_of() {
+    fn leases_from_before_a_restart_are_shown() {
         let progress = Progress {
             edges: 0,
             acknowledged: 0,
@@ -210,7 +210,7 @@ mod tests {
             ends_in_ms: None,
             lost_leases_for_ms: Some(2_000),
         };
-        let told = waiting(&progress, Effect::Refused);
-        assert!(told.contains("before a restart") && told.contains("at most 2 s more"), "{told}");
+        let text = waiting(&progress, Effect::Refused);
+        assert!(text.contains("before a restart") && text.contains("at most 2 s more"), "{text}");
     }
 }
