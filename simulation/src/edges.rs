@@ -86,8 +86,8 @@ pub struct Node {
     clocks: Clocks,
     /// How often the edge was started. Answers to an earlier generation are dropped.
     pub generation: u64,
-    /// Until when it is paused.
-    pub stands_still_until: Option<u64>,
+    /// The time until which it is paused.
+    pub paused_until: Option<u64>,
     waiting: BTreeMap<u32, (KeyDigest, u64)>,
     outstanding: BTreeMap<u32, bool>,
     /// The latest sync. The end of a sync that was given up does not reach the filter.
@@ -138,7 +138,7 @@ impl Node {
                 suspended: 0,
             },
             generation,
-            stands_still_until: None,
+            paused_until: None,
             waiting: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             sync: 0,

@@ -131,7 +131,7 @@ impl<W> Kernel<W> {
         loop {
             let ((at, _), event) = self.events.pop_first()?;
             self.now = at;
-            if let Some(left) = self.stands_still_for(&event) {
+            if let Some(left) = self.paused_for(&event) {
                 self.after(left, event);
                 continue;
             }
@@ -150,8 +150,8 @@ impl<W> Kernel<W> {
         }
     }
 
-    /// How long the replica of an event is still paused.
-    fn stands_still_for(&self, event: &Event<W>) -> Option<u64> {
+    /// The time for which the replica of an event is still paused.
+    fn paused_for(&self, event: &Event<W>) -> Option<u64> {
         let replica = match event {
             Event::Poll(task) => task.replica,
             Event::BatchEnds(replica, ..) | Event::Notified(replica, ..) | Event::Polls(replica, _) => {
@@ -159,7 +159,7 @@ impl<W> Kernel<W> {
             }
             Event::Work(_) | Event::SessionEnds(_) | Event::World(_) => return None,
         };
-        self.replicas[replica].stands_still_until?.checked_sub(self.now).filter(|left| *left > 0)
+        self.replicas[replica].paused_until?.checked_sub(self.now).filter(|left| *left > 0)
     }
 
     fn runs(&self, replica: usize, generation: u64) -> bool {
@@ -203,7 +203,7 @@ impl<W> Kernel<W> {
 
     /// A replica lowers the longest lease that counts after a loss, if it may.
     pub fn lower_longest(&mut self, replica: usize) {
-        let is_awake = self.replicas[replica].is_up && self.replicas[replica].stands_still_until.is_none();
+        let is_awake = self.replicas[replica].is_up && self.replicas[replica].paused_until.is_none();
         if is_awake && self.database.is_up {
             self.connect(replica);
             let lasts_ms = self.profile.lease_configs[replica].lasts_ms();

@@ -55,7 +55,7 @@ pub struct Profile {
     pub crowd: usize,
     /// Whether the callouts of an edge reach the same replica while it is up.
     pub is_sticky: bool,
-    /// How long clients and faults go on.
+    /// How long clients and faults continue.
     pub duration: u64,
     /// The delay of a callout of lookups, and of its answer.
     pub verify_delay: Range<u64>,

@@ -30,8 +30,8 @@ pub enum Awaited {
 pub struct Replica {
     /// Whether it runs.
     pub is_up: bool,
-    /// Until when it is paused.
-    pub stands_still_until: Option<u64>,
+    /// The time until which it is paused.
+    pub paused_until: Option<u64>,
     /// Whether it drains: it holds no syncs.
     pub is_draining: bool,
     /// How often it was started.
@@ -57,7 +57,7 @@ impl Replica {
     pub fn new(clock: Clock) -> Self {
         Replica {
             is_up: true,
-            stands_still_until: None,
+            paused_until: None,
             is_draining: false,
             generation: 0,
             connection: 0,
@@ -74,7 +74,7 @@ impl Replica {
     /// Kills it; its state is lost.
     pub fn stop(&mut self) {
         self.is_up = false;
-        self.stands_still_until = None;
+        self.paused_until = None;
         self.is_draining = false;
         self.generation += 1;
         self.connection += 1;

@@ -17,7 +17,7 @@ pub enum Fate<'d> {
 
 /// What the task of a step does next.
 pub enum Done {
-    /// It goes on.
+    /// It continues.
     Ready,
     /// It is blocked, and something else will wake it.
     Blocked,

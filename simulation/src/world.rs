@@ -18,13 +18,13 @@ mod change;
 mod changes;
 mod clients;
 mod faults;
-mod happening;
 mod network;
 mod service;
+mod world_event;
 
 use change::Intent;
-pub use happening::Happening;
-use happening::{Checked, CutOff, Made};
+pub use world_event::WorldEvent;
+use world_event::{Checked, CutOff, Made};
 
 /// How long everything may take to come to rest after the last outage, beyond the longest wait of a change.
 const REST: u64 = 3_000 * MS;
@@ -44,7 +44,7 @@ const KEYS: usize = 5;
 
 /// One run.
 pub struct World {
-    shared: Shared<Happening>,
+    shared: Shared<WorldEvent>,
     nodes: Vec<Node>,
     cut_off: BTreeMap<usize, CutOff>,
     tasks: Tasks<Made>,
@@ -110,12 +110,12 @@ impl World {
         world
     }
 
-    fn kernel(&self) -> std::sync::MutexGuard<'_, Kernel<Happening>> {
+    fn kernel(&self) -> std::sync::MutexGuard<'_, Kernel<WorldEvent>> {
         self.shared.lock()
     }
 
-    fn happen_after(&self, delay: u64, happening: Happening) {
-        self.kernel().after(delay, Event::World(Box::new(happening)));
+    fn schedule(&self, delay: u64, event: WorldEvent) {
+        self.kernel().after(delay, Event::World(Box::new(event)));
     }
 
     fn new_value(&mut self, key_id: &str) -> KeyDigest {
@@ -158,11 +158,11 @@ impl World {
     }
 
     fn run_to_rest(&mut self) -> Checked {
-        self.happen_after(0, Happening::Request);
-        self.happen_after(1, Happening::Change);
-        self.happen_after(0, Happening::Prune);
-        self.happen_after(LOWERING_GAP, Happening::LowerLongest);
-        self.happen_after(0, Happening::Outage);
+        self.schedule(0, WorldEvent::Request);
+        self.schedule(1, WorldEvent::Change);
+        self.schedule(0, WorldEvent::Prune);
+        self.schedule(LOWERING_GAP, WorldEvent::LowerLongest);
+        self.schedule(0, WorldEvent::Outage);
         let (duration, at_rest) = {
             let profile = &self.kernel().profile;
             let has_outages = profile.outage_gap.is_some() || profile.strikes.is_some();
@@ -170,9 +170,9 @@ impl World {
             let longest_wait = profile.longest_lease_ms() * MS * 11 / 10;
             (profile.duration, profile.duration + longest_outage + longest_wait + REST)
         };
-        self.happen_after(duration, Happening::ComesToRest);
-        self.happen_after(at_rest, Happening::LastRequests);
-        self.happen_after(at_rest + LAST_REQUESTS, Happening::End);
+        self.schedule(duration, WorldEvent::ComesToRest);
+        self.schedule(at_rest, WorldEvent::LastRequests);
+        self.schedule(at_rest + LAST_REQUESTS, WorldEvent::End);
         while !self.has_ended {
             let event = self.kernel().next_event();
             let Some(event) = event else { break };
@@ -182,7 +182,7 @@ impl World {
                     self.kernel().perform(number);
                     self.observe_commits();
                 }
-                Event::World(happening) => self.happen(*happening)?,
+                Event::World(event) => self.handle(*event)?,
                 // The kernel handles the others.
                 _ => {}
             }
@@ -215,48 +215,47 @@ impl World {
         for edge in 0..self.nodes.len() {
             // As many lookups as an edge may have outstanding.
             for at in self.known.iter().rev().take(7).copied().collect::<Vec<_>>() {
-                self.happen_after(0, Happening::Arrives(edge, at, now));
+                self.schedule(0, WorldEvent::Arrives(edge, at, now));
             }
         }
     }
 
-    fn happen(&mut self, happening: Happening) -> Checked {
-        match happening {
-            Happening::Arrives(edge, at, arrived) => return self.arrives(edge, at, arrived),
-            Happening::Answered(edge, generation, call, reply) => {
+    fn handle(&mut self, event: WorldEvent) -> Checked {
+        match event {
+            WorldEvent::Arrives(edge, at, arrived) => return self.arrives(edge, at, arrived),
+            WorldEvent::Answered(edge, generation, call, reply) => {
                 return self.answered(edge, generation, call, reply);
             }
-            Happening::Request => self.request(),
-            Happening::Change => self.change(),
-            Happening::Repeats(intent) => self.repeat(intent),
-            Happening::Prune => self.prune(),
-            Happening::LowerLongest => self.lower_longest(),
-            Happening::Outage => self.outage(),
-            Happening::ReplicaEnds(replica, generation, away) => {
+            WorldEvent::Request => self.request(),
+            WorldEvent::Change => self.change(),
+            WorldEvent::Repeats(intent) => self.repeat(intent),
+            WorldEvent::Prune => self.prune(),
+            WorldEvent::LowerLongest => self.lower_longest(),
+            WorldEvent::Outage => self.outage(),
+            WorldEvent::ReplicaEnds(replica, generation, away) => {
                 self.replica_ends(replica, generation, away);
             }
-            Happening::ReplicaStarts(replica) => self.kernel().start(replica),
-            Happening::ReplicaContinues(replica) => self.kernel().replicas[replica].stands_still_until = None,
-            Happening::DatabaseStarts => self.kernel().database.is_up = true,
-            Happening::Pump(edge, generation) => {
-                if self.nodes[edge].generation == generation && !self.stands_still(edge) {
+            WorldEvent::ReplicaStarts(replica) => self.kernel().start(replica),
+            WorldEvent::ReplicaResumes(replica) => self.kernel().replicas[replica].paused_until = None,
+            WorldEvent::DatabaseStarts => self.kernel().database.is_up = true,
+            WorldEvent::Pump(edge, generation) => {
+                if self.nodes[edge].generation == generation && !self.is_paused(edge) {
                     return self.pump(edge, true);
                 }
             }
-            Happening::Asked(edge, generation, call, is_duplicate) => {
+            WorldEvent::Asked(edge, generation, call, is_duplicate) => {
                 self.asked(edge, generation, call, is_duplicate);
             }
-            Happening::Reconnect(edge) => drop(self.cut_off.remove(&edge)),
-            Happening::Continues(edge, generation) => {
-                if self.nodes[edge].generation == generation
-                    && self.nodes[edge].stands_still_until.take().is_some()
+            WorldEvent::Reconnect(edge) => drop(self.cut_off.remove(&edge)),
+            WorldEvent::EdgeResumes(edge, generation) => {
+                if self.nodes[edge].generation == generation && self.nodes[edge].paused_until.take().is_some()
                 {
                     return self.pump(edge, true);
                 }
             }
-            Happening::ComesToRest => self.come_to_rest(),
-            Happening::LastRequests => self.ask_last(),
-            Happening::End => self.has_ended = true,
+            WorldEvent::ComesToRest => self.come_to_rest(),
+            WorldEvent::LastRequests => self.ask_last(),
+            WorldEvent::End => self.has_ended = true,
         }
         Ok(())
     }

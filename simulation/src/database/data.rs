@@ -23,14 +23,14 @@ pub struct Data {
     pruned_to: u64,
     /// The acknowledged revision and the end of the lease of each edge.
     pub(super) registry: BTreeMap<String, (u64, i64)>,
-    /// Until when a lost lease may still run.
+    /// The time until which a lost lease may still run.
     pub lost_leases_until_ms: i64,
-    /// How long a lost lease can run, margin included.
+    /// The longest time that a lost lease can run, including the margin.
     pub longest_lease_ms: u64,
     /// The longest lease that may be recorded now.
     pub lease_limit_ms: u64,
     limited_at_ms: i64,
-    /// How long before its clock reading a record may have read the limit, in milliseconds.
+    /// A record may have read the limit this long before it reads the clock, in milliseconds.
     pub longest_record_ms: i64,
 }
 
@@ -61,8 +61,8 @@ impl Data {
         self.longest_lease_ms = self.longest_lease_ms.max(lasts_ms);
     }
 
-    /// Lowers the longest lease in two steps, unless an edge holds a longer one. A clock that was set back extends
-    /// nothing.
+    /// Lowers the longest lease in two steps, unless an edge holds a longer one. If the clock is set back, no wait
+    /// becomes longer.
     pub fn lower_longest(&mut self, lasts_ms: u64, now_ms: i64) {
         self.lost_leases_until_ms = self.lost_leases_until_ms.min(now_ms + self.longest_lease_ms as i64);
         let last_end_ms = self.registry.values().map(|(_, ends_at_ms)| *ends_at_ms).max().unwrap_or_default();

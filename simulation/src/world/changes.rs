@@ -6,7 +6,7 @@ use leases::AffectedKeys;
 use protocol::{KeyDigest, ScopeSet};
 
 use super::change::{Intent, Propagated, make};
-use super::happening::{Checked, Happening, Made};
+use super::world_event::{Checked, Made, WorldEvent};
 use super::{KEYS, LOWERING_GAP, MOST_CHANGES, USERS, World};
 use crate::clock::MS;
 use crate::database::{Broken, Effect, Key};
@@ -24,7 +24,7 @@ impl World {
         }
         let gap = self.kernel().profile.change_gap.clone();
         let gap = self.kernel().span(gap);
-        self.happen_after(gap, Happening::Change);
+        self.schedule(gap, WorldEvent::Change);
         let (keys, may_write) = {
             let kernel = self.kernel();
             let keys = kernel.database.data.keys.len().saturating_sub(kernel.profile.crowd);
@@ -107,7 +107,7 @@ impl World {
         self.repeating += 1;
         self.summary.repeated += 1;
         let delay = self.kernel().span(REPEATED_AFTER);
-        self.happen_after(delay, Happening::Repeats(intent));
+        self.schedule(delay, WorldEvent::Repeats(intent));
     }
 
     pub(super) fn repeat(&mut self, intent: Intent) {
@@ -127,7 +127,7 @@ impl World {
         }
         let gap = kernel.span(gap);
         drop(kernel);
-        self.happen_after(gap, Happening::Prune);
+        self.schedule(gap, WorldEvent::Prune);
     }
 
     pub(super) fn lower_longest(&mut self) {
@@ -137,7 +137,7 @@ impl World {
         let mut kernel = self.kernel();
         (0..kernel.replicas.len()).for_each(|replica| kernel.lower_longest(replica));
         drop(kernel);
-        self.happen_after(LOWERING_GAP, Happening::LowerLongest);
+        self.schedule(LOWERING_GAP, WorldEvent::LowerLongest);
     }
 
     /// Passes the standing of every value to the oracle.

@@ -1,6 +1,6 @@
 //! Clients send requests, and the oracle judges the decisions.
 
-use super::happening::{Checked, Happening};
+use super::world_event::{Checked, WorldEvent};
 use super::{KEYS, World};
 use crate::clock::MS;
 use crate::database::Validity;
@@ -21,13 +21,13 @@ impl World {
         let (edge, now) = (kernel.random.usize(..edges), kernel.now);
         let gap = kernel.profile.request_gap.clone();
         let gap = kernel.span(gap);
-        kernel.after(gap, Event::World(Box::new(Happening::Request)));
-        kernel.after(0, Event::World(Box::new(Happening::Arrives(edge, at, now))));
+        kernel.after(gap, Event::World(Box::new(WorldEvent::Request)));
+        kernel.after(0, Event::World(Box::new(WorldEvent::Arrives(edge, at, now))));
     }
 
     pub(super) fn arrives(&mut self, edge: usize, at: usize, arrived: u64) -> Checked {
-        let happening = Happening::Arrives(edge, at, arrived);
-        if self.waits_for(edge, happening) {
+        let event = WorldEvent::Arrives(edge, at, arrived);
+        if self.waits_for(edge, event) {
             return Ok(());
         }
         let now = self.kernel().now;
@@ -42,11 +42,11 @@ impl World {
         self.nodes[edge].check_bounds()
     }
 
-    /// Whether an edge is paused; if so, the event is put off until it goes on.
-    pub(super) fn waits_for(&self, edge: usize, happening: Happening) -> bool {
-        let Some(until) = self.nodes[edge].stands_still_until else { return false };
+    /// Whether an edge is paused; if so, the event is postponed until the edge resumes.
+    pub(super) fn waits_for(&self, edge: usize, event: WorldEvent) -> bool {
+        let Some(until) = self.nodes[edge].paused_until else { return false };
         let left = until.saturating_sub(self.kernel().now) + 1;
-        self.happen_after(left, happening);
+        self.schedule(left, event);
         true
     }
 
@@ -60,7 +60,7 @@ impl World {
                 Outcome::Unavailable => {
                     self.summary.unavailable += 1;
                     if self.calm || self.asks_last {
-                        return Err("a request was not served though nothing had failed".to_owned());
+                        return Err("a request was not served, although nothing had failed".to_owned());
                     }
                 }
                 Outcome::Decided(found) => {

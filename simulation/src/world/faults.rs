@@ -1,7 +1,7 @@
 //! Outages.
 
 use super::World;
-use super::happening::{CutOff, Happening};
+use super::world_event::{CutOff, WorldEvent};
 use crate::database::MOST_LACKING;
 use crate::edges::Node;
 use crate::kernel::Kernel;
@@ -30,7 +30,7 @@ impl World {
             self.begin(outage, replica);
         }
         let gap = self.kernel().span(gap);
-        self.happen_after(gap, Happening::Outage);
+        self.schedule(gap, WorldEvent::Outage);
     }
 
     /// A replica has just committed a change, so an outage may hit it now.
@@ -56,11 +56,11 @@ impl World {
         let is_fit = match outage {
             // The wall clock must not be set back during a suspension: then neither clock counts, and the promise
             // does not hold.
-            Outage::EdgePaused | Outage::EdgeSuspended | Outage::WallClockSet => !self.stands_still(edge),
+            Outage::EdgePaused | Outage::EdgeSuspended | Outage::WallClockSet => !self.is_paused(edge),
             Outage::ReplicaKilled | Outage::ConnectionsLost => self.kernel().replicas[replica].is_up,
             Outage::ReplicaPaused | Outage::ReplicaDrained => {
                 let replica = &self.kernel().replicas[replica];
-                replica.is_up && replica.stands_still_until.is_none() && !replica.is_draining
+                replica.is_up && replica.paused_until.is_none() && !replica.is_draining
             }
             Outage::DatabaseRestarted | Outage::FailedOver | Outage::PowerCut => self.kernel().database.is_up,
             _ => true,
@@ -73,12 +73,12 @@ impl World {
             Outage::EdgeCutOff => self.cut_off(edge, CutOff::Everything, lasts),
             Outage::SyncsCutOff => self.cut_off(edge, CutOff::Syncs, lasts),
             Outage::EdgePaused | Outage::EdgeSuspended => {
-                self.nodes[edge].stands_still_until = Some(now + lasts);
+                self.nodes[edge].paused_until = Some(now + lasts);
                 if outage == Outage::EdgeSuspended {
                     self.nodes[edge].was_suspended(lasts);
                 }
                 let generation = self.nodes[edge].generation;
-                self.happen_after(lasts, Happening::Continues(edge, generation));
+                self.schedule(lasts, WorldEvent::EdgeResumes(edge, generation));
             }
             Outage::EdgeRestarted => {
                 let generation = self.nodes[edge].generation + 1;
@@ -93,13 +93,13 @@ impl World {
                 self.nodes[edge].set_wall_clock(by_ms);
                 // The timer of the proxy reads the clocks at least once a second.
                 let generation = self.nodes[edge].generation;
-                self.happen_after(0, Happening::Pump(edge, generation));
+                self.schedule(0, WorldEvent::Pump(edge, generation));
             }
             Outage::ReplicaKilled => self.kill(replica, lasts),
             Outage::ReplicaPaused => {
                 self.disturb(lasts);
-                self.kernel().replicas[replica].stands_still_until = Some(now + lasts);
-                self.happen_after(lasts, Happening::ReplicaContinues(replica));
+                self.kernel().replicas[replica].paused_until = Some(now + lasts);
+                self.schedule(lasts, WorldEvent::ReplicaResumes(replica));
             }
             Outage::ReplicaDrained => self.drain(replica, lasts),
             Outage::ConnectionsLost => self.kernel().lose_connections(replica),
@@ -118,7 +118,7 @@ impl World {
 
     fn cut_off(&mut self, edge: usize, from: CutOff, lasts: u64) {
         self.cut_off.insert(edge, from);
-        self.happen_after(lasts, Happening::Reconnect(edge));
+        self.schedule(lasts, WorldEvent::Reconnect(edge));
     }
 
     /// Kills a replica with its tasks. Owners repeat the changes that were pending there.
@@ -133,7 +133,7 @@ impl World {
         let its = self.changing.split_off(&TaskId { replica, number: 0 });
         self.changing.extend(of_others);
         its.into_values().for_each(|intent| self.repeat_later(intent));
-        self.happen_after(away, Happening::ReplicaStarts(replica));
+        self.schedule(away, WorldEvent::ReplicaStarts(replica));
     }
 
     /// A replica drains: it serves for half of the time and is away for the rest.
@@ -144,7 +144,7 @@ impl World {
             kernel.wake(held);
             kernel.replicas[replica].generation
         };
-        self.happen_after(lasts / 2, Happening::ReplicaEnds(replica, generation, lasts / 2));
+        self.schedule(lasts / 2, WorldEvent::ReplicaEnds(replica, generation, lasts / 2));
     }
 
     pub(super) fn replica_ends(&mut self, replica: usize, generation: u64, away: u64) {
@@ -159,7 +159,7 @@ impl World {
         // Observe commits at the last moment, and losses.
         self.kernel().database.committed.clear();
         self.observe();
-        self.happen_after(away, Happening::DatabaseStarts);
+        self.schedule(away, WorldEvent::DatabaseStarts);
     }
 
     fn disturb(&mut self, lasts: u64) {

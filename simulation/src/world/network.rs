@@ -1,7 +1,7 @@
 //! The network between edges and the service: delays and losses.
 
 use super::World;
-use super::happening::{Checked, CutOff, Happening};
+use super::world_event::{Checked, CutOff, WorldEvent};
 use crate::clock::MS;
 use crate::edges::{CalloutRequest, CalloutResponse};
 
@@ -36,22 +36,22 @@ impl World {
         for call in calls {
             let losses = self.kernel().profile.losses;
             let is_sync = matches!(call.request, CalloutRequest::Sync(_));
-            self.happen_after(call.timeout, Happening::Answered(edge, generation, call.id, None));
+            self.schedule(call.timeout, WorldEvent::Answered(edge, generation, call.id, None));
             let thousandths = if is_sync { losses.sync_requests } else { losses.verify_requests };
             if self.is_lost(edge, is_sync, thousandths) {
                 continue;
             }
             if self.kernel().random.u32(..1_000) < losses.duplicates {
                 let delay = self.delay(is_sync) * 3;
-                self.happen_after(delay, Happening::Asked(edge, generation, call.clone(), true));
+                self.schedule(delay, WorldEvent::Asked(edge, generation, call.clone(), true));
             }
             let delay = self.delay(is_sync);
-            self.happen_after(delay, Happening::Asked(edge, generation, call, false));
+            self.schedule(delay, WorldEvent::Asked(edge, generation, call, false));
         }
         if let Some(due) = due
             && (is_timer || due <= MS)
         {
-            self.happen_after(due, Happening::Pump(edge, generation));
+            self.schedule(due, WorldEvent::Pump(edge, generation));
         }
         Ok(())
     }
@@ -70,7 +70,7 @@ impl World {
             return;
         }
         let delay = self.delay(is_sync);
-        self.happen_after(delay, Happening::Answered(edge, generation, call, reply));
+        self.schedule(delay, WorldEvent::Answered(edge, generation, call, reply));
     }
 
     pub(super) fn answered(
@@ -83,7 +83,7 @@ impl World {
         if self.nodes[edge].generation != generation {
             return Ok(());
         }
-        if self.waits_for(edge, Happening::Answered(edge, generation, call, reply.clone())) {
+        if self.waits_for(edge, WorldEvent::Answered(edge, generation, call, reply.clone())) {
             return Ok(());
         }
         let now = self.kernel().now;
@@ -92,7 +92,7 @@ impl World {
         self.pump(edge, true)
     }
 
-    pub(super) fn stands_still(&self, edge: usize) -> bool {
-        self.nodes[edge].stands_still_until.is_some()
+    pub(super) fn is_paused(&self, edge: usize) -> bool {
+        self.nodes[edge].paused_until.is_some()
     }
 }

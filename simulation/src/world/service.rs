@@ -3,7 +3,7 @@
 use leases::{sync, verify};
 
 use super::World;
-use super::happening::{Checked, Made};
+use super::world_event::{Checked, Made};
 use crate::edges::{Callout, CalloutRequest, CalloutResponse};
 use crate::kernel::Event;
 use crate::lease_store::SimulatedLeaseStore;

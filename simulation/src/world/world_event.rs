@@ -6,7 +6,7 @@ use crate::edges::{Callout, CalloutResponse};
 
 /// An event of the world.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub enum WorldEvent {
     /// A client sends a request.
     Request,
     /// A request reaches an edge: the edge, the index of its value, and when the client sent it.
@@ -25,8 +25,8 @@ pub enum Happening {
     ReplicaEnds(usize, u64, u64),
     /// A replica starts again.
     ReplicaStarts(usize),
-    /// A paused replica goes on.
-    ReplicaContinues(usize),
+    /// A paused replica resumes.
+    ReplicaResumes(usize),
     /// The database starts again.
     DatabaseStarts,
     /// The timer of an edge expires.
@@ -37,8 +37,8 @@ pub enum Happening {
     Answered(usize, u64, u32, Option<CalloutResponse>),
     /// An edge is no longer cut off.
     Reconnect(usize),
-    /// A paused edge goes on.
-    Continues(usize, u64),
+    /// A paused edge resumes.
+    EdgeResumes(usize, u64),
     /// Clients and faults stop.
     ComesToRest,
     /// Every edge gets the last requests.
