@@ -1,4 +1,4 @@
-//! A Chromium of the test's own, driven through chromedriver by blocking calls.
+//! A Chromium for one test, driven through chromedriver by blocking calls.
 
 use std::cell::RefCell;
 use std::fs;
@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 /// How long a condition may take to become true.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const POLL: Duration = Duration::from_millis(30);
 
 /// A viewport: its name in the names of screenshots, and its size in CSS pixels.
@@ -32,17 +32,16 @@ pub(crate) struct Viewport {
 /// A laptop's window.
 pub(crate) const WIDE: Viewport = Viewport { width: 1280, height: 900, mobile: false };
 
-/// Windows between the two.
+/// The widths of windows between the two, in CSS pixels.
 const NARROWER: [u32; 5] = [1200, 1100, 1024, 900, 600];
 
 /// A phone.
 pub(crate) const PHONE: Viewport = Viewport { width: 390, height: 844, mobile: true };
 
-/// The colour schemes, as the media feature `prefers-color-scheme` calls them.
+/// The values of the media feature `prefers-color-scheme`.
 pub(crate) const SCHEMES: [&str; 2] = ["light", "dark"];
 
-/// A browser with a profile of its own. It ends when this is dropped; if the test fails, what it showed last
-/// is left beside the screenshots.
+/// A browser with its own profile. Dropping it stops the browser. If the test fails, a screenshot and the HTML are saved.
 pub(crate) struct Browser {
     // Dropped in this order: the session, its runtime, chromedriver, the profile.
     pub(crate) driver: WebDriver,
@@ -94,7 +93,7 @@ impl Browser {
         self.try_run(call).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// As [`run`](Self::run), where a failure is a possible answer.
+    /// Like [`run`](Self::run), but returns a failure.
     pub(crate) fn try_run<T>(&self, call: impl Future<Output = WebDriverResult<T>>) -> WebDriverResult<T> {
         self.runtime.block_on(call)
     }
@@ -105,7 +104,7 @@ impl Browser {
         self.run(self.driver.cdp().send_raw(method, params))
     }
 
-    /// The value of an expression, once it has settled; whatever the page's content security policy forbids.
+    /// The value of an expression, after its promise resolves. The page's content security policy does not apply.
     #[track_caller]
     pub(crate) fn evaluate(&self, expression: &str) -> Value {
         let params = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
@@ -134,7 +133,7 @@ impl Browser {
         wait(attempt).unwrap_or_else(|| panic!("not in {} s: {what}", PATIENCE.as_secs()))
     }
 
-    /// Sets a preferred colour scheme and no motion, because an element that fades in has other colours meanwhile.
+    /// Sets a preferred colour scheme and no motion, because an element that fades in has other colours while it fades in.
     pub(crate) fn set_scheme(&self, scheme: &str) {
         let features = json!([
             {"name": "prefers-color-scheme", "value": scheme},
@@ -143,7 +142,7 @@ impl Browser {
         self.cdp("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
-    /// Goes to an address, and waits until all of it is there.
+    /// Goes to an address, and waits until the page is complete.
     #[track_caller]
     pub(crate) fn open(&self, url: &str) {
         let before = self.document();
@@ -164,7 +163,7 @@ impl Browser {
         self.script("return performance.timeOrigin")
     }
 
-    /// Waits until another document than `before` is there, to its end.
+    /// Waits until another document than `before` is complete.
     #[track_caller]
     pub(crate) fn wait_for_page_after(&self, before: &Value) {
         self.wait_for_document_after(before);
@@ -174,7 +173,7 @@ impl Browser {
         });
     }
 
-    /// Waits until another document than `before` is there, its beginning at least.
+    /// Waits until another document than `before` has begun to load.
     #[track_caller]
     pub(crate) fn wait_for_document_after(&self, before: &Value) {
         self.until("another page", || {
@@ -192,13 +191,13 @@ impl Browser {
         self.run(self.driver.action_chain().send_keys(keys).perform());
     }
 
-    /// The path of the address that is shown.
+    /// The path of the current address.
     #[track_caller]
     pub(crate) fn path(&self) -> String {
         self.run(self.driver.current_url()).path().to_owned()
     }
 
-    /// What reaches past the right edge of the viewport, and of a wide one made narrower step by step.
+    /// The elements beyond the right edge, in this viewport and, unless it is a phone's, in narrower ones.
     #[track_caller]
     pub(crate) fn overflow(&self) -> Vec<String> {
         let narrower = NARROWER.iter().copied().filter(|_| !self.viewport.mobile);
@@ -210,7 +209,7 @@ impl Browser {
         found.collect()
     }
 
-    /// The innermost elements that reach past the viewport's right edge, if the page can be scrolled sideways.
+    /// The innermost elements beyond the viewport's right edge, if the page can be scrolled sideways.
     #[track_caller]
     fn overflow_at(&self, width: u32) -> Vec<String> {
         let found = self.script(&format!(
@@ -223,26 +222,26 @@ impl Browser {
         serde_json::from_value(found).unwrap()
     }
 
-    /// Saves a picture of the whole page, however long, as `<width>-<name>.png`.
+    /// Saves a screenshot of the whole page as `<width>-<name>.png`.
     #[track_caller]
     pub(crate) fn screenshot(&self, name: &str) {
         let length = self.script("return Math.max(innerHeight, document.documentElement.scrollHeight)");
         self.set_size(self.viewport.width, length.as_u64().unwrap() as u32);
-        let file = picture(&format!("{}-{name}.png", self.viewport.width));
+        let file = screenshot_path(&format!("{}-{name}.png", self.viewport.width));
         self.run(self.driver.screenshot(&file));
         self.set_size(self.viewport.width, self.viewport.height);
     }
 
-    /// A screenshot of a failed test.
-    fn leave_evidence(&self) {
+    /// Saves a screenshot and the HTML of a failed test.
+    fn save_failure(&self) {
         let test = thread::current().name().unwrap_or("test").replace("::", "-");
-        let picture = picture(&format!("failed-{test}.png"));
-        if self.try_run(self.driver.screenshot(&picture)).is_ok()
+        let image = screenshot_path(&format!("failed-{test}.png"));
+        if self.try_run(self.driver.screenshot(&image)).is_ok()
             && let Ok(source) = self.try_run(self.driver.source())
             && let Ok(url) = self.try_run(self.driver.current_url())
-            && fs::write(picture.with_extension("html"), source).is_ok()
+            && fs::write(image.with_extension("html"), source).is_ok()
         {
-            eprintln!("the browser showed {url}: see {} and .html", picture.display());
+            eprintln!("the browser showed {url}: see {} and .html", image.display());
         }
     }
 
@@ -256,7 +255,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.leave_evidence();
+            self.save_failure();
         }
         if let Err(error) = self.try_run(self.driver.clone().quit()) {
             eprintln!("the browser could not be closed: {error}");
@@ -264,7 +263,7 @@ impl Drop for Browser {
     }
 }
 
-/// Waits until `attempt` gives something, within reason.
+/// Waits for at most [`PATIENCE`] until `attempt` returns a value.
 pub(crate) fn wait<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     let began = Instant::now();
     loop {
@@ -275,8 +274,8 @@ pub(crate) fn wait<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     }
 }
 
-/// Where a picture goes.
-fn picture(name: &str) -> PathBuf {
+/// The path of a screenshot.
+fn screenshot_path(name: &str) -> PathBuf {
     let folder = paths::screenshots();
     fs::create_dir_all(&folder).unwrap();
     folder.join(name)
@@ -284,7 +283,7 @@ fn picture(name: &str) -> PathBuf {
 
 fn capabilities(chromium: &Path, home: &TempDir) -> Capabilities {
     let profile = format!("--user-data-dir={}", home.path().join("profile").display());
-    // With a pipe the browser ends with chromedriver, however that ends.
+    // With a pipe, the browser stops when chromedriver stops or is killed.
     let mut args = vec!["--headless", "--remote-debugging-pipe", "--disable-gpu", &profile];
     args.extend(["--disable-background-networking", "--no-first-run", "--lang=en-GB"]);
     // Chromium has no sandbox for root.
@@ -293,7 +292,7 @@ fn capabilities(chromium: &Path, home: &TempDir) -> Capabilities {
     }
     let wanted = json!({
         "browserName": "chrome",
-        // We wait ourselves: a page that is still being sent is one of the things to see.
+        // Tests wait themselves, because some check a page that is still being sent.
         "pageLoadStrategy": "none",
         "goog:chromeOptions": {"binary": chromium, "args": args},
         "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},

@@ -1,13 +1,13 @@
-//! Finds elements as users do: controls by their accessible name, the others by their text.
+//! Finds elements as users do: controls by their accessible name, others by their text.
 
 use serde_json::{Value, json};
 use thirtyfour::{By, WebElement};
 
 use crate::driver::{Browser, wait};
 
-/// Roles of the accessibility tree for text input
+/// Roles of text fields in the accessibility tree.
 const FIELDS: [&str; 2] = ["textbox", "searchbox"];
-/// and for buttons and links.
+/// Roles of buttons and links.
 const BUTTONS: [&str; 5] = ["link", "button", "checkbox", "radio", "DisclosureTriangle"];
 
 impl Browser {
@@ -24,7 +24,7 @@ impl Browser {
         self.element(&found.unwrap_or_else(|| panic!("no single {name:?} among {:?}", names())))
     }
 
-    /// Clicks a control that leads nowhere else.
+    /// Clicks a control that stays on the page.
     #[track_caller]
     pub(crate) fn click(&self, name: &str) {
         let control = self.control(&BUTTONS, name);
@@ -32,7 +32,7 @@ impl Browser {
         self.run(control.click());
     }
 
-    /// Clicks a control that leads to another page, and waits for all of that.
+    /// Clicks a control that leads to another page, and waits until it is complete.
     #[track_caller]
     pub(crate) fn follow(&self, name: &str) {
         let before = self.document();
@@ -40,7 +40,7 @@ impl Browser {
         self.wait_for_page_after(&before);
     }
 
-    /// As [`follow`](Self::follow), but a page that is still being sent will do.
+    /// Like [`follow`](Self::follow), but does not wait until the page is complete.
     #[track_caller]
     pub(crate) fn follow_unfinished(&self, name: &str) {
         let before = self.document();
@@ -84,7 +84,7 @@ impl Browser {
         focused.map(|node| node["name"]["value"].as_str().unwrap_or_default()).unwrap_or_default().to_owned()
     }
 
-    /// Each control of these roles: a handle, and its name.
+    /// The controls of these roles: the id and the name of each.
     fn controls(&self, roles: &[&str]) -> Vec<(Value, String)> {
         let tree = self.cdp("Accessibility.getFullAXTree", json!({}));
         let nodes = tree["nodes"].as_array().unwrap();
@@ -98,7 +98,7 @@ impl Browser {
             .collect()
     }
 
-    /// The element behind a node of the accessibility tree: marked through one protocol, found through the other.
+    /// The element of a node of the accessibility tree. DevTools marks it, and WebDriver finds the mark.
     fn element(&self, node: &Value) -> WebElement {
         let object = self.cdp("DOM.resolveNode", json!({"backendNodeId": node}));
         let mark = format!("mark-{node}");

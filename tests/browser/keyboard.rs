@@ -18,7 +18,7 @@ fn the_keyboard_alone_creates_a_key() {
     site.wait_for_page_after(&before);
     tab_to(&site, "Label");
     site.press("By keyboard");
-    // Tab enters a group of radio buttons where one is chosen; arrows choose another.
+    // Tab focuses the selected radio button of a group; the arrow keys select another.
     tab_to(&site, "Chosen objects");
     site.press(Key::Up + Key::Up);
     assert_eq!(site.focused(), "All access");
@@ -44,7 +44,7 @@ fn tab_to(site: &Site, name: &str) {
         if focused == name {
             let outline = site.script("return getComputedStyle(document.activeElement).outlineStyle");
             let shadow = site.script("return getComputedStyle(document.activeElement).boxShadow");
-            assert!(outline != "none" || shadow != "none", "{name} does not show that it has the focus");
+            assert!(outline != "none" || shadow != "none", "{name} has the focus, but does not show it");
             return;
         }
         passed.push(focused);

@@ -109,7 +109,7 @@ impl Site {
     }
 
     /// Looks at the page that is shown as it should always be: no wider than the viewport, nothing for axe-core to
-    /// find, in both colour schemes. Leaves a picture of each.
+    /// find, in both colour schemes. Saves a screenshot of each.
     #[track_caller]
     pub(crate) fn look(&self, state: &str) {
         self.looks.set(self.looks.get() + 1);

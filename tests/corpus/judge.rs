@@ -5,7 +5,7 @@ use crate::upstream::Seen;
 /// The headers that only the filter may set.
 const IDENTITY: [&str; 3] = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"];
 
-/// Headers that make some servers act on another method or path.
+/// Headers that make some servers use another method or path.
 const OVERRIDES: [&str; 8] = [
     "x-http-method-override",
     "x-http-method",
@@ -17,7 +17,7 @@ const OVERRIDES: [&str; 8] = [
     "x-forwarded-uri",
 ];
 
-/// In smuggled requests' targets.
+/// The target of a smuggled request contains this text.
 pub(crate) const SMUGGLED: &str = "smuggled";
 
 /// The identity of the key's user.
@@ -52,7 +52,7 @@ fn judge_one(seen: &Seen, identity: Option<&Identity>) -> Vec<String> {
     }
     match (class, identity) {
         (Class::Public, _) | (Class::Insights, Some(_)) => {}
-        _ => wrong.push(format!("{} {} reached a handler that it may not", seen.method, seen.target)),
+        _ => wrong.push(format!("{} {} reached a handler that it must not reach", seen.method, seen.target)),
     }
     let all = seen.headers.iter().chain(&seen.trailers);
     for (name, _) in all.clone() {
@@ -76,17 +76,17 @@ fn judge_one(seen: &Seen, identity: Option<&Identity>) -> Vec<String> {
     for (name, value) in &seen.headers {
         let names_identity = IDENTITY.iter().any(|own| value.to_ascii_lowercase().contains(own));
         if ["connection", "keep-alive", "proxy-connection"].contains(&name.as_str()) && names_identity {
-            wrong.push(format!("{name}: {value} has the next hop remove identity"));
+            wrong.push(format!("{name}: {value} makes the next server remove identity"));
         }
     }
     wrong
 }
 
-/// Whose handler a request reaches.
+/// The class of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Public,
-    /// The object that the key may read.
+    /// The routes that the key may read.
     Insights,
     Other,
 }
@@ -109,7 +109,7 @@ fn strict(target: &str) -> &str {
     target.split('?').next().unwrap_or_default()
 }
 
-/// The path as the most obliging server could read it.
+/// The path as the most lenient server reads it.
 fn lenient(target: &str) -> String {
     let mut path = strict(target).to_owned();
     for _ in 0..3 {

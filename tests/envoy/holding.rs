@@ -90,7 +90,7 @@ fn start(wasm: Option<PathBuf>, allow_on_headers_stop_iteration: bool) -> Stack 
     Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// While the key service stands still, all shapes wait; when it goes on, they arrive whole. While it is stopped, none
+/// While the key service is paused, all shapes wait; when it resumes, they arrive whole. While it is stopped, none
 /// reaches the upstream.
 fn nothing_passes_undecided(stack: &Stack, body: &[u8]) {
     let service = stack.key_service().process();

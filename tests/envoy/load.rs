@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Connection, request};
 
-/// When a request began, and its status.
+/// The start of a request, and its status.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) begun: Instant,
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     stop: AtomicBool,
     warm: AtomicUsize,
     answered: AtomicUsize,
-    /// The last status of each connection; 0 for none since a wait has begun.
+    /// The last status of each connection; 0 if none since `until_all_see` was called.
     latest: Mutex<Vec<u16>>,
 }
 
@@ -42,7 +42,7 @@ impl Clients {
         )
     }
 
-    /// Lets every connection send this key as fast as it can, and returns once each has been served once.
+    /// Makes every connection send this key as fast as it can. Returns once each has had one response.
     pub(crate) fn start<'scope, 'env>(
         &'env mut self,
         scope: &'scope Scope<'scope, 'env>,
@@ -77,12 +77,12 @@ impl Clients {
 }
 
 impl Load<'_> {
-    /// Waits until requests that begin after this moment have been answered, on a busy machine too.
-    pub(crate) fn go_on(&self) {
+    /// Waits until requests that begin after this call have had responses, on a busy machine too.
+    pub(crate) fn await_responses(&self) {
         let enough = self.shared.answered.load(Ordering::Relaxed) + 3 * self.threads.len();
         let began = Instant::now();
         while self.shared.answered.load(Ordering::Relaxed) < enough {
-            assert!(began.elapsed() < Duration::from_secs(20), "the load has come to a standstill");
+            assert!(began.elapsed() < Duration::from_secs(20), "the load has stopped");
             thread::sleep(Duration::from_micros(500));
         }
     }
@@ -92,12 +92,12 @@ impl Load<'_> {
         self.shared.latest.lock().unwrap().fill(0);
         let began = Instant::now();
         while self.shared.latest.lock().unwrap().iter().any(|latest| *latest != status) {
-            assert!(began.elapsed() < Duration::from_secs(30), "not everybody sees {status}");
+            assert!(began.elapsed() < Duration::from_secs(30), "some connections do not get {status}");
             thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Stops; everything that was seen.
+    /// Stops the clients, and returns all their requests.
     pub(crate) fn stop(self) -> Vec<Seen> {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()

@@ -153,14 +153,14 @@ fn one_round(
     let shared = Shared::default();
     let (seen, returned) = scope(|scope| {
         let load = clients.start(scope, &shared, &value);
-        load.go_on();
+        load.await_responses();
         let path = format!("/api/personal_api_keys/{id}/");
         let (status, answer) = insist(account, "DELETE", &path, &Value::Null);
         let returned = Instant::now();
         // 404: the first one was carried out, and its answer lost.
         assert!(matches!(status, 200 | 404), "{status} {answer}");
         told.repeated += usize::from(status == 404);
-        load.go_on();
+        load.await_responses();
         (load.stop(), returned)
     });
     told.deleted.push(id);

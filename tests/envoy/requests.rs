@@ -81,14 +81,14 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
-fn large_bodies_arrive_whole_also_when_they_had_to_wait() {
+fn large_bodies_arrive_whole_after_a_wait() {
     let stack = stack_with(json!({"key_service": {"timeout_ms": 20_000}}));
     let edge = stack.envoys()[0].address();
     let body: Vec<u8> = (0..5_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let response = send(edge, "POST", "/batch/", &[], &body);
     assert_eq!(response.json()["body_sha256"], sha256(&body));
 
-    // While the key service stands still, the key is unknown and the whole request waits.
+    // While the key service is paused, the key is unknown and the whole request waits.
     stack.key_service().process().pause().unwrap();
     let key = format!("Bearer {DOCUMENTED}");
     let sized = request("POST", "/api/insights/", &[("authorization", &key)], &body);
@@ -116,7 +116,7 @@ fn large_bodies_arrive_whole_also_when_they_had_to_wait() {
 
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
-fn requests_that_two_hops_could_read_differently_never_reach_the_upstream() {
+fn requests_that_two_servers_could_read_differently_never_reach_the_upstream() {
     let stack = unguarded_stack();
     let edge = stack.envoys()[0].address();
     let key = format!("Bearer {DOCUMENTED}");
@@ -164,7 +164,7 @@ fn requests_that_two_hops_could_read_differently_never_reach_the_upstream() {
             assert!(detail.starts_with(begins), "{headers:?}: {detail}");
         }
     }
-    // Envoy's own HTTP parser refuses some before the filter sees them; none may pass.
+    // Envoy's HTTP parser refuses some before the filter reads them; none may pass.
     for raw in [
         "GET /decide/ HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
         "GET /decide/ HTTP/1.1\r\nhost: a@b\r\n\r\n",
@@ -244,7 +244,7 @@ fn no_byte_in_a_header_stops_the_vm() {
     assert_eq!(get(edge, "/api/projects/", DOCUMENTED).status, 200);
 }
 
-/// Trailers reach the upstream where HTTP/2 or `enable_trailers` lets them.
+/// Trailers reach the upstream with HTTP/2 or `enable_trailers`.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn neither_identity_nor_credentials_reach_the_upstream_in_trailers() {

@@ -62,7 +62,7 @@ fn rounds(stack: &Stack, count: usize, delete: impl Fn(&Account, &str) -> Option
         let shared = Shared::default();
         let (seen, returned) = scope(|scope| {
             let load = clients.start(scope, &shared, &value);
-            load.go_on();
+            load.await_responses();
             let began = Instant::now();
             let revocation = delete(&account, &id);
             let returned = Instant::now();
@@ -70,7 +70,7 @@ fn rounds(stack: &Stack, count: usize, delete: impl Fn(&Account, &str) -> Option
             if let Some(revocation) = revocation {
                 assert_eq!(revocation["expired"], 0, "{revocation}");
             }
-            load.go_on();
+            load.await_responses();
             (load.stop(), returned)
         });
         let (before, after) = around(&seen, returned);
@@ -218,7 +218,7 @@ fn a_killed_service_is_survived_for_a_lease() {
         let killed = Instant::now();
         load.until_all_see(503);
         sleep((killed + SHORT_LEASE).saturating_duration_since(Instant::now()));
-        load.go_on();
+        load.await_responses();
         let started = Instant::now();
         service.start().unwrap();
         load.until_all_see(200);
@@ -314,12 +314,12 @@ fn a_permission_taken_away_turns_200_into_403_everywhere_when_the_patch_returns(
         let shared = Shared::default();
         let (seen, returned) = scope(|scope| {
             let load = clients.start(scope, &shared, &value);
-            load.go_on();
+            load.await_responses();
             let patched = admin.call("PATCH", &path, &json!({"permissions": ["cohort:read"]}));
             let returned = Instant::now();
             assert_eq!(patched.status, 200, "{}", patched.text());
             assert!(patched.json()["revocation"]["acknowledged"].as_u64() > Some(0), "{}", patched.text());
-            load.go_on();
+            load.await_responses();
             (load.stop(), returned)
         });
         let (before, after) = around(&seen, returned);

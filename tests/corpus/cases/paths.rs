@@ -1,4 +1,4 @@
-//! Path confusion (CWE-22, CWE-180, CWE-436): two hops read another path in the same target.
+//! Path confusion (CWE-22, CWE-180, CWE-436): two servers read different paths in the same target.
 
 use crate::runner::Http1;
 

@@ -1,5 +1,5 @@
-//! Request smuggling (CWE-444): two hops disagree where a request ends, so that one takes for a body what the other takes
-//! for a request.
+//! Request smuggling (CWE-444): two servers disagree where a request ends, so that one takes for a body what the other
+//! takes for a request.
 
 use crate::runner::Http1;
 
