@@ -10,7 +10,7 @@ use crate::table::number;
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 540.0;
 
-/// The borders of the plot within the picture.
+/// The borders of the plot within the image.
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = 932.0;
 const TOP: f64 = 92.0;
@@ -80,7 +80,7 @@ pub(crate) fn draw(report: &Report) -> String {
         let anchor = r#"text-anchor="middle""#;
         text(&mut svg, x(index), BOTTOM + 22.0, anchor, &number(index as f64 + 1.0, 0));
     }
-    text(&mut svg, (LEFT + RIGHT) / 2.0, BOTTOM + 48.0, r#"text-anchor="middle""#, "delete, in their order");
+    text(&mut svg, (LEFT + RIGHT) / 2.0, BOTTOM + 48.0, r#"text-anchor="middle""#, "deletes, in order");
 
     let measured = |delete: &DeleteReport| delete.acknowledged;
     for (index, spread) in deletes.iter().enumerate().filter_map(|(index, one)| Some((index, measured(one)?)))
@@ -142,7 +142,7 @@ fn step(most: f64) -> f64 {
         .unwrap_or(most)
 }
 
-/// The places of the axis that get a number: the first and others at equal distances, at most twenty.
+/// The indexes that the axis numbers: the first, and others at equal distances, at most twenty.
 fn labelled(count: usize) -> impl Iterator<Item = usize> {
     let apart =
         [1, 2, 5, 10, 20, 50].into_iter().find(|apart| count <= 20 * apart).unwrap_or(count.div_ceil(20));

@@ -1,6 +1,6 @@
 //! The fleet against a real key service on SQLite. Started by `cargo xtask test`, which builds the service.
 
-// Here every function is a test's, the helpers too.
+// Clippy's exception for tests does not cover helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
@@ -108,8 +108,8 @@ fn is_in_order(spread: &Spread) -> bool {
     0.0 <= spread.first_ms && spread.first_ms <= spread.median_ms && spread.median_ms <= spread.last_ms
 }
 
-/// Runs it through all phases and checks what has to hold whatever the machine's speed.
-fn whole_course(protocol: &str) {
+/// Runs all phases, and checks results that do not depend on the machine's speed.
+fn all_phases(protocol: &str) {
     let stack = service();
     let member = ["user", "add", "member@example.com", "--without-password", "--permissions", "insight:read"];
     stack.key_service().run(&member, "").unwrap();
@@ -137,15 +137,18 @@ fn whole_course(protocol: &str) {
         // A verify may fail because its connection was dropped.
         assert!(phase.verify_failures.is_empty() || phase.name == "herd", "{:?}", phase.verify_failures);
     }
-    let asked = report.phases[1].verifies_per_second;
-    assert!((40.0..60.0).contains(&asked), "{asked}");
+    let rate = report.phases[1].verifies_per_second;
+    assert!((40.0..60.0).contains(&rate), "{rate}");
 
     assert!(report.failed_deletes.is_empty());
     assert_eq!(report.deletes.len(), 3);
     for delete in &report.deletes {
         assert_eq!(delete.acknowledged_edges, EDGES);
         assert!(is_in_order(&delete.acknowledged));
-        assert!(delete.acknowledged.last_ms <= delete.returned_ms, "it returned too soon");
+        assert!(
+            delete.acknowledged.last_ms <= delete.returned_ms,
+            "it returned before the last edge acknowledged"
+        );
         let Revocation { edges, acknowledged, expired } = delete.revocation;
         assert_eq!((edges, acknowledged, expired), (EDGES, EDGES, 0));
     }
@@ -169,13 +172,13 @@ fn whole_course(protocol: &str) {
 #[test]
 #[ignore = "needs the built key service: run `cargo xtask test`"]
 fn edges_over_http_2_keep_their_leases_and_acknowledge_every_delete() {
-    whole_course("");
+    all_phases("");
 }
 
 #[test]
 #[ignore = "needs the built key service: run `cargo xtask test`"]
 fn edges_over_http_1_keep_their_leases_and_acknowledge_every_delete() {
-    whole_course("--http1");
+    all_phases("--http1");
 }
 
 #[test]
@@ -214,22 +217,22 @@ fn an_interrupt_ends_it_with_the_report_so_far() {
 
 #[test]
 #[ignore = "needs the built key service: run `cargo xtask test`"]
-fn a_token_that_the_service_refuses_is_named_before_any_edge_comes() {
+fn a_token_that_the_service_refuses_is_named_before_any_edge_connects() {
     let stack = service();
     let mut wrong = fleet(&stack, "--edges 5");
-    let said = refused(wrong.env_remove("EDGE_TOKEN").env("EDGE_TOKEN", "another-token-altogether"));
-    assert!(said.contains("--service") && said.contains("refused the edge token"), "{said}");
+    let stderr = refused(wrong.env_remove("EDGE_TOKEN").env("EDGE_TOKEN", "another-token-altogether"));
+    assert!(stderr.contains("--service") && stderr.contains("refused the edge token"), "{stderr}");
     let public = stack.key_service().url("");
     let mut wrong = fleet(&stack, &format!("--edges 5 --deletes 1 --public {public}"));
-    let said = refused(wrong.env("MANAGEMENT_TOKEN", "mgt_wrong"));
-    assert!(said.contains("--public") && said.contains("status 401"), "{said}");
+    let stderr = refused(wrong.env("MANAGEMENT_TOKEN", "ekm_wrong"));
+    assert!(stderr.contains("--public") && stderr.contains("status 401"), "{stderr}");
 }
 
 #[test]
-fn what_is_missing_is_named() {
-    let said = refused(&mut bare_fleet(&format!("--edges 5 --service {LOOPBACK}")));
-    assert!(said.contains("EDGE_TOKEN is not set"), "{said}");
-    let mut nobody = bare_fleet(&format!("--edges 5 --service {LOOPBACK}"));
-    let said = refused(nobody.env("EDGE_TOKEN", "t"));
-    assert!(said.contains("--service: cannot reach http://127.0.0.1:1: "), "{said}");
+fn a_missing_token_or_service_is_named() {
+    let stderr = refused(&mut bare_fleet(&format!("--edges 5 --service {LOOPBACK}")));
+    assert!(stderr.contains("EDGE_TOKEN is not set"), "{stderr}");
+    let mut unreachable = bare_fleet(&format!("--edges 5 --service {LOOPBACK}"));
+    let stderr = refused(unreachable.env("EDGE_TOKEN", "t"));
+    assert!(stderr.contains("--service: cannot reach http://127.0.0.1:1: "), "{stderr}");
 }
