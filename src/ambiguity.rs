@@ -1,6 +1,6 @@
-//! What two hops could read differently in a request. Each of these is answered with 400.
+//! The parts of a request that two servers could read differently. Each gets a 400.
 
-/// What two hops could read differently in a request.
+/// The part of a request that two servers could read differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ambiguity {
     /// The header list is malformed.

@@ -23,7 +23,7 @@ impl Grant {
 /// Why a request is not forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// Two hops could read the request differently.
+    /// Two servers could read the request differently.
     Ambiguous(Ambiguity),
     /// The route needs a key and the request has none.
     Missing,

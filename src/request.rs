@@ -1,4 +1,4 @@
-//! Reads the parts of a request that access depends on, and refuses a request that two hops could read differently.
+//! Reads the parts of a request that access depends on, and refuses a request that two servers could read differently.
 //!
 //! A gateway and the service behind it see the same bytes and may still read another path, host or key: one decodes
 //! `%2e%2e`, the other does not; one takes the first of two `Authorization` headers, the other the last. Such a

@@ -27,7 +27,7 @@ fn shipped() -> RouteTable {
 }
 
 #[test]
-fn the_shipped_table_is_the_documented_one() {
+fn the_shipped_table_is_the_default() {
     let table = shipped();
     let get = |path: &str| classify(&table, "GET", path);
     for path in ["/decide", "/decide/", "/capture/", "/batch", "/batch/"] {
@@ -75,7 +75,7 @@ fn read_is_enough_for_safe_methods_only() {
 }
 
 #[test]
-fn the_most_specific_rule_wins_whatever_the_order() {
+fn the_most_specific_rule_wins_in_any_order() {
     let mut rules = [
         ("/a/{*rest}", "rest:read"),
         ("/a/{id}", "parameter:read"),
@@ -111,7 +111,7 @@ fn a_dead_end_under_a_literal_falls_back_to_the_parameter() {
 }
 
 #[test]
-fn a_rest_matches_nothing_too_and_a_parameter_does_not() {
+fn a_rest_may_be_empty_and_a_parameter_may_not() {
     let table = table(&[("/a/{*rest}", "public"), ("/b/{id}", "public"), ("/c/{id}/{*rest}", "public")]);
     assert_eq!(classify(&table, "GET", "/a"), "public");
     assert_eq!(classify(&table, "GET", "/b"), "*");
