@@ -12,7 +12,7 @@ use tempfile::{Builder, NamedTempFile};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
     /// The file exists, and replacing it was not requested.
-    #[error("{} is there already", .0.display())]
+    #[error("{} already exists", .0.display())]
     Exists(PathBuf),
     /// The system's error.
     #[error("cannot write {}: {source}", path.display())]

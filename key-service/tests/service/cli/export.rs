@@ -7,7 +7,7 @@ use super::import::{counts, import};
 use crate::support::{DEMO, OTHER, Site, text};
 
 #[test]
-fn what_is_exported_is_imported_elsewhere_just_the_same() {
+fn an_import_restores_every_field_of_an_export() {
     let (site, elsewhere) = (Site::with_users(), Site::with_users());
     let labels = ["=1+1", "'=1", "'quoted'", "+a\"b\",c", "-two\nlines", "@x", "鍵 <b>\u{1b}[2J"];
     for label in labels {
@@ -34,10 +34,10 @@ fn what_is_exported_is_imported_elsewhere_just_the_same() {
         let keys = keys.as_array_mut().unwrap();
         keys.sort_by_key(|key| text(key, "label").to_owned());
         for key in keys {
-            // Ids are the database's own.
+            // Each database creates its own ids.
             key["id"].take();
             key["user_id"].take();
-            // Old values stay behind.
+            // An export has no old values.
             key["old_value_expires_at"].take();
         }
     }
@@ -45,13 +45,13 @@ fn what_is_exported_is_imported_elsewhere_just_the_same() {
 }
 
 #[test]
-fn an_exported_file_is_its_owners_alone_and_replaces_none_unasked() {
+fn an_exported_file_is_private_and_overwrites_no_file_without_force() {
     let site = Site::with_users();
     let file = site.dir.path().join("keys.csv");
     site.ok(&["export", "keys.csv"], "");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     fs::write(&file, "precious").unwrap();
-    assert!(site.fails(&["export", "keys.csv"], "").contains("keys.csv is there already"));
+    assert!(site.fails(&["export", "keys.csv"], "").contains("keys.csv already exists"));
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     site.ok(&["export", "keys.csv", "--force"], "");
     assert!(fs::read_to_string(&file).unwrap().starts_with("\"email\",\"label\","));
@@ -59,5 +59,8 @@ fn an_exported_file_is_its_owners_alone_and_replaces_none_unasked() {
     assert!(no_folder.contains("cannot write no/such/folder.csv: No such file"), "{no_folder}");
     assert!(!no_folder.contains(".key-service-"), "{no_folder}");
     assert!(site.ok(&["export", "-"], "").starts_with("\"email\",\"label\","));
-    assert!(!site.dir.path().join("-").exists(), "standard output, as import and scan take it");
+    assert!(
+        !site.dir.path().join("-").exists(),
+        "- is standard output, as it is standard input for import and scan"
+    );
 }

@@ -155,7 +155,7 @@ fn a_file_that_is_none_is_refused_as_a_whole() {
         fails(&["-", "--create-users", "--permissions", "all"], "").contains("--permissions: Invalid scope")
     );
     fs::write(site.dir.path().join("report"), "").unwrap();
-    assert!(fails(&["-", "--report", "report"], HEAD).contains("--report: report is there already; nothing"));
+    assert!(fails(&["-", "--report", "report"], HEAD).contains("--report: report already exists; nothing"));
 }
 
 const ROWS: usize = 100_000;

@@ -67,7 +67,7 @@ async fn a_backup_of_a_running_service_holds_keys_and_no_sessions_links_or_lease
 fn a_backup_replaces_no_file() {
     let site = Site::with_users();
     fs::write(site.dir.path().join("backup.db"), "precious").unwrap();
-    assert!(site.fails(&["backup", "backup.db"], "").contains("backup.db is there already"));
+    assert!(site.fails(&["backup", "backup.db"], "").contains("backup.db already exists"));
     assert_eq!(fs::read(site.dir.path().join("backup.db")).unwrap(), b"precious");
 }
 
