@@ -1,4 +1,4 @@
-//! Automation: what a management token lets it do, and what not.
+//! The rights of management tokens.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ async fn a_token_for_one_user_manages_that_users_keys_alone() {
 }
 
 #[tokio::test]
-async fn a_token_for_all_manages_accounts_but_makes_no_more_of_itself() {
+async fn a_token_for_all_manages_accounts_but_creates_no_tokens_and_no_admins() {
     let app = TestApp::start().await;
     let admin = app.admin();
     let automation = admin.create_token(None).await;
@@ -89,7 +89,11 @@ async fn a_token_for_all_manages_accounts_but_makes_no_more_of_itself() {
     assert_eq!(automation.call(Method::PATCH, &path, json!({"permissions": []})).await.0, 200);
     let token = json!({"label": "child", "user_ids": null});
     assert_eq!(automation.call(Method::POST, "/api/management_tokens/", token).await.0, 403);
-    assert_eq!(automation.call(Method::GET, "/api/users/@me/", Value::Null).await.0, 401, "it is nobody");
+    assert_eq!(
+        automation.call(Method::GET, "/api/users/@me/", Value::Null).await.0,
+        401,
+        "a token is not a user"
+    );
 }
 
 #[tokio::test]
@@ -147,7 +151,7 @@ async fn a_token_is_for_users_that_exist() {
 const VERBS: [&str; 3] = ["read", "revoke", "create"];
 
 #[tokio::test]
-async fn a_token_does_what_the_document_says_its_verb_is_for_and_nothing_else() {
+async fn a_token_can_only_do_what_its_verb_allows() {
     let app = TestApp::start().await;
     let admin = app.admin();
     let mut tokens = Vec::new();
@@ -189,7 +193,7 @@ async fn a_token_does_what_the_document_says_its_verb_is_for_and_nothing_else() 
 }
 
 #[tokio::test]
-async fn disabling_a_user_takes_revoke_and_every_other_change_of_one_create() {
+async fn disabling_a_user_needs_revoke_and_other_changes_need_create() {
     let app = TestApp::start().await;
     let admin = app.admin();
     let user = app.user_path(OTHER);
@@ -220,7 +224,7 @@ async fn disabling_a_user_takes_revoke_and_every_other_change_of_one_create() {
 }
 
 #[tokio::test]
-async fn a_token_of_which_nobody_said_what_it_can_do_can_read() {
+async fn a_token_without_verbs_can_read() {
     let app = TestApp::start().await;
     let admin = app.admin();
     let (status, made) = admin.post("/api/management_tokens/", json!({"label": "x", "user_ids": null})).await;

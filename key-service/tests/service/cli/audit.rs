@@ -4,7 +4,7 @@ use super::new_key;
 use crate::support::{DEMO, OTHER, Site, text};
 
 #[test]
-fn the_audit_log_tells_who_did_what() {
+fn audit_filters_entries_by_action_user_subject_and_time() {
     let site = Site::with_users();
     let key = new_key(&site, DEMO, "a\u{1b}[2J", &[]);
     new_key(&site, OTHER, "another", &[]);
@@ -26,8 +26,8 @@ fn the_audit_log_tells_who_did_what() {
     for (name, value) in [("action", "bogus"), ("limit", "-1"), ("offset", "-1")] {
         let output = site.run(&["audit", &format!("--{name}"), value], "");
         assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(&format!("'{value}' for '--{name}")), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(&format!("'{value}' for '--{name}")), "{stderr}");
     }
     let table = site.ok(&["audit"], "");
     assert!(table.contains("command_line") && table.contains(DEMO) && !table.contains('\u{1b}'), "{table}");

@@ -1,4 +1,4 @@
-//! The promise: when a revocation has returned, no edge answers from what it knew before.
+//! The promise: when a revocation has returned, no edge uses an earlier verdict.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::support::scripted_edge::{ALMOST, Edge, LASTS, SHORT_LEASES, SOON, delete_later, outcome};
 use crate::support::{TestApp, key_path, text};
 
-/// A moment in which a request that does not wait would be answered.
+/// Longer than a request without a wait takes.
 const A_MOMENT: Duration = Duration::from_millis(300);
 
 /// The first change is committed.
@@ -28,16 +28,16 @@ async fn a_delete_returns_when_the_edge_has_acknowledged_it_and_not_before() {
     let key = demo.create_key("deleted", &["*"]).await;
     let mut edge = Edge::subscribed(&app, "e").await;
     let deleting = delete_later(&demo, &key);
-    let told = edge.sync(2_000).await;
-    assert!(matches!(told.invalidation, Invalidation::Changed(changed) if changed.len() == 1));
+    let synced = edge.sync(2_000).await;
+    assert!(matches!(synced.invalidation, Invalidation::Changed(changed) if changed.len() == 1));
     tokio::time::sleep(A_MOMENT).await;
-    assert!(!deleting.is_finished(), "what the edge was told it has not acknowledged yet");
+    assert!(!deleting.is_finished(), "the edge has not acknowledged yet");
 
     let acknowledged_at = Instant::now();
     edge.sync(0).await;
     let (status, answer, returned_at) = deleting.await.unwrap();
     assert_eq!((status, outcome(&answer)), (200, [1, 1, 0]));
-    assert_eq!(answer["revocation"]["revision"], json!(told.revision));
+    assert_eq!(answer["revocation"]["revision"], json!(synced.revision));
     assert!(answer["revocation"]["elapsed_ms"].as_u64().unwrap() >= 300);
     let late = returned_at.saturating_duration_since(acknowledged_at);
     assert!(late < SOON, "{late:?}");
@@ -56,12 +56,12 @@ async fn a_prompt_edge_delays_a_delete_by_milliseconds() {
         elapsed_ms.push(answer["revocation"]["elapsed_ms"].as_u64().unwrap());
     }
     elapsed_ms.sort_unstable();
-    // Polling alone would take 20 ms or more each time. Not the median: other tests run at the same time.
+    // Polling alone would take 20 ms or more each time. The minimum, because other tests run at the same time.
     assert!(elapsed_ms[0] < 15, "{elapsed_ms:?}");
 }
 
 #[tokio::test]
-async fn a_change_fails_when_another_epoch_has_begun() {
+async fn a_change_fails_if_a_new_epoch_has_begun() {
     let app = TestApp::start_with(&SHORT_LEASES).await;
     let demo = app.demo();
     let key = demo.create_key("deleted", &["*"]).await;
@@ -136,7 +136,7 @@ async fn of_several_edges_the_last_one_counts() {
     for edge in &running {
         assert!(edge.has_received(text(&key, "value")));
     }
-    // An edge whose lease has ended is nobody to wait for.
+    // A delete does not wait for an edge whose lease has ended.
     let next = demo.create_key("deleted next", &["*"]).await;
     let begun = Instant::now();
     let (_, answer, returned_at) = delete_later(&demo, &next).await.unwrap();
@@ -197,7 +197,7 @@ async fn a_repeated_delete_or_a_change_of_what_is_deleted_waits_as_the_delete_do
 }
 
 #[tokio::test]
-async fn a_delete_of_what_is_not_there_waits_for_nobody_who_writes() {
+async fn a_repeated_delete_does_not_wait_for_the_write_lock() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let key = demo.create_key("deleted", &["*"]).await;
@@ -229,8 +229,8 @@ async fn many_edges_and_many_deletes_lose_nothing() {
             for _ in 0..5 {
                 let key = browser.create_key("one of fifty", &["*"]).await;
                 let (status, answer) = browser.delete(&key_path(&key)).await;
-                let told = edges.iter().filter(|edge| edge.has_received(text(&key, "value"))).count();
-                assert_eq!((status.as_u16(), told, outcome(&answer)), (200, 300, [300, 300, 0]));
+                let received = edges.iter().filter(|edge| edge.has_received(text(&key, "value"))).count();
+                assert_eq!((status.as_u16(), received, outcome(&answer)), (200, 300, [300, 300, 0]));
             }
         });
     }

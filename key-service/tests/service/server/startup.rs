@@ -1,4 +1,4 @@
-//! Starts that have to fail, and say why; and what the settings change.
+//! Starts that must fail with a message, and the effects of settings.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{DEMO, PASSWORD, Process, Site, TOKEN, TestApp, client};
 
-/// The one line of a `serve` that cannot start.
+/// The error output of a `serve` that cannot start.
 pub(crate) fn refused(site: &Site, args: &[&str], set: impl FnOnce(&mut Command) -> &mut Command) -> String {
     let free = ["serve", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"];
     let args = [&free[..], args].concat();
@@ -17,21 +17,21 @@ pub(crate) fn refused(site: &Site, args: &[&str], set: impl FnOnce(&mut Command)
     String::from_utf8(output.stderr).unwrap()
 }
 
-pub(crate) fn assert_one_line(said: &str, parts: &[&str]) {
-    assert_eq!(said.lines().count(), 1, "{said}");
+pub(crate) fn assert_one_line(stderr: &str, parts: &[&str]) {
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for part in parts {
-        assert!(said.contains(part), "{part:?} is not in {said}");
+        assert!(stderr.contains(part), "{part:?} is not in {stderr}");
     }
 }
 
 #[test]
 fn a_missing_or_weak_edge_token_is_named_and_not_shown() {
     let site = Site::empty();
-    let said = refused(&site, &[], |command| command.env_remove("EDGE_TOKEN"));
-    assert_one_line(&said, &["EDGE_TOKEN is not set"]);
-    let said = refused(&site, &[], |command| command.env("EDGE_TOKEN_PREVIOUS", "hunter2"));
-    assert_one_line(&said, &["EDGE_TOKEN_PREVIOUS is too short"]);
-    assert!(!said.contains("hunter2"));
+    let stderr = refused(&site, &[], |command| command.env_remove("EDGE_TOKEN"));
+    assert_one_line(&stderr, &["EDGE_TOKEN is not set"]);
+    let stderr = refused(&site, &[], |command| command.env("EDGE_TOKEN_PREVIOUS", "hunter2"));
+    assert_one_line(&stderr, &["EDGE_TOKEN_PREVIOUS is too short"]);
+    assert!(!stderr.contains("hunter2"));
 }
 
 #[test]
@@ -44,20 +44,20 @@ fn an_occupied_port_is_named_with_its_setting() {
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
     };
-    let said = serve(&["serve", "--listen", &address, "--edge-listen", "127.0.0.1:0"]);
-    assert_one_line(&said, &["--listen (LISTEN)", &address, "in use"]);
-    let said = serve(&["serve", "--listen", "127.0.0.1:0", "--edge-listen", &address]);
-    assert_one_line(&said, &["--edge-listen (EDGE_LISTEN)", &address, "in use"]);
-    assert!(site.storage.is_untouched(), "the database was left alone");
+    let stderr = serve(&["serve", "--listen", &address, "--edge-listen", "127.0.0.1:0"]);
+    assert_one_line(&stderr, &["--listen (LISTEN)", &address, "in use"]);
+    let stderr = serve(&["serve", "--listen", "127.0.0.1:0", "--edge-listen", &address]);
+    assert_one_line(&stderr, &["--edge-listen (EDGE_LISTEN)", &address, "in use"]);
+    assert!(site.storage.is_untouched(), "a refused start must not create the database");
 }
 
 #[test]
 fn a_database_of_an_unknown_kind_is_refused_and_its_password_not_shown() {
     let site = Site::empty();
     let args = ["--database-url", "mysql://root:hunter2@localhost/keys"];
-    let said = refused(&site, &args, |command| command);
-    assert_one_line(&said, &["--database-url (DATABASE_URL)", "sqlite:"]);
-    assert!(!said.contains("hunter2"));
+    let stderr = refused(&site, &args, |command| command);
+    assert_one_line(&stderr, &["--database-url (DATABASE_URL)", "sqlite:"]);
+    assert!(!stderr.contains("hunter2"));
 }
 
 #[tokio::test]
@@ -67,8 +67,8 @@ async fn a_database_of_a_newer_release_is_refused() {
     let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
         SELECT 9999, description, success, checksum, execution_time FROM _sqlx_migrations WHERE version = 1";
     app.alter(insert).await;
-    let said = refused(&app.site, &[], |command| command);
-    assert_one_line(&said, &["--database-url (DATABASE_URL)", "newer release", "9999"]);
+    let stderr = refused(&app.site, &[], |command| command);
+    assert_one_line(&stderr, &["--database-url (DATABASE_URL)", "newer release", "9999"]);
 }
 
 #[test]
@@ -113,29 +113,29 @@ async fn even_the_finest_log_holds_no_secret() {
 }
 
 #[test]
-fn lease_settings_that_no_edge_could_keep_are_refused_by_name() {
+fn a_lease_config_that_no_edge_could_keep_is_refused_by_name() {
     let site = Site::empty();
-    // A start that nothing else keeps from succeeding would go on for ever.
+    // Occupy the address: a start that succeeds would run until the test is killed.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = |args: &[&str]| {
+    let error = |args: &[&str]| {
         let args = [&["serve", "--listen", &address, "--edge-listen", "127.0.0.1:0"], args].concat();
         let output = site.command(&args).env("EDGE_TOKEN", TOKEN).output().unwrap();
         assert!(!output.status.success(), "{args:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    let too_short = said(&["--lease-ms", "5999"]);
+    let too_short = error(&["--lease-ms", "5999"]);
     assert!(too_short.contains("--lease-ms (LEASE_MS)") && too_short.contains("6000 ms"), "{too_short}");
-    assert!(said(&["--hold-ms", "3000"]).contains("8000 ms"));
-    let narrow = said(&["--lease-ms", "62000", "--lease-margin-ms", "10333"]);
+    assert!(error(&["--hold-ms", "3000"]).contains("8000 ms"));
+    let narrow = error(&["--lease-ms", "62000", "--lease-margin-ms", "10333"]);
     assert!(
         narrow.contains("--lease-margin-ms (LEASE_MARGIN_MS)") && narrow.contains("10334 ms"),
         "{narrow}"
     );
-    assert!(said(&["--lease-margin-ms", "999"]).contains("1000 ms"));
+    assert!(error(&["--lease-margin-ms", "999"]).contains("1000 ms"));
     for flag in ["--hold-ms", "--lease-ms", "--lease-margin-ms"] {
         for value in ["0", "3600001", "soon"] {
-            assert!(said(&[flag, value]).contains(flag), "{flag} {value}");
+            assert!(error(&[flag, value]).contains(flag), "{flag} {value}");
         }
     }
 }
