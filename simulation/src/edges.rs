@@ -274,15 +274,15 @@ impl Node {
         &self,
         digest: KeyDigest,
         arrived: u64,
-        told: &filter::Outcome,
+        filter_outcome: &filter::Outcome,
         is_stale: bool,
         now: u64,
     ) -> Result<Decided, String> {
-        let outcome = outcome(told);
+        let outcome = outcome(filter_outcome);
         let is_stale = is_stale && outcome != Outcome::Unavailable;
         if is_stale && now > self.stale_end {
             let late = (now - self.stale_end) / MS;
-            return Err(format!("a request was decided without an answer {late} ms after that had to end"));
+            return Err(format!("a request got a stale decision {late} ms after the end of the stale time"));
         }
         let uncounted = if self.was_set_back { self.clocks.suspended } else { 0 };
         Ok(Decided { digest, arrived, outcome, is_stale, uncounted })
@@ -295,10 +295,10 @@ impl Node {
         now: u64,
     ) -> Result<Vec<Decided>, String> {
         let mut decided = Vec::new();
-        for (StreamId(stream), told) in outcomes {
+        for (StreamId(stream), outcome) in outcomes {
             let (digest, arrived) =
                 self.waiting.remove(&stream).ok_or_else(|| format!("request {stream} was answered twice"))?;
-            decided.push(self.judged(digest, arrived, &told, is_stale, now)?);
+            decided.push(self.judged(digest, arrived, &outcome, is_stale, now)?);
         }
         Ok(decided)
     }
@@ -355,8 +355,8 @@ impl Node {
     }
 }
 
-fn outcome(told: &filter::Outcome) -> Outcome {
-    match told {
+fn outcome(of: &filter::Outcome) -> Outcome {
+    match of {
         filter::Outcome::Forward(_) | filter::Outcome::ForwardPublic { .. } => {
             Outcome::Decided(Validity::Good)
         }

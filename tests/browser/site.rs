@@ -1,4 +1,4 @@
-//! A running key service with an Envoy, and a browser that looks at it.
+//! A running key service with an Envoy, and a browser that visits it.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -16,7 +16,7 @@ pub(crate) struct Site {
     // Dropped first, so that the screenshot of a failed test is taken while the site still answers.
     browser: Browser,
     pub(crate) stack: Stack,
-    /// How many states have been looked at.
+    /// How many states have been checked.
     looks: Cell<u32>,
 }
 
@@ -73,7 +73,7 @@ impl Site {
         self.add(&["user", "add", email, "--password-stdin", "--permissions", "*"]);
     }
 
-    /// As [`add_user`](Self::add_user), an administrator.
+    /// Like [`add_user`](Self::add_user), but an admin.
     pub(crate) fn add_admin(&self, email: &str) {
         self.add(&["user", "add", email, "--password-stdin", "--admin"]);
     }
@@ -91,7 +91,7 @@ impl Site {
         self.follow("Sign in");
     }
 
-    /// Creates a key with all access; returns its value, which is shown now.
+    /// Creates a key with all access. Returns its value, which the page shows.
     #[track_caller]
     pub(crate) fn create_key(&self, label: &str) -> String {
         self.visit("/account/keys/new");
@@ -108,8 +108,8 @@ impl Site {
         request.header("authorization", format!("Bearer {key}")).call().unwrap().status().as_u16()
     }
 
-    /// Looks at the page that is shown as it should always be: no wider than the viewport, nothing for axe-core to
-    /// find, in both colour schemes. Saves a screenshot of each.
+    /// Checks the current page in both colour schemes: it is no wider than the viewport, and axe-core finds nothing. Saves a
+    /// screenshot of each scheme.
     #[track_caller]
     pub(crate) fn look(&self, state: &str) {
         self.looks.set(self.looks.get() + 1);
@@ -122,8 +122,8 @@ impl Site {
         assert!(violations.is_empty(), "{} ({state}):\n{}", self.path(), violations.join("\n"));
     }
 
-    /// All that pages have asked for must have come from the site, and the console must be clean but for
-    /// pages that are answered with an error.
+    /// Checks that pages loaded nothing from other sites, and that the console has no messages except about pages with an
+    /// error status.
     #[track_caller]
     pub(crate) fn assert_nothing_from_elsewhere(&self) {
         let requests = self.requests();

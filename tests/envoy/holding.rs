@@ -18,7 +18,7 @@ const PATH: &str = "/api/projects/";
 
 const UNDECIDED: &str = "the upstream got a request whose key had no verdict";
 
-/// Each way in which a request can go on after its headers.
+/// The shapes of a request after its headers.
 const SHAPES: [&str; 7] = [
     "content-length",
     "chunked",
@@ -34,7 +34,7 @@ fn carries_body(shape: &str) -> bool {
     !matches!(shape, "upgrade" | "HTTP/2 trailers")
 }
 
-/// Sends a request of this shape from a thread of its own.
+/// Sends a request of this shape from a new thread.
 fn send(stack: &Stack, shape: &'static str, key: &str, body: &[u8]) -> JoinHandle<Response> {
     let edge = stack.envoys()[0].address();
     let (authorization, body) = (format!("Bearer {key}"), body.to_vec());

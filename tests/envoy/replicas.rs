@@ -76,7 +76,7 @@ fn no_key_is_accepted_after_its_delete_while_replicas_are_killed_and_the_databas
 
     let (kills, restarts) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (is_over, round_now) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let mut told = Told::default();
+    let mut counts = Counts::default();
     scope(|scope| {
         scope.spawn(|| {
             let replicas = stack.key_service().replicas();
@@ -104,22 +104,22 @@ fn no_key_is_accepted_after_its_delete_while_replicas_are_killed_and_the_databas
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for round in 0..ROUNDS {
                 round_now.store(round, Ordering::Relaxed);
-                one_round(&account, &addresses, &mut clients, round, &mut told);
+                one_round(&account, &addresses, &mut clients, round, &mut counts);
             }
         }));
         is_over.store(true, Ordering::Relaxed);
         outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
-    let Told { accepted, refused, unavailable, repeated, .. } = &told;
+    let Counts { accepted, refused, unavailable, repeated, .. } = &counts;
     println!(
         "{ROUNDS} rounds, {kills:?} replicas killed, {restarts:?} restart of PostgreSQL: {accepted} accepted before, \
-         {refused} refused and {unavailable} unavailable after; {repeated} deletes had to be repeated"
+         {refused} refused and {unavailable} unavailable after; {repeated} deletes were repeated"
     );
     assert!(kills.into_inner() > 5 && restarts.into_inner() == 1);
-    assert!(told.accepted > 2 * ROUNDS, "answered while all this went on");
+    assert!(counts.accepted > 2 * ROUNDS, "too few requests were accepted before the deletes");
 
-    // Every change that was acknowledged is there: the deleted keys are gone, the kept ones work.
-    for id in &told.deleted {
+    // Every acknowledged change lasts: the deleted keys are gone, the kept ones work.
+    for id in &counts.deleted {
         let path = format!("/api/personal_api_keys/{id}/");
         assert_eq!(insist(&account, "GET", &path, &Value::Null).0, 404, "{id} is back");
     }
@@ -130,9 +130,9 @@ fn no_key_is_accepted_after_its_delete_while_replicas_are_killed_and_the_databas
     }
 }
 
-/// The observed answers.
+/// The numbers of responses, and the deleted keys.
 #[derive(Default)]
-struct Told {
+struct Counts {
     accepted: usize,
     refused: usize,
     unavailable: usize,
@@ -141,13 +141,13 @@ struct Told {
     deleted: Vec<String>,
 }
 
-/// A key is made, used everywhere as fast as can be, and deleted.
+/// Creates a key, uses it at every Envoy as fast as possible, and deletes it.
 fn one_round(
     account: &Account,
     addresses: &[SocketAddr],
     clients: &mut Clients,
     round: usize,
-    told: &mut Told,
+    counts: &mut Counts,
 ) {
     let (id, value) = create(account, round);
     let shared = Shared::default();
@@ -157,26 +157,26 @@ fn one_round(
         let path = format!("/api/personal_api_keys/{id}/");
         let (status, answer) = insist(account, "DELETE", &path, &Value::Null);
         let returned = Instant::now();
-        // 404: the first one was carried out, and its answer lost.
+        // 404: the first DELETE was applied, and its answer was lost.
         assert!(matches!(status, 200 | 404), "{status} {answer}");
-        told.repeated += usize::from(status == 404);
+        counts.repeated += usize::from(status == 404);
         load.await_responses();
         (load.stop(), returned)
     });
-    told.deleted.push(id);
+    counts.deleted.push(id);
     let mut after = BTreeMap::<u16, usize>::new();
     for Seen { begun, status } in seen {
         if begun >= returned {
             *after.entry(status).or_default() += 1;
         } else {
-            told.accepted += usize::from(status == 200);
+            counts.accepted += usize::from(status == 200);
         }
     }
-    told.refused += after.get(&401).copied().unwrap_or_default();
-    told.unavailable += after.get(&503).copied().unwrap_or_default();
+    counts.refused += after.get(&401).copied().unwrap_or_default();
+    counts.unavailable += after.get(&503).copied().unwrap_or_default();
     let others: Vec<_> = after.keys().filter(|status| !matches!(status, 401 | 503)).collect();
     assert!(others.is_empty(), "round {round}: after the delete had returned: {after:?}");
-    // The same once more on connections of their own.
+    // The same on new connections.
     for address in addresses {
         let status = get(*address, "/api/insights/", &value).status;
         assert!(matches!(status, 401 | 503), "round {round}: {status}");

@@ -324,7 +324,7 @@ fn a_permission_taken_away_turns_200_into_403_everywhere_when_the_patch_returns(
         });
         let (before, after) = around(&seen, returned);
         assert!(before > 0 && !after.is_empty());
-        assert!(after.iter().all(|status| *status == 403), "let in after the permission was gone: {after:?}");
+        assert!(after.iter().all(|status| *status == 403), "accepted without the permission: {after:?}");
         assert_eq!(admin.call("PATCH", &path, &json!({"permissions": ["insight:read"]})).status, 200);
     }
 }
@@ -340,7 +340,7 @@ fn an_idle_edge_keeps_its_lease_and_asks_no_key_twice() {
     warm(address, crate::DOCUMENTED);
     let envoy = &stack.envoys()[0];
     let (lookups, lost) = (counter(envoy, "lookups"), counter(envoy, "leases_lost"));
-    assert!(lookups > 0, "the key was asked about");
+    assert!(lookups > 0, "no lookup was counted");
     for _ in 0..4 {
         sleep(Duration::from_millis(4_000));
         assert_eq!(get(address, "/api/insights/", crate::DOCUMENTED).status, 200);

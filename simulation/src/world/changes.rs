@@ -14,7 +14,7 @@ use crate::kernel::Event;
 use crate::profile::LONGEST_LIFE_MS;
 use crate::tasks::TaskId;
 
-/// How long an owner waits before a repetition.
+/// How long an owner waits before repeating a change.
 const REPEATED_AFTER: Range<u64> = MS..200 * MS;
 
 impl World {
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    /// The same after commits; then an outage may hit the replicas that committed.
+    /// Calls [`observe`](Self::observe) after commits. Then an outage may hit the replicas that committed.
     pub(super) fn observe_commits(&mut self) {
         let committed = std::mem::take(&mut self.kernel().database.committed);
         if committed.is_empty() {
@@ -173,7 +173,7 @@ impl World {
             (kernel.now, longest, had_lost, lost_leases_until)
         };
         if had_lost {
-            return Err(format!("revision {} is said to be in force, and is lost", position.revision));
+            return Err(format!("revision {} is reported as propagated, but was lost", position.revision));
         }
         // An edge that has acknowledged a revision has applied all revisions up to it.
         let all: Vec<KeyDigest> = self.values.iter().map(|value| value.2).collect();

@@ -24,8 +24,8 @@ fn line(email: &str, label: &str, value: &str) -> String {
 /// Runs an import, and returns its exit code and its JSON.
 pub(super) fn import(site: &Site, args: &[&str], file: &str) -> (i32, serde_json::Value) {
     let output = site.run(&[&["import", "-", "--json"], args].concat(), file);
-    let said = String::from_utf8(output.stderr).unwrap();
-    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{stderr}"));
     (output.status.code().unwrap(), json)
 }
 
@@ -68,7 +68,7 @@ fn bad_lines_are_named_and_the_good_ones_go_in() {
     writeln!(file, "{DEMO},an old hash,pbkdf2_sha256$260000$x$y,*,,").unwrap();
     writeln!(file, "{DEMO},a value,phx_a_secret_value,*,,").unwrap();
     file += &line(DEMO, "again", "phx_2");
-    file += &line(DEMO, "somebody else's", text(&of_other, "value"));
+    file += &line(DEMO, "of another user", text(&of_other, "value"));
     file += &line(DEMO, "revoked", text(&revoked, "value"));
     file += "too,few\n";
     file += &line(DEMO, "two", "phx_11").replace("insight:read", "insight:look");
@@ -81,7 +81,7 @@ fn bad_lines_are_named_and_the_good_ones_go_in() {
 
     let (code, real) = import(&site, &[], &file);
     assert_eq!((code, counts(&real)), (3, expected));
-    assert_eq!(refused_lines(&real), refused_lines(&json), "the dry run told the truth");
+    assert_eq!(refused_lines(&real), refused_lines(&json), "the dry run refuses the same lines");
     let places = [
         (3, "email"),
         (4, "label"),
@@ -97,24 +97,24 @@ fn bad_lines_are_named_and_the_good_ones_go_in() {
     assert_eq!(site.json(&["key", "list", "--user", DEMO, "--json"]).as_array().unwrap().len(), 2);
 
     let output = site.run(&["import", "-", "--report", "refused.csv"], &file);
-    let said = [output.stdout, output.stderr].concat();
+    let printed = [output.stdout, output.stderr].concat();
     let report = fs::read_to_string(site.dir.path().join("refused.csv")).unwrap();
-    let told = String::from_utf8(said).unwrap() + &report;
+    let all = String::from_utf8(printed).unwrap() + &report;
     assert_eq!(report.lines().count(), 10);
     assert!(report.contains("\"3\",\"email\",\"there is no user with this address\""), "{report}");
-    assert!(!told.contains("a_secret_value") && !told.contains(text(&revoked, "value")), "{told}");
+    assert!(!all.contains("a_secret_value") && !all.contains(text(&revoked, "value")), "{all}");
 }
 
 #[test]
 fn a_user_gets_ten_keys_at_most() {
     let site = Site::with_users();
     let lines: Vec<_> = (0..12).map(|n| line(DEMO, &format!("key {n}"), &format!("phx_{n}"))).collect();
-    // What is between them puts the last two lines into another transaction.
+    // The lines between put the last two lines into another transaction.
     let file = [HEAD, &lines[..10].concat(), &"no key\n".repeat(1_000), &lines[10..].concat()].concat();
     for (dry_run, already) in [(&["--dry-run"][..], 0), (&[], 0), (&[], 10)] {
         let (code, json) = import(&site, dry_run, &file);
         assert_eq!((code, counts(&json)), (3, [1_012, 10 - already, already, 1_002, 0]), "{dry_run:?}");
-        assert_eq!(refused_lines(&json).len(), 100, "the first are told");
+        assert_eq!(refused_lines(&json).len(), 100, "the first ones are listed");
     }
 }
 
@@ -202,8 +202,8 @@ async fn edges_do_not_notice_a_large_import() {
         (3, [rows, 0, rows - 10, 10, 0]),
         "a second run changes nothing"
     );
-    println!("{rows} rows in {took:?}; {syncs} syncs meanwhile, the slowest took {slowest:?}");
-    // However busy the machine is: no sync waits for more than a small part of the import.
+    println!("{rows} rows in {took:?}; {syncs} syncs at the same time, the slowest took {slowest:?}");
+    // On a busy machine too, no sync waits for more than a small part of the import.
     assert!(slowest * 4 < took, "a sync took {slowest:?}, the import {took:?}");
     assert_eq!(app.number("SELECT revision FROM revision_log").await, revision);
 
@@ -232,7 +232,7 @@ fn a_line_with_a_scope_that_its_user_lacks_is_refused() {
     let (_, dry) = import(&site, &[&create[..], &["--dry-run"]].concat(), &file.concat());
     let (code, real) = import(&site, &create, &file.concat());
     assert_eq!((code, refused_lines(&real)), (3, vec![(3, "scopes"), (4, "scopes")]));
-    assert_eq!(counts(&real), [5, 3, 0, 2, 1], "nobody is added for a refused line");
+    assert_eq!(counts(&real), [5, 3, 0, 2, 1], "a refused line adds no user");
     assert_eq!((refused_lines(&dry), counts(&dry)), (refused_lines(&real), counts(&real)));
     assert_eq!(
         real["refused_lines"][0]["reason"],

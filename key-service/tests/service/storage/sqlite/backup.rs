@@ -1,4 +1,4 @@
-//! `backup`, and what is restored from one.
+//! `backup`, and restored databases.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +26,7 @@ async fn backed_up(site: &Site) -> String {
     tokio::task::spawn_blocking(back_up).await.unwrap()
 }
 
-/// Nobody's session is in a backup.
+/// Signs in again, because a backup contains no sessions.
 async fn log_in(app: &TestApp) -> Browser {
     let response = app.log_in(DEMO, PASSWORD).await;
     app.browser(&session_cookie(&response).unwrap())
@@ -43,8 +43,8 @@ async fn a_backup_of_a_running_service_holds_keys_and_no_sessions_links_or_lease
     let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(app.number(session).await > 0 && holds(&app.site.storage.content(), &digest));
 
-    let said = backed_up(&app.site).await;
-    assert!(said.contains("3 users and 1 key ") && said.contains("work again"), "{said}");
+    let stderr = backed_up(&app.site).await;
+    assert!(stderr.contains("3 users and 1 key ") && stderr.contains("work again"), "{stderr}");
     let file = app.site.dir.path().join("backup.db");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&file).unwrap();
@@ -90,13 +90,13 @@ async fn every_restore_begins_an_epoch_and_waits_for_earlier_leases() {
         let mut same_edge = Edge::new(&restored, "e");
         same_edge.request = edge.request.clone();
         let answer = same_edge.sync(0).await;
-        assert_eq!(answer.invalidation, Invalidation::Reset, "what the edge knew counts no more");
+        assert_eq!(answer.invalidation, Invalidation::Reset, "the edge must empty its cache");
         assert!(!epochs.contains(&answer.epoch), "{epochs:?}");
         epochs.push(answer.epoch);
 
         let (status, _, returned_at) = deleting.await.unwrap();
         assert_eq!(status, 200);
-        // The copy takes the usual length, 7 s, for possible.
+        // The copy assumes the default lease with its margin, 7 s.
         let waited = returned_at - began;
         assert!(
             waited >= Duration::from_millis(6_900) && waited < Duration::from_secs(7) + SOON,
@@ -127,9 +127,9 @@ async fn a_command_on_a_restored_database_says_why_it_took_so_long() {
     let app = Process::start().await;
     backed_up(&app.site).await;
     let output = restored(&app.site).run(&["user", "disable", DEMO], "");
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("caches from before a restart had to expire") && !said.contains("no edge"),
-        "{said}"
+        stderr.contains("caches from before a restart had to expire") && !stderr.contains("no edge"),
+        "{stderr}"
     );
 }
