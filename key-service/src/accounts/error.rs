@@ -24,7 +24,7 @@ pub enum AccountError {
     #[error("there is no such user")]
     NotFound,
     /// No admin would be left.
-    #[error("this is the last admin who is let in; make another one first")]
+    #[error("this is the last active admin; create another admin first")]
     LastAdmin,
     /// A management token may not do this, because it would extend its own rights.
     #[error("Only an admin who is signed in can do this; a management token cannot.")]

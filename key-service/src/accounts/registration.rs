@@ -19,9 +19,9 @@ use crate::time::Timestamp;
 /// What a new account is made of.
 #[derive(Debug)]
 pub struct NewUser {
-    /// The address to log in with; its letter case does not matter.
+    /// The address to sign in with; its letter case does not matter.
     pub email: Email,
-    /// The password to log in with; without one, the user chooses it by a one-time link ([`crate::accounts::links`]).
+    /// The password to sign in with; without one, the user chooses it with a one-time link ([`crate::accounts::links`]).
     pub password: Option<NewPassword>,
     /// The most that any key of the user can do.
     pub permissions: ScopeSet,

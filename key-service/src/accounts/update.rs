@@ -53,7 +53,7 @@ pub async fn set_permissions(
 pub struct UserPatch {
     /// The most that any key of the user can do.
     pub permissions: Option<ScopeSet>,
-    /// Whether the user, and any key of the user, is let in at all.
+    /// Whether the user can sign in and the user's keys work.
     pub is_active: Option<bool>,
     /// Whether the user may manage other users.
     pub is_admin: Option<bool>,

@@ -29,7 +29,7 @@ pub struct User {
     pub permissions: ScopeSet,
     /// Whether the user may manage other users.
     pub is_admin: bool,
-    /// Whether the user, and any key of the user, is let in at all.
+    /// Whether the user can sign in and the user's keys work.
     pub is_active: bool,
     /// When the account was made.
     pub created_at: Timestamp,

@@ -56,7 +56,7 @@ pub(super) fn actions(text: &str) -> Result<String, String> {
     if names.iter().any(|name| name.starts_with(text)) {
         return Ok(text.to_owned());
     }
-    Err(format!("no action begins so; the actions are {}", names.join(", ")))
+    Err(format!("no action has this prefix; the actions are {}", names.join(", ")))
 }
 
 /// A state of keys by its name.

@@ -79,7 +79,7 @@ pub(super) fn check(written: Written, now: Timestamp) -> Result<Line, Refused> {
     checked(written, now).map_err(|(field, Violation { detail, .. })| {
         // Columns that were mixed up can put a value anywhere, and an error must not repeat it.
         let shows_value = detail.contains(KEY_PREFIX);
-        Refused::new(number, field, if shows_value { "a key's value stands here".to_owned() } else { detail })
+        Refused::new(number, field, if shows_value { "this is a key's value".to_owned() } else { detail })
     })
 }
 
@@ -135,7 +135,7 @@ fn digest(secure_value: &str) -> Result<KeyDigest, Violation> {
 fn read_scopes(text: &str) -> Result<Scopes, Violation> {
     if text.starts_with('[') {
         let list: Vec<String> =
-            serde_json::from_str(text).map_err(|_| Violation::input("not a JSON list of texts"))?;
+            serde_json::from_str(text).map_err(|_| Violation::input("not a JSON list of strings"))?;
         return Scopes::parse(list.iter().map(String::as_str));
     }
     Scopes::parse(text.split([',', ' ']).filter(|text| !text.is_empty()))
@@ -215,7 +215,7 @@ pub(super) mod tests {
         assert!(reason(2, "pbkdf2_sha256$260000$temp$abc").2.contains("cannot be imported"));
         assert_eq!(reason(2, "sha256$abc").2, "not sha256$ and 64 hexadecimal digits");
         assert_eq!(reason(3, "insight:look"), (7, "scopes", "Invalid scope: insight:look".into()));
-        assert_eq!(reason(3, "[1]").2, "not a JSON list of texts");
+        assert_eq!(reason(3, "[1]").2, "not a JSON list of strings");
         for (place, field) in
             [(4, "created_at"), (5, "last_used_at"), (7, "last_rolled_at"), (8, "expires_at")]
         {

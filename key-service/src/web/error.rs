@@ -288,7 +288,7 @@ impl From<AccountError> for ApiError {
             AccountError::EmailTaken(_) => FieldError::input("email", error.to_string()).into(),
             AccountError::NoSuchUser(_) | AccountError::NotFound => Self::not_found(),
             AccountError::LastAdmin => {
-                Self::invalid_input("This is the last admin who is let in. Make another one first.")
+                Self::invalid_input("This is the last active admin. Create another admin first.")
             }
             AccountError::InPerson => Self::permission_denied(&error.to_string()),
             AccountError::Disabled(_) => Self::invalid_input("This user is disabled. Enable the user first."),

@@ -33,7 +33,7 @@ pub(super) struct Credentials {
     path = "/api/login/",
     tag = "Sessions",
     request_body = Credentials,
-    responses((status = 200, description = "The session has begun; its cookie is set.", body = User), (status = 401, description = "The address or the password is wrong, or the user is disabled.", body = Body), (status = 429, description = "Too many tries. Retry-After says how many seconds to wait.", body = Body)),
+    responses((status = 200, description = "The session has begun; its cookie is set.", body = User), (status = 401, description = "The address or the password is wrong, or the user is disabled.", body = Body), (status = 429, description = "Too many tries. Retry-After is the number of seconds to wait.", body = Body)),
 )]
 pub(super) async fn log_in(
     State(state): State<AppState>,

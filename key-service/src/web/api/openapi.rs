@@ -87,7 +87,7 @@ fn add_errors(operation: &mut Operation, has_path_parameter: bool) {
         ("408", "The request took too long.", true),
         ("413", "The request body is too large.", operation.request_body.is_some()),
         ("415", "The request body is not application/json.", operation.request_body.is_some()),
-        ("503", "The database does not do its work. Retry-After says when to try again.", true),
+        ("503", "The database does not work. Retry-After is the number of seconds to wait.", true),
     ];
     for (status, description, applies) in errors {
         if applies && !operation.responses.responses.contains_key(status) {

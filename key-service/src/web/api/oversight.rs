@@ -1,4 +1,4 @@
-//! What operators look at: the audit log, and the edges.
+//! The audit log and the edges, for admins.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +16,7 @@ use crate::web::page_view::PageView;
 use crate::web::request::{NoParams, Params};
 use crate::web::state::AppState;
 
-/// Which entries are wanted.
+/// Selects entries.
 #[derive(Deserr, IntoParams)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 #[into_params(parameter_in = Query)]
@@ -43,7 +43,7 @@ pub(super) struct AuditQuery {
     since: Option<Timestamp>,
 }
 
-/// `GET /api/audit_log/`: who did what, newest first.
+/// `GET /api/audit_log/`: changes with their actors, newest first.
 #[utoipa::path(
     get,
     path = "/api/audit_log/",
@@ -73,7 +73,7 @@ pub(super) async fn audit_log(
     get,
     path = "/api/edges/",
     tag = "Oversight",
-    responses((status = 200, description = "The edges that hold a lease, the one that lags most first.", body = Edges)),
+    responses((status = 200, description = "The edges that hold a lease, those that lag most first.", body = Edges)),
     security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn edges(

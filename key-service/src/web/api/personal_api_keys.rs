@@ -1,4 +1,4 @@
-//! The caller's personal API keys, and those of other people that the caller manages or oversees.
+//! Personal API keys of the caller, and of other users that the caller manages or oversees.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -21,17 +21,17 @@ use crate::web::page_view::PageView;
 use crate::web::request::{Fields, NoParams, Params};
 use crate::web::state::AppState;
 
-/// Whose keys are wanted.
+/// Selects the owner of keys.
 #[derive(Deserr, IntoParams)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OwnerQuery {
-    /// Whose keys: to be named with a management token, oneself in a session.
+    /// The owner of the keys: required with a management token; in a session, the caller by default.
     #[deserr(default)]
     user_id: Option<String>,
 }
 
-/// Which keys are wanted.
+/// Selects keys.
 #[derive(Deserr, IntoParams)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 #[into_params(parameter_in = Query)]
@@ -44,17 +44,17 @@ pub(super) struct KeyQuery {
     #[deserr(default)]
     #[param(inline)]
     offset: Option<Offset>,
-    /// Only those with this in their label, their masked value or their owner's address.
+    /// Only keys whose label, masked value or owner's address contains this text.
     #[deserr(default)]
     search: Option<String>,
-    /// Only those of this user.
+    /// Only keys of this user.
     #[deserr(default)]
     user_id: Option<String>,
-    /// Only those with exactly this scope.
+    /// Only keys with exactly this scope.
     #[deserr(default)]
     #[param(inline)]
     scope: Option<KnownScope>,
-    /// Only those in this state.
+    /// Only keys in this state.
     #[deserr(default)]
     #[param(inline)]
     state: Option<KeyState>,
@@ -65,21 +65,21 @@ pub(super) struct KeyQuery {
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 #[schema(as = NewKey)]
 pub(super) struct NewKeyFields {
-    /// The owner's own words for it.
+    /// The owner's name for the key.
     label: Label,
     /// `*`, or `object:read` and `object:write`; write includes read.
     scopes: Scopes,
-    /// From when on it is refused; null or absent for never.
+    /// The time from which the key is refused; null or absent for never.
     #[deserr(default)]
     #[schema(inline)]
     expires_at: Option<Expiry>,
-    /// Whose key it will be: to be named with a management token, oneself in a session.
+    /// The owner of the key: required with a management token; in a session, the caller by default.
     #[deserr(default, from(String) = Some)]
     #[schema(nullable = false)]
     user_id: Option<String>,
 }
 
-/// What to change of a key. What is absent stays.
+/// Changes of a key. Absent fields do not change.
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct KeyChanges {
@@ -89,23 +89,23 @@ pub(super) struct KeyChanges {
     #[deserr(default, from(Scopes) = Some)]
     #[schema(nullable = false)]
     scopes: Option<Scopes>,
-    /// Null takes the end away.
+    /// Null removes the expiry.
     #[deserr(default, from(Option<Expiry>) = Some)]
     #[schema(inline, value_type = Option<Expiry>)]
     expires_at: Option<Option<Expiry>>,
 }
 
-/// How a key gets a new value.
+/// Settings of a roll.
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct Roll {
-    /// How long the old value works on, in seconds; 0, or absent, ends every old value at once.
+    /// The time for which the old value still works, in seconds; 0 or absent ends every old value at once.
     #[deserr(default)]
     #[schema(inline, required = false)]
     grace_s: GraceSeconds,
 }
 
-/// A key that is gone.
+/// A deleted key.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeletedKey {
     id: String,
@@ -160,13 +160,13 @@ pub(super) async fn search(
     Ok(Json(address.view(search.page, views)).into_response())
 }
 
-/// `POST /api/personal_api_keys/`: a new key; the only answer, but for a roll's, that shows a value.
+/// `POST /api/personal_api_keys/`: a new key. Only this answer and that of a roll contain a value.
 #[utoipa::path(
     post,
     path = "/api/personal_api_keys/",
     tag = "Personal API keys",
     request_body = NewKeyFields,
-    responses((status = 201, description = "The new key, with its value.", body = KeyView), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
+    responses((status = 201, description = "The new key, with its value.", body = KeyView), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn create(
@@ -212,7 +212,7 @@ pub(super) async fn show(
     tag = "Personal API keys",
     params(("id" = String, Path, description = "The key's id.")),
     request_body = KeyChanges,
-    responses((status = 200, description = "The key as changed, at every edge.", body = ChangedKey), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
+    responses((status = 200, description = "The changed key. Every edge has applied the change.", body = ChangedKey), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn update(
@@ -235,13 +235,13 @@ pub(super) async fn update(
     Ok(Json(key.changed(None, revocation)).into_response())
 }
 
-/// `DELETE /api/personal_api_keys/{id}/`: the key has stopped working everywhere, for good.
+/// `DELETE /api/personal_api_keys/{id}/`: deletes a key. Returns when no edge accepts it any more.
 #[utoipa::path(
     delete,
     path = "/api/personal_api_keys/{id}/",
     tag = "Personal API keys",
     params(("id" = String, Path, description = "The key's id.")),
-    responses((status = 200, description = "The key is gone: no edge accepts it any more.", body = DeletedKey)),
+    responses((status = 200, description = "The key is deleted: no edge accepts it any more.", body = DeletedKey)),
     security(("session" = []), ("management_token" = ["revoke"])),
 )]
 pub(super) async fn delete(
@@ -261,7 +261,7 @@ pub(super) async fn delete(
     tag = "Personal API keys",
     params(("id" = String, Path, description = "The key's id.")),
     request_body = Roll,
-    responses((status = 200, description = "The key with its new value. Without a grace period no edge accepts an old one any more.", body = ChangedKey), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
+    responses((status = 200, description = "The key with its new value. Without a grace period, no edge accepts an old value any more.", body = ChangedKey), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn roll(

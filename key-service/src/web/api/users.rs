@@ -1,4 +1,4 @@
-//! Users: oneself, and for admins everybody.
+//! Users: the caller, and all users for admins.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -23,7 +23,7 @@ use crate::web::request::{Fields, NoParams, Params};
 use crate::web::session;
 use crate::web::state::AppState;
 
-/// Another password for oneself.
+/// A new password of the caller.
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct PasswordChange {
@@ -33,7 +33,7 @@ pub(super) struct PasswordChange {
     password: NewPassword,
 }
 
-/// Which users are wanted.
+/// Selects users.
 #[derive(Deserr, IntoParams)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 #[into_params(parameter_in = Query)]
@@ -46,7 +46,7 @@ pub(super) struct UserQuery {
     #[deserr(default)]
     #[param(inline)]
     offset: Option<Offset>,
-    /// Only those with this in their address.
+    /// Only users whose e-mail address contains this text.
     #[deserr(default)]
     search: Option<String>,
 }
@@ -58,31 +58,31 @@ pub(super) struct UserQuery {
 pub(super) struct NewUserFields {
     #[schema(inline)]
     email: Email,
-    /// Without one, the user chooses it by a one-time link.
+    /// Without a password, the user chooses one with a one-time link.
     #[deserr(default, from(NewPassword) = Some)]
     #[schema(inline, nullable = false)]
     password: Option<NewPassword>,
-    /// The most that any key of the user can do.
+    /// The permissions, which limit every key of the user.
     #[schema(inline)]
     permissions: Permissions,
-    /// Whether the user may manage other users. A management token cannot make admins.
+    /// Whether the user may manage other users. A management token cannot create admins.
     #[deserr(default)]
     #[schema(required = false)]
     is_admin: bool,
 }
 
-/// What to change of a user. What is absent stays.
+/// Changes of a user. Absent fields do not change.
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct UserChanges {
     #[deserr(default, from(Permissions) = Some)]
     #[schema(inline, nullable = false)]
     permissions: Option<Permissions>,
-    /// False shuts the user and every key of the user out.
+    /// False disables the user and every key of the user.
     #[deserr(default, from(bool) = Some)]
     #[schema(nullable = false)]
     is_active: Option<bool>,
-    /// Whether the user may manage other users. A management token can change no admin, and make none.
+    /// Whether the user may manage other users. A management token cannot change admins or create them.
     #[deserr(default, from(bool) = Some)]
     #[schema(nullable = false)]
     is_admin: Option<bool>,
@@ -91,9 +91,9 @@ pub(super) struct UserChanges {
 /// A one-time link.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Link {
-    /// The path of the page where the user chooses a password, once. It is a secret.
+    /// The path of the page where the user chooses a password. It is a secret, and works once.
     path: String,
-    /// How long it works, in seconds.
+    /// The time until it expires, in seconds.
     expires_in_s: u32,
 }
 
@@ -109,13 +109,13 @@ pub(super) async fn me(SignedIn { user, .. }: SignedIn, _: Params<NoParams>) -> 
     Json(user)
 }
 
-/// `PATCH /api/users/@me/`: another password. All other sessions of the user end.
+/// `PATCH /api/users/@me/`: a new password. All other sessions of the user end.
 #[utoipa::path(
     patch,
     path = "/api/users/@me/",
     tag = "Users",
     request_body = PasswordChange,
-    responses((status = 200, description = "The password is changed, and every other session of the user has ended.", body = User), (status = 429, description = "Too many tries. Retry-After says how many seconds to wait.", body = Body)),
+    responses((status = 200, description = "The password is changed, and every other session of the user has ended.", body = User), (status = 429, description = "Too many tries. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = [])),
 )]
 pub(super) async fn change_me(
@@ -169,13 +169,13 @@ pub(super) async fn show(
     user.map(Json).ok_or_else(ApiError::not_found)
 }
 
-/// `POST /api/users/`: a new user, who needs a link if there is no password.
+/// `POST /api/users/`: a new user. Without a password, the user needs a one-time link.
 #[utoipa::path(
     post,
     path = "/api/users/",
     tag = "Users",
     request_body = NewUserFields,
-    responses((status = 201, description = "The new user.", body = User), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
+    responses((status = 201, description = "The new user.", body = User), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn create(
@@ -189,20 +189,20 @@ pub(super) async fn create(
         permissions: fields.permissions.into(),
         is_admin: fields.is_admin,
     };
-    // Before the password is hashed: that takes a CPU for a while.
+    // Count the change first, because hashing a password is expensive.
     state.changes.admit(admin.by())?;
     let user = accounts::add(&state.store, admin.by(), &state.passwords, new, Timestamp::now()).await?;
     Ok((StatusCode::CREATED, Json(user)).into_response())
 }
 
-/// `PATCH /api/users/{id}/`: permissions, and whether the user is let in. It is so at every edge.
+/// `PATCH /api/users/{id}/`: permissions, and whether the user is active or an admin. Returns when every edge has applied it.
 #[utoipa::path(
     patch,
     path = "/api/users/{id}/",
     tag = "Users",
     params(("id" = String, Path, description = "The user's id.")),
     request_body = UserChanges,
-    responses((status = 200, description = "The user as changed, at every edge. Of a management token, disabling needs revoke, and every other change create.", body = ChangedUser), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
+    responses((status = 200, description = "The changed user. Every edge has applied the change. A management token needs revoke to disable a user, and create for other changes.", body = ChangedUser), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create", "revoke"])),
 )]
 pub(super) async fn update(
@@ -227,7 +227,7 @@ pub(super) async fn update(
     if disables && admin.is_user(&id) {
         return Err(FieldError::input("is_active", "You cannot disable yourself.").into());
     }
-    // A disabling alone is never refused. With other fields it counts, so that they cannot be changed without limit.
+    // Disabling alone is never limited. With other fields it counts, so that they cannot be changed without limit.
     if changes_more {
         state.changes.admit(admin.by())?;
     }
@@ -235,13 +235,13 @@ pub(super) async fn update(
     Ok(Json(updated.wait().await?).into_response())
 }
 
-/// `POST /api/users/{id}/link/`: a one-time link by which the user chooses a password.
+/// `POST /api/users/{id}/link/`: a one-time link that lets the user choose a password.
 #[utoipa::path(
     post,
     path = "/api/users/{id}/link/",
     tag = "Users",
     params(("id" = String, Path, description = "The user's id.")),
-    responses((status = 201, description = "The link. Earlier ones of the user work no more.", body = Link), (status = 429, description = "Too many changes. Retry-After says how many seconds to wait.", body = Body)),
+    responses((status = 201, description = "The link. It replaces the user's earlier link.", body = Link), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn link(
