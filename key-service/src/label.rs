@@ -11,8 +11,8 @@ use crate::validation::{Violation, is_bidi_control};
 /// The most characters of a label.
 pub const MAX_LABEL_CHARS: usize = 40;
 
-/// The owner's own words for a key or a token: 1 to [`MAX_LABEL_CHARS`] characters, white space around them removed, and none that turns
-/// the reading direction.
+/// What a key or a management token is called: 1 to 40 characters. White space around them is removed; characters that turn
+/// the reading direction are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
 #[deserr(try_from(&String) = Label::from_str -> Violation)]
 #[schema(

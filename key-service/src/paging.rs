@@ -17,13 +17,13 @@ pub struct PageRequest {
     pub offset: u32,
 }
 
-/// [`PageRequest::limit`] as a query has it.
+/// How many rows a page has at most.
 #[derive(Clone, Copy, Debug, Deserr, ToSchema)]
 #[deserr(try_from(&String) = parse_limit -> Violation)]
 #[schema(value_type = u32, minimum = 1, maximum = 1000, default = 100)]
 pub struct Limit(u32);
 
-/// [`PageRequest::offset`] as a query has it.
+/// How many rows are left out before those of a page.
 #[derive(Clone, Copy, Debug, Deserr, ToSchema)]
 #[deserr(try_from(&String) = parse_offset -> Violation)]
 #[schema(value_type = u32, minimum = 0, maximum = 2147483647, default = 0)]

@@ -40,7 +40,10 @@ impl Default for Passwords {
 #[derive(Clone, Debug, Deserr, ToSchema)]
 #[deserr(try_from(String) = Password::try_from -> Violation)]
 #[schema(value_type = String, min_length = 1)]
-pub struct Password(SecretString);
+pub struct Password(
+    /// Its `Debug` prints no secret.
+    SecretString,
+);
 
 impl TryFrom<String> for Password {
     type Error = Violation;
@@ -50,7 +53,7 @@ impl TryFrom<String> for Password {
     }
 }
 
-/// A new password, with at least [`MIN_PASSWORD_CHARS`] characters and at most [`MAX_PASSWORD_BYTES`] bytes.
+/// A new password: at least 8 characters, at most 1024 bytes, and not easy to guess.
 #[derive(Clone, Debug, Deserr, ToSchema)]
 #[deserr(try_from(String) = NewPassword::try_from -> Violation)]
 #[schema(value_type = String, min_length = 8, max_length = 1024)]

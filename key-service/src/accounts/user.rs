@@ -71,8 +71,10 @@ pub(crate) fn normal_email(email: &str) -> Result<String, Violation> {
     Ok(email)
 }
 
-/// The address of an account that is to be made, in the form in which it is stored. Users of earlier releases may have
-/// bidirectional controls in theirs; they can still sign in, and admins find and disable them.
+/// The e-mail address of a new user, in lower case.
+//
+// Users of earlier releases may have bidirectional controls in theirs; they can still sign in, and admins can find and disable
+// them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
 #[deserr(try_from(&String) = Email::from_str -> Violation)]
 #[schema(

@@ -60,7 +60,7 @@ impl TryFrom<String> for Verb {
     }
 }
 
-/// What a token can do: one verb at least. Each is there once, in the order of [`Verb`].
+/// What a management token can do: at least one verb, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, Serialize, ToSchema)]
 #[deserr(try_from(Vec<Verb>) = Verbs::try_from -> Violation)]
 #[schema(min_items = 1)]

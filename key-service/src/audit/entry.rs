@@ -95,9 +95,9 @@ pub struct Entry {
     pub id: String,
     /// When it was done.
     pub at: Timestamp,
-    /// What was done: [`Action::as_str`].
+    /// What was done, such as `key.created`.
     pub action: String,
-    /// What kind of actor did it: [`ActorKind::as_str`](super::ActorKind::as_str).
+    /// What kind of actor did it, such as `user`.
     pub actor_kind: String,
     /// The acting user's or token's id.
     #[schema(required)]

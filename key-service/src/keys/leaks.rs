@@ -62,11 +62,14 @@ pub enum LeakError {
     Database(#[from] db::Error),
 }
 
-/// Leaked values of whatever shape, 1 to [`MAX_VALUES`]: the digest and the mask of each.
+/// Leaked values of any shape, 1 to 100.
 #[derive(Clone, Debug, Deserr, ToSchema)]
 #[deserr(try_from(Vec<String>) = LeakedValues::try_from -> Violation)]
 #[schema(value_type = Vec<String>, min_items = 1, max_items = 100)]
-pub struct LeakedValues(Vec<(KeyDigest, String)>);
+pub struct LeakedValues(
+    /// The digest and the mask of each.
+    Vec<(KeyDigest, String)>,
+);
 
 impl TryFrom<Vec<String>> for LeakedValues {
     type Error = Violation;
@@ -92,7 +95,7 @@ impl LeakedValues {
     }
 }
 
-/// Where leaked values were found: 1 to [`MAX_SOURCE_CHARS`] characters, white space around them removed.
+/// Where leaked values were found: 1 to 200 characters. White space around them is removed.
 #[derive(Clone, Debug, Deserr, ToSchema)]
 #[deserr(try_from(&String) = Source::from_str -> Violation)]
 #[schema(value_type = String, min_length = 1, max_length = 200, pattern = r"\S")]

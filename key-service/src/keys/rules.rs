@@ -174,7 +174,7 @@ pub fn within_permissions(
     }
 }
 
-/// When a key or a token expires: a time that was still to come when it was chosen.
+/// When a key or a management token expires: a time in the future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, format = DateTime, examples("2099-01-31T12:00:00Z"))]
 pub struct Expiry(Timestamp);
@@ -198,7 +198,7 @@ impl From<Expiry> for Timestamp {
     }
 }
 
-/// Seconds that a roll leaves the old value working, 0 to [`MAX_GRACE_S`].
+/// How long a roll leaves the old value working, in seconds: a week at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserr, ToSchema)]
 #[deserr(try_from(i64) = GraceSeconds::try_from -> Violation)]
 #[schema(value_type = u32, minimum = 0, maximum = 604800)]

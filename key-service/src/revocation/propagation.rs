@@ -11,7 +11,7 @@ use super::store::Store;
 use crate::db;
 use crate::telemetry::METRICS;
 
-/// How a change propagated, as the API shows it: a [`leases::Revocation`].
+/// How a change propagated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Revocation {
     /// The revision that the change made.

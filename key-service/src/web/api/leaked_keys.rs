@@ -18,10 +18,8 @@ use crate::web::state::AppState;
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct LeakReport {
-    #[schema(inline)]
     values: LeakedValues,
     /// Where they were found.
-    #[schema(inline)]
     source: Source,
 }
 

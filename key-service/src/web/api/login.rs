@@ -21,9 +21,7 @@ use crate::web::state::AppState;
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct Credentials {
-    #[schema(inline)]
     email: NonEmpty,
-    #[schema(inline)]
     password: Password,
 }
 

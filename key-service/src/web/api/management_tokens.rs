@@ -28,11 +28,10 @@ pub(super) struct NewTokenFields {
     user_ids: Option<Vec<String>>,
     /// What it can do to them; `read` alone, if absent.
     #[deserr(default)]
-    #[schema(inline, required = false)]
+    #[schema(required = false)]
     can: Verbs,
     /// From when on it is refused; null or absent for never.
     #[deserr(default)]
-    #[schema(inline)]
     expires_at: Option<Expiry>,
 }
 

@@ -71,7 +71,6 @@ pub(super) struct NewKeyFields {
     scopes: Scopes,
     /// The time from which the key is refused; null or absent for never.
     #[deserr(default)]
-    #[schema(inline)]
     expires_at: Option<Expiry>,
     /// The owner of the key: required with a management token; in a session, the caller by default.
     #[deserr(default, from(String) = Some)]
@@ -91,7 +90,7 @@ pub(super) struct KeyChanges {
     scopes: Option<Scopes>,
     /// Null removes the expiry.
     #[deserr(default, from(Option<Expiry>) = Some)]
-    #[schema(inline, value_type = Option<Expiry>)]
+    #[schema(value_type = Option<Expiry>)]
     expires_at: Option<Option<Expiry>>,
 }
 
@@ -101,7 +100,7 @@ pub(super) struct KeyChanges {
 pub(super) struct Roll {
     /// The time for which the old value still works, in seconds; 0 or absent ends every old value at once.
     #[deserr(default)]
-    #[schema(inline, required = false)]
+    #[schema(required = false)]
     grace_s: GraceSeconds,
 }
 

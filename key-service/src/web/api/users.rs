@@ -27,9 +27,7 @@ use crate::web::state::AppState;
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct PasswordChange {
-    #[schema(inline)]
     current_password: Password,
-    #[schema(inline)]
     password: NewPassword,
 }
 
@@ -56,14 +54,12 @@ pub(super) struct UserQuery {
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 #[schema(as = NewUser)]
 pub(super) struct NewUserFields {
-    #[schema(inline)]
     email: Email,
     /// Without a password, the user chooses one with a one-time link.
     #[deserr(default, from(NewPassword) = Some)]
-    #[schema(inline, nullable = false)]
+    #[schema(nullable = false)]
     password: Option<NewPassword>,
     /// The permissions, which limit every key of the user.
-    #[schema(inline)]
     permissions: Permissions,
     /// Whether the user may manage other users. A management token cannot create admins.
     #[deserr(default)]
@@ -76,7 +72,7 @@ pub(super) struct NewUserFields {
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct UserChanges {
     #[deserr(default, from(Permissions) = Some)]
-    #[schema(inline, nullable = false)]
+    #[schema(nullable = false)]
     permissions: Option<Permissions>,
     /// False disables the user and every key of the user.
     #[deserr(default, from(bool) = Some)]

@@ -250,6 +250,20 @@ async fn no_operation_takes_an_unknown_parameter() {
 }
 
 #[tokio::test]
+async fn the_document_has_one_type_for_each_field_and_no_names_of_the_source() {
+    let app = TestApp::start().await;
+    let (_, document) = app.admin().get("/api/openapi.json").await;
+    assert!(!document.to_string().contains("[`"), "a link of rustdoc");
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for body in ["NewKey", "KeyChanges", "Roll", "NewUser", "UserChanges", "NewToken", "LeakReport"] {
+        assert_eq!(schemas[body]["additionalProperties"], false, "{body}");
+        for (name, field) in schemas[body]["properties"].as_object().unwrap() {
+            assert!(field.get("allOf").is_none(), "{body}.{name}: {field}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn bad_fields_of_a_change_or_a_roll_are_named() {
     let app = TestApp::start().await;
     let demo = app.demo();
