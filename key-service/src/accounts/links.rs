@@ -2,14 +2,14 @@
 //! admin adds or who has forgotten the password.
 
 use protocol::{KeyDigest, secret_from_entropy};
-use serde::Serialize;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::access::Role;
 use super::authority;
 use super::error::AccountError;
 use super::password_change::replace_password;
-use super::passwords::{NewPassword, Passwords};
+use super::passwords::{NewPassword, PasswordHash, Passwords};
 use super::registration::{self, NewUser};
 use super::sql::links::Link;
 use super::sql::{links, users};
@@ -27,15 +27,24 @@ pub const LIFETIME_S: u32 = 3 * 24 * 60 * 60;
 /// How long the first admin's link works, in seconds: an hour. Nobody has to send it to anybody.
 pub const FIRST_LIFETIME_S: u32 = 60 * 60;
 
-/// A link's secret, which is all that has to be known to use it. It has no `Debug`.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub struct Secret(String);
+/// A link's secret: who knows it can use the link. It is not printed and cannot be serialised.
+#[derive(Clone, Debug)]
+pub struct Secret(SecretString);
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Secret(secret.into())
+    }
+}
 
 impl Secret {
     /// The path of the page where the link leads.
     pub fn path(&self) -> String {
-        format!("/link/{}", self.0)
+        format!("/link/{}", self.0.expose_secret())
+    }
+
+    fn digest(&self) -> KeyDigest {
+        KeyDigest::of_value(self.0.expose_secret())
     }
 }
 
@@ -89,7 +98,7 @@ pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Se
     let secret = new_secret()?;
     let link =
         Link { user_id: Some(user.id.clone()), is_from_token: by.is_token(), created_by_id: by.id.clone() };
-    links::replace(write.connection(), &link, digest(&secret.0), LIFETIME_S).await?;
+    links::replace(write.connection(), &link, secret.digest(), LIFETIME_S).await?;
     log(write.connection(), by, Action::LinkCreated, &user.id, &Value::Null).await?;
     write.commit().await?;
     Ok(secret)
@@ -106,7 +115,7 @@ pub async fn create_first(database: &Database, by: &Actor) -> Result<Option<Secr
     }
     let secret = new_secret()?;
     let link = Link { user_id: None, is_from_token: false, created_by_id: None };
-    links::replace(write.connection(), &link, digest(&secret.0), FIRST_LIFETIME_S).await?;
+    links::replace(write.connection(), &link, secret.digest(), FIRST_LIFETIME_S).await?;
     let detail = json!({ "for": "the first admin" });
     let event = Event { action: Action::LinkCreated, user_id: None, subject: None, detail: &detail };
     audit::record(write.connection(), by, event).await?;
@@ -115,19 +124,15 @@ pub async fn create_first(database: &Database, by: &Actor) -> Result<Option<Secr
 }
 
 fn new_secret() -> Result<Secret, RandomError> {
-    Ok(Secret(secret_from_entropy("", random::bytes()?)))
-}
-
-fn digest(secret: &str) -> KeyDigest {
-    KeyDigest::of_value(secret)
+    Ok(secret_from_entropy("", random::bytes()?).into())
 }
 
 /// What a link is for, without using it.
 ///
 /// # Errors
 /// It does not work, or the database failed.
-pub async fn purpose(database: &Database, secret: &str) -> Result<Purpose, LinkError> {
-    let link = links::find(database.pool(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
+pub async fn purpose(database: &Database, secret: &Secret) -> Result<Purpose, LinkError> {
+    let link = links::find(database.pool(), secret.digest()).await?.ok_or(LinkError::NotFound)?;
     match link.user_id {
         None if users::is_any(database.pool()).await? => Err(LinkError::NotFound),
         None => Ok(Purpose::FirstAdmin),
@@ -148,7 +153,7 @@ pub async fn redeem(
     database: &Database,
     by: &Actor,
     passwords: &Passwords,
-    secret: &str,
+    secret: &Secret,
     email: Option<Email>,
     password: NewPassword,
     now: Timestamp,
@@ -163,7 +168,7 @@ pub async fn redeem(
             let email = email.ok_or_else(|| FieldError::required("email"))?;
             let permissions = protocol::ScopeSet::all();
             let new = NewUser { email, password: Some(password), permissions, is_admin: true };
-            (registration::prepare(by, passwords, new, now).await?, String::new())
+            (registration::prepare(by, passwords, new, now).await?, PasswordHash::default())
         }
     };
     use_up(database, by, secret, &user, &hash).await
@@ -173,16 +178,16 @@ pub async fn redeem(
 async fn use_up(
     database: &Database,
     by: &Actor,
-    secret: &str,
+    secret: &Secret,
     user: &User,
-    hash: &str,
+    hash: &PasswordHash,
 ) -> Result<User, LinkError> {
     let by = user.acting(by.clone());
     let mut write = database.begin_write().await?;
     // An old replica may have made it during an upgrade.
     links::attribute(write.connection()).await?;
     // Of two who follow it at once, one finds it used.
-    let link = links::take(write.connection(), digest(secret)).await?.ok_or(LinkError::NotFound)?;
+    let link = links::take(write.connection(), secret.digest()).await?.ok_or(LinkError::NotFound)?;
     match link.user_id {
         Some(_) => {
             replace_password(write.connection(), &by, user, hash, link.is_from_token).await?;
@@ -214,7 +219,7 @@ mod tests {
         let database = testing::store(&folder).await;
         let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
         let link = create_first(&database, &by).await.unwrap().unwrap();
-        assert!(matches!(purpose(&database, &link.0).await, Ok(Purpose::FirstAdmin)));
+        assert!(matches!(purpose(&database, &link).await, Ok(Purpose::FirstAdmin)));
         let new = |email: &str, is_admin| NewUser {
             email: email.parse().unwrap(),
             password: None,
@@ -224,7 +229,10 @@ mod tests {
         let admin =
             registration::prepare(&by, &passwords, new("admin@example.com", true), now).await.unwrap();
         registration::add(&database, &by, &passwords, new("demo@example.com", false), now).await.unwrap();
-        assert!(matches!(use_up(&database, &by, &link.0, &admin, "").await, Err(LinkError::NotFound)));
+        assert!(matches!(
+            use_up(&database, &by, &link, &admin, &PasswordHash::default()).await,
+            Err(LinkError::NotFound)
+        ));
         assert!(registration::find(&database, &admin.id).await.unwrap().is_none());
     }
 
@@ -256,11 +264,11 @@ mod tests {
                 "INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('{}', '{user}', 9000000000000);
                 INSERT INTO audit_log SELECT '{kind}', COUNT(*), 'link.created', '{kind}', '{id}', '', NULL, NULL, '{user}',
                     NULL, NULL, NULL, 'null' FROM audit_log",
-                digest(&secret.0).to_hex(),
+                secret.digest().to_hex(),
                 user = user.id,
             );
             sqlx::raw_sql(sqlx::AssertSqlSafe(link)).execute(database.pool()).await.unwrap();
-            let used = use_up(&database, &by, &secret.0, &user, "a hash").await;
+            let used = use_up(&database, &by, &secret, &user, &"a hash".to_owned().into()).await;
             assert_eq!(used.as_ref().ok().map(|user| user.is_password_from_token), is_good.then_some(true));
         }
     }

@@ -93,7 +93,7 @@ pub async fn create(
     let event = Event { action: Action::TokenCreated, user_id: None, subject, detail: &detail };
     audit::record(write.connection(), by, event).await?;
     write.commit().await?;
-    Ok((token, TokenValue(value)))
+    Ok((token, TokenValue(value.into())))
 }
 
 /// The addresses of the users whose keys a token manages; `None` for all.

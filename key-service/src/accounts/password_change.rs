@@ -6,7 +6,7 @@ use sqlx::AnyConnection;
 use super::access::Role;
 use super::authority;
 use super::error::AccountError;
-use super::passwords::{NewPassword, Password, Passwords};
+use super::passwords::{NewPassword, Password, PasswordHash, Passwords};
 use super::sql::{links, users};
 use super::user::{User, log};
 use crate::audit::{Action, Actor};
@@ -39,7 +39,7 @@ pub(crate) async fn replace_password(
     connection: &mut AnyConnection,
     by: &Actor,
     user: &User,
-    hash: &str,
+    hash: &PasswordHash,
     is_from_token: bool,
 ) -> Result<(), AccountError> {
     users::set_password(&mut *connection, &user.id, hash, is_from_token).await?;
@@ -76,7 +76,7 @@ pub async fn change_password(
     authority::recheck(write.connection(), by, Role::Member).await?;
     let present = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;
     // The password may have changed since it was verified; compare again inside the transaction.
-    if present.password_hash != user.password_hash {
+    if !present.password_hash.is(&user.password_hash) {
         return Err(refuse_password_change(write, by, user).await?);
     }
     // Knowing the present password proves no more than that: a token's holder who knows it can replace it too.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::phc;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use deserr::Deserr;
 use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use zxcvbn::{Score, zxcvbn};
@@ -72,6 +73,40 @@ impl TryFrom<String> for NewPassword {
     }
 }
 
+/// The Argon2id hash of a password as a PHC string, or nothing. It is not printed and cannot be serialised.
+#[derive(Clone, Debug)]
+pub struct PasswordHash(SecretString);
+
+impl From<String> for PasswordHash {
+    fn from(phc: String) -> Self {
+        PasswordHash(phc.into())
+    }
+}
+
+impl Default for PasswordHash {
+    /// That of a user who has no password.
+    fn default() -> Self {
+        String::new().into()
+    }
+}
+
+impl PasswordHash {
+    /// Whether there is a password.
+    pub fn is_set(&self) -> bool {
+        !self.reveal().is_empty()
+    }
+
+    /// Whether it is the same hash, and so of the same password and salt. The time taken does not depend on where they differ.
+    pub fn is(&self, other: &PasswordHash) -> bool {
+        self.reveal().as_bytes().ct_eq(other.reveal().as_bytes()).into()
+    }
+
+    /// The PHC string, for the database.
+    pub(super) fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
 impl NewPassword {
     /// Whether the repeated password is the same.
     pub fn is(&self, repeated: &str) -> bool {
@@ -97,11 +132,11 @@ impl NewPassword {
 }
 
 impl Passwords {
-    /// The Argon2id hash of a password with a new salt, as a PHC string.
+    /// The hash of a password with a new salt.
     ///
     /// # Errors
     /// The system has no randomness or no memory.
-    pub async fn hash(&self, NewPassword(password): NewPassword) -> Result<String, PasswordError> {
+    pub async fn hash(&self, NewPassword(password): NewPassword) -> Result<PasswordHash, PasswordError> {
         self.run(move || hash(&password)).await
     }
 
@@ -110,7 +145,11 @@ impl Passwords {
     ///
     /// # Errors
     /// The stored text is not a hash, or the system has no memory.
-    pub async fn verify(&self, password: Password, stored: Option<String>) -> Result<bool, PasswordError> {
+    pub async fn verify(
+        &self,
+        password: Password,
+        stored: Option<PasswordHash>,
+    ) -> Result<bool, PasswordError> {
         self.run(move || match stored {
             Some(stored) => verify(&password, &stored),
             None => hash(&password).map(|_| false),
@@ -132,13 +171,13 @@ impl Passwords {
     }
 }
 
-fn hash(Password(password): &Password) -> Result<String, PasswordError> {
+fn hash(Password(password): &Password) -> Result<PasswordHash, PasswordError> {
     let hash = Argon2::default().hash_password(password.expose_secret().as_bytes()).map_err(failed)?;
-    Ok(hash.to_string())
+    Ok(hash.to_string().into())
 }
 
-fn verify(Password(password): &Password, stored: &str) -> Result<bool, PasswordError> {
-    let stored = PasswordHash::new(stored).map_err(failed)?;
+fn verify(Password(password): &Password, stored: &PasswordHash) -> Result<bool, PasswordError> {
+    let stored = phc::PasswordHash::new(stored.reveal()).map_err(failed)?;
     match Argon2::default().verify_password(password.expose_secret().as_bytes(), &stored) {
         Ok(()) => Ok(true),
         Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
@@ -160,7 +199,7 @@ mod tests {
         let sent = |text: &str| Password::try_from(text.to_owned()).unwrap();
         let new = NewPassword::try_from("correct horse".to_owned()).unwrap();
         let stored = passwords.hash(new).await.unwrap();
-        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(stored.reveal().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(passwords.verify(sent("correct horse"), Some(stored.clone())).await.unwrap());
         assert!(!passwords.verify(sent("correct house"), Some(stored)).await.unwrap());
         assert!(!passwords.verify(sent("correct horse"), None).await.unwrap());
@@ -171,10 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_not_printed() {
+    fn a_password_and_its_hash_are_not_printed() {
         let sent = Password::try_from("correct horse".to_owned()).unwrap();
         let new = NewPassword::try_from("correct horse".to_owned()).unwrap();
-        assert!(!format!("{sent:?} {new:?}").contains("correct"));
+        let stored = PasswordHash::from("correct horse".to_owned());
+        assert!(!format!("{sent:?} {new:?} {stored:?}").contains("correct"));
     }
 
     const EMAIL: &str = "ada.lovelace@analytical.example.com";

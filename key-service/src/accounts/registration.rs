@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 use super::access::Role;
 use super::authority;
 use super::error::AccountError;
-use super::passwords::{NewPassword, Passwords};
+use super::passwords::{NewPassword, PasswordHash, Passwords};
 use super::sql::users;
 use super::user::{Email, User, log, normal_email};
 use crate::audit::{Action, Actor};
@@ -63,7 +63,7 @@ pub(crate) async fn prepare(
             password.check_for(new.email.as_ref()).map_err(|violation| violation.of("password"))?;
             passwords.hash(password).await?
         }
-        None => String::new(),
+        None => PasswordHash::default(),
     };
     Ok(User {
         id: random::ordered_uuid().to_string(),
@@ -72,8 +72,8 @@ pub(crate) async fn prepare(
         is_admin: new.is_admin,
         is_active: true,
         created_at: now,
-        has_password: !password_hash.is_empty(),
-        is_password_from_token: !password_hash.is_empty() && by.is_token(),
+        has_password: password_hash.is_set(),
+        is_password_from_token: password_hash.is_set() && by.is_token(),
         password_hash,
         session_version: 0,
     })

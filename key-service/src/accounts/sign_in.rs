@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::error::AccountError;
-use super::passwords::{Password, Passwords};
+use super::passwords::{Password, PasswordHash, Passwords};
 use super::sql::users;
 use super::user::{User, normal_email};
 use crate::audit::refusals::{self, Refusals};
@@ -33,7 +33,7 @@ pub async fn authenticate(
         Ok(email) => users::find_by_email(database.pool(), &email).await?,
         Err(_) => None,
     };
-    let stored = user.as_ref().map(|user| user.password_hash.clone()).filter(|hash| !hash.is_empty());
+    let stored = user.as_ref().map(|user| user.password_hash.clone()).filter(PasswordHash::is_set);
     let matches = passwords.verify(password, stored).await?;
     let user_id = user.as_ref().map(|user| user.id.clone());
     let let_in = user.filter(|user| matches && user.is_active);

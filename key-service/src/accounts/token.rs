@@ -1,5 +1,6 @@
 //! A management token: what it is, and why it may be refused.
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -83,13 +84,14 @@ impl ManagementToken {
     }
 }
 
-/// A token's value, to be shown once. It has no `Debug`.
-pub struct TokenValue(pub(super) String);
+/// A token's value, to be shown once. It is not printed and cannot be serialised.
+#[derive(Debug)]
+pub struct TokenValue(pub(super) SecretString);
 
 impl TokenValue {
     /// The secret itself.
     pub fn reveal(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::AnyConnection;
 use utoipa::ToSchema;
 
+use super::passwords::PasswordHash;
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db;
 use crate::time::Timestamp;
@@ -35,9 +36,9 @@ pub struct User {
     pub created_at: Timestamp,
     /// Whether the user has chosen a password, and so can sign in.
     pub has_password: bool,
-    /// A PHC string; empty without a password.
+    /// The hash of the user's password.
     #[serde(skip)]
-    pub(crate) password_hash: String,
+    pub(crate) password_hash: PasswordHash,
     /// Whether the holder of a management token may know the password.
     #[serde(skip)]
     pub(crate) is_password_from_token: bool,

@@ -16,6 +16,7 @@ use sqlx::AnyConnection;
 use super::line::{Line, Refused};
 use super::read::ReadError;
 use super::sql;
+use crate::accounts::passwords::PasswordHash;
 use crate::accounts::{self, AccountError, Email, User};
 use crate::audit::{self, Action, Actor, Event};
 use crate::db;
@@ -287,7 +288,7 @@ fn new_user(email: String, permissions: ScopeSet, now: Timestamp) -> User {
         is_active: true,
         created_at: now,
         has_password: false,
-        password_hash: String::new(),
+        password_hash: PasswordHash::default(),
         is_password_from_token: false,
         session_version: 0,
     }

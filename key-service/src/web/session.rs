@@ -143,6 +143,7 @@ mod tests {
     use protocol::ScopeSet;
 
     use super::*;
+    use crate::accounts::passwords::PasswordHash;
 
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -155,7 +156,7 @@ mod tests {
             is_active: true,
             created_at: Timestamp::from_unix_ms(0),
             has_password: false,
-            password_hash: String::new(),
+            password_hash: PasswordHash::default(),
             is_password_from_token: false,
             session_version: 3,
         }

@@ -5,6 +5,7 @@ use protocol::ScopeSet;
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, AnyPool, FromRow, Row};
 
+use crate::accounts::passwords::PasswordHash;
 use crate::accounts::user::User;
 use crate::db;
 use crate::db::filter::Filter;
@@ -14,6 +15,7 @@ use crate::revocation::lease_store::Change;
 
 impl<'r> FromRow<'r, AnyRow> for User {
     fn from_row(row: &'r AnyRow) -> RowResult<Self> {
+        let password_hash = PasswordHash::from(row.try_get::<String, _>("password_hash")?);
         Ok(User {
             id: row.try_get("id")?,
             email: row.try_get("email")?,
@@ -21,8 +23,8 @@ impl<'r> FromRow<'r, AnyRow> for User {
             is_admin: truth(row, "is_admin")?,
             is_active: truth(row, "is_active")?,
             created_at: row.try_get("created_at")?,
-            has_password: !row.try_get::<String, _>("password_hash")?.is_empty(),
-            password_hash: row.try_get("password_hash")?,
+            has_password: password_hash.is_set(),
+            password_hash,
             is_password_from_token: truth(row, "is_password_from_token")?,
             session_version: row.try_get("session_version")?,
         })
@@ -41,7 +43,7 @@ pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> db:
     let done = sqlx::query(insert)
         .bind(&user.id)
         .bind(&user.email)
-        .bind(&user.password_hash)
+        .bind(user.password_hash.reveal())
         .bind(i64::from(user.is_password_from_token))
         .bind(user.permissions.to_string())
         .bind(i64::from(user.is_admin))
@@ -98,13 +100,13 @@ pub(crate) async fn find_by_email(connection: impl AnyExecutor<'_>, email: &str)
 pub(crate) async fn set_password(
     connection: impl AnyExecutor<'_>,
     id: &str,
-    password_hash: &str,
+    password_hash: &PasswordHash,
     is_from_token: bool,
 ) -> db::Result<()> {
     let update = "UPDATE users SET password_hash = $1, is_password_from_token = $2,
         session_version = session_version + 1 WHERE id = $3";
     let is_from_token = i64::from(is_from_token);
-    sqlx::query(update).bind(password_hash).bind(is_from_token).bind(id).execute(connection).await?;
+    sqlx::query(update).bind(password_hash.reveal()).bind(is_from_token).bind(id).execute(connection).await?;
     Ok(())
 }
 

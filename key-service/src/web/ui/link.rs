@@ -11,7 +11,7 @@ use super::addresses;
 use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Rendered};
-use crate::accounts::links::{self, LinkError, Purpose};
+use crate::accounts::links::{self, LinkError, Purpose, Secret};
 use crate::accounts::{AccountError, Email};
 use crate::time::Timestamp;
 use crate::web::caller::Visitor;
@@ -49,7 +49,7 @@ pub(super) async fn show(
     State(state): State<AppState>,
     Path(secret): Path<String>,
 ) -> Result<Response, PageError> {
-    match links::purpose(&state.store, &secret).await {
+    match links::purpose(&state.store, &secret.into()).await {
         Ok(purpose) => Ok(LinkPage::new(purpose, "", Problems::default()).into_response()),
         Err(LinkError::NotFound) => Ok(ended()),
         Err(error) => Err(error.into()),
@@ -64,7 +64,7 @@ pub(super) async fn submit(
     session: Session,
     form: Form,
 ) -> Result<Response, PageError> {
-    let (store, now) = (&state.store, Timestamp::now());
+    let (store, secret, now) = (&state.store, Secret::from(secret), Timestamp::now());
     let purpose = match links::purpose(store, &secret).await {
         Err(LinkError::NotFound) => return Ok(ended()),
         purpose => purpose?,
