@@ -34,20 +34,20 @@ const HOUR_MS: u64 = 3_600_000;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Environment only:
   EDGE_TOKEN           the token that edges authenticate with, 16 characters or more (required)
-  EDGE_TOKEN_PREVIOUS  a second token that is accepted while edges change over
-  LEAK_WEBHOOK_URL     where to report leaked keys; goes with the next
-  LEAK_WEBHOOK_SECRET  what those reports are signed with: whsec_ and the Base64 of 24 to 64 random bytes
+  EDGE_TOKEN_PREVIOUS  a second token that is accepted while edges switch to the new one
+  LEAK_WEBHOOK_URL     the URL that gets reports of leaked keys; needs LEAK_WEBHOOK_SECRET
+  LEAK_WEBHOOK_SECRET  the key that signs those reports: whsec_ and the Base64 of 24 to 64 random bytes
   RUST_LOG             what to log, such as info or debug")]
 pub struct Flags {
-    /// Where the public API listens
+    /// The address of the public API
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
     listen: Given<SocketAddr>,
 
-    /// Where the edge API listens; keep it away from the public
+    /// The address of the edge API; do not expose it to the public
     #[arg(long, env = "EDGE_LISTEN", default_value = "127.0.0.1:8081")]
     edge_listen: Given<SocketAddr>,
 
-    /// The address under which browsers reach the public API, such as https://keys.example.com
+    /// The service's address in browsers, such as https://keys.example.com
     #[arg(long, env = "PUBLIC_URL")]
     public_url: Option<Given<PublicUrl>>,
 
@@ -55,32 +55,32 @@ pub struct Flags {
     #[arg(long, env = "API_URL")]
     api_url: Option<Given<PublicUrl>>,
 
-    /// The proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas
+    /// The proxies whose X-Forwarded-For is trusted: addresses and networks, separated by commas
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     trusted_proxies: Given<TrustedProxies>,
 
-    /// How many keys and users one user or management token may create or change, at once and then a minute
+    /// How many keys and users one user or management token may create or change per minute
     #[arg(long, env = "CHANGES_PER_MINUTE", default_value = "60")]
     changes_per_minute: Given<NonZeroU32>,
 
-    /// How long requests are still taken after the signal to end, while /readyz says no already, in milliseconds
+    /// The time for which requests are still accepted after SIGTERM, while /readyz answers 503, in milliseconds
     #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value = "0")]
     shutdown_delay_ms: Given<u64>,
 
-    /// How many days the audit log reaches back; 0 keeps it for good
+    /// The days for which the audit log is kept; 0 keeps it permanently
     #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value = "365")]
     audit_retention_days: Given<u32>,
 
-    /// How long an edge's sync is held while nothing changes, in milliseconds
+    /// The time for which an edge's sync is held while nothing changes, in milliseconds
     #[arg(long, env = "HOLD_MS", default_value = "2000")]
     hold_ms: Given<u64>,
 
-    /// How long an edge may answer from its memory without having synced, in milliseconds
+    /// The time for which an edge may use its cache without a sync, in milliseconds
     #[arg(long, env = "LEASE_MS", default_value = "6000")]
     lease_ms: Given<u64>,
 
-    /// How much longer than a lease a revocation waits for an edge that is cut off, in milliseconds [default: 1000, or a
-    /// sixth of the lease if that is longer; less is refused]
+    /// How much longer than a lease a change waits for an edge that is cut off, in milliseconds [default: 1000, or a sixth of
+    /// the lease if that is longer; less is refused]
     #[arg(long, env = "LEASE_MARGIN_MS")]
     lease_margin_ms: Option<Given<u64>>,
 }
@@ -120,7 +120,7 @@ pub struct Listen {
 /// How the service runs.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where the public API listens.
+    /// The address of the public API.
     pub(crate) public: Listen,
     /// Where the edge API listens.
     pub(crate) edge: Listen,

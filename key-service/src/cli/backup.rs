@@ -11,15 +11,15 @@ use crate::transfer::backup;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The service may run meanwhile. The file is a SQLite database, readable by its owner alone, without
+    after_help = "The service may be running. The file is a SQLite database, readable only by its owner, without
 sessions, one-time links and leases. A key that is revoked after the backup works again in a service
 restored from it."
 )]
 pub(super) struct Args {
-    /// The file to write; there must be none
+    /// The file to write, which must not exist
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Print what the backup holds as JSON
+    /// Print the content of the backup as JSON
     #[arg(long)]
     json: bool,
 }

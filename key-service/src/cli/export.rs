@@ -15,17 +15,17 @@ use crate::transfer::export::export;
 #[command(
     after_help = "The columns of CSV and the fields of JSON are email, label, secure_value, scopes, created_at,
 last_used_at, mask_value, last_rolled_at and expires_at. secure_value is sha256$ and the SHA-256
-of the key's current value; an old value that a roll left working is not exported.
-In CSV, a cell that a spreadsheet would take for a formula has a ' before it; import takes it away."
+of the key's current value; an old value in its grace period is not exported.
+In CSV, a ' precedes a cell that a spreadsheet would read as a formula; import removes it."
 )]
 pub(super) struct Args {
-    /// The file to write, readable by its owner alone; - for standard output, as without it
+    /// The file to write, readable only by its owner; - or no file for standard output
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// How the file is written
+    /// The format of the file
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
-    /// Replace the file if it is there; write to a terminal
+    /// Replace an existing file; write to a terminal
     #[arg(long)]
     force: bool,
 }

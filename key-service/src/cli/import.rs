@@ -21,35 +21,35 @@ use crate::transfer::read::Lines;
 use crate::transfer::{Format, Refused};
 
 /// The most refused lines in the output if there is no report.
-const MAX_TOLD: usize = 100;
+const MAX_SHOWN: usize = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = format!("A line needs email, label, secure_value (sha256$ and 64 hexadecimal digits) and scopes; it may have
 created_at, last_used_at, mask_value, last_rolled_at and expires_at. CSV names its columns in the
 first line. Importing the same file again changes nothing.
-Exit code 0: every line is in. 3: some were refused; the others are in. 1: it failed.
+Exit code 0: no line was refused. 3: some lines were refused; the others are imported. 1: the import failed.
 
 {}", permissions_help()))]
 pub(super) struct Args {
     /// The file to read; - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// How the file is written
+    /// The format of the file
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
-    /// Only say what would become of the lines
+    /// Only report what an import would do
     #[arg(long)]
     dry_run: bool,
-    /// Add users that are not there; they cannot sign in before they follow a one-time link
+    /// Create missing users, who cannot sign in until they choose a password with a one-time link
     #[arg(long)]
     create_users: bool,
-    /// The most that any key of an added user can do: scopes separated by commas, or none
+    /// The permissions of created users: scopes separated by commas, or none
     #[arg(long, value_name = "SCOPES", default_value = "*", requires = "create_users")]
     permissions: String,
-    /// Write the refused lines' numbers, fields and reasons into this file, as CSV
+    /// Write the number, field and reason of each refused line to this file, as CSV
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -65,23 +65,23 @@ struct ImportView<'a> {
 }
 
 /// Collects refused lines, and writes them into the report.
-struct Told<'a> {
+struct RefusedLines<'a> {
     /// The first refused lines.
     first: Vec<Refused>,
     report: Option<CsvWriter<BufWriter<&'a File>>>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> RefusedLines<'a> {
     fn new(report: Option<&'a File>) -> io::Result<Self> {
         let begin = |file| CsvWriter::new(BufWriter::new(file), &["line", "field", "reason"]);
-        Ok(Told { first: Vec::new(), report: report.map(begin).transpose()? })
+        Ok(RefusedLines { first: Vec::new(), report: report.map(begin).transpose()? })
     }
 
-    fn tell(&mut self, refused: Refused) -> io::Result<()> {
+    fn add(&mut self, refused: Refused) -> io::Result<()> {
         if let Some(report) = &mut self.report {
             report.row(&[&refused.line.to_string(), refused.field, &refused.reason])?;
         }
-        if self.first.len() < MAX_TOLD {
+        if self.first.len() < MAX_SHOWN {
             self.first.push(refused);
         }
         Ok(())
@@ -100,7 +100,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
     let options = Options { dry_run: args.dry_run, create_users: args.create_users.then_some(permissions) };
     let report = args.report.as_deref().map(|path| PrivateFile::begin(path, false)).transpose();
     let report = report.map_err(CliError::Report)?;
-    let mut told = Told::new(report.as_ref().map(PrivateFile::file))?;
+    let mut collected = RefusedLines::new(report.as_ref().map(PrivateFile::file))?;
     // Check the file first: an invalid one must not create a database.
     let (input, bar) = open(&args.file)?;
     let lines = Lines::new(input, args.format, Timestamp::now()).inspect_err(|_| bar.finish_and_clear());
@@ -112,9 +112,9 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
     let by = operator();
     let mut import = Import::new(&store, &by, options);
 
-    let done = take_in(&mut import, &mut lines, &bar, &mut told).await;
+    let done = take_in(&mut import, &mut lines, &bar, &mut collected).await;
     bar.finish_and_clear();
-    let refused_lines = told.finish()?;
+    let refused_lines = collected.finish()?;
 
     let summary = import.summary();
     if args.report.is_none() {
@@ -150,7 +150,7 @@ async fn take_in(
     import: &mut Import<'_>,
     lines: &mut Lines<impl Read>,
     bar: &ProgressBar,
-    told: &mut Told<'_>,
+    collected: &mut RefusedLines<'_>,
 ) -> Result<(), ImportError> {
     loop {
         let chunk = lines.by_ref().take(CHUNK_LINES).collect::<Result<Vec<_>, _>>()?;
@@ -158,7 +158,7 @@ async fn take_in(
             return Ok(());
         }
         for refused in import.take_in(chunk, Timestamp::now()).await? {
-            told.tell(refused).map_err(ImportError::Report)?;
+            collected.add(refused).map_err(ImportError::Report)?;
         }
         let Summary { imported, unchanged, refused, .. } = import.summary();
         bar.set_message(format!("{imported} imported, {unchanged} unchanged, {refused} refused"));

@@ -19,13 +19,13 @@ mod list;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make a key and print its value, once, on a line of its own
+    /// Create a key and print its value, which is shown only once
     Create(create::Args),
     /// Show keys, newest first, without their values
     List(list::Args),
-    /// Change a key's label, scopes or expiry; what it can do from then on is waited for
+    /// Change a key's label, scopes or expiry, and wait until every edge has applied it
     Update(UpdateArgs),
-    /// Delete a key, for good, and wait until no edge accepts it
+    /// Delete a key, and wait until no edge accepts it
     Revoke {
         /// The key's id, as `key list` shows it
         id: String,
@@ -33,18 +33,18 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Give a key a new value and print it, once; wait until no edge takes the old one for good
+    /// Give a key a new value and print it once, and wait until every edge has applied it
     Roll {
         /// The key's id, as `key list` shows it
         id: String,
-        /// How long the old value works on, in seconds; 0 ends every older value too
+        /// The time for which the old value still works, in seconds; 0 ends every older value too
         #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
         grace_s: i64,
         /// Print the whole key as JSON
         #[arg(long)]
         json: bool,
     },
-    /// End leaked values, read from standard input, a line each; the keys whose current values they are go for good
+    /// Revoke leaked values, one per line of standard input; a key whose current value is among them is deleted
     Leaked(leaked::Args),
 }
 
@@ -56,10 +56,10 @@ pub(super) struct UpdateArgs {
     /// What the key is for, 1 to 40 characters
     #[arg(long, group = "change")]
     label: Option<String>,
-    /// What the key may do in place of before: scopes separated by commas
+    /// The new scopes, separated by commas
     #[arg(long, group = "change")]
     scopes: Option<String>,
-    /// From when on the key is refused, such as 2030-01-31T12:00:00Z
+    /// The time from which the key is refused, such as 2030-01-31T12:00:00Z
     #[arg(
         long,
         value_name = "TIME",
@@ -68,7 +68,7 @@ pub(super) struct UpdateArgs {
         conflicts_with = "no_expiry"
     )]
     expires_at: Option<Timestamp>,
-    /// Let the key work until it is revoked
+    /// Remove the expiry
     #[arg(long, group = "change")]
     no_expiry: bool,
     /// Print the whole key as JSON

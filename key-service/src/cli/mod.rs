@@ -26,12 +26,12 @@ mod user;
 
 use error::{CliError, Outcome};
 
-/// Keeps accounts and personal API keys, and tells edges what a key is worth.
+/// Manages users and personal API keys, and verifies keys for edges.
 #[derive(Debug, Parser)]
 #[command(name = "key-service", version)]
 struct Cli {
-    /// The database, as sqlite:path/to/file.db or postgres://user@host/database; serve, user add and import make the file
-    /// or the tables if there are none
+    /// The database, as sqlite:path/to/file.db or postgres://user@host/database; serve, user add and import create a missing
+    /// file or missing tables
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -55,22 +55,22 @@ enum Command {
     /// Manage personal API keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Manage what automation authenticates with
+    /// Manage management tokens, with which automation authenticates
     #[command(subcommand)]
     Token(token::Command),
-    /// Show who did what to which user, key or token, newest first
+    /// Show the audit log, newest entries first
     Audit(oversight::AuditArgs),
-    /// Show the edges that hold a lease now, and how far each has come
+    /// Show the edges that hold a lease, and the revision that each has acknowledged
     Edges {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Take in keys from CSV or JSON lines, by the digests of their values
+    /// Import keys from CSV or JSON lines, by the digests of their values
     Import(import::Args),
-    /// Write all keys into a file that import takes, without their values
+    /// Write all keys to a file for import, without their values
     Export(export::Args),
-    /// Copy the database into a file to restore from, while the service runs
+    /// Copy the database to a file, also while the service runs
     Backup(backup::Args),
 }
 
@@ -78,7 +78,7 @@ enum Command {
 enum KeyCommand {
     #[command(flatten)]
     Stored(key::Command),
-    /// Find generated keys in files or standard input, by their format alone
+    /// Find generated keys in files or standard input by their format
     Scan(scan::Args),
 }
 

@@ -14,14 +14,14 @@ use super::terminal::{counted, harmless, print_json_line, print_line, tell};
 use crate::keys::scan::{Found, Scanner};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Of a folder, all regular files are read, hidden ones too; links are not followed.
-Management tokens are found as well as keys. Exit code 0: none was found. 3: some were. 1: something could not be read.
-Keys that were imported have no shape of their own and are not found.")]
+#[command(after_help = "In a folder, all regular files are read, also hidden ones; links are not followed.
+Management tokens are found too. Exit code 0: none was found. 3: some were found. 1: a file could not be read.
+Imported keys have no fixed format and are not found.")]
 pub(super) struct Args {
-    /// The files and folders to read, - for standard input; without any, standard input
+    /// The files and folders to read; - or none for standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Print a JSON object a line, with the SHA-256 of the key
+    /// Print one JSON object per line, with the SHA-256 of the key
     #[arg(long)]
     json: bool,
 }

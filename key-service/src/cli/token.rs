@@ -15,7 +15,7 @@ use crate::validation::FieldErrors;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make a management token and print its value, once, on a line of its own
+    /// Create a management token and print its value, which is shown only once
     Create(CreateArgs),
     /// Show management tokens, newest first, without their values
     List {
@@ -23,11 +23,11 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// End a management token, at once and for good
+    /// Revoke a management token at once
     Revoke {
         /// The token's id, as `token list` shows it
         id: String,
-        /// Print the token that was, as JSON
+        /// Print the revoked token as JSON
         #[arg(long)]
         json: bool,
     },
@@ -51,7 +51,7 @@ pub(super) struct CreateArgs {
         value_parser = PossibleValuesParser::new(Verb::names())
     )]
     can: Vec<String>,
-    /// From when on the token is refused, such as 2030-01-31T12:00:00Z; never, without it
+    /// The time from which the token is refused, such as 2030-01-31T12:00:00Z; by default never
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     expires_at: Option<Timestamp>,
     /// Print the whole token as JSON

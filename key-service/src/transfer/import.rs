@@ -49,7 +49,7 @@ pub struct Summary {
 /// How to take keys in.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only say what would become of the lines.
+    /// Only report what an import would do.
     pub dry_run: bool,
     /// Add users that are not there, with these permissions and without a password.
     pub create_users: Option<ScopeSet>,

@@ -18,19 +18,19 @@ use crate::validation::FieldErrors;
 #[derive(Debug, clap::Args)]
 #[command(after_help = scopes_help())]
 pub(in crate::cli) struct Args {
-    /// The e-mail address of the user whose key it will be
+    /// The e-mail address of the key's owner
     #[arg(long, value_name = "EMAIL")]
     user: String,
     /// What the key is for, 1 to 40 characters
     #[arg(long)]
     label: String,
-    /// What the key may do: scopes separated by commas, such as insight:read,cohort:write
+    /// The scopes of the key, separated by commas, such as insight:read,cohort:write
     #[arg(long)]
     scopes: String,
-    /// From when on the key is refused, such as 2030-01-31T12:00:00Z; never, without it
+    /// The time from which the key is refused, such as 2030-01-31T12:00:00Z; by default never
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     expires_at: Option<Timestamp>,
-    /// Take over an existing key's value from standard input; it is not printed
+    /// Adopt an existing key's value, read from standard input; it is not printed
     #[arg(long)]
     value_stdin: bool,
     /// Succeed and change nothing if the user has a key with this value (or had, and it was revoked) or, without

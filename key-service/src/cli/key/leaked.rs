@@ -17,11 +17,11 @@ use crate::validation::{FieldError, Violation};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code 0: every line was a value. 3: some cannot be one, and are named; the others were reported.
+    after_help = "Exit code 0: every line was a value. 3: some lines were not, and are listed; the others were reported.
 1: it failed."
 )]
 pub(in crate::cli) struct Args {
-    /// Where the values were found, for the audit log and the webhook
+    /// The place where the values were found, for the audit log and the webhook
     #[arg(long)]
     source: String,
     /// Print JSON

@@ -15,13 +15,13 @@ pub(in crate::cli) struct Args {
     /// Only the keys of the user with this e-mail address
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
-    /// Only keys with this in their label, their masked value, or their user's address
+    /// Only keys whose label, masked value or owner's address contains this text
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
     /// Only keys that have exactly this scope
     #[arg(long)]
     scope: Option<String>,
-    /// Only keys in this state; old and unused are those of 90 days ago or earlier
+    /// Only keys in this state; old: created or rolled 90 days ago or earlier; unused: not used for 90 days
     #[arg(long, value_parser = state())]
     state: Option<KeyState>,
     /// Print JSON
