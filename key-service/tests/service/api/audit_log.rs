@@ -98,7 +98,8 @@ async fn old_entries_are_forgotten_after_the_retention() {
 
 #[tokio::test]
 async fn entries_are_found_from_a_time_on() {
-    let app = TestApp::start().await;
+    // No entry is too old to be kept.
+    let app = TestApp::start_with(&["--audit-retention-days", "0"]).await;
     let demo = app.demo();
     let admin = app.admin();
     demo.create_key("long ago", &["*"]).await;
