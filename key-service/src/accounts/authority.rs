@@ -29,8 +29,8 @@ pub enum AuthorityError {
     Database(#[from] db::Error),
 }
 
-/// Compares the caller's rights again. `connection` is in a transaction that holds the write lock, so that nothing can end
-/// them before it commits. What a token can do, and for whom, never changes while it works.
+/// Checks the caller's rights again. `connection` is in a transaction that holds the write lock, so nothing can end the
+/// rights before it commits. The verbs and users of a token never change.
 ///
 /// # Errors
 /// The caller has lost its rights, or the database failed.
@@ -71,7 +71,7 @@ mod tests {
     use crate::keys::{self, KeyError, NewKey};
     use crate::testing;
 
-    /// What has no body is not held back: the rights are lost between two statements.
+    /// A request without a body cannot be held back, but its caller's rights can still end between two statements.
     #[tokio::test]
     async fn a_caller_who_has_lost_its_rights_ends_neither_keys_nor_tokens() {
         let folder = tempfile::tempdir().unwrap();

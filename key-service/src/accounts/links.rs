@@ -1,5 +1,5 @@
-//! One-time links: who follows one chooses a password. The first admin begins with one, and so does a user whom an
-//! admin adds or who has forgotten the password.
+//! One-time links, with which a user chooses a password: the first admin, a user that an admin adds, and a user who has
+//! forgotten the password.
 
 use protocol::{KeyDigest, secret_from_entropy};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,10 +21,10 @@ use crate::random::{self, RandomError};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
 
-/// How long a link works, in seconds: three days.
+/// The lifetime of a link, in seconds: three days.
 pub const LIFETIME_S: u32 = 3 * 24 * 60 * 60;
 
-/// How long the first admin's link works, in seconds: an hour. Nobody has to send it to anybody.
+/// The lifetime of the first admin's link, in seconds: an hour. The operator who prints it uses it.
 pub const FIRST_LIFETIME_S: u32 = 60 * 60;
 
 /// A link's secret: who knows it can use the link. It is not printed and cannot be serialised.
@@ -48,10 +48,10 @@ impl Secret {
     }
 }
 
-/// What a link is for.
+/// The purpose of a link.
 #[derive(Clone, Debug)]
 pub enum Purpose {
-    /// There is no user yet: to make the first, an admin.
+    /// To create the first user, an admin.
     FirstAdmin,
     /// To choose this user's password.
     Password(Box<User>),
@@ -60,7 +60,7 @@ pub enum Purpose {
 /// Why a link could not be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// It was used, its time has run out, or there never was one.
+    /// The link was used, has expired, or never existed.
     #[error("this link does not work any more")]
     NotFound,
     /// A field holds what it may not hold, or the account cannot be made or changed.
@@ -80,8 +80,8 @@ impl From<FieldError> for LinkError {
     }
 }
 
-/// Makes a link for a user. Earlier ones of the user end; and this one does when the user's password is changed, the user
-/// is shut out, or the admin or token that made it loses its rights.
+/// Creates a link for a user, and removes the user's earlier links. The link ends when the user's password changes, the user
+/// is disabled, or its creator loses its rights.
 ///
 /// # Errors
 /// No such user, a disabled one, an admin's by a token, or a failure.
@@ -104,7 +104,7 @@ pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Se
     Ok(secret)
 }
 
-/// Makes a link for the first admin, if there is no user yet. An earlier one ends.
+/// Creates a link for the first admin if there is no user yet, and removes an earlier one.
 ///
 /// # Errors
 /// A failure.
@@ -127,7 +127,7 @@ fn new_secret() -> Result<Secret, RandomError> {
     Ok(secret_from_entropy("", random::bytes()?).into())
 }
 
-/// What a link is for, without using it.
+/// The purpose of a link, without using it.
 ///
 /// # Errors
 /// It does not work, or the database failed.
@@ -144,8 +144,8 @@ pub async fn purpose(database: &Database, secret: &Secret) -> Result<Purpose, Li
     }
 }
 
-/// Uses a link up: makes the first admin, for which it takes an address, or gives its user a new password and ends the
-/// user's sessions. Returns the user. Bad input leaves the link as it was.
+/// Uses a link: creates the first admin with the given address, or sets the user's password and ends the user's sessions.
+/// Returns the user. Invalid input does not use the link.
 ///
 /// # Errors
 /// It does not work (any more), bad input, or a failure.
@@ -158,7 +158,7 @@ pub async fn redeem(
     password: NewPassword,
     now: Timestamp,
 ) -> Result<User, LinkError> {
-    // Slow, so done before the database is taken.
+    // Hash before the transaction, because hashing is slow.
     let (user, hash) = match purpose(database, secret).await? {
         Purpose::Password(user) => {
             password.check_for(&user.email).map_err(|violation| violation.of("password"))?;
@@ -174,7 +174,7 @@ pub async fn redeem(
     use_up(database, by, secret, &user, &hash).await
 }
 
-/// Does what a link is for. What was true when the user was read may have changed, so the link is looked at again.
+/// Carries out the purpose of a link. The user may have changed since it was read, so this reads the link again.
 async fn use_up(
     database: &Database,
     by: &Actor,
@@ -184,9 +184,9 @@ async fn use_up(
 ) -> Result<User, LinkError> {
     let by = user.acting(by.clone());
     let mut write = database.begin_write().await?;
-    // An old replica may have made it during an upgrade.
+    // During an upgrade, an old replica may have created the link.
     links::attribute(write.connection()).await?;
-    // Of two who follow it at once, one finds it used.
+    // Only one of two concurrent uses finds the link.
     let link = links::take(write.connection(), secret.digest()).await?.ok_or(LinkError::NotFound)?;
     match link.user_id {
         Some(_) => {

@@ -1,4 +1,4 @@
-//! Management tokens: what automation authenticates with, for the keys of all users or of some.
+//! Management tokens: the credentials of automation, for the keys of all users or of some.
 
 use protocol::{KeyDigest, mask, secret_from_entropy};
 use serde_json::{Value, json};
@@ -20,10 +20,10 @@ use crate::random::{self, RandomError};
 use crate::time::{Timestamp, monotonic_now};
 use crate::validation::FieldError;
 
-/// What the audit log calls such a token among the kinds of tokens.
+/// The kind of this token in the audit log.
 pub(crate) const KIND: &str = "management_token";
 
-/// What a new token is made of.
+/// The fields of a new token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     /// Somebody's own words for it.
@@ -56,7 +56,7 @@ pub enum TokenError {
     Database(#[from] db::Error),
 }
 
-/// Makes a token, and returns its value too.
+/// Creates a token, and returns it with its value.
 ///
 /// # Errors
 /// A user is named that does not exist, the maker is no longer an admin, or a failure.
@@ -117,7 +117,7 @@ pub async fn list(database: &Database) -> Result<Vec<ManagementToken>, TokenErro
     Ok(tokens::list(database.pool()).await?)
 }
 
-/// Ends a token and the one-time links that it made, at once and for good.
+/// Removes a token and the one-time links that it created.
 ///
 /// # Errors
 /// There is none with that id, or the database failed.
@@ -135,7 +135,7 @@ pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<Managem
     Ok(token)
 }
 
-/// Why a token ends that nobody revokes. Each reason is about one user.
+/// Why a token ends without being revoked. Each reason concerns one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// The user, an admin who made it, was disabled.
@@ -157,7 +157,7 @@ impl End {
     }
 }
 
-/// Ends the tokens that a reason about a user concerns, and the one-time links that those made. Returns them.
+/// Ends the tokens that a reason concerns, and the one-time links that they created. Returns the tokens.
 pub(crate) async fn end(
     connection: &mut AnyConnection,
     by: &Actor,
@@ -179,7 +179,8 @@ pub(crate) async fn end(
     Ok(tokens)
 }
 
-/// Ends the tokens that a replica of an earlier release left working: such a one may run beside this one during an upgrade.
+/// Ends the tokens that a replica of an earlier release did not end. Such a replica may run beside this one during an
+/// upgrade.
 pub(crate) async fn end_those_left(connection: &mut AnyConnection) -> db::Result<()> {
     tokens::attribute(&mut *connection).await?;
     for maker in users::makers_without_rights(&mut *connection).await? {
@@ -190,7 +191,7 @@ pub(crate) async fn end_those_left(connection: &mut AnyConnection) -> db::Result
 }
 
 impl Refusal {
-    /// Writes down that a request came with the token.
+    /// Records in the audit log that a request used the token.
     ///
     /// # Errors
     /// The database failed.
@@ -210,8 +211,8 @@ impl Refusal {
     }
 }
 
-/// Writes down that a token of some kind was refused: once a minute for the same token, or the same address if it is not
-/// known which token it is.
+/// Records in the audit log that a token was refused: once a minute for each token, or for each IP address if the token is
+/// unknown.
 pub(crate) async fn record_refusal(
     database: &Database,
     refusals: &Refusals,
@@ -228,7 +229,7 @@ pub(crate) async fn record_refusal(
     refusals::record(database, by, event, detail.into_iter().collect(), left_out).await
 }
 
-/// The token with that value, or why it is refused. Its use is written down once an hour.
+/// The token with this value, or why it is refused. Records its use once an hour.
 ///
 /// # Errors
 /// The database failed.

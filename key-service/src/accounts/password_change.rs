@@ -1,4 +1,4 @@
-//! New passwords for users who exist.
+//! New passwords for existing users.
 
 use serde_json::Value;
 use sqlx::AnyConnection;
@@ -47,18 +47,17 @@ pub(crate) async fn replace_password(
     Ok(log(connection, by, Action::UserPasswordChanged, &user.id, &Value::Null).await?)
 }
 
-/// Writes down that somebody with a user's session did not know the user's password.
+/// Records in the audit log that the holder of a user's session sent a wrong password.
 async fn refuse_password_change(mut write: Write, by: &Actor, user: &User) -> db::Result<AccountError> {
     log(write.connection(), by, Action::UserPasswordChangeRefused, &user.id, &Value::Null).await?;
     write.commit().await?;
     Ok(AccountError::WrongPassword)
 }
 
-/// The same, by the user, who has to know the present password. Returns the user as changed: a session that begins anew
-/// goes on.
+/// Sets a new password for a user who knows the current one. Returns the changed user, for a new session.
 ///
 /// # Errors
-/// The present password is another, a bad new one, or a failure.
+/// A wrong current password, an invalid new one, or a failure.
 pub async fn change_password(
     database: &Database,
     by: &Actor,
@@ -79,7 +78,7 @@ pub async fn change_password(
     if !present.password_hash.is(&user.password_hash) {
         return Err(refuse_password_change(write, by, user).await?);
     }
-    // Knowing the present password proves no more than that: a token's holder who knows it can replace it too.
+    // The holder of a token who knows the current password can replace it too, so the mark stays.
     let is_from_token = present.is_password_from_token;
     replace_password(write.connection(), by, &present, &hash, is_from_token).await?;
     let changed = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;

@@ -1,4 +1,4 @@
-//! Adding users, and finding them.
+//! Adding and finding users.
 
 use protocol::ScopeSet;
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::paging::{Page, PageRequest};
 use crate::random;
 use crate::time::Timestamp;
 
-/// What a new account is made of.
+/// The fields of a new account.
 #[derive(Debug)]
 pub struct NewUser {
     /// The address to sign in with; its letter case does not matter.
@@ -51,7 +51,7 @@ pub async fn add(
     Ok(user)
 }
 
-/// An account that can be made: all that is slow is done.
+/// Prepares an account: everything slow, before the transaction.
 pub(crate) async fn prepare(
     by: &Actor,
     passwords: &Passwords,
@@ -104,7 +104,7 @@ pub async fn search(
     Ok(users::search(database.pool(), text, page).await?)
 }
 
-/// The user with that id, if there is one.
+/// The user with this id, if there is one.
 ///
 /// # Errors
 /// The database failed.
@@ -112,10 +112,10 @@ pub async fn find(database: &Database, id: &str) -> Result<Option<User>, Account
     Ok(users::find(database.pool(), id).await?)
 }
 
-/// The user with that address.
+/// The user with this address.
 ///
 /// # Errors
-/// A bad address, nobody's address, or a failure.
+/// An invalid or unknown address, or a failure.
 pub async fn find_by_email(database: &Database, email: &str) -> Result<User, AccountError> {
     let email = normal_email(email).map_err(|violation| violation.of("email"))?;
     users::find_by_email(database.pool(), &email).await?.ok_or(AccountError::NoSuchUser(email))

@@ -14,11 +14,11 @@ use crate::network::Network;
 use crate::telemetry::{METRICS, SignIn};
 use crate::time::monotonic_now;
 
-/// How long a network is known from which a user signed in, in seconds: 90 days.
+/// How long a network is known after the user's last sign-in from it, in seconds: 90 days.
 const KNOWN_NETWORK_S: u32 = 90 * 24 * 60 * 60;
 
-/// The active user whose address and password these are. Every other case is `None`, after the same work, so
-/// that neither answer nor time tells which it was. `by` is the caller.
+/// The active user with this address and password. Every other case is `None` after the same work, so that neither answer
+/// nor response time reveals the case. `by` is the caller.
 ///
 /// # Errors
 /// Argon2 or the database failed.
@@ -49,7 +49,7 @@ pub async fn authenticate(
     Ok(let_in)
 }
 
-/// Whether the user with that address has signed in from a network lately. Nobody has for nobody's address.
+/// Whether the user with this address has recently signed in from a network; `false` for an unknown address.
 pub(crate) async fn has_signed_in_from(
     database: &Database,
     email: &str,
@@ -60,7 +60,7 @@ pub(crate) async fn has_signed_in_from(
     Ok(addresses.into_iter().any(|address| Network::of(address) == network))
 }
 
-/// Writes down that a sign-in was not even tried, because too many were.
+/// Records in the audit log that a sign-in was refused because of the rate limit.
 ///
 /// # Errors
 /// The database failed.
@@ -79,7 +79,7 @@ pub(crate) async fn sign_in_throttled(
     Ok(refusals::record(database, by, event, Map::new(), left_out).await?)
 }
 
-/// Writes down that a user ended a session.
+/// Records in the audit log that a user signed out.
 ///
 /// # Errors
 /// The database failed.

@@ -1,4 +1,4 @@
-//! A user, and the addresses that users may have.
+//! A user, and the valid addresses of users.
 
 use std::str::FromStr;
 
@@ -74,8 +74,8 @@ pub(crate) fn normal_email(email: &str) -> Result<String, Violation> {
 
 /// The e-mail address of a new user, in lower case.
 //
-// Users of earlier releases may have bidirectional controls in theirs; they can still sign in, and admins can find and disable
-// them.
+// Users of earlier releases may have bidirectional controls in theirs; they can still sign in, and admins can find and
+// disable them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
 #[deserr(try_from(&String) = Email::from_str -> Violation)]
 #[schema(
@@ -109,7 +109,7 @@ impl From<Email> for String {
     }
 }
 
-/// Writes into the audit log what was done to an account.
+/// Records an action on an account in the audit log.
 pub(super) async fn log(
     connection: &mut AnyConnection,
     by: &Actor,

@@ -1,8 +1,8 @@
-//! Takes keys in from a file, so that a running service and its edges do not notice.
+//! Imports keys from a file without disturbing a running service and its edges.
 //!
-//! No revision is raised: no edge can hold an active verdict on a digest that is no key's, and an inactive one lives a
-//! few seconds. The lines go in by chunks, each in a transaction of its own; whoever else wants to write gets half as much
-//! time in between. What was committed before an interruption is found unchanged by the next run.
+//! The import does not raise the revision: no edge can have an active verdict on a digest that belongs to no key, and an
+//! inactive verdict lives a few seconds. Each chunk of lines has its own transaction. Between two chunks, other writers get
+//! half as much time. After an interruption, the next run finds the committed keys unchanged.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -25,37 +25,37 @@ use crate::random;
 use crate::revocation::Store;
 use crate::time::{Timestamp, monotonic_now};
 
-/// How many lines go into one transaction at most.
+/// The most lines in one transaction.
 pub const CHUNK_LINES: usize = 1_000;
 
-/// How long others get to write after each chunk at least.
+/// The least time for other writers after each chunk.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
 
-/// What became of the lines so far.
+/// The outcome of the lines so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// How many lines there were.
+    /// The number of lines.
     pub lines: u64,
-    /// How many of them became keys.
+    /// The number of lines that became keys.
     pub imported: u64,
-    /// How many have been their users' keys already.
+    /// The number of lines whose keys already existed.
     pub unchanged: u64,
-    /// How many were refused.
+    /// The number of refused lines.
     pub refused: u64,
-    /// How many users were added.
+    /// The number of added users.
     pub users_added: u64,
 }
 
-/// How to take keys in.
+/// The options of an import.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Only report what an import would do.
     pub dry_run: bool,
-    /// Add users that are not there, with these permissions and without a password.
+    /// Add missing users with these permissions and without a password.
     pub create_users: Option<ScopeSet>,
 }
 
-/// Why an import ended before the last line. What went in before is in.
+/// Why an import ended before the last line. Earlier chunks remain.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file cannot be read.
@@ -64,7 +64,7 @@ pub enum ImportError {
     /// A user could not be added, or the database failed.
     #[error(transparent)]
     Write(#[from] AccountError),
-    /// The refused lines could not be written down.
+    /// The report of refused lines could not be written.
     #[error("cannot write the report: {0}")]
     Report(std::io::Error),
 }
@@ -75,7 +75,7 @@ impl From<db::Error> for ImportError {
     }
 }
 
-/// An import that goes on.
+/// A running import.
 #[derive(Debug)]
 pub struct Import<'a> {
     store: &'a Store,
@@ -84,18 +84,18 @@ pub struct Import<'a> {
     summary: Summary,
     /// The digests of the file so far.
     seen: HashSet<KeyDigest>,
-    /// How many keys each user would have got, by address, in a dry run. Its users are there, or would have been added.
+    /// In a dry run, the number of keys that each user would have got, by address. The users exist or would have been added.
     promised: HashMap<String, usize>,
 }
 
-/// What the database holds that a chunk depends on.
+/// The rows of the database on which a chunk depends.
 #[derive(Debug, Default)]
 pub(crate) struct Present {
     /// The users, by address.
     pub(crate) users: HashMap<String, Holder>,
     /// The address of the user whose key has the value now.
     pub(crate) owners: HashMap<KeyDigest, String>,
-    /// Values that were a key's.
+    /// Values that belonged to a key.
     pub(crate) revoked: HashSet<KeyDigest>,
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct Holder {
     pub(crate) keys: usize,
 }
 
-/// What a chunk writes.
+/// The rows that a chunk writes.
 #[derive(Debug, Default)]
 struct Additions {
     users: Vec<User>,
@@ -115,19 +115,19 @@ struct Additions {
 }
 
 impl<'a> Import<'a> {
-    /// Begins one.
+    /// Starts an import.
     pub fn new(store: &'a Store, by: &'a Actor, options: Options) -> Self {
         let (summary, seen, promised) = Default::default();
         Import { store, by, options, summary, seen, promised }
     }
 
-    /// What became of the lines so far.
+    /// The outcome of the lines so far.
     pub fn summary(&self) -> Summary {
         self.summary
     }
 
-    /// Takes in up to [`CHUNK_LINES`] lines, all that can be or, if the database fails, none. Returns those that were
-    /// refused, in their order.
+    /// Imports up to [`CHUNK_LINES`] lines: all valid ones or, if the database fails, none. Returns the refused ones in
+    /// their order.
     ///
     /// # Errors
     /// The database failed.
@@ -159,7 +159,7 @@ impl<'a> Import<'a> {
             sql::insert_keys(write.connection(), &additions.keys).await?;
             self.log(write.connection(), &additions.keys).await?;
             write.commit().await?;
-            // SQLite has no queue for other processes: they look again, up to a tenth of a second later.
+            // SQLite has no queue for other processes: a waiting writer retries within a tenth of a second.
             tokio::time::sleep(((monotonic_now() - began) / 2).max(LEAST_PAUSE)).await;
         }
         refused.sort_by_key(|refused| refused.line);
@@ -183,7 +183,7 @@ impl<'a> Import<'a> {
         audit::record_all(connection, self.by, &events).await
     }
 
-    /// Decides what becomes of each line.
+    /// Decides the outcome of each line.
     async fn sort(
         &mut self,
         connection: &mut AnyConnection,
@@ -196,7 +196,7 @@ impl<'a> Import<'a> {
         let digests: Vec<_> = lines.iter().map(|line| line.digest).collect();
         let mut present = sql::present(connection, &emails, &digests).await?;
         for (email, promised) in emails.iter().filter_map(|email| self.promised.get_key_value(*email)) {
-            // A user whom this dry run would have added is not there.
+            // A user that this dry run would have added is not in the database.
             let added = || Holder {
                 id: String::new(),
                 permissions: self.options.create_users.clone().unwrap_or_default(),
@@ -218,7 +218,7 @@ impl<'a> Import<'a> {
         Ok(additions)
     }
 
-    /// Adds what a line stands for; `false` if it is there already. Or which field is at fault, and why.
+    /// Adds the key of a line; `false` if it exists. The error is the invalid field and the reason.
     fn place(
         &mut self,
         line: Line,
@@ -278,7 +278,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// A user who has to follow a one-time link before signing in.
+/// A user that has to follow a one-time link before the first sign-in.
 fn new_user(email: String, permissions: ScopeSet, now: Timestamp) -> User {
     User {
         id: random::ordered_uuid().to_string(),

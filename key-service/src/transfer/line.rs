@@ -1,4 +1,4 @@
-//! One line of a file: what was written, checked field by field.
+//! One line of a file, and the check of its fields.
 
 use protocol::{KEY_PREFIX, KeyDigest, ScopeSet};
 
@@ -11,23 +11,23 @@ use crate::random;
 use crate::time::Timestamp;
 use crate::validation::Violation;
 
-/// The mask of a value of which nothing is known but the digest.
+/// The mask of a value of which only the digest is known.
 const UNKNOWN_MASK: &str = "********";
 
-/// A line as it was written, nothing of it checked: the fields that are there and not empty, as [`FIELDS`].
+/// An unchecked line: its fields that are present and not empty, in the order of [`FIELDS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) number: u64,
     pub(super) fields: [Option<String>; FIELDS.len()],
 }
 
-/// A line that can be taken in, as far as the line alone tells.
+/// A line that is valid by itself.
 #[derive(Clone, Debug)]
 pub struct Line {
     pub(crate) number: u64,
-    /// The address of the user whose key it is.
+    /// The address of the key's user.
     pub email: String,
-    /// What stands for the key's value.
+    /// The digest of the key's value.
     pub digest: KeyDigest,
     pub(crate) label: String,
     pub(crate) scopes: ScopeSet,
@@ -39,7 +39,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The key that the line makes for this user.
+    /// The key of the line, for this user.
     pub fn key(&self, user_id: &str) -> Key {
         Key {
             id: random::ordered_uuid().to_string(),
@@ -56,12 +56,12 @@ impl Line {
     }
 }
 
-/// A line that is not taken in, and why. Nothing of a value is in it.
+/// A refused line and the reason, without any part of a value.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Refused {
-    /// The line's number, from 1; that of its first line where a label has several.
+    /// The line's number, from 1; the number of the first line if the label contains line breaks.
     pub line: u64,
-    /// The field that is at fault; empty if it is the line as a whole.
+    /// The invalid field; empty if the line as a whole is invalid.
     pub field: &'static str,
     /// What is wrong with it.
     pub reason: String,
@@ -73,11 +73,11 @@ impl Refused {
     }
 }
 
-/// Checks what can be checked without the database. A key without a time of its making was made `now`.
+/// Checks what can be checked without the database. A key without a time of creation gets `now`.
 pub(super) fn check(written: Written, now: Timestamp) -> Result<Line, Refused> {
     let number = written.number;
     checked(written, now).map_err(|(field, Violation { detail, .. })| {
-        // Columns that were mixed up can put a value anywhere, and an error must not repeat it.
+        // With mixed-up columns, a value can be in any field, and an error must not repeat it.
         let shows_value = detail.contains(KEY_PREFIX);
         Refused::new(number, field, if shows_value { "this is a key's value".to_owned() } else { detail })
     })
@@ -141,7 +141,7 @@ fn read_scopes(text: &str) -> Result<Scopes, Violation> {
     Scopes::parse(text.split([',', ' ']).filter(|text| !text.is_empty()))
 }
 
-/// A mask as [`protocol::ApiKey::mask`] makes them: whatever is longer could give the value away.
+/// A mask as [`protocol::ApiKey::mask`] makes it: a longer one could reveal the value.
 fn mask(text: String) -> Result<String, Violation> {
     let is_part = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_graphic());
     let is_mask = text.split_once("...").is_some_and(|(first, last)| is_part(first) && is_part(last));
