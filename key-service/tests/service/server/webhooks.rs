@@ -167,6 +167,6 @@ fn half_a_setting_is_refused_by_name() {
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("LEAK_WEBHOOK_SECRET is not set") && !said.contains("hidden"), "{said}");
 }
