@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use ::leases::Position;
 
-use crate::accounts::management_tokens;
 use crate::accounts::sql::links;
 use crate::audit::sql as audit;
 use crate::db;
@@ -116,8 +115,6 @@ async fn remove(store: &Store, outdated: Outdated, mut pause: impl AsyncFnMut(Du
 async fn remove_few(store: &Store, old_changes: &Position) -> db::Result<u64> {
     let mut write = store.begin_write().await?;
     revision::mark_pruned(write.connection(), old_changes).await?;
-    management_tokens::end_those_left(write.connection()).await?;
-    links::attribute(write.connection()).await?;
     links::remove_ended(write.connection()).await?;
     let removed = webhooks::remove_older(write.connection(), DELIVERABLE_FOR).await?;
     write.commit().await?;
@@ -277,29 +274,5 @@ mod tests {
         assert_eq!(left, [AT_ONCE + 1, 1], "a pause after each full slice");
         let count = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM audit_log");
         assert_eq!(count.fetch_one(store.pool()).await.unwrap(), 0);
-    }
-
-    /// SQLite writes a row although nothing in it changes.
-    #[tokio::test]
-    async fn links_and_tokens_whose_makers_cannot_be_known_are_not_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = testing::store(&folder).await;
-        let made = "INSERT INTO users VALUES ('u', 'u@example.com', 'a hash', '*', 0, 1, 0, 0, 0);
-            INSERT INTO management_tokens (id, digest, label, mask_value, is_for_all, created_at, created_by)
-                VALUES ('t', 't', 't', 'ekm_...', 1, 0, 'root');
-            INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('l', 'u', 9000000000000), ('first', NULL, 9000000000000);
-            INSERT INTO audit_log VALUES
-                ('1', 0, 'token.created', 'command_line', NULL, 'root', NULL, NULL, NULL, NULL, 't', 't', 'null'),
-                ('2', 0, 'link.created', 'command_line', NULL, 'root', NULL, NULL, 'u', NULL, NULL, NULL, 'null')";
-        let mut write = store.begin_write().await.unwrap();
-        let connection = write.connection();
-        sqlx::raw_sql(made).execute(&mut *connection).await.unwrap();
-        let written = async |connection: &mut AnyConnection| -> i64 {
-            sqlx::query_scalar("SELECT total_changes()").fetch_one(connection).await.unwrap()
-        };
-        let before = written(connection).await;
-        management_tokens::end_those_left(connection).await.unwrap();
-        links::attribute(connection).await.unwrap();
-        assert_eq!(written(connection).await, before);
     }
 }

@@ -63,7 +63,7 @@ pub enum LinkError {
     /// The link was used, has expired, or never existed.
     #[error("this link does not work any more")]
     NotFound,
-    /// A field holds what it may not hold, or the account cannot be made or changed.
+    /// A field is invalid, or the account cannot be created or changed.
     #[error(transparent)]
     Account(#[from] AccountError),
     /// The system gave no randomness.
@@ -184,8 +184,6 @@ async fn use_up(
 ) -> Result<User, LinkError> {
     let by = user.acting(by.clone());
     let mut write = database.begin_write().await?;
-    // During an upgrade, an old replica may have created the link.
-    links::attribute(write.connection()).await?;
     // Only one of two concurrent uses finds the link.
     let link = links::take(write.connection(), secret.digest()).await?.ok_or(LinkError::NotFound)?;
     match link.user_id {
@@ -210,7 +208,6 @@ impl From<super::passwords::PasswordError> for LinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::management_tokens::{self, NewToken, Verbs};
     use crate::testing;
 
     #[tokio::test]
@@ -234,42 +231,5 @@ mod tests {
             Err(LinkError::NotFound)
         ));
         assert!(registration::find(&database, &admin.id).await.unwrap().is_none());
-    }
-
-    /// An old replica may run beside this one during an upgrade.
-    #[tokio::test]
-    async fn a_link_of_an_old_replica_is_attributed_before_it_is_used() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = testing::store(&folder).await;
-        let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
-        let new = NewUser {
-            email: "demo@example.com".parse().unwrap(),
-            password: None,
-            permissions: protocol::ScopeSet::all(),
-            is_admin: false,
-        };
-        let user = registration::add(&database, &by, &passwords, new, now).await.unwrap();
-        let token = NewToken {
-            label: "ci".parse().unwrap(),
-            user_ids: None,
-            can: Verbs::default(),
-            expires_at: None,
-        };
-        let (token, _) = management_tokens::create(&database, &by, token, now).await.unwrap();
-        // The user is a member: an admin who was demoted, say.
-        let makers = [("user", &user.id), ("management_token", &token.id)];
-        for (maker, is_good) in makers.into_iter().zip([false, true]) {
-            let ((kind, id), secret) = (maker, new_secret().unwrap());
-            let link = format!(
-                "INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('{}', '{user}', 9000000000000);
-                INSERT INTO audit_log SELECT '{kind}', COUNT(*), 'link.created', '{kind}', '{id}', '', NULL, NULL, '{user}',
-                    NULL, NULL, NULL, 'null' FROM audit_log",
-                secret.digest().to_hex(),
-                user = user.id,
-            );
-            sqlx::raw_sql(sqlx::AssertSqlSafe(link)).execute(database.pool()).await.unwrap();
-            let used = use_up(&database, &by, &secret, &user, &"a hash".to_owned().into()).await;
-            assert_eq!(used.as_ref().ok().map(|user| user.is_password_from_token), is_good.then_some(true));
-        }
     }
 }

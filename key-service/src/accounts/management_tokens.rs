@@ -26,7 +26,7 @@ pub(crate) const KIND: &str = "management_token";
 /// The fields of a new token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Somebody's own words for it.
+    /// The name that its creator gave it.
     pub label: Label,
     /// The users whose keys it manages; `None` for all who are no admins.
     pub user_ids: Option<Vec<String>>,
@@ -39,7 +39,7 @@ pub struct NewToken {
 /// Why a token could not be made or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// A field holds what it may not hold.
+    /// A field is invalid.
     #[error(transparent)]
     Invalid(#[from] FieldError),
     /// The caller has lost its rights since the request began.
@@ -177,17 +177,6 @@ pub(crate) async fn end(
         audit::record(&mut *connection, by, event).await?;
     }
     Ok(tokens)
-}
-
-/// Ends the tokens that a replica of an earlier release did not end. Such a replica may run beside this one during an
-/// upgrade.
-pub(crate) async fn end_those_left(connection: &mut AnyConnection) -> db::Result<()> {
-    tokens::attribute(&mut *connection).await?;
-    for maker in users::makers_without_rights(&mut *connection).await? {
-        let reason = if maker.is_active { End::MakerDemoted } else { End::MakerDisabled };
-        end(&mut *connection, &Actor::service(), &maker, reason).await?;
-    }
-    Ok(())
 }
 
 impl Refusal {

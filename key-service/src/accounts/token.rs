@@ -17,7 +17,7 @@ pub const TOKEN_PREFIX: &str = "ekm_";
 pub struct ManagementToken {
     /// Opaque and never reused.
     pub id: String,
-    /// Somebody's own words for it.
+    /// The name that its creator gave it.
     pub label: String,
     /// What it is recognised by.
     pub mask_value: String,

@@ -90,26 +90,6 @@ pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> d
     Ok(found)
 }
 
-/// Records missing creators of links from the audit log, and removes links whose creator has lost its rights. Replicas of
-/// an earlier release do neither, and may run beside this one for a while. A user has one link, the latest.
-pub(crate) async fn attribute(connection: &mut AnyConnection) -> db::Result<()> {
-    for statement in [
-        // `at` is the database's clock, `id` that of a replica.
-        "UPDATE one_time_links SET created_by_id = a.actor_id,
-            is_from_token = CASE a.actor_kind WHEN 'management_token' THEN 1 ELSE is_from_token END
-            FROM audit_log a WHERE created_by_id IS NULL AND a.actor_id IS NOT NULL AND a.id = (
-                SELECT made.id FROM audit_log made
-                WHERE made.action = 'link.created' AND made.user_id = one_time_links.user_id
-                ORDER BY made.at DESC, made.id DESC LIMIT 1)",
-        "DELETE FROM one_time_links WHERE created_by_id IS NOT NULL
-            AND created_by_id NOT IN (SELECT id FROM users WHERE is_admin = 1 AND is_active = 1)
-            AND created_by_id NOT IN (SELECT id FROM management_tokens WHERE ended_at IS NULL)",
-    ] {
-        sqlx::query(statement).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
 /// Removes expired links.
 pub(crate) async fn remove_ended(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let delete = formatcp!("DELETE FROM one_time_links WHERE expires_at <= {NOW_MS}");

@@ -119,16 +119,6 @@ pub(crate) async fn end(connection: impl AnyExecutor<'_>, id: &str) -> db::Resul
     Ok(())
 }
 
-/// Records missing creators of tokens from the audit log. Replicas of an earlier release do not record them, and may run
-/// beside this one for a while.
-pub(crate) async fn attribute(connection: impl AnyExecutor<'_>) -> db::Result<()> {
-    let update = "UPDATE management_tokens SET created_by_id = a.actor_id FROM audit_log a
-        WHERE created_by_id IS NULL
-            AND a.action = 'token.created' AND a.actor_kind = 'user' AND a.subject_id = management_tokens.id";
-    sqlx::query(update).execute(connection).await?;
-    Ok(())
-}
-
 /// The token with this id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<Option<ManagementToken>> {
     Ok(sqlx::query_as(select_tokens!("WHERE t.id = $1")).bind(id).fetch_optional(connection).await?)

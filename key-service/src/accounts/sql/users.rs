@@ -75,15 +75,6 @@ pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> db::Resul
     Ok(sqlx::query_scalar(select).fetch_one(connection).await?)
 }
 
-/// The users who created management tokens that have not ended, and are not active admins.
-pub(crate) async fn makers_without_rights(connection: impl AnyExecutor<'_>) -> db::Result<Vec<User>> {
-    let select = formatcp!(
-        "SELECT {COLUMNS} FROM users WHERE (is_admin = 0 OR is_active = 0)
-            AND id IN (SELECT created_by_id FROM management_tokens WHERE ended_at IS NULL)"
-    );
-    Ok(sqlx::query_as(select).fetch_all(connection).await?)
-}
-
 /// The user with this id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<Option<User>> {
     let select = formatcp!("SELECT {COLUMNS} FROM users WHERE id = $1");

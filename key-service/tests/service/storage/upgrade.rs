@@ -1,7 +1,6 @@
 //! A database of an earlier release, brought up to date by the start.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use protocol::KeyDigest;
 use reqwest::Method;
@@ -10,7 +9,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use crate::support::storage::Storage;
-use crate::support::{ADMIN, Automation, DEMO, OTHER, Process, Site, TestApp, client};
+use crate::support::{Automation, Process, Site, TestApp, client};
 
 /// Makes a database with the tables up to that migration, and rows in it.
 async fn database_of(last: i64, site: &Site, rows: &str) {
@@ -166,71 +165,4 @@ async fn a_session_of_an_earlier_release_lasts() {
     let app = Process::on(site);
     let me = client().get(format!("{}/api/users/@me/", app.public));
     assert_eq!(me.header("cookie", format!("session={id}")).send().await.unwrap().status(), 200);
-}
-
-/// Writes rows as a replica of an earlier release does, which knows fewer columns.
-async fn write(site: &Site, rows: &str) {
-    sqlx::any::install_default_drivers();
-    let mut connection = AnyConnection::connect(&site.storage.url()).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(rows.to_owned())).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-}
-
-/// A token, and a link for a user, that an actor has made at a replica of the first release with these tables. `actor_id` is as
-/// SQL has it; both are called `name`.
-fn made_by(actor_kind: &str, actor_id: &str, name: &str, user_id: &str) -> String {
-    let [token, link] = ["ekm_", "link-"].map(|kind| KeyDigest::of_value(&format!("{kind}{name}")).to_hex());
-    format!(
-        "INSERT INTO management_tokens (id, digest, label, mask_value, is_for_all, created_at, created_by)
-            VALUES ('{name}', '{token}', '{name}', 'ekm_...', 1, 0, '');
-        INSERT INTO audit_log VALUES ('t {name}', 0, 'token.created', '{actor_kind}', {actor_id}, '', NULL, NULL, NULL,
-            NULL, '{name}', '', 'null');
-        INSERT INTO one_time_links (digest, user_id, expires_at) VALUES ('{link}', '{user_id}', 9000000000000);
-        INSERT INTO audit_log VALUES ('l {name}', 0, 'link.created', '{actor_kind}', {actor_id}, '', NULL, NULL,
-            '{user_id}', NULL, NULL, NULL, 'null');"
-    )
-}
-
-/// The same, by a user.
-fn made_by_user(id: &str, user_id: &str) -> String {
-    made_by("user", &format!("'{id}'"), id, user_id)
-}
-
-#[tokio::test]
-async fn what_an_old_replica_makes_during_an_upgrade_ends_with_the_rights_of_its_maker() {
-    let app = Process::start().await;
-    let _ = app.admin();
-    let [demo, other, admin] = [DEMO, OTHER, ADMIN].map(|email| app.user_id(email));
-    let rows = [
-        made_by_user(&demo, &other),
-        made_by_user(&admin, &demo),
-        made_by("command_line", "NULL", "operator", &admin),
-        // The operator's link has replaced this one. The clock of the process that made it was ahead, so its id is greater.
-        format!(
-            "INSERT INTO audit_log VALUES ('z', -1, 'link.created', 'user', '{demo}', '', NULL, NULL, '{admin}', NULL,
-                NULL, NULL, 'null');"
-        ),
-        // It demotes an admin, and ends nothing of what that one made.
-        format!("UPDATE users SET is_admin = 0 WHERE id = '{demo}';"),
-    ];
-    write(&app.site, &rows.concat()).await;
-    let app = app.restart(|command| command);
-    let status =
-        async |id: &str| automation(&app, id).call(Method::GET, "/api/users/", Value::Null).await.0.as_u16();
-    let link = async |id: &str| {
-        let response = client().get(format!("{}/link/link-{id}", app.public)).send().await.unwrap();
-        response.status().as_u16()
-    };
-    let ended = async { while status(&demo).await != 401 {} };
-    tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the token still works");
-    assert_eq!((status(&admin).await, status("operator").await), (200, 200));
-    assert_eq!((link(&demo).await, link(&admin).await, link("operator").await), (404, 200, 200));
-    let entries = app.site.json(&["audit", "--action", "token.ended", "--json"]);
-    let entry = &entries[0];
-    assert_eq!((&entry["subject_id"], &entry["actor_kind"]), (&json!(demo), &json!("service")));
-    assert_eq!(entry["detail"]["because"], "the admin who made it is no longer an admin");
-
-    // Who made the others is known now.
-    app.site.ok(&["user", "disable", ADMIN], "");
-    assert_eq!((status(&admin).await, status("operator").await, link(&admin).await), (401, 200, 404));
 }
