@@ -132,8 +132,8 @@ impl Metrics {
             ("revocation_duration", "Time from the commit of a change until it applied on every edge");
         of_service.register_with_unit(name, help, Unit::Seconds, metrics.revocation_seconds.clone());
         of_service.register("http_requests", "Requests answered", metrics.requests.clone());
-        of_service.register("verdicts", "Verdicts told to edges", metrics.verdicts.clone());
-        of_service.register("syncs", "Syncs answered, by what they told", metrics.syncs.clone());
+        of_service.register("verdicts", "Verdicts sent to edges", metrics.verdicts.clone());
+        of_service.register("syncs", "Syncs answered, by their result", metrics.syncs.clone());
         of_service.register("syncs_held", "Syncs held back now", metrics.syncs_held.clone());
         let help = "Edges that changes waited for, by how that ended";
         of_service.register("revocation_edges", help, metrics.revocation_edges.clone());

@@ -337,9 +337,9 @@ mod tests {
         }
         let affected = AffectedKeys::KeysWith(vec![values[0][0], KeyDigest::of_value("phx_of_nobody")]);
         let mut change = store.lease_store().begin().await.unwrap();
-        let mut told = change.digests(&affected).await.unwrap();
-        told.sort_unstable();
+        let mut digests = change.digests(&affected).await.unwrap();
+        digests.sort_unstable();
         values[0].sort_unstable();
-        assert_eq!(told, values[0]);
+        assert_eq!(digests, values[0]);
     }
 }

@@ -10,20 +10,20 @@ pub(crate) fn bearer(credential: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-/// What a token looks like.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A personal API key.
     PersonalApiKey,
     /// A management token.
     ManagementToken,
-    /// Anything else, an edge token perhaps.
+    /// Any other token, such as an edge token.
     Other,
 }
 
 impl Kind {
-    /// Looks at what the token begins with. Whether it is valid is another question: an answer that depended on that would
-    /// let anybody try tokens where they are not for.
+    /// Decides by the token's prefix alone. If the answer depended on the token's validity, a caller could test tokens on
+    /// operations that do not accept them.
     pub(crate) fn of(token: &[u8]) -> Self {
         match token {
             token if token.starts_with(KEY_PREFIX.as_bytes()) => Kind::PersonalApiKey,

@@ -1,4 +1,4 @@
-//! Who calls the API, and what that lets them do.
+//! The caller of an API operation, and the caller's rights.
 
 use std::marker::PhantomData;
 
@@ -22,7 +22,7 @@ use crate::audit::{Actor, ActorKind};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
 
-/// Where a request came from, before it is known whose it is.
+/// The origin of a request, before the caller is authenticated.
 pub(crate) struct Visitor(pub(crate) Actor);
 
 impl<S: Sync> FromRequestParts<S> for Visitor {
@@ -40,7 +40,7 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
     }
 }
 
-/// Somebody with a session. A personal API key makes none: it could make itself a stronger one.
+/// A user with a session. A personal API key starts no session, because it could then create a stronger key.
 pub(crate) struct SignedIn {
     pub(crate) user: User,
     pub(crate) by: Actor,
@@ -62,7 +62,7 @@ impl FromRequestParts<AppState> for SignedIn {
     }
 }
 
-/// Why a credential lets nobody in where a session, or a management token that is read before, would.
+/// Why a credential of another kind is refused where a session or a management token is required.
 fn why_useless(credential: &HeaderValue) -> &'static str {
     match bearer(credential.as_bytes()).map(Kind::of) {
         Some(Kind::PersonalApiKey) => {
@@ -79,8 +79,8 @@ fn why_useless(credential: &HeaderValue) -> &'static str {
     }
 }
 
-/// Writes down that a request came with a management token that is refused: at the request's beginning, or by the change itself,
-/// if the token ended in between.
+/// Records in the audit log that a management token was refused: before the handler, or by the change itself if the token
+/// ended in between.
 pub(crate) async fn record_refusals(
     State(state): State<AppState>,
     Visitor(visitor): Visitor,
@@ -94,14 +94,14 @@ pub(crate) async fn record_refusals(
     Ok(response)
 }
 
-/// Who an authenticated caller is.
+/// The identity of an authenticated caller.
 enum Identity {
     User(User),
     Token(Box<ManagementToken>),
 }
 
 impl Identity {
-    /// Finds it out, and how the audit log names it.
+    /// Authenticates the request. Also returns the caller's name for the audit log.
     async fn of(parts: &mut Parts, state: &AppState) -> Result<(Self, Actor), ApiError> {
         let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
         let credential = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
@@ -117,10 +117,10 @@ impl Identity {
     }
 }
 
-/// What a management token has to be able to do for an operation. Each handler says it in the type of its caller, so that
-/// none can leave it out.
+/// The verb that an operation requires of a management token. Each handler names it in the type of its caller, so that no
+/// handler can omit it.
 pub(crate) trait Needs: Send + Sync {
-    /// `None` where it depends on the request's body: then the handler calls [`Admin::require`].
+    /// `None` if it depends on the request's body. The handler then calls [`Admin::require`].
     const VERB: Option<Verb>;
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct Read;
 pub(crate) struct Revoke;
 /// See [`Verb::Create`].
 pub(crate) struct Create;
-/// What the body says.
+/// The verb depends on the request's body.
 pub(crate) struct AsTheBodySays;
 
 impl Needs for Read {
@@ -146,7 +146,7 @@ impl Needs for AsTheBodySays {
     const VERB: Option<Verb> = None;
 }
 
-/// A caller that manages keys: somebody with a session, or automation with a management token.
+/// A caller that manages keys: a user with a session, or automation with a management token.
 pub(crate) struct Caller<N> {
     identity: Identity,
     pub(crate) by: Actor,
@@ -167,7 +167,7 @@ impl<N: Needs> FromRequestParts<AppState> for Caller<N> {
 }
 
 impl<N: Needs> Caller<N> {
-    /// Refuses a token that cannot do such a thing, and writes that down.
+    /// Refuses a token without the verb, and records the refusal in the audit log.
     async fn require(&self, state: &AppState, verb: Verb) -> Result<(), ApiError> {
         let Identity::Token(token) = &self.identity else { return Ok(()) };
         let can = &token.can;
@@ -188,7 +188,7 @@ impl<N: Needs> Caller<N> {
         Err(ApiError::permission_denied(&detail))
     }
 
-    /// The keys that the caller may do anything with, their values included.
+    /// The keys that the caller may change, create and roll.
     pub(crate) fn manages(&self) -> KeyAccess<'_> {
         match &self.identity {
             Identity::User(user) => KeyAccess::User(&user.id),
@@ -196,7 +196,7 @@ impl<N: Needs> Caller<N> {
         }
     }
 
-    /// The keys that the caller may see and delete: an admin, everybody's.
+    /// The keys that the caller may see and delete. For an admin, these are all keys.
     pub(crate) fn oversees(&self) -> KeyAccess<'_> {
         match &self.identity {
             Identity::User(user) if user.is_admin => KeyAccess::Anyone,
@@ -204,8 +204,8 @@ impl<N: Needs> Caller<N> {
         }
     }
 
-    /// The user with whose keys the caller deals: with a session its own, with a token the one that is named. Whether that
-    /// user is within reach is for [`crate::keys`] to find out, together with what it does.
+    /// The id of the user whose keys the request is about: the caller's own id in a session, the named id with a token.
+    /// [`crate::keys`] checks, in the same transaction as the change, that the caller may manage this user's keys.
     pub(crate) fn user_id<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ApiError> {
         match (&self.identity, named) {
             (Identity::User(user), None) => Ok(&user.id),
@@ -215,7 +215,7 @@ impl<N: Needs> Caller<N> {
     }
 }
 
-/// Somebody who may manage accounts: an admin with a session, or automation with a token for all users.
+/// A caller that manages accounts: an admin with a session, or automation with a token for all users.
 pub(crate) struct Admin<N> {
     caller: Caller<N>,
 }
@@ -234,25 +234,25 @@ impl<N: Needs> FromRequestParts<AppState> for Admin<N> {
 }
 
 impl<N: Needs> Admin<N> {
-    /// How the audit log names the caller.
+    /// The caller's name in the audit log.
     pub(crate) fn by(&self) -> &Actor {
         &self.caller.by
     }
 
-    /// Whether the caller is the user with that id.
+    /// Whether the caller is the user with this id.
     pub(crate) fn is_user(&self, id: &str) -> bool {
         matches!(&self.caller.identity, Identity::User(user) if user.id == id)
     }
 }
 
 impl Admin<AsTheBodySays> {
-    /// Refuses a token that cannot do such a thing.
+    /// Refuses a token without the verb.
     pub(crate) async fn require(&self, state: &AppState, verb: Verb) -> Result<(), ApiError> {
         self.caller.require(state, verb).await
     }
 }
 
-/// An admin with a session: what a token may not do, since it would make more of itself.
+/// An admin with a session. Tokens are refused, because a token could otherwise create a token with more rights.
 pub(crate) struct AdminInPerson {
     pub(crate) by: Actor,
 }

@@ -1,4 +1,4 @@
-//! Where a request came from: the peer, or whom a trusted proxy names.
+//! The client's address: the peer, or the address that a trusted proxy reports.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, StatusCode};
 use ipnet::IpNet;
 
-/// What each proxy appends the address to that it was connected from. Its left part is whatever the client wrote.
+/// Each proxy appends the address of its peer to this header. The client controls the left part.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The proxies whose `X-Forwarded-For` is believed.
+/// The proxies whose `X-Forwarded-For` counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
@@ -23,7 +23,7 @@ pub struct InvalidTrustedProxies(String);
 impl FromStr for TrustedProxies {
     type Err = InvalidTrustedProxies;
 
-    /// Reads addresses and networks separated by commas; an empty text is none.
+    /// Parses addresses and networks separated by commas. An empty text means no proxies.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let read = |entry: &str| {
@@ -43,12 +43,12 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The right-most address that is no trusted proxy's: the last one that somebody trusted has seen. Only if all
-    /// are trusted, the left-most. The peer where it is not trusted itself, or where an entry on the way is no address.
+    /// The right-most address that is not a trusted proxy, which the last trusted proxy has seen. If all are trusted, the
+    /// left-most. If the peer is not trusted or an entry on the way is not an address, the peer.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         let mut client = peer;
-        // Header fields of one name are one list, in their order (RFC 9110, section 5.3).
+        // Header fields with the same name form one list, in order (RFC 9110, section 5.3).
         for field in headers.get_all(FORWARDED_FOR).iter().rev() {
             for entry in field.as_bytes().rsplit(|byte| *byte == b',') {
                 if !self.trust(client) {
@@ -62,19 +62,19 @@ impl TrustedProxies {
     }
 }
 
-/// The address of one entry; some proxies write the port too.
+/// The address of one entry. Some proxies also write the port.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim();
     let address = entry.parse().or_else(|_| entry.parse().map(|address: SocketAddr| address.ip()));
     address.ok().map(|address| address.to_canonical())
 }
 
-/// Where the request came from.
+/// The client's address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl ClientAddress {
-    /// Finds it out; `None` only for a request that came over no connection.
+    /// Determines the address; `None` only for a request without a connection.
     pub(crate) fn of(proxies: &TrustedProxies, extensions: &Extensions, headers: &HeaderMap) -> Option<Self> {
         let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
         Some(ClientAddress(proxies.client(peer.ip(), headers)))
@@ -84,7 +84,7 @@ impl ClientAddress {
 impl<S: Sync> FromRequestParts<S> for ClientAddress {
     type Rejection = StatusCode;
 
-    /// As [`super::request_log`] has found it.
+    /// The address that [`super::request_log`] has determined.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
         parts.extensions.get().copied().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }

@@ -1,4 +1,4 @@
-//! The edge listener: verdicts and leases for edges, and the service's health for whoever runs it.
+//! The edge listener: verdicts and leases for edges; health and metrics for operators.
 
 use std::sync::Arc;
 
@@ -32,15 +32,15 @@ use crate::revocation::Store;
 use crate::revocation::state;
 use crate::telemetry::{self, METRICS};
 
-/// The most characters of an id that an edge sends.
+/// The longest id that an edge may send, in characters.
 const MAX_ID_CHARS: usize = 64;
 
-/// Where the service tells how it does, to anybody who reaches the listener.
+/// The paths of health and metrics, which need no token.
 const HEALTH_PATH: &str = "/healthz";
 const READINESS_PATH: &str = "/readyz";
 const METRICS_PATH: &str = "/metrics";
 
-/// What the handlers share.
+/// The state that the handlers share.
 struct Service {
     store: Store,
     lease_config: LeaseConfig,
@@ -59,7 +59,7 @@ pub(crate) fn router(
     let log = RequestLog {
         listener: "edge",
         at_debug: &[VERIFY_PATH, SYNC_PATH, HEALTH_PATH, READINESS_PATH, METRICS_PATH],
-        // Nothing here depends on where a request came from.
+        // No handler here uses the client's address.
         proxies: TrustedProxies::default(),
         lease_config,
     };
@@ -81,8 +81,7 @@ pub(crate) fn router(
         }))
 }
 
-/// Whoever sent the request is an edge: it carries an edge token (RFC 6750, section 2.1). It stands before what reads
-/// the body.
+/// The request carries an edge token (RFC 6750, section 2.1). This extractor comes before the one that reads the body.
 struct Edge;
 
 impl FromRequestParts<Arc<Service>> for Edge {
@@ -108,7 +107,7 @@ impl FromRequestParts<Arc<Service>> for Edge {
     }
 }
 
-/// Why a token is no edge token.
+/// Why a token is not an edge token.
 fn why_wrong(kind: Kind) -> &'static str {
     match kind {
         Kind::PersonalApiKey => "This is a personal API key. The edge API takes the edge token alone.",
@@ -117,7 +116,7 @@ fn why_wrong(kind: Kind) -> &'static str {
     }
 }
 
-/// Writes down that a request came with a wrong edge token.
+/// Records in the audit log that a request had a wrong edge token.
 async fn record_refusal(parts: &mut Parts, service: &Arc<Service>) -> Result<(), ApiError> {
     let Visitor(by) = Visitor::from_request_parts(parts, service).await?;
     let Service { store, refusals, .. } = &**service;
@@ -159,7 +158,7 @@ async fn sync(
     Ok(Json(answer))
 }
 
-/// That there is something here, edges alone are told.
+/// Unauthenticated callers get 401 for every path, so they cannot probe for routes.
 async fn wrong_method(_: Edge) -> StatusCode {
     StatusCode::METHOD_NOT_ALLOWED
 }
@@ -171,7 +170,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::parse_error(error.to_string()))
 }
 
-/// Ids come from programs; one of another form is a mistake, and could not be stored by every database.
+/// Programs create ids. An id of another form is a mistake, and some databases cannot store it.
 fn check_id(field: &str, id: &str) -> Result<(), ApiError> {
     if (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
@@ -179,17 +178,17 @@ fn check_id(field: &str, id: &str) -> Result<(), ApiError> {
     Err(ApiError::invalid_input(format!("{field}: an id is 1 to {MAX_ID_CHARS} visible ASCII characters.")))
 }
 
-/// Whether the process answers.
+/// Whether the process responds.
 async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// Whether the process can do its work.
+/// Whether the process can serve requests.
 async fn readyz(State(service): State<Arc<Service>>) -> Report {
     service.readiness.report().await
 }
 
-/// Metrics for Prometheus. Where the database fails, those that it would tell are left out.
+/// Metrics for Prometheus. If the database fails, the metrics that need it are missing.
 async fn show_metrics(State(service): State<Arc<Service>>) -> Response {
     let state = state::read(service.store.pool()).await.inspect_err(|error| {
         METRICS.database_failed();

@@ -1,22 +1,22 @@
-//! The tokens that edges authenticate with: one, and while they are rotated a second.
+//! The tokens that edges authenticate with: one, and a second one during a rotation.
 
 use protocol::KeyDigest;
 use subtle::{Choice, ConstantTimeEq};
 
-/// The fewest characters of an edge token.
+/// The shortest edge token, in characters.
 pub const MIN_TOKEN_CHARS: usize = 16;
 
-/// The environment variable of the token that edges send.
+/// The environment variable of the current token.
 pub const TOKEN_VARIABLE: &str = "EDGE_TOKEN";
 
-/// The environment variable of the token that edges may still send.
+/// The environment variable of the previous token, which is still accepted.
 pub const PREVIOUS_TOKEN_VARIABLE: &str = "EDGE_TOKEN_PREVIOUS";
 
 /// The accepted tokens, as SHA-256 digests.
 #[derive(Clone, Debug)]
 pub struct EdgeTokens(Vec<KeyDigest>);
 
-/// Why the tokens cannot be used. The texts name the variable, never the token.
+/// Why a token is invalid. The texts name the variable, never the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// The required variable is unset or empty.
@@ -27,16 +27,16 @@ pub enum TokenError {
     /// A token is easy to guess.
     #[error("{0} is too short: a token has {MIN_TOKEN_CHARS} characters or more")]
     Short(&'static str),
-    /// A token cannot be sent in a header as it is.
+    /// A header cannot carry the token.
     #[error("{0} may hold visible ASCII characters only, and no comma")]
     Character(&'static str),
 }
 
 impl EdgeTokens {
-    /// The tokens of the two variables; an empty value counts as unset.
+    /// Checks the tokens of the two variables. An empty value counts as unset.
     ///
     /// # Errors
-    /// What is wrong with each.
+    /// The problem of each variable.
     pub fn new(current: Option<&str>, previous: Option<&str>) -> Result<Self, Vec<TokenError>> {
         let current = current.filter(|token| !token.is_empty()).ok_or(TokenError::Missing);
         let current = current.and_then(|token| digest(TOKEN_VARIABLE, token));
@@ -48,8 +48,7 @@ impl EdgeTokens {
         }
     }
 
-    /// Whether `token` is one of them. How long the answer takes tells nothing of them: digests are compared, in
-    /// constant time, and all of them.
+    /// Whether `token` is accepted. Compares the digests of all tokens in constant time, so the duration reveals nothing.
     pub fn accept(&self, token: &[u8]) -> bool {
         let Ok(token) = std::str::from_utf8(token) else { return false };
         let sent = KeyDigest::of_value(token);

@@ -1,5 +1,4 @@
-//! Every error body: `type`, `code`, `detail` and `attr`, as PostHog's API answers, and `errors` with everything that is wrong
-//! with a request's fields.
+//! The body of every error: `type`, `code`, `detail` and `attr`, as in PostHog's API, and `errors` with every invalid field.
 
 use std::borrow::Cow;
 
@@ -23,7 +22,7 @@ use crate::revocation::propagation::PropagationError;
 use crate::telemetry::METRICS;
 use crate::validation::{FieldError, FieldErrors};
 
-/// An answer that is an error.
+/// An error response.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -39,31 +38,31 @@ pub(crate) struct ApiError {
 pub(crate) struct Body {
     /// The kind of error.
     r#type: &'static str,
-    /// What is wrong, for programs.
+    /// A code for programs.
     code: &'static str,
-    /// What is wrong, for people.
+    /// A text for people.
     detail: String,
-    /// The field that it is wrong with.
+    /// The invalid field or parameter.
     #[schema(required)]
     attr: Option<Cow<'static, str>>,
-    /// Every problem, if fields or parameters are wrong: `code`, `detail` and `attr` are those of the first. In the order of
-    /// this document, unknown fields last; 20 at most.
+    /// Every invalid field and parameter, in the order of this document, unknown ones last; at most 20. `code`, `detail` and
+    /// `attr` repeat the first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(inline, required = false, min_items = 1, max_items = 20)]
     errors: Vec<ErrorItem>,
 }
 
-/// The most problems that an answer lists.
+/// The most problems that a response lists.
 const MAX_ITEMS: usize = 20;
 
-/// One thing that is wrong with a request.
+/// One problem of a request.
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorItem {
-    /// What is wrong, for programs.
+    /// A code for programs.
     code: &'static str,
-    /// What is wrong, for people.
+    /// A text for people.
     detail: String,
-    /// The field or parameter, or the item of a list, counted from 0: `label`, `values[3]`.
+    /// The field, parameter, or list item counted from 0: `label`, `values[3]`.
     attr: Cow<'static, str>,
 }
 
@@ -77,13 +76,13 @@ impl ApiError {
         }
     }
 
-    /// 401: nobody is logged in.
+    /// 401: no credentials were sent.
     pub(crate) fn not_authenticated() -> Self {
         let detail = "Authentication credentials were not provided.";
         Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "not_authenticated", detail)
     }
 
-    /// 401: credentials were sent, and they are not good here.
+    /// 401: the credentials are invalid, or not accepted here.
     pub(crate) fn authentication_failed(detail: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "authentication_failed", detail)
     }
@@ -103,12 +102,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", "parse_error", detail)
     }
 
-    /// 400: the request as a whole cannot be carried out.
+    /// 400: the request as a whole is invalid.
     pub(crate) fn invalid_input(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "validation_error", "invalid_input", detail)
     }
 
-    /// 503: the database does not do its work. What it said is for the log alone.
+    /// 503: the database failed. The cause is only logged.
     pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
         METRICS.database_failed();
         tracing::error!(error = %error, "the database failed");
@@ -117,23 +116,23 @@ impl ApiError {
         ApiError { retry_after_s: Some(1), ..error }
     }
 
-    /// 500. What went wrong is for the log alone.
+    /// 500. The cause is only logged.
     pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = %error, "a request failed");
         Self::of_status(StatusCode::INTERNAL_SERVER_ERROR, &Method::GET)
     }
 
-    /// The status that is answered.
+    /// The response's status.
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// After how many seconds to try again, if that is known.
+    /// The seconds to wait before a retry, if known.
     pub(crate) fn retry_after_s(&self) -> Option<u64> {
         self.retry_after_s
     }
 
-    /// The body for a status that some library chose.
+    /// The body for a status that a library chose.
     fn of_status(status: StatusCode, method: &Method) -> Self {
         let invalid = |code, detail: &str| Self::new(status, "invalid_request", code, detail);
         match status {
@@ -181,7 +180,7 @@ impl From<Wait> for ApiError {
 }
 
 impl From<FieldErrors> for ApiError {
-    /// 400, with everything that is wrong.
+    /// 400, with every problem.
     fn from(errors: FieldErrors) -> Self {
         let problem = |error: &FieldError| ErrorItem {
             code: error.violation.code,
@@ -208,7 +207,7 @@ impl From<FieldError> for ApiError {
 }
 
 impl From<db::Error> for ApiError {
-    /// 503, or 400 if the request has a text that no row can have.
+    /// 503, or 400 if the request has a text that the database cannot store.
     fn from(error: db::Error) -> Self {
         match error {
             db::Error::Nul => Self::invalid_input("A text has the character U+0000."),
@@ -218,7 +217,7 @@ impl From<db::Error> for ApiError {
 }
 
 impl From<PropagationError> for ApiError {
-    /// 503: making the change again tells when it is in force.
+    /// 503. If the caller repeats the change, the answer comes when every edge has applied it.
     fn from(error: PropagationError) -> Self {
         let mut unavailable = Self::unavailable(&error);
         unavailable.body.detail =
@@ -324,8 +323,8 @@ impl From<LinkError> for ApiError {
     }
 }
 
-/// Gives every error that a library answered by itself (no such route, no such method, a failed extractor) the
-/// body that the service's own errors have.
+/// Gives errors that a library answered (unknown route, unknown method, failed extractor) the same body as the service's own
+/// errors.
 pub(crate) async fn complete_errors(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let mut response = next.run(request).await;

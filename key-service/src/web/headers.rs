@@ -1,15 +1,15 @@
-//! Headers that every answer has.
+//! Headers of every response.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// Browsers take the address for that of an HTTPS site alone for so long: a year.
+/// The time for which browsers use only HTTPS for the address: a year.
 const HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Says of every answer that it is in no cache unless it says otherwise, since it can hold a key's value and depends on who is logged in. Where browsers use HTTPS they shall
-/// go on to.
+/// Forbids caches to store a response, unless the response sets its own policy. A response can contain a key's value and
+/// depends on the session. If the address is HTTPS, browsers must keep using HTTPS.
 pub(super) async fn add_headers(mut response: Response, is_https: bool) -> Response {
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -19,7 +19,7 @@ pub(super) async fn add_headers(mut response: Response, is_https: bool) -> Respo
     response
 }
 
-/// Says of an answer, on both listeners, that its type is what it says, and that no window of another site can reach its own.
+/// On both listeners: browsers must not guess the content type, and windows of other sites cannot reach this one.
 pub(super) async fn isolate(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -1,7 +1,7 @@
 //! HTTP: the public listener with the [`api`] and the page ([`ui`]), and the listener for edges ([`edge`]).
 //!
-//! The API and the page know nothing of each other. What both need is here: the [`session`], the [`caller`] of the API,
-//! how often something may be done ([`throttle`]), errors, what a request sends ([`request`]), the log of requests.
+//! The API and the page do not import each other. Both use the modules here: the [`session`], the [`caller`] of the API, rate
+//! limits ([`throttle`]), errors, the input of a [`request`], the log of requests.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

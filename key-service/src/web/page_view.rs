@@ -1,4 +1,4 @@
-//! A part of a list as JSON shows it, and the addresses of the other parts.
+//! A page of a list as JSON, with the addresses of the other pages.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,22 @@ use utoipa::ToSchema;
 
 use crate::paging::{Page, PageRequest};
 
-/// A part of a list as JSON shows it, with the addresses of the parts before and after it.
+/// A page of a list, with the addresses of the previous and next pages.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PageView<T> {
-    /// How many there are in all.
+    /// The total number of items.
     count: u64,
-    /// Path and query of the part after this one.
+    /// Path and query of the next page.
     #[schema(required)]
     next: Option<String>,
-    /// Path and query of the part before this one.
+    /// Path and query of the previous page.
     #[schema(required)]
     previous: Option<String>,
-    /// This part.
+    /// The items of this page.
     results: Vec<T>,
 }
 
-/// Path and query of a request for a part of a list.
+/// Path and query of a request for a page of a list.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
     path: String,
@@ -34,7 +34,7 @@ impl Address {
         Address { path: path.to_owned(), params }
     }
 
-    /// The address of another part of the same list.
+    /// The address of another page of the same list.
     fn of(&self, page: PageRequest) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         let paging = ["limit", "offset"];
@@ -44,19 +44,19 @@ impl Address {
         format!("{}?{}", self.path, query.finish())
     }
 
-    /// The address of the part after this one, if there is more.
+    /// The address of the next page, if any.
     pub(crate) fn next(&self, page: PageRequest, count: u64) -> Option<String> {
         let offset = page.offset.saturating_add(page.limit);
         (u64::from(offset) < count).then(|| self.of(PageRequest { offset, ..page }))
     }
 
-    /// The address of the part before this one, if there is one.
+    /// The address of the previous page, if any.
     pub(crate) fn previous(&self, page: PageRequest) -> Option<String> {
         let offset = page.offset.saturating_sub(page.limit);
         (page.offset > 0).then(|| self.of(PageRequest { offset, ..page }))
     }
 
-    /// The part that was found, as JSON shows it.
+    /// The JSON form of the rows that were found.
     pub(crate) fn view<T>(&self, page: PageRequest, found: Page<T>) -> PageView<T> {
         PageView {
             count: found.count,

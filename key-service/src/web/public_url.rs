@@ -1,4 +1,4 @@
-//! Where browsers reach the service: the origin it trusts, and whether its cookies may travel unencrypted.
+//! The service's address in browsers: the origin that it trusts, and whether its cookies may be sent without TLS.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,13 +11,13 @@ use tower_http::csrf::CsrfLayer;
 /// The address under which browsers reach the public listener, such as `https://keys.example.com`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
-    /// As a browser writes it in `Origin` (RFC 6454, section 6.2): lower case, no default port.
+    /// The form that browsers send in `Origin` (RFC 6454, section 6.2): lower case, no default port.
     origin: String,
     host: String,
     pub(super) is_https: bool,
 }
 
-/// The text is not the address of a site.
+/// The text is not a site's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write http:// or https://, a host and if need be a port, nothing else")]
 pub struct InvalidPublicUrl;
@@ -49,7 +49,7 @@ impl FromStr for PublicUrl {
             Some(port) => format!("{scheme}://{host}:{port}"),
             None => format!("{scheme}://{host}"),
         };
-        // The layer has the last word on what can be an origin.
+        // The layer decides which texts are origins.
         if CsrfLayer::new().add_trusted_origin(&origin).is_err() {
             return Err(InvalidPublicUrl);
         }
@@ -58,17 +58,17 @@ impl FromStr for PublicUrl {
 }
 
 impl PublicUrl {
-    /// Lets write requests from this origin through, whatever the `Host` they carry.
+    /// Accepts write requests from this origin, with any `Host`.
     pub(super) fn trust(&self, layer: CsrfLayer) -> CsrfLayer {
-        // Parsing has shown already that the layer takes it.
+        // `parse` has checked that the layer accepts it.
         layer.clone().add_trusted_origin(&self.origin).unwrap_or(layer)
     }
 }
 
-/// Whether a request came over plain HTTP from a browser on the service's own machine; some browsers drop `Secure` cookies
-/// there. The browser asked for a loopback name. The connection comes from loopback, or `PUBLIC_URL` says that browsers
-/// reach the service there (through the published port of a container, say). And no proxy has forwarded the request, which
-/// could have taken it over HTTPS.
+/// Whether a request came over plain HTTP from a browser on the service's own machine, where some browsers drop `Secure`
+/// cookies. All of this must hold: the `Host` is a loopback name; the connection comes from loopback, or `PUBLIC_URL` is a
+/// loopback address (for example the published port of a container); and no proxy has forwarded the request, because a proxy
+/// could have received it over HTTPS.
 pub(super) fn is_plain_loopback(public_url: Option<&PublicUrl>, request: &Request) -> bool {
     let headers = request.headers();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
@@ -87,7 +87,7 @@ fn is_written_by_proxies(name: &HeaderName) -> bool {
     matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-")
 }
 
-/// The service's address as the browser that sent a request knows it.
+/// The service's address, as the browser of a request uses it.
 pub(crate) fn base(public_url: Option<&PublicUrl>, headers: &HeaderMap) -> String {
     if let Some(url) = public_url {
         return url.to_string();
@@ -97,7 +97,7 @@ pub(crate) fn base(public_url: Option<&PublicUrl>, headers: &HeaderMap) -> Strin
     format!("{}://{authority}", if is_plain { "http" } else { "https" })
 }
 
-/// The host that a request was sent to, without the port.
+/// The host of a request, without the port.
 fn requested_host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     if let Some(host) = uri.host() {
         return Some(host);
@@ -145,12 +145,12 @@ mod tests {
 
     #[test]
     fn without_a_setting_the_address_is_where_the_request_went() {
-        let told = |host: &'static str| {
+        let of_host = |host: &'static str| {
             let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
             base(None, &headers)
         };
-        assert_eq!(told("127.0.0.1:8080"), "http://127.0.0.1:8080");
-        assert_eq!(told("keys.example.com"), "https://keys.example.com");
+        assert_eq!(of_host("127.0.0.1:8080"), "http://127.0.0.1:8080");
+        assert_eq!(of_host("keys.example.com"), "https://keys.example.com");
         let url = "https://keys.example.com".parse().ok();
         assert_eq!(base(url.as_ref(), &HeaderMap::new()), "https://keys.example.com");
     }

@@ -1,4 +1,4 @@
-//! Whether the service can do its work now, for load balancers.
+//! Reports to load balancers whether the service can serve requests now.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::revocation::Store;
 
-/// What is asked.
+/// The state of the checks.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness {
     store: Store,
@@ -18,7 +18,7 @@ pub(crate) struct Readiness {
     was_ready: Arc<AtomicBool>,
 }
 
-/// What is answered: each check by name.
+/// The response: the result of each check.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Report {
     status: &'static str,
@@ -27,13 +27,13 @@ pub(crate) struct Report {
 
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Checks {
-    /// The database answers.
+    /// The database responds.
     database: &'static str,
-    /// It can be written.
+    /// The database accepts writes.
     writes: &'static str,
-    /// It has the tables that this program needs.
+    /// The database has the tables of this version.
     migrations: &'static str,
-    /// The service is not about to end.
+    /// The service is not shutting down.
     shutdown: &'static str,
 }
 
@@ -41,31 +41,31 @@ const OK: &str = "ok";
 const FAILED: &str = "failed";
 
 impl Readiness {
-    /// Of a service that is about to begin.
+    /// The state of a service that starts.
     pub(crate) fn new(store: Store) -> Self {
         Readiness { store, has_begun_to_stop: Arc::default(), was_ready: Arc::new(AtomicBool::new(true)) }
     }
 
-    /// From now on the service is not ready any more.
+    /// Marks the service as shutting down.
     pub(crate) fn stop(&self) {
         self.has_begun_to_stop.store(true, Ordering::Relaxed);
     }
 
-    /// Checks everything, within a second.
+    /// Runs all checks within one second.
     pub(crate) async fn report(&self) -> Report {
         let (is_migrated, can_write) = tokio::join!(self.store.is_migrated(), self.store.can_write());
-        let told = |works| if works { OK } else { FAILED };
+        let result = |works| if works { OK } else { FAILED };
         let checks = Checks {
-            database: told(is_migrated.is_some()),
-            writes: told(can_write),
+            database: result(is_migrated.is_some()),
+            writes: result(can_write),
             migrations: match is_migrated {
-                Some(is_migrated) => told(is_migrated),
+                Some(is_migrated) => result(is_migrated),
                 None => "unknown",
             },
             shutdown: if self.has_begun_to_stop.load(Ordering::Relaxed) { "begun" } else { OK },
         };
         let report = Report { status: if checks.are_ok() { "ready" } else { "not ready" }, checks };
-        // Once for each change: the question comes every few seconds.
+        // Log only changes, because load balancers ask every few seconds.
         if self.was_ready.swap(checks.are_ok(), Ordering::Relaxed) != checks.are_ok() {
             tracing::warn!(status = report.status, ?checks, "readiness changed");
         }

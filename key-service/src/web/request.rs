@@ -1,5 +1,5 @@
-//! What a request sends, read into a struct of its own: the JSON body ([`Fields`]) and the query ([`Params`]). A request that
-//! is refused names everything that is wrong with it.
+//! Reads the input of a request into a struct: the JSON body ([`Fields`]) and the query ([`Params`]). An error lists every
+//! problem of the request.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::keys::rules::Expiry;
 use crate::time::Timestamp;
 use crate::validation::{FieldErrors, Violation};
 
-/// The JSON object that a request sent; an empty body is an object without fields. Such a request has no parameters.
+/// The JSON object in a request's body. An empty body counts as an object without fields. Query parameters are refused.
 pub(crate) struct Fields<T>(pub(crate) T);
 
 impl<T: Deserr<FieldErrors> + PartialSchema, S: Send + Sync> FromRequest<S> for Fields<T> {
@@ -58,7 +58,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(ApiError::invalid_input("Invalid data. Expected a dictionary.")),
-        // The parser's own text could quote what was sent; its position cannot.
+        // The parser's text could quote the input; its position cannot.
         Err(error) => Err(ApiError::parse_error(format!(
             "JSON parse error - line {} column {}",
             error.line(),
@@ -67,9 +67,9 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// The parameters of a request's query. An empty one counts as absent; of two with one name the last counts.
+/// The parameters of a request's query. An empty parameter counts as absent. If a name repeats, the last value counts.
 pub(crate) struct Params<T> {
-    /// What they say.
+    /// The parameters.
     pub(crate) sent: T,
     /// The request's own address.
     pub(crate) address: Address,
@@ -108,7 +108,7 @@ fn read<T: Deserr<FieldErrors>>(fields: Map<String, Value>) -> Result<T, FieldEr
     deserr::deserialize(Value::Object(fields))
 }
 
-/// The fields of a body as the OpenAPI document has them: in the order in which the struct declares them.
+/// The names of a body's fields, in the order of the struct and of the OpenAPI document.
 fn declared<T: PartialSchema>() -> Vec<String> {
     match T::schema() {
         RefOr::T(Schema::Object(object)) => object.properties.into_iter().map(|(name, _)| name).collect(),
@@ -116,7 +116,7 @@ fn declared<T: PartialSchema>() -> Vec<String> {
     }
 }
 
-/// A request's expiry lies after the moment at which it is read.
+/// An expiry must be later than the time at which the request is read.
 impl<E: DeserializeError + MergeWithError<Violation>> Deserr<E> for Expiry {
     fn deserialize_from_value<V: IntoValue>(
         value: deserr::Value<V>,
@@ -161,7 +161,7 @@ mod tests {
         limit: Option<Limit>,
     }
 
-    /// What is answered to a request that is refused: `attr`, and path and code of each problem.
+    /// The response to a refused request: `attr`, and the path and code of each problem.
     async fn refused(error: ApiError) -> (Value, Vec<(String, String)>) {
         let response = error.into_response();
         assert_eq!(response.status(), 400);

@@ -1,4 +1,4 @@
-//! Around every request: an id, where it came from, one line in the log, its metrics, and an end to endless ones.
+//! Wraps every request: an id, the client's address, one log line, metrics, and a time limit.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::random;
 use crate::telemetry::{METRICS, Route};
 use crate::time::monotonic_now;
 
-/// The answer's header that carries the id under which the request is logged.
+/// The response header with the request's id in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A request that takes longer (a client that never ends its body, say) is given up. Waiting for leases comes on top.
+/// The time limit of a request, for example of a client that never ends its body. Waits for leases are added to it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What stands for the path of a request that no route is for: the path itself could hold anything.
+/// Replaces the path of a request that matches no route, because such a path could contain a secret.
 const NO_ROUTE: &str = "(none)";
 
-/// The id under which a request is logged: always the service's own, never one that came with the request.
+/// A request's id in the log. The service creates it and ignores an id in the request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) String);
 
@@ -37,21 +37,21 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// How a listener's requests are logged, and when they are given up.
+/// How a listener's requests are logged and limited.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestLog {
-    /// What the metrics call it.
+    /// The listener's name in the metrics.
     pub(crate) listener: &'static str,
-    /// Routes whose requests are too many to be told of each.
+    /// Routes whose requests are too frequent for the log.
     pub(crate) at_debug: &'static [&'static str],
-    /// Whose word counts for where a request came from.
+    /// The proxies whose `X-Forwarded-For` counts.
     pub(crate) proxies: TrustedProxies,
-    /// Requests may wait for leases under these.
+    /// Requests may wait for leases of this configuration.
     pub(crate) lease_config: LeaseConfig,
 }
 
-/// Logs a request's method, route, the id in its path, status and duration. Nothing else of it, since paths, headers,
-/// queries and bodies can hold secrets. Leaves [`RequestId`] and [`ClientAddress`] for the handlers.
+/// Logs a request's method, route, the id in its path, status and duration. It logs nothing else, because paths, headers,
+/// queries and bodies can contain secrets. Adds [`RequestId`] and [`ClientAddress`] for the handlers.
 pub(crate) async fn log_requests(State(log): State<RequestLog>, request: Request, next: Next) -> Response {
     let begun = monotonic_now();
     let id = random::ordered_uuid().to_string();
@@ -87,7 +87,7 @@ pub(crate) async fn log_requests(State(log): State<RequestLog>, request: Request
     response
 }
 
-/// The method's name, if it is one of those that HTTP and its PATCH define: a client can send any word.
+/// The method's name, if it is a standard one. A client can send any word.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -101,13 +101,13 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-/// A route's template without the last slash, which never matters.
+/// A route's template without the optional last slash.
 fn template(route: &str) -> String {
     let trimmed = route.trim_end_matches('/');
     if trimmed.is_empty() { route.to_owned() } else { trimmed.to_owned() }
 }
 
-/// The `{id}` in a path, if it has the form of one. Anything else there may be a key that somebody mistook for it.
+/// The `{id}` in a path, if it has the form of an id. Other texts may be keys that a client sent by mistake.
 fn resource_id(params: &Option<RawPathParams>) -> Option<String> {
     let (_, id) = params.as_ref()?.iter().find(|(name, _)| *name == "id")?;
     uuid::Uuid::try_parse(id).ok().map(|id| id.to_string())

@@ -1,4 +1,4 @@
-//! Who is logged in: a browser session from its beginning to its end.
+//! Browser sessions, from sign-in to the end.
 
 use std::sync::Arc;
 
@@ -18,26 +18,26 @@ use crate::audit::{Actor, ActorSession};
 use crate::revocation::Store;
 use crate::time::Timestamp;
 
-/// The session cookie's name. With this prefix browsers take it from this very host over HTTPS alone, so that no other
-/// host of the domain can plant a session (RFC 6265bis, section 4.1.3.2).
+/// The session cookie's name. With this prefix, browsers accept the cookie only from this host over HTTPS, so no other host of
+/// the domain can plant a session (RFC 6265bis, section 4.1.3.2).
 pub(super) const COOKIE: &str = "__Host-session";
 
-/// Its name over plain HTTP on the service's own machine, where browsers take no cookie with the prefix.
+/// The cookie's name over plain HTTP on the service's own machine, where browsers refuse the prefix.
 pub(super) const LOOPBACK_COOKIE: &str = "session";
 
-/// A session that nobody uses for this long ends.
+/// An unused session ends after this time.
 const IDLE_EXPIRY: Expiry = Expiry::OnInactivity(Duration::days(14));
 
-/// A session ends this long after the login, used or not.
+/// A session ends at most this long after sign-in.
 const LIFETIME_S: u32 = 30 * 24 * 60 * 60;
 
-/// A session in use is written again this often, and so its idle time begins anew.
+/// How often a used session is renewed, which restarts its idle time.
 const RENEWAL_S: u32 = 24 * 60 * 60;
 
-/// The one entry of a session's data.
+/// The only entry in a session's data.
 const LOGIN: &str = "login";
 
-/// The layer that finds the session of a request, once for each cookie.
+/// The layer that finds a request's session, once for each of the two cookie names.
 #[derive(Clone, Debug)]
 pub(super) struct SessionCookies {
     secure: SessionManagerLayer<Sessions>,
@@ -74,7 +74,7 @@ pub(super) async fn find(
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Login {
     user_id: String,
-    /// The user's session version at the login; a later one ends the session.
+    /// The user's session version at sign-in. A later version ends the session.
     session_version: i64,
     /// In milliseconds since 1970-01-01 UTC, like `renewed_at`.
     began_at: i64,
@@ -92,7 +92,7 @@ impl Login {
     }
 }
 
-/// Makes the session the user's, under a new id: one that was known before the login is worth nothing after it.
+/// Signs the user in, under a new session id, so that an id from before sign-in is useless afterwards.
 pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Result<(), ApiError> {
     let login = Login {
         user_id: user.id.clone(),
@@ -105,7 +105,7 @@ pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Res
     Ok(())
 }
 
-/// The actor of a request that came with a user's session.
+/// The actor of a request with a user's session.
 pub(crate) fn actor(visitor: Actor, session: &Session, user: &User) -> Actor {
     let session = session
         .id()
@@ -113,7 +113,7 @@ pub(crate) fn actor(visitor: Actor, session: &Session, user: &User) -> Actor {
     Actor { session, ..user.acting(visitor) }
 }
 
-/// Ends the session here and in the database.
+/// Ends the session, in the response and in the database.
 pub(crate) async fn end(session: &Session, store: &Store, by: Actor) -> Result<(), ApiError> {
     let user = user(session, store, Timestamp::now()).await?;
     session.flush().await?;
@@ -123,7 +123,7 @@ pub(crate) async fn end(session: &Session, store: &Store, by: Actor) -> Result<(
     Ok(())
 }
 
-/// The user whose session it is, if it still runs.
+/// The session's user, if the session is still valid.
 pub(crate) async fn user(session: &Session, store: &Store, now: Timestamp) -> Result<Option<User>, ApiError> {
     let Some(mut login) = session.get::<Login>(LOGIN).await? else { return Ok(None) };
     let user = accounts::find(store, &login.user_id).await?;

@@ -1,4 +1,4 @@
-//! What the handlers of the public listener share, those of the API and those of the page.
+//! The state that the handlers of the API and the page share.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use crate::accounts::passwords::Passwords;
 use crate::audit::refusals::Refusals;
 use crate::revocation::Store;
 
-/// See the module.
+/// The shared state.
 #[derive(Clone)]
 pub(crate) struct AppState {
-    /// Where users and keys are.
+    /// The database, with the state of the lease protocol.
     pub(crate) store: Store,
     /// Checks and hashes passwords.
     pub(crate) passwords: Passwords,
-    /// Counts the tries to sign in.
+    /// Limits attempts to sign in.
     pub(crate) limits: Arc<SignInLimits>,
-    /// Counts changes.
+    /// Limits changes.
     pub(crate) changes: Arc<ChangeLimit>,
-    /// The refusals that the audit log has of late.
+    /// The refusals that the audit log recorded lately.
     pub(crate) refusals: Arc<Refusals>,
-    /// Where browsers reach the service; `None` if nobody told.
+    /// The service's address in browsers, if set.
     pub(crate) public_url: Option<PublicUrl>,
-    /// Where the API is that the keys are for; `None` if nobody told.
+    /// The address of the API that the keys are for, if set.
     pub(crate) api_url: Option<PublicUrl>,
 }

@@ -23,16 +23,16 @@ pub(super) struct LeakReport {
     source: Source,
 }
 
-/// What a report did.
+/// The result of a report.
 #[derive(Serialize, ToSchema)]
 pub(super) struct LeakAnswer {
     /// For each value, in the order of the report.
     results: Vec<Outcome>,
-    /// How their end came into force.
+    /// How the revocation reached every edge.
     revocation: Revocation,
 }
 
-/// `POST /api/leaked_keys/`: the values work nowhere any more; tells which did until now.
+/// `POST /api/leaked_keys/`: revokes the values. Returns when no edge accepts them, with the values that worked until then.
 #[utoipa::path(
     post,
     path = "/api/leaked_keys/",

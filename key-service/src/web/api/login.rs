@@ -1,4 +1,4 @@
-//! Logging in and out.
+//! Sign-in and sign-out.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +17,7 @@ use crate::web::request::{Fields, NoParams, Params};
 use crate::web::session;
 use crate::web::state::AppState;
 
-/// Who signs in.
+/// The credentials of a user.
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct Credentials {
@@ -25,7 +25,7 @@ pub(super) struct Credentials {
     password: Password,
 }
 
-/// `POST /api/login/`: begins a session and answers with the user.
+/// `POST /api/login/`: starts a session and returns the user.
 #[utoipa::path(
     post,
     path = "/api/login/",
@@ -51,7 +51,7 @@ pub(super) async fn log_in(
     Ok(Json(user))
 }
 
-/// `POST /api/logout/`: ends the session, if there is one.
+/// `POST /api/logout/`: ends the session, if any.
 #[utoipa::path(
     post,
     path = "/api/logout/",

@@ -1,4 +1,4 @@
-//! Management tokens, for admins in person.
+//! Management tokens. Only admins with a session may manage them.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -23,14 +23,14 @@ use crate::web::state::AppState;
 #[schema(as = NewToken)]
 pub(super) struct NewTokenFields {
     label: Label,
-    /// The users whose keys it manages; null for all who are no admins, which lets it manage their accounts too.
+    /// The ids of the users whose keys it manages; null for all users except admins, whose accounts it then manages too.
     #[schema(required)]
     user_ids: Option<Vec<String>>,
-    /// What it can do to them; `read` alone, if absent.
+    /// The allowed operations; only `read` if absent.
     #[deserr(default)]
     #[schema(required = false)]
     can: Verbs,
-    /// From when on it is refused; null or absent for never.
+    /// When it expires; null or absent for never.
     #[deserr(default)]
     expires_at: Option<Expiry>,
 }
@@ -51,7 +51,7 @@ pub(super) async fn list(
     Ok(Json(management_tokens::list(&state.store).await?).into_response())
 }
 
-/// `POST /api/management_tokens/`: a new token; the only answer that shows its value.
+/// `POST /api/management_tokens/`: creates a token. Only this answer contains its value.
 #[utoipa::path(
     post,
     path = "/api/management_tokens/",
@@ -75,7 +75,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(token.with_value(&value))).into_response())
 }
 
-/// `DELETE /api/management_tokens/{id}/`: the token is refused from now on.
+/// `DELETE /api/management_tokens/{id}/`: revokes the token.
 #[utoipa::path(
     delete,
     path = "/api/management_tokens/{id}/",

@@ -23,8 +23,7 @@ mod oversight;
 mod personal_api_keys;
 mod users;
 
-/// The routes of the API, behind the layers that the public listener has for all of its routes. `same_origin` refuses what
-/// other sites send.
+/// The routes of the API. The public listener adds its layers around them. `same_origin` refuses requests from other sites.
 pub(super) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
     let same_origin = same_origin.with_rejection_response(|_: ProtectionError| {
         ApiError::permission_denied("Requests from other origins are not allowed.").into_response()
@@ -54,7 +53,7 @@ pub(super) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
         .with_state(state)
 }
 
-/// Every operation of the API: what it is documented as, and its handler.
+/// Every operation of the API, with its documentation and its handler.
 fn operations() -> [UtoipaMethodRouter<AppState>; 15] {
     [
         routes!(login::log_in),

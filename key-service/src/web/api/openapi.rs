@@ -17,7 +17,7 @@ use crate::web::session;
 const COOKIE_DESCRIPTION: &str = "The session that POST /api/login/ begins. Over plain HTTP on the service's own machine the \
      cookie's name is `session`.";
 
-/// What the document begins with.
+/// The head of the document.
 pub(super) fn begin() -> OpenApi {
     let info = InfoBuilder::new()
         .title("edge-key-auth key service")
@@ -30,7 +30,7 @@ pub(super) fn begin() -> OpenApi {
     OpenApiBuilder::new().info(info).build()
 }
 
-/// Adds what holds for every operation: how callers authenticate, and the errors that any of them can answer.
+/// Adds the common parts of all operations: authentication and errors.
 pub(super) fn complete(api: &mut OpenApi) {
     let components = api.components.get_or_insert_default();
     components.schemas.insert(Body::name().into_owned(), Body::schema());
@@ -58,7 +58,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
         .filter_map(|operation| operation.as_mut())
 }
 
-/// A body has no unknown fields. One without required fields may be left out.
+/// Bodies have no unknown fields. A body without required fields is optional.
 fn complete_body(operation: &mut Operation, schemas: &mut BTreeMap<String, RefOr<Schema>>) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     let name = body.content.values().find_map(|content| match content {
@@ -78,7 +78,7 @@ fn add_errors(operation: &mut Operation, has_path_parameter: bool) {
     let errors = [
         (
             "400",
-            "A field or parameter is unknown or holds what it may not hold, or the request is malformed. `errors` lists everything.",
+            "A field or parameter is unknown or invalid, or the request is malformed. `errors` lists every problem.",
             true,
         ),
         ("401", "No credentials were sent, or they are not good here.", operation.security.is_some()),

@@ -1,4 +1,4 @@
-//! How often somebody may do something.
+//! Rate limits.
 
 pub(super) mod changes;
 pub(crate) mod rate_limit;

@@ -1,4 +1,4 @@
-//! Limits on how often something is done, by key, in bounded memory.
+//! Rate limits by key, in bounded memory.
 
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
@@ -10,11 +10,11 @@ use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 use lru::LruCache;
 
-/// The most keys that a quota remembers. Beyond it, the key that was used least recently is forgotten.
+/// The most keys that a quota keeps. Beyond it, the least recently used key is dropped.
 const MAX_KEYS: usize = 16_384;
 
-/// One or more quotas that all have to admit a key. A quota with a larger burst and a longer period after the first one
-/// is a back-off: a few uses are quick, and whoever goes on gets fewer.
+/// One or more quotas, all of which must admit a key. A second quota with a larger burst and a longer period acts as a
+/// back-off: the first uses are quick, further ones are rarer.
 #[derive(Debug)]
 pub(crate) struct RateLimit<K: Clone + Eq + Hash, C: Clock = DefaultClock> {
     quotas: Vec<Limiter<K, C>>,
@@ -38,16 +38,16 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
 }
 
 impl<K: Clone + Eq + Hash, C: Clock + Clone> RateLimit<K, C> {
-    /// The same, going by another clock.
+    /// The same with another clock.
     pub(crate) fn with_clock(quotas: &[Quota], clock: &C) -> Self {
         let limiter = |quota: &Quota| RateLimiter::new(*quota, RecentKeys::default(), clock.clone());
         RateLimit { quotas: quotas.iter().map(limiter).collect(), clock: clock.clone() }
     }
 
-    /// Counts one use of a key, unless it has to wait. A use that is refused by one quota does not count in the next.
+    /// Counts one use of a key, unless the key must wait. A use that one quota refuses does not count in the next.
     ///
     /// # Errors
-    /// The key has to wait.
+    /// The key must wait.
     pub(crate) fn admit(&self, key: &K) -> Result<(), Wait> {
         for quota in &self.quotas {
             quota.check_key(key).map_err(|refused| {
@@ -65,7 +65,7 @@ struct RecentKeys<K: Eq + Hash>(Mutex<LruCache<K, Nanos>>);
 
 impl<K: Eq + Hash> Default for RecentKeys<K> {
     fn default() -> Self {
-        // Unbounded, because a bounded cache takes the memory of all its keys at once.
+        // Unbounded, because a bounded cache allocates the memory of all its keys immediately.
         RecentKeys(Mutex::new(LruCache::unbounded()))
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     const FIVE: NonZeroU32 = NonZeroU32::new(5).unwrap();
     const SIXTY: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
-    /// Uses a key until it is refused: how often it was admitted, and how long it has to wait.
+    /// Uses a key until it is refused. Returns the number of admitted uses and the seconds to wait.
     fn exhaust(limit: &RateLimit<u32, FakeRelativeClock>, key: u32) -> (usize, u64) {
         (0..).find_map(|n| limit.admit(&key).err().map(|wait| (n, wait.seconds))).unwrap()
     }
@@ -115,7 +115,7 @@ mod tests {
         clock.advance(Duration::from_secs(50));
         assert_eq!(exhaust(&limit, 1).0, 2);
         clock.advance(Duration::from_secs(40));
-        // The second quota has taken five, and given back one a minute since.
+        // The second quota has counted five uses, and has restored one a minute since.
         assert_eq!(exhaust(&limit, 1), (1, 31));
         clock.advance(Duration::from_secs(30));
         assert_eq!(exhaust(&limit, 1).0, 1, "one a minute from now on");

@@ -1,8 +1,8 @@
-//! How often somebody may try to sign in.
+//! Limits attempts to sign in.
 //!
-//! A try counts for its network, and for its account from that network. It also counts for its account from all networks
-//! together, but networks from which the user has signed in before are not held to that limit: a stranger cannot use it to
-//! keep the user out. See `docs/adr/0010-sign-in-limits.md`.
+//! An attempt counts for its network, and for its account from that network. It also counts for its account from all networks
+//! together. This last limit does not apply to networks from which the user has signed in before, so a stranger cannot lock
+//! the user out. See `docs/adr/0010-sign-in-limits.md`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -19,7 +19,7 @@ use crate::network::Network;
 use crate::revocation::Store;
 use crate::telemetry::{METRICS, SignIn};
 
-/// The tries made lately.
+/// Recent attempts.
 #[derive(Debug)]
 pub(crate) struct SignInLimits<C: Clock = DefaultClock> {
     networks: NetworkLimits<C>,
@@ -27,17 +27,18 @@ pub(crate) struct SignInLimits<C: Clock = DefaultClock> {
     strangers: RateLimit<Account, C>,
 }
 
-/// What is limited by where tries come from.
+/// A limit by the origin of attempts.
 #[derive(Debug)]
 struct NetworkLimits<C: Clock> {
     tries: RateLimit<Network, C>,
     tries_for_account: RateLimit<(Account, Network), C>,
 }
 
-/// The digest of the address that somebody tries to sign in with, which need not be an account's.
+/// The digest of the e-mail address of an attempt. The address need not belong to an account.
 type Account = KeyDigest;
 
-/// So many tries at once and a minute; after `in_a_row` without a pause, so many an hour.
+/// Allows `a_minute` attempts at once and then in each minute; after `in_a_row` attempts without a pause, `an_hour` in each
+/// hour.
 const fn quotas(a_minute: u32, in_a_row: u32, an_hour: u32) -> [Quota; 2] {
     [Quota::per_minute(count(a_minute)), Quota::per_hour(count(an_hour)).allow_burst(count(in_a_row))]
 }
@@ -49,15 +50,15 @@ const fn count(n: u32) -> NonZeroU32 {
     }
 }
 
-/// An office behind one address signs in every morning.
+/// All users of an office behind one address may sign in within minutes.
 const FROM_NETWORK: [Quota; 2] = quotas(60, 300, 120);
 const FROM_NETWORK_FOR_ACCOUNT: [Quota; 2] = quotas(10, 50, 20);
 
-/// The holder of an IPv6 /48 has 65,536 networks, and counts as a few.
+/// An IPv6 /48 contains 65,536 networks, and counts as a few.
 const FROM_SITE: [Quota; 2] = quotas(240, 1200, 480);
 const FROM_SITE_FOR_ACCOUNT: [Quota; 2] = quotas(20, 80, 40);
 
-/// More than one network or site is admitted for one account, so that it takes several to use this up.
+/// Larger than the limit of one network or site, so that one of them cannot exhaust it.
 const FROM_STRANGERS_FOR_ACCOUNT: [Quota; 1] = [Quota::per_hour(count(60)).allow_burst(count(100))];
 
 impl Default for SignInLimits {
@@ -84,10 +85,10 @@ impl<C: Clock + Clone> SignInLimits<C> {
         }
     }
 
-    /// Counts a try to sign in as `email`, which need not exist.
+    /// Counts an attempt to sign in as `email`, which need not exist.
     ///
     /// # Errors
-    /// The database failed. The inner error: `by` has to wait.
+    /// The database failed. The inner error: `by` must wait.
     pub(crate) async fn admit(&self, store: &Store, by: &Actor, email: &str) -> db::Result<Result<(), Wait>> {
         let address = address(by);
         let is_known = async || accounts::has_signed_in_from(store, email, Network::of(address)).await;
@@ -95,15 +96,15 @@ impl<C: Clock + Clone> SignInLimits<C> {
         Ok(admitted.inspect_err(|_| METRICS.sign_in(SignIn::Throttled)))
     }
 
-    /// Counts a try of a user who is signed in to prove that the password is known.
+    /// Counts an attempt of a signed-in user to enter the current password.
     ///
     /// # Errors
-    /// The user has to wait.
+    /// The user must wait.
     pub(crate) fn admit_user(&self, by: &Actor, user: &User) -> Result<(), Wait> {
         self.admit_network(address(by), account(&user.email))
     }
 
-    /// `is_known` tells whether the user has signed in from the network before. It is asked only when it matters.
+    /// `is_known` returns whether the user has signed in from the network before. It is called only if this matters.
     async fn admit_from(
         &self,
         address: IpAddr,
@@ -120,7 +121,7 @@ impl<C: Clock + Clone> SignInLimits<C> {
         }
     }
 
-    /// The site comes first: one that is refused takes no place for another of its networks.
+    /// Checks the site first, so that a refused site adds no entry for another of its networks.
     fn admit_network(&self, address: IpAddr, account: Account) -> Result<(), Wait> {
         let (site, network) = (Network::site_of(address), Network::of(address));
         if let Some(site) = site {
@@ -138,7 +139,7 @@ fn account(email: &str) -> Account {
     KeyDigest::of_value(&email.trim().to_lowercase())
 }
 
-/// All requests that come over no connection share an address that none can have.
+/// Requests without a connection share an address that no client can have.
 fn address(by: &Actor) -> IpAddr {
     by.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
@@ -172,7 +173,7 @@ mod tests {
         limits.admit_from(address, email, async || Ok(false)).await.unwrap()
     }
 
-    /// Tries until it is refused; how often it was not.
+    /// Attempts until one is refused. Returns the number of admitted attempts.
     async fn exhaust(limits: &Limits, address: IpAddr, email: &str) -> usize {
         let mut tries = 0;
         while admit(limits, address, email).await.is_ok() {

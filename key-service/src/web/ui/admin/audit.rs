@@ -81,7 +81,7 @@ impl Row {
     fn details(&self) -> Vec<String> {
         let Value::Object(fields) = &self.entry.detail else { return Vec::new() };
         let shown = fields.iter().filter(|(_, value)| !value.is_null());
-        shown.map(|(name, value)| format!("{}: {}", name.replace('_', " "), told(value))).collect()
+        shown.map(|(name, value)| format!("{}: {}", name.replace('_', " "), readable(value))).collect()
     }
 }
 
@@ -95,7 +95,7 @@ fn words(action: &str) -> String {
 }
 
 /// A value, or an old and a new one.
-fn told(value: &Value) -> String {
+fn readable(value: &Value) -> String {
     match (value.get("from"), value.get("to")) {
         (Some(from), Some(to)) => format!("{} → {}", plain(from), plain(to)),
         _ => plain(value),
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_change_is_told_from_what_to_what() {
-        let change = |from: Value, to: Value| told(&json!({"from": from, "to": to}));
+        let change = |from: Value, to: Value| readable(&json!({"from": from, "to": to}));
         assert_eq!(change(json!("CI"), json!("Build")), "CI → Build");
         assert_eq!(
             change(json!(["insight:read"]), json!(["insight:read", "cohort:read"])),
@@ -172,8 +172,8 @@ mod tests {
 
     #[test]
     fn what_did_not_change_is_told_alone() {
-        assert_eq!(told(&json!(["insight:read", "cohort:read"])), "insight:read cohort:read");
-        assert_eq!(told(&json!(3600)), "3600");
+        assert_eq!(readable(&json!(["insight:read", "cohort:read"])), "insight:read cohort:read");
+        assert_eq!(readable(&json!(3600)), "3600");
     }
 
     #[test]

@@ -211,13 +211,13 @@ mod tests {
     #[test]
     fn an_expiry_is_pointed_out_in_its_last_two_weeks_and_afterwards() {
         let ends = Key { expires_at: Some(at(30)), ..key() };
-        let told = |day| {
+        let shown = |day| {
             let row = KeyRow::new(ends.clone(), at(day));
             (row.expires_soon(), row.has_expired())
         };
-        assert_eq!(told(16), (false, false));
-        assert_eq!(told(17), (true, false));
-        assert_eq!(told(30), (false, true));
+        assert_eq!(shown(16), (false, false));
+        assert_eq!(shown(17), (true, false));
+        assert_eq!(shown(30), (false, true));
     }
 
     #[test]
