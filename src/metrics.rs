@@ -156,10 +156,10 @@ impl Metrics {
             }
         }
         for &which in Gauge::ALL {
-            let (now, told) = (self.gauges[which as usize], &mut self.exported_gauges[which as usize]);
-            if now != *told {
-                gauge(which, now - *told);
-                *told = now;
+            let (now, exported) = (self.gauges[which as usize], &mut self.exported_gauges[which as usize]);
+            if now != *exported {
+                gauge(which, now - *exported);
+                *exported = now;
             }
         }
         if let Some(age_ms) = self.lease_age_ms.take() {
@@ -174,13 +174,13 @@ mod tests {
     use super::*;
 
     fn drain(metrics: &mut Metrics) -> Vec<(&'static str, i64)> {
-        let told = std::cell::RefCell::new(Vec::new());
+        let exported = std::cell::RefCell::new(Vec::new());
         metrics.drain(
-            |counter, count| told.borrow_mut().push((counter.name(), count as i64)),
-            |gauge, change| told.borrow_mut().push((gauge.name(), change)),
-            |histogram, value| told.borrow_mut().push((histogram.name(), value as i64)),
+            |counter, count| exported.borrow_mut().push((counter.name(), count as i64)),
+            |gauge, change| exported.borrow_mut().push((gauge.name(), change)),
+            |histogram, value| exported.borrow_mut().push((histogram.name(), value as i64)),
         );
-        told.into_inner()
+        exported.into_inner()
     }
 
     #[test]
@@ -194,9 +194,9 @@ mod tests {
         metrics.lease_used(30);
         metrics.lease_used(10);
         let expected = [("cache_hits", 3), ("lookups_waiting", 4), ("lease_age_ms", 30), ("verify_ms", 7)];
-        let told = drain(&mut metrics);
+        let exported = drain(&mut metrics);
         assert_eq!(
-            told,
+            exported,
             expected
                 .map(|(name, value)| (format!("edge_key_auth_{name}"), value))
                 .map(|(n, v)| (n.leak() as &str, v))

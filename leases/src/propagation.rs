@@ -197,7 +197,7 @@ mod tests {
         let mut waiting = WaitSet::new(&reading(&[("a", 1_020), ("b", 1_030)], 0), 50);
         waiting.acknowledge("a");
         waiting.acknowledge("a");
-        waiting.acknowledge("of nobody");
+        waiting.acknowledge("unknown");
         assert_eq!(counts(&waiting), (3, 2, 0));
         assert_eq!(waiting.progress(50).named, ["b"]);
     }

@@ -74,20 +74,20 @@ impl Talk {
 
     /// The metrics recorded since the last call, sorted.
     fn numbers(&mut self) -> Vec<String> {
-        let told = RefCell::new(Vec::new());
-        let tell = |name: &str, value: String| {
+        let recorded = RefCell::new(Vec::new());
+        let record = |name: &str, value: String| {
             let name = name.trim_start_matches("edge_key_auth_");
-            told.borrow_mut().push(format!("{name} {value}"));
+            recorded.borrow_mut().push(format!("{name} {value}"));
         };
         let moment = self.moment();
         self.filter.metrics(moment).drain(
-            |counter, value| tell(counter.name(), value.to_string()),
-            |gauge, value| tell(gauge.name(), value.to_string()),
-            |histogram, value| tell(histogram.name(), value.to_string()),
+            |counter, value| record(counter.name(), value.to_string()),
+            |gauge, value| record(gauge.name(), value.to_string()),
+            |histogram, value| record(histogram.name(), value.to_string()),
         );
-        let mut told = told.into_inner();
-        told.sort();
-        told
+        let mut recorded = recorded.into_inner();
+        recorded.sort();
+        recorded
     }
 
     fn answer(&mut self, call: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
@@ -315,8 +315,8 @@ fn who_came_after_the_callout_was_sent_is_not_served_by_a_value_that_has_ended_s
         talk.ask();
         assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
         talk.now += answered_after_ms;
-        let told = talk.answer(2, Some(200), &[&active("*").replace("null", "300")]);
-        assert_eq!(told.len(), served, "after {answered_after_ms} ms: {told:?}");
+        let outcomes = talk.answer(2, Some(200), &[&active("*").replace("null", "300")]);
+        assert_eq!(outcomes.len(), served, "after {answered_after_ms} ms: {outcomes:?}");
         assert_eq!(talk.ask(), (served == 1).then_some(1));
     }
 }
@@ -360,7 +360,7 @@ fn answers_that_contradict_the_history_are_none() {
     talk.filter.next_sync(talk.moment()).unwrap();
     let ended = talk.filter.sync_ended(Ok(answer("another", 0, Invalidation::Reset)), talk.moment());
     assert_eq!(ended, Some(Ok(())));
-    assert_eq!(talk.get("/api/insights/", VALID), "wait", "another history, told as a reset");
+    assert_eq!(talk.get("/api/insights/", VALID), "wait", "another epoch comes as a reset");
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn a_sync_from_an_outage_is_given_up_and_its_end_changes_nothing() {
     talk.answer(3, Some(200), &[INACTIVE]);
     let due = talk.filter.sync_due_in_ms(talk.moment()).unwrap();
     assert!(due <= 200, "{due}");
-    assert_eq!(talk.filter.sync_ended(Err(NoAnswer::Timeout), talk.moment()), None, "nothing to tell");
+    assert_eq!(talk.filter.sync_ended(Err(NoAnswer::Timeout), talk.moment()), None, "no change to report");
     assert_eq!(talk.filter.sync_due_in_ms(talk.moment()), Some(due));
     talk.now += due;
     assert_eq!(talk.sync(1, Invalidation::Changed(vec![])).used, lost.used, "the report was lost with it");
@@ -477,7 +477,7 @@ fn an_answer_serves_each_request_once() {
     talk.ask();
     assert_eq!(talk.answer(0, Some(200), &[&active("*")]).len(), 1);
     for ended_before in [0, 9] {
-        let read = |_| panic!("nothing is read of an answer that nobody waits for");
+        let read = |_| panic!("no response is read for a callout without requests");
         assert_eq!(talk.filter.lookups_ended(CalloutId(ended_before), read, talk.moment()), None);
     }
 }

@@ -74,7 +74,7 @@ fn the_newest_request_of_the_address_with_most_gives_way() {
     asked.sort_by_key(KeyDigest::to_hex);
     let mut expected = [0, 1, 4, 5, 6, 7].map(key);
     expected.sort_by_key(KeyDigest::to_hex);
-    assert_eq!(asked, expected, "nobody waits for the others");
+    assert_eq!(asked, expected, "the other lookups do not wait");
 }
 
 #[test]

@@ -86,12 +86,12 @@ impl Meters {
     /// Exports everything new. Gauges are exported as changes, because all VMs of an Envoy share them.
     pub(super) fn export(&self, metrics: &mut Metrics) {
         let add = |ids: &[u32], at: usize, change: i64| {
-            let told = ids.get(at).map(|&id| hostcalls::increment_metric(id, change));
-            debug_assert!(matches!(told, Some(Ok(()))));
+            let result = ids.get(at).map(|&id| hostcalls::increment_metric(id, change));
+            debug_assert!(matches!(result, Some(Ok(()))));
         };
         let record = |at: usize, value: u64| {
-            let told = self.histograms.get(at).map(|&id| hostcalls::record_metric(id, value));
-            debug_assert!(matches!(told, Some(Ok(()))));
+            let result = self.histograms.get(at).map(|&id| hostcalls::record_metric(id, value));
+            debug_assert!(matches!(result, Some(Ok(()))));
         };
         metrics.drain(
             |counter, count| add(&self.counters, counter as usize, count as i64),

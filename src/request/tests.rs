@@ -7,7 +7,7 @@ fn policy() -> HeaderPolicy {
     Config::read(json.as_bytes()).unwrap().policy.header_policy
 }
 
-/// Reads a head whose headers are these, beside whatever of method, path and authority they do not name.
+/// Reads a head with these headers, and with defaults for a missing method, path or authority.
 fn read(headers: &[(&str, &str)]) -> Result<String, Ambiguity> {
     let mut all: Vec<(&str, &[u8])> = Vec::new();
     for (name, value) in [(":method", "GET"), (":path", "/"), (":authority", "api.example.com")] {
