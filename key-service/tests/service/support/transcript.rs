@@ -38,21 +38,27 @@ impl Transcript {
         let body = response.bytes().await.unwrap();
         let answer: Value =
             if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        let mut shown = answer.clone();
+        // The order of fields has no meaning.
+        shown.sort_all_objects();
 
         let sent = sent.map(|sent| match serde_json::from_slice::<Value>(&sent) {
             Ok(Value::String(long)) => format!("\"…\" of {} characters\n", long.len()),
             Ok(mut json) => {
+                json.sort_all_objects();
                 self.name("", &mut json);
                 json.to_string() + "\n"
             }
             Err(_) => String::from_utf8(sent).unwrap() + "\n",
         });
-        let mut told = answer.clone();
-        hide_times("", &mut told);
-        self.name("", &mut told);
-        let told =
-            if told.is_null() { String::new() } else { serde_json::to_string_pretty(&told).unwrap() + "\n" };
-        let noted = format!("{asked}{}\n{status}\n{told}\n", sent.unwrap_or_default());
+        hide_times("", &mut shown);
+        self.name("", &mut shown);
+        let shown = if shown.is_null() {
+            String::new()
+        } else {
+            serde_json::to_string_pretty(&shown).unwrap() + "\n"
+        };
+        let noted = format!("{asked}{}\n{status}\n{shown}\n", sent.unwrap_or_default());
         self.text += &self.with_names(noted);
         answer
     }
