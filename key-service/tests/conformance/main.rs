@@ -24,7 +24,7 @@ use std::str::FromStr;
 use store::TestStore;
 
 /// The default numbers of sequences. PostgreSQL takes longer.
-const ON_SQLITE: u64 = 60;
+const ON_SQLITE: u64 = 200;
 const ON_POSTGRESQL: u64 = 20;
 
 #[test]
