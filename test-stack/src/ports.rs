@@ -1,9 +1,11 @@
 //! The addresses of a stack: fixed ones for the demo, free ones for a test.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::ops::Range;
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use listeners::Protocol;
@@ -67,10 +69,13 @@ impl Addresses {
         let taken: Vec<String> = service
             .into_iter()
             .chain(envoys)
-            .filter_map(|(part, address)| {
-                let error = TcpListener::bind(address).err()?;
+            .filter(|(_, address)| !is_free(*address))
+            .map(|(part, address)| {
                 let process = listening_process(address.port());
-                Some(format!("  {address} ({part}): {}", process.unwrap_or_else(|| error.to_string())))
+                format!(
+                    "  {address} ({part}): {}",
+                    process.unwrap_or_else(|| "used by another user".to_owned())
+                )
             })
             .collect();
         if !taken.is_empty() {
@@ -84,6 +89,13 @@ impl Addresses {
 fn listening_process(port: u16) -> Option<String> {
     let process = listeners::get_process_by_port(port, Protocol::TCP).ok()?;
     Some(format!("used by {} (pid {})", process.name, process.pid))
+}
+
+/// Whether nothing listens on an address. This connects instead of binding: a process that another thread starts at the same
+/// moment would inherit a bound socket, and keep the port in use until it runs its program.
+fn is_free(address: SocketAddr) -> bool {
+    let connected = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+    connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 /// Below the ephemeral ports, so that no outgoing connection takes one of these.
@@ -102,7 +114,7 @@ pub fn free() -> Result<SocketAddr> {
     for _ in 0..count {
         let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
         let address = loopback(FREE_PORTS.start + ((first + step) % u32::from(count)) as u16);
-        if TcpListener::bind(address).is_ok() {
+        if is_free(address) {
             return Ok(address);
         }
     }
@@ -115,6 +127,8 @@ fn loopback(port: u16) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
