@@ -2,7 +2,7 @@
 //!
 //! It serves the ABI (version 0.2.1) as far as the filter uses it. An import that it does not serve stops the module
 //! with the import's name, so a filter that begins to use another host function is noticed here. What the outside
-//! world does is told by calling methods: a request arrives, a callout is answered, a client leaves, time passes.
+//! world does is a method call: a request arrives, a callout is answered, a client leaves, time passes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -157,7 +157,8 @@ fn known<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<KnownScope>
 }
 
 /// Refuses scopes that a key's user lacks: the key would gain them on the day that the user does. `*` is never refused,
-/// since it means what the user may do, now and later. Neither is what `held`, the scopes of before, include by name.
+/// because it means everything that the user may do, now and later. Scopes that `held`, the earlier scopes, include by name
+/// are not refused either.
 ///
 /// # Errors
 /// The first scope that the user lacks.

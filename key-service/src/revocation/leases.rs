@@ -220,18 +220,19 @@ mod tests {
             .await
             .unwrap();
         let place = |epoch: &str, revision| Position { epoch: epoch.to_owned(), revision };
-        let renewals = [("at four", Some(place("l", 4))), ("of before", Some(place("k", 9))), ("new", None)]
-            .map(|(edge, acknowledged)| LeaseRenewal {
+        let renewals = [("at four", Some(place("l", 4))), ("old", Some(place("k", 9))), ("new", None)].map(
+            |(edge, acknowledged)| LeaseRenewal {
                 edge: edge.to_owned(),
                 acknowledged,
                 lasts_ms: 60_000,
                 used: Default::default(),
-            });
+            },
+        );
         assert!(record(&mut connection, &renewals).await.unwrap());
-        let from_before = "UPDATE edge_leases SET epoch = 'k', acknowledged = 9 WHERE edge = 'of before'";
+        let from_before = "UPDATE edge_leases SET epoch = 'k', acknowledged = 9 WHERE edge = 'old'";
         sqlx::query(from_before).execute(&mut *connection).await.unwrap();
         let asked = [place("l", 4), place("l", 5), place("l", 9), place("k", 4), place("l", u64::MAX)];
-        let told: Vec<_> = read(&mut *connection, &asked)
+        let behind: Vec<_> = read(&mut *connection, &asked)
             .await
             .unwrap()
             .into_iter()
@@ -243,7 +244,7 @@ mod tests {
                 Some(behind.join(", "))
             })
             .collect();
-        let all = Some("at four, new, of before".to_owned());
-        assert_eq!(told, [Some("new, of before".to_owned()), all.clone(), all.clone(), None, all]);
+        let all = Some("at four, new, old".to_owned());
+        assert_eq!(behind, [Some("new, old".to_owned()), all.clone(), all.clone(), None, all]);
     }
 }

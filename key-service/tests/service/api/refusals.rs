@@ -96,7 +96,7 @@ async fn a_throttled_sign_in_is_in_the_log_whose_ever_it_is() {
     until_throttled("nobody@example.com").await;
     let found = entries(&admin, "user.sign_in_throttled").await;
     assert_eq!((found.len(), &found[0]["user_email"]), (2, &Value::Null));
-    assert_eq!(found[0]["detail"], json!({"left_out": 1}), "that of before");
+    assert_eq!(found[0]["detail"], json!({"left_out": 1}), "the earlier refusal");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ async fn a_user_who_becomes_an_admin_signs_in_again_and_keeps_the_password_that_
 
     let made = make_admin(&admin, &user).await;
     assert_eq!((&made["is_password_removed"], &made["has_password"]), (&json!(false), &json!(true)));
-    assert_eq!(demo.get("/api/users/@me/").await.0, 401, "a session of before has ended");
+    assert_eq!(demo.get("/api/users/@me/").await.0, 401, "the earlier session has ended");
     assert_eq!(choose_password(&app, text(&link, "path"), "another-password").await, 404);
     assert_eq!(app.log_in(DEMO, PASSWORD).await.status(), 200);
 }

@@ -1,4 +1,4 @@
-//! Every change, of the API and of the command line, is in force when it returns.
+//! Every change, of the API and of the command line, applies on every edge when it returns.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use super::revocation::{MADE, assert_waited_for_the_lease};
 use crate::support::scripted_edge::{Edge, SHORT_LEASES};
 use crate::support::{Browser, DEMO, OTHER, TestApp, key_path, text};
 
-/// Does something while an edge runs, and checks that the edge was told of the values before it returned.
+/// Makes a change while an edge runs, and checks that the edge received the digests before the change returned.
 async fn assert_received<F: Future<Output = Value>>(app: &TestApp, values: &[&str], doing: F) -> Value {
     let edge = Edge::subscribed(app, "told").await.run();
     assert!(values.iter().all(|value| !edge.has_received(value)));

@@ -1,4 +1,4 @@
-//! What is told of the past, and of keys' use.
+//! The history of changes, and the last use of keys.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -80,7 +80,7 @@ async fn rows_that_are_restored_while_the_service_runs_begin_another_epoch() {
     app.alter("UPDATE revision_log SET revision = revision - 2").await;
     app.alter("UPDATE edge_leases SET ends_at = 0").await;
     a_change(&demo).await;
-    assert!(begun.elapsed() >= ALMOST, "the leases of before are waited for: {:?}", begun.elapsed());
+    assert!(begun.elapsed() >= ALMOST, "earlier leases end first: {:?}", begun.elapsed());
     assert_ne!(app.text("SELECT epoch FROM revision_log").await, epoch);
     for _ in 0..3 {
         a_change(&demo).await;

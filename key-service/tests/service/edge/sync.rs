@@ -1,4 +1,4 @@
-//! The subscription: what an edge is told, and when.
+//! Syncs: the invalidations that an edge receives, and their timing.
 
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::storage::Template;
 use super::{ADMIN, DEMO, OTHER, PASSWORD, Process, Site, session_cookie, text};
 
-/// Who is signed in, in the order of [`Prepared::cookies`].
+/// The signed-in users, in the order of [`Prepared::cookies`].
 pub(super) const SIGNED_IN: [&str; 3] = [DEMO, OTHER, ADMIN];
 
 pub(super) struct Prepared {

@@ -54,7 +54,7 @@ impl Storage {
         match self {
             Storage::File(file) => Template::File(fs::read(file).unwrap()),
             Storage::OnServer(database) => {
-                // A copy takes itself for restored, and its changes wait for the leases of before. There were none.
+                // A copy counts as restored, so its changes would wait for earlier leases. There were none.
                 database.query("UPDATE revision_log SET longest_lease_ms = 0").unwrap();
                 Template::OnServer(database.into_template().unwrap())
             }

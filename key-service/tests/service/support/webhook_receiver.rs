@@ -84,7 +84,7 @@ async fn answer(
     (StatusCode::from_u16(status).unwrap(), [(header::LOCATION, "/elsewhere")])
 }
 
-/// Has a message to deliver, as after a leak that another process was told of.
+/// Adds a message to deliver, like one of a leak that was reported to another process.
 pub(crate) async fn enqueue(app: &TestApp) {
     let insert = r#"INSERT INTO webhook_deliveries (id, kind, payload, created_at, attempts, next_attempt_at)
         VALUES ('msg_1', 'key.leaked', '{"type":"key.leaked","data":{"label":"é"}}',

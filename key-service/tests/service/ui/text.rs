@@ -39,7 +39,7 @@ fn text_of(html: &str) -> String {
         text = text.replace(escaped, is);
     }
     let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-    // A lease's end is told in seconds.
+    // The page shows the end of a lease in seconds, which differ from run to run.
     let lines = lines.map(|line| match line.strip_prefix("in ") {
         Some(rest) if rest.ends_with(" s") => "in [time]".to_owned(),
         _ => line,

@@ -155,7 +155,7 @@ async fn tables_that_are_restored_while_the_service_runs_begin_another_epoch() {
     scene.service.alter_tables(restore).await;
     let begun = Instant::now();
     scene.delete(&scene.keys[0]).await;
-    assert!(begun.elapsed() >= ALMOST, "leases of before may run: {:?}", begun.elapsed());
+    assert!(begun.elapsed() >= ALMOST, "earlier leases may still be valid: {:?}", begun.elapsed());
     let next = scene.service.text("SELECT epoch FROM revision_log").await;
     assert_ne!(next, epoch);
     scene.delete(&scene.keys[1]).await;
