@@ -1,6 +1,6 @@
 //! Management tokens: the credentials of automation, for the keys of all users or of some.
 
-use protocol::{KeyDigest, mask, secret_from_entropy};
+use protocol::mask;
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
@@ -66,11 +66,11 @@ pub async fn create(
     new: NewToken,
     now: Timestamp,
 ) -> Result<(ManagementToken, TokenValue), TokenError> {
-    let value = secret_from_entropy(TOKEN_PREFIX, random::bytes()?);
+    let value = TokenValue::from_entropy(random::bytes()?);
     let token = ManagementToken {
         id: random::ordered_uuid().to_string(),
         label: new.label.into(),
-        mask_value: mask(&value),
+        mask_value: mask(value.reveal()),
         user_ids: new.user_ids,
         can: new.can,
         created_at: now,
@@ -82,7 +82,7 @@ pub async fn create(
     };
     let mut write = database.begin_write().await?;
     authority::recheck(write.connection(), by, Role::Admin).await?;
-    if let Some(stranger) = tokens::insert(write.connection(), &token, KeyDigest::of_value(&value)).await? {
+    if let Some(stranger) = tokens::insert(write.connection(), &token, value.digest()).await? {
         return Err(
             FieldError::input("user_ids", format!("There is no user with this id: {stranger}")).into()
         );
@@ -93,7 +93,7 @@ pub async fn create(
     let event = Event { action: Action::TokenCreated, user_id: None, subject, detail: &detail };
     audit::record(write.connection(), by, event).await?;
     write.commit().await?;
-    Ok((token, TokenValue(value.into())))
+    Ok((token, value))
 }
 
 /// The addresses of the users whose keys a token manages; `None` for all.
@@ -224,10 +224,10 @@ pub(crate) async fn record_refusal(
 /// The database failed.
 pub async fn authenticate(
     database: &Database,
-    value: &str,
+    value: &TokenValue,
     now: Timestamp,
 ) -> Result<Result<ManagementToken, Refusal>, TokenError> {
-    let token = tokens::find_by_digest(database.pool(), KeyDigest::of_value(value)).await?;
+    let token = tokens::find_by_digest(database.pool(), value.digest()).await?;
     let token = match check(token, now) {
         Ok(token) => token,
         Err(refusal) => return Ok(Err(refusal)),
@@ -259,7 +259,7 @@ mod tests {
         let (_, value) = create(&database, &by, new, now).await.unwrap();
         for (used_after_s, written_after_s) in [(0, 0), (3_599, 0), (3_600, 3_600), (7_199, 3_600)] {
             let used_at = now.plus_seconds(used_after_s);
-            authenticate(&database, value.reveal(), used_at).await.unwrap().unwrap();
+            authenticate(&database, &value, used_at).await.unwrap().unwrap();
             let last_used_at = list(&database).await.unwrap()[0].last_used_at;
             assert_eq!(last_used_at, Some(now.plus_seconds(written_after_s)), "{used_after_s} s");
         }

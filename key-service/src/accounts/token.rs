@@ -1,5 +1,6 @@
 //! A management token: what it is, and why it may be refused.
 
+use protocol::{KeyDigest, secret_from_entropy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -84,11 +85,27 @@ impl ManagementToken {
     }
 }
 
-/// A token's value, to be shown once. It is not printed and cannot be serialised.
+/// A token's value: a new one, which is shown once, or the one of a request. It is not printed and cannot be serialised.
 #[derive(Debug)]
-pub struct TokenValue(pub(super) SecretString);
+pub struct TokenValue(SecretString);
 
 impl TokenValue {
+    /// A new value with 256 random bits.
+    pub(super) fn from_entropy(entropy: [u8; 32]) -> Self {
+        TokenValue(secret_from_entropy(TOKEN_PREFIX, entropy).into())
+    }
+
+    /// The bearer token of a request, if it has the prefix of a management token.
+    pub fn presented(bearer: &[u8]) -> Option<Self> {
+        let value = std::str::from_utf8(bearer).ok().filter(|value| value.starts_with(TOKEN_PREFIX))?;
+        Some(TokenValue(value.into()))
+    }
+
+    /// The digest under which the token is stored.
+    pub(super) fn digest(&self) -> KeyDigest {
+        KeyDigest::of_value(self.reveal())
+    }
+
     /// The secret itself.
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()

@@ -16,7 +16,7 @@ use super::request_log::RequestId;
 use super::session;
 use super::state::AppState;
 use crate::accounts::access::KeyAccess;
-use crate::accounts::management_tokens::{self, ManagementToken, Refusal, TOKEN_PREFIX, Verb};
+use crate::accounts::management_tokens::{self, ManagementToken, Refusal, TokenValue, Verb};
 use crate::accounts::{AccountError, User};
 use crate::audit::{Actor, ActorKind};
 use crate::time::Timestamp;
@@ -105,9 +105,8 @@ impl Identity {
     async fn of(parts: &mut Parts, state: &AppState) -> Result<(Self, Actor), ApiError> {
         let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
         let credential = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        let token = credential.and_then(|token| std::str::from_utf8(token).ok());
-        if let Some(value) = token.filter(|token| token.starts_with(TOKEN_PREFIX)) {
-            let token = management_tokens::authenticate(&state.store, value, Timestamp::now()).await?;
+        if let Some(value) = credential.and_then(TokenValue::presented) {
+            let token = management_tokens::authenticate(&state.store, &value, Timestamp::now()).await?;
             let token = token?;
             let by = token.actor(visitor);
             return Ok((Identity::Token(token.into()), by));
