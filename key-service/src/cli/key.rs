@@ -1,4 +1,4 @@
-//! `key-service key`: create, list, update, revoke, roll, leaked.
+//! `key-service key`: create, list, update, delete, roll, leaked.
 
 use super::arguments::{scopes, scopes_help};
 use super::error::{CliError, Outcome};
@@ -26,7 +26,8 @@ pub(super) enum Command {
     /// Change a key's label, scopes or expiry, and wait until every edge has applied it
     Update(UpdateArgs),
     /// Delete a key, and wait until no edge accepts it
-    Revoke {
+    #[command(visible_alias = "revoke")]
+    Delete {
         /// The key's id, as `key list` shows it
         id: String,
         /// Print the revocation as JSON
@@ -82,9 +83,9 @@ pub(super) async fn run(command: Command, store: &Store) -> Result<Outcome, CliE
         Command::Create(args) => create::run(args, &by, store).await?,
         Command::List(args) => list::run(args, store).await?,
         Command::Update(args) => update(args, &by, store).await?,
-        Command::Revoke { id, json } => {
+        Command::Delete { id, json } => {
             let (key, propagation) = keys::delete(store, &by, KeyAccess::Anyone, &id).await?;
-            let done = format!("revoked {} ({})", key.label, key.mask_value);
+            let done = format!("deleted {} ({})", key.label, key.mask_value);
             report(&done, &wait(propagation).await?, json)?;
         }
         Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, store).await?,
