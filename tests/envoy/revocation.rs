@@ -111,7 +111,7 @@ fn no_key_is_accepted_after_its_delete_has_returned() {
 fn the_command_line_keeps_the_same_promise() {
     let stack = two_envoys(&[]);
     rounds(&stack, 300, |_, id| {
-        stack.key_service().run(&["key", "revoke", id], "").unwrap_or_else(|error| panic!("{error:#}"));
+        stack.key_service().run(&["key", "delete", id], "").unwrap_or_else(|error| panic!("{error:#}"));
         None
     });
 }

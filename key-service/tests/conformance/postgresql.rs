@@ -140,11 +140,11 @@ fn changes_and_their_revision_are_read_as_one() {
             );
             let (lease_store, since) = (scene.lease_store(0), before.clone());
             let reading = async move { lease_store.history(Some(&since)).await };
-            let told = match table {
+            let found = match table {
                 "neither" => scene.read_inside(&change, reading).await,
                 _ => scene.read_while(table, &change, reading).await,
             };
-            let History { position, changed } = told.unwrap();
+            let History { position, changed } = found.unwrap();
             let expected = if position == before { vec![] } else { vec![digest] };
             assert_eq!(changed, Some(expected), "{table} waited for, at {position:?} after {before:?}");
         }
@@ -163,13 +163,13 @@ fn verdicts_and_their_revision_are_read_as_one() {
                 UPDATE key_digests SET expires_at = 0";
             let lease_store = scene.lease_store(0);
             let reading = async move { lease_store.verdicts(&[digest]).await };
-            let told = match table {
+            let found = match table {
                 "neither" => scene.read_inside(change, reading).await,
                 _ => scene.read_while(table, change, reading).await,
             };
-            let told = told.unwrap();
-            let (is_active, is_of_before) = (told.verdicts != [Verdict::Inactive], told.revision == before);
-            assert_eq!(is_active, is_of_before, "{table} waited for: {told:?} after {before}");
+            let found = found.unwrap();
+            let (is_active, is_of_before) = (found.verdicts != [Verdict::Inactive], found.revision == before);
+            assert_eq!(is_active, is_of_before, "{table} waited for: {found:?} after {before}");
             let back = "UPDATE users SET is_active = 1; UPDATE api_keys SET scopes = '*';
                 UPDATE key_digests SET expires_at = NULL";
             scene.outside(back).await;
@@ -189,13 +189,13 @@ fn leases_and_their_loss_are_read_as_one() {
             let loss = "UPDATE revision_log SET lost_leases_until = 9000; DELETE FROM edge_leases";
             let lease_store = scene.lease_store(0);
             let reading = async move { lease_store.leases(&position).await };
-            let told = match table {
+            let found = match table {
                 "neither" => scene.read_inside(loss, reading).await,
                 _ => scene.read_while(table, loss, reading).await,
             };
-            let told = told.unwrap();
-            let (knows_of_loss, held) = (told.lost_leases_until_ms == 9_000, told.behind.len());
-            assert_eq!((knows_of_loss, told.held), (held == 0, held), "{table} waited for: {told:?}");
+            let found = found.unwrap();
+            let (knows_of_loss, held) = (found.lost_leases_until_ms == 9_000, found.behind.len());
+            assert_eq!((knows_of_loss, found.held), (held == 0, held), "{table} waited for: {found:?}");
         }
     });
 }
@@ -287,8 +287,8 @@ fn an_edge_that_is_in_a_batch_more_than_once_is_recorded() {
         first.await.unwrap().unwrap();
         recorded.0.unwrap();
         recorded.1.unwrap();
-        let told = scene.lease_store(0).leases(&scene.position().await).await.unwrap();
-        assert_eq!((told.held, told.behind), (1, vec![]), "the edge has acknowledged everything");
+        let found = scene.lease_store(0).leases(&scene.position().await).await.unwrap();
+        assert_eq!((found.held, found.behind), (1, vec![]), "the edge has acknowledged everything");
     });
 }
 
@@ -302,9 +302,9 @@ fn a_delete_goes_on_after_it_is_committed() {
             keys::delete(&database, &Actor::service(), KeyAccess::Anyone, &id).await.unwrap().1
         });
         let propagation = is_answered_after_its_commit(&mut scene, deleting).await;
-        let told = scene.lease_store(1).verdicts(&[scene.value.digest()]).await.unwrap();
+        let found = scene.lease_store(1).verdicts(&[scene.value.digest()]).await.unwrap();
         assert_eq!(
-            (told.revision, told.verdicts),
+            (found.revision, found.verdicts),
             (propagation.position().revision, vec![Verdict::Inactive])
         );
     });
@@ -346,8 +346,8 @@ fn a_promoted_standby_begins_another_history_and_waits_for_leases_that_it_never_
         let leases = lease_store.leases(&history.position).await.unwrap();
         assert_eq!((leases.held, leases.behind), (0, vec![]));
         assert!(leases.lost_leases_until_ms > leases.now_ms, "a change waits for lost leases");
-        let told = lease_store.verdicts(&[value.digest()]).await.unwrap();
-        assert!(matches!(told.verdicts[..], [Verdict::Active(_)]));
+        let found = lease_store.verdicts(&[value.digest()]).await.unwrap();
+        assert!(matches!(found.verdicts[..], [Verdict::Active(_)]));
         database.close().await;
         drop(standby);
     });

@@ -192,7 +192,7 @@ impl Sequence<'_> {
         self.ends_ms.push(ends_ms);
         let acknowledged = renewal.acknowledged.as_ref().map(|place| self.readings.of_store(place));
         let of_store = LeaseRenewal { acknowledged, ..renewal.clone() };
-        let told = self
+        let found = self
             .store
             .process(process)
             .lease_store()
@@ -200,7 +200,7 @@ impl Sequence<'_> {
             .await
             .map_err(|error| error.to_string());
         let expected = self.model.run(|lease_store| async move { lease_store.record(renewal).await });
-        same("record", told, expected.map_err(|error| format!("{error:?}")))
+        same("record", found, expected.map_err(|error| format!("{error:?}")))
     }
 
     /// Compares all reads.
@@ -254,8 +254,8 @@ impl Sequence<'_> {
         let (database, now) = (self.store.process(process), Timestamp::from_unix_ms(0));
         let created = keys::create(database, &Actor::service(), KeyAccess::Anyone, &user, new, now).await;
         let expected = self.model.data(|data| check_scopes(data, &user, &scopes, &ScopeSet::default()));
-        let told = created.as_ref().map(|_| ()).map_err(refused);
-        same("create", told, expected)?;
+        let found = created.as_ref().map(|_| ()).map_err(refused);
+        same("create", found, expected)?;
         let Ok((key, value)) = created else { return Ok(()) };
         let values = vec![Value { digest: value.digest(), ends_at_ms: None }];
         self.model.data(|data| data.keys.insert(key.id.clone(), Key { user, scopes, expires_at_ms, values }));
@@ -345,10 +345,10 @@ impl Sequence<'_> {
             Some(key) if self.random.bool() => AffectedKeys::Key(key.clone()),
             _ => AffectedKeys::User(user),
         };
-        let told = of_store.digests(&affected).await.map_err(|error| error.to_string())?;
+        let found = of_store.digests(&affected).await.map_err(|error| error.to_string())?;
         let expected = self.model.data(|data| data.digests(&affected));
         self.held = Some(Held { of_store, of_model });
-        same(("digests", affected), sorted(told), sorted(expected))
+        same(("digests", affected), sorted(found), sorted(expected))
     }
 
     /// Ends the open change: commits, abandons or drops it.
@@ -358,9 +358,9 @@ impl Sequence<'_> {
         match self.random.u32(..3) {
             0 => {
                 self.note("abandon");
-                let told = held.of_store.abandon().await.map_err(|error| error.to_string());
+                let found = held.of_store.abandon().await.map_err(|error| error.to_string());
                 let expected = self.model.run(|_| held.of_model.abandon());
-                self.compare_places("abandon", told, expected.map_err(|error| format!("{error:?}")))
+                self.compare_places("abandon", found, expected.map_err(|error| format!("{error:?}")))
             }
             1 => {
                 self.note("drop");
@@ -373,9 +373,9 @@ impl Sequence<'_> {
 
     async fn commit(&mut self, held: Held, changed: Vec<KeyDigest>) -> Checked {
         self.note(("commit", changed.len()));
-        let told = held.of_store.commit(&changed).await.map_err(|error| error.to_string());
+        let found = held.of_store.commit(&changed).await.map_err(|error| error.to_string());
         let expected = self.model.run(|_| async move { held.of_model.commit(&changed).await });
-        self.compare_places("commit", told, expected.map_err(|error| format!("{error:?}")))
+        self.compare_places("commit", found, expected.map_err(|error| format!("{error:?}")))
     }
 
     async fn let_go(&mut self) {
@@ -457,8 +457,8 @@ impl Sequence<'_> {
     }
 
     async fn compare_limit(&mut self) -> Checked {
-        let told = self.store.lease_limit_ms().await;
-        same("the limit", told, self.model.data(|data| data.lease_limit_ms))
+        let found = self.store.lease_limit_ms().await;
+        same("the limit", found, self.model.data(|data| data.lease_limit_ms))
     }
 
     /// Compares the outcome of a change with the model's expectation, then makes the change in the model.
@@ -488,11 +488,11 @@ impl Sequence<'_> {
     fn compare_places(
         &mut self,
         what: &str,
-        told: Result<Position, String>,
+        found: Result<Position, String>,
         expected: Result<Position, String>,
     ) -> Checked {
         let present = self.model.data(|data| data.position.epoch.clone());
-        same(what, told.map(|place| self.readings.place(place, &present)), expected)
+        same(what, found.map(|place| self.readings.place(place, &present)), expected)
     }
 
     fn some_user(&mut self) -> String {
@@ -560,9 +560,9 @@ fn sorted(mut digests: Vec<KeyDigest>) -> Vec<KeyDigest> {
     digests
 }
 
-fn same<T: PartialEq + Debug>(what: impl Debug, told: T, expected: T) -> Checked {
-    if told == expected {
+fn same<T: PartialEq + Debug>(what: impl Debug, found: T, expected: T) -> Checked {
+    if found == expected {
         return Ok(());
     }
-    Err(format!("{what:?}\nthe store: {told:?}\nthe model: {expected:?}"))
+    Err(format!("{what:?}\nthe store: {found:?}\nthe model: {expected:?}"))
 }

@@ -12,70 +12,74 @@ use crate::support::{ADMIN, DEMO, KEYS, OTHER, PASSWORD, TOKEN, TestApp, client,
 async fn of_a_session_and_the_own_account() {
     let app = TestApp::start().await;
     let (demo, other) = (app.demo(), app.other());
-    let mut said = Transcript::of(&app);
+    let mut transcript = Transcript::of(&app);
     let login = json!({"email": OTHER, "password": PASSWORD});
-    said.send(client().post(format!("{}/api/login/", app.public)).json(&login)).await;
-    said.send(other.request(Method::GET, "/api/users/@me/")).await;
+    transcript.send(client().post(format!("{}/api/login/", app.public)).json(&login)).await;
+    transcript.send(other.request(Method::GET, "/api/users/@me/")).await;
     let change = json!({"current_password": PASSWORD, "password": "another-password"});
-    said.send(other.request(Method::PATCH, "/api/users/@me/").json(&change)).await;
-    said.send(demo.request(Method::POST, "/api/logout/")).await;
-    assert_snapshot!("session_and_own_account", said);
+    transcript.send(other.request(Method::PATCH, "/api/users/@me/").json(&change)).await;
+    transcript.send(demo.request(Method::POST, "/api/logout/")).await;
+    assert_snapshot!("session_and_own_account", transcript);
 }
 
 #[tokio::test]
 async fn of_users() {
     let app = TestApp::start().await;
     let admin = app.admin();
-    let mut said = Transcript::of(&app);
+    let mut transcript = Transcript::of(&app);
     let new = json!({"email": "new@example.com", "permissions": ["insight:read"]});
-    let user = said.send(admin.request(Method::POST, "/api/users/").json(&new)).await;
+    let user = transcript.send(admin.request(Method::POST, "/api/users/").json(&new)).await;
     let path = format!("/api/users/{}/", text(&user, "id"));
-    said.send(admin.request(Method::GET, &path)).await;
-    said.send(admin.request(Method::PATCH, &path).json(&json!({"permissions": ["cohort:write"]}))).await;
-    said.send(admin.request(Method::POST, &format!("{path}link/"))).await;
-    said.send(admin.request(Method::GET, "/api/users/?search=new")).await;
-    assert_snapshot!("users", said);
+    transcript.send(admin.request(Method::GET, &path)).await;
+    transcript
+        .send(admin.request(Method::PATCH, &path).json(&json!({"permissions": ["cohort:write"]})))
+        .await;
+    transcript.send(admin.request(Method::POST, &format!("{path}link/"))).await;
+    transcript.send(admin.request(Method::GET, "/api/users/?search=new")).await;
+    assert_snapshot!("users", transcript);
 }
 
 #[tokio::test]
 async fn of_keys() {
     let app = TestApp::start().await;
     let (demo, admin) = (app.demo(), app.admin());
-    let mut said = Transcript::of(&app);
+    let mut transcript = Transcript::of(&app);
     let new = json!({"label": "CI", "scopes": ["insight:read", "cohort:write"]});
-    let key = said.send(demo.request(Method::POST, KEYS).json(&new)).await;
+    let key = transcript.send(demo.request(Method::POST, KEYS).json(&new)).await;
     let path = key_path(&key);
-    said.send(demo.request(Method::GET, KEYS)).await;
-    said.send(demo.request(Method::GET, &path)).await;
-    said.send(demo.request(Method::PATCH, &path).json(&json!({"label": "Build"}))).await;
-    said.send(demo.request(Method::PATCH, &path).json(&json!({"scopes": ["*"]}))).await;
-    said.send(demo.request(Method::POST, &format!("{path}roll/")).json(&json!({"grace_s": 3600}))).await;
-    said.send(admin.request(Method::GET, "/api/keys/?search=build&limit=1")).await;
-    said.send(demo.request(Method::DELETE, &path)).await;
-    assert_snapshot!("keys", said);
+    transcript.send(demo.request(Method::GET, KEYS)).await;
+    transcript.send(demo.request(Method::GET, &path)).await;
+    transcript.send(demo.request(Method::PATCH, &path).json(&json!({"label": "Build"}))).await;
+    transcript.send(demo.request(Method::PATCH, &path).json(&json!({"scopes": ["*"]}))).await;
+    transcript
+        .send(demo.request(Method::POST, &format!("{path}roll/")).json(&json!({"grace_s": 3600})))
+        .await;
+    transcript.send(admin.request(Method::GET, "/api/keys/?search=build&limit=1")).await;
+    transcript.send(demo.request(Method::DELETE, &path)).await;
+    assert_snapshot!("keys", transcript);
 }
 
 #[tokio::test]
 async fn of_management_tokens() {
     let app = TestApp::start().await;
     let admin = app.admin();
-    let mut said = Transcript::of(&app);
+    let mut transcript = Transcript::of(&app);
     let new = json!({"label": "terraform", "user_ids": [app.user_id(OTHER)], "can": ["read", "create"]});
-    let token = said.send(admin.request(Method::POST, "/api/management_tokens/").json(&new)).await;
-    said.send(admin.request(Method::GET, "/api/management_tokens/")).await;
+    let token = transcript.send(admin.request(Method::POST, "/api/management_tokens/").json(&new)).await;
+    transcript.send(admin.request(Method::GET, "/api/management_tokens/")).await;
     let path = format!("/api/management_tokens/{}/", text(&token, "id"));
-    said.send(admin.request(Method::DELETE, &path)).await;
-    assert_snapshot!("management_tokens", said);
+    transcript.send(admin.request(Method::DELETE, &path)).await;
+    assert_snapshot!("management_tokens", transcript);
 }
 
 #[tokio::test]
 async fn of_a_report_of_leaked_keys() {
     let app = TestApp::start().await;
     let key = app.demo().create_key("CI", &["*"]).await;
-    let mut said = Transcript::of(&app);
+    let mut transcript = Transcript::of(&app);
     let report = json!({"values": [key["value"], "phx_of_nobody"], "source": "a gist"});
-    said.send(app.admin().request(Method::POST, "/api/leaked_keys/").json(&report)).await;
-    assert_snapshot!("leaked_keys", said);
+    transcript.send(app.admin().request(Method::POST, "/api/leaked_keys/").json(&report)).await;
+    assert_snapshot!("leaked_keys", transcript);
 }
 
 #[tokio::test]
@@ -84,18 +88,18 @@ async fn of_the_audit_log() {
     let demo = app.demo();
     let key = demo.create_key("CI", &["*"]).await;
     demo.patch(&key_path(&key), json!({"scopes": ["insight:read"]})).await;
-    let mut said = Transcript::of(&app);
-    said.send(app.admin().request(Method::GET, "/api/audit_log/?action=key.&limit=2")).await;
-    assert_snapshot!("audit_log", said);
+    let mut transcript = Transcript::of(&app);
+    transcript.send(app.admin().request(Method::GET, "/api/audit_log/?action=key.&limit=2")).await;
+    assert_snapshot!("audit_log", transcript);
 }
 
 #[tokio::test]
 async fn of_the_edges() {
     let app = TestApp::start().await;
     Edge::subscribed(&app, "0123456789abcdef").await;
-    let mut said = Transcript::of(&app);
-    said.send(app.admin().request(Method::GET, "/api/edges/")).await;
-    assert_snapshot!("edges", said);
+    let mut transcript = Transcript::of(&app);
+    transcript.send(app.admin().request(Method::GET, "/api/edges/")).await;
+    assert_snapshot!("edges", transcript);
 }
 
 #[tokio::test]
@@ -105,44 +109,44 @@ async fn of_callers_that_may_not() {
     let key = demo.create_key("CI", &["*"]).await;
     let token = app.admin().create_token_that_can(&["read"], None).await.token;
     let with = |token: &str, path: &str| client().get(format!("{}{path}", app.public)).bearer_auth(token);
-    let mut said = Transcript::of(&app);
-    said.send(client().get(format!("{}{KEYS}", app.public))).await;
+    let mut transcript = Transcript::of(&app);
+    transcript.send(client().get(format!("{}{KEYS}", app.public))).await;
     for (credential, value) in [
         ("a personal API key", text(&key, "value")),
         ("an unknown management token", "ekm_of_nobody"),
         ("the edge token", TOKEN),
     ] {
-        said.note(credential);
-        said.send(with(value, KEYS)).await;
+        transcript.note(credential);
+        transcript.send(with(value, KEYS)).await;
     }
-    said.note("a management token, where a user has to be signed in");
-    said.send(with(&token, "/api/users/@me/")).await;
+    transcript.note("a management token, where a user has to be signed in");
+    transcript.send(with(&token, "/api/users/@me/")).await;
     let login = json!({"email": DEMO, "password": "wrong"});
-    said.send(client().post(format!("{}/api/login/", app.public)).json(&login)).await;
-    said.note("a member, where an admin has to be signed in");
-    said.send(demo.request(Method::GET, "/api/users/")).await;
-    said.note("a management token that can only read");
-    said.send(client().delete(format!("{}{KEYS}none/", app.public)).bearer_auth(&token)).await;
-    said.note("a browser on a page of another site");
-    said.send(demo.request(Method::POST, KEYS).header("origin", "https://evil.example")).await;
-    assert_snapshot!("errors_of_callers", said);
+    transcript.send(client().post(format!("{}/api/login/", app.public)).json(&login)).await;
+    transcript.note("a member, where an admin has to be signed in");
+    transcript.send(demo.request(Method::GET, "/api/users/")).await;
+    transcript.note("a management token that can only read");
+    transcript.send(client().delete(format!("{}{KEYS}none/", app.public)).bearer_auth(&token)).await;
+    transcript.note("a browser on a page of another site");
+    transcript.send(demo.request(Method::POST, KEYS).header("origin", "https://evil.example")).await;
+    assert_snapshot!("errors_of_callers", transcript);
 }
 
 #[tokio::test]
 async fn of_requests_that_are_wrong() {
     let app = TestApp::start().await;
     let (demo, admin) = (app.demo(), app.admin());
-    let mut said = Transcript::of(&app);
-    said.send(demo.request(Method::GET, "/api/nowhere/")).await;
-    said.send(demo.request(Method::GET, "/api/personal_api_keys/none/")).await;
-    said.send(demo.request(Method::PUT, KEYS)).await;
+    let mut transcript = Transcript::of(&app);
+    transcript.send(demo.request(Method::GET, "/api/nowhere/")).await;
+    transcript.send(demo.request(Method::GET, "/api/personal_api_keys/none/")).await;
+    transcript.send(demo.request(Method::PUT, KEYS)).await;
     let post = |kind: &str, body: &str| {
         demo.request(Method::POST, KEYS).header("content-type", kind).body(body.to_owned())
     };
-    said.send(post("application/json", "{\"label\": ")).await;
-    said.send(post("application/json", "[1]")).await;
-    said.send(post("text/plain", "{}")).await;
-    said.send(post("application/json", &format!("\"{}\"", "x".repeat(70_000)))).await;
+    transcript.send(post("application/json", "{\"label\": ")).await;
+    transcript.send(post("application/json", "[1]")).await;
+    transcript.send(post("text/plain", "{}")).await;
+    transcript.send(post("application/json", &format!("\"{}\"", "x".repeat(70_000)))).await;
     for body in [
         json!({}),
         json!({"label": null, "scopes": null}),
@@ -151,7 +155,7 @@ async fn of_requests_that_are_wrong() {
         json!({"label": "x".repeat(41), "scopes": ["unicorn:read"], "expires_at": "2020-01-01T00:00:00Z"}),
         json!({"label": "CI", "scopes": ["*"], "expires": "2100-01-01T00:00:00Z"}),
     ] {
-        said.send(demo.request(Method::POST, KEYS).json(&body)).await;
+        transcript.send(demo.request(Method::POST, KEYS).json(&body)).await;
     }
     for (path, body) in [
         ("/api/users/", json!({"email": "x", "permissions": ["all"], "password": "short", "is_admin": 1})),
@@ -159,11 +163,13 @@ async fn of_requests_that_are_wrong() {
         ("/api/management_tokens/", json!({"label": " ", "user_ids": ["nobody"], "can": ["delete"]})),
         ("/api/leaked_keys/", json!({"values": [7]})),
     ] {
-        said.send(admin.request(Method::POST, path).json(&body)).await;
+        transcript.send(admin.request(Method::POST, path).json(&body)).await;
     }
-    said.send(admin.request(Method::GET, "/api/keys/?limit=0&offset=-1&state=new&scope=cohort")).await;
-    said.send(admin.request(Method::PATCH, &app.user_path(ADMIN)).json(&json!({"is_active": false}))).await;
-    assert_snapshot!("errors_of_requests", said);
+    transcript.send(admin.request(Method::GET, "/api/keys/?limit=0&offset=-1&state=new&scope=cohort")).await;
+    transcript
+        .send(admin.request(Method::PATCH, &app.user_path(ADMIN)).json(&json!({"is_active": false})))
+        .await;
+    assert_snapshot!("errors_of_requests", transcript);
 }
 
 /// Each route of the document is in one of the snapshots.

@@ -14,18 +14,18 @@ async fn every_step_of_a_keys_life_is_in_the_log() {
     demo.patch(&path, json!({"label": "renamed"})).await;
     demo.patch(&path, json!({"scopes": ["*"], "expires_at": "2099-01-01T00:00:00Z"})).await;
     demo.post(&format!("{path}roll/"), json!({"grace_s": 60})).await;
-    app.site.ok(&["key", "revoke", text(&key, "id")], "");
+    app.site.ok(&["key", "delete", text(&key, "id")], "");
 
     let (_, log) = admin.get(&format!("/api/audit_log/?subject_id={}", text(&key, "id"))).await;
     let entries = log["results"].as_array().unwrap();
-    let told: Vec<_> = entries
+    let listed: Vec<_> = entries
         .iter()
         .map(|entry| {
             (text(entry, "action"), text(entry, "actor_kind"), text(entry, "subject_name"), &entry["detail"])
         })
         .collect();
     assert_eq!(
-        told,
+        listed,
         [
             ("key.deleted", "command_line", "renamed", &Value::Null),
             ("key.rolled", "user", "renamed", &json!({"grace_s": 60})),

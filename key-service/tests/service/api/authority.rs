@@ -171,7 +171,7 @@ async fn a_user_who_is_disabled_or_whose_session_ends_changes_nothing_more() {
             0 => browser.request(Method::POST, "/api/logout/").send().await.unwrap().status(),
             1 => browser.patch("/api/users/@me/", new_password.clone()).await.0,
             2 => {
-                // The session stays in its table: its version alone tells that it has ended.
+                // The session stays in its table: only its version shows that it has ended.
                 app.site.ok(&["user", "passwd", DEMO, "--password-stdin"], "one-more-password");
                 reqwest::StatusCode::OK
             }

@@ -66,14 +66,14 @@ async fn a_personal_api_key_cannot_manage_keys() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let key = demo.create_key("a key", &["*"]).await;
-    assert_eq!(said(&app.public, KEYS, key["value"].as_str().unwrap()).await, NO_KEY);
+    assert_eq!(detail(&app.public, KEYS, key["value"].as_str().unwrap()).await, NO_KEY);
 }
 
 const NO_KEY: &str = "This is a personal API key. It works at the API that it is for, and manages nothing: sign in, or \
                       send a management token.";
 
-/// What is said of a bearer token that is refused with the documented body.
-async fn said(base: &str, path: &str, token: &str) -> String {
+/// The `detail` of the 401 that answers a bearer token.
+async fn detail(base: &str, path: &str, token: &str) -> String {
     let (status, answer) = read(client().get(format!("{base}{path}")).bearer_auth(token)).await;
     let detail = answer["detail"].as_str().unwrap().to_owned();
     let expected = error("authentication_error", "authentication_failed", &detail, None);
@@ -82,7 +82,7 @@ async fn said(base: &str, path: &str, token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_valid_credential_of_the_wrong_kind_is_told_so() {
+async fn a_valid_credential_of_the_wrong_kind_gets_an_error_that_says_so() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let admin = app.admin();
@@ -91,16 +91,16 @@ async fn a_valid_credential_of_the_wrong_kind_is_told_so() {
     let token = admin.create_token(None).await.token;
     let edge = "This is not a management token, which begins with ekm_. An edge token works on the edge listener alone.";
     for path in [KEYS, "/api/users/", "/api/users/@me/", "/api/management_tokens/"] {
-        assert_eq!(said(&app.public, path, key).await, NO_KEY, "{path}");
-        assert_eq!(said(&app.public, path, TOKEN).await, edge, "{path}");
+        assert_eq!(detail(&app.public, path, key).await, NO_KEY, "{path}");
+        assert_eq!(detail(&app.public, path, TOKEN).await, edge, "{path}");
         assert_eq!(
-            said(&app.public, path, "edge-token-that-is-wrong").await,
+            detail(&app.public, path, "edge-token-that-is-wrong").await,
             edge,
             "no word of whether it is one"
         );
     }
     let in_person = "This is a management token. Only a user who is signed in can do this.";
-    assert_eq!(said(&app.public, "/api/users/@me/", &token).await, in_person);
+    assert_eq!(detail(&app.public, "/api/users/@me/", &token).await, in_person);
     for (sent, expected) in [
         (key, "This is a personal API key. The edge API takes the edge token alone."),
         (token.as_str(), "This is a management token. The edge API takes the edge token alone."),

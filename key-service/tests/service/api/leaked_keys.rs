@@ -48,14 +48,15 @@ async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
     );
     let unknown =
         ["key", "create", "--user", "demo@example.com", "--label", "late", "--scopes", "*", "--value-stdin"];
-    let said = app.site.fails(&unknown, "phx_unknown_but_long_enough");
-    assert!(said.contains("revoked"), "a leaked value never becomes a key: {said}");
+    let error = app.site.fails(&unknown, "phx_unknown_but_long_enough");
+    assert!(error.contains("revoked"), "a leaked value never becomes a key: {error}");
 
     let (_, reports) = admin.get("/api/audit_log/?action=leak.reported").await;
-    let told: Vec<_> = reports["results"].as_array().unwrap().iter().map(|entry| &entry["detail"]).collect();
+    let details: Vec<_> =
+        reports["results"].as_array().unwrap().iter().map(|entry| &entry["detail"]).collect();
     let source = "github.com/example";
     assert_eq!(
-        told,
+        details,
         [
             &json!({"source": source, "values": 5, "live": 0}),
             &json!({"source": source, "values": 5, "live": 2})
@@ -115,8 +116,8 @@ async fn a_revoked_value_is_never_adopted_again() {
     demo.delete(&key_path(&key)).await;
     let adopt_value =
         ["key", "create", "--user", "demo@example.com", "--label", "again", "--scopes", "*", "--value-stdin"];
-    let said = app.site.fails(&adopt_value, text(&key, "value"));
-    assert!(said.contains("revoked"), "{said}");
+    let error = app.site.fails(&adopt_value, text(&key, "value"));
+    assert!(error.contains("revoked"), "{error}");
     let if_absent = [&adopt_value[..], &["--if-absent"]].concat();
     assert_eq!(app.site.ok(&if_absent, text(&key, "value")), "");
     assert_eq!(app.scopes(text(&key, "value")).await, None);

@@ -258,8 +258,8 @@ async fn a_key_gets_no_scope_that_its_user_lacks() {
         assert_eq!(refused["detail"], lacks(lacking));
     }
     let create = ["key", "create", "--user", OTHER, "--label", "x", "--scopes", "person:read"];
-    let said = app.site.fails(&create, "");
-    assert!(said.contains(&format!("--scopes: {}", lacks("person:read"))), "{said}");
+    let error = app.site.fails(&create, "");
+    assert!(error.contains(&format!("--scopes: {}", lacks("person:read"))), "{error}");
     let adopted = app.site.fails(&[&create[..], &["--value-stdin"]].concat(), "phx_1234567890abcdef");
     assert!(adopted.contains("--scopes: "), "{adopted}");
 

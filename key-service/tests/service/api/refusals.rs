@@ -28,7 +28,7 @@ async fn a_refused_token_is_in_the_log_once_a_minute_with_what_it_is() {
         assert_eq!(send(&app.public, &expired.token).await, 401);
         assert_eq!(reads.call(Method::DELETE, "/api/personal_api_keys/x/", Value::Null).await.0, 403);
     }
-    let told: Vec<_> = entries(&admin, "token.refused")
+    let recorded: Vec<_> = entries(&admin, "token.refused")
         .await
         .iter()
         .map(|entry| {
@@ -47,7 +47,7 @@ async fn a_refused_token_is_in_the_log_once_a_minute_with_what_it_is() {
         })
         .collect();
     assert_eq!(
-        told,
+        recorded,
         [
             ("cannot revoke".to_owned(), "management_token".to_owned(), json!(reads.id)),
             ("expired".to_owned(), "visitor".to_owned(), json!(expired.id)),

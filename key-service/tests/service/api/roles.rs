@@ -114,7 +114,7 @@ async fn a_token_for_all_users_reaches_no_key_of_an_admin() {
     assert_eq!(app.scopes(value).await, None, "the holder of a value can end it");
 }
 
-/// What a token is answered: the status, and what is said.
+/// The answer to a token: status and detail.
 pub(crate) async fn answer(automation: &Automation) -> (u16, Value) {
     let (status, answer) = automation.call(Method::GET, "/api/keys/", Value::Null).await;
     (status.as_u16(), answer["detail"].clone())
@@ -173,12 +173,12 @@ async fn a_token_ends_for_good_when_the_admin_who_made_it_is_disabled_or_demoted
 
         let (status, user_after) = admin.patch(&user, end).await;
         assert_eq!(status, 200, "{user_after}");
-        let mut told: Vec<_> =
+        let mut ended_ids: Vec<_> =
             user_after["ended_tokens"].as_array().unwrap().iter().map(|token| text(token, "id")).collect();
-        told.sort_unstable();
+        ended_ids.sort_unstable();
         let mut made = [for_all.id.as_str(), &for_one.id];
         made.sort_unstable();
-        assert_eq!(told, made);
+        assert_eq!(ended_ids, made);
         for token in [&for_all, &for_one] {
             assert_eq!(answer(token).await, (401, ended.clone()));
         }

@@ -8,7 +8,7 @@ fn audit_filters_entries_by_action_user_subject_and_time() {
     let site = Site::with_users();
     let key = new_key(&site, DEMO, "a\u{1b}[2J", &[]);
     new_key(&site, OTHER, "another", &[]);
-    site.ok(&["key", "revoke", text(&key, "id")], "");
+    site.ok(&["key", "delete", text(&key, "id")], "");
     let actions = |filter: &[&str]| {
         let entries = site.json(&[&["audit", "--json"], filter].concat());
         let entries = entries.as_array().unwrap().iter();

@@ -60,7 +60,7 @@ fn bad_lines_are_named_and_the_good_ones_go_in() {
     let site = Site::with_users();
     let of_other = site.json(&["key", "create", "--user", OTHER, "--label", "x", "--scopes", "*", "--json"]);
     let revoked = site.json(&["key", "create", "--user", DEMO, "--label", "x", "--scopes", "*", "--json"]);
-    site.ok(&["key", "revoke", text(&revoked, "id")], "");
+    site.ok(&["key", "delete", text(&revoked, "id")], "");
     let mut file = HEAD.to_owned();
     file += &line(DEMO, "good", "phx_2");
     file += &line("stranger@example.com", "no such user", "phx_3");

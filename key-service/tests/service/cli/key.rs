@@ -51,9 +51,9 @@ async fn an_existing_value_is_adopted_and_works_while_the_service_runs() {
     assert_eq!(keys.as_array().unwrap().len(), 1);
     assert_eq!(text(&keys[0], "mask_value"), "phx_...cdef");
     let id = text(&keys[0], "id");
-    site.ok(&["key", "revoke", id], "");
+    site.ok(&["key", "delete", id], "");
     assert_eq!(app.scopes(EXAMPLE).await, None);
-    assert!(site.fails(&["key", "revoke", id], "").contains(&format!("<ID>: there is no such key: {id}")));
+    assert!(site.fails(&["key", "delete", id], "").contains(&format!("<ID>: there is no such key: {id}")));
 }
 
 #[test]
@@ -61,11 +61,11 @@ fn each_bad_argument_has_a_line() {
     let site = Site::with_users();
     let create = ["key", "create", "--user", DEMO, "--label", " ", "--scopes", "nothing:read"];
     let output = site.run(&[&create[..], &["--expires-at", "2020-01-01T00:00:00Z"]].concat(), "");
-    let said = String::from_utf8(output.stderr).unwrap();
-    let lines: Vec<_> = said.lines().collect();
-    assert_eq!(lines.len(), 3, "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{stderr}");
     assert_eq!(lines[0], "key-service: --label: This field may not be blank.");
-    assert!(lines[1].starts_with("key-service: --scopes: Invalid scope: nothing:read"), "{said}");
+    assert!(lines[1].starts_with("key-service: --scopes: Invalid scope: nothing:read"), "{stderr}");
     assert_eq!(lines[2], "key-service: --expires-at: This time has passed already.");
 }
 
@@ -175,9 +175,9 @@ fn a_roll_says_how_long_the_old_value_works() {
         let output = site.run(&["key", "roll", text(&key, "id"), "--grace-s", grace_s], "");
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    let (code, said) = roll("60");
-    assert!(code == Some(0) && said.contains("the old value works for 60 seconds more"), "{said}");
+    let (code, stderr) = roll("60");
+    assert!(code == Some(0) && stderr.contains("the old value works for 60 seconds more"), "{stderr}");
     assert!(!roll("0").1.contains("old value"));
-    let (code, said) = roll("-1");
-    assert!(code == Some(1) && said.contains("--grace-s: Ensure this value is 0 to"), "{said}");
+    let (code, stderr) = roll("-1");
+    assert!(code == Some(1) && stderr.contains("--grace-s: Ensure this value is 0 to"), "{stderr}");
 }

@@ -13,9 +13,12 @@ async fn leaked_values_are_ended_and_not_repeated() {
     let leaked = ["key", "leaked", "--source", "a public gist"];
     let output = site.run(&leaked, &format!("\n{value}\nphx_never_a_key\n"));
     assert!(output.status.success());
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(said.contains("1 of 2 values worked until now") && said.contains(text(&key, "id")), "{said}");
-    assert!(!said.contains(value) && !said.contains("never_a_key"), "{said}");
+    let stderr = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(
+        stderr.contains("1 of 2 values worked until now") && stderr.contains(text(&key, "id")),
+        "{stderr}"
+    );
+    assert!(!stderr.contains(value) && !stderr.contains("never_a_key"), "{stderr}");
     assert_eq!(app.scopes(value).await, None);
 
     let again: Value = serde_json::from_str(&site.ok(&[&leaked, &["--json"][..]].concat(), value)).unwrap();
@@ -24,7 +27,7 @@ async fn leaked_values_are_ended_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn what_was_ended_before_a_failure_is_told() {
+async fn keys_that_ended_before_a_failure_are_reported() {
     let app = TestApp::start().await;
     let site = &app.site;
     let [ended, stuck] = ["ended", "stuck"].map(|label| new_key(site, DEMO, label, &[]));
@@ -36,12 +39,15 @@ async fn what_was_ended_before_a_failure_is_told() {
 
     let output = site.run(&["key", "leaked", "--source", "a gist", "--json"], &values);
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    let why = said.to_lowercase().contains("foreign key constraint");
-    assert!(said.contains("1 of 100 values worked until now") && why, "{said}");
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["results"][0]["key_id"], ended["id"]);
-    assert_eq!((told["results"].as_array().unwrap().len(), &told["results"][0]["live"]), (100, &json!(true)));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let why = stderr.to_lowercase().contains("foreign key constraint");
+    assert!(stderr.contains("1 of 100 values worked until now") && why, "{stderr}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["results"][0]["key_id"], ended["id"]);
+    assert_eq!(
+        (report["results"].as_array().unwrap().len(), &report["results"][0]["live"]),
+        (100, &json!(true))
+    );
     assert_eq!(app.scopes(text(&ended, "value")).await, None);
     assert!(app.scopes(text(&stuck, "value")).await.is_some());
 }
@@ -57,10 +63,13 @@ fn lines_that_cannot_be_leaked_keys_are_named_and_the_others_are_reported() {
 
     let output = site.run(&report, &format!("hunter2\n\n{value}\nekm_1\n"));
     assert_eq!(output.status.code(), Some(3));
-    let (table, said) =
+    let (table, stderr) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(said.contains("line 1: ") && said.contains("line 4: ") && !said.contains("hunter2"), "{said}");
-    assert!(said.contains("1 of 1 value worked until now"), "{said}");
+    assert!(
+        stderr.contains("line 1: ") && stderr.contains("line 4: ") && !stderr.contains("hunter2"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("1 of 1 value worked until now"), "{stderr}");
     assert!(table.contains("yes") && table.contains(DEMO) && table.contains("nightly build"), "{table}");
 
     let json = site.run(&[&report[..], &["--json"]].concat(), &format!("{value}\nhunter2"));

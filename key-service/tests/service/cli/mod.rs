@@ -41,8 +41,11 @@ fn a_command_that_only_reads_makes_no_database() {
         &["import", "-", "--dry-run"],
     ];
     for command in commands {
-        let said = site.fails(command, NOTHING);
-        assert!(said.contains("there is no database") && site.storage.is_untouched(), "{command:?}: {said}");
+        let stderr = site.fails(command, NOTHING);
+        assert!(
+            stderr.contains("there is no database") && site.storage.is_untouched(),
+            "{command:?}: {stderr}"
+        );
     }
 }
 

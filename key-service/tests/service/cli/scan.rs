@@ -17,15 +17,15 @@ fn scan(site: &Site, args: &[&str], input: &str) -> (Option<i32>, String, String
 }
 
 #[test]
-fn keys_in_files_are_told_by_place_and_mask_and_never_by_value() {
+fn keys_in_files_are_reported_by_place_and_mask_and_never_by_value() {
     let (site, key) = (Site::empty(), key(1));
     fs::write(site.dir.path().join("ci.log"), format!("ok\ntoken: {key}\n")).unwrap();
     fs::write(site.dir.path().join("clean"), "phx_1234567890abcdef").unwrap();
     let mask = format!("phx_...{}", &key[key.len() - 4..]);
 
-    let (code, out, said) = scan(&site, &["ci.log", "clean"], "");
+    let (code, out, stderr) = scan(&site, &["ci.log", "clean"], "");
     assert_eq!((code, out.as_str()), (Some(3), format!("ci.log:2:8: {mask}\n").as_str()));
-    assert!(said.contains("found 1 key in 2 files") && !said.contains(&key), "{said}");
+    assert!(stderr.contains("found 1 key in 2 files") && !stderr.contains(&key), "{stderr}");
 
     let (code, out, _) = scan(&site, &["--json", "-"], &format!("{key} {key}"));
     assert_eq!((code, out.lines().count()), (Some(3), 2));
@@ -50,20 +50,20 @@ fn a_folder_is_scanned_with_all_that_is_in_it() {
     fs::write(site.dir.path().join("outside"), key(3)).unwrap();
     std::os::unix::fs::symlink("../outside", site.dir.path().join("project/link")).unwrap();
     std::os::unix::fs::symlink("..", site.dir.path().join("project/loop")).unwrap();
-    let (code, out, said) = scan(&site, &["project"], "");
+    let (code, out, stderr) = scan(&site, &["project"], "");
     let names: Vec<_> = out.lines().map(|line| line.split("...").next().unwrap()).collect();
     assert_eq!((code, names), (Some(3), vec!["project/.git/logs/HEAD:1:1: phx_", "project/a:1:1: ekm_"]));
-    assert!(said.contains("found 2 keys in 2 files"), "{said}");
+    assert!(stderr.contains("found 2 keys in 2 files"), "{stderr}");
 }
 
 #[test]
 fn what_cannot_be_read_is_named_and_the_rest_is_scanned() {
     let site = Site::empty();
     fs::write(site.dir.path().join("last"), key(2)).unwrap();
-    let (code, out, said) = scan(&site, &["missing", "last"], "");
+    let (code, out, stderr) = scan(&site, &["missing", "last"], "");
     assert_eq!(code, Some(1));
     assert!(out.starts_with("last:1:1: phx_..."), "{out}");
     for words in ["missing: No such file", "1 of the files could not be read"] {
-        assert!(said.contains(words), "{said}");
+        assert!(stderr.contains(words), "{stderr}");
     }
 }

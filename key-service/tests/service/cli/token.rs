@@ -13,8 +13,8 @@ async fn a_token_that_the_command_line_made_outlives_every_admin() {
     let value = app.site.ok(&["token", "create", "--label", "ops"], "").trim().to_owned();
     let automation = Automation { base: app.public.clone(), id: String::new(), token: value };
     drop(admin);
-    let said = app.site.run(&["user", "disable", ADMIN], "");
-    assert!(!String::from_utf8(said.stderr).unwrap().contains("tokens"));
+    let stderr = app.site.run(&["user", "disable", ADMIN], "");
+    assert!(!String::from_utf8(stderr.stderr).unwrap().contains("tokens"));
     assert_eq!(answer(&automation).await.0, 200);
 }
 
@@ -24,8 +24,8 @@ async fn the_command_line_tells_which_tokens_end() {
     let admin = app.admin();
     admin.create_token(None).await;
     let output = app.site.run(&["user", "admin", ADMIN, "--remove"], "");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("These management tokens have ended: terraform."), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("These management tokens have ended: terraform."), "{stderr}");
     assert!(app.site.ok(&["token", "list"], "").contains("ended"));
 }
 

@@ -31,8 +31,8 @@ async fn a_user_of_an_earlier_release_is_there_whatever_the_address_contains() {
     app.alter(format!("UPDATE users SET email = 'de\u{202e}mo@example.com' WHERE id = '{id}'")).await;
     let add = |email| ["user", "add", email, "--without-password", "--if-absent"];
     assert_eq!(app.site.ok(&add("De\u{202e}mo@example.com"), "").trim(), id);
-    let said = app.site.fails(&add("de\u{202e}no@example.com"), "");
-    assert!(said.contains("<EMAIL>: Bidirectional control characters"), "{said}");
+    let stderr = app.site.fails(&add("de\u{202e}no@example.com"), "");
+    assert!(stderr.contains("<EMAIL>: Bidirectional control characters"), "{stderr}");
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn permissions_that_are_left_empty_are_an_error_and_none_takes_all_away() {
         users[0]["permissions"].clone()
     };
     for empty in ["", " , "] {
-        let said = site.fails(&["user", "permissions", DEMO, empty], "");
-        assert!(said.contains("<PERMISSIONS>: This field may not be blank"), "{said}");
+        let stderr = site.fails(&["user", "permissions", DEMO, empty], "");
+        assert!(stderr.contains("<PERMISSIONS>: This field may not be blank"), "{stderr}");
         let add = ["user", "add", "x@example.com", "--without-password", "--permissions", empty];
         assert!(site.fails(&add, "").contains("--permissions: This field may not be blank"));
     }

@@ -13,24 +13,24 @@ async fn of_the_edge_api() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let key = demo.create_key("CI", &["insight:read"]).await;
-    let mut said = Transcript::of(&app);
+    let mut transcript = Transcript::of(&app);
     let digests = vec![KeyDigest::of_value(text(&key, "value")), KeyDigest::of_value("phx_of_nobody")];
-    said.send(app.ask(TOKEN, digests)).await;
+    transcript.send(app.ask(TOKEN, digests)).await;
 
     let mut edge = Edge::new(&app, "0123456789abcdef");
-    said.send(edge.asks(0)).await;
+    transcript.send(edge.asks(0)).await;
     edge.sync(0).await;
     assert_eq!(demo.patch(&key_path(&key), json!({"label": "Build"})).await.0, 200);
-    said.send(edge.asks(0)).await;
-    assert_snapshot!("edge_api", said);
+    transcript.send(edge.asks(0)).await;
+    assert_snapshot!("edge_api", transcript);
 }
 
 #[tokio::test]
 async fn of_health_and_readiness() {
     let app = TestApp::start().await;
-    let mut said = Transcript::of(&app);
+    let mut transcript = Transcript::of(&app);
     for path in ["/healthz", "/readyz"] {
-        said.send(client().get(format!("{}{path}", app.edge))).await;
+        transcript.send(client().get(format!("{}{path}", app.edge))).await;
     }
-    assert_snapshot!("health_and_readiness", said);
+    assert_snapshot!("health_and_readiness", transcript);
 }

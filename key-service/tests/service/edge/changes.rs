@@ -10,7 +10,7 @@ use crate::support::{Browser, DEMO, OTHER, TestApp, key_path, text};
 
 /// Makes a change while an edge runs, and checks that the edge received the digests before the change returned.
 async fn assert_received<F: Future<Output = Value>>(app: &TestApp, values: &[&str], doing: F) -> Value {
-    let edge = Edge::subscribed(app, "told").await.run();
+    let edge = Edge::subscribed(app, "running").await.run();
     assert!(values.iter().all(|value| !edge.has_received(value)));
     let revocation = doing.await;
     for value in values {
@@ -72,7 +72,7 @@ async fn the_command_line_keeps_the_same_promise() {
     assert_received(&app, &values, cli(&permissions)).await;
     assert_eq!(app.scopes(values[0]).await.as_deref(), Some("insight:read cohort:write"));
     let ids = [text(&first, "id"), text(&second, "id")];
-    assert_received(&app, &values[..1], cli(&["key", "revoke", ids[0], "--json"])).await;
+    assert_received(&app, &values[..1], cli(&["key", "delete", ids[0], "--json"])).await;
     let roll = async { cli(&["key", "roll", ids[1], "--json"]).await["revocation"].clone() };
     assert_received(&app, &values[1..], roll).await;
     assert_eq!(app.scopes(values[1]).await, None);
@@ -100,15 +100,16 @@ async fn the_command_line_waits_for_a_lease_and_says_so() {
             (output.status.success(), String::from_utf8(output.stderr).unwrap(), Instant::now())
         })
     };
-    let revoke = vec!["key".to_owned(), "revoke".to_owned(), id];
+    let revoke = vec!["key".to_owned(), "delete".to_owned(), id];
     let first = run(revoke.clone());
     app.until(MADE).await;
     let again = run(revoke);
-    let (succeeded, said, returned_at) = first.await.unwrap();
-    let waited = ["active everywhere after ", "its cache has expired"].iter().all(|part| said.contains(part));
-    assert!(succeeded && waited, "{said}");
+    let (succeeded, output, returned_at) = first.await.unwrap();
+    let waited =
+        ["active everywhere after ", "its cache has expired"].iter().all(|part| output.contains(part));
+    assert!(succeeded && waited, "{output}");
     assert_waited_for_the_lease(granted_at, returned_at);
-    let (succeeded, said, returned_at) = again.await.unwrap();
-    assert!(!succeeded && said.contains("no such key"), "{said}");
+    let (succeeded, output, returned_at) = again.await.unwrap();
+    assert!(!succeeded && output.contains("no such key"), "{output}");
     assert_waited_for_the_lease(granted_at, returned_at);
 }

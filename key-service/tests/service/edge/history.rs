@@ -14,7 +14,7 @@ async fn a_change(demo: &Browser) {
 }
 
 /// How many digests an invalidation lists; `None` for a reset.
-fn told(invalidation: &Invalidation) -> Option<usize> {
+fn changed(invalidation: &Invalidation) -> Option<usize> {
     match invalidation {
         Invalidation::Changed(changed) => Some(changed.len()),
         Invalidation::Reset => None,
@@ -35,13 +35,13 @@ async fn an_edge_far_behind_gets_up_to_a_thousand_changes_and_then_a_reset() {
     )
     .await;
     let behind = edge.request.clone();
-    assert_eq!(told(&edge.sync(0).await.invalidation), Some(MAX_CHANGED_PER_SYNC));
+    assert_eq!(changed(&edge.sync(0).await.invalidation), Some(MAX_CHANGED_PER_SYNC));
     app.alter(
         "INSERT INTO changes SELECT revision, substr(digest, 1, 58) || 101000, made_at FROM changes LIMIT 1",
     )
     .await;
     edge.request = behind;
-    assert_eq!(told(&edge.sync(0).await.invalidation), None);
+    assert_eq!(changed(&edge.sync(0).await.invalidation), None);
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn changes_are_kept_for_an_hour() {
     let mut edge = Edge::new(&app, "e");
     for (request, expected) in [(behind, None), (at_the_old_change, Some(1))] {
         edge.request = request;
-        assert_eq!(told(&edge.sync(0).await.invalidation), expected);
+        assert_eq!(changed(&edge.sync(0).await.invalidation), expected);
     }
 }
 
@@ -87,7 +87,7 @@ async fn rows_that_are_restored_while_the_service_runs_begin_another_epoch() {
     }
     edge.request = ahead;
     assert_eq!(
-        told(&edge.sync(0).await.invalidation),
+        changed(&edge.sync(0).await.invalidation),
         None,
         "it may have missed changes of the same numbers"
     );
@@ -112,7 +112,7 @@ async fn a_hundred_thousand_changed_digests_are_kept_at_most() {
     app.until("SELECT COUNT(*) = 100000 FROM changes").await;
     let mut again = Edge::new(&app, "e");
     again.request = edge.request;
-    assert_eq!(told(&again.sync(0).await.invalidation), None, "the first change is forgotten");
+    assert_eq!(changed(&again.sync(0).await.invalidation), None, "the first change is forgotten");
 }
 
 /// When a key was last used, in seconds since 1970-01-01 UTC.

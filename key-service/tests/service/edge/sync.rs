@@ -87,7 +87,7 @@ async fn a_change_made_by_another_process_ends_the_hold_within_100_ms() {
             (edge, answer, std::time::SystemTime::now())
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let revoke = tokio::task::spawn_blocking(move || site.json(&["key", "revoke", &id, "--json"]));
+        let revoke = tokio::task::spawn_blocking(move || site.json(&["key", "delete", &id, "--json"]));
         let (held, answer, answered_at) = holding.await.unwrap();
         edge = held;
         assert_eq!(answer.invalidation, changed(&[text(&key, "value")]));

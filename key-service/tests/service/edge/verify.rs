@@ -143,8 +143,8 @@ async fn a_database_in_trouble_is_unavailable_and_never_an_inactive_key() {
     assert_eq!(text(&answer, "detail"), "The key service is unavailable.");
     assert_eq!(demo.get("/api/personal_api_keys/").await.0, 503);
     let log = app.log_text();
-    let tells = |line: &str| line.contains("ERROR") && line.contains("users");
-    assert!(log.lines().any(tells), "the log says what the answer does not: {log}");
+    let names_the_cause = |line: &str| line.contains("ERROR") && line.contains("users");
+    assert!(log.lines().any(names_the_cause), "the log says what the answer does not: {log}");
 
     app.alter_tables("ALTER TABLE revision_log RENAME TO gone_too").await;
     assert_eq!(read(client().get(format!("{}/readyz", app.edge))).await.0, 503);

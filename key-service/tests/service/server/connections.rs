@@ -166,6 +166,6 @@ fn a_client_that_sends_no_whole_head_is_let_go() {
     let mut idle = net::TcpStream::connect(address).unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\nhost: ").unwrap();
     idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut said = Vec::new();
-    idle.read_to_end(&mut said).expect("the connection was still open after 20 s");
+    let mut received = Vec::new();
+    idle.read_to_end(&mut received).expect("the connection was still open after 20 s");
 }

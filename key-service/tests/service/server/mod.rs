@@ -1,4 +1,4 @@
-//! The process: its start and end, its connections, and what it tells of itself.
+//! The process: its start and end, its connections, and its logs and metrics.
 
 mod connections;
 mod first_link;

@@ -1,4 +1,4 @@
-//! Whether the service says that it can do its work exactly when it can.
+//! Readiness: the service is ready exactly when it can do its work.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ pub(crate) async fn readiness(app: &TestApp) -> (u16, Value) {
 pub(crate) async fn until(app: &TestApp, status: u16) -> Value {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let (told, body) = readiness(app).await;
-        if told == status {
+        let (current, body) = readiness(app).await;
+        if current == status {
             return body["checks"].clone();
         }
         assert!(Instant::now() < deadline, "{body}");

@@ -29,7 +29,7 @@ async fn start_with_delay() -> Process {
 #[tokio::test]
 async fn until_the_delay_is_over_it_serves_and_says_that_it_is_not_ready() {
     let app = start_with_delay().await;
-    let told = Instant::now();
+    let began = Instant::now();
     app.signal("-TERM");
     crate::server::readiness::until(&app, 503).await;
 
@@ -41,7 +41,7 @@ async fn until_the_delay_is_over_it_serves_and_says_that_it_is_not_ready() {
     assert_eq!(answer.headers()["connection"], "close");
     assert_eq!(app.scopes("phx_unknown").await, None, "edges are, too");
     assert_eq!(end_of(app).await, Some(0));
-    assert!(told.elapsed() >= DELAY && told.elapsed() < 3 * DELAY, "{:?}", told.elapsed());
+    assert!(began.elapsed() >= DELAY && began.elapsed() < 3 * DELAY, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -50,11 +50,11 @@ async fn from_the_signal_on_every_edge_is_granted_its_lease_at_once() {
     let mut edge = Edge::subscribed(&app, "e").await;
     let holding = tokio::spawn(edge.asks(60_000).send());
     app.until_syncs_are_held(1.0).await;
-    let told = Instant::now();
+    let began = Instant::now();
     app.signal("-TERM");
     let answer = holding.await.unwrap().unwrap();
     // Not when the hold of 2 s is over.
-    assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["connection"]),
         (200, &HeaderValue::from_static("close"))
@@ -63,7 +63,7 @@ async fn from_the_signal_on_every_edge_is_granted_its_lease_at_once() {
     assert_eq!((granted.lease_ms, granted.invalidation), (6_000, Invalidation::Changed(vec![])));
 
     let mut answered = 0;
-    while told.elapsed() < DELAY - SOON {
+    while began.elapsed() < DELAY - SOON {
         let asked = Instant::now();
         assert_eq!(edge.sync(60_000).await.lease_ms, 6_000);
         assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
@@ -89,7 +89,7 @@ async fn an_http2_connection_is_closed_when_its_requests_are_answered() {
     let answer = tokio::spawn(answer);
     app.until_syncs_are_held(1.0).await;
 
-    let told = Instant::now();
+    let began = Instant::now();
     app.signal("-TERM");
     let answer = answer.await.unwrap().unwrap();
     assert_eq!((answer.status(), answer.headers().get("connection")), (reqwest::StatusCode::OK, None));
@@ -98,7 +98,7 @@ async fn an_http2_connection_is_closed_when_its_requests_are_answered() {
     assert_eq!(granted.lease_ms, 6_000);
     // Without a word it would stay until the delay is over.
     connection.await.unwrap().unwrap();
-    assert!(told.elapsed() < DELAY, "{:?}", told.elapsed());
+    assert!(began.elapsed() < DELAY, "{:?}", began.elapsed());
     assert_eq!(end_of(app).await, Some(0));
 }
 
@@ -146,12 +146,12 @@ async fn a_second_signal_ends_it_at_once() {
     app.signal("-TERM");
     tokio::time::sleep(A_MOMENT).await;
     assert!(!deleting.is_finished(), "the first one lets it wait for the lease");
-    let told = Instant::now();
+    let began = Instant::now();
     app.signal("-TERM");
     let log = app.log.clone();
     let site = app.site.clone();
     assert_eq!(end_of(app).await, Some(0));
-    assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     assert!(deleting.await.unwrap().is_err(), "it was cut off");
     assert!(std::fs::read_to_string(log).unwrap().contains("second signal"));
     drop(site);
@@ -163,10 +163,10 @@ async fn a_hanging_webhook_does_not_hold_up_the_end() {
     let app = Process::on_with(Site::empty(), receiver.settings());
     crate::support::webhook_receiver::enqueue(&app).await;
     receiver.next().await;
-    let told = Instant::now();
+    let began = Instant::now();
     app.signal("-TERM");
     assert_eq!(end_of(app).await, Some(0));
-    assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -50,7 +50,7 @@ async fn a_message_is_signed_and_delivered_once() {
 }
 
 #[tokio::test]
-async fn a_leak_is_told_in_the_transaction_that_ends_the_key() {
+async fn a_leak_webhook_is_stored_in_the_transaction_that_ends_the_key() {
     let receiver = Receiver::start(&[204]).await;
     let app = Process::start_with(receiver.settings()).await;
     let demo = app.demo();
@@ -166,7 +166,7 @@ fn half_a_setting_is_refused_by_name() {
         .env("LEAK_WEBHOOK_URL", "https://hooks.example.com/hidden")
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("LEAK_WEBHOOK_SECRET is not set") && !said.contains("hidden"), "{said}");
+    assert!(stderr.contains("LEAK_WEBHOOK_SECRET is not set") && !stderr.contains("hidden"), "{stderr}");
 }

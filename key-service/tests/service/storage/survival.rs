@@ -26,9 +26,9 @@ async fn a_killed_and_restarted_service_waits_for_the_leases_granted_before() {
     let (cursor, mut same_edge) = (edge.request.clone(), Edge::new(&app, "e"));
     same_edge.request = cursor;
     edge = same_edge;
-    let told = edge.sync(0).await;
+    let answer = edge.sync(0).await;
     assert!(
-        matches!(told.invalidation, protocol::Invalidation::Changed(changed) if changed.len() == 1),
+        matches!(answer.invalidation, protocol::Invalidation::Changed(changed) if changed.len() == 1),
         "its cursor counts on"
     );
 }

@@ -112,8 +112,8 @@ async fn a_password_that_a_token_of_an_earlier_release_may_have_set_is_removed()
     database_of(6, &site, &rows.concat()).await;
     for (name, is_removed) in [("added", true), ("linked", true), ("own", false)] {
         let output = site.run(&["user", "admin", &format!("{name}@example.com")], "");
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.contains("it was removed"), is_removed, "{name}: {said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(stderr.contains("it was removed"), is_removed, "{name}: {stderr}");
     }
 }
 

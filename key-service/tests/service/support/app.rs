@@ -1,4 +1,4 @@
-//! A service in this process, and what a test says to it.
+//! A service in this process, and the requests of tests.
 
 use std::thread::JoinHandle;
 

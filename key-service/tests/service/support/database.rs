@@ -19,7 +19,7 @@ impl TestApp {
         assert_ne!(query.execute(&mut self.database().await).await.unwrap().rows_affected(), 0);
     }
 
-    /// Breaks the database: changes what no row tells.
+    /// Breaks the database: changes data that no row shows.
     pub(crate) async fn alter_tables(&self, statements: impl Into<String>) {
         sqlx::raw_sql(AssertSqlSafe(statements.into())).execute(&mut self.database().await).await.unwrap();
     }
@@ -46,7 +46,7 @@ impl TestApp {
         query.fetch_one(&mut self.database().await).await.unwrap()
     }
 
-    /// Waits until the database says that a condition, selected alone, holds.
+    /// Waits until a condition, selected alone, is true in the database.
     pub(crate) async fn until(&self, condition: &'static str) {
         // A truth value is a number in SQLite, and in PostgreSQL it is not.
         let question = format!("WITH it (holds) AS ({condition}) SELECT COUNT(*) FROM it WHERE holds");

@@ -12,7 +12,7 @@ pub(crate) struct Scrape {
 }
 
 impl Process {
-    /// What Prometheus would be told now.
+    /// The metrics, as Prometheus would scrape them now.
     pub(crate) async fn scrape(&self) -> Scrape {
         let response = client().get(format!("{}/metrics", self.edge)).send().await.unwrap();
         assert_eq!(response.status(), 200);
@@ -39,14 +39,14 @@ impl Scrape {
         for line in lines.lines() {
             if let Some(comment) = line.strip_prefix("# ") {
                 let (keyword, rest) = comment.split_once(' ').unwrap();
-                let (name, told) = rest.split_once(' ').unwrap();
-                assert!(is_name(name) && !told.is_empty(), "{line}");
+                let (name, text) = rest.split_once(' ').unwrap();
+                assert!(is_name(name) && !text.is_empty(), "{line}");
                 match keyword {
                     "HELP" => {
                         assert!(families.insert(name.to_owned()), "a family stands in one place: {line}")
                     }
-                    "TYPE" => (family, kind) = (name.to_owned(), told.to_owned()),
-                    "UNIT" => assert!(name.ends_with(&format!("_{told}")), "{line}"),
+                    "TYPE" => (family, kind) = (name.to_owned(), text.to_owned()),
+                    "UNIT" => assert!(name.ends_with(&format!("_{text}")), "{line}"),
                     _ => panic!("{line}"),
                 }
                 continue;

@@ -74,23 +74,23 @@ impl Edge {
 
     /// Syncs again and again, as an edge does.
     pub(crate) fn run(mut self) -> RunningEdge {
-        let told = Arc::new(Mutex::new(HashSet::new()));
-        let tells = told.clone();
+        let invalidated = Arc::new(Mutex::new(HashSet::new()));
+        let received = invalidated.clone();
         let task = tokio::spawn(async move {
             loop {
                 let response = self.sync(60_000).await;
                 if let Invalidation::Changed(changed) = response.invalidation {
-                    tells.lock().unwrap().extend(changed);
+                    received.lock().unwrap().extend(changed);
                 }
             }
         });
-        RunningEdge { told, task }
+        RunningEdge { invalidated, task }
     }
 }
 
 /// An edge that syncs until it is dropped.
 pub(crate) struct RunningEdge {
-    told: Arc<Mutex<HashSet<KeyDigest>>>,
+    invalidated: Arc<Mutex<HashSet<KeyDigest>>>,
     task: JoinHandle<()>,
 }
 
@@ -98,7 +98,7 @@ impl RunningEdge {
     /// Whether the edge has received a change of this value.
     pub(crate) fn has_received(&self, value: &str) -> bool {
         assert!(!self.task.is_finished());
-        self.told.lock().unwrap().contains(&KeyDigest::of_value(value))
+        self.invalidated.lock().unwrap().contains(&KeyDigest::of_value(value))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A webhook's receiver that answers as a test tells it to.
+//! A receiver of webhooks, whose answers the test chooses.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};

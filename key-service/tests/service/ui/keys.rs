@@ -54,10 +54,10 @@ async fn a_form_with_errors_keeps_what_was_entered() {
     assert_eq!(again.value_of("label"), "&#60;b&#62;".repeat(20));
     assert!(again.has("name=\"scope.insight\" value=\"write\" checked"));
     assert!(again.has("value=\"date\" selected") && again.value_of("expiry_date") == "2020-01-31");
-    for (field, says) in [("label", "no more than 40"), ("expires_at", "has passed already")] {
+    for (field, message) in [("label", "no more than 40"), ("expires_at", "has passed already")] {
         assert!(again.has(&format!("aria-describedby=\"{field}-problem")), "{field}");
         assert!(again.has(&format!("<a href=\"#{field}\">")), "{field}");
-        assert!(again.has(says), "{field}");
+        assert!(again.has(message), "{field}");
     }
     let nothing = Tab::of(&demo).post("/account/keys/new", &[("label", "x"), ("expires_at", "never")]).await;
     assert!(nothing.status == 400 && nothing.has("Choose at least one object"));

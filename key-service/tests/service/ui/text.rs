@@ -1,4 +1,4 @@
-//! What each page says.
+//! The text of each page.
 
 use insta::assert_snapshot;
 

@@ -6,19 +6,19 @@ use crate::support::Site;
 
 const SETTING: &str = "--database-url (DATABASE_URL)";
 
-/// What a start on this database says.
+/// The error of a start on this database.
 #[track_caller]
 fn assert_refused(url: &str, parts: &[&str]) {
-    let said = refused(&Site::at(url), &[], |command| command);
-    assert_one_line(&said, &[&[SETTING], parts].concat());
+    let error = refused(&Site::at(url), &[], |command| command);
+    assert_one_line(&error, &[&[SETTING], parts].concat());
     for secret in [PASSWORD, ENCODED_PASSWORD, "hunter"] {
-        assert!(!said.contains(secret), "{said}");
+        assert!(!error.contains(secret), "{error}");
     }
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-fn whatever_is_wrong_in_the_url_is_told_and_the_password_is_not() {
+fn an_error_names_what_is_wrong_in_the_url_and_not_the_password() {
     let postgres = shared();
     let role = role(&postgres);
     let url = role.url(&postgres, "127.0.0.1");
@@ -39,7 +39,7 @@ fn whatever_is_wrong_in_the_url_is_told_and_the_password_is_not() {
 
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-fn a_role_that_may_not_make_tables_is_told_so() {
+fn a_role_that_may_not_create_tables_gets_an_error_that_says_so() {
     let postgres = shared();
     let [role, owner] = [role(&postgres), role(&postgres)];
     let url = role.url(&postgres, "127.0.0.1").replace(&role.database, &owner.database);

@@ -1,5 +1,5 @@
 //! What is about a PostgreSQL server: how it is reached, and what becomes of the service when it does not do as it should.
-//! These start servers of their own, whatever `POSTGRES_URL` says.
+//! These start servers of their own, also if `POSTGRES_URL` is set.
 
 mod connecting;
 mod outage;

@@ -57,7 +57,7 @@ async fn a_command_after_a_crash_of_the_database_waits_as_well() {
         drop(service);
         postgres.process().kill().unwrap();
         postgres.start_again().unwrap();
-        site.ok(&["key", "revoke", text(&key, "id")], "");
+        site.ok(&["key", "delete", text(&key, "id")], "");
     };
     tokio::task::spawn_blocking(revoke).await.unwrap();
     assert!(granted_at.elapsed() >= ALMOST, "{:?}", granted_at.elapsed());
@@ -120,8 +120,8 @@ async fn connections_that_are_cut_lose_no_change_and_falsify_no_verdict() {
     let answer = scene.delete(&scene.keys[1]).await;
     assert_eq!(outcome(&answer)[0], 1, "{answer}");
     assert!(!works(&scene.service, &revoked).await);
-    let told = protocol::Invalidation::Changed(vec![protocol::KeyDigest::of_value(&revoked)]);
-    assert_eq!(edge.sync(0).await.invalidation, told);
+    let changed = protocol::Invalidation::Changed(vec![protocol::KeyDigest::of_value(&revoked)]);
+    assert_eq!(edge.sync(0).await.invalidation, changed);
 }
 
 #[tokio::test]

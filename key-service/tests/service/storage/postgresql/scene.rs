@@ -55,7 +55,7 @@ impl Scene {
         .unwrap()
     }
 
-    /// Deletes a key, as soon as the database lets it; returns what that says.
+    /// Deletes a key, as soon as the database lets it; returns the output.
     pub(super) async fn delete(&self, key: &Value) -> Value {
         let deadline = Instant::now() + BACK + LASTS;
         loop {

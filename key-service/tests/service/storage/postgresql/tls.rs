@@ -47,10 +47,10 @@ fn a_connection_is_as_safe_as_the_url_asks_for() {
         Site::at(url).ok(&["user", "add", "a@example.com", "--without-password", "--if-absent"], "")
     };
     let refuses = |url: &str| {
-        let said = refused(&Site::at(url), &[], |command| command);
-        assert_one_line(&said, &["--database-url (DATABASE_URL)"]);
-        assert!(!said.contains("hunter"), "{said}");
-        said.to_lowercase()
+        let error = refused(&Site::at(url), &[], |command| command);
+        assert_one_line(&error, &["--database-url (DATABASE_URL)"]);
+        assert!(!error.contains("hunter"), "{error}");
+        error.to_lowercase()
     };
 
     for options in ["sslmode=disable", "sslmode=prefer", "sslmode=require"] {
@@ -61,11 +61,11 @@ fn a_connection_is_as_safe_as_the_url_asks_for() {
         ("localhost", &other, "invalid peer certificate: unknownissuer"),
         ("127.0.0.1", &trusted, "certificate not valid for name"),
     ] {
-        let said = refuses(&verified(host, root));
-        assert!(said.contains(why), "{said}");
+        let error = refuses(&verified(host, root));
+        assert!(error.contains(why), "{error}");
     }
-    let said = refuses(&verified("localhost", "/nowhere.pem"));
-    assert!(said.contains("sslrootcert: cannot read /nowhere.pem: no such file"), "{said}");
+    let error = refuses(&verified("localhost", "/nowhere.pem"));
+    assert!(error.contains("sslrootcert: cannot read /nowhere.pem: no such file"), "{error}");
 
     // What connected without a word about it was encrypted only where it had to be.
     postgres.databases().query("postgres", "ALTER SYSTEM SET ssl = off").unwrap();

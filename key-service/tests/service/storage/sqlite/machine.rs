@@ -38,7 +38,7 @@ async fn a_command_before_the_service_waits_for_lost_leases_too() {
     drop(app);
     let begun = Instant::now();
     let id = text(&key, "id").to_owned();
-    tokio::task::spawn_blocking(move || site.ok(&["key", "revoke", &id], "")).await.unwrap();
+    tokio::task::spawn_blocking(move || site.ok(&["key", "delete", &id], "")).await.unwrap();
     assert!(begun.elapsed() >= Duration::from_millis(1_200), "{:?}", begun.elapsed());
 }
 
