@@ -2,7 +2,7 @@
 //!
 //! Nothing here calls the host or reads a clock.
 
-use protocol::{Invalidation, KeyDigest, Scope, SyncRequest, SyncResponse};
+use protocol::{Invalidation, KeyDigest, SyncRequest, SyncResponse};
 
 use crate::address::Address;
 use crate::ambiguity::Ambiguity;
@@ -11,44 +11,21 @@ use crate::cache::{CacheLimits, VerdictCache};
 use crate::clock::Moment;
 use crate::config::Policy;
 use crate::credential::Credential;
-use crate::decision::{Denial, Grant, decide};
+use crate::decision::{Denial, decide};
 use crate::lease::Lease;
 use crate::lookup::{Callout, CalloutId, Joined, LookupLimits, Lookups, StreamId, Waiter};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
-use crate::reply::Reply;
 use crate::request::RequestHead;
 use crate::route::Access;
 use crate::usage::Usage;
 use crate::verdict::Verdict;
 
+mod outcome;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
-/// What to do with a request that arrives.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Forward it or answer it.
-    Decided(Outcome),
-    /// Hold it until the lookup of this digest ends, which gives its [`Outcome`].
-    Hold(KeyDigest),
-}
-
-/// How a request ends.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is forwarded without identity.
-    ForwardPublic {
-        /// Whether its key is removed.
-        hides_key: bool,
-    },
-    /// It is forwarded with the identity of the grant.
-    Forward(Grant),
-    /// It is answered.
-    Reply(Reply),
-}
-
-/// How held requests end.
-pub type Outcomes = Vec<(StreamId, Outcome)>;
+pub use outcome::{Outcome, Outcomes, Step};
 
 /// The state of one filter configuration in one VM, which the key service knows as an edge.
 #[derive(Debug)]
@@ -153,26 +130,10 @@ impl Filter {
         Step::Hold(digest)
     }
 
-    /// Decides a request for which there is no room to wait. It may use a stale verdict only if the key service does
-    /// not answer.
-    fn refuse(&mut self, digest: &KeyDigest, required: &Scope, now: Moment) -> Outcome {
-        let decision = match self.is_unanswered {
-            true => self.without_answer(digest, required, Denial::Overloaded, now),
-            false => Err(Denial::Overloaded),
-        };
-        self.conclude(decision, now)
-    }
-
     /// The client of a waiting request has gone.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {
         self.lookups.leave(digest, stream);
         self.refused.retain(|(refused, _)| *refused != stream);
-    }
-
-    /// The host cannot wake the root context, so the lookup of this request would never be sent.
-    pub fn give_up(&mut self, digest: &KeyDigest, stream: StreamId) -> Outcome {
-        self.leave(digest, stream);
-        self.deny(Denial::Unavailable)
     }
 
     /// The digests of the next callout, if there is one to send.
@@ -185,58 +146,6 @@ impl Filter {
     /// The callout of these lookups was sent.
     pub fn lookups_sent(&mut self, id: CalloutId, digests: Vec<KeyDigest>, now: Moment) {
         self.lookups.sent(id, Callout { digests, sent_at: now });
-    }
-
-    /// The callout of these lookups failed or could not be sent. All its requests end.
-    pub fn lookups_failed(&mut self, digests: &[KeyDigest], now: Moment) -> Outcomes {
-        self.metrics.count(Counter::CalloutsFailed);
-        (self.is_unanswered, self.refuses_queued) = (true, true);
-        self.lease.lookups_failed();
-        let mut outcomes = Vec::new();
-        for digest in digests {
-            self.finish_unanswered(digest, &mut outcomes, now);
-        }
-        outcomes
-    }
-
-    /// The outcomes of requests that are refused: they were evicted, or a callout failed while their lookup was
-    /// queued. Call this after all callouts that can be sent.
-    pub fn refused(&mut self, now: Moment) -> Outcomes {
-        let mut outcomes = std::mem::take(&mut self.refused);
-        if std::mem::take(&mut self.refuses_queued) {
-            while let Some(digest) = self.lookups.first_queued() {
-                self.finish_unanswered(&digest, &mut outcomes, now);
-            }
-        }
-        outcomes
-    }
-
-    fn finish_unanswered(&mut self, digest: &KeyDigest, outcomes: &mut Outcomes, now: Moment) {
-        for waiter in self.lookups.finish(digest, true) {
-            let decision = self.without_answer(digest, &waiter.required, Denial::Unavailable, now);
-            outcomes.push((waiter.stream, self.conclude(decision, now)));
-        }
-    }
-
-    /// Decides without an answer: by a stale verdict if the configuration allows it, else with the denial.
-    fn without_answer(
-        &mut self,
-        digest: &KeyDigest,
-        required: &Scope,
-        denial: Denial,
-        now: Moment,
-    ) -> Result<Grant, Denial> {
-        self.stale_verdict(digest, now).ok_or(denial).and_then(|verdict| decide(verdict, required))
-    }
-
-    /// An active verdict that `on_unavailable` allows to be used after the end of its lease.
-    fn stale_verdict(&mut self, digest: &KeyDigest, now: Moment) -> Option<Verdict> {
-        if self.policy.serve_stale_ms.is_none() || !self.lease.allows_stale(now) {
-            return None;
-        }
-        let verdict = self.cache.get(digest, now).filter(|verdict| *verdict != Verdict::Inactive)?;
-        self.metrics.count(Counter::Stale);
-        Some(verdict)
     }
 
     /// The callout of these lookups has ended. `read` takes the number of its digests and returns the answer.
@@ -368,27 +277,5 @@ impl Filter {
     /// The numbers of active and inactive verdicts in the cache.
     pub fn remembered(&self) -> (usize, usize) {
         self.cache.sizes()
-    }
-
-    fn forward_public(&mut self, head: &RequestHead<'_>) -> Outcome {
-        self.metrics.count(Counter::Public);
-        Outcome::ForwardPublic { hides_key: self.policy.hide_credentials && head.presents_key() }
-    }
-
-    fn conclude(&mut self, decision: Result<Grant, Denial>, now: Moment) -> Outcome {
-        match decision {
-            Ok(grant) => {
-                self.metrics.count(Counter::Forwarded);
-                self.usage.note(grant.principal(), now);
-                Outcome::Forward(grant)
-            }
-            Err(denial) => self.deny(denial),
-        }
-    }
-
-    /// Every denial is counted and answered here.
-    fn deny(&mut self, denial: Denial) -> Outcome {
-        self.metrics.count(denial.counter());
-        Outcome::Reply(Reply::to(&denial, &self.policy.realm, self.policy.error_bodies))
     }
 }
