@@ -281,7 +281,7 @@ mod tests {
             lease.subscribe();
             lease.sent(at(0));
             let answer = SyncResponse {
-                epoch: "l".to_owned(),
+                epoch: "e1".to_owned(),
                 revision: 1,
                 lease_ms,
                 invalidation: Invalidation::Reset,
@@ -307,7 +307,7 @@ mod tests {
         let mut lease = Lease::new(7, serve_stale_ms);
         lease.sent(at(0));
         let answer = SyncResponse {
-            epoch: "l".to_owned(),
+            epoch: "e1".to_owned(),
             revision: 1,
             lease_ms: 6_000,
             invalidation: Invalidation::Reset,
@@ -477,7 +477,7 @@ mod tests {
             let mut lease = Lease::new(seed, 0);
             lease.subscribe();
             let answer = |invalidation| SyncResponse {
-                epoch: "l".to_owned(),
+                epoch: "e1".to_owned(),
                 revision: 1,
                 lease_ms: 6_000,
                 invalidation,
@@ -502,7 +502,7 @@ mod tests {
         assert_eq!(lease.age_ms(at(0)), None);
         lease.sent(at(10));
         let answer = SyncResponse {
-            epoch: "l".to_owned(),
+            epoch: "e1".to_owned(),
             revision: 1,
             lease_ms: 6_000,
             invalidation: Invalidation::Reset,

@@ -248,7 +248,7 @@ mod tests {
         let edge = Edge::new(0);
         let grant = |sent, answered| {
             let answer = SyncResponse {
-                epoch: "l".into(),
+                epoch: "e1".into(),
                 revision: 1,
                 lease_ms: 100,
                 invalidation: Invalidation::Reset,

@@ -76,7 +76,7 @@ mod tests {
 
         async fn history(&self, _: Option<&Position>) -> Result<History, Infallible> {
             let changed = (0..self.0).map(|n| KeyDigest::of_value(&n.to_string())).collect();
-            Ok(History { position: Position { epoch: "l".to_owned(), revision: 7 }, changed: Some(changed) })
+            Ok(History { position: Position { epoch: "e1".to_owned(), revision: 7 }, changed: Some(changed) })
         }
 
         async fn leases(&self, _: &Position) -> Result<Leases, Infallible> {
@@ -126,7 +126,7 @@ mod tests {
         for changed in [0, 1, MAX_CHANGED_PER_SYNC, MAX_CHANGED_PER_SYNC + 1] {
             let request = SyncRequest {
                 edge: "e".to_owned(),
-                epoch: Some("l".to_owned()),
+                epoch: Some("e1".to_owned()),
                 cursor: Some(7),
                 wait_ms: 0,
                 used: Default::default(),

@@ -24,7 +24,7 @@ pub struct VerifyRequest {
 /// The answer to a [`VerifyRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyResponse {
-    /// Names the history that the revision belongs to.
+    /// The epoch that the revision belongs to.
     pub epoch: String,
     /// The revision whose state the verdicts describe.
     pub revision: u64,
@@ -69,7 +69,7 @@ pub const MAX_USED_PER_SYNC: usize = 256;
 pub struct SyncRequest {
     /// The random id that the edge drew for itself.
     pub edge: String,
-    /// The history that the cursor belongs to; `None` at first.
+    /// The epoch that the cursor belongs to; `None` in the first sync.
     pub epoch: Option<String>,
     /// The revision up to which the edge has applied all changes: its acknowledgement. `None` at first.
     pub cursor: Option<u64>,
@@ -160,12 +160,12 @@ mod tests {
             }),
             Verdict::Inactive,
         ];
-        let response = VerifyResponse { epoch: "l1".into(), revision: 7, verdicts };
+        let response = VerifyResponse { epoch: "e1".into(), revision: 7, verdicts };
         let json = serde_json::to_string(&response).unwrap();
         assert_eq!(
             json,
             concat!(
-                r#"{"epoch":"l1","revision":7,"verdicts":[{"status":"active","key_id":"k1","user_id":"u1","#,
+                r#"{"epoch":"e1","revision":7,"verdicts":[{"status":"active","key_id":"k1","user_id":"u1","#,
                 r#""scopes":["insight:read"],"expires_in_ms":null},{"status":"inactive"}]}"#
             )
         );
@@ -193,10 +193,10 @@ mod tests {
         assert_eq!(serde_json::to_string(&request).unwrap(), json);
         assert_eq!(serde_json::from_str::<SyncRequest>(json).unwrap(), request);
         let response =
-            |invalidation| SyncResponse { epoch: "l".into(), revision: 3, lease_ms: 6_000, invalidation };
+            |invalidation| SyncResponse { epoch: "e1".into(), revision: 3, lease_ms: 6_000, invalidation };
         for (invalidation, json) in [
-            (Invalidation::Changed(vec![]), r#"{"epoch":"l","revision":3,"lease_ms":6000,"changed":[]}"#),
-            (Invalidation::Reset, r#"{"epoch":"l","revision":3,"lease_ms":6000,"reset":true}"#),
+            (Invalidation::Changed(vec![]), r#"{"epoch":"e1","revision":3,"lease_ms":6000,"changed":[]}"#),
+            (Invalidation::Reset, r#"{"epoch":"e1","revision":3,"lease_ms":6000,"reset":true}"#),
         ] {
             assert_eq!(serde_json::to_string(&response(invalidation.clone())).unwrap(), json);
             assert_eq!(serde_json::from_str::<SyncResponse>(json).unwrap(), response(invalidation));
@@ -208,7 +208,7 @@ mod tests {
         for invalidation in
             [r#""changed":[],"reset":true"#, r#""reset":false"#, r#""changed":["ab"]"#, r#""changed":null"#]
         {
-            let json = format!(r#"{{"epoch":"l","revision":3,"lease_ms":6000,{invalidation}}}"#);
+            let json = format!(r#"{{"epoch":"e1","revision":3,"lease_ms":6000,{invalidation}}}"#);
             assert!(serde_json::from_str::<SyncResponse>(&json).is_err(), "{json}");
         }
     }

@@ -18,14 +18,14 @@ struct Talk {
     /// The address that requests come from.
     from: u32,
     streams: Cell<u32>,
-    calls: Cell<u32>,
+    callouts: Cell<u32>,
 }
 
 fn talk(settings: &str) -> Talk {
     let json = format!(r#"{{"key_service":{{"cluster":"k"}}{settings}}}"#);
     let config = Config::read(json.as_bytes()).unwrap();
     let filter = Filter::new("e1".into(), 7, config.policy, config.cache, config.lookups);
-    Talk { filter, now: T0, from: 1, streams: Cell::new(0), calls: Cell::new(0) }
+    Talk { filter, now: T0, from: 1, streams: Cell::new(0), callouts: Cell::new(0) }
 }
 
 impl Talk {
@@ -50,7 +50,7 @@ impl Talk {
     /// A sync is sent, and answered at once.
     fn sync(&mut self, revision: u64, invalidation: Invalidation) -> SyncRequest {
         let request = self.filter.next_sync(self.moment()).expect("no sync is due");
-        let answer = SyncResponse { epoch: "l".into(), revision, lease_ms: 6_000, invalidation };
+        let answer = SyncResponse { epoch: "e1".into(), revision, lease_ms: 6_000, invalidation };
         assert_eq!(self.filter.sync_ended(Ok(answer), self.moment()), Some(Ok(())));
         request
     }
@@ -63,7 +63,11 @@ impl Talk {
     fn ask(&mut self) -> Option<usize> {
         let digests = self.filter.next_lookups()?;
         let asked = digests.len();
-        self.filter.lookups_sent(CalloutId(self.calls.replace(self.calls.get() + 1)), digests, self.moment());
+        self.filter.lookups_sent(
+            CalloutId(self.callouts.replace(self.callouts.get() + 1)),
+            digests,
+            self.moment(),
+        );
         Some(asked)
     }
 
@@ -90,11 +94,11 @@ impl Talk {
         recorded
     }
 
-    fn answer(&mut self, call: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
-        let body = format!(r#"{{"epoch":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","));
+    fn answer(&mut self, callout: u32, status: Option<u16>, verdicts: &[&str]) -> Vec<(u32, String)> {
+        let body = format!(r#"{{"epoch":"e1","revision":1,"verdicts":[{}]}}"#, verdicts.join(","));
         let read = |asked| answer::read_verify(status, body.as_bytes(), asked);
         let (outcomes, _) =
-            self.filter.lookups_ended(CalloutId(call), read, self.moment()).expect("it is not out");
+            self.filter.lookups_ended(CalloutId(callout), read, self.moment()).expect("it is not out");
         outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
     }
 }
@@ -192,10 +196,10 @@ fn an_edge_subscribes_with_its_first_lookup() {
 #[test]
 fn nothing_is_remembered_without_a_lease() {
     let mut talk = talk("");
-    for call in 0..2 {
+    for callout in 0..2 {
         assert_eq!(talk.get("/api/insights/", VALID), "wait");
         talk.ask();
-        talk.answer(call, Some(200), &[&active("*")]);
+        talk.answer(callout, Some(200), &[&active("*")]);
     }
 }
 
@@ -228,7 +232,7 @@ fn a_lease_runs_from_when_it_was_waiting_at_send() {
     talk.filter.next_sync(talk.moment()).unwrap();
     talk.now = T0 + 7_000;
     let answer = SyncResponse {
-        epoch: "l".into(),
+        epoch: "e1".into(),
         revision: 1,
         lease_ms: 6_000,
         invalidation: Invalidation::Changed(vec![]),
@@ -341,9 +345,9 @@ fn answers_that_contradict_the_history_are_none() {
         invalidation,
     };
     for contradiction in [
-        answer("l", 0, Invalidation::Changed(vec![])),
-        answer("l", 0, Invalidation::Reset),
-        answer("another", 5, Invalidation::Changed(vec![])),
+        answer("e1", 0, Invalidation::Changed(vec![])),
+        answer("e1", 0, Invalidation::Reset),
+        answer("e2", 5, Invalidation::Changed(vec![])),
     ] {
         let mut talk = warm("");
         talk.now = T0 + 3_000;

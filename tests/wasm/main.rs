@@ -26,12 +26,12 @@ fn start() -> Host {
 }
 
 fn verdicts(verdicts: &[&str]) -> String {
-    format!(r#"{{"epoch":"l","revision":1,"verdicts":[{}]}}"#, verdicts.join(","))
+    format!(r#"{{"epoch":"e1","revision":1,"verdicts":[{}]}}"#, verdicts.join(","))
 }
 
 /// The answer to a sync: `invalidation` is `"reset":true` or `"changed":[…]`.
 fn sync(revision: u64, invalidation: &str) -> String {
-    format!(r#"{{"epoch":"l","revision":{revision},"lease_ms":6000,{invalidation}}}"#)
+    format!(r#"{{"epoch":"e1","revision":{revision},"lease_ms":6000,{invalidation}}}"#)
 }
 
 /// The verifies and the syncs among the callouts sent since this was last asked.
@@ -415,7 +415,7 @@ fn the_first_lookup_subscribes_and_the_lease_lets_the_memory_be_used() {
     host.turn();
     host.answer(syncs[0].id, "200", &sync(1, r#""reset":true"#));
     let (verifies, syncs) = callouts(&mut host);
-    assert!(syncs[0].body.contains(r#""epoch":"l","cursor":1,"wait_ms":2000"#), "{}", syncs[0].body);
+    assert!(syncs[0].body.contains(r#""epoch":"e1","cursor":1,"wait_ms":2000"#), "{}", syncs[0].body);
     assert_eq!(syncs[0].timeout_ms, 2_700);
     host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE]));
 

@@ -9,7 +9,7 @@ const OUTAGES: u64 = 100;
 const EDGES: usize = 20;
 /// How long a callout may take.
 const TIMEOUT_MS: u64 = 1_000;
-/// How long after the outage everything is watched.
+/// How long the test observes the edges after the outage.
 const WATCHED_MS: u64 = 2_500;
 
 /// SplitMix64, for numbers that are the same in every run.
@@ -29,15 +29,15 @@ impl Random {
 enum Event {
     Request,
     Timer,
-    VerifyEnds { call: u32, answered: bool },
+    VerifyEnds { callout: u32, answered: bool },
     SyncEnds { sync: u32, answered: bool },
 }
 
-/// One edge with what its proxy does for it.
+/// An edge, and counters of its callouts.
 struct Node {
     filter: Filter,
     requests: u32,
-    calls: u32,
+    callouts: u32,
     syncs: u32,
     /// When the first verify after the outage was answered, and when a lease was held after that.
     first_answer: Option<u64>,
@@ -83,10 +83,10 @@ impl Outage {
     /// Sends what an edge has to send.
     fn pump(&mut self, node: &mut Node, number: usize, now: u64) {
         while let Some(digests) = node.filter.next_lookups() {
-            node.calls += 1;
+            node.callouts += 1;
             let (ends, answered) = self.callout(now, 10);
-            node.filter.lookups_sent(CalloutId(node.calls), digests, moment(now));
-            self.happen(ends, number, Event::VerifyEnds { call: node.calls, answered });
+            node.filter.lookups_sent(CalloutId(node.callouts), digests, moment(now));
+            self.happen(ends, number, Event::VerifyEnds { callout: node.callouts, answered });
         }
         node.filter.refused(moment(now));
         if let Some(request) = node.filter.next_sync(moment(now)) {
@@ -123,13 +123,13 @@ impl Outage {
                 let gap = 1 + self.random.below(100);
                 self.happen(now + gap, number, Event::Request);
             }
-            Event::VerifyEnds { call, answered } => {
+            Event::VerifyEnds { callout, answered } => {
                 let read = |asked| {
-                    let body = format!(r#"{{"epoch":"l","revision":1,"verdicts":{:?}}}"#, vec![0; asked]);
+                    let body = format!(r#"{{"epoch":"e1","revision":1,"verdicts":{:?}}}"#, vec![0; asked]);
                     let body = body.replace('0', INACTIVE);
                     answer::read_verify(answered.then_some(200), body.as_bytes(), asked)
                 };
-                let (_, outcome) = node.filter.lookups_ended(CalloutId(call), read, moment(now)).unwrap();
+                let (_, outcome) = node.filter.lookups_ended(CalloutId(callout), read, moment(now)).unwrap();
                 assert_eq!(outcome.is_ok(), answered);
                 if answered {
                     node.first_answer.get_or_insert(now);
@@ -137,7 +137,7 @@ impl Outage {
             }
             Event::SyncEnds { sync, answered } if sync == node.syncs => {
                 let invalidation = Invalidation::Reset;
-                let answer = SyncResponse { epoch: "l".into(), revision: 1, lease_ms: 6_000, invalidation };
+                let answer = SyncResponse { epoch: "e1".into(), revision: 1, lease_ms: 6_000, invalidation };
                 let answer = if answered { Ok(answer) } else { Err(NoAnswer::Timeout) };
                 let _ = node.filter.sync_ended(answer, moment(now));
                 if answered {
@@ -150,7 +150,7 @@ impl Outage {
     }
 }
 
-/// From its first answer on, how long each edge had no lease; and the syncs.
+/// How long each edge had no lease after its first answered verify, and the syncs that edges without a lease sent.
 fn after_an_outage(seed: u64) -> (Vec<u64>, Vec<Sent>) {
     let mut random = Random(seed);
     let ends = 2_000 + random.below(8_000);
@@ -166,7 +166,7 @@ fn after_an_outage(seed: u64) -> (Vec<u64>, Vec<Sent>) {
             let config = Config::read(br#"{"key_service":{"cluster":"k"}}"#).unwrap();
             let seed = outage.random.below(u64::MAX);
             let filter = Filter::new(format!("e{number}"), seed, config.policy, config.cache, config.lookups);
-            Node { filter, requests: 0, calls: 0, syncs: 0, first_answer: None, held: None }
+            Node { filter, requests: 0, callouts: 0, syncs: 0, first_answer: None, held: None }
         })
         .collect();
     for number in 0..EDGES {
@@ -187,7 +187,7 @@ fn after_an_outage(seed: u64) -> (Vec<u64>, Vec<Sent>) {
 }
 
 #[test]
-fn after_an_outage_edges_under_load_hold_a_lease_soon_and_do_not_come_in_one_moment() {
+fn after_an_outage_edges_under_load_get_leases_soon_and_spread_their_syncs() {
     let (mut took, mut syncs) = (Vec::new(), Vec::new());
     for seed in 0..OUTAGES {
         let (took_here, syncs_here) = after_an_outage(seed);
@@ -209,7 +209,7 @@ fn after_an_outage_edges_under_load_hold_a_lease_soon_and_do_not_come_in_one_mom
     );
     assert!(p99 <= 500, "{p99} ms in the 99th percentile");
     assert!(syncs.len() <= edges * 11 / 10, "{} syncs of {edges} edges without a lease", syncs.len());
-    assert!(busiest <= edges / 15, "{busiest} of {edges} edges came in the same 10 ms");
+    assert!(busiest <= edges / 15, "{busiest} of {edges} edges synced in the same 10 ms");
     let least = since_answers.len() / 8;
     assert!(
         quarters.iter().all(|&in_quarter| in_quarter >= least),
