@@ -18,9 +18,9 @@ pub(super) struct Shares {
     /// The addresses with waiting requests, ordered by their number, then by the newest one.
     by_waiting: BTreeSet<Rank>,
     /// The addresses with queued lookups, ordered by the number of outstanding ones, then by the oldest queued one.
-    by_asked: BTreeSet<Rank>,
+    by_outstanding: BTreeSet<Rank>,
     /// The number of outstanding lookups.
-    asked: usize,
+    outstanding: usize,
 }
 
 type Rank = (usize, u64, Address);
@@ -30,7 +30,7 @@ type Rank = (usize, u64, Address);
 struct Share {
     waiting: BTreeMap<u64, KeyDigest>,
     queued: BTreeMap<u64, KeyDigest>,
-    asked: usize,
+    outstanding: usize,
 }
 
 impl Shares {
@@ -72,29 +72,29 @@ impl Shares {
 
     /// Takes the next lookup to send; `places` is the most that may be outstanding.
     pub(super) fn next(&mut self, places: usize) -> Option<KeyDigest> {
-        let (asked, _, address) = *self.by_asked.first()?;
-        if asked >= places.saturating_sub(self.asked) {
+        let (outstanding, _, address) = *self.by_outstanding.first()?;
+        if outstanding >= places.saturating_sub(self.outstanding) {
             return None;
         }
-        self.asked += 1;
+        self.outstanding += 1;
         self.change(address, &|share| {
-            share.asked += 1;
+            share.outstanding += 1;
             share.queued.pop_first().map(|(_, digest)| digest)
         })
     }
 
     /// An outstanding lookup of this address has ended.
     pub(super) fn answered(&mut self, address: Address) {
-        self.asked -= 1;
+        self.outstanding -= 1;
         self.change(address, &|share| {
-            share.asked -= 1;
+            share.outstanding -= 1;
             None
         });
     }
 
     /// The digest of a queued lookup.
     pub(super) fn queued(&self) -> Option<KeyDigest> {
-        let (.., address) = self.by_asked.first()?;
+        let (.., address) = self.by_outstanding.first()?;
         self.by_address.get(address)?.queued.values().next().copied()
     }
 
@@ -109,18 +109,18 @@ impl Shares {
         let before = share.ranks(address);
         let changed = change(share);
         let after = share.ranks(address);
-        if after == (None, None) && share.asked == 0 {
+        if after == (None, None) && share.outstanding == 0 {
             self.by_address.remove(&address);
         }
         rank(&mut self.by_waiting, before.0, after.0);
-        rank(&mut self.by_asked, before.1, after.1);
+        rank(&mut self.by_outstanding, before.1, after.1);
         changed
     }
 
     /// The number of addresses that are kept.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.by_address.len().max(self.by_waiting.len()).max(self.by_asked.len())
+        self.by_address.len().max(self.by_waiting.len()).max(self.by_outstanding.len())
     }
 }
 
@@ -128,7 +128,7 @@ impl Share {
     /// Its place in each of the two orders.
     fn ranks(&self, address: Address) -> (Option<Rank>, Option<Rank>) {
         let newest = self.waiting.last_key_value().map(|(number, _)| (self.waiting.len(), *number, address));
-        let oldest = self.queued.first_key_value().map(|(number, _)| (self.asked, *number, address));
+        let oldest = self.queued.first_key_value().map(|(number, _)| (self.outstanding, *number, address));
         (newest, oldest)
     }
 }

@@ -30,15 +30,16 @@ impl RouteTable {
         let names = Names::of(rules);
         let mut templates: Vec<&Template> = Vec::new();
         rules.iter().for_each(|rule| push_new(&mut templates, &rule.template));
-        let asked_of = |template| names.methods.iter().map(|method| asked(rules, template, method)).collect();
-        let asked: Vec<Vec<_>> = templates.iter().copied().map(asked_of).collect();
+        let access_of =
+            |template| names.methods.iter().map(|method| required_access(rules, template, method)).collect();
+        let accesses: Vec<Vec<_>> = templates.iter().copied().map(access_of).collect();
         let mut gaps = Vec::new();
-        for (weak, admitted) in templates.iter().zip(&asked) {
-            for (strict, required) in templates.iter().zip(&asked) {
+        for (weak, admitted) in templates.iter().zip(&accesses) {
+            for (strict, required) in templates.iter().zip(&accesses) {
                 // Most pairs end here, which saves the costlier search for a path.
                 let mut pairs: Vec<(usize, usize)> = Vec::new();
                 for ((weaker, admitted), (stricter, required)) in admitted.iter().zip(required) {
-                    if asks_less(*admitted, *required) && !pairs.contains(&(*weaker, *stricter)) {
+                    if requires_less(*admitted, *required) && !pairs.contains(&(*weaker, *stricter)) {
                         pairs.push((*weaker, *stricter));
                     }
                 }
@@ -70,8 +71,8 @@ impl RouteTable {
 
 /// The rule of this template that decides a method, and the access that it requires. If no rule lists the method, the
 /// access is `*`, and the index is that of the first rule.
-fn asked<'r>(rules: &'r [Rule], template: &Template, method: &str) -> (usize, Access<'r>) {
-    let mut asked = None;
+fn required_access<'r>(rules: &'r [Rule], template: &Template, method: &str) -> (usize, Access<'r>) {
+    let mut access = None;
     for (at, rule) in rules.iter().enumerate() {
         if rule.template != *template {
             continue;
@@ -81,16 +82,16 @@ fn asked<'r>(rules: &'r [Rule], template: &Template, method: &str) -> (usize, Ac
                 return (at, rule.requirement.access(method.as_bytes()));
             }
             Some(_) => {
-                asked.get_or_insert((at, Access::Authenticated(&UNNAMED)));
+                access.get_or_insert((at, Access::Authenticated(&UNNAMED)));
             }
-            None => asked = Some((at, rule.requirement.access(method.as_bytes()))),
+            None => access = Some((at, rule.requirement.access(method.as_bytes()))),
         }
     }
-    asked.unwrap_or((0, Access::Authenticated(&UNNAMED)))
+    access.unwrap_or((0, Access::Authenticated(&UNNAMED)))
 }
 
 /// Whether a key that `admitted` admits may lack what `required` requires.
-fn asks_less(admitted: Access<'_>, required: Access<'_>) -> bool {
+fn requires_less(admitted: Access<'_>, required: Access<'_>) -> bool {
     match (admitted, required) {
         (_, Access::Public) => false,
         (Access::Public, Access::Authenticated(_)) => true,
