@@ -40,7 +40,7 @@ pub enum NoAnswer {
     #[error("the key service refused the edge token")]
     Refused,
     /// A status other than 200.
-    #[error("status {0} (Envoy's own where it cannot connect)")]
+    #[error("status {0}, from the key service or, if Envoy cannot connect to it, from Envoy")]
     Status(u16),
     /// A body that is not a valid response to the request.
     #[error("the answer is malformed: {0}")]
@@ -50,14 +50,14 @@ pub enum NoAnswer {
     Contradiction,
 }
 
-/// Parses the response to a callout of `asked` lookups; a `status` of `None` means that there was no response.
+/// Parses the response to a callout of that many `lookups`; a `status` of `None` means that there was no response.
 ///
 /// # Errors
 /// [`NoAnswer`] unless there is exactly one well-formed verdict for each digest.
-pub fn read_verify(status: Option<u16>, body: &[u8], asked: usize) -> Result<VerifyAnswer, NoAnswer> {
+pub fn read_verify(status: Option<u16>, body: &[u8], lookups: usize) -> Result<VerifyAnswer, NoAnswer> {
     let VerifyResponse { epoch, revision, verdicts } = read(status, body)?;
-    if verdicts.len() != asked {
-        return Err(NoAnswer::Malformed(format!("{} verdicts for {asked} digests", verdicts.len())));
+    if verdicts.len() != lookups {
+        return Err(NoAnswer::Malformed(format!("{} verdicts for {lookups} digests", verdicts.len())));
     }
     let verdicts = verdicts.into_iter().map(key_answer).collect::<Result<_, _>>()?;
     Ok(VerifyAnswer { epoch, revision, verdicts })
@@ -94,7 +94,7 @@ fn key_answer(verdict: protocol::Verdict) -> Result<KeyAnswer, NoAnswer> {
 fn principal(active: ActiveVerdict) -> Result<Principal, NoAnswer> {
     for (field, id) in [("user_id", &active.user_id), ("key_id", &active.key_id)] {
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(NoAnswer::Malformed(format!("{field} is no header value")));
+            return Err(NoAnswer::Malformed(format!("{field} is not a header value")));
         }
     }
     Ok(Principal::new(active.user_id.into(), active.key_id.into(), active.scopes))
@@ -107,7 +107,7 @@ mod tests {
     const ACTIVE: &str = r#"{"status":"active","key_id":"k","user_id":"u","scopes":["insight:read","cohort:write"],"expires_in_ms":5}"#;
 
     fn body(verdicts: &str) -> Vec<u8> {
-        format!(r#"{{"epoch":"l","revision":1,"verdicts":[{verdicts}]}}"#).into_bytes()
+        format!(r#"{{"epoch":"e1","revision":1,"verdicts":[{verdicts}]}}"#).into_bytes()
     }
 
     #[test]

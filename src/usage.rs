@@ -36,7 +36,7 @@ impl Usage {
         self.sent.iter().map(|(key_id, at)| (key_id.to_string(), *at)).collect()
     }
 
-    /// The latest report has arrived, or it was lost and is added to the next one.
+    /// Ends the latest report. If it did not arrive, its uses are added to the next one, as far as that has room.
     pub fn reported(&mut self, arrived: bool) {
         for (key_id, at) in std::mem::take(&mut self.sent) {
             if !arrived && self.pending.len() < MAX_USED_PER_SYNC {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_did_not_arrive_is_made_again() {
+    fn a_report_that_did_not_arrive_is_sent_again() {
         let (mut usage, key) = (Usage::default(), principal("k"));
         usage.note(&key, at(10));
         usage.report();
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_bounded_and_nothing_is_lost_by_it() {
+    fn a_full_report_leaves_later_uses_to_the_next_report() {
         let mut usage = Usage::default();
         let keys: Vec<_> = (0..=MAX_USED_PER_SYNC).map(|n| principal(&n.to_string())).collect();
         keys.iter().for_each(|key| usage.note(key, at(10)));

@@ -21,7 +21,7 @@ pub mod verify;
 /// A position in the history of changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
-    /// Names the history. A new database has its own, and so does one that was restored from a backup.
+    /// Names the history. A new database has its own epoch, and so does one that was restored from a backup.
     pub epoch: String,
     /// The number of changes so far.
     pub revision: u64,
@@ -49,13 +49,13 @@ impl Default for LeaseConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseConfigError {
     /// The lease would run out while the next sync is held.
-    #[error("the lease must last at least twice the hold and 2 s more, {least_ms} ms")]
+    #[error("the lease must be at least twice the hold plus 2 s: {least_ms} ms")]
     LeaseTooShort {
         /// The shortest valid lease for this hold, in milliseconds.
         least_ms: u64,
     },
     /// An edge whose clock is slow would still hold its lease when the service counts it as ended.
-    #[error("the margin must be at least 1 s and a sixth of the lease, {least_ms} ms")]
+    #[error("the margin must be at least 1 s, or a sixth of the lease if that is longer: {least_ms} ms")]
     MarginTooShort {
         /// The shortest valid margin for this lease, in milliseconds.
         least_ms: u64,

@@ -150,7 +150,7 @@ fn routes(fields: &mut Fields<'_>, path_case: PathCase, problems: &Problems) -> 
         if path_case == PathCase::Insensitive
             && let Some(segment) = rule.template.segment_with_other_letters()
         {
-            let message = format!("has {segment:?}: path_case: insensitive ignores the case of A to Z alone");
+            let message = format!("has {segment:?}: path_case: insensitive ignores the case of A to Z only");
             problems.add(format!("{path}.path"), message);
         }
         if table.add(rule.clone()) == Err(Conflict) {
@@ -162,7 +162,7 @@ fn routes(fields: &mut Fields<'_>, path_case: PathCase, problems: &Problems) -> 
     let warnings = table.case_gaps(&rules).into_iter().filter_map(|gap| {
         let ((path, weaker), (place, stricter)) = (places.get(gap.weaker)?, places.get(gap.stricter)?);
         let message = format!(
-            "{weaker:?} admits {:?} for less than {place} ({stricter:?}) asks for: if the upstream ignores letter case, set \
+            "{weaker:?} admits {:?} for less than {place} ({stricter:?}) requires: if the upstream ignores letter case, set \
              path_case: insensitive",
             gap.path
         );
@@ -189,7 +189,7 @@ fn rule(mut fields: Fields<'_>, problems: &Problems) -> Option<Rule> {
         (false, Some(scope)) => requirement(&scope).or_else(|| {
             fields.problem(
                 "scope",
-                format!("{scope:?} is no scope: write object, object:read, object:write or *"),
+                format!("{scope:?} is not a scope: write object, object:read, object:write or *"),
             );
             None
         }),

@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// What Python's protobuf package serialises of [`value`].
+    /// [`value`], serialised by Python's protobuf package.
     const SERIALISED: &str = "0a400a0161123b2a390a270a0162122232200a0911000000000000f83f0a0220010a0208000a031a01780a02\
         20000a022a000a0e0a016e1209110000000080842e41";
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_struct_are_refused() {
+    fn bytes_that_are_not_a_struct_are_refused() {
         let good = bytes(SERIALISED);
         for end in 1..good.len() {
             assert_eq!(struct_to_json(&good[..end]), None, "cut at {end}");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_without_end_is_refused() {
+    fn deep_nesting_is_refused() {
         let mut message = Vec::new();
         for _ in 0..2_000 {
             let mut list = vec![0x0a];

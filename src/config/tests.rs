@@ -73,7 +73,7 @@ fn every_problem_is_reported_with_its_path() {
             "key_service.timeout_ms: must be a whole number from 1 to 60000, not 0",
             "key_service.tokn_env: unknown field; known here: cluster, authority, timeout_ms, token_env",
             r#"routes[0].path: "decide" must begin with "/""#,
-            r#"routes[1].scope: "insight:admin" is no scope: write object, object:read, object:write or *"#,
+            r#"routes[1].scope: "insight:admin" is not a scope: write object, object:read, object:write or *"#,
             "routes[2].scope: exactly one of scope and public: true is required",
             "routes[3].scope: exactly one of scope and public: true is required",
             "routes[4].path: is required",
@@ -164,7 +164,7 @@ fn rules_that_letter_case_leads_around_are_warned_of() {
     assert_eq!(
         warnings(routes),
         [
-            r#"routes[1]: "/{*rest}" admits "/Admin" for less than routes[0] ("/admin") asks for: if the upstream ignores letter case, set path_case: insensitive"#
+            r#"routes[1]: "/{*rest}" admits "/Admin" for less than routes[0] ("/admin") requires: if the upstream ignores letter case, set path_case: insensitive"#
         ]
     );
     assert_eq!(warnings(&format!(r#"{routes},"path_case":"insensitive""#)), Vec::<String>::new());
@@ -172,7 +172,7 @@ fn rules_that_letter_case_leads_around_are_warned_of() {
     let json = r#"{"key_service":{"cluster":"k"},"path_case":"insensitive","routes":[{"path":"/caf\u00e9","public":true}]}"#;
     assert_eq!(
         problems(json),
-        [r#"routes[0].path: has "café": path_case: insensitive ignores the case of A to Z alone"#]
+        [r#"routes[0].path: has "café": path_case: insensitive ignores the case of A to Z only"#]
     );
 }
 

@@ -182,7 +182,7 @@ pub(super) fn send(reply: &Reply) {
 pub(super) fn set_filter_state(name: &str, value: &str) {
     let status = set_property(name, value);
     if status != OK {
-        log::debug!("the host keeps no filter state: {status}");
+        log::debug!("cannot set the filter state: {status}");
     }
 }
 

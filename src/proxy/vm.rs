@@ -121,7 +121,7 @@ impl Vm {
         match &step {
             Step::Hold(digest) if !self.wakeup_is_pending.replace(true) => {
                 if let Err(status) = self.wakeup.request() {
-                    log::error!("the host takes nothing into the queue: {status:?}");
+                    log::error!("cannot wake the root context: the host refused the queue entry: {status:?}");
                     self.wakeup_is_pending.set(false);
                     return Step::Decided(filter.give_up(digest, stream));
                 }

@@ -27,7 +27,7 @@ pub enum TemplateError {
     #[error("must begin with \"/\"")]
     NotAbsolute,
     /// It has `//`, or a `.` or `..` segment.
-    #[error("has the segment {0:?}, which no request that passes can have")]
+    #[error("has the segment {0:?}; the filter refuses every request with this segment")]
     UnmatchableSegment(String),
     /// It has an escape, or a character that no decoded path can have.
     #[error("has {0:?} in a segment: write segments decoded, without escapes")]
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(error("decide"), r#"must begin with "/""#);
         assert_eq!(error(""), r#"must begin with "/""#);
         for text in ["//", "/a//b", "/a/../b", "/./a"] {
-            assert!(error(text).contains("which no request that passes can have"), "{text}");
+            assert!(error(text).contains("the filter refuses every request with this segment"), "{text}");
         }
         for text in ["/a%20b", "/a;b", "/a?b", "/*", "/a\\b"] {
             assert!(error(text).contains("write segments decoded"), "{text}");
