@@ -11,6 +11,7 @@ use crate::route::RouteTable;
 mod fields;
 mod header_names;
 mod read;
+mod rules;
 mod structs;
 #[cfg(test)]
 mod tests;

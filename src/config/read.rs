@@ -1,15 +1,14 @@
 //! Reads and validates a [`Config`].
 
-use serde_json::Value;
-
-use super::fields::{Fields, Problems, kind};
+use super::fields::{Fields, Problems};
 use super::header_names::{header_policy, identity_headers};
+use super::rules::routes;
 use super::structs::struct_to_json;
-use super::{Config, DEFAULT_ROUTES, KeyService, Policy, Problem};
+use super::{Config, KeyService, Policy, Problem};
 use crate::cache::CacheLimits;
 use crate::lookup::LookupLimits;
 use crate::reply::ErrorBodies;
-use crate::route::{Conflict, PathCase, Requirement, RouteTable, Rule, Template};
+use crate::route::PathCase;
 
 /// A day, in milliseconds: the upper limit of every duration here.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -130,109 +129,4 @@ fn lookups(fields: &mut Fields<'_>) -> LookupLimits {
     };
     fields.finish();
     limits
-}
-
-fn routes(fields: &mut Fields<'_>, path_case: PathCase, problems: &Problems) -> (RouteTable, Vec<Problem>) {
-    let mut table = RouteTable::new(path_case);
-    let mut rules = Vec::new();
-    let mut places = Vec::new();
-    let list = fields.take_list("routes").unwrap_or_else(|| {
-        let shipped = serde_json::from_str(DEFAULT_ROUTES);
-        shipped.unwrap_or_else(|error| {
-            fields.problem("routes", format!("the shipped table is not JSON: {error}"));
-            Vec::new()
-        })
-    });
-    for (at, value) in list.into_iter().enumerate() {
-        let path = fields.path_of(&format!("routes[{at}]"));
-        let written = value["path"].as_str().unwrap_or_default().to_owned();
-        let Some(rule) = rule(Fields::of(value, path.clone(), problems), problems) else { continue };
-        if path_case == PathCase::Insensitive
-            && let Some(segment) = rule.template.segment_with_other_letters()
-        {
-            let message = format!("has {segment:?}: path_case: insensitive ignores the case of A to Z only");
-            problems.add(format!("{path}.path"), message);
-        }
-        if table.add(rule.clone()) == Err(Conflict) {
-            problems.add(&path, "an earlier rule has the same path and method");
-        }
-        rules.push(rule);
-        places.push((path, written));
-    }
-    let warnings = table.case_gaps(&rules).into_iter().filter_map(|gap| {
-        let ((path, weaker), (place, stricter)) = (places.get(gap.weaker)?, places.get(gap.stricter)?);
-        let message = format!(
-            "{weaker:?} admits {:?} for less than {place} ({stricter:?}) requires: if the upstream ignores letter case, set \
-             path_case: insensitive",
-            gap.path
-        );
-        Some(Problem { path: path.clone(), message })
-    });
-    let warnings = warnings.collect();
-    (table, warnings)
-}
-
-fn rule(mut fields: Fields<'_>, problems: &Problems) -> Option<Rule> {
-    let template = match fields.take_string("path") {
-        Some(path) => {
-            path.parse::<Template>().map_err(|error| fields.problem("path", format!("{path:?} {error}"))).ok()
-        }
-        None => {
-            fields.problem("path", "is required");
-            None
-        }
-    };
-    let methods = methods(&mut fields, problems);
-    let public = fields.take_bool("public").unwrap_or(false);
-    let requirement = match (public, fields.take_string("scope")) {
-        (true, None) => Some(Requirement::Public),
-        (false, Some(scope)) => requirement(&scope).or_else(|| {
-            fields.problem(
-                "scope",
-                format!("{scope:?} is not a scope: write object, object:read, object:write or *"),
-            );
-            None
-        }),
-        _ => {
-            fields.problem("scope", "exactly one of scope and public: true is required");
-            None
-        }
-    };
-    fields.finish();
-    Some(Rule { template: template?, methods: methods?, requirement: requirement? })
-}
-
-/// For `object`, the method decides between read and write; `object:action` and `*` apply to every method.
-fn requirement(scope: &str) -> Option<Requirement> {
-    if let Ok(scope) = scope.parse() {
-        return Some(Requirement::Fixed(scope));
-    }
-    format!("{scope}:read").parse::<protocol::Scope>().ok().map(|_| Requirement::of_object(scope))
-}
-
-/// `None` after a problem; `Some(None)` for a rule that applies to every method.
-fn methods(fields: &mut Fields<'_>, problems: &Problems) -> Option<Option<Vec<String>>> {
-    let Some(list) = fields.take_list("methods") else { return Some(None) };
-    if list.is_empty() {
-        fields.problem("methods", "must name a method, or be left out for all");
-    }
-    let mut methods = Vec::new();
-    for (at, value) in list.iter().enumerate() {
-        match value {
-            Value::String(method)
-                if !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') =>
-            {
-                methods.push(method.clone());
-            }
-            Value::String(method) => {
-                let path = fields.path_of(&format!("methods[{at}]"));
-                problems.add(path, format!("must be a method in upper case, not {method:?}"));
-            }
-            other => {
-                let path = fields.path_of(&format!("methods[{at}]"));
-                problems.add(path, format!("must be a string, not {}", kind(other)));
-            }
-        }
-    }
-    (!methods.is_empty() && methods.len() == list.len()).then_some(Some(methods))
 }
