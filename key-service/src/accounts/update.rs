@@ -84,7 +84,7 @@ pub struct EndedToken {
 
 /// The message about a removed password.
 const PASSWORD_REMOVED: &str = "The password was set with a management token, so it was removed. The user \
-    needs a new link to choose another.";
+    needs a link to set a new one.";
 
 /// The JSON form of a user that was changed.
 #[derive(Debug, Serialize, ToSchema)]

@@ -54,7 +54,7 @@ impl Failure {
 /// The default text of a status.
 fn text_of(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::FORBIDDEN => "Your account may not see this page.",
+        StatusCode::FORBIDDEN => "You do not have permission to see this page.",
         StatusCode::NOT_FOUND => "This page does not exist, was deleted, or belongs to another user.",
         StatusCode::METHOD_NOT_ALLOWED => "Go back, and use the buttons on the page.",
         StatusCode::PAYLOAD_TOO_LARGE => "Go back, and shorten what you entered.",
@@ -63,7 +63,7 @@ fn text_of(status: StatusCode) -> &'static str {
             "The database does not respond. Keys that edges have cached keep working for now. Try again in a moment."
         }
         status if status.is_client_error() => "Go back, and try again.",
-        _ => "The error was logged. Try again. If it happens again, contact your administrator.",
+        _ => "The error was logged. Try again. If it happens again, contact your admin.",
     }
 }
 

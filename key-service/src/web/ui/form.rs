@@ -100,7 +100,7 @@ fn title(field: Cow<'static, str>) -> Cow<'static, str> {
         "scopes" => "Access",
         "expires_at" => "Expires",
         "grace_s" => "The old value",
-        "users" => "Users",
+        "users" => "Email addresses",
         "can" => "Can",
         _ => return field,
     };

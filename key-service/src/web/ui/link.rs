@@ -32,7 +32,7 @@ impl LinkPage {
     fn new(purpose: Purpose, email: &str, problems: Problems) -> Rendered<Self> {
         let (title, user_email) = match purpose {
             Purpose::FirstAdmin => ("Welcome", None),
-            Purpose::Password(user) => ("Choose a password", Some(user.email)),
+            Purpose::Password(user) => ("Set a password", Some(user.email)),
         };
         Rendered(LinkPage { frame: Frame::outside(title), user_email, email: email.to_owned(), problems })
     }

@@ -87,7 +87,7 @@ pub(super) fn stream(
             Err(error) => {
                 tracing::error!(%error, "the database failed");
                 let text = "The change is saved, but the database failed before every edge confirmed it. \
-                            The other edges stop using their caches within seconds.";
+                            The other edges apply it when their caches expire, or earlier.";
                 ResultLine { text: text.to_owned(), is_unsure: true }
             }
         };

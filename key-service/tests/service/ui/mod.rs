@@ -130,7 +130,7 @@ async fn every_page_is_for_those_it_is_for() {
     for path in ADMIN_PAGES.into_iter().chain([user.as_str(), &deletion]) {
         let refused = member.get(path).await;
         assert_eq!(refused.status, 403, "{path}");
-        assert!(refused.has("Your account may not see this page."), "{path}");
+        assert!(refused.has("You do not have permission to see this page."), "{path}");
         let refused = member.post(path, &[("action", "disable")]).await.status;
         assert!([403, 405].contains(&refused.as_u16()), "{path}: {refused}");
     }

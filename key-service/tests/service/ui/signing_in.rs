@@ -100,7 +100,7 @@ async fn the_first_admin_begins_with_a_link() {
     let path = app.first_link();
     let nobody = Tab::of_nobody(&app);
     for _ in 0..2 {
-        assert!(nobody.get(&path).await.has("This link creates the first administrator."));
+        assert!(nobody.get(&path).await.has("This link creates the first admin."));
     }
     let fields =
         |email, password| [("email", email), ("password", password), ("repeated_password", password)];

@@ -22,11 +22,11 @@ use crate::web::ui::visitor::Admin;
 
 /// The groups of actions that the form offers: the prefix of their names, and the text.
 const GROUPS: [(&str, &str); 5] = [
-    ("key.", "All key events"),
-    ("user.", "All user events"),
-    ("link.", "All link events"),
-    ("token.", "All token events"),
-    ("database.", "All database events"),
+    ("key.", "All key actions"),
+    ("user.", "All user actions"),
+    ("link.", "All link actions"),
+    ("token.", "All token actions"),
+    ("database.", "All database actions"),
 ];
 
 #[derive(Template)]

@@ -97,7 +97,7 @@ fn meaning(verb: Verb) -> &'static str {
     match verb {
         Verb::Read => "List and show keys and users.",
         Verb::Revoke => "Delete keys, disable users, report leaks.",
-        Verb::Create => "Create, roll and change keys, add and change users, make links.",
+        Verb::Create => "Create, roll and change keys, add and change users, create links.",
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) async fn submit(
             ("User enabled", UserPatch { is_active: Some(true), ..UserPatch::default() }, Effect::Active)
         }
         "make_admin" => (
-            "User made an administrator",
+            "User promoted to admin",
             UserPatch { is_admin: Some(true), ..UserPatch::default() },
             Effect::Active,
         ),
