@@ -19,7 +19,7 @@ pub(crate) const MANAGEMENT_TOKEN: &str = "MANAGEMENT_TOKEN";
 /// Measures a key service under load: simulated edges with real connections, in this process.
 ///
 /// Each edge follows the rules of the filter in one Envoy worker: it syncs, first without a cursor, one sync at a time; it
-/// backs off with full jitter after a failure; it asks for verdicts. The phases of a run:
+/// backs off with full jitter after a failure; it sends verifies. The phases of a run:
 ///
 ///   1. acquisition: all edges connect at once; ends when each has got a lease
 ///   2. idle, for --seconds: edges renew their leases, and nothing changes
@@ -47,12 +47,12 @@ What the figures mean:
                     sync that brought it; the filter's own code decides.
   acknowledgement   the first sync that an edge sends with a cursor at or beyond the delete's revision. Its time counts
                     from when the DELETE was sent, just before the commit: never less than the time since the commit.
-                    The commit came at most `committed_within_ms` later: what the DELETE took altogether, less the
-                    service's own `elapsed_ms`, which counts from the commit to the last acknowledgement.
-  service's figures are those of the processes that --service-pid names. CPU is a percentage of one core; memory per
-                    edge is what was added since before the fleet came.
+                    The commit came at most `committed_within_ms` later: the whole time of the DELETE minus the
+                    service's `elapsed_ms`, which counts from the commit to the last acknowledgement.
+  service           the processes that --service-pid names. CPU is a percentage of one core; memory per edge is the
+                    memory added since before the first edge connected, divided by the number of edges.
 
-The fleet runs on one thread. Where its own CPU comes near 100 %, it is the fleet that is slow, not the service."
+The fleet runs on one thread. If its own CPU is near 100 %, the fleet is the bottleneck, not the service."
 )]
 pub(crate) struct Arguments {
     /// The number of edges: one for each Envoy worker

@@ -246,18 +246,18 @@ impl Course {
 /// Sends verifies at this rate, from one edge after the other.
 async fn verify(fleet: Arc<Fleet>, edges: Vec<Arc<Edge>>, per_second: u32) {
     let began = Instant::now();
-    let mut asked = 0;
+    let mut sent = 0;
     let mut ticks = interval(VERIFY_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut edges = edges.iter().cycle();
     loop {
         ticks.tick().await;
         let due = (began.elapsed().as_secs_f64() * f64::from(per_second)) as u64;
-        for edge in edges.by_ref().take((due - asked) as usize) {
+        for edge in edges.by_ref().take((due - sent) as usize) {
             let (edge, fleet) = (Arc::clone(edge), Arc::clone(&fleet));
             tokio::spawn(async move { edge.verify(&fleet).await });
         }
-        asked = due;
+        sent = due;
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) enum ApiError {
     #[error("an unexpected answer: {0}")]
     Malformed(#[from] serde_json::Error),
     #[error(
-        "there is no active user, other than admins, whose keys could be created and deleted; make one with `key-service \
+        "there is no active user, other than admins, whose keys could be created and deleted; create one with `key-service \
          user add`"
     )]
     NoUser,
@@ -109,7 +109,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The keys of the first user who is no admin, and that user's e-mail address. A token cannot manage an admin's keys.
+    /// The keys of the first user who is not an admin, and the email address of this user. A token cannot manage an admin's keys.
     ///
     /// # Errors
     /// The API refuses, or there is no such user.

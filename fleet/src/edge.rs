@@ -111,8 +111,8 @@ impl Edge {
         fleet.observations.sync_begins(self.number);
         let sent_at = Instant::now();
         let limit = Duration::from_millis(TIMEOUT_MS.saturating_add(request.wait_ms));
-        let asked = timeout(limit, self.ask(fleet, line, &request)).await;
-        let outcome = asked.unwrap_or_else(|_| Err(NoAnswer::Timeout.into()));
+        let answer = timeout(limit, self.send_sync(fleet, line, &request)).await;
+        let outcome = answer.unwrap_or_else(|_| Err(NoAnswer::Timeout.into()));
 
         let now = fleet.now();
         let mut tenure = self.tenure();
@@ -133,7 +133,7 @@ impl Edge {
         Ok(())
     }
 
-    async fn ask(
+    async fn send_sync(
         &self,
         fleet: &Fleet,
         line: &mut Line,
@@ -160,8 +160,8 @@ impl Edge {
     pub(crate) async fn verify(&self, fleet: &Fleet) {
         let began = Instant::now();
         let limit = Duration::from_millis(TIMEOUT_MS);
-        let asked = timeout(limit, self.verify_invented_key(fleet)).await;
-        let outcome = asked.unwrap_or_else(|_| Err(NoAnswer::Timeout.into()));
+        let answer = timeout(limit, self.verify_invented_key(fleet)).await;
+        let outcome = answer.unwrap_or_else(|_| Err(NoAnswer::Timeout.into()));
         fleet.observations.verified(outcome.map(|()| began.elapsed()));
     }
 

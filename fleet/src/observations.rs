@@ -96,7 +96,7 @@ impl Observations {
         let at = Instant::now();
         let mut state = self.state();
         if let Some(recovery) = &mut state.recovery {
-            recovery.asks(edge, at);
+            recovery.sync_sent(edge, at);
         }
         if let (Some(revisions), Some(revision)) = (&mut state.revisions, cursor) {
             revisions.acknowledged.push(Reached { edge, revision, at });

@@ -18,7 +18,7 @@ pub(crate) struct Recovery {
     began: Instant,
     edges: Vec<Return>,
     out: usize,
-    last_news: Instant,
+    last_event: Instant,
     failures: BTreeMap<String, u64>,
 }
 
@@ -28,7 +28,7 @@ struct Return {
     was_out: bool,
     /// The number of syncs that it sent while it was out.
     syncs: u32,
-    asked_after: Option<Duration>,
+    sent_after: Option<Duration>,
     granted_after: Option<Duration>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct RecoveryReport {
     pub(crate) still_out: usize,
     /// The times until each edge sent, over a new connection, the sync that was answered. The service may hold the sync of an edge
     /// that still has a lease and has missed nothing.
-    pub(crate) asked: Option<Spread>,
+    pub(crate) sent: Option<Spread>,
     /// The times until each edge got a lease. If an edge failed again, its last time counts.
     pub(crate) granted: Option<Spread>,
     /// The number of syncs: the average of all edges, and the most of one edge.
@@ -63,7 +63,7 @@ impl Recovery {
             began: now,
             edges: vec![Return::default(); edges],
             out: 0,
-            last_news: now,
+            last_event: now,
             failures: BTreeMap::new(),
         }
     }
@@ -85,7 +85,7 @@ impl Recovery {
     pub(crate) fn failed(&mut self, edge: usize, failure: &Failure, now: Instant) {
         self.goes_out(edge);
         *self.failures.entry(failure.to_string()).or_default() += 1;
-        self.last_news = now;
+        self.last_event = now;
     }
 
     /// An edge begins another sync.
@@ -95,10 +95,10 @@ impl Recovery {
     }
 
     /// An edge's sync goes over a connection.
-    pub(crate) fn asks(&mut self, edge: usize, now: Instant) {
+    pub(crate) fn sync_sent(&mut self, edge: usize, now: Instant) {
         let edge = &mut self.edges[edge];
         if edge.is_out {
-            edge.asked_after = Some(now.duration_since(self.began));
+            edge.sent_after = Some(now.duration_since(self.began));
         }
     }
 
@@ -108,13 +108,13 @@ impl Recovery {
         if std::mem::take(&mut edge.is_out) {
             edge.granted_after = Some(now.duration_since(self.began));
             self.out -= 1;
-            self.last_news = now;
+            self.last_event = now;
         }
     }
 
     /// Whether all edges are back and calm.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.out == 0 && now.duration_since(self.last_news) >= CALM
+        self.out == 0 && now.duration_since(self.last_event) >= CALM
     }
 
     /// The number of edges that are out.
@@ -135,7 +135,7 @@ impl Recovery {
             at_s: ms(self.began.duration_since(start)) / 1_000.0,
             edges: edges.len(),
             still_out: self.out,
-            asked: spread(|edge| edge.asked_after),
+            sent: spread(|edge| edge.sent_after),
             granted: spread(|edge| edge.granted_after),
             syncs_per_edge: syncs as f64 / edges.len().max(1) as f64,
             most_syncs: edges.iter().map(|edge| edge.syncs).max().unwrap_or_default(),
@@ -163,18 +163,18 @@ mod tests {
         recovery.sync_begins(0);
         recovery.sync_begins(1);
         recovery.sync_begins(2);
-        (0..3).for_each(|edge| recovery.asks(edge, after(start, 25)));
+        (0..3).for_each(|edge| recovery.sync_sent(edge, after(start, 25)));
         recovery.granted(0, after(start, 30));
         recovery.granted(1, after(start, 35));
         assert_eq!(recovery.out(), 1);
         recovery.granted(2, after(start, 40));
         recovery.sync_begins(2);
-        recovery.asks(2, after(start, 45));
+        recovery.sync_sent(2, after(start, 45));
 
         let report = recovery.report(start);
         assert_eq!((report.edges, report.still_out, report.most_syncs), (2, 0, 2));
         assert_eq!(report.syncs_per_edge, 1.5);
-        assert_eq!(report.asked, Some(Spread { first_ms: 25.0, median_ms: 25.0, last_ms: 25.0 }));
+        assert_eq!(report.sent, Some(Spread { first_ms: 25.0, median_ms: 25.0, last_ms: 25.0 }));
         assert_eq!(report.granted, Some(Spread { first_ms: 30.0, median_ms: 30.0, last_ms: 40.0 }));
         let failures: Vec<_> = report.failures.into_iter().collect();
         assert_eq!(failures, [("connection lost".to_owned(), 2), ("connection refused".to_owned(), 1)]);

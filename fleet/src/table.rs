@@ -81,7 +81,7 @@ fn recoveries(report: &Report) -> Vec<Vec<String>> {
         "cause",
         "at, s",
         "edges",
-        "asked: last",
+        "sent: last",
         "granted: first",
         "median",
         "last",
@@ -94,7 +94,7 @@ fn recoveries(report: &Report) -> Vec<Vec<String>> {
     for recovery in &report.recoveries {
         let mut row =
             vec![recovery.cause.to_owned(), number(recovery.at_s, 1), number(recovery.edges as f64, 0)];
-        row.push(recovery.asked.map_or("-".to_owned(), |asked| number(asked.last_ms, 1)));
+        row.push(recovery.sent.map_or("-".to_owned(), |sent| number(sent.last_ms, 1)));
         row.extend(spread(recovery.granted));
         row.push(number(recovery.still_out as f64, 0));
         row.push(number(recovery.syncs_per_edge, 2));
