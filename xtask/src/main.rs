@@ -31,7 +31,7 @@ enum Command {
         /// Keep the accounts and keys of the last run.
         #[arg(long)]
         keep: bool,
-        /// Add this to each of the demo's ports, so that two demos can run at a time.
+        /// Add this to each of the demo's ports, so that two demos can run at the same time.
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=50_000))]
         port_offset: u16,
     },
