@@ -99,7 +99,7 @@ pub struct Node {
     /// Whether its wall clock was ever set back.
     was_set_back: bool,
     next_stream: u32,
-    next_call: u32,
+    next_callout: u32,
 }
 
 /// A request that has ended.
@@ -147,7 +147,7 @@ impl Node {
             serve_stale_ms: profile.serve_stale_ms(),
             was_set_back: false,
             next_stream: 0,
-            next_call: 0,
+            next_callout: 0,
         })
     }
 
@@ -223,13 +223,13 @@ impl Node {
     /// A request ended twice, or an answer was rejected.
     pub fn ended(
         &mut self,
-        call: u32,
+        callout: u32,
         reply: Option<CalloutResponse>,
         now: u64,
     ) -> Result<Vec<Decided>, String> {
         use edge_key_auth::answer::{NoAnswer, read_sync, read_verify};
-        let Some(is_sync) = self.outstanding.remove(&call) else { return Ok(Vec::new()) };
-        if is_sync && call != self.sync {
+        let Some(is_sync) = self.outstanding.remove(&callout) else { return Ok(Vec::new()) };
+        if is_sync && callout != self.sync {
             return Ok(Vec::new());
         }
         let moment = self.moment(now);
@@ -254,8 +254,11 @@ impl Node {
                 Some(Err(other)) => return Err(format!("a sync was answered, and yet: {other}")),
             }
         }
-        let ended =
-            self.filter.lookups_ended(CalloutId(call), |asked| read_verify(status, &body, asked), moment);
+        let ended = self.filter.lookups_ended(
+            CalloutId(callout),
+            |lookups| read_verify(status, &body, lookups),
+            moment,
+        );
         let Some((outcomes, answer)) = ended else { return Ok(Vec::new()) };
         match answer {
             Ok(()) | Err(NoAnswer::Timeout) => self.decided(outcomes, !is_answered, now),
@@ -315,26 +318,26 @@ impl Node {
     /// The callouts to send now, and in how many microseconds the timer is due.
     pub fn pump(&mut self, now: u64) -> (Vec<Callout>, Option<u64>) {
         let moment = self.moment(now);
-        let mut calls = Vec::new();
+        let mut callouts = Vec::new();
         while let Some(digests) = self.filter.next_lookups() {
-            self.next_call += 1;
+            self.next_callout += 1;
             let request = VerifyRequest { edge: self.filter.id().to_owned(), digests: digests.clone() };
-            self.filter.lookups_sent(CalloutId(self.next_call), digests, moment);
-            self.outstanding.insert(self.next_call, false);
-            calls.push(Callout {
-                id: self.next_call,
+            self.filter.lookups_sent(CalloutId(self.next_callout), digests, moment);
+            self.outstanding.insert(self.next_callout, false);
+            callouts.push(Callout {
+                id: self.next_callout,
                 request: CalloutRequest::Verify(request),
                 timeout: TIMEOUT_MS * MS,
             });
         }
         if let Some(request) = self.filter.next_sync(moment) {
-            self.next_call += 1;
-            self.outstanding.insert(self.next_call, true);
-            (self.sync, self.sync_sent) = (self.next_call, now);
+            self.next_callout += 1;
+            self.outstanding.insert(self.next_callout, true);
+            (self.sync, self.sync_sent) = (self.next_callout, now);
             let timeout = (TIMEOUT_MS + request.wait_ms) * MS;
-            calls.push(Callout { id: self.next_call, request: CalloutRequest::Sync(request), timeout });
+            callouts.push(Callout { id: self.next_callout, request: CalloutRequest::Sync(request), timeout });
         }
-        (calls, self.filter.sync_due_in_ms(moment).map(|due| (due + 1) * MS))
+        (callouts, self.filter.sync_due_in_ms(moment).map(|due| (due + 1) * MS))
     }
 
     /// The number of held requests.

@@ -211,9 +211,9 @@ impl<W> Kernel<W> {
         }
     }
 
-    /// A replica learns of a position.
+    /// A replica receives a notification of a position.
     pub fn notify(&mut self, replica: usize, position: &Position) {
-        let woken = self.replicas[replica].hear(position);
+        let woken = self.replicas[replica].receive_position(position);
         self.wake(woken);
     }
 

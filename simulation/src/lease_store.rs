@@ -1,4 +1,4 @@
-//! The service's `LeaseStore` on the model of the database. Each sync, callout of lookups or change uses one.
+//! The service's `LeaseStore` on the model of the database. Each sync, verify and change uses its own.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,8 +19,8 @@ const TRIES: u32 = 2;
 /// The database, as the current task's replica uses it.
 pub struct SimulatedLeaseStore<W> {
     shared: Shared<W>,
-    /// How many acknowledgements of its replica were taken; those from before the first read of the leases do not
-    /// matter.
+    /// How many acknowledgements of its replica this store has returned or skipped. It skips those from before its first
+    /// read of the leases.
     taken: AtomicUsize,
     /// When the leases were last read.
     read_at: AtomicU64,
@@ -72,7 +72,7 @@ impl<W: Send + 'static> SimulatedLeaseStore<W> {
         at(&kernel.replicas[kernel.current.replica])
     }
 
-    /// Waits until the replica has learnt of `awaited`, or until the timeout.
+    /// Waits until the replica has received `awaited`, or until the timeout.
     async fn wait(&self, awaited: Awaited, at_most: Duration) {
         let (task, timer) = {
             let mut kernel = self.shared.lock();
@@ -107,7 +107,7 @@ async fn transact<W: Send + 'static, T: Send + 'static>(
     let work = move |fate: Fate<'_>| {
         slot.fill(match fate {
             Fate::Happens(database, now) => Ok(work(database, now)),
-            Fate::IsUntold(database, now) => {
+            Fate::HappensUnanswered(database, now) => {
                 work(database, now);
                 Err(Broken)
             }
@@ -151,10 +151,10 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
             let mut kernel = self.shared.lock();
             let task = kernel.current;
             let losses = kernel.profile.losses;
-            let is_heard = !kernel.chance(losses.acknowledgements);
-            if let Some(position) = renewal.acknowledged.clone().filter(|_| is_heard) {
+            let is_received = !kernel.chance(losses.acknowledgements);
+            if let Some(position) = renewal.acknowledged.clone().filter(|_| is_received) {
                 let acknowledgement = Acknowledgement { edge: renewal.edge.clone(), position };
-                let woken = kernel.replicas[task.replica].hear_acknowledgement(acknowledgement);
+                let woken = kernel.replicas[task.replica].receive_acknowledgement(acknowledgement);
                 kernel.wake(woken);
             }
         }
@@ -180,7 +180,7 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
         let read = move |database: &mut Database, now| {
             (database.data.leases(&position, database.clock_ms(now)), now)
         };
-        let (leases, read_at) = self.run(Batch::Holders, read).await?;
+        let (leases, read_at) = self.run(Batch::Leases, read).await?;
         self.read_at.store(read_at, Ordering::Relaxed);
         leases
     }
@@ -279,7 +279,7 @@ impl<W> Drop for SimulatedChange<W> {
         // A rollback cannot be sent on a broken connection.
         if self.is_open && kernel.replicas[self.session.task.replica].connection == self.session.connection {
             kernel.database.unlock(self.session);
-            kernel.tell_of_changes();
+            kernel.wake_and_notify();
         }
     }
 }

@@ -64,7 +64,7 @@ pub struct Profile {
     /// The delay until a transaction happens, and again until its result arrives. Short ones are more frequent.
     pub database_delay: Range<u64>,
     /// The delay of the notification of a commit.
-    pub news_delay: Range<u64>,
+    pub notification_delay: Range<u64>,
     /// The losses.
     pub losses: Losses,
     /// The time between requests, over all edges.
@@ -155,7 +155,7 @@ impl Profile {
             verify_delay: pick(&[fast.clone(), fast.clone(), MS..40 * MS, slow.clone(), 10..900 * MS]),
             sync_delay: pick(&[fast.clone(), fast.clone(), MS..40 * MS, slow.clone(), 10..900 * MS]),
             database_delay: pick(&[20..300, 20..300, 100..5 * MS, MS..60 * MS, 5 * MS..300 * MS]),
-            news_delay: pick(&[10..MS, 10..MS, 10..100 * MS]),
+            notification_delay: pick(&[10..MS, 10..MS, 10..100 * MS]),
             losses: Losses::default(),
             request_gap: pick(&[5 * MS..40 * MS, 5 * MS..200 * MS]),
             change_gap: pick(&[10 * MS..300 * MS, 100 * MS..2_000 * MS, 1_000 * MS..6_000 * MS]),

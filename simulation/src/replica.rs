@@ -110,16 +110,16 @@ impl Replica {
         self.waiting.remove(&task);
     }
 
-    /// It learns of a position; returns the tasks to wake.
-    pub fn hear(&mut self, position: &Position) -> Vec<TaskId> {
+    /// It receives a position; returns the tasks to wake.
+    pub fn receive_position(&mut self, position: &Position) -> Vec<TaskId> {
         if self.latest.as_ref().is_none_or(|latest| is_beyond(position, latest)) {
             self.latest = Some(position.clone());
         }
-        self.wake(|awaited| matches!(awaited, Awaited::Change(place) if is_beyond(position, place)))
+        self.wake(|awaited| matches!(awaited, Awaited::Change(known) if is_beyond(position, known)))
     }
 
     /// It receives an acknowledgement; returns the tasks to wake.
-    pub fn hear_acknowledgement(&mut self, acknowledgement: Acknowledgement) -> Vec<TaskId> {
+    pub fn receive_acknowledgement(&mut self, acknowledgement: Acknowledgement) -> Vec<TaskId> {
         self.acknowledged.push(acknowledgement);
         self.wake(|awaited| matches!(awaited, Awaited::Acknowledgement))
     }

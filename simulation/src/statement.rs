@@ -10,7 +10,7 @@ pub enum Fate<'d> {
     /// It happens at that time.
     Happens(&'d mut Database, u64),
     /// It happens at that time, and the result is lost.
-    IsUntold(&'d mut Database, u64),
+    HappensUnanswered(&'d mut Database, u64),
     /// It does not happen.
     Fails,
 }
@@ -44,5 +44,5 @@ pub enum Batch {
     /// Reads of verdicts.
     Verdicts,
     /// Reads of the leases.
-    Holders,
+    Leases,
 }

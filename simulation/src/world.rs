@@ -209,7 +209,7 @@ impl World {
     }
 
     /// After all faults, every edge must decide every value right.
-    fn ask_last(&mut self) {
+    fn send_last_requests(&mut self) {
         self.asks_last = true;
         let now = self.kernel().now;
         for edge in 0..self.nodes.len() {
@@ -223,8 +223,8 @@ impl World {
     fn handle(&mut self, event: WorldEvent) -> Checked {
         match event {
             WorldEvent::Arrives(edge, at, arrived) => return self.arrives(edge, at, arrived),
-            WorldEvent::Answered(edge, generation, call, reply) => {
-                return self.answered(edge, generation, call, reply);
+            WorldEvent::Answered(edge, generation, callout, reply) => {
+                return self.answered(edge, generation, callout, reply);
             }
             WorldEvent::Request => self.request(),
             WorldEvent::Change => self.change(),
@@ -243,8 +243,8 @@ impl World {
                     return self.pump(edge, true);
                 }
             }
-            WorldEvent::Asked(edge, generation, call, is_duplicate) => {
-                self.asked(edge, generation, call, is_duplicate);
+            WorldEvent::CalloutArrives(edge, generation, callout, is_duplicate) => {
+                self.callout_arrived(edge, generation, callout, is_duplicate);
             }
             WorldEvent::Reconnect(edge) => drop(self.cut_off.remove(&edge)),
             WorldEvent::EdgeResumes(edge, generation) => {
@@ -254,7 +254,7 @@ impl World {
                 }
             }
             WorldEvent::ComesToRest => self.come_to_rest(),
-            WorldEvent::LastRequests => self.ask_last(),
+            WorldEvent::LastRequests => self.send_last_requests(),
             WorldEvent::End => self.has_ended = true,
         }
         Ok(())

@@ -129,10 +129,11 @@ impl Data {
     /// Records a lease. A lease that is longer than the limit is announced first.
     pub(crate) fn record(&mut self, renewal: LeaseRenewal, now_ms: i64) {
         self.announce(renewal.lasts_ms, now_ms);
-        let here = &self.position;
+        let current = &self.position;
         // Rule `AcknowledgedInEpoch`.
-        let counts = |place: &Position| place.epoch == here.epoch && place.revision <= here.revision;
-        let acknowledged = renewal.acknowledged.filter(counts).map_or(0, |place| place.revision);
+        let counts =
+            |position: &Position| position.epoch == current.epoch && position.revision <= current.revision;
+        let acknowledged = renewal.acknowledged.filter(counts).map_or(0, |position| position.revision);
         let ends_at_ms = now_ms + renewal.lasts_ms as i64;
         let entry = self.registry.entry(renewal.edge).or_insert((0, 0));
         *entry = (entry.0.max(acknowledged), entry.1.max(ends_at_ms));

@@ -8,7 +8,7 @@ use protocol::{Action, ActiveVerdict, KeyDigest, Scope, ScopeSet, Verdict};
 
 use super::data::Data;
 
-/// The scope that requests ask for.
+/// The scope that requests need.
 static REQUIRED: LazyLock<Scope> =
     LazyLock::new(|| Scope::Object { object: "insight".into(), action: Action::Read });
 

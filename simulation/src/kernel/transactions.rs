@@ -12,7 +12,7 @@ const RECONNECTING: u64 = 100 * MS;
 /// How a pending transaction will end after a fault.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Doom {
-    Untold,
+    Unanswered,
     Failed,
 }
 
@@ -67,7 +67,7 @@ impl<W> Kernel<W> {
         for (task, work) in members {
             let fate = match doom {
                 _ if fails => Fate::Fails,
-                Some(_) => Fate::IsUntold(&mut self.database, self.now),
+                Some(_) => Fate::HappensUnanswered(&mut self.database, self.now),
                 None => Fate::Happens(&mut self.database, self.now),
             };
             if let Done::Ready = work(fate) {
@@ -77,7 +77,7 @@ impl<W> Kernel<W> {
         if let Some(batch) = statement.batch {
             self.after(delay, Event::BatchEnds(replica, generation, batch));
         }
-        self.tell_of_changes();
+        self.wake_and_notify();
     }
 
     /// The result of a batch has arrived: sends the next one.
@@ -99,7 +99,7 @@ impl<W> Kernel<W> {
     }
 
     /// Wakes the tasks that a transaction has unblocked, and notifies replicas of commits.
-    pub fn tell_of_changes(&mut self) {
+    pub fn wake_and_notify(&mut self) {
         for task in std::mem::take(&mut self.database.unblocked) {
             let delay = self.database_delay();
             self.after(delay, Event::Poll(task));
@@ -110,7 +110,7 @@ impl<W> Kernel<W> {
         let position = self.database.data.position.clone();
         for replica in 0..self.replicas.len() {
             if self.replicas[replica].is_up && !self.chance(self.profile.losses.notifications) {
-                let delay = self.span(self.profile.news_delay.clone());
+                let delay = self.span(self.profile.notification_delay.clone());
                 let generation = self.replicas[replica].generation;
                 self.after(delay, Event::Notified(replica, generation, position.clone()));
             }
@@ -123,7 +123,7 @@ impl<W> Kernel<W> {
         let mut committing = Vec::new();
         for pending in self.works.values_mut().filter(|it| it.replica == replica && it.doom.is_none()) {
             if pending.statement.may_outlive && self.random.bool() {
-                pending.doom = Some(Doom::Untold);
+                pending.doom = Some(Doom::Unanswered);
                 committing.extend(pending.statement.session);
             } else {
                 pending.doom = Some(Doom::Failed);
@@ -136,7 +136,7 @@ impl<W> Kernel<W> {
                 self.after(delay, Event::SessionEnds(session));
             }
         }
-        self.tell_of_changes();
+        self.wake_and_notify();
     }
 
     /// Kills a replica. The caller drops its tasks.
@@ -147,7 +147,7 @@ impl<W> Kernel<W> {
 
     pub(super) fn end_session(&mut self, session: Session) {
         self.database.unlock(session);
-        self.tell_of_changes();
+        self.wake_and_notify();
     }
 
     /// The database goes down. Some pending commits happen before, and their results are lost. All connections break.
@@ -158,7 +158,7 @@ impl<W> Kernel<W> {
         for number in outliving {
             if self.random.bool() {
                 if let Some(pending) = self.works.get_mut(&number) {
-                    pending.doom = Some(Doom::Untold);
+                    pending.doom = Some(Doom::Unanswered);
                 }
                 self.perform(number);
             }
@@ -172,6 +172,6 @@ impl<W> Kernel<W> {
                 self.database.fail_over(lacking, offset_ms, self.now);
             }
         }
-        self.tell_of_changes();
+        self.wake_and_notify();
     }
 }

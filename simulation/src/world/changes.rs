@@ -46,7 +46,7 @@ impl World {
         };
         for _ in 0..=u32::from(twice) {
             let intent = self.some_intent(at);
-            self.ask_for(intent);
+            self.send_change(intent);
         }
     }
 
@@ -85,8 +85,8 @@ impl World {
         Intent { affected, effect }
     }
 
-    /// Asks a random replica for a change; repeats it later if that one is down.
-    fn ask_for(&mut self, intent: Intent) {
+    /// Sends a change to a random replica; repeats it later if that replica is down.
+    fn send_change(&mut self, intent: Intent) {
         let replica = self.some_replica();
         if !self.kernel().replicas[replica].is_up {
             self.repeat_later(intent);
@@ -112,7 +112,7 @@ impl World {
 
     pub(super) fn repeat(&mut self, intent: Intent) {
         self.repeating -= 1;
-        self.ask_for(intent);
+        self.send_change(intent);
     }
 
     pub(super) fn prune(&mut self) {

@@ -30,23 +30,23 @@ impl World {
     pub(super) fn pump(&mut self, edge: usize, is_timer: bool) -> Checked {
         let now = self.kernel().now;
         let generation = self.nodes[edge].generation;
-        let (calls, due) = self.nodes[edge].pump(now);
+        let (callouts, due) = self.nodes[edge].pump(now);
         let refused = self.nodes[edge].refused(now)?;
         self.judge(refused)?;
-        for call in calls {
+        for callout in callouts {
             let losses = self.kernel().profile.losses;
-            let is_sync = matches!(call.request, CalloutRequest::Sync(_));
-            self.schedule(call.timeout, WorldEvent::Answered(edge, generation, call.id, None));
+            let is_sync = matches!(callout.request, CalloutRequest::Sync(_));
+            self.schedule(callout.timeout, WorldEvent::Answered(edge, generation, callout.id, None));
             let thousandths = if is_sync { losses.sync_requests } else { losses.verify_requests };
             if self.is_lost(edge, is_sync, thousandths) {
                 continue;
             }
             if self.kernel().random.u32(..1_000) < losses.duplicates {
                 let delay = self.delay(is_sync) * 3;
-                self.schedule(delay, WorldEvent::Asked(edge, generation, call.clone(), true));
+                self.schedule(delay, WorldEvent::CalloutArrives(edge, generation, callout.clone(), true));
             }
             let delay = self.delay(is_sync);
-            self.schedule(delay, WorldEvent::Asked(edge, generation, call, false));
+            self.schedule(delay, WorldEvent::CalloutArrives(edge, generation, callout, false));
         }
         if let Some(due) = due
             && (is_timer || due <= MS)
@@ -60,7 +60,7 @@ impl World {
         &mut self,
         edge: usize,
         generation: u64,
-        call: u32,
+        callout: u32,
         reply: Option<CalloutResponse>,
     ) {
         let losses = self.kernel().profile.losses;
@@ -70,24 +70,24 @@ impl World {
             return;
         }
         let delay = self.delay(is_sync);
-        self.schedule(delay, WorldEvent::Answered(edge, generation, call, reply));
+        self.schedule(delay, WorldEvent::Answered(edge, generation, callout, reply));
     }
 
     pub(super) fn answered(
         &mut self,
         edge: usize,
         generation: u64,
-        call: u32,
+        callout: u32,
         reply: Option<CalloutResponse>,
     ) -> Checked {
         if self.nodes[edge].generation != generation {
             return Ok(());
         }
-        if self.waits_for(edge, WorldEvent::Answered(edge, generation, call, reply.clone())) {
+        if self.waits_for(edge, WorldEvent::Answered(edge, generation, callout, reply.clone())) {
             return Ok(());
         }
         let now = self.kernel().now;
-        let decided = self.nodes[edge].ended(call, reply, now)?;
+        let decided = self.nodes[edge].ended(callout, reply, now)?;
         self.judge(decided)?;
         self.pump(edge, true)
     }

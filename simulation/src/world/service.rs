@@ -15,16 +15,22 @@ impl World {
         let Some(made) = self.tasks.poll(task) else { return Ok(()) };
         match made {
             Made::Change(made) => self.changed(task, made),
-            Made::Answer { edge, generation, call, reply, is_duplicate } => {
+            Made::Answer { edge, generation, callout, reply, is_duplicate } => {
                 if !is_duplicate {
-                    self.send_back(edge, generation, call, reply);
+                    self.send_back(edge, generation, callout, reply);
                 }
                 Ok(())
             }
         }
     }
 
-    pub(super) fn asked(&mut self, edge: usize, generation: u64, callout: Callout, is_duplicate: bool) {
+    pub(super) fn callout_arrived(
+        &mut self,
+        edge: usize,
+        generation: u64,
+        callout: Callout,
+        is_duplicate: bool,
+    ) {
         let replica = self.replica_for(edge);
         if !self.kernel().replicas[replica].is_up {
             // The proxy notices a refused connection at once.
@@ -33,7 +39,7 @@ impl World {
         }
         let lease_store = SimulatedLeaseStore::new(&self.shared);
         let (id, config) = (callout.id, self.kernel().profile.lease_configs[replica]);
-        let answer = move |reply| Made::Answer { edge, generation, call: id, reply, is_duplicate };
+        let answer = move |reply| Made::Answer { edge, generation, callout: id, reply, is_duplicate };
         let task = match callout.request {
             CalloutRequest::Verify(request) => self.tasks.add(replica, async move {
                 answer(verify::answer(&lease_store, &request).await.ok().map(CalloutResponse::Verify))

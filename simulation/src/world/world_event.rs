@@ -32,7 +32,7 @@ pub enum WorldEvent {
     /// The timer of an edge expires.
     Pump(usize, u64),
     /// A callout reaches the service.
-    Asked(usize, u64, Callout, bool),
+    CalloutArrives(usize, u64, Callout, bool),
     /// A callout ends at its edge, with or without an answer.
     Answered(usize, u64, u32, Option<CalloutResponse>),
     /// An edge is no longer cut off.
@@ -49,7 +49,7 @@ pub enum WorldEvent {
 
 /// The result of a task of the service.
 pub(super) enum Made {
-    Answer { edge: usize, generation: u64, call: u32, reply: Option<CalloutResponse>, is_duplicate: bool },
+    Answer { edge: usize, generation: u64, callout: u32, reply: Option<CalloutResponse>, is_duplicate: bool },
     Change(Result<Propagated, Broken>),
 }
 
