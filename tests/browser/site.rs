@@ -131,9 +131,9 @@ impl Site {
         let elsewhere: Vec<_> = requests.iter().filter(|url| !url.starts_with(&site)).collect();
         assert!(elsewhere.is_empty(), "{elsewhere:?}");
         assert!(requests.iter().any(|url| url.contains("/assets/")), "nothing was recorded: {requests:?}");
-        let complaints = self.complaints();
+        let console_errors = self.console_errors();
         let refusals = |line: &&String| line.starts_with(&site) && line.contains("with a status of 40");
-        let surprises: Vec<_> = complaints.iter().filter(|line| !refusals(line)).collect();
+        let surprises: Vec<_> = console_errors.iter().filter(|line| !refusals(line)).collect();
         assert!(surprises.is_empty(), "{surprises:?}");
     }
 }

@@ -7,20 +7,20 @@ use crate::driver::Browser;
 impl Browser {
     /// The addresses that pages have requested so far, without those of the browser's own pages.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let asked = self.events("Network.requestWillBeSent").into_iter();
-        let by_pages = asked.filter(|request| request["documentURL"].as_str().unwrap().starts_with("http"));
+        let sent = self.events("Network.requestWillBeSent").into_iter();
+        let by_pages = sent.filter(|request| request["documentURL"].as_str().unwrap().starts_with("http"));
         by_pages.map(|request| request["request"]["url"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// How often the browser has asked whether to leave a page. The driver always answers yes.
-    pub(crate) fn questions_whether_to_leave(&self) -> usize {
+    /// How many `beforeunload` dialogs the browser has opened. The driver accepts each of them.
+    pub(crate) fn leave_dialogs(&self) -> usize {
         let dialogs = self.events("Page.javascriptDialogOpening");
         dialogs.iter().filter(|dialog| dialog["type"] == "beforeunload").count()
     }
 
-    /// What the console has shown in red since this was last asked: scripts' errors, refusals of the content
-    /// security policy, failed requests.
-    pub(crate) fn complaints(&self) -> Vec<String> {
+    /// The errors of the console since the last call: script errors, violations of the content security policy, failed
+    /// requests.
+    pub(crate) fn console_errors(&self) -> Vec<String> {
         let log = self.run(self.driver.browser_log());
         let severe = log.into_iter().filter(|entry| entry.level == "SEVERE");
         severe.map(|entry| entry.message).collect()

@@ -41,7 +41,7 @@ pub(crate) fn judge(seen: &[Seen], identity: Option<&Identity>) -> Vec<String> {
 }
 
 fn judge_one(seen: &Seen, identity: Option<&Identity>) -> Vec<String> {
-    let mut wrong = seen.complaints.clone();
+    let mut wrong = seen.problems.clone();
     let class = class(strict(&seen.target), &seen.method);
     let lenient = lenient(&seen.target);
     if self::class(&lenient, &seen.method) != class {

@@ -15,7 +15,7 @@ pub(crate) struct Seen {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) trailers: Vec<(String, String)>,
     /// The parts that another server could read differently.
-    pub(crate) complaints: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
 impl Seen {
@@ -60,7 +60,7 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>) -> Option<()> {
         let request = read_request(&mut reader)?;
         let body = if request.method == "HEAD" { String::new() } else { request.target.clone() };
         let length = request.target.len();
-        let close = !request.complaints.is_empty();
+        let close = !request.problems.is_empty();
         seen.lock().unwrap().push(request);
         writer
             .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes())
@@ -73,19 +73,19 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>) -> Option<()> {
 
 fn read_request(reader: &mut impl Read) -> Option<Seen> {
     let mut seen = Seen::default();
-    let line = read_line(reader, &mut seen.complaints)?;
+    let line = read_line(reader, &mut seen.problems)?;
     let mut words = line.splitn(3, ' ').map(str::to_owned);
     (seen.method, seen.target) = (words.next()?, words.next().unwrap_or_default());
     if words.next().is_none_or(|version| version != "HTTP/1.1") {
-        seen.complaints.push(format!("request line {line:?}"));
+        seen.problems.push(format!("request line {line:?}"));
     }
     if seen.target.chars().any(|c| !('!'..='~').contains(&c)) {
-        seen.complaints.push(format!("target {:?}", seen.target));
+        seen.problems.push(format!("target {:?}", seen.target));
     }
-    seen.headers = read_fields(reader, &mut seen.complaints)?;
+    seen.headers = read_fields(reader, &mut seen.problems)?;
     for name in ["host", "authorization", "content-length", "transfer-encoding"] {
         if seen.header(name).len() > 1 {
-            seen.complaints.push(format!("{name} repeated"));
+            seen.problems.push(format!("{name} repeated"));
         }
     }
     let length = seen.header("content-length").first().map(|length| (*length).to_owned());
@@ -94,47 +94,47 @@ fn read_request(reader: &mut impl Read) -> Option<Seen> {
         (Some(length), None) if length.chars().all(|c| c.is_ascii_digit()) => {
             reader.read_exact(&mut vec![0; length.parse().ok()?]).ok()?;
         }
-        (None, Some(&"chunked")) => seen.trailers = read_chunks(reader, &mut seen.complaints)?,
-        (length, encoding) => seen.complaints.push(format!("length {length:?} and encoding {encoding:?}")),
+        (None, Some(&"chunked")) => seen.trailers = read_chunks(reader, &mut seen.problems)?,
+        (length, encoding) => seen.problems.push(format!("length {length:?} and encoding {encoding:?}")),
     }
     Some(seen)
 }
 
-fn read_chunks(reader: &mut impl Read, complaints: &mut Vec<String>) -> Option<Vec<(String, String)>> {
+fn read_chunks(reader: &mut impl Read, problems: &mut Vec<String>) -> Option<Vec<(String, String)>> {
     loop {
-        let line = read_line(reader, complaints)?;
+        let line = read_line(reader, problems)?;
         let Ok(size) = usize::from_str_radix(&line, 16) else {
-            complaints.push(format!("chunk {line:?}"));
+            problems.push(format!("chunk {line:?}"));
             return None;
         };
         if size == 0 {
-            return read_fields(reader, complaints);
+            return read_fields(reader, problems);
         }
         reader.read_exact(&mut vec![0; size]).ok()?;
-        if !read_line(reader, complaints)?.is_empty() {
-            complaints.push("a chunk longer than its size".to_owned());
+        if !read_line(reader, problems)?.is_empty() {
+            problems.push("a chunk longer than its size".to_owned());
         }
     }
 }
 
-fn read_fields(reader: &mut impl Read, complaints: &mut Vec<String>) -> Option<Vec<(String, String)>> {
+fn read_fields(reader: &mut impl Read, problems: &mut Vec<String>) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::new();
     loop {
-        let line = read_line(reader, complaints)?;
+        let line = read_line(reader, problems)?;
         if line.is_empty() {
             return Some(fields);
         }
         let (name, value) = line.split_once(':').unwrap_or((&line, ""));
         let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if name.is_empty() || !name.chars().all(is_token) || value.chars().any(|c| c < ' ' && c != '\t') {
-            complaints.push(format!("header {line:?}"));
+            problems.push(format!("header {line:?}"));
         }
         fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
 }
 
 /// A line without its end, which is CR LF.
-fn read_line(reader: &mut impl Read, complaints: &mut Vec<String>) -> Option<String> {
+fn read_line(reader: &mut impl Read, problems: &mut Vec<String>) -> Option<String> {
     let (mut line, mut byte) = (String::new(), [0]);
     loop {
         reader.read_exact(&mut byte).ok()?;
@@ -145,7 +145,7 @@ fn read_line(reader: &mut impl Read, complaints: &mut Vec<String>) -> Option<Str
     }
     match line.pop() {
         Some('\r') if !line.contains('\r') => {}
-        _ => complaints.push(format!("line end of {line:?}")),
+        _ => problems.push(format!("line end of {line:?}")),
     }
     Some(line)
 }

@@ -1,13 +1,13 @@
-//! The filter against real servers: does a request reach a handler of another class than the filter's rule says?
+//! The filter in front of real servers: does a request reach a handler of a class that its rule does not allow?
 //!
-//! Servers take a path apart, and change a method, in ways of their own. Mutated requests go through Envoy to real
-//! ones; each handler says of itself what it is.
+//! Each server parses paths and overrides methods in its own way. Mutated requests go through Envoy to real servers, and each
+//! handler reports its class.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that is surprised should stop"
+    reason = "a failed expectation should stop the test"
 )]
 #![allow(
     clippy::disallowed_methods,
@@ -37,7 +37,7 @@ const REQUESTS: u64 = 1_000;
 /// The default seed; `DIFFERENTIAL_SEED` overrides it.
 const SEED: u64 = 1;
 
-/// Header names with underscores reach the filter, which has to see to them itself. Connections end with their answers.
+/// Envoy passes header names with underscores to the filter, and closes a connection without delay after its last answer.
 const ENVOY_CONFIG: &[(&str, &str)] = &[
     ("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW"),
     ("stream_idle_timeout: 300s", "delayed_close_timeout: 0s"),
@@ -65,7 +65,7 @@ fn number(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-/// The faults of this number of requests to one server.
+/// Sends this number of requests to one server, and returns the failures.
 fn attack(server: &Server, seed: u64, requests: u64) -> Vec<String> {
     let running = server.start();
     let options =

@@ -1,5 +1,5 @@
-//! A proxy between an Envoy and the key service that can swallow syncs while verifies go through, and that notes what
-//! passes.
+//! A proxy between an Envoy and the key service. It can drop syncs while it forwards verifies, and records the callouts that
+//! pass.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,14 +19,14 @@ pub(crate) struct CutOff {
 
 #[derive(Default)]
 struct Shared {
-    swallows_syncs: AtomicBool,
+    drops_syncs: AtomicBool,
     passed: Mutex<Vec<Passed>>,
 }
 
 /// A callout that has passed, or an answer with 200 that the Envoy still waited for.
 #[derive(Clone, Debug)]
 pub(crate) struct Passed {
-    /// The id of the edge that asked.
+    /// The id of the edge that sent the callout.
     pub(crate) edge: String,
     pub(crate) is_sync: bool,
     /// A sync that the service may hold. An edge sends it only while it has a lease.
@@ -34,7 +34,7 @@ pub(crate) struct Passed {
     pub(crate) is_answer: bool,
     pub(crate) at: Instant,
     /// When the callout itself passed.
-    pub(crate) asked_at: Instant,
+    pub(crate) sent_at: Instant,
 }
 
 impl CutOff {
@@ -52,9 +52,9 @@ impl CutOff {
         CutOff { address, shared }
     }
 
-    /// From now on syncs, and answers to them, get lost.
-    pub(crate) fn swallow_syncs(&self) {
-        self.shared.swallows_syncs.store(true, Ordering::SeqCst);
+    /// Drops all syncs, and the answers to them, from now on.
+    pub(crate) fn drop_syncs(&self) {
+        self.shared.drops_syncs.store(true, Ordering::SeqCst);
     }
 
     /// The requests that have passed since this moment.
@@ -64,12 +64,12 @@ impl CutOff {
     }
 }
 
-/// Has an Envoy reach the key service through this address, in HTTP/1.1.
+/// Makes an Envoy reach the key service through the address `to`, over HTTP/1.1.
 pub(crate) fn reroute(envoy: &Envoy, from: SocketAddr, to: SocketAddr) {
     envoy.process().stop().unwrap();
     let rendered = std::fs::read_to_string(envoy.config()).unwrap();
     let place = |at: SocketAddr| format!("address: {}, port_value: {} }}", at.ip(), at.port());
-    // The listener has HTTP/2 options too; the cluster's come last.
+    // The listener has HTTP/2 options too; those of the cluster are the last in the file.
     let (options, policy) =
         (rendered.rfind("http2_protocol_options:").unwrap(), rendered.rfind("circuit_breakers:").unwrap());
     let mut rerouted = rendered.clone();
@@ -80,7 +80,7 @@ pub(crate) fn reroute(envoy: &Envoy, from: SocketAddr, to: SocketAddr) {
     envoy.process().start().unwrap();
 }
 
-/// Passes one connection's requests on, one after the other, until either side closes or one is swallowed.
+/// Passes one connection's requests on, one after the other, until either side closes or one is dropped.
 fn pass_on(client: TcpStream, service: SocketAddr, shared: &Shared) -> Option<()> {
     let service = TcpStream::connect(service).ok()?;
     service.set_nodelay(true).ok()?;
@@ -91,14 +91,14 @@ fn pass_on(client: TcpStream, service: SocketAddr, shared: &Shared) -> Option<()
     loop {
         let request = message(&mut from_client)?;
         let is_sync = request.starts_with(b"POST /edge/v1/sync");
-        let is_cut = || is_sync && shared.swallows_syncs.load(Ordering::SeqCst);
-        let asked_at = Instant::now();
+        let is_cut = || is_sync && shared.drops_syncs.load(Ordering::SeqCst);
+        let sent_at = Instant::now();
         let note = |is_answer| {
-            let at = if is_answer { Instant::now() } else { asked_at };
+            let at = if is_answer { Instant::now() } else { sent_at };
             let body = body_of(&request)?;
             let edge = body["edge"].as_str()?.to_owned();
             let may_be_held = is_sync && body["wait_ms"].as_u64()? > 0;
-            let passed = Passed { edge, is_sync, may_be_held, is_answer, at, asked_at };
+            let passed = Passed { edge, is_sync, may_be_held, is_answer, at, sent_at };
             shared.passed.lock().unwrap().push(passed);
             Some(())
         };
@@ -114,7 +114,7 @@ fn pass_on(client: TcpStream, service: SocketAddr, shared: &Shared) -> Option<()
                 continue;
             }
         }
-        // Swallowed: the connection is silent until Envoy gives it up.
+        // The callout is dropped. Read on, so that the connection stays open until Envoy closes it.
         let _ = from_client.read_to_end(&mut Vec::new());
         return None;
     }

@@ -138,8 +138,8 @@ impl Client {
         Client(BufReader::new(TcpStream::connect(edge).await.unwrap()))
     }
 
-    /// The status of the answer.
-    async fn ask(&mut self, request: &[u8]) -> u16 {
+    /// Sends a request; returns the status of the answer.
+    async fn send(&mut self, request: &[u8]) -> u16 {
         self.0.get_mut().write_all(request).await.unwrap();
         let (mut status, mut length, mut line) = (None, 0, String::new());
         loop {
@@ -171,7 +171,7 @@ async fn use_good_keys(edge: SocketAddr, keys: &[String], lasts: Duration) -> Ve
                 let mut took = Vec::new();
                 while Instant::now() < until {
                     let began = Instant::now();
-                    assert_eq!(client.ask(&bytes).await, 200, "for a good key");
+                    assert_eq!(client.send(&bytes).await, 200, "for a good key");
                     took.push(began.elapsed());
                 }
                 took
@@ -195,7 +195,7 @@ fn measure_a_flood_of_invented_keys_from_one_address() {
     const SERVICE_TAKES: Duration = Duration::from_millis(900);
     let stack = stack_with(json!({
         "key_service": {"timeout_ms": 10_000},
-        // Good keys are asked about with every request.
+        // Every request with a good key causes a lookup.
         "cache": {"active_ttl_ms": 0},
         "lookups": {"max_digests": 500, "max_waiters": 2_000},
     }));
@@ -224,7 +224,7 @@ fn measure_a_flood_of_invented_keys_from_one_address() {
                         permit.forget();
                         counts[0].fetch_add(1, Ordering::Relaxed);
                         let key = invented(n * CONNECTIONS + connection);
-                        match client.ask(&with_key(&key, FLOODER)).await {
+                        match client.send(&with_key(&key, FLOODER)).await {
                             401 => counts[1].fetch_add(1, Ordering::Relaxed),
                             503 => counts[2].fetch_add(1, Ordering::Relaxed),
                             other => panic!("{other} for an invented key"),

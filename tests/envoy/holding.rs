@@ -1,4 +1,5 @@
-//! Nothing of a request reaches the upstream before the decision, for every kind of body and with all of Envoy's options.
+//! Nothing of a request reaches the upstream before the decision, for every kind of body, with and without
+//! `allow_on_headers_stop_iteration`.
 
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -29,7 +30,7 @@ const SHAPES: [&str; 7] = [
     "HTTP/2 trailers",
 ];
 
-/// Which of them carry the whole body.
+/// Whether a request of this shape carries the whole body.
 fn carries_body(shape: &str) -> bool {
     !matches!(shape, "upgrade" | "HTTP/2 trailers")
 }
@@ -138,10 +139,10 @@ fn nothing_passes_undecided_whether_stop_iteration_is_allowed_or_not() {
     }
 }
 
-/// The body is short, since such a module may have Envoy refuse a long one with 413.
+/// The body is short, because Envoy may answer 413 to a long one with this module.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
-fn nothing_passes_a_module_undecided_that_the_builds_last_step_has_not_seen() {
+fn nothing_passes_undecided_without_the_last_build_step() {
     for allowed in [true, false] {
         nothing_passes_undecided(&start(Some(paths::unfinished_wasm()), allowed), b"a short body");
     }

@@ -1,4 +1,4 @@
-//! How often the key service is asked.
+//! How many lookups the filter sends.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -11,20 +11,20 @@ use crate::account::Account;
 use crate::client::{Connection, get, request};
 use crate::{DOCUMENTED, stack_with};
 
-/// How many digests were asked about, in all.
+/// The number of lookups so far.
 fn lookups(stack: &Stack) -> u64 {
     counter(&stack.envoys()[0], "lookups")
 }
 
-/// What the filter's VMs have counted. Each tells it once a second, later on a busy machine: this waits until it stays the
-/// same for longer.
+/// A counter of the filter. Each VM reports it once a second, or later on a busy machine. So this waits until the value stays
+/// the same for 1.5 s.
 pub(crate) fn counter(envoy: &Envoy, name: &str) -> u64 {
     let name = format!("wasmcustom.edge_key_auth_{name}");
-    let told = || envoy.stats(&name).unwrap().get(&name).copied().unwrap_or_default();
-    let mut before = told();
+    let read = || envoy.stats(&name).unwrap().get(&name).copied().unwrap_or_default();
+    let mut before = read();
     loop {
         thread::sleep(Duration::from_millis(1_500));
-        let now = told();
+        let now = read();
         if now == before {
             return now;
         }
@@ -56,7 +56,7 @@ pub(crate) fn await_active(stack: &Stack, count: u64) {
 
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
-fn concurrent_requests_with_a_new_key_ask_once_a_worker() {
+fn concurrent_requests_with_a_new_key_share_lookups() {
     let stack = stack_with(json!({"key_service": {"timeout_ms": 20_000}}));
     stack.key_service().process().pause().unwrap();
     let mut connections = waiting(&stack, 200, DOCUMENTED);
@@ -64,8 +64,8 @@ fn concurrent_requests_with_a_new_key_ask_once_a_worker() {
     for connection in &mut connections {
         assert_eq!(connection.receive().status, 200);
     }
-    let asked = lookups(&stack);
-    assert!((1..=4).contains(&asked), "{asked} lookups by two workers, cold: at most two each");
+    let lookups = lookups(&stack);
+    assert!((1..=4).contains(&lookups), "{lookups} lookups by two workers, cold: at most two each");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_client_that_disconnects_leaves_the_others_answered() {
     let stack = stack_with(json!({"key_service": {"timeout_ms": 20_000}}));
     stack.key_service().process().pause().unwrap();
     let mut connections = waiting(&stack, 40, DOCUMENTED);
-    // The client that asked first is among these, because they connected first.
+    // The client whose request caused the lookup is among these, because they connected first.
     drop(connections.drain(..20));
     let (began, active) = (Instant::now(), "http.edge.downstream_rq_active");
     while stack.envoys()[0].stats(active).unwrap()[active] > 20 {
@@ -90,7 +90,7 @@ fn a_client_that_disconnects_leaves_the_others_answered() {
 
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
-fn under_load_a_valid_key_is_always_accepted_and_no_key_never() {
+fn under_load_a_valid_key_is_always_accepted_and_a_missing_key_always_refused() {
     let stack = stack_with(json!({}));
     let edge = stack.envoys()[0].address();
     let key = format!("Bearer {DOCUMENTED}");
@@ -113,7 +113,7 @@ fn under_load_a_valid_key_is_always_accepted_and_no_key_never() {
 
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
-fn with_a_lease_a_thousand_requests_with_a_new_key_ask_once_a_worker() {
+fn with_a_lease_a_thousand_requests_with_a_new_key_cause_one_lookup_a_worker() {
     let stack = stack_with(json!({"key_service": {"timeout_ms": 20_000}}));
     let edge = stack.envoys()[0].address();
     for _ in 0..40 {
@@ -126,8 +126,8 @@ fn with_a_lease_a_thousand_requests_with_a_new_key_ask_once_a_worker() {
     for connection in &mut connections {
         assert_eq!(connection.receive().status, 200);
     }
-    let asked = lookups(&stack) - before;
-    assert!((1..=2).contains(&asked), "{asked} lookups by two workers that hold leases");
+    let lookups = lookups(&stack) - before;
+    assert!((1..=2).contains(&lookups), "{lookups} lookups by two workers that hold leases");
 }
 
 /// This number of connections that send their requests at almost the same time.
@@ -149,7 +149,7 @@ fn waiting_together(stack: &Stack, count: usize, key: &str) -> Vec<Connection> {
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn a_flood_of_wrong_keys_neither_evicts_nor_starves_the_right_ones() {
     const FLOODERS: usize = 8;
-    /// More than both workers keep of wrong keys.
+    /// More wrong keys than the caches of both workers hold.
     const FLOOD: u64 = 5_000;
     let stack = stack_with(json!({"cache": {"max_inactive": 1_000}, "lookups": {"max_digests": 200}}));
     let edge = stack.envoys()[0].address();
@@ -204,9 +204,9 @@ fn a_flood_of_wrong_keys_neither_evicts_nor_starves_the_right_ones() {
         "{} wrong keys, {unavailable} of them 503; {active} active and {inactive} inactive kept; slowest valid {slowest:?}",
         sent_by_all.into_inner()
     );
-    assert!(inactive <= 2 * 1_000, "{inactive}: bounded a worker");
+    assert!(inactive <= 2 * 1_000, "{inactive} inactive verdicts: more than both caches may hold");
     assert!(
         active as usize >= valid.len() && active as usize <= 2 * (valid.len() + 1),
-        "{active}: each worker kept its own"
+        "{active} active verdicts: valid keys were evicted or invalid ones counted"
     );
 }

@@ -1,10 +1,10 @@
-//! The filter in a real Envoy, with a real key service and upstream, asked over real sockets.
+//! The filter in a real Envoy, with a real key service and upstream, over real sockets.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that is surprised should stop"
+    reason = "a failed expectation should stop the test"
 )]
 #![allow(
     clippy::disallowed_methods,

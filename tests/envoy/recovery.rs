@@ -48,7 +48,7 @@ fn recoveries(passed: &[Passed]) -> Option<Vec<Recovery>> {
         let verified = passed().find(|passed| passed.is_answer && !passed.is_sync).map(|passed| passed.at);
         let shows_lease = |passed: &&Passed| {
             // The first answer to a verify gives up a sync that was sent earlier and is not answered yet.
-            let is_given_up = verified.is_some_and(|verified| passed.asked_at + GIVEN_UP_AFTER <= verified);
+            let is_given_up = verified.is_some_and(|verified| passed.sent_at + GIVEN_UP_AFTER <= verified);
             passed.may_be_held
                 || passed.is_sync && passed.is_answer && !(is_given_up && Some(passed.at) > verified)
         };
@@ -106,7 +106,7 @@ fn measure_the_recovery_from_outages_under_load() {
         let mut recovered = Vec::new();
         for outage in 0..outages {
             all_see(200);
-            wait_until("both workers tell Envoy that they hold a lease", || {
+            wait_until("the metrics of both workers count a lease", || {
                 let held = "wasmcustom.edge_key_auth_leases_held";
                 stack.envoys()[0].stats(held).unwrap().get(held) == Some(&u64::from(WORKERS))
             });

@@ -189,7 +189,7 @@ fn an_envoy_whose_syncs_get_lost_delays_a_delete_by_its_lease_and_refuses_the_ke
     warm(cut_off, &value);
     until_leases_are_held(&account, 4);
 
-    proxy.swallow_syncs();
+    proxy.drop_syncs();
     let began = Instant::now();
     let revocation = account.delete_key(&id).json()["revocation"].clone();
     let took = began.elapsed();

@@ -4,7 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that is surprised should stop"
+    reason = "a failed expectation should stop the test"
 )]
 
 use std::process::Command;

@@ -220,7 +220,7 @@ impl Host {
         }
     }
 
-    /// The callouts sent since the last time this was asked.
+    /// The callouts sent since the last call.
     pub(crate) fn take_callouts(&mut self) -> Vec<Callout> {
         std::mem::take(&mut self.state().callouts)
     }

@@ -4,7 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that is surprised should stop"
+    reason = "a failed expectation should stop the test"
 )]
 #![allow(
     clippy::disallowed_methods,
@@ -34,14 +34,14 @@ fn sync(revision: u64, invalidation: &str) -> String {
     format!(r#"{{"epoch":"e1","revision":{revision},"lease_ms":6000,{invalidation}}}"#)
 }
 
-/// The verifies and the syncs among the callouts sent since this was last asked.
+/// The verifies and the syncs among the callouts sent since the last call.
 fn callouts(host: &mut Host) -> (Vec<Callout>, Vec<Callout>) {
     let is_verify =
         |callout: &Callout| callout.headers.contains(&(":path".to_owned(), b"/edge/v1/verify".to_vec()));
     host.take_callouts().into_iter().partition(is_verify)
 }
 
-/// The one verify sent since callouts were last asked for.
+/// The one verify sent since callouts were last taken.
 fn verify(host: &mut Host) -> Callout {
     let (mut verifies, _) = callouts(host);
     assert_eq!(verifies.len(), 1, "{verifies:?}");
@@ -247,22 +247,22 @@ fn no_answer_of_any_kind_is_503_and_the_next_request_asks_again() {
 fn the_end_of_a_sync_that_was_given_up_is_no_answer() {
     for next_is_sent in [false, true] {
         let mut host = start();
-        let ask = |host: &mut Host| {
+        let callouts_of_a_request = |host: &mut Host| {
             host.get("/api/projects/", &[("authorization", VALID)]);
             host.turn();
             callouts(host)
         };
-        let (verifies, syncs) = ask(&mut host);
+        let (verifies, syncs) = callouts_of_a_request(&mut host);
         host.fail(verifies[0].id);
         host.pass(200);
-        let (verifies, _) = ask(&mut host);
+        let (verifies, _) = callouts_of_a_request(&mut host);
         host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE]));
         if next_is_sent {
             host.pass(200);
             host.tick();
             assert_eq!(callouts(&mut host).1.len(), 1, "the first one was given up");
         }
-        let (verifies, _) = ask(&mut host);
+        let (verifies, _) = callouts_of_a_request(&mut host);
         host.fail(verifies[0].id);
         assert_eq!(host.take_log().len(), 3, "an outage, its end, and another one");
         host.answer(syncs[0].id, "200", &sync(1, r#""reset":true"#));

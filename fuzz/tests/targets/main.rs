@@ -1,7 +1,7 @@
 //! The fuzz targets. Each is a test: it replays its corpus, then runs on random inputs for a second. docs/testing.md
 //! has the command that lets an engine look for inputs that reach new code.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that is surprised should stop")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation should stop the test")]
 
 mod answers;
 mod configurations;

@@ -1,4 +1,4 @@
-//! Method tricks: methods that servers fold, hide, tunnel or take from elsewhere.
+//! Method tricks: unusual methods, CONNECT, and requests whose method a server could take from another field.
 
 use crate::runner::{Http1, Http2};
 
@@ -95,7 +95,7 @@ pub(crate) const HTTP1: [Http1; 38] = [
     Http1 { name: "CONNECT to a host", bytes: "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n{auth}\r\n" },
     Http1 { name: "CONNECT to a path", bytes: "CONNECT {path} HTTP/1.1\r\nHost: a\r\n{auth}\r\n" },
     Http1 {
-        name: "CONNECT with a request behind",
+        name: "CONNECT followed by a request",
         bytes: "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n{auth}\r\nGET /api/insights/smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
     },
     Http1 { name: "OPTIONS *", bytes: "OPTIONS * HTTP/1.1\r\nHost: a\r\n{auth}\r\n" },
@@ -192,7 +192,7 @@ pub(crate) const HTTP2: [Http2; 16] = [
         trailers: &[],
     },
     Http2 {
-        name: ":method GET /api/insights/smuggl",
+        name: ":method with a whole request",
         headers: &[
             (":method", "GET /api/insights/smuggled HTTP/1.1\r\nHost: a\r\n\r\nGET"),
             (":scheme", "http"),
@@ -228,7 +228,7 @@ pub(crate) const HTTP2: [Http2; 16] = [
         trailers: &[],
     },
     Http2 {
-        name: ":method GET\\r\\nX-Auth-User-Id: roo",
+        name: ":method with a header line",
         headers: &[
             (":method", "GET\r\nX-Auth-User-Id: root"),
             (":scheme", "http"),

@@ -30,13 +30,13 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
             OK
         },
     )?;
-    let tell = |mut vm: Vm<'_>, id: i32, value: i64| {
-        count(&mut vm, "tell_metric");
+    let set = |mut vm: Vm<'_>, id: i32, value: i64| {
+        count(&mut vm, "set_metric");
         vm.data_mut().metrics[id as usize].1 += value;
         OK
     };
-    linker.func_wrap("env", "proxy_increment_metric", tell)?;
-    linker.func_wrap("env", "proxy_record_metric", tell)?;
+    linker.func_wrap("env", "proxy_increment_metric", set)?;
+    linker.func_wrap("env", "proxy_record_metric", set)?;
     let wasi = "wasi_snapshot_preview1";
     linker.func_wrap(wasi, "clock_time_get", |mut vm: Vm<'_>, _clock: i32, _precision: i64, time: i32| {
         count(&mut vm, "clock");
