@@ -6,7 +6,7 @@ use crate::cache::CacheLimits;
 use crate::header_policy::HeaderPolicy;
 use crate::lookup::LookupLimits;
 use crate::reply::ErrorBodies;
-use crate::route::RouteTable;
+use crate::route::{RouteTable, Rule};
 
 mod fields;
 mod header_names;
@@ -71,6 +71,15 @@ pub struct Policy {
 /// The headers that carry the caller's identity upstream: user id, key id and scopes, in this order, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityHeaders(pub [Box<str>; 3]);
+
+/// A rule with its template as the configuration has it.
+#[derive(Clone, Debug)]
+pub struct WrittenRule {
+    /// The text of the template, such as `/api/projects/{project_id}`.
+    pub template: String,
+    /// The rule.
+    pub rule: Rule,
+}
 
 /// One problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

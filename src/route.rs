@@ -5,11 +5,13 @@ use protocol::{Action, Scope};
 use crate::request::{RequestHead, decoded};
 
 mod letter_case;
+mod listing;
 mod template;
 #[cfg(test)]
 mod tests;
 
 pub use letter_case::CaseGap;
+pub use listing::Deciding;
 use template::Segment;
 pub use template::{Template, TemplateError};
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::fields::{Fields, Problems, kind};
-use super::{DEFAULT_ROUTES, Problem};
+use super::{Config, DEFAULT_ROUTES, Problem, WrittenRule};
 use crate::route::{Conflict, PathCase, Requirement, RouteTable, Rule, Template};
 
 /// The table, and warnings.
@@ -15,14 +15,7 @@ pub(super) fn routes(
     let mut table = RouteTable::new(path_case);
     let mut rules = Vec::new();
     let mut places = Vec::new();
-    let list = fields.take_list("routes").unwrap_or_else(|| {
-        let shipped = serde_json::from_str(DEFAULT_ROUTES);
-        shipped.unwrap_or_else(|error| {
-            fields.problem("routes", format!("the shipped table is not JSON: {error}"));
-            Vec::new()
-        })
-    });
-    for (at, value) in list.into_iter().enumerate() {
+    for (at, value) in rule_list(fields).into_iter().enumerate() {
         let path = fields.path_of(&format!("routes[{at}]"));
         let written = value["path"].as_str().unwrap_or_default().to_owned();
         let Some(rule) = rule(Fields::of(value, path.clone(), problems), problems) else { continue };
@@ -49,6 +42,30 @@ pub(super) fn routes(
     });
     let warnings = warnings.collect();
     (table, warnings)
+}
+
+fn rule_list(fields: &mut Fields<'_>) -> Vec<Value> {
+    fields.take_list("routes").unwrap_or_else(|| {
+        let shipped = serde_json::from_str(DEFAULT_ROUTES);
+        shipped.unwrap_or_else(|error| {
+            fields.problem("routes", format!("the shipped table is not JSON: {error}"));
+            Vec::new()
+        })
+    })
+}
+
+impl Config {
+    /// The rules of the route table in the order of the list, without the invalid ones. Only the command line needs them.
+    pub fn rules(configuration: Value) -> Vec<WrittenRule> {
+        let problems = Problems::default();
+        let mut fields = Fields::of(configuration, String::new(), &problems);
+        let written = |value: Value| {
+            let template = value["path"].as_str()?.to_owned();
+            let rule = rule(Fields::of(value, String::new(), &problems), &problems)?;
+            Some(WrittenRule { template, rule })
+        };
+        rule_list(&mut fields).into_iter().filter_map(written).collect()
+    }
 }
 
 fn rule(mut fields: Fields<'_>, problems: &Problems) -> Option<Rule> {

@@ -190,3 +190,16 @@ fn numbers_may_be_written_as_doubles() {
     let config = Config::read(json.as_bytes()).unwrap();
     assert_eq!((config.key_service.timeout_ms, config.cache.max_active), (2_500, 1_000_000));
 }
+
+#[test]
+fn rules_are_listed_with_their_templates_as_written() {
+    let templates = |json: &str| {
+        Config::rules(serde_json::from_str(json).unwrap())
+            .into_iter()
+            .map(|written| written.template)
+            .collect::<Vec<_>>()
+    };
+    let routes = r#"{"routes":[{"path":"/b/{id}/","scope":"*"},{"path":"x","scope":"*"},{"path":"/a","public":true}]}"#;
+    assert_eq!(templates(routes), ["/b/{id}/", "/a"]);
+    assert_eq!(templates("{}").len(), 15);
+}
