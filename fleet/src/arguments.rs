@@ -59,7 +59,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) edges: u32,
 
-    /// The key service's edge API, such as http://127.0.0.1:8081; if repeated, connections go to each in turn
+    /// The key service's edge listener, such as http://127.0.0.1:8081; if repeated, connections go to each in turn
     #[arg(long = "service", value_name = "URL", required = true, value_parser = base_url)]
     pub(crate) services: Vec<Authority>,
 
@@ -83,7 +83,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=3_600))]
     pub(crate) seconds: u64,
 
-    /// The key service's public API, such as http://127.0.0.1:8080; for --deletes
+    /// The key service's public listener, such as http://127.0.0.1:8080; for --deletes
     #[arg(long, value_name = "URL", requires = "deletes", value_parser = base_url)]
     pub(crate) public: Option<Authority>,
 

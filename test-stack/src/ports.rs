@@ -61,7 +61,7 @@ impl Addresses {
     pub fn require_free(&self) -> Result<()> {
         let service = [
             ("key service", self.public),
-            ("key service's edge API", self.edge),
+            ("key service's edge listener", self.edge),
             ("echo upstream", self.echo),
         ];
         let envoys = self.envoys.iter();
