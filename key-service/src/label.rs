@@ -38,7 +38,7 @@ impl FromStr for Label {
             return Err(Violation::new("null_characters_not_allowed", "Null characters are not allowed."));
         }
         if text.contains(is_bidi_control) {
-            return Err(Violation::input("Characters that turn the reading direction are not allowed."));
+            return Err(Violation::input("Bidirectional control characters are not allowed."));
         }
         Ok(Label(text.to_owned()))
     }

@@ -36,14 +36,14 @@ const HOUR_MS: u64 = 3_600_000;
   EDGE_TOKEN           the token that edges authenticate with, 16 characters or more (required)
   EDGE_TOKEN_PREVIOUS  a second token that is accepted while edges switch to the new one
   LEAK_WEBHOOK_URL     the URL that gets reports of leaked keys; needs LEAK_WEBHOOK_SECRET
-  LEAK_WEBHOOK_SECRET  the key that signs those reports: whsec_ and the Base64 of 24 to 64 random bytes
+  LEAK_WEBHOOK_SECRET  the secret that signs those reports: whsec_ and the Base64 of 24 to 64 random bytes
   RUST_LOG             what to log, such as info or debug")]
 pub struct Flags {
-    /// The address of the public API
+    /// The address of the public listener: API and page
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
     listen: Given<SocketAddr>,
 
-    /// The address of the edge API; do not expose it to the public
+    /// The address of the edge listener: edge API, health and metrics; do not expose it to the public
     #[arg(long, env = "EDGE_LISTEN", default_value = "127.0.0.1:8081")]
     edge_listen: Given<SocketAddr>,
 
@@ -63,19 +63,19 @@ pub struct Flags {
     #[arg(long, env = "CHANGES_PER_MINUTE", default_value = "60")]
     changes_per_minute: Given<NonZeroU32>,
 
-    /// The time for which requests are still accepted after SIGTERM, while /readyz answers 503, in milliseconds
+    /// How long the service still accepts requests after SIGTERM or SIGINT, in milliseconds; meanwhile /readyz answers 503
     #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value = "0")]
     shutdown_delay_ms: Given<u64>,
 
-    /// The days for which the audit log is kept; 0 keeps it permanently
+    /// After how many days entries of the audit log are removed; 0 keeps all entries
     #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value = "365")]
     audit_retention_days: Given<u32>,
 
-    /// The time for which an edge's sync is held while nothing changes, in milliseconds
+    /// How long the service holds an edge's sync while nothing changes, in milliseconds
     #[arg(long, env = "HOLD_MS", default_value = "2000")]
     hold_ms: Given<u64>,
 
-    /// The time for which an edge may use its cache without a sync, in milliseconds
+    /// How long an edge may answer from its cache after it sent a sync, in milliseconds; at least twice the hold plus 2000
     #[arg(long, env = "LEASE_MS", default_value = "6000")]
     lease_ms: Given<u64>,
 

@@ -63,12 +63,12 @@ impl Violation {
 
     /// A number is not in a range.
     pub fn out_of_range(least: u32, most: u32) -> Self {
-        Self::input(format!("Ensure this value is {least} to {most}."))
+        Self::input(format!("Ensure this value is from {least} to {most}."))
     }
 
     /// A text is not one of the choices of a field.
     pub fn none_of(choices: &[&str]) -> Self {
-        Self::input(format!("Not one of {}.", choices.join(", ")))
+        Self::input(format!("Must be one of {}.", choices.join(", ")))
     }
 
     /// There is no field `name`; `known` are the existing ones.

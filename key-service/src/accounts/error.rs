@@ -33,7 +33,7 @@ pub enum AccountError {
     #[error("email: this user is disabled; enable the user first: {0}")]
     Disabled(String),
     /// The current password that the user sent is wrong.
-    #[error("current_password: this is not your present password")]
+    #[error("current_password: this is not your current password")]
     WrongPassword,
     /// Argon2 failed.
     #[error(transparent)]

@@ -67,7 +67,7 @@ pub enum LinkError {
     #[error(transparent)]
     Account(#[from] AccountError),
     /// The system gave no randomness.
-    #[error("no randomness for a new link: {0}")]
+    #[error("cannot get random numbers from the system for a new link: {0}")]
     Randomness(#[from] RandomError),
     /// The database failed.
     #[error("the database failed: {0}")]

@@ -49,7 +49,7 @@ pub enum TokenError {
     #[error("there is no such management token")]
     NotFound,
     /// The system gave no randomness.
-    #[error("no randomness for a new token: {0}")]
+    #[error("cannot get random numbers from the system for a new token: {0}")]
     Randomness(#[from] RandomError),
     /// The database failed.
     #[error("the database failed: {0}")]
@@ -139,20 +139,20 @@ pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<Managem
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// The user, an admin who made it, was disabled.
-    MakerDisabled,
+    CreatorDisabled,
     /// The user, an admin who made it, was made a member.
-    MakerDemoted,
+    CreatorDemoted,
     /// The user, a member whom it names, was made an admin.
-    NamedMadeAdmin,
+    NamedPromoted,
 }
 
 impl End {
     /// As the audit log says it.
     fn because(self) -> &'static str {
         match self {
-            End::MakerDisabled => "the admin who made it was disabled",
-            End::MakerDemoted => "the admin who made it is no longer an admin",
-            End::NamedMadeAdmin => "a user whose keys it managed was made an admin",
+            End::CreatorDisabled => "the admin that created it was disabled",
+            End::CreatorDemoted => "the admin that created it was demoted",
+            End::NamedPromoted => "one of its users was promoted to admin",
         }
     }
 }
@@ -165,8 +165,8 @@ pub(crate) async fn end(
     reason: End,
 ) -> db::Result<Vec<ManagementToken>> {
     let tokens = match reason {
-        End::MakerDisabled | End::MakerDemoted => tokens::made_by(&mut *connection, &user.id).await?,
-        End::NamedMadeAdmin => tokens::naming(&mut *connection, &user.id).await?,
+        End::CreatorDisabled | End::CreatorDemoted => tokens::made_by(&mut *connection, &user.id).await?,
+        End::NamedPromoted => tokens::naming(&mut *connection, &user.id).await?,
     };
     let detail = json!({ "because": reason.because() });
     for token in &tokens {

@@ -66,7 +66,7 @@ impl TryFrom<String> for NewPassword {
     fn try_from(text: String) -> Result<Self, Violation> {
         if text.chars().count() < MIN_PASSWORD_CHARS || text.len() > MAX_PASSWORD_BYTES {
             return Err(Violation::input(format!(
-                "A password has {MIN_PASSWORD_CHARS} characters or more, {MAX_PASSWORD_BYTES} bytes at most."
+                "A password must have at least {MIN_PASSWORD_CHARS} characters and at most {MAX_PASSWORD_BYTES} bytes."
             )));
         }
         Ok(NewPassword(Password(text.into())))

@@ -123,8 +123,8 @@ pub enum Refusal {
     Expired(Box<ManagementToken>),
     /// Its maker is no longer an active admin, or a member whom it names became an admin.
     #[error(
-        "The management token has ended: the admin who made it was disabled or is no longer an admin, or a user whose \
-         keys it managed was made an admin."
+        "The management token has ended: the admin that created it was disabled or demoted, or one of its users was \
+         promoted to admin."
     )]
     Ended(Box<ManagementToken>),
 }

@@ -182,9 +182,9 @@ pub async fn update(
         set_admin_within(change.connection(), by, &before, is_admin).await?;
     }
     let reason = match (loses_admin, is_admin) {
-        (true, _) if is_active == Some(false) => Some(End::MakerDisabled),
-        (true, _) => Some(End::MakerDemoted),
-        (false, Some(true)) => Some(End::NamedMadeAdmin),
+        (true, _) if is_active == Some(false) => Some(End::CreatorDisabled),
+        (true, _) => Some(End::CreatorDemoted),
+        (false, Some(true)) => Some(End::NamedPromoted),
         (false, _) => None,
     };
     if loses_admin {

@@ -33,7 +33,7 @@ pub enum Verb {
     Read,
     /// To end: delete keys, disable users, report leaks.
     Revoke,
-    /// To make and change: create, roll and change keys, add and change users, make links.
+    /// To create and change: create, roll and change keys, add and change users, create links.
     Create,
 }
 
@@ -55,7 +55,7 @@ impl TryFrom<String> for Verb {
     fn try_from(text: String) -> Result<Self, Violation> {
         text.parse().map_err(|_| {
             let names: Vec<_> = Verb::names().collect();
-            Violation::input(format!("Not one of {}: {text}", names.join(", ")))
+            Violation::input(format!("Must be one of {}, not {text:?}.", names.join(", ")))
         })
     }
 }

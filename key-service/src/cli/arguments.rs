@@ -1,6 +1,7 @@
 //! Reading the arguments that several commands share.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use protocol::ScopeSet;
 use strum::VariantNames;
 
 use crate::audit::Action;
@@ -27,18 +28,23 @@ pub(super) fn permissions(argument: &str) -> Result<Permissions, Violation> {
     .map_err(with_help)
 }
 
+/// The permissions in the form in which an argument gives them.
+pub(super) fn permissions_shown(permissions: &ScopeSet) -> String {
+    if permissions.is_empty() { NONE.to_owned() } else { permissions.to_string() }
+}
+
 fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
     argument.split([',', ' ']).filter(|text| !text.is_empty())
 }
 
 fn with_help(violation: Violation) -> Violation {
     let detail = violation.detail.trim_end_matches('.');
-    Violation { detail: format!("{detail}; --help names the scopes that there are"), ..violation }
+    Violation { detail: format!("{detail}; --help lists the scopes"), ..violation }
 }
 
 /// The help text about permissions.
 pub(super) fn permissions_help() -> String {
-    format!("{}\nThe permission {NONE} stands for no scope at all.", scopes_help())
+    format!("{}\nThe permission {NONE} means no scope.", scopes_help())
 }
 
 /// The help text about scopes.

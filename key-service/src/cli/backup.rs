@@ -12,8 +12,8 @@ use crate::transfer::backup;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The service may be running. The file is a SQLite database, readable only by its owner, without
-sessions, one-time links and leases. A key that is revoked after the backup works again in a service
-restored from it."
+sessions, one-time links and leases. A key that is revoked after the backup works again if the
+backup is restored."
 )]
 pub(super) struct Args {
     /// The file to write, which must not exist
@@ -31,6 +31,6 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
     file.finish()?;
     let (users, keys) = (counted(backup.users, "user"), counted(backup.keys, "key"));
     tell(&format!("backed up {users} and {keys} into {}, and checked it", args.file.display()))?;
-    tell("keys that are revoked from now on work again in a service restored from it")?;
+    tell("a key that you revoke from now on works again if you restore this backup")?;
     if args.json { print_json(&backup) } else { Ok(()) }
 }

@@ -76,7 +76,7 @@ pub(super) enum CliError {
     #[error(transparent)]
     Link(#[from] LinkError),
     /// There is a user, so the first admin exists.
-    #[error("there is a user already; `user link` makes a link for a user")]
+    #[error("a user already exists; create a link with `key-service user link EMAIL`")]
     NotFirst,
     /// The value of `--value-stdin` is no key.
     #[error("--value-stdin: {0}")]
@@ -116,13 +116,13 @@ pub(super) enum CliError {
         source: ReadError,
     },
     /// Standard input has no line.
-    #[error("standard input: there is no value in it")]
+    #[error("standard input has no value; write one value on each line")]
     NoValues,
     /// Labels are texts of other people, and a terminal interprets some characters.
-    #[error("standard output is a terminal; name a file, or write to it all the same with --force")]
+    #[error("standard output is a terminal; name a file, or add --force to write to the terminal")]
     ToTerminal,
     /// An import ended before its last line.
-    #[error("{}: {source}; what went in before is in", path.display())]
+    #[error("{}: {source}; keys that were already imported stay, and another run skips them", path.display())]
     Import {
         /// The file.
         path: PathBuf,

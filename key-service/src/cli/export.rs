@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The format of the file
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
-    /// Replace an existing file; write to a terminal
+    /// Replace an existing file, or write to a terminal
     #[arg(long)]
     force: bool,
 }
@@ -44,5 +44,5 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
         None => export(store, &by, args.format, BufWriter::new(io::stdout().lock())).await?,
     };
     let keys = counted(count, "key");
-    Ok(tell(&format!("exported {keys}, each with the digest of its current value alone"))?)
+    Ok(tell(&format!("exported {keys}, each with the digest of its current value, without the value"))?)
 }

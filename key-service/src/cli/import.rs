@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// Only report what an import would do
     #[arg(long)]
     dry_run: bool,
-    /// Create missing users, who cannot sign in until they choose a password with a one-time link
+    /// Create missing users; they cannot sign in until they set a password with a one-time link
     #[arg(long)]
     create_users: bool,
     /// The permissions of created users: scopes separated by commas, or none
@@ -172,7 +172,7 @@ fn tell_refused(first: &[Refused], count: u64) -> io::Result<()> {
     }
     match count - first.len() as u64 {
         0 => Ok(()),
-        more => tell(&format!("and {more} more; --report FILE names them all")),
+        more => tell(&format!("and {more} more refused lines; --report FILE writes all of them to a file")),
     }
 }
 

@@ -78,7 +78,7 @@ enum Command {
 enum KeyCommand {
     #[command(flatten)]
     Stored(key::Command),
-    /// Find generated keys in files or standard input by their format
+    /// Find generated keys in files or standard input by their format and checksum
     Scan(scan::Args),
 }
 

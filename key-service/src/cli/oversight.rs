@@ -15,7 +15,7 @@ pub(super) struct AuditArgs {
     /// Only actions with this prefix, such as key.deleted, or key. for all actions on keys
     #[arg(long, value_parser = actions)]
     action: Option<String>,
-    /// Only entries about the user with this e-mail address, or by that user
+    /// Only entries about the user with this email address, or by that user
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
     /// Only entries about the key or management token with this id

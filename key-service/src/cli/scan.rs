@@ -14,9 +14,11 @@ use super::terminal::{counted, harmless, print_json_line, print_line, tell};
 use crate::keys::scan::{Found, Scanner};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "In a folder, all regular files are read, also hidden ones; links are not followed.
-Management tokens are found too. Exit code 0: none was found. 3: some were found. 1: a file could not be read.
-Imported keys have no fixed format and are not found.")]
+#[command(
+    after_help = "In a folder, all regular files are read, including hidden ones; links are not followed.
+Management tokens are found too. Imported keys have no fixed format and are not found.
+Exit code 0: no key or token was found. 3: some were found. 1: a file could not be read."
+)]
 pub(super) struct Args {
     /// The files and folders to read; - or none for standard input
     #[arg(value_name = "FILE")]

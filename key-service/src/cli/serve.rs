@@ -29,8 +29,8 @@ pub(super) async fn run(flags: Flags, database_url: &str) -> Result<(), CliError
         let base =
             settings.public_url.as_ref().map_or_else(|| server.public_base(), |url| Ok(url.to_string()))?;
         print_line(&format!(
-            "There is no user yet. The first admin begins here, once, within {} minutes; `key-service user first-link` \
-             makes another link:\n\n  {base}{}\n",
+            "No user exists yet. Open this link to create the first admin. It works once and expires in {} minutes; \
+             `key-service user first-link` prints a new one:\n\n  {base}{}\n",
             links::FIRST_LIFETIME_S / 60,
             link.path()
         ))?;

@@ -38,11 +38,11 @@ pub(super) struct CreateArgs {
     /// What the token is for, 1 to 40 characters
     #[arg(long)]
     label: String,
-    /// Limit it to the keys of the user with this e-mail address; may be repeated
+    /// Limit it to the keys of the user with this email address; may be repeated
     #[arg(long = "user", value_name = "EMAIL")]
     users: Vec<String>,
-    /// What the token can do: read (list and show), revoke (delete keys, disable users, report leaks) and create (make,
-    /// roll and change), separated by commas
+    /// What the token can do: read (list and show), revoke (delete keys, disable users, report leaks) and create (add, roll
+    /// and change), separated by commas
     #[arg(
         long,
         value_name = "VERBS",
@@ -93,7 +93,7 @@ async fn create(args: CreateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
         expires_at: expires_at.map(Into::into),
     };
     let (token, value) = management_tokens::create(store, by, new, now).await?;
-    let reach = if token.user_ids.is_some() { "the users named" } else { "all users who are no admins" };
+    let reach = if token.user_ids.is_some() { "the named users" } else { "all users that are not admins" };
     tell(&format!(
         "created {} for {reach}, to {}; this is the only time its value is shown",
         token.label, token.can
@@ -123,10 +123,10 @@ async fn list(json: bool, store: &Store) -> Result<(), CliError> {
         }
         rows.push([token.id, token.label, token.mask_value, users, can, created, used, expires]);
     }
-    Ok(print_table(["ID", "LABEL", "VALUE", "USERS", "CAN", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
+    Ok(print_table(["ID", "LABEL", "MASK", "USERS", "CAN", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
 }
 
-/// The users' e-mail addresses, in one cell.
+/// The users' email addresses, in one cell.
 async fn addresses(user_ids: &[String], store: &Store) -> Result<String, CliError> {
     let mut addresses = Vec::with_capacity(user_ids.len());
     for id in user_ids {

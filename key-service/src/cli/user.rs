@@ -28,18 +28,18 @@ pub(super) enum Command {
 /// The subcommands that need an existing database.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Stored {
-    /// Show users, by e-mail address
+    /// Show users, by email address
     List {
-        /// Only users whose e-mail address contains this text
+        /// Only users whose email address contains this text
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print a one-time link that lets a user choose a password; it replaces the user's earlier link
+    /// Print a one-time link that lets a user set a password; it replaces the user's earlier link
     Link {
-        /// The user's e-mail address
+        /// The user's email address
         email: String,
         /// The service's address in browsers; without it, only the path is printed
         #[arg(long, env = "PUBLIC_URL")]
@@ -59,7 +59,7 @@ pub(super) enum Stored {
     },
     /// Give a user a new password, and end the user's sessions
     Passwd {
-        /// The user's e-mail address
+        /// The user's email address
         email: String,
         /// Read the password from standard input instead of asking for it
         #[arg(long)]
@@ -70,8 +70,8 @@ pub(super) enum Stored {
     Disable(ChangeArgs),
     /// Enable a disabled user and the user's keys
     Enable(ChangeArgs),
-    /// Promote a user to admin, who manages other users; ends the user's sessions and links, a password that a token set, and
-    /// tokens that name the user
+    /// Promote a user to admin; ends the user's sessions, the user's link and the tokens that name the user, and removes a
+    /// password that a token set
     Admin {
         #[command(flatten)]
         change: ChangeArgs,
@@ -91,7 +91,7 @@ pub(super) enum Stored {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArgs {
-    /// The user's e-mail address
+    /// The user's email address
     email: String,
     /// Print the revocation as JSON
     #[arg(long)]
@@ -101,12 +101,12 @@ pub(super) struct ChangeArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = permissions_help())]
 pub(super) struct AddArgs {
-    /// The e-mail address to sign in with
+    /// The email address to sign in with
     email: String,
     /// Read the password from standard input instead of asking for it
     #[arg(long)]
     password_stdin: bool,
-    /// Create the account without a password: `user link` lets the user choose one
+    /// Create the account without a password; `user link` lets the user set one
     #[arg(long, conflicts_with = "password_stdin")]
     without_password: bool,
     /// The user's permissions, which limit every key of the user: scopes separated by commas, or none
@@ -167,7 +167,8 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let permissions = permissions.map_err(|violation| violation.of("permissions"))?.into();
             let user = accounts::find_by_email(store, &email).await?;
             let updated = accounts::set_permissions(store, &by, &user.id, &permissions).await?;
-            let done = format!("{} and the user's keys can do {permissions} at most", user.email);
+            let shown = arguments::permissions_shown(&permissions);
+            let done = format!("changed the permissions of {} to {shown}", user.email);
             report_user(&done, updated, json).await
         }
     }
@@ -233,7 +234,7 @@ async fn link(
     let secret = links::create(store, by, &user.id).await?;
     let days = links::LIFETIME_S / (24 * 60 * 60);
     let description =
-        format!("this one-time link lets {} choose a password; it expires in {days} days", user.email);
+        format!("this one-time link lets {} set a password; it expires in {days} days", user.email);
     print_link(&secret, links::LIFETIME_S, &description, public_url, json)
 }
 
@@ -251,7 +252,9 @@ fn print_link(
     }
     tell(description)?;
     if url.is_none() {
-        tell("append it to the service's address, or set PUBLIC_URL")?;
+        tell(
+            "append this path to the service's address; with PUBLIC_URL, the command prints the whole link",
+        )?;
     }
     Ok(print_line(&url.unwrap_or(path))?)
 }
@@ -270,7 +273,7 @@ async fn list(search: Option<&str>, json: bool, store: &Store) -> Result<(), Cli
                 (true, true) => "active",
             };
             let is_admin = if user.is_admin { "yes" } else { "no" };
-            let permissions = user.permissions.to_string();
+            let permissions = arguments::permissions_shown(&user.permissions);
             [
                 user.id,
                 user.email,

@@ -28,7 +28,7 @@ pub enum Error {
     #[error("the database has begun another epoch")]
     EpochReplaced,
     /// Another process has announced shorter leases than the one to record.
-    #[error("the longest lease was lowered meanwhile")]
+    #[error("another process has lowered the lease limit")]
     LeaseLimitLowered,
     /// A row is missing that every database has.
     #[error("the table {0} lacks its row")]

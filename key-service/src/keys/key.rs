@@ -86,7 +86,7 @@ pub enum KeyError {
     #[error("the value belongs to a key already")]
     ValueTaken,
     /// The value to adopt was revoked.
-    #[error("the value was revoked here; a revoked value never works again")]
+    #[error("this value was revoked; a revoked value never works again")]
     ValueRevoked,
     /// The key has expired, so a new value would not work either.
     #[error("This key has expired. Change its expiry first.")]
@@ -97,7 +97,7 @@ pub enum KeyError {
     )]
     TooManyOldValues,
     /// The operating system provided no randomness.
-    #[error("no randomness for a new key: {0}")]
+    #[error("cannot get random numbers from the system for a new key: {0}")]
     Randomness(#[from] RandomError),
     /// The database failed.
     #[error("the database failed: {0}")]

@@ -171,7 +171,7 @@ pub fn within_permissions(
     let is_lacking = |scope: &&Scope| **scope != Scope::All && !permissions.permits(scope) && !is_held(scope);
     match scopes.iter().find(is_lacking) {
         None => Ok(()),
-        Some(scope) => Err(Violation::input(format!("The user of the key lacks this permission: {scope}"))),
+        Some(scope) => Err(Violation::input(format!("The owner of the key lacks this permission: {scope}"))),
     }
 }
 
@@ -241,7 +241,7 @@ mod tests {
                 .map_err(|violation| violation.detail)
         };
         assert_eq!(check("insight:read cohort:read", "insight:write cohort:read", ""), Ok(()));
-        let lacks = |scope: &str| Err(format!("The user of the key lacks this permission: {scope}"));
+        let lacks = |scope: &str| Err(format!("The owner of the key lacks this permission: {scope}"));
         assert_eq!(check("insight:write", "insight:read", ""), lacks("insight:write"));
         assert_eq!(check("insight:read person:read", "insight:read", ""), lacks("person:read"));
         assert_eq!(check("*", "", ""), Ok(()), "what the user may do, which is nothing now");

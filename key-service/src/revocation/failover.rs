@@ -38,7 +38,7 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
     let is_lost = !is_unchanged(&mut transaction).await?;
     if is_lost {
         set_epoch(&mut transaction, &random::uuid().to_string()).await?;
-        tracing::warn!("the server was restarted, crashed or was replaced: a new epoch begins");
+        tracing::warn!("the PostgreSQL server crashed or was replaced: a new epoch begins");
     }
     let announcement = match lasts_ms {
         Some(lasts_ms) => Some(announced.announce_within(&mut transaction, lasts_ms).await?),

@@ -165,13 +165,13 @@ impl Server {
                     let waits = Duration::from_millis(lease_config.lasts_ms()).saturating_add(SHUTDOWN_RESERVE);
                     let served = async { while serving.join_next().await.is_some() {} };
                     if tokio::time::timeout(SHUTDOWN_TIMEOUT.max(waits), served).await.is_err() {
-                        tracing::warn!("requests still in progress are cut off");
+                        tracing::warn!("requests still in progress are aborted");
                     }
                 };
                 tokio::select! {
                     () = finish => {}
                     () = told_to_end() => {
-                        tracing::warn!("second signal: requests still in progress are cut off");
+                        tracing::warn!("second signal: requests still in progress are aborted");
                         // Closing the database could wait for one of these requests.
                         return Ok(());
                     }
@@ -184,7 +184,7 @@ impl Server {
             store.close().await;
         };
         if tokio::time::timeout(CLOSING_TIMEOUT, closing).await.is_err() {
-            tracing::warn!("the database does not answer; its connections are cut off");
+            tracing::warn!("the database does not answer; its connections are dropped");
         }
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Taken {
                     tracing::warn!(
                         %peer,
                         open = most,
-                        "an address has all the connections open that it may; if it is a proxy, add it to TRUSTED_PROXIES"
+                        "an address has reached its limit of open connections; if it is a proxy, add it to TRUSTED_PROXIES"
                     );
                 }
                 return Err(ShareTaken);

@@ -31,7 +31,7 @@ pub enum BackupError {
     )]
     NotSqlite,
     /// The copy is damaged: the disk or the database itself is at fault.
-    #[error("the copy is damaged, and so may the database be: {0}")]
+    #[error("the copy is damaged; the database may be damaged too: {0}")]
     Damaged(String),
     /// The database failed.
     #[error("the database failed: {0}")]

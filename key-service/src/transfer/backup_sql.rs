@@ -46,7 +46,7 @@ pub(crate) async fn check(mut copy: SqliteConnection) -> db::Result<(Vec<String>
     faults.retain(|fault| fault != "ok");
     let strays = sqlx::query("PRAGMA foreign_key_check").fetch_all(&mut copy).await?.len();
     if strays > 0 {
-        faults.push(format!("{strays} rows refer to none"));
+        faults.push(format!("{strays} rows refer to rows that do not exist"));
     }
     let count = "SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM api_keys)";
     let (users, keys): (i64, i64) = sqlx::query_as(count).fetch_one(&mut copy).await?;

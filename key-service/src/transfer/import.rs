@@ -230,7 +230,10 @@ impl<'a> Import<'a> {
             return Err(("secure_value", "the same value stands in a line before".to_owned()));
         }
         if present.revoked.contains(&line.digest) {
-            return Err(("secure_value", "this value was revoked here, and never works again".to_owned()));
+            return Err((
+                "secure_value",
+                "this value was revoked; a revoked value never works again".to_owned(),
+            ));
         }
         match present.owners.get(&line.digest) {
             Some(email) if *email == line.email => {

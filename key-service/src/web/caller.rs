@@ -66,14 +66,13 @@ impl FromRequestParts<AppState> for SignedIn {
 fn why_useless(credential: &HeaderValue) -> &'static str {
     match bearer(credential.as_bytes()).map(Kind::of) {
         Some(Kind::PersonalApiKey) => {
-            "This is a personal API key. It works at the API that it is for, and manages nothing: sign in, or send a \
-             management token."
+            "This is a personal API key, which cannot manage keys. Sign in, or send a management token."
         }
         Some(Kind::ManagementToken) => {
             "This is a management token. Only a user who is signed in can do this."
         }
         Some(Kind::Other) => {
-            "This is not a management token, which begins with ekm_. An edge token works on the edge listener alone."
+            "This is not a management token, which begins with ekm_. An edge token works only on the edge listener."
         }
         None => "Sign in, or send a management token: Authorization: Bearer ekm_…",
     }

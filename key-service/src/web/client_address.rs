@@ -17,7 +17,9 @@ pub struct TrustedProxies(Vec<IpNet>);
 
 /// An entry is neither an address nor a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no address and no network; write them with commas between, such as 192.0.2.7,10.0.0.0/8")]
+#[error(
+    "{0:?} is neither an address nor a network; separate entries with commas, such as 192.0.2.7,10.0.0.0/8"
+)]
 pub struct InvalidTrustedProxies(String);
 
 impl FromStr for TrustedProxies {

@@ -110,8 +110,8 @@ impl FromRequestParts<Arc<Service>> for Edge {
 /// Why a token is not an edge token.
 fn why_wrong(kind: Kind) -> &'static str {
     match kind {
-        Kind::PersonalApiKey => "This is a personal API key. The edge API takes the edge token alone.",
-        Kind::ManagementToken => "This is a management token. The edge API takes the edge token alone.",
+        Kind::PersonalApiKey => "This is a personal API key. The edge API accepts only the edge token.",
+        Kind::ManagementToken => "This is a management token. The edge API accepts only the edge token.",
         Kind::Other => "The edge token is wrong.",
     }
 }

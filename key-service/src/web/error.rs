@@ -221,7 +221,7 @@ impl From<PropagationError> for ApiError {
     fn from(error: PropagationError) -> Self {
         let mut unavailable = Self::unavailable(&error);
         unavailable.body.detail =
-            "The change is saved, but not every edge has confirmed it. Repeat the request to wait again."
+            "The change is saved, but not every edge has acknowledged it. Repeat the request to wait again."
                 .to_owned();
         unavailable
     }
@@ -292,7 +292,7 @@ impl From<AccountError> for ApiError {
             AccountError::InPerson => Self::permission_denied(&error.to_string()),
             AccountError::Disabled(_) => Self::invalid_input("This user is disabled. Enable the user first."),
             AccountError::WrongPassword => {
-                FieldError::input("current_password", "This is not your present password.").into()
+                FieldError::input("current_password", "This is not your current password.").into()
             }
             AccountError::Password(error) => Self::internal(&error),
             AccountError::Database(error) => error.into(),

@@ -19,7 +19,7 @@ pub struct PublicUrl {
 
 /// The text is not a site's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write http:// or https://, a host and if need be a port, nothing else")]
+#[error("must be http:// or https:// with a host and an optional port, such as https://keys.example.com")]
 pub struct InvalidPublicUrl;
 
 impl fmt::Display for PublicUrl {

@@ -48,10 +48,10 @@ pub struct Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// The address is not a URL that the service can use.
-    #[error("{URL_VARIABLE}: write https:// or http://, a host and a path; no user and password")]
+    #[error("{URL_VARIABLE}: must be an https:// or http:// URL without a user and a password")]
     Url,
     /// Only one of the two variables is set.
-    #[error("{0} is not set; the webhook takes both {URL_VARIABLE} and {SECRET_VARIABLE}")]
+    #[error("{0} is not set; the webhook needs both {URL_VARIABLE} and {SECRET_VARIABLE}")]
     Missing(&'static str),
     /// The secret has another form.
     #[error(
@@ -61,7 +61,7 @@ pub enum EndpointError {
     )]
     Secret,
     /// The system has no certificates of authorities.
-    #[error("{URL_VARIABLE}: cannot tell whom to trust: {0}")]
+    #[error("{URL_VARIABLE}: cannot read the system's certificate authorities: {0}")]
     Authorities(#[from] std::io::Error),
 }
 

@@ -18,7 +18,7 @@ use crate::validation::FieldErrors;
 #[derive(Debug, clap::Args)]
 #[command(after_help = scopes_help())]
 pub(in crate::cli) struct Args {
-    /// The e-mail address of the key's owner
+    /// The email address of the key's owner
     #[arg(long, value_name = "EMAIL")]
     user: String,
     /// What the key is for, 1 to 40 characters
@@ -33,8 +33,8 @@ pub(in crate::cli) struct Args {
     /// Adopt an existing key's value, read from standard input; it is not printed
     #[arg(long)]
     value_stdin: bool,
-    /// Succeed and change nothing if the user has a key with this value (or had, and it was revoked) or, without
-    /// --value-stdin, this label
+    /// If the user already has a key with this label, succeed and change nothing. With --value-stdin, the value counts
+    /// instead of the label, even if it was revoked
     #[arg(long)]
     if_absent: bool,
     /// Print the whole key as JSON
@@ -67,13 +67,13 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), Cli
         if let Some(value) = &adopted
             && keys::is_revoked(store, value.digest()).await?
         {
-            return Ok(tell("the value was revoked here; nothing changed")?);
+            return Ok(tell("this value was revoked; nothing changed")?);
         }
     }
 
     if let Some(value) = adopted {
         let (key, propagation) = keys::adopt_value(store, by, &user.id, new, &value, now).await?;
-        let done = format!("took over {} for {}", key.label, user.email);
+        let done = format!("adopted {} for {}", key.label, user.email);
         report(&done, &wait(propagation).await?, false)?;
         return if args.json { print_json(&key.view(None)) } else { Ok(()) };
     }

@@ -18,7 +18,7 @@ use crate::validation::{FieldError, Violation};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit code 0: every line was a value. 3: some lines were not, and are listed; the others were reported.
-1: it failed."
+1: the command failed."
 )]
 pub(in crate::cli) struct Args {
     /// The place where the values were found, for the audit log and the webhook
@@ -103,7 +103,7 @@ impl Ended {
             let [user, label, key] = [user, outcome.label, outcome.key_id].map(Option::unwrap_or_default);
             rows.push([outcome.mask_value, worked.to_owned(), user, label, key]);
         }
-        print_table(["VALUE", "WORKED", "USER", "LABEL", "KEY"], &rows)?;
+        print_table(["MASK", "WORKED", "USER", "LABEL", "KEY"], &rows)?;
         Ok(end)
     }
 }

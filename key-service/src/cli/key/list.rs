@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Only the keys of the user with this e-mail address
+    /// Only the keys of the user with this email address
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
     /// Only keys whose label, masked value or owner's address contains this text
@@ -56,5 +56,5 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
             [key.id, user_email, key.label, key.mask_value, scopes, created, used, expires]
         })
         .collect();
-    Ok(print_table(["ID", "USER", "LABEL", "VALUE", "SCOPES", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
+    Ok(print_table(["ID", "USER", "LABEL", "MASK", "SCOPES", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
 }

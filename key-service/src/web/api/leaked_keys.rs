@@ -38,7 +38,7 @@ pub(super) struct LeakAnswer {
     path = "/api/leaked_keys/",
     tag = "Personal API keys",
     request_body = LeakReport,
-    responses((status = 200, description = "The values work nowhere any more.", body = LeakAnswer), (status = 429, description = "Too many reports of values that are no key's. Retry-After is the number of seconds to wait.", body = Body)),
+    responses((status = 200, description = "No edge accepts the values any more.", body = LeakAnswer), (status = 429, description = "Too many reports whose values belong to no key. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["revoke"])),
 )]
 pub(super) async fn report(

@@ -31,7 +31,7 @@ pub(super) struct Credentials {
     path = "/api/login/",
     tag = "Sessions",
     request_body = Credentials,
-    responses((status = 200, description = "The session has begun; its cookie is set.", body = User), (status = 401, description = "The address or the password is wrong, or the user is disabled.", body = Body), (status = 429, description = "Too many tries. Retry-After is the number of seconds to wait.", body = Body)),
+    responses((status = 200, description = "The session has begun; its cookie is set.", body = User), (status = 401, description = "The address or the password is wrong, or the user is disabled.", body = Body), (status = 429, description = "Too many attempts. Retry-After is the number of seconds to wait.", body = Body)),
 )]
 pub(super) async fn log_in(
     State(state): State<AppState>,
@@ -56,7 +56,7 @@ pub(super) async fn log_in(
     post,
     path = "/api/logout/",
     tag = "Sessions",
-    responses((status = 204, description = "There is no session any more.")),
+    responses((status = 204, description = "The session has ended.")),
 )]
 pub(super) async fn log_out(
     State(state): State<AppState>,

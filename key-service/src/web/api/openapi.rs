@@ -23,8 +23,8 @@ pub(super) fn begin() -> OpenApi {
         .title("edge-key-auth key service")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Accounts and personal API keys, in the shapes of PostHog's API. The answer to a change says how it \
-             reached every edge. The last slash of a path is optional.",
+            "Accounts and personal API keys, in the shapes of PostHog's API. The answer to a change comes when \
+             every edge has applied it; `revocation` has the details. The last slash of a path is optional.",
         ))
         .build();
     OpenApiBuilder::new().info(info).build()
@@ -40,7 +40,7 @@ pub(super) fn complete(api: &mut OpenApi) {
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("ekm_…")
         .description(Some(
-            "A management token. Where an operation names read, revoke or create, the token must be able to.",
+            "A management token. If an operation names a verb (read, revoke or create), the token must have that verb.",
         ))
         .build();
     components.add_security_scheme("management_token", SecurityScheme::Http(bearer));
@@ -81,13 +81,13 @@ fn add_errors(operation: &mut Operation, has_path_parameter: bool) {
             "A field or parameter is unknown or invalid, or the request is malformed. `errors` lists every problem.",
             true,
         ),
-        ("401", "No credentials were sent, or they are not good here.", operation.security.is_some()),
+        ("401", "No credentials were sent, or they are not accepted here.", operation.security.is_some()),
         ("403", "The caller may not do this, or the request comes from another origin.", true),
-        ("404", "There is no such thing within the caller's reach.", has_path_parameter),
+        ("404", "The object does not exist, or the caller may not access it.", has_path_parameter),
         ("408", "The request took too long.", true),
         ("413", "The request body is too large.", operation.request_body.is_some()),
         ("415", "The request body is not application/json.", operation.request_body.is_some()),
-        ("503", "The database does not work. Retry-After is the number of seconds to wait.", true),
+        ("503", "The database is unavailable. Retry-After is the number of seconds to wait.", true),
     ];
     for (status, description, applies) in errors {
         if applies && !operation.responses.responses.contains_key(status) {

@@ -44,7 +44,7 @@ pub(super) struct UserQuery {
     #[deserr(default)]
     #[param(inline)]
     offset: Option<Offset>,
-    /// Only users whose e-mail address contains this text.
+    /// Only users whose email address contains this text.
     #[deserr(default)]
     search: Option<String>,
 }
@@ -111,7 +111,7 @@ pub(super) async fn me(SignedIn { user, .. }: SignedIn, _: Params<NoParams>) -> 
     path = "/api/users/@me/",
     tag = "Users",
     request_body = PasswordChange,
-    responses((status = 200, description = "The password is changed, and every other session of the user has ended.", body = User), (status = 429, description = "Too many tries. Retry-After is the number of seconds to wait.", body = Body)),
+    responses((status = 200, description = "The password is changed, and every other session of the user has ended.", body = User), (status = 429, description = "Too many attempts. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = [])),
 )]
 pub(super) async fn change_me(

@@ -69,8 +69,8 @@ async fn a_personal_api_key_cannot_manage_keys() {
     assert_eq!(detail(&app.public, KEYS, key["value"].as_str().unwrap()).await, NO_KEY);
 }
 
-const NO_KEY: &str = "This is a personal API key. It works at the API that it is for, and manages nothing: sign in, or \
-                      send a management token.";
+const NO_KEY: &str =
+    "This is a personal API key, which cannot manage keys. Sign in, or send a management token.";
 
 /// The `detail` of the 401 that answers a bearer token.
 async fn detail(base: &str, path: &str, token: &str) -> String {
@@ -89,7 +89,7 @@ async fn a_valid_credential_of_the_wrong_kind_gets_an_error_that_says_so() {
     let key = demo.create_key("a key", &["*"]).await;
     let key = key["value"].as_str().unwrap();
     let token = admin.create_token(None).await.token;
-    let edge = "This is not a management token, which begins with ekm_. An edge token works on the edge listener alone.";
+    let edge = "This is not a management token, which begins with ekm_. An edge token works only on the edge listener.";
     for path in [KEYS, "/api/users/", "/api/users/@me/", "/api/management_tokens/"] {
         assert_eq!(detail(&app.public, path, key).await, NO_KEY, "{path}");
         assert_eq!(detail(&app.public, path, TOKEN).await, edge, "{path}");
@@ -102,8 +102,8 @@ async fn a_valid_credential_of_the_wrong_kind_gets_an_error_that_says_so() {
     let in_person = "This is a management token. Only a user who is signed in can do this.";
     assert_eq!(detail(&app.public, "/api/users/@me/", &token).await, in_person);
     for (sent, expected) in [
-        (key, "This is a personal API key. The edge API takes the edge token alone."),
-        (token.as_str(), "This is a management token. The edge API takes the edge token alone."),
+        (key, "This is a personal API key. The edge API accepts only the edge token."),
+        (token.as_str(), "This is a management token. The edge API accepts only the edge token."),
         ("edge-token-that-is-wrong", "The edge token is wrong."),
     ] {
         let request = client().post(format!("{}/edge/v1/verify", app.edge)).bearer_auth(sent);

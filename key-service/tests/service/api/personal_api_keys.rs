@@ -249,7 +249,7 @@ async fn concurrent_creations_do_not_exceed_the_limit() {
 async fn a_key_gets_no_scope_that_its_user_lacks() {
     let app = TestApp::start().await;
     let other = app.other();
-    let lacks = |scope: &str| format!("The user of the key lacks this permission: {scope}");
+    let lacks = |scope: &str| format!("The owner of the key lacks this permission: {scope}");
     for (scopes, lacking) in
         [(json!(["insight:write"]), "insight:write"), (json!(["insight:read", "person:read"]), "person:read")]
     {

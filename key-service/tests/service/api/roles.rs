@@ -121,8 +121,8 @@ pub(crate) async fn answer(automation: &Automation) -> (u16, Value) {
 }
 
 /// What a token that has ended is answered.
-const ENDED: &str = "The management token has ended: the admin who made it was disabled or is no longer an admin, or a user \
-    whose keys it managed was made an admin.";
+const ENDED: &str = "The management token has ended: the admin that created it was disabled or demoted, or one of its \
+    users was promoted to admin.";
 
 #[tokio::test]
 async fn a_token_that_names_a_member_ends_when_the_member_becomes_an_admin() {
@@ -142,7 +142,7 @@ async fn a_token_that_names_a_member_ends_when_the_member_becomes_an_admin() {
     assert_eq!(answer(&named).await, (401, json!(ENDED)));
     assert_eq!((answer(&of_other).await.0, answer(&for_all).await.0), (200, 200));
     let (_, log) = admin.get("/api/audit_log/?action=token.ended").await;
-    let (entry, because) = (&log["results"][0], "a user whose keys it managed was made an admin");
+    let (entry, because) = (&log["results"][0], "one of its users was promoted to admin");
     assert_eq!(
         (&log["count"], &entry["subject_id"], &entry["detail"]["because"], &entry["user_email"]),
         (&json!(1), &json!(named.id), &json!(because), &json!(DEMO))
@@ -161,8 +161,8 @@ async fn a_token_ends_for_good_when_the_admin_who_made_it_is_disabled_or_demoted
     let admin = app.admin();
     let ended = json!(ENDED);
     for (end, because) in [
-        (json!({"is_active": false}), "the admin who made it was disabled"),
-        (json!({"is_admin": false}), "the admin who made it is no longer an admin"),
+        (json!({"is_active": false}), "the admin that created it was disabled"),
+        (json!({"is_admin": false}), "the admin that created it was demoted"),
     ] {
         let user = app.user_path(DEMO);
         make_admin(&admin, &user).await;

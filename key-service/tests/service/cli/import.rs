@@ -236,6 +236,6 @@ fn a_line_with_a_scope_that_its_user_lacks_is_refused() {
     assert_eq!((refused_lines(&dry), counts(&dry)), (refused_lines(&real), counts(&real)));
     assert_eq!(
         real["refused_lines"][0]["reason"],
-        "The user of the key lacks this permission: insight:write"
+        "The owner of the key lacks this permission: insight:write"
     );
 }

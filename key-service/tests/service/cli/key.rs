@@ -179,5 +179,5 @@ fn a_roll_says_how_long_the_old_value_works() {
     assert!(code == Some(0) && stderr.contains("the old value works for 60 seconds more"), "{stderr}");
     assert!(!roll("0").1.contains("old value"));
     let (code, stderr) = roll("-1");
-    assert!(code == Some(1) && stderr.contains("--grace-s: Ensure this value is 0 to"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("--grace-s: Ensure this value is from 0 to"), "{stderr}");
 }

@@ -58,7 +58,7 @@ fn lines_that_cannot_be_leaked_keys_are_named_and_the_others_are_reported() {
     let key = new_key(&site, DEMO, "nightly build", &[]);
     let value = text(&key, "value");
     let report = ["key", "leaked", "--source", "a paste"];
-    assert!(site.fails(&report, "\n\n").contains("standard input: there is no value"));
+    assert!(site.fails(&report, "\n\n").contains("standard input has no value"));
     assert!(site.fails(&["key", "leaked", "--source", " "], value).contains("--source: This field"));
 
     let output = site.run(&report, &format!("hunter2\n\n{value}\nekm_1\n"));

@@ -42,10 +42,10 @@ fn bad_users_are_refused_with_the_reason() {
         site.fails(&[&["user", "add", email, "--password-stdin"], more].concat(), password)
     };
     assert!(add("nobody", &[], PASSWORD).contains("<EMAIL>: Enter a valid email address."));
-    assert!(add(DEMO, &[], "short").contains("--password-stdin: A password has"));
+    assert!(add(DEMO, &[], "short").contains("--password-stdin: A password must have"));
     assert!(
         add(DEMO, &["--permissions", "all"], PASSWORD)
-            .contains("--permissions: Invalid scope: all; --help names")
+            .contains("--permissions: Invalid scope: all; --help lists")
     );
     assert!(site.storage.is_untouched(), "nothing was made");
     let site = Site::with_users();
@@ -98,8 +98,13 @@ fn permissions_that_are_left_empty_are_an_error_and_none_takes_all_away() {
         assert!(site.fails(&add, "").contains("--permissions: This field may not be blank"));
     }
     assert_eq!(permissions(), json!(["*"]));
-    site.ok(&["user", "permissions", DEMO, "none"], "");
+    let none = site.run(&["user", "permissions", DEMO, "none"], "");
+    let stderr = String::from_utf8(none.stderr).unwrap();
+    assert!(none.status.success() && stderr.contains(&format!("permissions of {DEMO} to none;")), "{stderr}");
     assert_eq!(permissions(), json!([]));
+    let table = site.ok(&["user", "list", "--search", DEMO], "");
+    let row = table.lines().find(|line| line.contains(DEMO)).unwrap();
+    assert_eq!(row.split_whitespace().nth(4), Some("none"), "{table}");
     assert!(
         site.fails(&["user", "permissions", DEMO, "none,insight:read"], "").contains("Invalid scope: none")
     );

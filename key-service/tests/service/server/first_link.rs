@@ -78,5 +78,5 @@ async fn the_first_admins_link_lives_an_hour_and_a_command_replaces_it() {
 
     app.site.ok(&["user", "add", DEMO, "--without-password"], "");
     assert!(!works(&app, third).await, "there is a user");
-    assert!(app.site.fails(&["user", "first-link"], "").contains("there is a user already"));
+    assert!(app.site.fails(&["user", "first-link"], "").contains("a user already exists"));
 }
