@@ -1,4 +1,4 @@
-//! The public API against the OpenAPI document that it serves, tried by Schemathesis.
+//! The two APIs of the key service against their OpenAPI documents, tried by Schemathesis.
 
 #![allow(
     clippy::unwrap_used,
@@ -54,6 +54,17 @@ fn the_api_answers_as_its_document_says() {
         &["--header", &token, "--exclude-path-regex", IN_PERSON, "--exclude-path", "/api/logout/"],
     );
     assert!(get(&service.url("/api/users/"), &token)["count"].as_u64().unwrap() > 1);
+}
+
+#[test]
+#[ignore = "needs Schemathesis: cargo xtask test"]
+fn the_edge_api_answers_as_its_document_says() {
+    let options = Options { envoys: 0, seeded: false, ..Options::default() };
+    let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
+    let service = stack.key_service();
+    let document = paths::workspace().join("docs/edge-api.yaml");
+    let token = format!("Authorization: Bearer {}", service.edge_token());
+    run(&document.to_string_lossy(), &["--url", &service.edge_url(""), "--header", &token]);
 }
 
 /// Runs Schemathesis with every choice that it makes fixed.
