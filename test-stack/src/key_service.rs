@@ -108,6 +108,11 @@ impl KeyService {
         format!("http://{}{path}", self.edge)
     }
 
+    /// The variables of its environment: the database, the edge token and the settings of the test.
+    pub fn env(&self) -> &[(String, String)] {
+        &self.env
+    }
+
     /// The edge token that the stack's Envoys use.
     pub fn edge_token(&self) -> &str {
         &self.token

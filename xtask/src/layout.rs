@@ -13,7 +13,7 @@ use syn::{Attribute, Item, ItemUse, UseTree};
 use test_stack::paths;
 
 /// The source folders that are looked at.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "src",
     "protocol/src",
     "leases/src",
@@ -22,6 +22,7 @@ const CRATES: [&str; 8] = [
     "test-stack/src",
     "xtask/src",
     "fleet/src",
+    "cli/src",
 ];
 
 /// A circle of more files than this is refused inside one folder.

@@ -32,8 +32,9 @@ struct Run {
     flags: &'static [&'static str],
 }
 
-const RUNS: [Run; 13] = [
+const RUNS: [Run; 14] = [
     Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
+    Run { name: "edge API", target: "edge_api", needs: &[], flags: &["--ignored"] },
     Run { name: "stack", target: "stack", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
     Run {
         name: "envoy",
@@ -226,6 +227,7 @@ mod tests {
         let (ready, skipped) = split_without(&[ENVOY_VARIABLE]);
         let without_envoy = [
             "fleet",
+            "edge API",
             "openapi",
             "postgres",
             "conformance",
