@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_answer() {
+    fn anything_else_is_not_an_answer() {
         let good = body(ACTIVE);
         assert_eq!(read_verify(None, b"", 1), Err(NoAnswer::Timeout));
         assert_eq!(read_verify(Some(503), &good, 1), Err(NoAnswer::Status(503)));

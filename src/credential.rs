@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn another_scheme_or_no_token_is_no_credential() {
+    fn another_scheme_or_no_token_is_not_a_credential() {
         for authorization in
             ["", "Bearer", "Bearer ", "Basic dTpw", "phx_a", "Bearerphx_a", "Bearer:phx_a", "Digest a=1, b=2"]
         {

@@ -27,7 +27,7 @@ const PAUSE_MS: (u64, u64) = (50, 100);
 /// A position in the history of changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Names the history that the cursor belongs to.
+    /// The epoch that the cursor belongs to.
     pub epoch: Box<str>,
     /// The revision up to which all changes are applied.
     pub cursor: u64,
@@ -223,7 +223,7 @@ impl Lease {
             Invalidation::Changed(_) => known.is_some(),
         };
         if !follows || known.is_some_and(|position| answer.revision < position.cursor) {
-            // The earlier position may belong to a history that was lost: start again without one.
+            // The earlier position may belong to an epoch that was lost: start again without one.
             (self.position, self.term) = (None, None);
             self.failed(now);
             return Err(Contradiction);

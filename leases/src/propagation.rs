@@ -226,7 +226,7 @@ mod tests {
         let progress = waiting.progress(60);
         assert_eq!((progress.ends_in_ms, progress.lost_leases_for_ms), (Some(10), None));
         assert_eq!(waiting.progress(70).ends_in_ms, None);
-        // The same value is no new loss, whenever it is read.
+        // The same value is not a new loss, whenever it is read.
         waiting.update(&reading(&[("a", 1_020)], 1_010), 58);
         assert_eq!(waiting.lost_leases_until_ms, 60);
         waiting.update(&reading(&[("a", 1_020)], 1_011), 58);

@@ -84,7 +84,7 @@ pub struct SyncRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "SyncResponseJson", into = "SyncResponseJson")]
 pub struct SyncResponse {
-    /// Names the history that the revision belongs to.
+    /// The epoch that the revision belongs to.
     pub epoch: String,
     /// The cursor of the edge once it has applied the invalidation.
     pub revision: u64,

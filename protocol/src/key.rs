@@ -41,7 +41,7 @@ pub enum KeyError {
     /// It has a character that no RFC 6750 token has.
     #[error("a personal API key holds letters, digits and -._~+/= only")]
     Character,
-    /// It has the shape of a generated key, but the wrong checksum: it was mistyped, cut off or invented.
+    /// It has the shape of a generated key, but the wrong checksum: it was mistyped, truncated or invented.
     #[error("the key's checksum is wrong: it was mistyped or invented")]
     Checksum,
 }

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_scope_is_in_the_error() {
+    fn a_text_that_is_not_a_scope_is_in_the_error() {
         for text in
             ["", "insight", "insight:", ":read", "insight:admin", "Insight:read", "a b:read", "*:read", "**"]
         {

@@ -177,7 +177,7 @@ fn rules_that_letter_case_leads_around_are_warned_of() {
 }
 
 #[test]
-fn a_value_that_is_no_object_is_refused() {
+fn a_value_that_is_not_an_object_is_refused() {
     let nothing = "key_service.cluster: is required";
     assert!(problems("")[0].starts_with(nothing), "an empty Struct has no bytes");
     assert!(problems("{")[0].starts_with("configuration: is neither JSON (EOF"));

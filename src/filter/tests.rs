@@ -337,7 +337,7 @@ fn an_inactive_answer_removes_an_active_verdict_even_without_a_lease() {
 }
 
 #[test]
-fn answers_that_contradict_the_history_are_none() {
+fn answers_that_contradict_the_history_are_refused() {
     let answer = |epoch: &str, revision, invalidation| SyncResponse {
         epoch: epoch.into(),
         revision,

@@ -30,7 +30,7 @@ fn path(path: &str) -> Result<String, Ambiguity> {
 }
 
 #[test]
-fn the_query_is_no_part_of_the_path() {
+fn the_query_is_not_part_of_the_path() {
     assert_eq!(path("/api/insights/?a=/../%zz//;").unwrap(), "/api/insights/");
     assert_eq!(path("/?").unwrap(), "/");
     assert_eq!(path("/a?b?c").unwrap(), "/a");
@@ -209,7 +209,7 @@ fn a_malformed_block_is_refused() {
 }
 
 #[test]
-fn a_length_that_is_no_number_is_refused() {
+fn a_length_that_is_not_a_number_is_refused() {
     let head = |length: &[u8]| {
         let fields: [(&str, &[u8]); 4] =
             [(":method", b"POST"), (":path", b"/decide/"), (":authority", b"a"), ("content-length", length)];

@@ -53,11 +53,11 @@ fn a_user_is_added_and_makes_a_key(site: &Site) -> String {
     site.follow("Sign out");
 
     site.open(&link);
-    site.look("choose-password");
+    site.look("set-password");
     site.fill("Password", PASSWORD);
     site.fill("Repeat the password", "something else");
     site.follow("Save");
-    site.look("choose-password-errors");
+    site.look("set-password-errors");
     site.fill("Password", PASSWORD);
     site.fill("Repeat the password", PASSWORD);
     site.follow("Save");

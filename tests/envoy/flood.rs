@@ -44,7 +44,7 @@ fn reconfigure(envoy: &Envoy, places: &[(&str, &str)]) {
 const TRUSTED_HOP: (&str, &str) =
     ("use_remote_address: true", "use_remote_address: true\n                xff_num_trusted_hops: 1");
 
-/// An invented key of either shape: a checksum is no secret.
+/// An invented key of either shape: a checksum is not secret.
 fn invented(number: u64) -> String {
     match number % 2 {
         0 => format!("phx_invented_{number}"),

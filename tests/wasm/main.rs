@@ -244,7 +244,7 @@ fn no_answer_of_any_kind_is_503_and_the_next_request_asks_again() {
 
 /// Whether the next one has been sent by then or not.
 #[test]
-fn the_end_of_a_sync_that_was_given_up_is_no_answer() {
+fn the_end_of_a_sync_that_was_given_up_is_not_an_answer() {
     for next_is_sent in [false, true] {
         let mut host = start();
         let callouts_of_a_request = |host: &mut Host| {
