@@ -38,7 +38,7 @@ const VARIABLE: &str = "BROKEN_RULE";
 
 /// A module that is added to the copy of `protocol`, for the edits.
 const SWITCH: &str = "
-/// Which rule is broken, in this copy of the sources alone.
+/// Which rule is broken, in this copy of the sources only.
 pub mod broken_rule {
     use std::sync::LazyLock;
 

@@ -17,7 +17,7 @@ use crate::build;
 /// The key that `demo/seed.sh` creates with every scope: the one in the public documentation.
 const KEY: &str = "phx_1234567890abcdef";
 
-/// The key that `demo/seed.sh` creates with the scope `insight:read` alone.
+/// The key that `demo/seed.sh` creates with only the scope `insight:read`.
 const INSIGHTS_KEY: &str = "phx_demo_insights_only";
 
 /// The options of the demo.

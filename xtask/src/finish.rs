@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_module_is_refused() {
+    fn a_file_that_is_not_a_module_is_refused() {
         assert!(finish(b"not wasm").unwrap_err().to_string().contains("not a Wasm module"));
     }
 }

@@ -101,7 +101,7 @@ struct Modules {
     folders: BTreeSet<String>,
 }
 
-/// Prints who imports whom, and checks it.
+/// Prints which module imports which, and checks it.
 ///
 /// # Errors
 /// A source cannot be read, or something is imported that must not be.

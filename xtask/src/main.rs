@@ -20,7 +20,7 @@ struct Cli {
 enum Command {
     /// Build the Wasm module (target/edge_key_auth.wasm) and the key service (target/release/key-service).
     Build {
-        /// Build the Wasm module alone.
+        /// Build only the Wasm module.
         #[arg(long)]
         wasm_only: bool,
     },
@@ -70,7 +70,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Run the echo upstream alone: it answers every request with the request as JSON.
+    /// Run only the echo upstream: it answers every request with the request as JSON.
     Echo {
         /// The address to listen on.
         #[arg(long, default_value = "127.0.0.1:8082")]

@@ -26,7 +26,7 @@ pub use self::versions::run_on;
 struct Run {
     name: &'static str,
     target: &'static str,
-    /// The variables of the tools that the run needs. The run gets these alone.
+    /// The variables of the tools that the run needs. The run gets no others.
     needs: &'static [&'static str],
     /// Selects tests of the target. Tests that need a tool are marked `#[ignore]`, so that a plain `cargo test` needs none.
     flags: &'static [&'static str],

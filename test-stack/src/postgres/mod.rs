@@ -183,7 +183,7 @@ impl Postgres {
         self.start_again()
     }
 
-    /// Its process. [`Process::kill`] kills the postmaster alone; the other processes exit when they notice.
+    /// Its process. [`Process::kill`] kills only the postmaster; the other processes exit when they notice.
     pub fn process(&self) -> &Process {
         &self.process
     }

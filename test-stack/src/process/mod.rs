@@ -133,7 +133,7 @@ impl Process {
         let mut command = Command::new(&self.program);
         command.args(&self.args).envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        // A process group of its own: Ctrl-C on the terminal reaches this process alone, which stops the servers in order.
+        // A process group of its own: Ctrl-C on the terminal reaches only this process, which stops the servers in order.
         command.process_group(0);
         if let Some(user) = &self.user {
             user.apply(&mut command);

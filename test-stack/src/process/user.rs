@@ -27,7 +27,7 @@ impl User {
         Ok(Some(User { uid: id("-u", name)?, gid: id("-g", name)? }))
     }
 
-    /// Makes a command run as this user, with the user's primary group alone.
+    /// Makes a command run as this user, with only the user's primary group.
     pub(crate) fn apply(self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
     }
