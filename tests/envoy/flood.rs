@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use protocol::ApiKey;
 use serde_json::{Value, json};
-use test_stack::{Envoy, Options, Stack};
+use test_stack::{Options, Stack};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -16,7 +16,7 @@ use crate::account::Account;
 use crate::client::{Connection, request};
 use crate::delay::delayed;
 use crate::lookups::await_active;
-use crate::{DOCUMENTED, INSIGHTS_ONLY};
+use crate::{DOCUMENTED, INSIGHTS_ONLY, reconfigure};
 
 /// Addresses before a trusted proxy.
 const FLOODER: &str = "203.0.113.1";
@@ -26,18 +26,6 @@ const GOOD: &str = "203.0.113.2";
 fn stack_with(filter: Value) -> Stack {
     let options = Options { workers: 1, filter, ..Options::default() };
     Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"))
-}
-
-/// Starts an Envoy anew with another configuration.
-fn reconfigure(envoy: &Envoy, places: &[(&str, &str)]) {
-    envoy.process().stop().unwrap();
-    let mut text = std::fs::read_to_string(envoy.config()).unwrap();
-    for (from, to) in places {
-        assert_eq!(text.matches(from).count(), 1, "{from}");
-        text = text.replace(from, to);
-    }
-    std::fs::write(envoy.config(), text).unwrap();
-    envoy.process().start().unwrap();
 }
 
 /// One proxy in front is trusted.

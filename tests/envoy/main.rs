@@ -24,13 +24,14 @@ mod limits;
 mod load;
 mod lookups;
 mod outage;
+mod per_key;
 mod recovery;
 mod replicas;
 mod requests;
 mod revocation;
 
 use serde_json::{Value, json};
-use test_stack::{Options, Stack};
+use test_stack::{Envoy, Options, Stack};
 
 /// The key of the public documentation's examples: it may do everything.
 const DOCUMENTED: &str = "phx_1234567890abcdef";
@@ -56,4 +57,16 @@ fn unguarded_stack() -> Stack {
 /// A stack whose filter's settings are changed by a merge patch.
 fn stack_with(filter: Value) -> Stack {
     Stack::temporary(&Options { filter, ..Options::default() }).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// Starts an Envoy anew with another configuration.
+fn reconfigure(envoy: &Envoy, places: &[(&str, &str)]) {
+    envoy.process().stop().unwrap();
+    let mut text = std::fs::read_to_string(envoy.config()).unwrap();
+    for (from, to) in places {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text = text.replace(from, to);
+    }
+    std::fs::write(envoy.config(), text).unwrap();
+    envoy.process().start().unwrap();
 }
