@@ -21,7 +21,7 @@ pub(crate) fn uuid() -> Uuid {
     Uuid::new_v4()
 }
 
-/// An id that sorts by when it was made, by this machine's clock: a UUID of version 7.
+/// An id that sorts by its creation time, by this machine's clock: a UUID of version 7.
 pub(crate) fn ordered_uuid() -> Uuid {
     Uuid::now_v7()
 }

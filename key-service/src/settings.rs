@@ -1,5 +1,5 @@
-//! What the service runs with: flags and environment variables, read and checked together, so that every problem is
-//! reported at once. Nothing else in this crate reads the environment.
+//! The settings of the service: flags and environment variables. They are checked together, so that one run reports every
+//! problem. Nothing else in this crate reads the environment.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -19,7 +19,7 @@ use crate::web::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABL
 use crate::web::public_url::PublicUrl;
 use crate::webhooks::{Endpoint, SECRET_VARIABLE, URL_VARIABLE};
 
-/// What is logged unless `RUST_LOG` says otherwise. The session library warns of every expired cookie.
+/// The log filter without `RUST_LOG`. It silences the session library, which warns of every expired cookie.
 const DEFAULT_LOG: &str = "info,sqlx::postgres::notice=warn,tower_sessions=error,tower_sessions_core=error";
 
 /// The environment variable of the log's filter.
@@ -113,7 +113,7 @@ impl<T: PartialOrd + Display> Given<T> {
 pub struct Listen {
     /// The flag and the environment variable, for messages.
     pub(crate) setting: &'static str,
-    /// Where to listen.
+    /// The address.
     pub(crate) address: SocketAddr,
 }
 
@@ -122,27 +122,27 @@ pub struct Listen {
 pub struct Settings {
     /// The address of the public API.
     pub(crate) public: Listen,
-    /// Where the edge API listens.
+    /// The address of the edge listener.
     pub(crate) edge: Listen,
-    /// How long edges may rely on their memory.
+    /// The lengths of lease, hold and margin.
     pub(crate) lease_config: LeaseConfig,
-    /// What edges authenticate with.
+    /// The tokens that edges authenticate with.
     pub(crate) tokens: EdgeTokens,
     /// The address under which browsers reach the public listener.
     pub(crate) public_url: Option<PublicUrl>,
     /// The address of the API that the keys are for, as the page shows it.
     pub(crate) api_url: Option<PublicUrl>,
-    /// The proxies whose word counts for where a request came from.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub(crate) trusted_proxies: TrustedProxies,
-    /// How many changes one user or management token may make, at once and then a minute.
+    /// How many changes one user or management token may make at once, and as many again each minute.
     pub(crate) changes_per_minute: NonZeroU32,
-    /// How long entries of the audit log are kept; without it for good.
+    /// How long the audit log keeps entries; `None` keeps them permanently.
     pub(crate) audit_kept: Option<Duration>,
-    /// How long the service goes on after the signal to end, so that load balancers notice that it is not ready.
+    /// How long the service still accepts requests after SIGTERM or SIGINT, so that load balancers can notice.
     pub(crate) shutdown_delay: Duration,
     /// The operator's webhook.
     pub(crate) webhook: Option<Endpoint>,
-    /// What is logged.
+    /// The log filter.
     pub(crate) log_filter: EnvFilter,
 }
 
@@ -157,7 +157,7 @@ impl InvalidSettings {
         value.map_err(|problem| self.0.push(format!("{setting}: {problem}"))).ok()
     }
 
-    /// The same, of an error that names the setting itself.
+    /// Like [`InvalidSettings::take`], for errors that already name their setting.
     fn take_named<T, E: Display>(&mut self, value: Result<T, impl IntoIterator<Item = E>>) -> Option<T> {
         value.map_err(|problems| self.0.extend(problems.into_iter().map(|problem| problem.to_string()))).ok()
     }
@@ -227,7 +227,7 @@ impl Settings {
     }
 }
 
-/// How long leases last. What goes together is checked only if each part can be used.
+/// Reads the lease settings. Rules that need several of them are checked only if each one is valid.
 fn lease_config(
     wrong: &mut InvalidSettings,
     hold_ms: Given<u64>,

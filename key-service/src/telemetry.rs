@@ -169,7 +169,7 @@ impl Metrics {
     }
 
     /// Counts verdicts sent to an edge.
-    pub(crate) fn told_verdicts(&self, verdicts: &[Verdict]) {
+    pub(crate) fn count_verdicts(&self, verdicts: &[Verdict]) {
         for verdict in verdicts {
             let outcome = match verdict {
                 Verdict::Active(_) => "active",
@@ -195,7 +195,7 @@ impl Metrics {
         Holding(&self.syncs_held)
     }
 
-    /// A change came into force after a time: so many edges acknowledged it, and the leases of so many others ended.
+    /// A change was active on every edge after a time: so many edges acknowledged it, and the leases of the others ended.
     pub(crate) fn revoked(&self, after: Duration, acknowledged: usize, expired: usize) {
         self.revocation_seconds.observe(after.as_secs_f64());
         for (outcome, edges) in [("acknowledged", acknowledged), ("expired", expired)] {

@@ -128,7 +128,7 @@ async fn remove_some(store: &Store, outdated: Outdated) -> db::Result<bool> {
     let removed = match outdated {
         Outdated::Changes => revision::remove_pruned(connection, AT_ONCE).await?,
         Outdated::Leases { ended_by_ms } => leases::remove_ended(connection, ended_by_ms, AT_ONCE).await?,
-        Outdated::LeasesOfAClockSetBack => leases::bring_forward(connection, AT_ONCE).await?,
+        Outdated::LeasesOfAClockSetBack => leases::shorten_leases(connection, AT_ONCE).await?,
         Outdated::AuditEntries { kept_ms } => audit::prune(connection, kept_ms, AT_ONCE).await?,
     };
     write.commit().await?;

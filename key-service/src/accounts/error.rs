@@ -5,7 +5,7 @@ use super::passwords::PasswordError;
 use crate::db;
 use crate::validation::FieldError;
 
-/// Why an account could not be made or changed.
+/// Why an account could not be created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// A field is invalid.

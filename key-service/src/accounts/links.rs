@@ -1,5 +1,5 @@
-//! One-time links, with which a user chooses a password: the first admin, a user that an admin adds, and a user who has
-//! forgotten the password.
+//! One-time links, with which a user sets a password: the first admin, a user that an admin added, or a user that forgot the
+//! password.
 
 use protocol::{KeyDigest, secret_from_entropy};
 use secrecy::{ExposeSecret, SecretString};
@@ -27,7 +27,7 @@ pub const LIFETIME_S: u32 = 3 * 24 * 60 * 60;
 /// The lifetime of the first admin's link, in seconds: an hour. The operator who prints it uses it.
 pub const FIRST_LIFETIME_S: u32 = 60 * 60;
 
-/// A link's secret: who knows it can use the link. It is not printed and cannot be serialised.
+/// A link's secret, which is enough to use the link. It is not printed and cannot be serialised.
 #[derive(Clone, Debug)]
 pub struct Secret(SecretString);
 
@@ -53,11 +53,11 @@ impl Secret {
 pub enum Purpose {
     /// To create the first user, an admin.
     FirstAdmin,
-    /// To choose this user's password.
+    /// To set this user's password.
     Password(Box<User>),
 }
 
-/// Why a link could not be made or used.
+/// Why a link could not be created or used.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The link was used, has expired, or never existed.
@@ -66,7 +66,7 @@ pub enum LinkError {
     /// A field is invalid, or the account cannot be created or changed.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// The system gave no randomness.
+    /// The system provided no random numbers.
     #[error("cannot get random numbers from the system for a new link: {0}")]
     Randomness(#[from] RandomError),
     /// The database failed.
@@ -84,7 +84,7 @@ impl From<FieldError> for LinkError {
 /// is disabled, or its creator loses its rights.
 ///
 /// # Errors
-/// No such user, a disabled one, an admin's by a token, or a failure.
+/// The user does not exist or is disabled, a token asks for an admin's link, or creating the link failed.
 pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Secret, LinkError> {
     let mut write = database.begin_write().await?;
     authority::recheck(write.connection(), by, Role::Admin).await.map_err(AccountError::from)?;
@@ -107,7 +107,7 @@ pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Se
 /// Creates a link for the first admin if there is no user yet, and removes an earlier one.
 ///
 /// # Errors
-/// A failure.
+/// The system provided no random numbers, or the database failed.
 pub async fn create_first(database: &Database, by: &Actor) -> Result<Option<Secret>, LinkError> {
     let mut write = database.begin_write().await?;
     if users::is_any(write.connection()).await? {
@@ -130,7 +130,7 @@ fn new_secret() -> Result<Secret, RandomError> {
 /// The purpose of a link, without using it.
 ///
 /// # Errors
-/// It does not work, or the database failed.
+/// The link does not work, or the database failed.
 pub async fn purpose(database: &Database, secret: &Secret) -> Result<Purpose, LinkError> {
     let link = links::find(database.pool(), secret.digest()).await?.ok_or(LinkError::NotFound)?;
     match link.user_id {
@@ -148,7 +148,7 @@ pub async fn purpose(database: &Database, secret: &Secret) -> Result<Purpose, Li
 /// Returns the user. Invalid input does not use the link.
 ///
 /// # Errors
-/// It does not work (any more), bad input, or a failure.
+/// The link does not work, the input is invalid, or the database failed.
 pub async fn redeem(
     database: &Database,
     by: &Actor,

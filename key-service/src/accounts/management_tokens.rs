@@ -28,7 +28,7 @@ pub(crate) const KIND: &str = "management_token";
 pub struct NewToken {
     /// The name that its creator gave it.
     pub label: Label,
-    /// The users whose keys it manages; `None` for all who are no admins.
+    /// The users whose keys it manages; `None` for all that are not admins.
     pub user_ids: Option<Vec<String>>,
     /// What it can do to them.
     pub can: Verbs,
@@ -36,7 +36,7 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Why a token could not be made or revoked.
+/// Why a token could not be created or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// A field is invalid.
@@ -48,7 +48,7 @@ pub enum TokenError {
     /// There is no such token.
     #[error("there is no such management token")]
     NotFound,
-    /// The system gave no randomness.
+    /// The system provided no random numbers.
     #[error("cannot get random numbers from the system for a new token: {0}")]
     Randomness(#[from] RandomError),
     /// The database failed.
@@ -59,7 +59,7 @@ pub enum TokenError {
 /// Creates a token, and returns it with its value.
 ///
 /// # Errors
-/// A user is named that does not exist, the maker is no longer an admin, or a failure.
+/// A named user does not exist, the creator is no longer an admin, or creating the token failed.
 pub async fn create(
     database: &Database,
     by: &Actor,
@@ -138,11 +138,11 @@ pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<Managem
 /// Why a token ends without being revoked. Each reason concerns one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The user, an admin who made it, was disabled.
+    /// The user, the admin that created it, was disabled.
     CreatorDisabled,
-    /// The user, an admin who made it, was made a member.
+    /// The user, the admin that created it, was demoted.
     CreatorDemoted,
-    /// The user, a member whom it names, was made an admin.
+    /// The user, a member that the token names, was promoted to admin.
     NamedPromoted,
 }
 

@@ -73,14 +73,14 @@ pub async fn change_password(
     let hash = passwords.hash(new).await?;
     let mut write = database.begin_write().await?;
     authority::recheck(write.connection(), by, Role::Member).await?;
-    let present = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;
+    let current = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;
     // The password may have changed since it was verified; compare again inside the transaction.
-    if !present.password_hash.is(&user.password_hash) {
+    if !current.password_hash.is(&user.password_hash) {
         return Err(refuse_password_change(write, by, user).await?);
     }
     // The holder of a token who knows the current password can replace it too, so the mark stays.
-    let is_from_token = present.is_password_from_token;
-    replace_password(write.connection(), by, &present, &hash, is_from_token).await?;
+    let is_from_token = current.is_password_from_token;
+    replace_password(write.connection(), by, &current, &hash, is_from_token).await?;
     let changed = users::find(write.connection(), &user.id).await?.ok_or(AccountError::NotFound)?;
     write.commit().await?;
     Ok(changed)

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 pub struct NewUser {
     /// The address to sign in with; its letter case does not matter.
     pub email: Email,
-    /// The password to sign in with; without one, the user chooses it with a one-time link ([`crate::accounts::links`]).
+    /// The password to sign in with; without one, the user sets it with a one-time link ([`crate::accounts::links`]).
     pub password: Option<NewPassword>,
     /// The most that any key of the user can do.
     pub permissions: ScopeSet,
@@ -32,7 +32,7 @@ pub struct NewUser {
 /// Makes an account.
 ///
 /// # Errors
-/// A bad or taken address, a bad password, an admin made by a token, or a failure; see [`AccountError`].
+/// A bad or taken address, a bad password, an admin created by a token, or a failure; see [`AccountError`].
 pub async fn add(
     database: &Database,
     by: &Actor,

@@ -22,17 +22,17 @@ pub struct ManagementToken {
     pub label: String,
     /// What it is recognised by.
     pub mask_value: String,
-    /// The ids of the users whose keys it manages; `null` for all who are no admins.
+    /// The ids of the users whose keys it manages; `null` for all that are not admins.
     #[schema(required)]
     pub user_ids: Option<Vec<String>>,
     /// What it can do to them.
     #[schema(value_type = Vec<Verb>)]
     pub can: Verbs,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Who made it: the address of an admin, as it was then, or the name of the command line's user.
+    /// The creator: the address of an admin, as it was then, or the name of the operator at the command line.
     pub created_by: String,
-    /// The id of the admin who made it; `None` for the command line.
+    /// The id of the admin that created it; `None` for the command line.
     #[serde(skip)]
     pub(crate) created_by_id: Option<String>,
     /// From when on it is refused; `null` for never.
@@ -41,8 +41,8 @@ pub struct ManagementToken {
     /// When it was last used, to the hour.
     #[schema(required)]
     pub last_used_at: Option<Timestamp>,
-    /// When it ended because the admin who made it was disabled or is no longer an admin, or a user whose keys it managed
-    /// was made an admin; `null` if it did not.
+    /// When it ended because its creator was disabled or demoted, or one of its users was promoted to admin; `null` if it
+    /// did not end.
     #[schema(required)]
     pub ended_at: Option<Timestamp>,
 }
@@ -68,7 +68,7 @@ impl ManagementToken {
     }
 }
 
-/// The JSON form of a token that was just made.
+/// The JSON form of a token that was just created.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NewManagementToken)]
 pub struct NewTokenView<'a> {
@@ -115,13 +115,13 @@ impl TokenValue {
 /// Why a token is refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It is no token, or was revoked.
+    /// It is not a token, or was revoked.
     #[error("The management token is invalid: it was mistyped or revoked.")]
     Unknown,
     /// Its time has run out.
     #[error("The management token has expired.")]
     Expired(Box<ManagementToken>),
-    /// Its maker is no longer an active admin, or a member whom it names became an admin.
+    /// Its creator was disabled or demoted, or a member that it names was promoted to admin.
     #[error(
         "The management token has ended: the admin that created it was disabled or demoted, or one of its users was \
          promoted to admin."

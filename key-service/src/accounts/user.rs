@@ -15,7 +15,7 @@ use crate::db;
 use crate::time::Timestamp;
 use crate::validation::{Violation, is_bidi_control};
 
-/// The most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
+/// The most characters of an email address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const MAX_EMAIL_CHARS: usize = 254;
 
 /// A user. Its JSON form leaves out what nobody needs to see.
@@ -32,7 +32,7 @@ pub struct User {
     pub is_admin: bool,
     /// Whether the user can sign in and the user's keys work.
     pub is_active: bool,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: Timestamp,
     /// Whether the user has chosen a password, and so can sign in.
     pub has_password: bool,
@@ -55,7 +55,7 @@ impl User {
     }
 }
 
-/// The form in which an e-mail address is stored and compared.
+/// The form in which an email address is stored and compared.
 pub(crate) fn normal_email(email: &str) -> Result<String, Violation> {
     let email = email.trim().to_lowercase();
     if email.is_empty() {
@@ -72,7 +72,7 @@ pub(crate) fn normal_email(email: &str) -> Result<String, Violation> {
     Ok(email)
 }
 
-/// The e-mail address of a new user, in lower case.
+/// The email address of a new user, in lower case.
 //
 // Users of earlier releases may have bidirectional controls in theirs; they can still sign in, and admins can find and
 // disable them.

@@ -1,4 +1,4 @@
-//! What a management token can do to what it reaches.
+//! The verbs of a management token, which limit its operations.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::validation::Violation;
 
-/// One kind of operation.
+/// A kind of operation that a management token may perform.
 #[derive(
     Clone,
     Copy,
@@ -31,7 +31,7 @@ use crate::validation::Violation;
 pub enum Verb {
     /// To list and read: keys, users, the audit log, edges.
     Read,
-    /// To end: delete keys, disable users, report leaks.
+    /// To revoke: delete keys, disable users, report leaks.
     Revoke,
     /// To create and change: create, roll and change keys, add and change users, create links.
     Create,
@@ -81,7 +81,7 @@ impl TryFrom<Vec<Verb>> for Verbs {
 }
 
 impl Default for Verbs {
-    /// The least: to read. The API, the command line and the page begin with it.
+    /// Only `read`, the default of the API, the command line and the page.
     fn default() -> Self {
         Verbs(vec![Verb::Read])
     }
@@ -91,7 +91,7 @@ impl Verbs {
     /// Reads verbs from their texts.
     ///
     /// # Errors
-    /// A text that is no verb, or none at all.
+    /// A text is not a verb, or there is no text.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
         let verbs = texts.into_iter().map(|text| Verb::try_from(text.to_owned()));
         verbs.collect::<Result<Vec<_>, _>>()?.try_into()
@@ -102,7 +102,7 @@ impl Verbs {
         self.0.iter().copied()
     }
 
-    /// Whether the verb is among them.
+    /// Whether these verbs include `verb`.
     pub fn permit(&self, verb: Verb) -> bool {
         self.0.contains(&verb)
     }

@@ -91,23 +91,23 @@ pub struct Event<'a> {
 /// An entry of the log.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Entry {
-    /// Opaque, and in the order of time.
+    /// An opaque id; ids sort by time.
     pub id: String,
-    /// When it was done.
+    /// The time of the action.
     pub at: Timestamp,
-    /// What was done, such as `key.created`.
+    /// The action, such as `key.created`.
     pub action: String,
-    /// What kind of actor did it, such as `user`.
+    /// The kind of the actor, such as `user`.
     pub actor_kind: String,
     /// The acting user's or token's id.
     #[schema(required)]
     pub actor_id: Option<String>,
     /// The acting user's address, or the token's label, as it was then.
     pub actor_name: String,
-    /// Where the request came from.
+    /// The client's address.
     #[schema(required)]
     pub address: Option<String>,
-    /// Under which id the request is in the service's log.
+    /// The id of the request in the service's log.
     #[schema(required)]
     pub request_id: Option<String>,
     /// The user concerned.

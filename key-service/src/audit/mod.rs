@@ -1,4 +1,5 @@
-//! The audit log: who did what to which account, key or token, when, and from where.
+//! The audit log: each entry has the actor, the action, the account, key or token concerned, the time and the client's
+//! address.
 //!
 //! An entry is written in the transaction of its action, so neither exists without the other.
 
@@ -33,7 +34,7 @@ pub(crate) async fn record_all(
     sql::insert(connection, by, events).await
 }
 
-/// The IP addresses from which the user with an e-mail address signed in within the last `within_s` seconds.
+/// The IP addresses from which the user with an email address signed in within the last `within_s` seconds.
 pub(crate) async fn sign_in_addresses(
     database: &Database,
     email: &str,

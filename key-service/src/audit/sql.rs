@@ -92,7 +92,7 @@ pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> db::Result<P
     filter.find(pool, COLUMNS, "audit_log", "at DESC, id DESC", search.page).await
 }
 
-/// The IP addresses of the callers of one of these actions on the user with an e-mail address, within the last `within_s`
+/// The IP addresses of the callers of one of these actions on the user with an email address, within the last `within_s`
 /// seconds.
 pub(crate) async fn addresses(
     pool: &AnyPool,

@@ -18,7 +18,7 @@ pub(super) fn scopes(argument: &str) -> Result<Scopes, Violation> {
 /// The argument that removes every permission. An empty argument is an error, because it may be an unset variable.
 const NONE: &str = "none";
 
-/// The same for what a user's keys can do at most, which may be nothing.
+/// The permissions of an argument: scopes, separated by commas or spaces, or `none`.
 pub(super) fn permissions(argument: &str) -> Result<Permissions, Violation> {
     match scope_texts(argument).collect::<Vec<_>>()[..] {
         [] => Err(Violation::blank()),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::error::CliError;
 use super::private_file::PrivateFile;
-use super::terminal::{counted, print_json, tell};
+use super::terminal::{counted, print_json, print_message};
 use crate::revocation::Store;
 use crate::settings::operator;
 use crate::transfer::backup;
@@ -30,7 +30,7 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
     let backup = backup.map_err(|error| CliError::Backup(file.in_words(error)))?;
     file.finish()?;
     let (users, keys) = (counted(backup.users, "user"), counted(backup.keys, "key"));
-    tell(&format!("backed up {users} and {keys} into {}, and checked it", args.file.display()))?;
-    tell("a key that you revoke from now on works again if you restore this backup")?;
+    print_message(&format!("backed up {users} and {keys} into {}, and checked it", args.file.display()))?;
+    print_message("a key that you revoke from now on works again if you restore this backup")?;
     if args.json { print_json(&backup) } else { Ok(()) }
 }

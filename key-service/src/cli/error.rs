@@ -24,22 +24,22 @@ pub(super) enum Outcome {
     /// Success.
     Done,
     /// Success, but the output needs attention: exit code 3.
-    NeedsALook,
+    NeedsAttention,
 }
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => ExitCode::SUCCESS,
-            Outcome::NeedsALook => ExitCode::from(3),
+            Outcome::NeedsAttention => ExitCode::from(3),
         }
     }
 }
 
-/// Why a command failed, in one line; in a line for each setting or argument that cannot be used.
+/// The error of a command: one line, or one line for each invalid setting or argument.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// A setting or an argument is not what it has to be.
+    /// An argument is invalid.
     #[error(transparent)]
     Invalid(#[from] FieldErrors),
     /// The database cannot be opened.
@@ -51,10 +51,10 @@ pub(super) enum CliError {
     /// The service cannot run.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// An account could not be made or changed.
+    /// An account could not be created or changed.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// A key could not be made or changed.
+    /// A key could not be created or changed.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A report of leaked values failed.
@@ -69,16 +69,16 @@ pub(super) enum CliError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] db::Error),
-    /// A management token could not be made or revoked.
+    /// A management token could not be created or revoked.
     #[error(transparent)]
     ManagementToken(#[from] management_tokens::TokenError),
-    /// A one-time link could not be made.
+    /// A one-time link could not be created.
     #[error(transparent)]
     Link(#[from] LinkError),
     /// There is a user, so the first admin exists.
     #[error("a user already exists; create a link with `key-service user link EMAIL`")]
     NotFirst,
-    /// The value of `--value-stdin` is no key.
+    /// The value of `--value-stdin` is not a key.
     #[error("--value-stdin: {0}")]
     Value(protocol::KeyError),
     /// There is no terminal for the prompt.
@@ -104,7 +104,7 @@ pub(super) enum CliError {
     /// The file for the refused lines cannot be written, and nothing was read.
     #[error("--report: {0}; nothing was imported")]
     Report(private_file::FileError),
-    /// The same, after all lines were imported.
+    /// The file for the refused lines cannot be written, after all lines were imported.
     #[error("--report: {0}; the import itself is done, and a second run changes nothing")]
     ReportLost(private_file::FileError),
     /// Not a file of keys.
@@ -118,7 +118,7 @@ pub(super) enum CliError {
     /// Standard input has no line.
     #[error("standard input has no value; write one value on each line")]
     NoValues,
-    /// Labels are texts of other people, and a terminal interprets some characters.
+    /// The export would go to a terminal. Other people wrote the labels, and a terminal interprets some characters.
     #[error("standard output is a terminal; name a file, or add --force to write to the terminal")]
     ToTerminal,
     /// An import ended before its last line.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::private_file::PrivateFile;
-use super::terminal::{counted, tell};
+use super::terminal::{counted, print_message};
 use crate::revocation::Store;
 use crate::settings::operator;
 use crate::transfer::Format;
@@ -44,5 +44,7 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
         None => export(store, &by, args.format, BufWriter::new(io::stdout().lock())).await?,
     };
     let keys = counted(count, "key");
-    Ok(tell(&format!("exported {keys}, each with the digest of its current value, without the value"))?)
+    Ok(print_message(&format!(
+        "exported {keys}, each with the digest of its current value, without the value"
+    ))?)
 }

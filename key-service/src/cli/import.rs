@@ -11,7 +11,7 @@ use super::arguments::{self, permissions_help};
 use super::error::{CliError, Outcome};
 use super::private_file::PrivateFile;
 use super::progress;
-use super::terminal::{print_json, print_table, tell};
+use super::terminal::{print_json, print_message, print_table};
 use crate::revocation::Store;
 use crate::settings::operator;
 use crate::time::Timestamp;
@@ -118,7 +118,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
 
     let summary = import.summary();
     if args.report.is_none() {
-        tell_refused(&refused_lines, summary.refused)?;
+        print_refused(&refused_lines, summary.refused)?;
     }
     if args.json {
         print_json(&ImportView { dry_run: args.dry_run, summary, refused_lines: &refused_lines })?;
@@ -127,7 +127,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
     }
     report.map(PrivateFile::finish).transpose().map_err(CliError::ReportLost)?;
     done.map_err(|source| CliError::Import { path: args.file, source })?;
-    Ok(if summary.refused == 0 { Outcome::Done } else { Outcome::NeedsALook })
+    Ok(if summary.refused == 0 { Outcome::Done } else { Outcome::NeedsAttention })
 }
 
 /// The input and its progress.
@@ -165,20 +165,22 @@ async fn take_in(
     }
 }
 
-fn tell_refused(first: &[Refused], count: u64) -> io::Result<()> {
+fn print_refused(first: &[Refused], count: u64) -> io::Result<()> {
     for Refused { line, field, reason } in first {
         let separator = if field.is_empty() { "" } else { ": " };
-        tell(&format!("line {line}: {field}{separator}{reason}"))?;
+        print_message(&format!("line {line}: {field}{separator}{reason}"))?;
     }
     match count - first.len() as u64 {
         0 => Ok(()),
-        more => tell(&format!("and {more} more refused lines; --report FILE writes all of them to a file")),
+        more => print_message(&format!(
+            "and {more} more refused lines; --report FILE writes all of them to a file"
+        )),
     }
 }
 
 fn print_summary(dry_run: bool, summary: Summary) -> io::Result<()> {
     if dry_run {
-        tell("a dry run: nothing was written")?;
+        print_message("a dry run: nothing was written")?;
     }
     let Summary { lines, imported, unchanged, refused, users_added } = summary;
     let row = [lines, imported, unchanged, refused, users_added].map(|count| count.to_string());

@@ -3,7 +3,7 @@
 use super::arguments::{scopes, scopes_help};
 use super::error::{CliError, Outcome};
 use super::revocation::{in_words, report, wait};
-use super::terminal::{counted, print_json, print_line, tell};
+use super::terminal::{counted, print_json, print_line, print_message};
 use crate::accounts::access::KeyAccess;
 use crate::audit::Actor;
 use crate::keys::rules::{Expiry, GraceSeconds};
@@ -116,8 +116,8 @@ async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
         Some(propagation) => Some(wait(propagation).await?),
         None => None,
     };
-    let in_force = revocation.as_ref().map(|revocation| format!("; {}", in_words(revocation)));
-    tell(&format!("updated {}{}", key.label, in_force.unwrap_or_default()))?;
+    let propagated = revocation.as_ref().map(|revocation| format!("; {}", in_words(revocation)));
+    print_message(&format!("updated {}{}", key.label, propagated.unwrap_or_default()))?;
     if args.json { print_json(&key.changed(None, revocation)) } else { Ok(()) }
 }
 
@@ -136,7 +136,7 @@ async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, store: &Store) -> 
     let done = format!("rolled {}; this is the only time its new value is shown", key.label);
     report(&done, &revocation?, false)?;
     if grace_s > 0 {
-        tell(&format!("the old value works for {} more", counted(grace_s.into(), "second")))?;
+        print_message(&format!("the old value works for {} more", counted(grace_s.into(), "second")))?;
     }
     Ok(())
 }

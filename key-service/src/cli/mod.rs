@@ -82,8 +82,8 @@ enum KeyCommand {
     Scan(scan::Args),
 }
 
-/// Runs the command that the program's arguments are. If it fails, standard error has the reason, in one line or, for
-/// settings and arguments that cannot be used, a line each.
+/// Parses the program's arguments and runs the command. On failure, prints the error to standard error: one line, or one line
+/// for each invalid setting or argument.
 pub async fn run() -> ExitCode {
     let mut command = Cli::command();
     let matches = command.get_matches_mut();
@@ -94,7 +94,7 @@ pub async fn run() -> ExitCode {
             let why = fault::in_words(&error, &command, &matches);
             for line in why.lines() {
                 // If standard error cannot be written, only the exit code is left.
-                let _ = terminal::tell(&format!("key-service: {line}"));
+                let _ = terminal::print_message(&format!("key-service: {line}"));
             }
             error.exit_code()
         }

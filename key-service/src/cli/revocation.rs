@@ -1,12 +1,12 @@
 //! Waits until every edge has a change, and reports it.
 
 use super::error::CliError;
-use super::terminal::{print_json, tell};
+use super::terminal::{print_json, print_message};
 use crate::revocation::propagation::{self, Propagation, Revocation};
 
 /// Reports on standard error what was done and how it propagated; with `json`, prints that as JSON on standard output too.
 pub(super) fn report(done: &str, revocation: &Revocation, json: bool) -> Result<(), CliError> {
-    tell(&format!("{done}; {}", in_words(revocation)))?;
+    print_message(&format!("{done}; {}", in_words(revocation)))?;
     if json { print_json(revocation) } else { Ok(()) }
 }
 

@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 
 use super::error::{CliError, Outcome};
 use super::progress;
-use super::terminal::{counted, harmless, print_json_line, print_line, tell};
+use super::terminal::{counted, harmless, print_json_line, print_line, print_message};
 use crate::keys::scan::{Found, Scanner};
 
 #[derive(Debug, clap::Args)]
@@ -59,10 +59,10 @@ pub(super) fn run(args: Args) -> Result<Outcome, CliError> {
         }
     }
     let Tally { keys, files, unread } = tally;
-    tell(&format!("found {} in {}", counted(keys, "key"), counted(files, "file")))?;
+    print_message(&format!("found {} in {}", counted(keys, "key"), counted(files, "file")))?;
     match (unread, keys) {
         (0, 0) => Ok(Outcome::Done),
-        (0, _) => Ok(Outcome::NeedsALook),
+        (0, _) => Ok(Outcome::NeedsAttention),
         _ => Err(CliError::Unread(unread)),
     }
 }
@@ -76,7 +76,7 @@ impl Tally {
                 Ok(_) => {}
                 Err(error) => {
                     self.unread += 1;
-                    tell(&format!("{error}; skipped"))?;
+                    print_message(&format!("{error}; skipped"))?;
                 }
             }
         }
@@ -92,7 +92,7 @@ impl Tally {
             }
             Err(error) => {
                 self.unread += 1;
-                Ok(tell(&format!("{name}: {error}; skipped"))?)
+                Ok(print_message(&format!("{name}: {error}; skipped"))?)
             }
         }
     }
@@ -107,7 +107,7 @@ impl Tally {
                 }
                 Err(error) => {
                     self.unread += 1;
-                    bar.suspend(|| tell(&format!("{name}: {error}; not read to its end")))?;
+                    bar.suspend(|| print_message(&format!("{name}: {error}; not read to its end")))?;
                 }
             }
         }

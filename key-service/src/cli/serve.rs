@@ -18,7 +18,7 @@ pub(super) async fn run(flags: Flags, database_url: &str) -> Result<(), CliError
     let store = Store::open(database_url).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let told_to_end = async || {
+    let shutdown_signal = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -35,7 +35,7 @@ pub(super) async fn run(flags: Flags, database_url: &str) -> Result<(), CliError
             link.path()
         ))?;
     }
-    Ok(server.run(store, settings, told_to_end).await?)
+    Ok(server.run(store, settings, shutdown_signal).await?)
 }
 
 /// Logs JSON lines to standard error.

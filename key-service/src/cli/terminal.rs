@@ -80,7 +80,7 @@ pub(super) fn print_json_line(value: &impl Serialize) -> Result<(), CliError> {
 }
 
 /// Prints a message for people on standard error, so that scripts do not read it.
-pub(super) fn tell(message: &str) -> io::Result<()> {
+pub(super) fn print_message(message: &str) -> io::Result<()> {
     writeln!(io::stderr().lock(), "{}", harmless(message))
 }
 

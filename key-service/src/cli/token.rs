@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 
 use super::error::CliError;
-use super::terminal::{print_json, print_line, print_table, tell, time};
+use super::terminal::{print_json, print_line, print_message, print_table, time};
 use crate::accounts;
 use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
 use crate::audit::Actor;
@@ -66,7 +66,10 @@ pub(super) async fn run(command: Command, store: &Store) -> Result<(), CliError>
         Command::List { json } => list(json, store).await,
         Command::Revoke { id, json } => {
             let token = management_tokens::revoke(store, &by, &id).await?;
-            tell(&format!("revoked {} ({}); it is refused from now on", token.label, token.mask_value))?;
+            print_message(&format!(
+                "revoked {} ({}); it is refused from now on",
+                token.label, token.mask_value
+            ))?;
             if json { print_json(&token) } else { Ok(()) }
         }
     }
@@ -94,7 +97,7 @@ async fn create(args: CreateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
     };
     let (token, value) = management_tokens::create(store, by, new, now).await?;
     let reach = if token.user_ids.is_some() { "the named users" } else { "all users that are not admins" };
-    tell(&format!(
+    print_message(&format!(
         "created {} for {reach}, to {}; this is the only time its value is shown",
         token.label, token.can
     ))?;

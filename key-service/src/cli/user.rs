@@ -5,7 +5,7 @@ use serde_json::json;
 use super::arguments::{self, pages, permissions_help};
 use super::error::CliError;
 use super::revocation::{report, wait};
-use super::terminal::{print_json, print_line, print_table, read_new_password, tell};
+use super::terminal::{print_json, print_line, print_message, print_table, read_new_password};
 use crate::accounts::links::{self, Secret};
 use crate::accounts::passwords::Passwords;
 use crate::accounts::{self, AccountError, Email, NewUser, Updated, UserPatch};
@@ -142,7 +142,10 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let user = accounts::find_by_email(store, &email).await?;
             let password = read_new_password(password_stdin, &user.email)?;
             accounts::set_password(store, &by, &Passwords::default(), &user.id, password).await?;
-            Ok(tell(&format!("changed the password of {} and ended the user's sessions", user.email))?)
+            Ok(print_message(&format!(
+                "changed the password of {} and ended the user's sessions",
+                user.email
+            ))?)
         }
         Stored::Disable(ChangeArgs { email, json }) => {
             let user = accounts::find_by_email(store, &email).await?;
@@ -177,7 +180,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
 /// Reports a change of a user and its side effects.
 async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), CliError> {
     for note in updated.notes() {
-        tell(&note)?;
+        print_message(&note)?;
     }
     report(done, &wait(updated.propagation).await?, json)
 }
@@ -200,7 +203,7 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
     {
         match accounts::find_by_email(store, &args.email).await {
             Ok(user) => {
-                tell(&format!("{} already exists; nothing changed", user.email))?;
+                print_message(&format!("{} already exists; nothing changed", user.email))?;
                 return Ok(print_line(&user.id)?);
             }
             Err(AccountError::NoSuchUser(_)) => {}
@@ -219,7 +222,7 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
     };
     let new = NewUser { email, password, permissions: permissions.into(), is_admin: args.admin };
     let user = accounts::add(store, by, &Passwords::default(), new, Timestamp::now()).await?;
-    tell(&format!("added {}", user.email))?;
+    print_message(&format!("added {}", user.email))?;
     Ok(print_line(&user.id)?)
 }
 
@@ -250,9 +253,9 @@ fn print_link(
     if json {
         return print_json(&json!({ "url": url, "path": path, "expires_in_s": lifetime_s }));
     }
-    tell(description)?;
+    print_message(description)?;
     if url.is_none() {
-        tell(
+        print_message(
             "append this path to the service's address; with PUBLIC_URL, the command prints the whole link",
         )?;
     }

@@ -68,7 +68,7 @@ impl Kind {
     }
 
     /// The id of this boot of the machine: SQLite's commits that did not wait for the disk may not survive it. `None` if
-    /// the system does not tell, or if commits do not depend on it.
+    /// the system does not report it, or if commits do not depend on it.
     pub(crate) fn boot_id(&self) -> Option<String> {
         match self {
             Kind::Sqlite => sqlite::boot_id(),

@@ -110,10 +110,10 @@ pub enum OpenError {
     /// The URL names no file.
     #[error("--database-url (DATABASE_URL): a database in memory would forget its keys; name a file")]
     InMemory,
-    /// There is no file, or no table, and this command does not make any.
+    /// There is no file or no table, and this command creates none.
     #[error("--database-url (DATABASE_URL): there is no database {0}")]
     Missing(String),
-    /// The file is missing and cannot be made.
+    /// The file is missing and cannot be created.
     #[error("--database-url (DATABASE_URL): cannot create {}: {source}", path.display())]
     Create {
         /// The database file.

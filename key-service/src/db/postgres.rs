@@ -116,22 +116,22 @@ pub(crate) async fn notify(connection: &mut AnyConnection) -> Result<()> {
     Ok(())
 }
 
-/// Passes on the notifications of [`notify`] until the task is dropped.
-pub(crate) async fn listen(url: &str, told: &Notify) {
+/// Passes the notifications of [`notify`] on to `changed` until the task is dropped.
+pub(crate) async fn listen(url: &str, changed: &Notify) {
     loop {
-        let Err(error) = hear(url, told).await;
+        let Err(error) = receive(url, changed).await;
         // Until the listener is back, polling notices changes.
         tracing::warn!(%error, "cannot listen for changes");
         tokio::time::sleep(RECONNECT).await;
     }
 }
 
-async fn hear(url: &str, told: &Notify) -> Result<std::convert::Infallible> {
+async fn receive(url: &str, changed: &Notify) -> Result<std::convert::Infallible> {
     let mut listener = PgListener::connect(url).await?;
     listener.listen(CHANNEL).await?;
     loop {
-        // `None` means that the connection was lost and made again. Notifications may have been missed.
+        // `None` means that the connection was lost and opened again. Notifications may have been missed.
         listener.try_recv().await?;
-        told.notify_one();
+        changed.notify_one();
     }
 }

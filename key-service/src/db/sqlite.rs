@@ -47,7 +47,7 @@ pub(super) fn create_private(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// The id of this boot of the machine; `None` if the system does not tell.
+/// The id of this boot of the machine; `None` if the system does not report it.
 pub(super) fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string(BOOT_ID).ok()?.trim().to_owned();
     (!id.is_empty()).then_some(id)

@@ -17,6 +17,6 @@ pub use change::{delete, roll, update};
 pub use create::{adopt_value, create};
 pub use key::{Key, KeyError, KeyPatch, MAX_KEYS_PER_USER, MAX_OLD_VALUES, NewKey};
 pub use read::{find, find_by_digest, get, is_revoked, list};
-pub(crate) use search::STALE_AFTER_MS;
-pub use search::{KeySearch, KeyState, OwnedKey, STALE_AFTER_DAYS, search};
+pub(crate) use search::OLD_AFTER_MS;
+pub use search::{KeySearch, KeyState, OLD_AFTER_DAYS, OwnedKey, search};
 pub use view::{ChangedKey, KeyView, OwnedKeyView};

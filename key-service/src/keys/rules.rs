@@ -1,4 +1,4 @@
-//! What may stand in the fields of a key that its owner writes. Each rule is a type whose values keep it.
+//! The rules for the fields that the owner of a key sets. Each rule is a type that has only valid values.
 
 use std::borrow::Cow;
 
@@ -112,7 +112,7 @@ impl Scopes {
     /// Reads scopes from their texts.
     ///
     /// # Errors
-    /// The first text that is none, or that there are none.
+    /// The first text that is not a scope, or that there is no text.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
         known(texts)?.try_into()
     }
@@ -124,7 +124,7 @@ impl From<Scopes> for ScopeSet {
     }
 }
 
-/// What a user's keys can do at most: any scopes, even none.
+/// A user's permissions, which limit every key of the user: any scopes, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserr, ToSchema)]
 #[deserr(from(Vec<KnownScope>) = Permissions::from, error = FieldErrors)]
 #[schema(value_type = Vec<KnownScope>)]
@@ -140,7 +140,7 @@ impl Permissions {
     /// Reads permissions from their texts.
     ///
     /// # Errors
-    /// The first text that is no scope.
+    /// The first text that is not a scope.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
         Ok(known(texts)?.into())
     }
@@ -156,7 +156,7 @@ fn known<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<KnownScope>
     texts.into_iter().map(|text| KnownScope::try_from(text.to_owned())).collect()
 }
 
-/// Refuses scopes that a key's user lacks: the key would gain them on the day that the user does. `*` is never refused,
+/// Refuses scopes that a key's user lacks, because the key would gain them as soon as the user does. `*` is never refused,
 /// because it means everything that the user may do, now and later. Scopes that `held`, the earlier scopes, include by name
 /// are not refused either.
 ///
@@ -181,10 +181,10 @@ pub fn within_permissions(
 pub struct Expiry(Timestamp);
 
 impl Expiry {
-    /// That moment, if it is after `now`.
+    /// An expiry at this moment, which must be after `now`.
     ///
     /// # Errors
-    /// It is not.
+    /// The moment is not after `now`.
     pub fn new(moment: Timestamp, now: Timestamp) -> Result<Self, Violation> {
         if moment <= now {
             return Err(Violation::input("This time has passed already."));

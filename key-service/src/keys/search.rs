@@ -14,10 +14,10 @@ use crate::time::Timestamp;
 use crate::validation::Violation;
 
 /// After this many days a key is old, or unused.
-pub const STALE_AFTER_DAYS: i64 = 90;
+pub const OLD_AFTER_DAYS: i64 = 90;
 
-/// The same in milliseconds.
-pub(crate) const STALE_AFTER_MS: i64 = STALE_AFTER_DAYS * 24 * 60 * 60 * 1000;
+/// [`OLD_AFTER_DAYS`] in milliseconds.
+pub(crate) const OLD_AFTER_MS: i64 = OLD_AFTER_DAYS * 24 * 60 * 60 * 1000;
 
 /// A state of a key that may need attention.
 #[derive(
@@ -36,9 +36,9 @@ pub(crate) const STALE_AFTER_MS: i64 = STALE_AFTER_DAYS * 24 * 60 * 60 * 1000;
 #[schema(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum KeyState {
-    /// Its value was created at least [`STALE_AFTER_DAYS`] days ago, and it has not expired.
+    /// Its value was created at least [`OLD_AFTER_DAYS`] days ago, and it has not expired.
     Old,
-    /// It was created at least [`STALE_AFTER_DAYS`] days ago, and not used since.
+    /// It was created at least [`OLD_AFTER_DAYS`] days ago, and not used since.
     Unused,
     /// It was never used.
     NeverUsed,

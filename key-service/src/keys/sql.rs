@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, FromRow, Row};
 
 use super::key::{Generated, Key};
-use super::search::{KeySearch, KeyState, OwnedKey, STALE_AFTER_MS};
+use super::search::{KeySearch, KeyState, OLD_AFTER_MS, OwnedKey};
 use crate::accounts::access::KeyAccess;
 use crate::db;
 use crate::db::NOW_MS;
@@ -278,7 +278,7 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> db::Result
         let padded = format!("% {} %", like_escaped(&scope.to_string()));
         filter.and(r"' ' || k.scopes || ' ' LIKE ? ESCAPE '\'", [padded.as_str().into()]);
     }
-    let long_ago = search.now.unix_ms().saturating_sub(STALE_AFTER_MS);
+    let long_ago = search.now.unix_ms().saturating_sub(OLD_AFTER_MS);
     match search.state {
         None => {}
         Some(KeyState::Old) => {

@@ -57,7 +57,7 @@ async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewa
         let (epoch, revision) = renewal
             .acknowledged
             .as_ref()
-            .and_then(|place| Some((place.epoch.as_str(), i64::try_from(place.revision).ok()?)))
+            .and_then(|position| Some((position.epoch.as_str(), i64::try_from(position.revision).ok()?)))
             .unwrap_or_default();
         let lasts_ms = as_column(renewal.lasts_ms);
         query = query.bind(&renewal.edge).bind(epoch).bind(revision).bind(lasts_ms);
@@ -159,9 +159,9 @@ pub(crate) async fn remove_ended(
 /// recorded before the database's clock was set back. Without this, each change would wait for them until the clock has caught
 /// up.
 ///
-/// It locks rows in no order, and [`record`] in the order of the edges. If PostgreSQL ends one of the two because of a
-/// deadlock, the edge or the upkeep tries again.
-pub(crate) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64) -> db::Result<u64> {
+/// This statement locks rows in any order, [`record`] in the order of the edges. If they deadlock, PostgreSQL ends one of the
+/// two, and the edge or the upkeep task tries again.
+pub(crate) async fn shorten_leases(connection: impl AnyExecutor<'_>, at_most: i64) -> db::Result<u64> {
     let update = formatcp!(
         "UPDATE edge_leases SET ends_at = {NOW_MS} + (SELECT longest_lease_ms FROM revision_log)
         WHERE ends_at > {NOW_MS} + (SELECT longest_lease_ms FROM revision_log) AND edge IN
@@ -171,8 +171,8 @@ pub(crate) async fn bring_forward(connection: impl AnyExecutor<'_>, at_most: i64
     Ok(sqlx::query(update).bind(at_most).execute(connection).await?.rows_affected())
 }
 
-/// The same for lost leases, for which each change waits too.
-pub(super) async fn bring_loss_forward(connection: impl AnyExecutor<'_>) -> db::Result<()> {
+/// Shortens the wait for lost leases to `longest_lease_ms` from now. A later end comes from before the clock was set back.
+pub(super) async fn shorten_loss_wait(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let update = formatcp!(
         "UPDATE revision_log SET lost_leases_until = {NOW_MS} + longest_lease_ms
         WHERE lost_leases_until > {NOW_MS} + longest_lease_ms"
@@ -215,24 +215,26 @@ mod tests {
         let store = testing::store(&folder).await;
         store.announce_leases(60_000).await.unwrap();
         let mut connection = store.pool().acquire().await.unwrap();
-        sqlx::query("UPDATE revision_log SET epoch = 'l', revision = 9")
+        sqlx::query("UPDATE revision_log SET epoch = 'e2', revision = 9")
             .execute(&mut *connection)
             .await
             .unwrap();
-        let place = |epoch: &str, revision| Position { epoch: epoch.to_owned(), revision };
-        let renewals = [("at four", Some(place("l", 4))), ("old", Some(place("k", 9))), ("new", None)].map(
-            |(edge, acknowledged)| LeaseRenewal {
-                edge: edge.to_owned(),
-                acknowledged,
-                lasts_ms: 60_000,
-                used: Default::default(),
-            },
-        );
+        let position = |epoch: &str, revision| Position { epoch: epoch.to_owned(), revision };
+        let renewals =
+            [("at four", Some(position("e2", 4))), ("old", Some(position("e1", 9))), ("new", None)].map(
+                |(edge, acknowledged)| LeaseRenewal {
+                    edge: edge.to_owned(),
+                    acknowledged,
+                    lasts_ms: 60_000,
+                    used: Default::default(),
+                },
+            );
         assert!(record(&mut connection, &renewals).await.unwrap());
-        let from_before = "UPDATE edge_leases SET epoch = 'k', acknowledged = 9 WHERE edge = 'old'";
+        let from_before = "UPDATE edge_leases SET epoch = 'e1', acknowledged = 9 WHERE edge = 'old'";
         sqlx::query(from_before).execute(&mut *connection).await.unwrap();
-        let asked = [place("l", 4), place("l", 5), place("l", 9), place("k", 4), place("l", u64::MAX)];
-        let behind: Vec<_> = read(&mut *connection, &asked)
+        let positions = [("e2", 4), ("e2", 5), ("e2", 9), ("e1", 4), ("e2", u64::MAX)]
+            .map(|(epoch, revision)| position(epoch, revision));
+        let behind: Vec<_> = read(&mut *connection, &positions)
             .await
             .unwrap()
             .into_iter()

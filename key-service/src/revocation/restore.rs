@@ -40,7 +40,7 @@ impl Store {
         Ok(is_beyond
             && match self.kind {
                 Kind::Sqlite => true,
-                Kind::Postgres { .. } => failover::is_in_place(connection).await?,
+                Kind::Postgres { .. } => failover::is_same_location(connection).await?,
             })
     }
 

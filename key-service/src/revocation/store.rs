@@ -127,7 +127,7 @@ impl Store {
     /// The database failed.
     pub async fn lower_lease_bounds(&self) -> db::Result<()> {
         let mut write = self.begin_write().await?;
-        leases::bring_loss_forward(write.connection()).await?;
+        leases::shorten_loss_wait(write.connection()).await?;
         if let Some(lasts_ms) = self.announced.lasts_ms() {
             lease_limit::lower(write.connection(), lasts_ms).await?;
         }

@@ -49,7 +49,7 @@ pub(crate) enum Phase {
     /// There is no shutdown.
     #[default]
     Serving,
-    /// The listener still accepts connections and answers requests, and tells clients to connect elsewhere next time.
+    /// The listener still accepts connections and answers requests, and asks clients to connect elsewhere next time.
     Leaving,
     /// The listener accepts no connection, and open connections close after their current response.
     Ending,
@@ -169,13 +169,13 @@ impl Shared {
     async fn talk(&self, stream: TcpStream, peer: SocketAddr) {
         let mut phase = self.phase.clone();
         let mut first = [0; 1];
-        let is_heard = tokio::select! {
+        let has_data = tokio::select! {
             // hyper has no timeout for detecting the protocol.
             peeked = tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
             () = until(&mut phase, Phase::Ending) => false,
         };
         // Responses are small, and clients wait for them: do not delay one until the peer acknowledges the one before.
-        if !is_heard || stream.set_nodelay(true).is_err() {
+        if !has_data || stream.set_nodelay(true).is_err() {
             return;
         }
         let speaks_http2 = Arc::new(Notify::new());
@@ -211,15 +211,15 @@ impl Shared {
 
     /// Waits until the connection should close after its current responses: in [`Phase::Ending`], and with HTTP/2 already
     /// in [`Phase::Leaving`], because HTTP/2 tells the client which requests are still answered. With HTTP/1, closing early
-    /// would cut off a request on its way, so a response header announces the close.
+    /// would abort a request on its way, so a response header announces the close.
     async fn time_to_close(&self, speaks_http2: &Notify) {
         let (mut leaving, mut ending) = (self.phase.clone(), self.phase.clone());
-        let told = async {
+        let http2_leaves = async {
             until(&mut leaving, Phase::Leaving).await;
             speaks_http2.notified().await;
         };
         tokio::select! {
-            () = told => {}
+            () = http2_leaves => {}
             () = until(&mut ending, Phase::Ending) => {}
         }
     }

@@ -74,7 +74,7 @@ impl Server {
     /// setting is port 0.
     ///
     /// # Errors
-    /// The system does not tell the address.
+    /// The system does not report the address.
     pub fn addresses(&self) -> Result<(SocketAddr, SocketAddr), ServerError> {
         Ok((self.public.local_addr()?, self.edge.local_addr()?))
     }
@@ -82,7 +82,7 @@ impl Server {
     /// The address of the public listener, as the machine itself can reach it.
     ///
     /// # Errors
-    /// The system does not tell the address.
+    /// The system does not report the address.
     pub(crate) fn public_base(&self) -> Result<String, ServerError> {
         let (mut address, _) = self.addresses()?;
         if address.ip().is_unspecified() {
@@ -91,7 +91,7 @@ impl Server {
         Ok(format!("http://{address}"))
     }
 
-    /// Serves until `told_to_end` returns, then finishes the requests in progress. If `told_to_end` returns again, the
+    /// Serves until `shutdown_signal` returns, then finishes the requests in progress. If `shutdown_signal` returns again, the
     /// service stops at once.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl Server {
         self,
         store: Store,
         settings: Settings,
-        mut told_to_end: impl AsyncFnMut(),
+        mut shutdown_signal: impl AsyncFnMut(),
     ) -> Result<(), ServerError> {
         let Settings {
             tokens,
@@ -152,9 +152,9 @@ impl Server {
 
         tokio::select! {
             _ = serving.join_next() => {}
-            () = told_to_end() => {
+            () = shutdown_signal() => {
                 tracing::info!("shutting down");
-                readiness.stop();
+                readiness.begin_shutdown();
                 // Held syncs get their answers now. Edges send the next sync on new connections, which load balancers route
                 // elsewhere.
                 end.send_replace(Phase::Leaving);
@@ -170,7 +170,7 @@ impl Server {
                 };
                 tokio::select! {
                     () = finish => {}
-                    () = told_to_end() => {
+                    () = shutdown_signal() => {
                         tracing::warn!("second signal: requests still in progress are aborted");
                         // Closing the database could wait for one of these requests.
                         return Ok(());

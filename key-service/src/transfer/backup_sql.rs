@@ -10,7 +10,7 @@ use crate::db;
 use crate::db::dialect::Kind;
 use crate::revocation::Store;
 
-/// Removes what belongs to the running service alone. Without an epoch, each service that opens the copy begins a new one.
+/// Removes the rows that only the running service needs. Without an epoch, each service that opens the copy begins a new one.
 /// The boot id is removed because leases may exist that the copy does not have.
 const STRIP: &str = "
     DELETE FROM sessions;
@@ -21,7 +21,7 @@ const STRIP: &str = "
     UPDATE revision_log SET epoch = '', boot_id = NULL, pruned_to = revision;
     VACUUM;";
 
-/// Whether this can copy the database.
+/// Whether the database is SQLite, the only kind that this module copies.
 pub(crate) fn is_possible(store: &Store) -> bool {
     matches!(store.kind, Kind::Sqlite)
 }
@@ -33,7 +33,7 @@ pub(crate) async fn copy(store: &Store, file: &Path) -> db::Result<SqliteConnect
     let options = SqliteConnectOptions::new().filename(file).journal_mode(SqliteJournalMode::Delete);
     let mut copy = options.connect().await?;
     sqlx::raw_sql(STRIP).execute(&mut copy).await?;
-    // If the service has never run, the longest lease is unknown; it may run before the restore.
+    // If the service has never run, the longest lease is unknown. The service may still run before the restore.
     let usual_ms = i64::try_from(LeaseConfig::default().lasts_ms()).unwrap_or(i64::MAX);
     let update = "UPDATE revision_log SET longest_lease_ms = MAX(longest_lease_ms, $1)";
     sqlx::query(update).bind(usual_ms).execute(&mut copy).await?;

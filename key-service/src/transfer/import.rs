@@ -92,7 +92,7 @@ pub struct Import<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Present {
     /// The users, by address.
-    pub(crate) users: HashMap<String, Holder>,
+    pub(crate) users: HashMap<String, ImportUser>,
     /// The address of the user whose key has the value now.
     pub(crate) owners: HashMap<KeyDigest, String>,
     /// Values that belonged to a key.
@@ -101,7 +101,7 @@ pub(crate) struct Present {
 
 /// A user who holds keys.
 #[derive(Debug)]
-pub(crate) struct Holder {
+pub(crate) struct ImportUser {
     pub(crate) id: String,
     pub(crate) permissions: ScopeSet,
     pub(crate) keys: usize,
@@ -197,7 +197,7 @@ impl<'a> Import<'a> {
         let mut present = sql::present(connection, &emails, &digests).await?;
         for (email, promised) in emails.iter().filter_map(|email| self.promised.get_key_value(*email)) {
             // A user that this dry run would have added is not in the database.
-            let added = || Holder {
+            let added = || ImportUser {
                 id: String::new(),
                 permissions: self.options.create_users.clone().unwrap_or_default(),
                 keys: 0,
@@ -260,7 +260,7 @@ impl<'a> Import<'a> {
                 line.email.parse::<Email>().map_err(|violation| ("email", violation.detail))?;
                 let user = new_user(line.email.clone(), permissions.clone(), now);
                 let permissions = permissions.clone();
-                let held = vacant.insert(Holder { id: user.id.clone(), permissions, keys: 0 });
+                let held = vacant.insert(ImportUser { id: user.id.clone(), permissions, keys: 0 });
                 additions.users.push(user);
                 held
             }

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, FromRow, Row};
 
 use super::export::Exported;
-use super::import::{Holder, Present};
+use super::import::{ImportUser, Present};
 use crate::db;
 use crate::db::rows::{ROWS_AT_ONCE, RowResult, digest, parsed, with_rows};
 use crate::keys::sql::KEY_COLUMNS;
@@ -34,7 +34,7 @@ pub(crate) async fn present(
     for row in query.fetch_all(&mut *connection).await? {
         let keys = usize::try_from(row.try_get::<i64, _>("held")?).unwrap_or(usize::MAX);
         let (id, permissions) = (row.try_get("id")?, crate::db::rows::scopes(&row, "permissions")?);
-        present.users.insert(row.try_get("email")?, Holder { id, permissions, keys });
+        present.users.insert(row.try_get("email")?, ImportUser { id, permissions, keys });
     }
 
     let select = "WITH wanted (digest) AS (VALUES :rows)

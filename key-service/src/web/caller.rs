@@ -55,7 +55,7 @@ impl FromRequestParts<AppState> for SignedIn {
         match session::user(&session, &state.store, Timestamp::now()).await? {
             Some(user) => Ok(SignedIn { by: session::actor(visitor, &session, &user), user }),
             None => Err(match parts.headers.get(header::AUTHORIZATION) {
-                Some(credential) => ApiError::authentication_failed(why_useless(credential)),
+                Some(credential) => ApiError::authentication_failed(wrong_kind_detail(credential)),
                 None => ApiError::not_authenticated(),
             }),
         }
@@ -63,7 +63,7 @@ impl FromRequestParts<AppState> for SignedIn {
 }
 
 /// Why a credential of another kind is refused where a session or a management token is required.
-fn why_useless(credential: &HeaderValue) -> &'static str {
+fn wrong_kind_detail(credential: &HeaderValue) -> &'static str {
     match bearer(credential.as_bytes()).map(Kind::of) {
         Some(Kind::PersonalApiKey) => {
             "This is a personal API key, which cannot manage keys. Sign in, or send a management token."

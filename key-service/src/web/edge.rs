@@ -135,7 +135,7 @@ async fn verify(
         return Err(ApiError::invalid_input(detail));
     }
     let answer = leases::verify::answer(&service.store.lease_store(), &request).await?;
-    METRICS.told_verdicts(&answer.verdicts);
+    METRICS.count_verdicts(&answer.verdicts);
     Ok(Json(answer))
 }
 

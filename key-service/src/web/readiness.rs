@@ -14,7 +14,7 @@ use crate::revocation::Store;
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness {
     store: Store,
-    has_begun_to_stop: Arc<AtomicBool>,
+    is_shutting_down: Arc<AtomicBool>,
     was_ready: Arc<AtomicBool>,
 }
 
@@ -43,12 +43,12 @@ const FAILED: &str = "failed";
 impl Readiness {
     /// The state of a service that starts.
     pub(crate) fn new(store: Store) -> Self {
-        Readiness { store, has_begun_to_stop: Arc::default(), was_ready: Arc::new(AtomicBool::new(true)) }
+        Readiness { store, is_shutting_down: Arc::default(), was_ready: Arc::new(AtomicBool::new(true)) }
     }
 
     /// Marks the service as shutting down.
-    pub(crate) fn stop(&self) {
-        self.has_begun_to_stop.store(true, Ordering::Relaxed);
+    pub(crate) fn begin_shutdown(&self) {
+        self.is_shutting_down.store(true, Ordering::Relaxed);
     }
 
     /// Runs all checks within one second.
@@ -62,7 +62,7 @@ impl Readiness {
                 Some(is_migrated) => result(is_migrated),
                 None => "unknown",
             },
-            shutdown: if self.has_begun_to_stop.load(Ordering::Relaxed) { "begun" } else { OK },
+            shutdown: if self.is_shutting_down.load(Ordering::Relaxed) { "begun" } else { OK },
         };
         let report = Report { status: if checks.are_ok() { "ready" } else { "not ready" }, checks };
         // Log only changes, because load balancers ask every few seconds.

@@ -44,7 +44,7 @@ pub struct Endpoint {
     secret: Vec<u8>,
 }
 
-/// Why the settings of the webhook cannot be used. Its texts do not show them.
+/// Why the settings of the webhook cannot be used. The texts contain no value of a setting.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// The address is not a URL that the service can use.
@@ -60,7 +60,7 @@ pub enum EndpointError {
         SECRET_BYTES.end()
     )]
     Secret,
-    /// The system has no certificates of authorities.
+    /// The system's certificate authorities cannot be read.
     #[error("{URL_VARIABLE}: cannot read the system's certificate authorities: {0}")]
     Authorities(#[from] std::io::Error),
 }
@@ -74,7 +74,7 @@ pub(super) enum SendError {
     Timeout(#[from] Elapsed),
     #[error("the connection failed")]
     Connection(#[from] legacy::Error),
-    #[error("the request cannot be made")]
+    #[error("the request cannot be built")]
     Request(#[from] axum::http::Error),
 }
 
@@ -88,7 +88,7 @@ impl Endpoint {
     /// Reads the two settings; `None` if neither is set. An empty value counts as unset.
     ///
     /// # Errors
-    /// What is wrong with each.
+    /// Each invalid setting.
     pub fn new(url: Option<&str>, secret: Option<&str>) -> Result<Option<Self>, Vec<EndpointError>> {
         let filled = |text: Option<_>| text.filter(|text: &&str| !text.is_empty());
         let (url, secret) = (filled(url), filled(secret));
@@ -103,7 +103,7 @@ impl Endpoint {
         }
     }
 
-    /// Sends a message once. Every answer but 2xx is a failure, also a redirect.
+    /// Sends a message once. Every status other than 2xx is a failure, including redirects.
     ///
     /// # Errors
     /// The receiver did not accept the message.

@@ -35,7 +35,7 @@ impl<'r> FromRow<'r, AnyRow> for User {
 const COLUMNS: &str = "id, email, password_hash, is_password_from_token, permissions, is_admin, is_active, \
     session_version, created_at";
 
-/// Adds a user; `false` if the e-mail address is taken. A user without keys alters no verdict.
+/// Adds a user; `false` if the email address is taken. A user without keys alters no verdict.
 pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> db::Result<bool> {
     let insert = formatcp!(
         "INSERT INTO users ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email) DO NOTHING"
@@ -81,7 +81,7 @@ pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Resu
     Ok(sqlx::query_as(select).bind(id).fetch_optional(connection).await?)
 }
 
-/// The user with this e-mail address, in its stored form.
+/// The user with this email address, in its stored form.
 pub(crate) async fn find_by_email(connection: impl AnyExecutor<'_>, email: &str) -> db::Result<Option<User>> {
     let select = formatcp!("SELECT {COLUMNS} FROM users WHERE email = $1");
     Ok(sqlx::query_as(select).bind(email).fetch_optional(connection).await?)

@@ -8,7 +8,7 @@ use crate::audit::Actor;
 use crate::cli::arguments::{scopes, scopes_help};
 use crate::cli::error::CliError;
 use crate::cli::revocation::{report, wait};
-use crate::cli::terminal::{print_json, print_line, read_line, tell};
+use crate::cli::terminal::{print_json, print_line, print_message, read_line};
 use crate::keys::rules::Expiry;
 use crate::keys::{self, Key, KeyError, NewKey};
 use crate::revocation::Store;
@@ -61,13 +61,13 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), Cli
     };
     if args.if_absent {
         if let Some(key) = existing(store, &user, new.label.as_ref(), adopted.as_ref()).await? {
-            tell(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;
+            print_message(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;
             return if args.json { print_json(&key.view(None)) } else { Ok(()) };
         }
         if let Some(value) = &adopted
             && keys::is_revoked(store, value.digest()).await?
         {
-            return Ok(tell("this value was revoked; nothing changed")?);
+            return Ok(print_message("this value was revoked; nothing changed")?);
         }
     }
 
@@ -78,7 +78,10 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), Cli
         return if args.json { print_json(&key.view(None)) } else { Ok(()) };
     }
     let (key, value) = keys::create(store, by, KeyAccess::Anyone, &user.id, new, now).await?;
-    tell(&format!("created {} for {}; this is the only time its value is shown", key.label, user.email))?;
+    print_message(&format!(
+        "created {} for {}; this is the only time its value is shown",
+        key.label, user.email
+    ))?;
     if args.json {
         return print_json(&key.view(Some(&value)));
     }

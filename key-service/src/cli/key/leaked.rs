@@ -9,7 +9,7 @@ use crate::accounts;
 use crate::audit::Actor;
 use crate::cli::error::{CliError, Outcome as End};
 use crate::cli::revocation::{in_words, wait};
-use crate::cli::terminal::{counted, print_json, print_table, tell};
+use crate::cli::terminal::{counted, print_json, print_message, print_table};
 use crate::keys::leaks::{self, LeakedValues, MAX_VALUES, Outcome, Report, Source};
 use crate::revocation::Store;
 use crate::revocation::propagation::Revocation;
@@ -46,15 +46,15 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<End, Cl
     };
     let reports = values.chunks(MAX_VALUES).map(report).collect::<Result<Vec<_>, FieldError>>()?;
     for (number, _) in &refused {
-        tell(&format!("line {number}: not a personal API key, which begins with {KEY_PREFIX}"))?;
+        print_message(&format!("line {number}: not a personal API key, which begins with {KEY_PREFIX}"))?;
     }
     let mut ended =
         Ended { refused_lines: refused.into_iter().map(|(number, _)| number).collect(), ..Ended::default() };
     let mut end = End::Done;
     let result = ended.report_all(&reports, by, store).await;
-    // Report what was done before a failure, so that nobody tries these values again.
+    // After a failure, print the values that were reported, so that the user does not report them again.
     if result.is_ok() || !ended.outcomes.is_empty() {
-        end = ended.tell(args.json, store).await?;
+        end = ended.print(args.json, store).await?;
     }
     result.map(|()| end)
 }
@@ -78,19 +78,19 @@ impl Ended {
         Ok(())
     }
 
-    async fn tell(self, json: bool, store: &Store) -> Result<End, CliError> {
+    async fn print(self, json: bool, store: &Store) -> Result<End, CliError> {
         let Ended { refused_lines, outcomes, revocations } = self;
-        let end = if refused_lines.is_empty() { End::Done } else { End::NeedsALook };
+        let end = if refused_lines.is_empty() { End::Done } else { End::NeedsAttention };
         let live = outcomes.iter().filter(|outcome| outcome.live).count() as u64;
-        let in_force: String =
+        let propagated: String =
             revocations.iter().map(|revocation| format!("; {}", in_words(revocation))).collect();
         let read = counted(outcomes.len() as u64, "value");
-        tell(&format!("{live} of {read} worked until now{in_force}"))?;
+        print_message(&format!("{live} of {read} worked until now{propagated}"))?;
         if json {
-            let told = json!({
+            let report = json!({
                 "results": outcomes, "revocations": revocations, "refused_lines": refused_lines,
             });
-            print_json(&told)?;
+            print_json(&report)?;
             return Ok(end);
         }
         let mut rows = Vec::with_capacity(outcomes.len());

@@ -63,19 +63,20 @@ impl BatchOp for Records {
             }
         }
         if self.acknowledgements.receiver_count() > 0 {
-            let present = revision::history(connection, None).await?.position;
-            // Receivers may have gone meanwhile.
-            let _ = self.acknowledgements.send(acknowledgements(renewals, &present));
+            let current = revision::history(connection, None).await?.position;
+            // The receivers may be gone by now.
+            let _ = self.acknowledgements.send(acknowledgements(renewals, &current));
         }
         Ok(vec![(); renewals.len()])
     }
 }
 
-/// The acknowledgements of the present epoch. One of a revision that does not exist yet does not count.
-fn acknowledgements(renewals: &[LeaseRenewal], present: &Position) -> Arc<[Acknowledgement]> {
-    let of_present = |place: &&Position| place.epoch == present.epoch && place.revision <= present.revision;
+/// The acknowledgements of the current epoch. One of a revision that does not exist yet does not count.
+fn acknowledgements(renewals: &[LeaseRenewal], current: &Position) -> Arc<[Acknowledgement]> {
+    let is_current =
+        |position: &&Position| position.epoch == current.epoch && position.revision <= current.revision;
     let acknowledged = renewals.iter().filter_map(|renewal| {
-        let position = renewal.acknowledged.as_ref().filter(of_present)?.clone();
+        let position = renewal.acknowledged.as_ref().filter(is_current)?.clone();
         Some(Acknowledgement { edge: renewal.edge.clone(), position })
     });
     acknowledged.collect()

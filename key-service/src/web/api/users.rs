@@ -55,7 +55,7 @@ pub(super) struct UserQuery {
 #[schema(as = NewUser)]
 pub(super) struct NewUserFields {
     email: Email,
-    /// Without a password, the user chooses one with a one-time link.
+    /// Without a password, the user sets one with a one-time link.
     #[deserr(default, from(NewPassword) = Some)]
     #[schema(nullable = false)]
     password: Option<NewPassword>,
@@ -87,7 +87,7 @@ pub(super) struct UserChanges {
 /// A one-time link.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Link {
-    /// The path of the page where the user chooses a password. It is a secret, and works once.
+    /// The path of the page where the user sets a password. It is a secret, and works once.
     path: String,
     /// The time until it expires, in seconds.
     expires_in_s: u32,
@@ -231,7 +231,7 @@ pub(super) async fn update(
     Ok(Json(updated.wait().await?).into_response())
 }
 
-/// `POST /api/users/{id}/link/`: a one-time link that lets the user choose a password.
+/// `POST /api/users/{id}/link/`: a one-time link that lets the user set a password.
 #[utoipa::path(
     post,
     path = "/api/users/{id}/link/",

@@ -30,11 +30,11 @@ pub(crate) struct SignInLimits<C: Clock = DefaultClock> {
 /// A limit by the origin of attempts.
 #[derive(Debug)]
 struct NetworkLimits<C: Clock> {
-    tries: RateLimit<Network, C>,
-    tries_for_account: RateLimit<(Account, Network), C>,
+    attempts: RateLimit<Network, C>,
+    attempts_for_account: RateLimit<(Account, Network), C>,
 }
 
-/// The digest of the e-mail address of an attempt. The address need not belong to an account.
+/// The digest of the email address of an attempt. The address need not belong to an account.
 type Account = KeyDigest;
 
 /// Allows `a_minute` attempts at once and then in each minute; after `in_a_row` attempts without a pause, `an_hour` in each
@@ -68,10 +68,10 @@ impl Default for SignInLimits {
 }
 
 impl<C: Clock + Clone> NetworkLimits<C> {
-    fn new(tries: &[Quota], tries_for_account: &[Quota], clock: &C) -> Self {
+    fn new(attempts: &[Quota], attempts_for_account: &[Quota], clock: &C) -> Self {
         NetworkLimits {
-            tries: RateLimit::with_clock(tries, clock),
-            tries_for_account: RateLimit::with_clock(tries_for_account, clock),
+            attempts: RateLimit::with_clock(attempts, clock),
+            attempts_for_account: RateLimit::with_clock(attempts_for_account, clock),
         }
     }
 }
@@ -125,13 +125,13 @@ impl<C: Clock + Clone> SignInLimits<C> {
     fn admit_network(&self, address: IpAddr, account: Account) -> Result<(), Wait> {
         let (site, network) = (Network::site_of(address), Network::of(address));
         if let Some(site) = site {
-            self.sites.tries.admit(&site)?;
+            self.sites.attempts.admit(&site)?;
         }
-        self.networks.tries.admit(&network)?;
+        self.networks.attempts.admit(&network)?;
         if let Some(site) = site {
-            self.sites.tries_for_account.admit(&(account, site))?;
+            self.sites.attempts_for_account.admit(&(account, site))?;
         }
-        self.networks.tries_for_account.admit(&(account, network))
+        self.networks.attempts_for_account.admit(&(account, network))
     }
 }
 
@@ -175,15 +175,15 @@ mod tests {
 
     /// Attempts until one is refused. Returns the number of admitted attempts.
     async fn exhaust(limits: &Limits, address: IpAddr, email: &str) -> usize {
-        let mut tries = 0;
+        let mut attempts = 0;
         while admit(limits, address, email).await.is_ok() {
-            tries += 1;
+            attempts += 1;
         }
-        tries
+        attempts
     }
 
     #[tokio::test]
-    async fn an_account_has_ten_tries_from_a_network_however_it_is_written() {
+    async fn an_account_has_ten_attempts_from_a_network_however_it_is_written() {
         let limits = limits();
         assert_eq!(exhaust(&limits, ipv4(1), EMAIL).await, 10);
         let wait = admit(&limits, ipv4(1), " Demo@EXAMPLE.com").await.unwrap_err();
@@ -193,19 +193,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_goes_on_has_fewer_tries() {
+    async fn whoever_goes_on_has_fewer_attempts() {
         let clock = FakeRelativeClock::default();
         let limits = Limits::with_clock(&clock);
-        let mut tries = 0;
+        let mut attempts = 0;
         for _ in 0..60 {
-            tries += exhaust(&limits, ipv4(1), EMAIL).await;
+            attempts += exhaust(&limits, ipv4(1), EMAIL).await;
             clock.advance(Duration::from_secs(60));
         }
-        assert_eq!(tries, 69, "50 without a pause, and one each three minutes");
+        assert_eq!(attempts, 69, "50 without a pause, and one each three minutes");
     }
 
     #[tokio::test]
-    async fn a_network_has_sixty_tries_for_whatever_accounts() {
+    async fn a_network_has_sixty_attempts_for_whatever_accounts() {
         let limits = limits();
         for n in 0..60 {
             assert_eq!(admit(&limits, ipv4(1), &format!("user{n}@example.com")).await, Ok(()));
@@ -218,15 +218,15 @@ mod tests {
     async fn the_networks_of_one_site_share_what_a_few_networks_have() {
         let limits = limits();
         // The eleventh try of the first network is refused, and counts for the site.
-        for (network, tries) in [(1, 10), (2, 9), (3, 0)] {
-            assert_eq!(exhaust(&limits, ipv6(1, network), EMAIL).await, tries);
+        for (network, attempts) in [(1, 10), (2, 9), (3, 0)] {
+            assert_eq!(exhaust(&limits, ipv6(1, network), EMAIL).await, attempts);
         }
         assert_eq!(admit(&limits, ipv6(2, 1), EMAIL).await, Ok(()), "another site");
-        let mut tries = 0;
-        while admit(&limits, ipv6(3, tries), &format!("user{tries}@example.com")).await.is_ok() {
-            tries += 1;
+        let mut attempts = 0;
+        while admit(&limits, ipv6(3, attempts), &format!("user{attempts}@example.com")).await.is_ok() {
+            attempts += 1;
         }
-        assert_eq!(tries, 240, "for whatever accounts");
+        assert_eq!(attempts, 240, "for whatever accounts");
     }
 
     #[tokio::test]
@@ -238,10 +238,10 @@ mod tests {
         let own = ipv4(200);
         assert!(admit(&limits, own, EMAIL).await.is_err());
         assert_eq!(admit(&limits, own, "other@example.com").await, Ok(()));
-        let mut tries = 0;
+        let mut attempts = 0;
         while limits.admit_from(own, EMAIL, async || Ok(true)).await.unwrap().is_ok() {
-            tries += 1;
+            attempts += 1;
         }
-        assert_eq!(tries, 9, "ten from one's own network, of which one was refused above");
+        assert_eq!(attempts, 9, "ten from one's own network, of which one was refused above");
     }
 }

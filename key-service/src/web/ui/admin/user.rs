@@ -104,7 +104,7 @@ async fn find(state: &AppState, id: &str) -> Result<User, PageError> {
     user.ok_or_else(|| PageError::of_status(StatusCode::NOT_FOUND))
 }
 
-/// Makes a link for the user, and shows it.
+/// Creates a link for the user, and shows it.
 pub(super) async fn link_page(
     admin: User,
     by: &Actor,

@@ -36,7 +36,7 @@ pub(super) async fn show(SignedIn { user, .. }: SignedIn) -> Response {
     CreatePage::new(user, form).into_response()
 }
 
-/// `POST /account/keys/new`: makes the key, and shows its value.
+/// `POST /account/keys/new`: creates the key, and shows its value.
 pub(super) async fn submit(
     SignedIn { user, by }: SignedIn,
     State(state): State<AppState>,

@@ -1,4 +1,4 @@
-//! The form that makes or changes a key.
+//! The form that creates or changes a key.
 
 use protocol::ScopeSet;
 

@@ -2,7 +2,7 @@
 
 use protocol::Scope;
 
-use crate::keys::{Key, STALE_AFTER_MS};
+use crate::keys::{Key, OLD_AFTER_MS};
 use crate::time::Timestamp;
 use crate::web::ui::moment::{DAY_MS, Moment};
 
@@ -51,7 +51,7 @@ impl KeyRow {
 
     /// The age of its value: "94 days".
     pub(in crate::web::ui) fn age(&self) -> String {
-        let days = self.ms_since(self.value_made_at()) / DAY_MS;
+        let days = self.ms_since(self.value_created_at()) / DAY_MS;
         match days {
             ..=0 => "today".to_owned(),
             1 => "1 day".to_owned(),
@@ -61,12 +61,12 @@ impl KeyRow {
 
     /// Whether its value is old enough that it should be rolled.
     pub(in crate::web::ui) fn is_old(&self) -> bool {
-        !self.has_expired() && self.ms_since(self.value_made_at()) >= STALE_AFTER_MS
+        !self.has_expired() && self.ms_since(self.value_created_at()) >= OLD_AFTER_MS
     }
 
-    /// Whether it has not been used for long.
+    /// Whether it has not been used for 90 days.
     pub(in crate::web::ui) fn is_unused(&self) -> bool {
-        self.ms_since(self.key.last_used_at.unwrap_or(self.key.created_at)) >= STALE_AFTER_MS
+        self.ms_since(self.key.last_used_at.unwrap_or(self.key.created_at)) >= OLD_AFTER_MS
     }
 
     /// Whether it has expired.
@@ -96,7 +96,7 @@ impl KeyRow {
         })
     }
 
-    fn value_made_at(&self) -> Timestamp {
+    fn value_created_at(&self) -> Timestamp {
         self.key.last_rolled_at.unwrap_or(self.key.created_at)
     }
 
@@ -125,7 +125,7 @@ mod tests {
         Timestamp::from_unix_ms(day * DAY_MS)
     }
 
-    /// A key made on day 0.
+    /// A key created on day 0.
     fn key() -> Key {
         Key {
             id: "k".into(),

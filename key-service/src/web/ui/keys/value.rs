@@ -17,7 +17,7 @@ const ROUTES: [(&str, &str); 5] = [
     ("cohort", "/api/cohorts/"),
 ];
 
-/// The page of a key's value that was just made. Without `api_url` the reader has to put it in.
+/// The page of a key's value that was just created. Without `api_url` the reader has to put it in.
 pub(super) fn page(frame: Frame, key: &Key, value: &ApiKey, api_url: Option<&PublicUrl>) -> ValuePage {
     let (api, hint) = match api_url {
         Some(url) => (url.to_string(), ""),
