@@ -72,7 +72,7 @@ impl LeaseStore for SqlLeaseStore {
             .lock()
             .await
             .get_or_insert_with(|| self.store.lease_path.acknowledgements.subscribe());
-        let leases = self.store.lease_path.holders.run(position.clone()).await?;
+        let leases = self.store.lease_path.leases.run(position.clone()).await?;
         leases.ok_or(db::Error::EpochReplaced)
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 
 use super::batches::flush::Flush;
+use super::batches::held_leases::HeldLeases;
 use super::batches::histories::Histories;
-use super::batches::holders::Holders;
 use super::batches::records::{AcknowledgementSender, Records};
 use super::batches::verdicts::Verdicts;
 use super::lease_limit::Announced;
@@ -47,7 +47,7 @@ pub(super) struct LeasePath {
     pub(super) records: Batcher<Records>,
     pub(super) acknowledgements: AcknowledgementSender,
     pub(super) histories: Batcher<Histories>,
-    pub(super) holders: Batcher<Holders>,
+    pub(super) leases: Batcher<HeldLeases>,
     pub(super) flush: Batcher<Flush>,
     pub(super) verdicts: Batcher<Verdicts>,
 }
@@ -99,7 +99,7 @@ impl Store {
             acknowledgements: records.acknowledgements(),
             records: Batcher::start(records, database.record_pool.clone()),
             histories: Batcher::start(Histories, database.batch_pool.clone()),
-            holders: Batcher::start(Holders, database.batch_pool.clone()),
+            leases: Batcher::start(HeldLeases, database.batch_pool.clone()),
             flush: Batcher::start(Flush, database.flush_pool.clone()),
             verdicts: Batcher::start(Verdicts, database.batch_pool.clone()),
         });

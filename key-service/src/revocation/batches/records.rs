@@ -50,7 +50,7 @@ impl Records {
 impl BatchOp for Records {
     type Input = LeaseRenewal;
     type Output = ();
-    const NAME: &'static str = "leases";
+    const NAME: &'static str = "lease_records";
     const MAX_INPUTS: usize = 1_000;
 
     async fn run(&self, connection: &mut AnyConnection, renewals: &[LeaseRenewal]) -> db::Result<Vec<()>> {

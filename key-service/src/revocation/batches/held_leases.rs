@@ -9,12 +9,12 @@ use crate::revocation::leases;
 
 /// Reads the leases of edges that have not acknowledged a position. `None` if the position belongs to an earlier epoch.
 #[derive(Debug)]
-pub(in crate::revocation) struct Holders;
+pub(in crate::revocation) struct HeldLeases;
 
-impl BatchOp for Holders {
+impl BatchOp for HeldLeases {
     type Input = Position;
     type Output = Option<Leases>;
-    const NAME: &'static str = "holders";
+    const NAME: &'static str = "leases";
     // Each output can list every edge.
     const MAX_INPUTS: usize = 32;
 
