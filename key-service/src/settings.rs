@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_token_is_enough() {
+    fn only_the_edge_token_is_required() {
         let settings = settings(&[], URL, &[]).unwrap();
         assert_eq!(settings.public.address, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(settings.lease_config, LeaseConfig::default());
@@ -317,13 +317,13 @@ mod tests {
         let flags = flags.map(|flag| flag.split_once('=').unwrap().0);
         let named = ["--database-url"].into_iter().chain(flags).chain(variables.map(|(name, _)| name));
         for (line, name) in lines.iter().zip(named.clone()) {
-            assert!(line.starts_with(name), "{name} is not what this is about: {line}");
+            assert!(line.starts_with(name), "the line does not begin with {name}: {line}");
         }
         assert_eq!(lines.len(), named.count(), "{said}");
     }
 
     #[test]
-    fn a_lease_that_edges_cannot_keep_is_refused_by_its_setting() {
+    fn an_invalid_lease_or_margin_names_its_setting() {
         let said = |flags: &[&str]| settings(flags, URL, &[]).unwrap_err().to_string();
         let lease = said(&["--hold-ms=2000", "--lease-ms=5999"]);
         assert!(lease.starts_with("--lease-ms (LEASE_MS): ") && lease.contains("6000"), "{lease}");

@@ -211,7 +211,7 @@ mod tests {
     use crate::testing;
 
     #[tokio::test]
-    async fn the_first_admins_link_makes_no_admin_when_a_user_was_made_since_it_was_read() {
+    async fn the_first_admins_link_is_refused_if_a_user_was_created_in_between() {
         let folder = tempfile::tempdir().unwrap();
         let database = testing::store(&folder).await;
         let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());

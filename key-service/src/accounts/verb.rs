@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verbs_are_kept_once_each_and_in_their_order() {
+    fn verbs_are_sorted_and_have_no_duplicates() {
         let verbs = Verbs::parse(["create", "read", "create"]).unwrap();
         assert_eq!(verbs.to_string(), "read, create");
         assert!(verbs.permit(Verb::Read) && verbs.permit(Verb::Create) && !verbs.permit(Verb::Revoke));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_verb_and_no_verb_at_all_are_refused() {
+    fn an_unknown_verb_and_an_empty_list_are_refused() {
         assert_eq!(Verbs::parse(["delete"]).unwrap_err().code, "invalid_input");
         assert_eq!(Verbs::parse(["Read"]).unwrap_err().code, "invalid_input");
         assert_eq!(Verbs::parse([]).unwrap_err().code, "empty");

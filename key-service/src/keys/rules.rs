@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grace_is_a_week_at_most() {
+    fn a_grace_period_is_at_most_a_week() {
         assert_eq!(GraceSeconds::try_from(604_800).map(u32::from), Ok(604_800));
         assert!(GraceSeconds::try_from(604_801).is_err() && GraceSeconds::try_from(-1).is_err());
     }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_told_by_name_and_by_address() {
+    fn loopback_is_recognised_by_name_and_address() {
         for host in ["localhost", "LOCALHOST", "keys.localhost", "127.0.0.1", "127.8.9.1", "[::1]"] {
             assert!(is_loopback(host), "{host}");
         }

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn absent_and_null_and_a_value_are_told_apart() {
+    async fn absent_null_and_a_value_differ() {
         let sent = |more: Value| {
             let mut body = json!({"label": " CI ", "scopes": ["*"]});
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everything_that_is_wrong_is_named_in_the_order_of_the_document() {
+    async fn problems_are_listed_in_the_order_of_the_document() {
         let body = json!({
             "expires_at": "2020-01-01T00:00:00Z",
             "is_admin": "yes",

@@ -168,7 +168,7 @@ mod tests {
 
     /// The example of the specification's reference libraries.
     #[test]
-    fn a_message_is_signed_as_others_sign_it() {
+    fn the_signature_equals_that_of_the_reference_libraries() {
         let secret = STANDARD.decode(&SECRET[6..]).unwrap();
         let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
         let signed = signature(&secret, id, 1_614_265_330, r#"{"test": 2432232314}"#);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_an_endpoint_is_shown() {
+    fn debug_output_hides_the_endpoint() {
         let endpoint = Endpoint::new(Some("http://127.0.0.1/hidden"), Some(SECRET)).unwrap().unwrap();
         assert_eq!(format!("{endpoint:?}"), "Endpoint { .. }");
     }

@@ -61,47 +61,49 @@ impl Readings {
     pub(crate) async fn ask_store(&self, database: &Store, question: &Question) -> Reading {
         let question = match question {
             Question::Verdicts(digests) => Question::Verdicts(digests.clone()),
-            Question::History(since) => Question::History(since.as_ref().map(|place| self.of_store(place))),
-            Question::Leases(place) => Question::Leases(self.of_store(place)),
+            Question::History(since) => {
+                Question::History(since.as_ref().map(|position| self.of_store(position)))
+            }
+            Question::Leases(position) => Question::Leases(self.of_store(position)),
         };
         ask(database.lease_store(), &question).await
     }
 
     /// A position with the store's epoch.
-    pub(crate) fn of_store(&self, place: &Position) -> Position {
-        let epoch = self.epochs.iter().find(|(of_model, _)| *of_model == place.epoch);
+    pub(crate) fn of_store(&self, position: &Position) -> Position {
+        let epoch = self.epochs.iter().find(|(of_model, _)| *of_model == position.epoch);
         Position {
-            epoch: epoch.map_or_else(|| place.epoch.clone(), |(_, of_store)| of_store.clone()),
-            ..place.clone()
+            epoch: epoch.map_or_else(|| position.epoch.clone(), |(_, of_store)| of_store.clone()),
+            ..position.clone()
         }
     }
 
     /// A result of the store with the model's epochs.
-    pub(crate) fn named(&mut self, reading: Reading, present: &str) -> Reading {
+    pub(crate) fn named(&mut self, reading: Reading, current: &str) -> Reading {
         match reading {
             Reading::Verdicts(response) => {
-                Reading::Verdicts(VerifyResponse { epoch: self.epoch(response.epoch, present), ..response })
+                Reading::Verdicts(VerifyResponse { epoch: self.epoch(response.epoch, current), ..response })
             }
             Reading::History(history) => {
-                Reading::History(History { position: self.place(history.position, present), ..history })
+                Reading::History(History { position: self.position(history.position, current), ..history })
             }
             other => other,
         }
     }
 
-    /// A position with the model's epoch. An unknown epoch of the store is the model's present one, unless that one is known.
-    pub(crate) fn place(&mut self, place: Position, present: &str) -> Position {
-        Position { epoch: self.epoch(place.epoch, present), ..place }
+    /// A position with the model's epoch. An unknown epoch of the store is the model's current one, unless that one is known.
+    pub(crate) fn position(&mut self, position: Position, current: &str) -> Position {
+        Position { epoch: self.epoch(position.epoch, current), ..position }
     }
 
-    fn epoch(&mut self, epoch: String, present: &str) -> String {
+    fn epoch(&mut self, epoch: String, current: &str) -> String {
         if let Some((of_model, _)) = self.epochs.iter().find(|(_, of_store)| *of_store == epoch) {
             return of_model.clone();
         }
-        if self.epochs.iter().any(|(of_model, _)| of_model == present) {
+        if self.epochs.iter().any(|(of_model, _)| of_model == current) {
             return epoch;
         }
-        self.epochs.push((present.to_owned(), epoch));
-        present.to_owned()
+        self.epochs.push((current.to_owned(), epoch));
+        current.to_owned()
     }
 }

@@ -45,7 +45,7 @@ pub(crate) struct Sequence<'s> {
     /// All keys so far.
     keys: Vec<String>,
     /// Positions, with the model's epochs.
-    places: Vec<Position>,
+    positions: Vec<Position>,
     /// When leases, keys and values end.
     ends_ms: Vec<i64>,
     readings: Readings,
@@ -65,7 +65,7 @@ pub(crate) async fn run(seed: u64, store: &mut TestStore) -> Result<u64, Differe
         users,
         digests: Vec::new(),
         keys: Vec::new(),
-        places: Vec::new(),
+        positions: Vec::new(),
         ends_ms: Vec::new(),
         readings: Readings::default(),
         held: None,
@@ -83,7 +83,7 @@ impl Sequence<'_> {
     async fn run(&mut self) -> Checked {
         let users = self.users.iter().map(|id| (id.clone(), User::default())).collect();
         self.model.data(|data| data.users = users);
-        self.places.push(self.model.data(|data| data.position.clone()));
+        self.positions.push(self.model.data(|data| data.position.clone()));
         self.set_clock().await;
         self.compare_all(0).await?;
         for _ in 0..STEPS {
@@ -161,15 +161,15 @@ impl Sequence<'_> {
     }
 
     /// A position, mostly a possible cursor of an edge.
-    fn some_place(&mut self) -> Option<Position> {
-        let place =
-            self.places[self.random.usize(self.places.len().saturating_sub(8)..self.places.len())].clone();
+    fn some_position(&mut self) -> Option<Position> {
+        let recent = self.positions.len().saturating_sub(8)..self.positions.len();
+        let position = self.positions[self.random.usize(recent)].clone();
         match self.random.u32(..12) {
             0 => None,
-            1 => Some(Position { revision: place.revision + 1, ..place }),
-            2 => Some(Position { revision: u64::MAX, ..place }),
-            3 => Some(Position { epoch: "of nobody".to_owned(), ..place }),
-            _ => Some(place),
+            1 => Some(Position { revision: position.revision + 1, ..position }),
+            2 => Some(Position { revision: u64::MAX, ..position }),
+            3 => Some(Position { epoch: "of nobody".to_owned(), ..position }),
+            _ => Some(position),
         }
     }
 
@@ -180,7 +180,7 @@ impl Sequence<'_> {
         let longest_ms = if self.random.bool() { longest_ms.min(8_000) } else { longest_ms };
         let renewal = LeaseRenewal {
             edge: format!("edge-{}", self.random.usize(..EDGES)),
-            acknowledged: self.some_place(),
+            acknowledged: self.some_position(),
             lasts_ms: self.random.u64(1..=longest_ms),
             used: Default::default(),
         };
@@ -190,7 +190,7 @@ impl Sequence<'_> {
         }
         let ends_ms = self.now_ms() + i64::try_from(renewal.lasts_ms).unwrap();
         self.ends_ms.push(ends_ms);
-        let acknowledged = renewal.acknowledged.as_ref().map(|place| self.readings.of_store(place));
+        let acknowledged = renewal.acknowledged.as_ref().map(|position| self.readings.of_store(position));
         let of_store = LeaseRenewal { acknowledged, ..renewal.clone() };
         let found = self
             .store
@@ -221,10 +221,10 @@ impl Sequence<'_> {
     async fn compare(&mut self, process: usize, question: Question) -> Checked {
         let reading = self.readings.ask_store(self.store.process(process), &question).await;
         let expected = Reading::of_model(&mut self.model, &question);
-        let present = self.model.data(|data| data.position.clone());
-        same(&question, self.readings.named(reading, &present.epoch), expected)?;
-        if self.places.last() != Some(&present) {
-            self.places.push(present);
+        let current = self.model.data(|data| data.position.clone());
+        same(&question, self.readings.named(reading, &current.epoch), expected)?;
+        if self.positions.last() != Some(&current) {
+            self.positions.push(current);
         }
         Ok(())
     }
@@ -233,8 +233,8 @@ impl Sequence<'_> {
         let newest = self.digests.len().saturating_sub(12);
         let mut digests = self.digests[newest..].to_vec();
         digests.push(KeyDigest::of_value("phx_of_nobody"));
-        let place = self.some_place().unwrap_or_else(|| self.places[0].clone());
-        vec![Question::Verdicts(digests), Question::History(self.some_place()), Question::Leases(place)]
+        let position = self.some_position().unwrap_or_else(|| self.positions[0].clone());
+        vec![Question::Verdicts(digests), Question::History(self.some_position()), Question::Leases(position)]
     }
 
     /// Creates a key with a generated value, which does not increment the revision.
@@ -304,9 +304,9 @@ impl Sequence<'_> {
         self.expect(&wanted, made)?;
         let after: Vec<_> =
             questions.iter().map(|question| Reading::of_model(&mut self.model, question)).collect();
-        let present = self.model.data(|data| data.position.epoch.clone());
+        let current = self.model.data(|data| data.position.epoch.clone());
         for (at, reading) in seen {
-            let reading = self.readings.named(reading, &present);
+            let reading = self.readings.named(reading, &current);
             if reading != before[at] {
                 same(&questions[at], reading, after[at].clone())?;
             }
@@ -329,7 +329,7 @@ impl Sequence<'_> {
             held.of_store.commit(&[]).await.map_err(|error| error.to_string())
         });
         let expected = self.model.run(|_| held.of_model.commit(&[]));
-        self.compare_places("commit", ended, expected.map_err(|error| format!("{error:?}")))?;
+        self.compare_positions("commit", ended, expected.map_err(|error| format!("{error:?}")))?;
         self.expect(&wanted, made)
     }
 
@@ -360,7 +360,7 @@ impl Sequence<'_> {
                 self.note("abandon");
                 let found = held.of_store.abandon().await.map_err(|error| error.to_string());
                 let expected = self.model.run(|_| held.of_model.abandon());
-                self.compare_places("abandon", found, expected.map_err(|error| format!("{error:?}")))
+                self.compare_positions("abandon", found, expected.map_err(|error| format!("{error:?}")))
             }
             1 => {
                 self.note("drop");
@@ -375,7 +375,7 @@ impl Sequence<'_> {
         self.note(("commit", changed.len()));
         let found = held.of_store.commit(&changed).await.map_err(|error| error.to_string());
         let expected = self.model.run(|_| async move { held.of_model.commit(&changed).await });
-        self.compare_places("commit", found, expected.map_err(|error| format!("{error:?}")))
+        self.compare_positions("commit", found, expected.map_err(|error| format!("{error:?}")))
     }
 
     async fn let_go(&mut self) {
@@ -477,22 +477,22 @@ impl Sequence<'_> {
             all.flatten().collect()
         });
         self.ends_ms.extend(ends);
-        let present = self.model.data(|data| data.position.epoch.clone());
+        let current = self.model.data(|data| data.position.epoch.clone());
         let came = match came {
-            Came::At(place) => Came::At(self.readings.place(place, &present)),
+            Came::At(position) => Came::At(self.readings.position(position, &current)),
             refused => refused,
         };
         same(wanted, came, expected)
     }
 
-    fn compare_places(
+    fn compare_positions(
         &mut self,
         what: &str,
         found: Result<Position, String>,
         expected: Result<Position, String>,
     ) -> Checked {
-        let present = self.model.data(|data| data.position.epoch.clone());
-        same(what, found.map(|place| self.readings.place(place, &present)), expected)
+        let current = self.model.data(|data| data.position.epoch.clone());
+        same(what, found.map(|position| self.readings.position(position, &current)), expected)
     }
 
     fn some_user(&mut self) -> String {

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_account_has_ten_attempts_from_a_network_however_it_is_written() {
+    async fn an_account_has_ten_attempts_from_a_network_in_any_spelling() {
         let limits = limits();
         assert_eq!(exhaust(&limits, ipv4(1), EMAIL).await, 10);
         let wait = admit(&limits, ipv4(1), " Demo@EXAMPLE.com").await.unwrap_err();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_goes_on_has_fewer_attempts() {
+    async fn sustained_attempts_reach_the_hourly_quota() {
         let clock = FakeRelativeClock::default();
         let limits = Limits::with_clock(&clock);
         let mut attempts = 0;
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_network_has_sixty_attempts_for_whatever_accounts() {
+    async fn a_network_has_sixty_attempts_for_all_accounts() {
         let limits = limits();
         for n in 0..60 {
             assert_eq!(admit(&limits, ipv4(1), &format!("user{n}@example.com")).await, Ok(()));
@@ -217,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn the_networks_of_one_site_share_what_a_few_networks_have() {
         let limits = limits();
-        // The eleventh try of the first network is refused, and counts for the site.
+        // The eleventh attempt of the first network is refused, and counts for the site.
         for (network, attempts) in [(1, 10), (2, 9), (3, 0)] {
             assert_eq!(exhaust(&limits, ipv6(1, network), EMAIL).await, attempts);
         }
@@ -226,7 +226,7 @@ mod tests {
         while admit(&limits, ipv6(3, attempts), &format!("user{attempts}@example.com")).await.is_ok() {
             attempts += 1;
         }
-        assert_eq!(attempts, 240, "for whatever accounts");
+        assert_eq!(attempts, 240, "for all accounts together");
     }
 
     #[tokio::test]

@@ -54,7 +54,7 @@ pub(super) async fn submit(
         return Ok((StatusCode::BAD_REQUEST, AccountPage::new(user, problems, false)).into_response());
     };
     if let Err(wait) = state.limits.admit_user(&by, &user) {
-        problems.add_whole(sign_in::too_many_tries(wait));
+        problems.add_whole(sign_in::too_many_attempts(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
         let page = AccountPage::new(user, problems, false);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());

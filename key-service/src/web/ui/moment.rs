@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_by_how_far_away_it_is() {
+    fn a_time_is_shown_relative_to_now() {
         let now = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
         let shown = |ms: i64| Moment::new(Timestamp::from_unix_ms(now.unix_ms() + ms), now).relative();
         assert_eq!(shown(0), "just now");

@@ -82,7 +82,7 @@ pub(super) async fn submit(
     };
     if let Err(wait) = state.limits.admit(&state.store, &by, email).await? {
         accounts::sign_in_throttled(&state.store, &state.refusals, &by, email).await?;
-        problems.add_whole(too_many_tries(wait));
+        problems.add_whole(too_many_attempts(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
         let page = SignInPage::new(email, next, problems);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
@@ -97,7 +97,7 @@ pub(super) async fn submit(
 }
 
 /// The message after too many attempts.
-pub(super) fn too_many_tries(wait: Wait) -> String {
+pub(super) fn too_many_attempts(wait: Wait) -> String {
     let seconds = if wait.seconds == 1 { "1 second".to_owned() } else { format!("{} seconds", wait.seconds) };
     format!("Too many attempts. Wait {seconds}, then try again.")
 }

@@ -110,7 +110,7 @@ impl HeldBack {
     }
 }
 
-/// How many entries of the audit log tell what an actor did.
+/// How many entries of the audit log have the actor, sign-outs excepted.
 async fn done_by(admin: &Browser, id: &str) -> usize {
     let (_, log) = admin.get("/api/audit_log/?limit=1000").await;
     let entries = log["results"].as_array().unwrap();
@@ -156,7 +156,7 @@ async fn a_user_who_is_disabled_or_whose_session_ends_changes_nothing_more() {
         browser = app.sign_in(DEMO, password).await;
         let caller = Caller::with_session(&app, &browser.cookie);
         let mut begun = caller.begin_with_keys(text(&key, "id"), None).await;
-        // Few of these: the tries are limited.
+        // Few of these: the attempts are limited.
         begun.push(match n {
             0 => {
                 let form = format!("current_password={password}&password=a-third-password");

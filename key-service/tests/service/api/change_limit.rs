@@ -66,7 +66,7 @@ async fn one_user_creates_rolls_and_changes_keys_so_often_and_deletes_any_time()
         if status == StatusCode::TOO_MANY_REQUESTS {
             break keys;
         }
-        assert_eq!(status, 201, "a use came back meanwhile");
+        assert_eq!(status, 201, "a use came back in between");
     };
     assert_eq!(count(&demo).await, keys, "what is refused is not done");
     other.create_key("of another user", &["insight:read"]).await;

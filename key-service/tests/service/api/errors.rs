@@ -191,7 +191,7 @@ async fn bad_fields_of_a_new_key_are_named() {
         let (status, body) = demo.post(KEYS, expiring(at)).await;
         assert_eq!((status.as_u16(), &body["attr"]), (400, &json!("expires_at")));
     }
-    assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was made");
+    assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was created");
 }
 
 /// A misspelt `expires_at` made a key that never expires.
@@ -202,7 +202,7 @@ async fn a_misspelt_field_is_refused_by_name() {
     let misspelt = json!({"label": "a", "scopes": ["*"], "expires": "2099-01-01T00:00:00Z"});
     let unknown = invalid("unknown_field", "There is no such field. Did you mean expires_at?", "expires");
     assert_refused(&demo, misspelt, unknown).await;
-    assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was made");
+    assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was created");
 
     let key = demo.create_key("unchanged", &["*"]).await;
     let path = format!("{KEYS}{}/", key["id"].as_str().unwrap());
@@ -297,7 +297,7 @@ async fn write_requests_of_another_origin_are_refused() {
     assert_eq!(post(&[("origin", "null")]).await.0, 403);
     assert_eq!(post(&[("sec-fetch-site", "cross-site")]).await.0, 403);
     assert_eq!(post(&[("sec-fetch-site", "same-site")]).await.0, 403);
-    assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was made");
+    assert_eq!(demo.get(KEYS).await.1, json!([]), "nothing was created");
     assert_eq!(post(&[("origin", &app.public)]).await.0, 201);
     assert_eq!(post(&[("origin", &app.public), ("sec-fetch-site", "same-origin")]).await.0, 201);
     let get = demo.request(Method::GET, KEYS).header("origin", "https://evil.example");

@@ -7,7 +7,7 @@ use crate::support::scripted_edge::{Edge, SHORT_LEASES};
 use crate::support::{TestApp, key_path, text};
 
 #[tokio::test]
-async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
+async fn leaked_values_stop_working_at_once_and_the_answer_lists_the_live_ones() {
     let app = TestApp::start_with(&SHORT_LEASES).await;
     let (demo, other) = (app.demo(), app.other());
     let admin = app.admin();
@@ -73,7 +73,7 @@ async fn leaked_values_end_at_once_and_the_answer_tells_which_were_live() {
 }
 
 #[tokio::test]
-async fn an_expired_key_or_a_disabled_users_is_ended_and_was_not_live() {
+async fn a_leaked_key_that_expired_or_whose_user_is_disabled_is_deleted_and_not_live() {
     let app = TestApp::start().await;
     let (demo, other) = (app.demo(), app.other());
     let admin = app.admin();
@@ -91,7 +91,7 @@ async fn an_expired_key_or_a_disabled_users_is_ended_and_was_not_live() {
 }
 
 #[tokio::test]
-async fn a_report_says_what_is_wrong_with_it() {
+async fn an_invalid_report_names_the_field() {
     let app = TestApp::start().await;
     let admin = app.admin();
     let many = vec!["phx_x"; 101];
@@ -124,7 +124,7 @@ async fn a_revoked_value_is_never_adopted_again() {
 }
 
 #[tokio::test]
-async fn reports_that_find_everything_revoked_are_logged_once_a_minute() {
+async fn reports_of_revoked_values_are_logged_once_a_minute() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let admin = app.admin();

@@ -180,17 +180,17 @@ async fn sessions_survive_a_restart() {
 #[tokio::test]
 async fn too_many_logins_to_one_account_have_to_wait() {
     let app = TestApp::start().await;
-    let mut tries = 0;
+    let mut attempts = 0;
     let refused = loop {
-        // Without the cost of a password: the try counts before it is looked at.
+        // Without the cost of a password: the attempt counts before the password is checked.
         let response = app.log_in("nobody@example.com", "wrong").await;
         if response.status() != 401 {
             break response;
         }
-        tries += 1;
-        assert!(tries < 100, "never throttled");
+        attempts += 1;
+        assert!(attempts < 100, "never throttled");
     };
-    assert!(tries >= 10, "{tries}");
+    assert!(attempts >= 10, "{attempts}");
     assert_eq!(refused.status(), 429);
     let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=7).contains(&seconds), "{seconds}");

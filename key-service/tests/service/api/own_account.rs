@@ -20,7 +20,7 @@ async fn a_password_changes_only_against_the_one_it_was_checked_with() {
 }
 
 #[tokio::test]
-async fn one_changes_ones_own_password_by_the_present_one() {
+async fn users_change_their_password_with_the_current_one() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let second = app.sign_in(DEMO, PASSWORD).await;

@@ -1,4 +1,4 @@
-//! What is refused is in the audit log, and not without end.
+//! The audit log has refusals, and limits their number.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn send(base: &str, token: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_in_the_log_once_a_minute_with_what_it_is() {
+async fn a_refused_token_is_logged_once_a_minute_with_its_id_and_reason() {
     let app = Process::start().await;
     let admin = app.admin();
     let expired = admin.create_token(None).await;
@@ -74,7 +74,7 @@ async fn a_wrong_edge_token_is_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_throttled_sign_in_is_in_the_log_whose_ever_it_is() {
+async fn a_throttled_sign_in_is_logged_for_known_and_unknown_addresses() {
     let app = TestApp::start().await;
     let admin = app.admin();
     let until_throttled = async |email: &str| {
@@ -100,7 +100,7 @@ async fn a_throttled_sign_in_is_in_the_log_whose_ever_it_is() {
 }
 
 #[tokio::test]
-async fn a_wrong_present_password_is_in_the_log() {
+async fn a_wrong_current_password_is_logged() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let admin = app.admin();

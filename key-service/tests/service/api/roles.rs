@@ -42,7 +42,7 @@ async fn a_password_that_a_token_set_is_removed_when_its_user_becomes_an_admin()
 }
 
 #[tokio::test]
-async fn a_password_chosen_by_a_tokens_link_stays_the_tokens_whoever_replaces_it() {
+async fn a_password_set_by_a_tokens_link_stays_the_tokens_after_every_change() {
     let app = TestApp::start().await;
     let admin = app.admin();
     let automation = admin.create_token(None).await;
@@ -156,7 +156,7 @@ async fn a_token_that_names_a_member_ends_when_the_member_becomes_an_admin() {
 }
 
 #[tokio::test]
-async fn a_token_ends_for_good_when_the_admin_who_made_it_is_disabled_or_demoted() {
+async fn a_token_ends_permanently_when_its_creator_is_disabled_or_demoted() {
     let app = TestApp::start().await;
     let admin = app.admin();
     let ended = json!(ENDED);

@@ -19,7 +19,7 @@ async fn a_token_that_the_command_line_made_outlives_every_admin() {
 }
 
 #[tokio::test]
-async fn the_command_line_tells_which_tokens_end() {
+async fn the_command_line_lists_the_tokens_that_end() {
     let app = TestApp::start().await;
     let admin = app.admin();
     admin.create_token(None).await;

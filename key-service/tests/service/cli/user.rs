@@ -47,7 +47,7 @@ fn bad_users_are_refused_with_the_reason() {
         add(DEMO, &["--permissions", "all"], PASSWORD)
             .contains("--permissions: Invalid scope: all; --help lists")
     );
-    assert!(site.storage.is_untouched(), "nothing was made");
+    assert!(site.storage.is_untouched(), "nothing was created");
     let site = Site::with_users();
     for command in
         [&["user", "disable", NOBODY][..], &["user", "enable", NOBODY], &["key", "list", "--user", NOBODY]]

@@ -101,7 +101,7 @@ async fn sign_ins_are_counted_by_how_they_end() {
 }
 
 #[tokio::test]
-async fn without_its_database_the_service_still_tells_what_it_counted() {
+async fn without_its_database_the_service_still_reports_its_counters() {
     let app = Process::start().await;
     app.alter_tables("ALTER TABLE revision_log RENAME TO gone").await;
     assert_eq!(app.ask(TOKEN, vec![]).send().await.unwrap().status(), 503);

@@ -47,13 +47,13 @@ async fn a_trusted_proxy_names_the_client_and_the_client_cannot_forge_it() {
 #[tokio::test]
 async fn two_clients_behind_one_trusted_proxy_have_limits_of_their_own() {
     let app = behind_proxies().await;
-    let mut tries = 0;
+    let mut attempts = 0;
     // The quota refills while passwords are hashed.
-    while try_from(&app, &["198.51.100.1"], &format!("user{tries}@example.com")).await == 401 {
-        tries += 1;
-        assert!(tries < 600, "no limit");
+    while try_from(&app, &["198.51.100.1"], &format!("user{attempts}@example.com")).await == 401 {
+        attempts += 1;
+        assert!(attempts < 600, "no limit");
     }
-    assert!(tries >= 60, "{tries}");
+    assert!(attempts >= 60, "{attempts}");
     assert_eq!(try_from(&app, &["198.51.100.2"], "another@example.com").await, 401);
 }
 
@@ -68,13 +68,13 @@ async fn sign_in_from(app: &TestApp, address: &str) -> Response {
 async fn exhaust_unknown_networks(app: &TestApp) {
     for network in 0..40 {
         let mut status = StatusCode::UNAUTHORIZED;
-        let mut tries = 0;
+        let mut attempts = 0;
         while status == StatusCode::UNAUTHORIZED {
             status = try_from(app, &[&format!("203.0.113.{network}")], DEMO).await;
-            tries += 1;
+            attempts += 1;
         }
         assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
-        if tries == 1 {
+        if attempts == 1 {
             return;
         }
     }

@@ -6,7 +6,7 @@ use crate::support::{
     DEMO, PASSWORD, PREVIOUS_TOKEN, Process, TOKEN, client, key_path, session_cookie, text,
 };
 
-/// The lines that tell of answered requests.
+/// The lines about answered requests.
 fn answered(app: &Process) -> Vec<Value> {
     let log = app.log_text();
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("every line is JSON"));

@@ -1,4 +1,4 @@
-//! The database: its upgrade, what the service survives, and what each kind of database has of its own.
+//! The database: upgrades, failures that the service survives, and tests for only SQLite or only PostgreSQL.
 
 mod postgresql;
 mod sqlite;

@@ -1,4 +1,4 @@
-//! What tests share: a service to talk to, those who talk to it, and a database of its own for each.
+//! Shared by the tests: a running service, its clients, and a separate database for each test.
 
 mod app;
 mod browser;
@@ -20,7 +20,7 @@ pub(crate) use site::Site;
 pub(crate) const TOKEN: &str = "edge-token-of-the-tests";
 pub(crate) const PREVIOUS_TOKEN: &str = "previous-edge-token-of-the-tests";
 
-/// The password of every user that is there from the start.
+/// The password of every prepared user.
 pub(crate) const PASSWORD: &str = "demo-password";
 /// A user with all permissions.
 pub(crate) const DEMO: &str = "demo@example.com";
@@ -30,5 +30,5 @@ pub(crate) const ADMIN: &str = "admin@example.com";
 
 pub(crate) const KEYS: &str = "/api/personal_api_keys/";
 
-/// What makes a service listen where the system likes.
+/// Arguments that make the service listen on free ports.
 pub(crate) const ANY_PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0"];

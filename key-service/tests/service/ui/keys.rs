@@ -121,7 +121,7 @@ async fn a_key_is_changed_rolled_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_deletion_tells_what_it_waits_for_and_then_that_it_is_done() {
+async fn a_deletion_shows_what_it_waits_for_and_then_its_result() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let key = demo.create_key(HOSTILE, &["*"]).await;

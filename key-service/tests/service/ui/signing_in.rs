@@ -34,7 +34,7 @@ async fn a_sign_in_leads_where_one_wanted_to_go_but_not_to_another_site() {
 }
 
 #[tokio::test]
-async fn a_refused_sign_in_tells_nothing_and_says_how_long_to_wait() {
+async fn a_refused_sign_in_reveals_nothing_and_shows_how_long_to_wait() {
     let app = TestApp::start().await;
     let nobody = Tab::of_nobody(&app);
     let blank = nobody.post("/sign-in", &[("email", DEMO), ("password", "")]).await;
@@ -47,14 +47,14 @@ async fn a_refused_sign_in_tells_nothing_and_says_how_long_to_wait() {
     assert_eq!((wrong.status.as_u16(), unknown.status.as_u16()), (401, 401));
     assert_eq!(wrong.html.replace(DEMO, "x@y"), unknown.html);
     assert!(!wrong.has("wrong-password"));
-    let mut tries = 0;
+    let mut attempts = 0;
     let response = loop {
         let response = nobody.send("/sign-in", &[("email", DEMO), ("password", "wrong")]).await;
         if response.status() != 401 {
             break response;
         }
-        tries += 1;
-        assert!(tries < 100, "never throttled");
+        attempts += 1;
+        assert!(attempts < 100, "never throttled");
     };
     let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     let shown = Shown::read(response).await;

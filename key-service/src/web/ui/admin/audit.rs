@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_told_from_what_to_what() {
+    fn a_change_is_shown_with_its_old_and_new_value() {
         let change = |from: Value, to: Value| readable(&json!({"from": from, "to": to}));
         assert_eq!(change(json!("CI"), json!("Build")), "CI → Build");
         assert_eq!(
@@ -171,13 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_change_is_told_alone() {
+    fn an_unchanged_value_is_shown_alone() {
         assert_eq!(readable(&json!(["insight:read", "cohort:read"])), "insight:read cohort:read");
         assert_eq!(readable(&json!(3600)), "3600");
     }
 
     #[test]
-    fn an_action_is_told_in_words() {
+    fn an_action_is_shown_in_words() {
         assert_eq!(words("user.permissions_changed"), "User permissions changed");
     }
 }

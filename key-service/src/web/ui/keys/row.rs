@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_unused_when_90_days_have_gone_without_a_use() {
+    fn a_key_is_unused_after_90_days_without_a_use() {
         assert!(!KeyRow::new(key(), at(89)).is_unused());
         assert!(KeyRow::new(key(), at(90)).is_unused());
         let used = Key { last_used_at: Some(at(50)), ..key() };
@@ -167,7 +167,7 @@ mod tests {
     type Tag = fn(&KeyRow) -> bool;
 
     #[tokio::test]
-    async fn the_filters_find_the_keys_that_are_pointed_out() {
+    async fn the_filters_find_the_highlighted_keys() {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", dir.path().join("keys.db").display());
         let (store, by) = (Store::open(&url).await.unwrap(), Actor::service());
@@ -199,17 +199,17 @@ mod tests {
                 (KeyState::Unused, KeyRow::is_unused),
                 (KeyState::Expired, KeyRow::has_expired),
             ];
-            for (state, is_pointed_out) in states {
-                let pointed_out = rows(None).await.into_iter().filter(is_pointed_out).count();
+            for (state, is_highlighted) in states {
+                let highlighted = rows(None).await.into_iter().filter(is_highlighted).count();
                 let found = rows(Some(state)).await;
-                assert!(found.iter().all(is_pointed_out), "{state:?} at {now:?}");
-                assert_eq!(found.len(), pointed_out, "{state:?} at {now:?}");
+                assert!(found.iter().all(is_highlighted), "{state:?} at {now:?}");
+                assert_eq!(found.len(), highlighted, "{state:?} at {now:?}");
             }
         }
     }
 
     #[test]
-    fn an_expiry_is_pointed_out_in_its_last_two_weeks_and_afterwards() {
+    fn an_expiry_is_highlighted_in_its_last_two_weeks_and_afterwards() {
         let ends = Key { expires_at: Some(at(30)), ..key() };
         let shown = |day| {
             let row = KeyRow::new(ends.clone(), at(day));
