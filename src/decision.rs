@@ -27,7 +27,7 @@ pub enum Denial {
     Ambiguous(Ambiguity),
     /// The route needs a key and the request has none.
     Missing,
-    /// The key is unknown, revoked or expired, or its user is disabled.
+    /// The key is unknown, revoked or expired, or its owner is disabled.
     Invalid,
     /// The key is valid and lacks this scope.
     Forbidden(Scope),

@@ -8,7 +8,7 @@ use protocol::ScopeSet;
 /// The principal of an active key, ready to be written into headers.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The id of the key's user.
+    /// The id of the key's owner.
     pub user_id: Box<str>,
     /// The id of the key, never its value.
     pub key_id: Box<str>,

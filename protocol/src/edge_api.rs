@@ -38,7 +38,7 @@ pub struct VerifyResponse {
 pub enum Verdict {
     /// The key works.
     Active(ActiveVerdict),
-    /// The key does not exist, is revoked or expired, or its user is disabled. The edge does not learn which.
+    /// The key does not exist, is revoked or expired, or its owner is disabled. The edge does not learn which.
     Inactive,
 }
 
@@ -49,7 +49,7 @@ pub struct ActiveVerdict {
     pub key_id: String,
     /// The opaque id of the user who owns the key.
     pub user_id: String,
-    /// The key's scopes, limited to its user's permissions.
+    /// The key's scopes, limited to its owner's permissions.
     pub scopes: ScopeSet,
     /// Milliseconds from the request until the value expires; `None` if it never does.
     pub expires_in_ms: Option<u64>,
