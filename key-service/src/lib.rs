@@ -9,11 +9,12 @@
 //! 4. Only then does the `DELETE` return.
 //!
 //! Below them is [`db`], which opens the database and runs transactions. Beside them, [`transfer`] imports and exports keys,
-//! [`webhooks`] notifies an operator of leaked keys, and [`upkeep`] removes outdated rows. [`settings`] reads flags and
-//! environment, [`server`] binds the listeners, and [`cli`] is the command line.
+//! [`webhooks`] notifies an operator of leaked keys, and [`upkeep`] removes outdated rows. [`catalogue`] has the objects
+//! that scopes can name. [`settings`] reads flags and environment, [`server`] binds the listeners, and [`cli`] is the command line.
 
 pub mod accounts;
 pub mod audit;
+pub mod catalogue;
 pub mod cli;
 mod db;
 pub mod keys;

@@ -6,13 +6,16 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leases::{LeaseConfig, LeaseConfigError};
 use tracing_subscriber::EnvFilter;
 
 use crate::audit::Actor;
+use crate::catalogue::{Catalogue, InvalidCatalogue};
 use crate::db;
 use crate::web::client_address::TrustedProxies;
 use crate::web::edge_tokens::{EdgeTokens, PREVIOUS_TOKEN_VARIABLE, TOKEN_VARIABLE};
@@ -59,6 +62,9 @@ pub struct Flags {
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     trusted_proxies: Given<TrustedProxies>,
 
+    #[command(flatten)]
+    scope_catalogue: ScopeCatalogue,
+
     /// How many keys and users one user or management token may create or change per minute
     #[arg(long, env = "CHANGES_PER_MINUTE", default_value = "60")]
     changes_per_minute: Given<NonZeroU32>,
@@ -83,6 +89,31 @@ pub struct Flags {
     /// the lease if that is longer; less is refused]
     #[arg(long, env = "LEASE_MARGIN_MS")]
     lease_margin_ms: Option<Given<u64>>,
+}
+
+/// The flag of the commands that take scopes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScopeCatalogue {
+    /// The JSON file of the objects that scopes can name [default: those of PostHog]
+    #[arg(long, env = "SCOPE_CATALOGUE", value_name = "FILE")]
+    scope_catalogue: Option<PathBuf>,
+}
+
+impl ScopeCatalogue {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, a line for each problem.
+    pub(crate) fn read(&self) -> Result<Catalogue, InvalidSettings> {
+        let Some(path) = &self.scope_catalogue else {
+            return Catalogue::posthog().map_err(|InvalidCatalogue(problems)| InvalidSettings(problems));
+        };
+        Catalogue::read(path).map_err(|InvalidCatalogue(problems)| {
+            let named =
+                |problem| format!("--scope-catalogue (SCOPE_CATALOGUE): {}: {problem}", path.display());
+            InvalidSettings(problems.into_iter().map(named).collect())
+        })
+    }
 }
 
 /// The value of a flag or its variable, or why it cannot be used.
@@ -128,6 +159,8 @@ pub struct Settings {
     pub(crate) lease_config: LeaseConfig,
     /// The tokens that edges authenticate with.
     pub(crate) tokens: EdgeTokens,
+    /// The objects that scopes can name.
+    pub(crate) catalogue: Arc<Catalogue>,
     /// The address under which browsers reach the public listener.
     pub(crate) public_url: Option<PublicUrl>,
     /// The address of the API that the keys are for, as the page shows it.
@@ -184,6 +217,7 @@ impl Settings {
         let public_url = wrong.take("--public-url (PUBLIC_URL)", url(flags.public_url));
         let api_url = wrong.take("--api-url (API_URL)", url(flags.api_url));
         let trusted_proxies = wrong.take("--trusted-proxies (TRUSTED_PROXIES)", flags.trusted_proxies.0);
+        let catalogue = wrong.take_named(flags.scope_catalogue.read().map_err(|invalid| invalid.0));
         let changes_per_minute =
             wrong.take("--changes-per-minute (CHANGES_PER_MINUTE)", flags.changes_per_minute.0);
         let shutdown_delay_ms = wrong
@@ -210,6 +244,7 @@ impl Settings {
                 edge: edge?,
                 lease_config: lease_config?,
                 tokens: tokens?,
+                catalogue: Arc::new(catalogue?),
                 public_url: public_url?,
                 api_url: api_url?,
                 trusted_proxies: trusted_proxies?,
@@ -298,6 +333,7 @@ mod tests {
             "--public-url=keys.example.com",
             "--api-url=ftp://api.example.com",
             "--trusted-proxies=10.0.0.0/8,proxy",
+            "--scope-catalogue=/nowhere/scopes.json",
             "--changes-per-minute=0",
             "--shutdown-delay-ms=3600001",
             "--audit-retention-days=-1",

@@ -157,12 +157,17 @@ impl FieldErrors {
         self.0.extend(others.0);
     }
 
-    /// Sorts the problems by the order of these fields; those of other fields come last.
+    /// Sorts the problems by the order of these fields and of their items; those of other fields come last.
     #[must_use]
     pub fn in_order_of(mut self, fields: &[String]) -> Self {
         let place = |error: &FieldError| fields.iter().position(|field| *field == error.field);
-        self.0.sort_by_key(|error| place(error).unwrap_or(fields.len()));
+        self.0.sort_by_key(|error| (place(error).unwrap_or(fields.len()), error.item));
         self
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Each problem.
@@ -174,6 +179,12 @@ impl FieldErrors {
 impl From<FieldError> for FieldErrors {
     fn from(error: FieldError) -> Self {
         FieldErrors(vec![error])
+    }
+}
+
+impl FromIterator<FieldError> for FieldErrors {
+    fn from_iter<I: IntoIterator<Item = FieldError>>(errors: I) -> Self {
+        FieldErrors(errors.into_iter().collect())
     }
 }
 

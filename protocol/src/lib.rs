@@ -14,4 +14,4 @@ pub use key::{
     ApiKey, GENERATED_KEY_BYTES, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES,
     is_generated_secret, mask, secret_from_entropy,
 };
-pub use scope::{Action, InvalidScope, Scope, ScopeSet};
+pub use scope::{Action, InvalidScope, Scope, ScopeSet, is_scope_object};

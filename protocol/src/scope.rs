@@ -66,7 +66,7 @@ impl Scope {
 }
 
 /// Whether `name` is a valid object of a scope.
-fn is_object(name: &str) -> bool {
+pub fn is_scope_object(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
@@ -84,7 +84,7 @@ impl FromStr for Scope {
             "write" => Action::Write,
             _ => return Err(invalid()),
         };
-        if !is_object(object) {
+        if !is_scope_object(object) {
             return Err(invalid());
         }
         Ok(Scope::Object { object: object.into(), action })

@@ -1,31 +1,45 @@
 //! Reading the arguments that several commands share.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use const_format::concatcp;
 use protocol::ScopeSet;
 use strum::VariantNames;
 
 use crate::audit::Action;
+use crate::catalogue::Catalogue;
 use crate::keys::KeyState;
-use crate::keys::rules::{Permissions, SCOPE_OBJECTS, Scopes};
+use crate::keys::rules::{self, Permissions, Scopes};
 use crate::paging::{MAX_LIMIT, Page, PageRequest};
 use crate::validation::Violation;
 
-/// The scopes of an argument, separated by commas or spaces.
-pub(super) fn scopes(argument: &str) -> Result<Scopes, Violation> {
-    Scopes::parse(scope_texts(argument)).map_err(with_help)
+/// The scopes of an argument, separated by commas or spaces. Each is in the catalogue, or included in `held`.
+pub(super) fn scopes(argument: &str, catalogue: &Catalogue, held: &ScopeSet) -> Result<ScopeSet, Violation> {
+    let scopes = Scopes::parse(scope_texts(argument)).map_err(with_help)?.into();
+    within_catalogue(scopes, catalogue, held)
 }
 
 /// The argument that removes every permission. An empty argument is an error, because it may be an unset variable.
 const NONE: &str = "none";
 
-/// The permissions of an argument: scopes, separated by commas or spaces, or `none`.
-pub(super) fn permissions(argument: &str) -> Result<Permissions, Violation> {
-    match scope_texts(argument).collect::<Vec<_>>()[..] {
+/// The permissions of an argument: scopes, separated by commas or spaces, or `none`. Each is in the catalogue, or included in
+/// `held`.
+pub(super) fn permissions(
+    argument: &str,
+    catalogue: &Catalogue,
+    held: &ScopeSet,
+) -> Result<ScopeSet, Violation> {
+    let permissions = match scope_texts(argument).collect::<Vec<_>>()[..] {
         [] => Err(Violation::blank()),
         [NONE] => Ok(Permissions::default()),
         _ => Permissions::parse(scope_texts(argument)),
-    }
-    .map_err(with_help)
+    };
+    within_catalogue(permissions.map_err(with_help)?.into(), catalogue, held)
+}
+
+fn within_catalogue(scopes: ScopeSet, catalogue: &Catalogue, held: &ScopeSet) -> Result<ScopeSet, Violation> {
+    let check = |scope| rules::within_catalogue(scope, catalogue, held);
+    scopes.iter().try_for_each(check).map_err(with_help)?;
+    Ok(scopes)
 }
 
 /// The permissions in the form in which an argument gives them.
@@ -39,22 +53,18 @@ fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
 
 fn with_help(violation: Violation) -> Violation {
     let detail = violation.detail.trim_end_matches('.');
-    Violation { detail: format!("{detail}; --help lists the scopes"), ..violation }
-}
-
-/// The help text about permissions.
-pub(super) fn permissions_help() -> String {
-    format!("{}\nThe permission {NONE} means no scope.", scopes_help())
+    Violation { detail: format!("{detail}; `key-service scopes` lists the scopes"), ..violation }
 }
 
 /// The help text about scopes.
-pub(super) fn scopes_help() -> String {
-    let lines: Vec<_> = SCOPE_OBJECTS.chunks(6).map(|names| names.join(", ")).collect();
-    format!(
-        "A scope is * for everything, or one of these with :read or :write, which includes :read:\n  {}",
-        lines.join(",\n  ")
-    )
-}
+pub(super) const SCOPES_HELP: &str =
+    "A scope is * for everything, or an object with :read or :write, such as \
+    insight:read; :write includes :read.
+`key-service scopes` lists the objects of the catalogue.";
+
+/// The help text about permissions.
+pub(super) const PERMISSIONS_HELP: &str =
+    concatcp!(SCOPES_HELP, "\nThe permission ", NONE, " means no scope.");
 
 /// An action of the audit log, or a prefix of some.
 pub(super) fn actions(text: &str) -> Result<String, String> {

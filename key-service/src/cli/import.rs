@@ -5,15 +5,16 @@ use std::io::{self, BufWriter, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use protocol::ScopeSet;
 use serde::Serialize;
 
-use super::arguments::{self, permissions_help};
+use super::arguments::{self, PERMISSIONS_HELP};
 use super::error::{CliError, Outcome};
 use super::private_file::PrivateFile;
 use super::progress;
 use super::terminal::{print_json, print_message, print_table};
 use crate::revocation::Store;
-use crate::settings::operator;
+use crate::settings::{ScopeCatalogue, operator};
 use crate::time::Timestamp;
 use crate::transfer::csv::CsvWriter;
 use crate::transfer::import::{CHUNK_LINES, Import, ImportError, Options, Summary};
@@ -29,7 +30,7 @@ created_at, last_used_at, mask_value, last_rolled_at and expires_at. CSV names i
 first line. Importing the same file again changes nothing.
 Exit code 0: no line was refused. 3: some lines were refused; the others are imported. 1: the import failed.
 
-{}", permissions_help()))]
+{PERMISSIONS_HELP}"))]
 pub(super) struct Args {
     /// The file to read; - for standard input
     #[arg(value_name = "FILE")]
@@ -46,6 +47,8 @@ pub(super) struct Args {
     /// The permissions of created users: scopes separated by commas, or none
     #[arg(long, value_name = "SCOPES", default_value = "*", requires = "create_users")]
     permissions: String,
+    #[command(flatten)]
+    catalogue: ScopeCatalogue,
     /// Write the number, field and reason of each refused line to this file, as CSV
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -95,8 +98,9 @@ impl<'a> RefusedLines<'a> {
 }
 
 pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliError> {
-    let permissions = arguments::permissions(&args.permissions);
-    let permissions = permissions.map_err(|violation| violation.of("permissions"))?.into();
+    let catalogue = args.catalogue.read()?;
+    let permissions = arguments::permissions(&args.permissions, &catalogue, &ScopeSet::default());
+    let permissions = permissions.map_err(|violation| violation.of("permissions"))?;
     let options = Options { dry_run: args.dry_run, create_users: args.create_users.then_some(permissions) };
     let report = args.report.as_deref().map(|path| PrivateFile::begin(path, false)).transpose();
     let report = report.map_err(CliError::Report)?;
@@ -110,7 +114,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
         false => Store::open(database_url).await?,
     };
     let by = operator();
-    let mut import = Import::new(&store, &by, options);
+    let mut import = Import::new(&store, &by, &catalogue, options);
 
     let done = take_in(&mut import, &mut lines, &bar, &mut collected).await;
     bar.finish_and_clear();

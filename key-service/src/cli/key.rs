@@ -1,6 +1,6 @@
 //! `key-service key`: create, list, update, delete, roll, leaked.
 
-use super::arguments::{scopes, scopes_help};
+use super::arguments::{SCOPES_HELP, scopes};
 use super::error::{CliError, Outcome};
 use super::revocation::{in_words, report, wait};
 use super::terminal::{counted, print_json, print_line, print_message};
@@ -9,7 +9,7 @@ use crate::audit::Actor;
 use crate::keys::rules::{Expiry, GraceSeconds};
 use crate::keys::{self, KeyPatch};
 use crate::revocation::Store;
-use crate::settings::operator;
+use crate::settings::{ScopeCatalogue, operator};
 use crate::time::Timestamp;
 use crate::validation::FieldErrors;
 
@@ -50,7 +50,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true), after_help = scopes_help())]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true), after_help = SCOPES_HELP)]
 pub(super) struct UpdateArgs {
     /// The key's id, as `key list` shows it
     id: String,
@@ -60,6 +60,8 @@ pub(super) struct UpdateArgs {
     /// The new scopes, separated by commas
     #[arg(long, group = "change")]
     scopes: Option<String>,
+    #[command(flatten)]
+    catalogue: ScopeCatalogue,
     /// The time from which the key is refused, such as 2030-01-31T12:00:00Z
     #[arg(
         long,
@@ -95,9 +97,12 @@ pub(super) async fn run(command: Command, store: &Store) -> Result<Outcome, CliE
 }
 
 async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliError> {
+    let catalogue = args.catalogue.read()?;
+    let held = keys::scopes(store, KeyAccess::Anyone, &args.id).await?;
     let mut problems = FieldErrors::default();
     let label = problems.check("label", args.label.as_deref().map(str::parse).transpose());
-    let scopes = problems.check("scopes", args.scopes.as_deref().map(scopes).transpose());
+    let scopes = args.scopes.map(|argument| scopes(&argument, &catalogue, &held)).transpose();
+    let scopes = problems.check("scopes", scopes);
     let expires_at = args.expires_at.map(|moment| Expiry::new(moment, Timestamp::now())).transpose();
     let expires_at = problems.check("expires_at", expires_at);
     let (Some(label), Some(scopes), Some(expires_at)) = (label, scopes, expires_at) else {
@@ -105,7 +110,7 @@ async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
     };
     let patch = KeyPatch {
         label,
-        scopes: scopes.map(Into::into),
+        scopes,
         expires_at: match expires_at {
             Some(expiry) => Some(Some(expiry.into())),
             None => args.no_expiry.then_some(None),

@@ -19,6 +19,7 @@ mod private_file;
 mod progress;
 mod revocation;
 mod scan;
+mod scopes;
 mod serve;
 mod terminal;
 mod token;
@@ -66,6 +67,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the objects that scopes can name: the scope catalogue
+    Scopes(scopes::Args),
     /// Import keys from CSV or JSON lines, by the digests of their values
     Import(import::Args),
     /// Write all keys to a file for import, without their values
@@ -114,6 +117,7 @@ impl Cli {
             Command::Token(command) => token::run(command, &Store::open_existing(url).await?).await?,
             Command::Audit(args) => oversight::audit(args, &Store::open_existing(url).await?).await?,
             Command::Edges { json } => oversight::edges(json, &Store::open_existing(url).await?).await?,
+            Command::Scopes(args) => scopes::run(args)?,
             Command::Import(args) => return import::run(args, url).await,
             Command::Backup(args) => backup::run(args, &Store::open_existing(url).await?).await?,
             Command::Export(args) => export::run(args, &Store::open_existing(url).await?).await?,

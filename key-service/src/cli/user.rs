@@ -1,8 +1,9 @@
 //! `key-service user`: add, list, link, first-link, passwd, disable, enable, admin, permissions.
 
+use protocol::ScopeSet;
 use serde_json::json;
 
-use super::arguments::{self, pages, permissions_help};
+use super::arguments::{self, PERMISSIONS_HELP, pages};
 use super::error::CliError;
 use super::revocation::{report, wait};
 use super::terminal::{print_json, print_line, print_message, print_table, read_new_password};
@@ -12,7 +13,7 @@ use crate::accounts::{self, AccountError, Email, NewUser, Updated, UserPatch};
 use crate::audit::Actor;
 use crate::db::error::OpenError;
 use crate::revocation::Store;
-use crate::settings::operator;
+use crate::settings::{ScopeCatalogue, operator};
 use crate::time::Timestamp;
 use crate::validation::FieldErrors;
 use crate::web::public_url::PublicUrl;
@@ -80,12 +81,14 @@ pub(super) enum Stored {
         remove: bool,
     },
     /// Replace a user's permissions, and wait until every edge has applied them
-    #[command(after_help = permissions_help())]
+    #[command(after_help = PERMISSIONS_HELP)]
     Permissions {
         #[command(flatten)]
         change: ChangeArgs,
         /// The user's permissions, which limit every key of the user: scopes separated by commas, or none
         permissions: String,
+        #[command(flatten)]
+        catalogue: ScopeCatalogue,
     },
 }
 
@@ -99,7 +102,7 @@ pub(super) struct ChangeArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = permissions_help())]
+#[command(after_help = PERMISSIONS_HELP)]
 pub(super) struct AddArgs {
     /// The email address to sign in with
     email: String,
@@ -112,6 +115,8 @@ pub(super) struct AddArgs {
     /// The user's permissions, which limit every key of the user: scopes separated by commas, or none
     #[arg(long, default_value = "*")]
     permissions: String,
+    #[command(flatten)]
+    catalogue: ScopeCatalogue,
     /// Create the user as an admin, who manages other users
     #[arg(long)]
     admin: bool,
@@ -165,10 +170,11 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let done = if remove { "is no longer an admin" } else { "is an admin" };
             report_user(&format!("{} {done}", user.email), updated, json).await
         }
-        Stored::Permissions { change: ChangeArgs { email, json }, permissions } => {
-            let permissions = arguments::permissions(&permissions);
-            let permissions = permissions.map_err(|violation| violation.of("permissions"))?.into();
+        Stored::Permissions { change: ChangeArgs { email, json }, permissions, catalogue } => {
+            let catalogue = catalogue.read()?;
             let user = accounts::find_by_email(store, &email).await?;
+            let permissions = arguments::permissions(&permissions, &catalogue, &user.permissions);
+            let permissions = permissions.map_err(|violation| violation.of("permissions"))?;
             let updated = accounts::set_permissions(store, &by, &user.id, &permissions).await?;
             let shown = arguments::permissions_shown(&permissions);
             let done = format!("changed the permissions of {} to {shown}", user.email);
@@ -189,7 +195,9 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
     // Check the input first: invalid input must not create a database.
     let mut problems = FieldErrors::default();
     let email = args.email.parse::<Email>();
-    let Some(permissions) = problems.check("permissions", arguments::permissions(&args.permissions)) else {
+    let permissions =
+        arguments::permissions(&args.permissions, &args.catalogue.read()?, &ScopeSet::default());
+    let Some(permissions) = problems.check("permissions", permissions) else {
         problems.check("email", email);
         return Err(problems.into());
     };
@@ -220,7 +228,7 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
         Some(store) => store,
         None => Store::open(database_url).await?,
     };
-    let new = NewUser { email, password, permissions: permissions.into(), is_admin: args.admin };
+    let new = NewUser { email, password, permissions, is_admin: args.admin };
     let user = accounts::add(store, by, &Passwords::default(), new, Timestamp::now()).await?;
     print_message(&format!("added {}", user.email))?;
     Ok(print_line(&user.id)?)

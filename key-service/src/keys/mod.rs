@@ -16,7 +16,7 @@ mod view;
 pub use change::{delete, roll, update};
 pub use create::{adopt_value, create};
 pub use key::{Key, KeyError, KeyPatch, MAX_KEYS_PER_USER, MAX_OLD_VALUES, NewKey};
-pub use read::{find, find_by_digest, get, is_revoked, list};
+pub use read::{find, find_by_digest, get, is_revoked, list, scopes};
 pub(crate) use search::OLD_AFTER_MS;
 pub use search::{KeySearch, KeyState, OLD_AFTER_DAYS, OwnedKey, search};
 pub use view::{ChangedKey, KeyView, OwnedKeyView};

@@ -1,6 +1,6 @@
 //! Reads the keys that a caller may see.
 
-use protocol::KeyDigest;
+use protocol::{KeyDigest, ScopeSet};
 use serde_json::Value;
 use sqlx::{AnyConnection, AnyExecutor};
 
@@ -65,6 +65,17 @@ pub(super) async fn log(
 pub async fn list(database: &Database, access: KeyAccess<'_>, user_id: &str) -> Result<Vec<Key>, KeyError> {
     user_within(database.pool(), access, user_id).await?;
     Ok(sql::list(database.pool(), user_id).await?)
+}
+
+/// The scopes of the key with this id; none if there is no such key within `access`.
+///
+/// # Errors
+/// The database failed.
+pub async fn scopes(database: &Database, access: KeyAccess<'_>, id: &str) -> Result<ScopeSet, KeyError> {
+    match get(database, access, id).await {
+        Err(KeyError::NotFound) => Ok(ScopeSet::default()),
+        key => Ok(key?.scopes),
+    }
 }
 
 /// The key with this id, of any user.

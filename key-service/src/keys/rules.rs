@@ -7,100 +7,56 @@ use protocol::{InvalidScope, Scope, ScopeSet};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::catalogue::Catalogue;
 use crate::time::Timestamp;
 use crate::validation::{FieldErrors, Violation};
 
 /// The longest time that a roll may leave the old value working: a week, in seconds.
 pub const MAX_GRACE_S: u32 = 604_800;
 
-/// The resources that PostHog's scopes name.
-pub const SCOPE_OBJECTS: [&str; 38] = [
-    "action",
-    "activity_log",
-    "annotation",
-    "batch_export",
-    "cohort",
-    "comment",
-    "dashboard",
-    "dataset",
-    "early_access_feature",
-    "endpoint",
-    "error_tracking",
-    "evaluation",
-    "event_definition",
-    "experiment",
-    "export",
-    "feature_flag",
-    "group",
-    "hog_function",
-    "insight",
-    "integration",
-    "llm_prompt",
-    "logs",
-    "notebook",
-    "organization",
-    "organization_member",
-    "person",
-    "plugin",
-    "project",
-    "property_definition",
-    "query",
-    "session_recording",
-    "sharing_configuration",
-    "subscription",
-    "survey",
-    "task",
-    "user",
-    "web_analytics",
-    "webhook",
-];
-
-/// A scope of an object that exists, or `*`.
+/// A well-formed scope of any object, or `*`. [`within_catalogue`] checks the object.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr)]
-#[deserr(try_from(String) = KnownScope::try_from -> Violation)]
-pub struct KnownScope(Scope);
+#[deserr(try_from(String) = AnyScope::try_from -> Violation)]
+pub struct AnyScope(Scope);
 
-impl TryFrom<String> for KnownScope {
+impl TryFrom<String> for AnyScope {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        let names_an_object = |scope: &Scope| scope.object().is_none_or(|name| SCOPE_OBJECTS.contains(&name));
-        let scope = text.parse::<Scope>().ok().filter(names_an_object);
-        scope.map(KnownScope).ok_or_else(|| Violation::input(InvalidScope(text).to_string()))
+        text.parse().map(AnyScope).map_err(|error: InvalidScope| Violation::input(error.to_string()))
     }
 }
 
-impl From<KnownScope> for Scope {
-    fn from(scope: KnownScope) -> Scope {
+impl From<AnyScope> for Scope {
+    fn from(scope: AnyScope) -> Scope {
         scope.0
     }
 }
 
-impl ToSchema for KnownScope {
+/// The OpenAPI document names this schema, and lists the scopes of the catalogue in it.
+impl ToSchema for AnyScope {
     fn name() -> Cow<'static, str> {
         "Scope".into()
     }
 }
 
-impl PartialSchema for KnownScope {
+impl PartialSchema for AnyScope {
     fn schema() -> RefOr<Schema> {
-        let of_objects =
-            SCOPE_OBJECTS.iter().flat_map(|object| [format!("{object}:read"), format!("{object}:write")]);
-        let names = std::iter::once("*".to_owned()).chain(of_objects);
-        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+        let pattern = r"^(\*|[a-z0-9_]+:(read|write))$";
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).into()
     }
 }
 
 /// What a key may do: one scope or more.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
-#[deserr(try_from(Vec<KnownScope>) = Scopes::try_from -> Violation)]
-#[schema(value_type = Vec<KnownScope>, min_items = 1, examples(json!(["insight:read"])))]
+#[deserr(try_from(Vec<AnyScope>) = Scopes::try_from -> Violation)]
+#[schema(value_type = Vec<AnyScope>, min_items = 1, examples(json!(["insight:read"])))]
 pub struct Scopes(ScopeSet);
 
-impl TryFrom<Vec<KnownScope>> for Scopes {
+impl TryFrom<Vec<AnyScope>> for Scopes {
     type Error = Violation;
 
-    fn try_from(scopes: Vec<KnownScope>) -> Result<Self, Violation> {
+    fn try_from(scopes: Vec<AnyScope>) -> Result<Self, Violation> {
         if scopes.is_empty() {
             return Err(Violation::empty());
         }
@@ -114,7 +70,7 @@ impl Scopes {
     /// # Errors
     /// The first text that is not a scope, or that there is no text.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
-        known(texts)?.try_into()
+        well_formed(texts)?.try_into()
     }
 }
 
@@ -126,12 +82,12 @@ impl From<Scopes> for ScopeSet {
 
 /// A user's permissions, which limit every key of the user: any scopes, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserr, ToSchema)]
-#[deserr(from(Vec<KnownScope>) = Permissions::from, error = FieldErrors)]
-#[schema(value_type = Vec<KnownScope>)]
+#[deserr(from(Vec<AnyScope>) = Permissions::from, error = FieldErrors)]
+#[schema(value_type = Vec<AnyScope>)]
 pub struct Permissions(ScopeSet);
 
-impl From<Vec<KnownScope>> for Permissions {
-    fn from(scopes: Vec<KnownScope>) -> Self {
+impl From<Vec<AnyScope>> for Permissions {
+    fn from(scopes: Vec<AnyScope>) -> Self {
         Permissions(scopes.into_iter().map(Scope::from).collect())
     }
 }
@@ -142,7 +98,7 @@ impl Permissions {
     /// # Errors
     /// The first text that is not a scope.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
-        Ok(known(texts)?.into())
+        Ok(well_formed(texts)?.into())
     }
 }
 
@@ -152,8 +108,20 @@ impl From<Permissions> for ScopeSet {
     }
 }
 
-fn known<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<KnownScope>, Violation> {
-    texts.into_iter().map(|text| KnownScope::try_from(text.to_owned())).collect()
+fn well_formed<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<AnyScope>, Violation> {
+    texts.into_iter().map(|text| AnyScope::try_from(text.to_owned())).collect()
+}
+
+/// Refuses a scope whose object is not in the catalogue. A scope that `held`, the earlier scopes, include by name is not
+/// refused.
+///
+/// # Errors
+/// The scope, in the words of PostHog.
+pub fn within_catalogue(scope: &Scope, catalogue: &Catalogue, held: &ScopeSet) -> Result<(), Violation> {
+    if catalogue.has(scope) || is_held(scope, held) {
+        return Ok(());
+    }
+    Err(Violation::input(InvalidScope(scope.to_string()).to_string()))
 }
 
 /// Refuses scopes that a key's user lacks, because the key would gain them as soon as the user does. `*` is never refused,
@@ -167,12 +135,17 @@ pub fn within_permissions(
     permissions: &ScopeSet,
     held: &ScopeSet,
 ) -> Result<(), Violation> {
-    let is_held = |scope: &Scope| held.iter().any(|one| *one != Scope::All && one.satisfies(scope));
-    let is_lacking = |scope: &&Scope| **scope != Scope::All && !permissions.permits(scope) && !is_held(scope);
+    let is_lacking =
+        |scope: &&Scope| **scope != Scope::All && !permissions.permits(scope) && !is_held(scope, held);
     match scopes.iter().find(is_lacking) {
         None => Ok(()),
         Some(scope) => Err(Violation::input(format!("The owner of the key lacks this permission: {scope}"))),
     }
+}
+
+/// Whether `held` includes the scope by name, not by `*`.
+fn is_held(scope: &Scope, held: &ScopeSet) -> bool {
+    held.iter().any(|one| *one != Scope::All && one.satisfies(scope))
 }
 
 /// When a key or a management token expires: a time in the future.
@@ -225,12 +198,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_name_objects_that_exist() {
+    fn scopes_are_well_formed() {
         assert_eq!(Scopes::parse(["insight:read", "webhook:write", "*"]).unwrap().0.iter().count(), 3);
         let refused = |texts: &[&str]| Scopes::parse(texts.iter().copied()).unwrap_err();
-        assert_eq!(refused(&["insight:read", "unicorn:read"]).detail, "Invalid scope: unicorn:read");
-        assert_eq!(refused(&["insight:admin"]).detail, "Invalid scope: insight:admin");
+        assert_eq!(refused(&["insight:read", "insight:admin"]).detail, "Invalid scope: insight:admin");
         assert_eq!(refused(&[]).code, "empty");
+    }
+
+    #[test]
+    fn scopes_name_objects_of_the_catalogue_or_were_held_before() {
+        let catalogue = Catalogue::posthog().unwrap();
+        let check = |scope: &str, held: &str| {
+            let held = ScopeSet::parse(held.split_whitespace()).unwrap();
+            within_catalogue(&scope.parse().unwrap(), &catalogue, &held).map_err(|violation| violation.detail)
+        };
+        assert_eq!(check("insight:read", ""), Ok(()));
+        assert_eq!(check("*", ""), Ok(()));
+        let invalid = |scope: &str| Err(format!("Invalid scope: {scope}"));
+        assert_eq!(check("unicorn:read", ""), invalid("unicorn:read"));
+        assert_eq!(check("unicorn:read", "unicorn:write"), Ok(()), "less of what it had");
+        assert_eq!(check("unicorn:write", "unicorn:read"), invalid("unicorn:write"));
+        assert_eq!(check("unicorn:read", "*"), invalid("unicorn:read"));
     }
 
     #[test]

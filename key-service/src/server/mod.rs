@@ -105,6 +105,7 @@ impl Server {
         let Settings {
             tokens,
             lease_config,
+            catalogue,
             public_url,
             api_url,
             trusted_proxies,
@@ -134,6 +135,7 @@ impl Server {
             public_router(
                 store.clone(),
                 lease_config,
+                catalogue,
                 public_url,
                 api_url,
                 trusted_proxies,

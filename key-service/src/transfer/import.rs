@@ -19,6 +19,7 @@ use super::sql;
 use crate::accounts::passwords::PasswordHash;
 use crate::accounts::{self, AccountError, Email, User};
 use crate::audit::{self, Action, Actor, Event};
+use crate::catalogue::Catalogue;
 use crate::db;
 use crate::keys::{Key, MAX_KEYS_PER_USER, rules};
 use crate::random;
@@ -80,6 +81,7 @@ impl From<db::Error> for ImportError {
 pub struct Import<'a> {
     store: &'a Store,
     by: &'a Actor,
+    catalogue: &'a Catalogue,
     options: Options,
     summary: Summary,
     /// The digests of the file so far.
@@ -116,9 +118,9 @@ struct Additions {
 
 impl<'a> Import<'a> {
     /// Starts an import.
-    pub fn new(store: &'a Store, by: &'a Actor, options: Options) -> Self {
+    pub fn new(store: &'a Store, by: &'a Actor, catalogue: &'a Catalogue, options: Options) -> Self {
         let (summary, seen, promised) = Default::default();
-        Import { store, by, options, summary, seen, promised }
+        Import { store, by, catalogue, options, summary, seen, promised }
     }
 
     /// The outcome of the lines so far.
@@ -244,7 +246,12 @@ impl<'a> Import<'a> {
             None => {}
         }
         let check_scopes = |permissions: &ScopeSet| {
-            let checked = rules::within_permissions(&line.scopes, permissions, &ScopeSet::default());
+            let held = ScopeSet::default();
+            let known = line
+                .scopes
+                .iter()
+                .try_for_each(|scope| rules::within_catalogue(scope, self.catalogue, &held));
+            let checked = known.and_then(|()| rules::within_permissions(&line.scopes, permissions, &held));
             checked.map_err(|violation| ("scopes", violation.detail))
         };
         let user = match present.users.entry(line.email.clone()) {

@@ -14,6 +14,7 @@ use tower_http::csrf::CsrfLayer;
 
 use crate::accounts::passwords::Passwords;
 use crate::audit::refusals::Refusals;
+use crate::catalogue::Catalogue;
 use crate::revocation::Store;
 
 mod api;
@@ -50,6 +51,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub(crate) fn public_router(
     store: Store,
     lease_config: LeaseConfig,
+    catalogue: Arc<Catalogue>,
     public_url: Option<PublicUrl>,
     api_url: Option<PublicUrl>,
     proxies: TrustedProxies,
@@ -68,6 +70,7 @@ pub(crate) fn public_router(
         limits: Arc::new(SignInLimits::default()),
         changes: Arc::new(ChangeLimit::new(changes_per_minute)),
         refusals: Arc::new(Refusals::default()),
+        catalogue,
         public_url,
         api_url,
     };

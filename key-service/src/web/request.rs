@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use deserr::{DeserializeError, Deserr, IntoValue, MergeWithError, ValuePointerRef};
+use protocol::{Scope, ScopeSet};
 use serde_json::{Map, Value};
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::{RefOr, Schema};
@@ -15,9 +16,10 @@ use utoipa::{IntoParams, PartialSchema};
 
 use super::error::ApiError;
 use super::page_view::Address;
-use crate::keys::rules::Expiry;
+use crate::catalogue::Catalogue;
+use crate::keys::rules::{self, Expiry};
 use crate::time::Timestamp;
-use crate::validation::{FieldErrors, Violation};
+use crate::validation::{FieldError, FieldErrors, Violation};
 
 /// The JSON object in a request's body. An empty body counts as an object without fields. Query parameters are refused.
 pub(crate) struct Fields<T>(pub(crate) T);
@@ -26,25 +28,69 @@ impl<T: Deserr<FieldErrors> + PartialSchema, S: Send + Sync> FromRequest<S> for 
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let sent = ScopedFields::from_request(request, state).await?;
+        Ok(Fields(sent.fields?))
+    }
+}
+
+/// The same for a body that names scopes. Which of them are valid depends on the catalogue and on the scopes held so far,
+/// so [`ScopedFields::check`] reports every problem.
+pub(crate) struct ScopedFields<T> {
+    sent: Map<String, Value>,
+    fields: Result<T, FieldErrors>,
+}
+
+impl<T: PartialSchema> ScopedFields<T> {
+    /// The fields, if each scope in the field `list` is in the catalogue or included in `held`, and everything else is valid.
+    pub(crate) fn check(
+        self,
+        list: &'static str,
+        catalogue: &Catalogue,
+        held: &ScopeSet,
+    ) -> Result<T, ApiError> {
+        let unknown = |(item, text): (usize, &Value)| {
+            // If it is not well-formed, this is reported already.
+            let scope: Scope = text.as_str()?.parse().ok()?;
+            let violation = rules::within_catalogue(&scope, catalogue, held).err()?;
+            Some(FieldError { field: list.into(), item: Some(item), violation })
+        };
+        let items = self.sent.get(list).and_then(Value::as_array).into_iter().flatten();
+        let unknown: FieldErrors = items.enumerate().filter_map(unknown).collect();
+        match self.fields {
+            Ok(fields) if unknown.is_empty() => Ok(fields),
+            fields => {
+                let mut errors = fields.err().unwrap_or_default();
+                errors.extend(unknown);
+                Err(errors.in_order_of(&declared::<T>()).into())
+            }
+        }
+    }
+}
+
+impl<T: Deserr<FieldErrors> + PartialSchema, S: Send + Sync> FromRequest<S> for ScopedFields<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let is_json = is_json(request.headers());
-        let sent = sent_params(request.uri())?;
+        let params = sent_params(request.uri())?;
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| ApiError::from(rejection.status()))?;
         if !body.is_empty() && !is_json {
             return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into());
         }
-        let fields = if body.is_empty() { Map::new() } else { object(&body)? };
-        let params = read::<NoParams>(values(&sent));
-        let fields = read::<T>(fields).map_err(|errors| errors.in_order_of(&declared::<T>()));
-        match (fields, params) {
-            (Ok(fields), Ok(_)) => Ok(Fields(fields)),
+        let sent = if body.is_empty() { Map::new() } else { object(&body)? };
+        let params = read::<NoParams>(values(&params));
+        let fields = read::<T>(sent.clone()).map_err(|errors| errors.in_order_of(&declared::<T>()));
+        let fields = match (fields, params) {
+            (Ok(fields), Ok(_)) => Ok(fields),
             (fields, params) => {
                 let mut errors = fields.err().unwrap_or_default();
                 errors.extend(params.err().unwrap_or_default());
-                Err(errors.into())
+                Err(errors)
             }
-        }
+        };
+        Ok(ScopedFields { sent, fields })
     }
 }
 
@@ -177,7 +223,8 @@ mod tests {
     async fn fields(path: &str, body: &Value) -> Result<Wanted, ApiError> {
         let request = Request::post(path).header("content-type", "application/json");
         let request = request.body(Body::from(body.to_string())).unwrap();
-        Fields::from_request(request, &()).await.map(|Fields(wanted)| wanted)
+        let sent = ScopedFields::from_request(request, &()).await?;
+        sent.check("scopes", &Catalogue::posthog().unwrap(), &ScopeSet::default())
     }
 
     async fn params(query: &str) -> Result<Query, ApiError> {
@@ -214,7 +261,7 @@ mod tests {
             "is_admin": "yes",
             "label": "x".repeat(41),
             "lable": "CI",
-            "scopes": ["insight:read", "unicorn:read", 7],
+            "scopes": ["insight:read", "unicorn:read", 7, "unicorn:write", "insight:admin"],
         });
         let (attr, errors) = refused(fields("/?dry_run=1", &body).await.unwrap_err()).await;
         assert_eq!(attr, "label");
@@ -222,6 +269,8 @@ mod tests {
             ("label", "max_length"),
             ("scopes[1]", "invalid_input"),
             ("scopes[2]", "invalid_input"),
+            ("scopes[3]", "invalid_input"),
+            ("scopes[4]", "invalid_input"),
             ("expires_at", "invalid_input"),
             ("is_admin", "invalid_input"),
             ("lable", "unknown_field"),

@@ -7,6 +7,7 @@ use super::throttle::changes::ChangeLimit;
 use super::throttle::sign_ins::SignInLimits;
 use crate::accounts::passwords::Passwords;
 use crate::audit::refusals::Refusals;
+use crate::catalogue::Catalogue;
 use crate::revocation::Store;
 
 /// The shared state.
@@ -22,6 +23,8 @@ pub(crate) struct AppState {
     pub(crate) changes: Arc<ChangeLimit>,
     /// The refusals that the audit log recorded lately.
     pub(crate) refusals: Arc<Refusals>,
+    /// The objects that scopes can name.
+    pub(crate) catalogue: Arc<Catalogue>,
     /// The service's address in browsers, if set.
     pub(crate) public_url: Option<PublicUrl>,
     /// The address of the API that the keys are for, if set.

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure and wait by the real clock")]
 
 mod api;
+mod catalogue;
 mod cli;
 mod edge;
 mod server;

@@ -1,22 +1,23 @@
 //! `key-service key create`.
 
-use protocol::ApiKey;
+use protocol::{ApiKey, ScopeSet};
 
 use crate::accounts::access::KeyAccess;
 use crate::accounts::{self, User};
 use crate::audit::Actor;
-use crate::cli::arguments::{scopes, scopes_help};
+use crate::cli::arguments::{SCOPES_HELP, scopes};
 use crate::cli::error::CliError;
 use crate::cli::revocation::{report, wait};
 use crate::cli::terminal::{print_json, print_line, print_message, read_line};
 use crate::keys::rules::Expiry;
 use crate::keys::{self, Key, KeyError, NewKey};
 use crate::revocation::Store;
+use crate::settings::ScopeCatalogue;
 use crate::time::Timestamp;
 use crate::validation::FieldErrors;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = scopes_help())]
+#[command(after_help = SCOPES_HELP)]
 pub(in crate::cli) struct Args {
     /// The email address of the key's owner
     #[arg(long, value_name = "EMAIL")]
@@ -27,6 +28,8 @@ pub(in crate::cli) struct Args {
     /// The scopes of the key, separated by commas, such as insight:read,cohort:write
     #[arg(long)]
     scopes: String,
+    #[command(flatten)]
+    catalogue: ScopeCatalogue,
     /// The time from which the key is refused, such as 2030-01-31T12:00:00Z; by default never
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     expires_at: Option<Timestamp>,
@@ -44,15 +47,16 @@ pub(in crate::cli) struct Args {
 
 pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), CliError> {
     let now = Timestamp::now();
+    let catalogue = args.catalogue.read()?;
     let mut problems = FieldErrors::default();
     let label = problems.check("label", args.label.parse());
-    let scopes = problems.check("scopes", scopes(&args.scopes));
+    let scopes = problems.check("scopes", scopes(&args.scopes, &catalogue, &ScopeSet::default()));
     let expires_at = args.expires_at.map(|moment| Expiry::new(moment, now)).transpose();
     let expires_at = problems.check("expires_at", expires_at);
     let (Some(label), Some(scopes), Some(expires_at)) = (label, scopes, expires_at) else {
         return Err(problems.into());
     };
-    let new = NewKey { label, scopes: scopes.into(), expires_at: expires_at.map(Into::into) };
+    let new = NewKey { label, scopes, expires_at: expires_at.map(Into::into) };
     let user = accounts::find_by_email(store, &args.user).await?;
     let adopted = if args.value_stdin {
         Some(ApiKey::parse(read_line()?.trim().as_bytes()).map_err(CliError::Value)?)

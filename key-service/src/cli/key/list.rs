@@ -5,7 +5,7 @@ use crate::accounts::access::KeyAccess;
 use crate::cli::arguments::{pages, state};
 use crate::cli::error::CliError;
 use crate::cli::terminal::{print_json, print_table, time};
-use crate::keys::rules::KnownScope;
+use crate::keys::rules::AnyScope;
 use crate::keys::{self, KeySearch, KeyState, OwnedKey};
 use crate::revocation::Store;
 use crate::time::Timestamp;
@@ -30,7 +30,7 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
-    let scope = args.scope.map(KnownScope::try_from).transpose();
+    let scope = args.scope.map(AnyScope::try_from).transpose();
     let scope = scope.map_err(|violation| violation.of("scope"))?;
     let user_id = match &args.user {
         Some(email) => Some(accounts::find_by_email(store, email).await?.id),

@@ -41,7 +41,7 @@ pub(super) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
         }
         document.paths.merge(paths);
     }
-    openapi::complete(&mut document);
+    openapi::complete(&mut document, &state.catalogue);
     let document = Arc::new(document);
     router
         .route("/api/openapi.json", get(async move || Json(document).into_response()))

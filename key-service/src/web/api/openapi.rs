@@ -6,11 +6,13 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Content, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response,
-    ResponseBuilder, Schema,
+    Content, ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
+    Response, ResponseBuilder, Schema, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::catalogue::Catalogue;
+use crate::keys::rules::AnyScope;
 use crate::web::error::Body;
 use crate::web::session;
 
@@ -30,9 +32,10 @@ pub(super) fn begin() -> OpenApi {
     OpenApiBuilder::new().info(info).build()
 }
 
-/// Adds the common parts of all operations: authentication and errors.
-pub(super) fn complete(api: &mut OpenApi) {
+/// Adds the scopes of the catalogue, and the common parts of all operations: authentication and errors.
+pub(super) fn complete(api: &mut OpenApi, catalogue: &Catalogue) {
     let components = api.components.get_or_insert_default();
+    components.schemas.insert(AnyScope::name().into_owned(), scopes(catalogue));
     components.schemas.insert(Body::name().into_owned(), Body::schema());
     let cookie = ApiKeyValue::with_description(session::COOKIE, COOKIE_DESCRIPTION);
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
@@ -50,6 +53,14 @@ pub(super) fn complete(api: &mut OpenApi) {
             complete_body(operation, &mut components.schemas);
         }
     }
+}
+
+/// The scopes that keys can get.
+fn scopes(catalogue: &Catalogue) -> RefOr<Schema> {
+    let objects = catalogue.objects().iter().map(|object| &object.object);
+    let scopes = objects.flat_map(|object| [format!("{object}:read"), format!("{object}:write")]);
+    let scopes = std::iter::once("*".to_owned()).chain(scopes);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(scopes)).into()
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -5,10 +5,11 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use deserr::Deserr;
+use protocol::ScopeSet;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::keys::rules::{Expiry, GraceSeconds, KnownScope, Scopes};
+use crate::keys::rules::{AnyScope, Expiry, GraceSeconds, Scopes};
 use crate::keys::{self, ChangedKey, KeyPatch, KeySearch, KeyState, KeyView, NewKey, OwnedKey, OwnedKeyView};
 use crate::label::Label;
 use crate::paging::{Limit, Offset, Page, PageRequest};
@@ -18,7 +19,7 @@ use crate::validation::FieldErrors;
 use crate::web::caller::{Caller, Create, Read, Revoke};
 use crate::web::error::{ApiError, Body};
 use crate::web::page_view::PageView;
-use crate::web::request::{Fields, NoParams, Params};
+use crate::web::request::{Fields, NoParams, Params, ScopedFields};
 use crate::web::state::AppState;
 
 /// Selects the owner of keys.
@@ -53,7 +54,7 @@ pub(super) struct KeyQuery {
     /// Only keys with exactly this scope.
     #[deserr(default)]
     #[param(inline)]
-    scope: Option<KnownScope>,
+    scope: Option<AnyScope>,
     /// Only keys in this state.
     #[deserr(default)]
     #[param(inline)]
@@ -85,6 +86,7 @@ pub(super) struct KeyChanges {
     #[deserr(default, from(Label) = Some)]
     #[schema(nullable = false)]
     label: Option<Label>,
+    /// The new scopes. Scopes of the key whose objects are no longer in the catalogue may stay.
     #[deserr(default, from(Scopes) = Some)]
     #[schema(nullable = false)]
     scopes: Option<Scopes>,
@@ -171,8 +173,9 @@ pub(super) async fn search(
 pub(super) async fn create(
     caller: Caller<Create>,
     State(state): State<AppState>,
-    Fields(fields): Fields<NewKeyFields>,
+    fields: ScopedFields<NewKeyFields>,
 ) -> Result<Response, ApiError> {
+    let fields = fields.check("scopes", &state.catalogue, &ScopeSet::default())?;
     let new = NewKey {
         label: fields.label,
         scopes: fields.scopes.into(),
@@ -218,8 +221,10 @@ pub(super) async fn update(
     caller: Caller<Create>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    Fields(fields): Fields<KeyChanges>,
+    fields: ScopedFields<KeyChanges>,
 ) -> Result<Response, ApiError> {
+    let held = keys::scopes(&state.store, caller.manages(), &id).await?;
+    let fields = fields.check("scopes", &state.catalogue, &held)?;
     let patch = KeyPatch {
         label: fields.label,
         scopes: fields.scopes.map(Into::into),

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use deserr::Deserr;
+use protocol::ScopeSet;
 use serde::Serialize;
 use tower_sessions::Session;
 use utoipa::{IntoParams, ToSchema};
@@ -19,7 +20,7 @@ use crate::validation::{FieldError, FieldErrors};
 use crate::web::caller::{Admin, AsTheBodySays, Create, Read, SignedIn};
 use crate::web::error::{ApiError, Body};
 use crate::web::page_view::PageView;
-use crate::web::request::{Fields, NoParams, Params};
+use crate::web::request::{Fields, NoParams, Params, ScopedFields};
 use crate::web::session;
 use crate::web::state::AppState;
 
@@ -71,6 +72,7 @@ pub(super) struct NewUserFields {
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct UserChanges {
+    /// The new permissions. Permissions of the user whose objects are no longer in the catalogue may stay.
     #[deserr(default, from(Permissions) = Some)]
     #[schema(nullable = false)]
     permissions: Option<Permissions>,
@@ -177,8 +179,9 @@ pub(super) async fn show(
 pub(super) async fn create(
     admin: Admin<Create>,
     State(state): State<AppState>,
-    Fields(fields): Fields<NewUserFields>,
+    fields: ScopedFields<NewUserFields>,
 ) -> Result<Response, ApiError> {
+    let fields = fields.check("permissions", &state.catalogue, &ScopeSet::default())?;
     let new = NewUser {
         email: fields.email,
         password: fields.password,
@@ -205,8 +208,10 @@ pub(super) async fn update(
     admin: Admin<AsTheBodySays>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    Fields(fields): Fields<UserChanges>,
+    fields: ScopedFields<UserChanges>,
 ) -> Result<Response, ApiError> {
+    let held = accounts::find(&state.store, &id).await?.map(|user| user.permissions);
+    let fields = fields.check("permissions", &state.catalogue, &held.unwrap_or_default())?;
     let patch = UserPatch {
         permissions: fields.permissions.map(Into::into),
         is_active: fields.is_active,

@@ -1,9 +1,11 @@
 //! The form's choice of scopes: all access, read only, or none, read or write for each object.
 
+use std::collections::BTreeSet;
+
 use protocol::{Action, Scope, ScopeSet};
 
 use super::form::Form;
-use crate::keys::rules::SCOPE_OBJECTS;
+use crate::catalogue::{Catalogue, ScopeObject};
 
 /// The objects of the documented routes, shown first.
 const COMMON_OBJECTS: [&str; 6] = ["project", "insight", "feature_flag", "person", "cohort", "query"];
@@ -68,19 +70,21 @@ pub(super) struct Picker {
 }
 
 impl Picker {
-    /// Offers the scopes within `limit`, with `held` chosen. Held scopes beyond the limit can be kept.
-    pub(super) fn new(limit: &ScopeSet, held: &ScopeSet) -> Self {
+    /// Offers the scopes of the catalogue within `limit`, with `held` chosen. Held scopes beyond the limit or the catalogue
+    /// can be kept.
+    pub(super) fn new(catalogue: &Catalogue, limit: &ScopeSet, held: &ScopeSet) -> Self {
         let most = |scopes: &ScopeSet, object: &str| {
             let permits = |&action: &Action| scopes.permits(&Scope::Object { object: object.into(), action });
             [Action::Write, Action::Read].into_iter().find(permits)
         };
         let named: ScopeSet = held.iter().filter(|scope| **scope != Scope::All).cloned().collect();
-        let row = |object: &&str| {
-            let chosen = most(&named, object);
-            let most = most(limit, object).max(chosen)?;
-            Some(Row { object: (*object).to_owned(), most, chosen })
+        let row = |object: &ScopeObject| {
+            let chosen = most(&named, &object.object);
+            let most = most(limit, &object.object).max(chosen)?;
+            Some(Row { object: object.object.clone(), most, chosen })
         };
-        let rows: Vec<Row> = SCOPE_OBJECTS.iter().filter_map(row).collect();
+        let offered = catalogue.objects().iter().filter_map(row);
+        let rows: Vec<Row> = offered.chain(retired(catalogue, &named)).collect();
         let mut picker = Picker { access: Access::Chosen, rows };
         if held.permits(&Scope::All) {
             picker.access = Access::All;
@@ -107,15 +111,16 @@ impl Picker {
         self
     }
 
-    /// The chosen scopes, possibly none.
+    /// The chosen scopes, possibly none, in the order of the alphabet.
     pub(super) fn scopes(&self) -> ScopeSet {
-        match self.access {
-            Access::All => [Scope::All].into_iter().collect(),
+        let scopes: BTreeSet<Scope> = match self.access {
+            Access::All => BTreeSet::from([Scope::All]),
             Access::ReadOnly => self.rows.iter().map(|row| row.scope(Action::Read)).collect(),
             Access::Chosen => {
                 self.rows.iter().filter_map(|row| row.chosen.map(|action| row.scope(action))).collect()
             }
-        }
+        };
+        scopes.into_iter().collect()
     }
 
     /// The rows shown at once.
@@ -138,17 +143,41 @@ impl Picker {
     }
 }
 
+/// The objects of scopes that are no longer in the catalogue.
+fn retired(catalogue: &Catalogue, named: &ScopeSet) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for scope in named.iter().filter(|scope| !catalogue.has(scope)) {
+        let Scope::Object { object, action } = scope else { continue };
+        match rows.iter_mut().find(|row| row.object == **object) {
+            Some(row) => row.most = row.most.max(*action),
+            None => rows.push(Row { object: object.to_string(), most: *action, chosen: None }),
+        }
+    }
+    for row in &mut rows {
+        row.chosen = Some(row.most);
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn set(texts: &str) -> ScopeSet {
         ScopeSet::parse(texts.split_whitespace()).unwrap()
     }
 
+    fn picker(limit: &ScopeSet, held: &ScopeSet) -> Picker {
+        let entry = |object| json!({"object": object, "title": "T", "description": "D.", "group": "G"});
+        let catalogue = json!(["cohort", "insight", "person"].map(entry)).to_string();
+        Picker::new(&Catalogue::parse(catalogue.as_bytes()).unwrap(), limit, held)
+    }
+
     #[test]
     fn what_the_user_may_not_do_is_not_offered() {
-        let picker = Picker::new(&set("insight:read cohort:write"), &set(""));
+        let picker = picker(&set("insight:read cohort:write"), &set(""));
         let offered: Vec<_> =
             picker.first().iter().map(|row| (row.object.clone(), row.offers_write())).collect();
         assert_eq!(offered, [("cohort".to_owned(), true), ("insight".to_owned(), false)]);
@@ -158,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_scope_that_the_key_holds_beyond_its_user_can_be_kept() {
-        let picker = Picker::new(&set("insight:read"), &set("insight:write person:read"));
+        let picker = picker(&set("insight:read"), &set("insight:write person:read"));
         assert_eq!(picker.scopes(), set("insight:write person:read"));
         let sent = picker.sent(&Form::parse(b"scope.insight=write&scope.person=none"));
         assert_eq!(sent.scopes(), set("insight:write"));
@@ -166,11 +195,11 @@ mod tests {
 
     #[test]
     fn all_and_reading_everything_are_choices_of_their_own() {
-        let everything = Picker::new(&set("*"), &set("*"));
+        let everything = picker(&set("*"), &set("*"));
         assert_eq!((everything.access, everything.scopes()), (Access::All, set("*")));
         let limit = set("insight:write cohort:read");
-        let reading = Picker::new(&limit, &set("")).sent(&Form::parse(b"access=read"));
+        let reading = picker(&limit, &set("")).sent(&Form::parse(b"access=read"));
         assert_eq!(reading.scopes(), set("cohort:read insight:read"));
-        assert_eq!(Picker::new(&limit, &reading.scopes()).access, Access::ReadOnly);
+        assert_eq!(picker(&limit, &reading.scopes()).access, Access::ReadOnly);
     }
 }

@@ -45,7 +45,7 @@ fn bad_users_are_refused_with_the_reason() {
     assert!(add(DEMO, &[], "short").contains("--password-stdin: A password must have"));
     assert!(
         add(DEMO, &["--permissions", "all"], PASSWORD)
-            .contains("--permissions: Invalid scope: all; --help lists")
+            .contains("--permissions: Invalid scope: all; `key-service scopes` lists")
     );
     assert!(site.storage.is_untouched(), "nothing was created");
     let site = Site::with_users();

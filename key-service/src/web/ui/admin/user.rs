@@ -43,7 +43,7 @@ pub(super) async fn show(
         is_self: admin.id == user.id,
         frame: Frame::of(admin, Place::Users, "User"),
         created: Moment::new(user.created_at, Timestamp::now()),
-        picker: Picker::new(&ScopeSet::all(), &user.permissions),
+        picker: Picker::new(&state.catalogue, &ScopeSet::all(), &user.permissions),
         problems: Problems::default(),
         user,
     };
@@ -65,7 +65,8 @@ pub(super) async fn submit(
             return link_page(admin, &by, &state, &headers, &user, StatusCode::OK).await;
         }
         "permissions" => {
-            let permissions = Some(Picker::new(&ScopeSet::all(), &user.permissions).sent(&form).scopes());
+            let permissions =
+                Some(Picker::new(&state.catalogue, &ScopeSet::all(), &user.permissions).sent(&form).scopes());
             ("Permissions changed", UserPatch { permissions, ..UserPatch::default() }, Effect::Active)
         }
         "enable" => {

@@ -35,8 +35,8 @@ impl NewUserPage {
 }
 
 /// `GET /admin/users/new`.
-pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
-    let picker = Picker::new(&ScopeSet::all(), &ScopeSet::default());
+pub(super) async fn show(Admin { user, .. }: Admin, State(state): State<AppState>) -> Response {
+    let picker = Picker::new(&state.catalogue, &ScopeSet::all(), &ScopeSet::default());
     NewUserPage::new(user, "", false, picker, Problems::default()).into_response()
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn submit(
     form: Form,
 ) -> Result<Response, PageError> {
     let (email, is_admin) = (form.text("email"), form.text("is_admin") == "yes");
-    let picker = Picker::new(&ScopeSet::all(), &ScopeSet::default()).sent(&form);
+    let picker = Picker::new(&state.catalogue, &ScopeSet::all(), &ScopeSet::default()).sent(&form);
     let mut problems = Problems::default();
     let Some(new_email) = problems.check("email", email.parse::<Email>()) else {
         let page = NewUserPage::new(user, email, is_admin, picker, problems);

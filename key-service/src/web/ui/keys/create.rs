@@ -31,8 +31,8 @@ impl CreatePage {
 }
 
 /// `GET /account/keys/new`.
-pub(super) async fn show(SignedIn { user, .. }: SignedIn) -> Response {
-    let form = KeyForm::blank(&user);
+pub(super) async fn show(SignedIn { user, .. }: SignedIn, State(state): State<AppState>) -> Response {
+    let form = KeyForm::blank(&state.catalogue, &user);
     CreatePage::new(user, form).into_response()
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn submit(
     form: Form,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let (mut form, entered) = match KeyForm::blank(&user).sent(&form, now) {
+    let (mut form, entered) = match KeyForm::blank(&state.catalogue, &user).sent(&form, now) {
         Ok(sent) => sent,
         Err(form) => return Ok((StatusCode::BAD_REQUEST, CreatePage::new(user, *form)).into_response()),
     };

@@ -43,7 +43,7 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
     let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
-    let form = KeyForm::of(&user, &key, now);
+    let form = KeyForm::of(&state.catalogue, &user, &key, now);
     Ok(EditPage::new(user, key, now, form).into_response())
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
     let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
-    let (mut form, entered) = match KeyForm::of(&user, &key, now).sent(&form, now) {
+    let (mut form, entered) = match KeyForm::of(&state.catalogue, &user, &key, now).sent(&form, now) {
         Ok(sent) => sent,
         Err(form) => {
             return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, *form)).into_response());

@@ -3,6 +3,7 @@
 use protocol::ScopeSet;
 
 use crate::accounts::User;
+use crate::catalogue::Catalogue;
 use crate::keys::Key;
 use crate::label::Label;
 use crate::time::Timestamp;
@@ -35,20 +36,20 @@ pub(super) struct Entered {
 
 impl KeyForm {
     /// For a new key of that user.
-    pub(super) fn blank(user: &User) -> Self {
+    pub(super) fn blank(catalogue: &Catalogue, user: &User) -> Self {
         KeyForm {
             label: String::new(),
-            picker: Picker::new(&user.permissions, &ScopeSet::default()),
+            picker: Picker::new(catalogue, &user.permissions, &ScopeSet::default()),
             expiry: ExpiryChoice::new(None),
             problems: Problems::default(),
         }
     }
 
     /// For a key of that user, as it is.
-    pub(super) fn of(user: &User, key: &Key, now: Timestamp) -> Self {
+    pub(super) fn of(catalogue: &Catalogue, user: &User, key: &Key, now: Timestamp) -> Self {
         KeyForm {
             label: key.label.clone(),
-            picker: Picker::new(&user.permissions, &key.scopes),
+            picker: Picker::new(catalogue, &user.permissions, &key.scopes),
             expiry: ExpiryChoice::new(key.expires_at.map(|at| Moment::new(at, now))),
             problems: Problems::default(),
         }
