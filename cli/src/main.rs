@@ -1,9 +1,12 @@
-//! `edge-key-auth`, the command line for those who run the filter: it tries a key service that edges use.
+//! `edge-key-auth`, the command line for those who run the filter: it checks and explains configurations, and tries a key
+//! service that edges use.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod commands;
 mod conformance;
 
 /// Checks what edges depend on.
@@ -16,6 +19,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(commands::CheckArgs),
+    Explain(commands::ExplainArgs),
     Conformance(conformance::Args),
 }
 
@@ -24,10 +29,15 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Check(args) => commands::run_check(&args),
+        Command::Explain(args) => commands::run_explain(args),
         Command::Conformance(args) => conformance::run(args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("edge-key-auth: {error:#}");
+        for line in format!("{error:#}").lines() {
+            // If standard error cannot be written, only the exit code is left.
+            let _ = writeln!(io::stderr().lock(), "edge-key-auth: {}", commands::harmless(line));
+        }
         ExitCode::from(USAGE)
     })
 }

@@ -1,6 +1,8 @@
 //! Looks into a route table: the order in which its rules match, and the rule that decides a request. The command line
 //! prints both; a request needs neither.
 
+use std::collections::BTreeMap;
+
 use super::template::Segment;
 use super::{PathCase, RouteTable, Rule};
 use crate::request::RequestHead;
@@ -18,8 +20,9 @@ pub enum Deciding {
 
 impl RouteTable {
     /// The indices of `rules`, which must be those of the table, in the order in which they match: a request is decided
-    /// by the first template that matches its path.
-    pub fn match_order(&self, rules: &[Rule]) -> Vec<usize> {
+    /// by the first template that matches its path. Rules with the same template are one group; within it, a rule that
+    /// lists methods goes first.
+    pub fn match_order(&self, rules: &[Rule]) -> Vec<Vec<usize>> {
         let in_case = |text: &str| match self.path_case {
             PathCase::Sensitive => text.to_owned(),
             PathCase::Insensitive => text.to_ascii_lowercase(),
@@ -32,10 +35,14 @@ impl RouteTable {
             };
             let mut ranks: Vec<(u8, String)> = rule.template.segments.iter().map(rank).collect();
             ranks.push((if rule.template.has_rest { 3 } else { 0 }, String::new()));
-            (ranks, rule.methods.is_none())
+            ranks
         };
-        let mut order: Vec<usize> = (0..rules.len()).collect();
-        order.sort_by_cached_key(|&at| rules.get(at).map(ranks));
+        let mut groups = BTreeMap::<_, Vec<usize>>::new();
+        rules.iter().enumerate().for_each(|(at, rule)| groups.entry(ranks(rule)).or_default().push(at));
+        let mut order: Vec<Vec<usize>> = groups.into_values().collect();
+        for group in &mut order {
+            group.sort_by_key(|&at| rules.get(at).is_some_and(|rule| rule.methods.is_none()));
+        }
         order
     }
 
@@ -98,7 +105,7 @@ mod tests {
         let rules = templates.map(|template| (template, &[][..], "*"));
         let order = |path_case| {
             let (table, rules) = table(path_case, &rules);
-            table.match_order(&rules).into_iter().map(|at| templates[at]).collect::<Vec<_>>()
+            table.match_order(&rules).into_iter().map(|group| templates[group[0]]).collect::<Vec<_>>()
         };
         assert_eq!(
             order(PathCase::Sensitive),
@@ -109,7 +116,7 @@ mod tests {
             ["/", "/a", "/a/b", "/a/{id}", "/a/{*rest}", "/b/x/y", "/B/{id}", "/{x}/c", "/{*rest}"]
         );
         let (table, rules) = table(PathCase::Sensitive, &[("/a", &[], "*"), ("/a", &["GET"], "*")]);
-        assert_eq!(table.match_order(&rules), [1, 0], "a rule that lists methods goes first");
+        assert_eq!(table.match_order(&rules), [[1, 0]], "a rule that lists methods goes first");
     }
 
     #[test]
@@ -164,7 +171,7 @@ mod tests {
                 (template.as_str(), [&["GET"][..], &[]][scope.len() % 2], scope.as_str())
             });
             let (table, rules) = table(PathCase::Sensitive, &rules.collect::<Vec<_>>());
-            let order = table.match_order(&rules);
+            let order = table.match_order(&rules).concat();
             for first in ["", "a", "b", "c"] {
                 for second in ["", "a", "b", "c"] {
                     let parts: Vec<&str> =

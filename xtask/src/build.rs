@@ -80,6 +80,18 @@ pub fn key_service() -> Result<()> {
     Ok(())
 }
 
+/// Builds `target/release/edge-key-auth`, the command that checks configurations.
+///
+/// # Errors
+/// The build fails.
+pub fn command() -> Result<()> {
+    let mut build = cargo("build");
+    build.args(["--release", "--package", "edge-key-auth-cli"]);
+    run_step("building the command", build)?;
+    println!("==> {}", paths::target().join("release/edge-key-auth").display());
+    Ok(())
+}
+
 /// The cargo that runs this program, in the workspace.
 pub(crate) fn cargo(subcommand: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -39,7 +39,7 @@ struct Forbidden {
     because: &'static str,
 }
 
-const FORBIDDEN: [Forbidden; 6] = [
+const FORBIDDEN: [Forbidden; 7] = [
     Forbidden {
         source: "key-service/src",
         room: "db",
@@ -91,6 +91,13 @@ const FORBIDDEN: [Forbidden; 6] = [
         except: &[],
         imports: &["axum", "sqlx", "tokio", "utoipa"],
         because: "the lease protocol runs on any store, in the simulation too",
+    },
+    Forbidden {
+        source: "cli/src",
+        room: "",
+        except: &[],
+        imports: &["axum", "key_service", "leases", "sqlx", "tokio"],
+        because: "the command checks a configuration without a service",
     },
 ];
 

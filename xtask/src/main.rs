@@ -18,7 +18,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the Wasm module (target/edge_key_auth.wasm) and the key service (target/release/key-service).
+    /// Build the Wasm module (target/edge_key_auth.wasm), the key service (target/release/key-service) and the command that
+    /// checks configurations (target/release/edge-key-auth).
     Build {
         /// Build only the Wasm module.
         #[arg(long)]
@@ -99,7 +100,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build { wasm_only: true } => build::wasm(),
-        Command::Build { wasm_only: false } => build::all(),
+        Command::Build { wasm_only: false } => build::all().and_then(|()| build::command()),
         Command::Demo { envoy, keep, port_offset } => {
             demo::run(&demo::Options { envoy: envoy.envoy, keep, port_offset })
         }

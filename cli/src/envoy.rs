@@ -1,0 +1,132 @@
+//! Finds the filter in an Envoy configuration, and judges the settings of Envoy around it.
+//!
+//! The configuration may be a bootstrap, a listener, a resource of LDS or ECDS, a config dump, or a list of `http_filters`: the
+//! tree is searched, so it does not matter which.
+
+use serde_json::Value;
+
+use crate::document::{Document, Place};
+use crate::finding::Finding;
+use crate::settings::Settings;
+
+mod chain;
+mod manager;
+mod plugin;
+
+use chain::Chain;
+
+/// The message of a Wasm filter.
+const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// Fields that make a file one of Envoy's.
+const ENVOY_FIELDS: [&str; 10] = [
+    "@type",
+    "admin",
+    "configs",
+    "dynamic_resources",
+    "filter_chains",
+    "http_filters",
+    "node",
+    "resources",
+    "static_resources",
+    "typed_config",
+];
+
+/// One Wasm filter of ours.
+#[derive(Clone, Debug)]
+pub struct Plugin<'d> {
+    /// Its message.
+    pub wasm: Place<'d>,
+    /// The settings that it passes to the filter.
+    pub settings: Settings,
+}
+
+/// Whether this is a file of Envoy's, rather than the filter's settings alone.
+pub fn is_envoy(document: &Document) -> bool {
+    match &document.value {
+        Value::Object(fields) => {
+            ENVOY_FIELDS.iter().any(|name| fields.contains_key(*name)) || !plugins(document).is_empty()
+        }
+        value => value.is_array(),
+    }
+}
+
+/// The Wasm filters of ours in a file.
+pub fn plugins(document: &Document) -> Vec<Plugin<'_>> {
+    let wasm = document.root().everything().into_iter().filter_map(|place| wasm_of(&place));
+    wasm.filter_map(Plugin::of).collect()
+}
+
+/// The findings on Envoy's settings.
+pub fn judge(document: &Document, plugins: &[Plugin<'_>]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for plugin in plugins {
+        findings.extend(plugin::judge(plugin));
+        findings.extend(unknown_cluster(document, plugin));
+    }
+    let everything = document.root().everything();
+    for place in &everything {
+        let Some(chain) = Chain::of(place, plugins) else { continue };
+        findings.extend(chain.judge(&everything));
+        findings.extend(manager::judge(place));
+    }
+    findings
+}
+
+impl<'d> Plugin<'d> {
+    fn of(wasm: Place<'d>) -> Option<Self> {
+        let config = wasm.field("config")?;
+        let settings = match config.field("configuration") {
+            None => Settings::nothing(format!("{}.value", config.path_of("configuration"))),
+            Some(configuration) => match configuration.field("value") {
+                Some(value) if configuration.is_message("google.protobuf.StringValue") => {
+                    Settings::of_text(&value)
+                }
+                Some(value) => Settings::of_struct(&value),
+                None => Settings::nothing(configuration.path_of("value")),
+            },
+        };
+        let names = [
+            &["name"][..],
+            &["root_id"],
+            &["vm_config", "vm_id"],
+            &["vm_config", "code", "local", "filename"],
+        ];
+        let is_named = |names: &&[&str]| {
+            let name = config.at(names).and_then(|place| place.text());
+            name.is_some_and(|name| name.replace('-', "_").contains("edge_key_auth"))
+        };
+        let is_ours = settings.are_ours() || names.iter().any(is_named);
+        is_ours.then_some(Plugin { wasm, settings })
+    }
+}
+
+/// The message of a Wasm filter here, also in a `TypedStruct`.
+fn wasm_of<'d>(place: &Place<'d>) -> Option<Place<'d>> {
+    if place.is_message(WASM) {
+        return Some(place.clone());
+    }
+    let is_typed_struct =
+        place.is_message("udpa.type.v1.TypedStruct") || place.is_message("xds.type.v3.TypedStruct");
+    let type_url = place.field("type_url").and_then(|url| url.text());
+    let is_wasm = is_typed_struct && type_url.is_some_and(|url| url.rsplit('/').next() == Some(WASM));
+    place.field("value").filter(|_| is_wasm)
+}
+
+/// Envoy accepts a file in which the cluster is missing; each callout then fails.
+fn unknown_cluster(document: &Document, plugin: &Plugin<'_>) -> Option<Finding> {
+    let root = document.root();
+    let clusters = root.at(&["static_resources", "clusters"])?.items();
+    let dynamic = root.at(&["dynamic_resources", "cds_config"]);
+    let (path, name) = plugin.settings.cluster()?;
+    let is_defined =
+        clusters.iter().any(|cluster| cluster.field("name").and_then(|name| name.text()) == Some(name));
+    if is_defined || dynamic.is_some() {
+        return None;
+    }
+    let message = format!(
+        "the file defines no cluster {name:?}, so every key that is not cached gets 503: add it to \
+         static_resources.clusters"
+    );
+    Some(Finding::error(path, message))
+}

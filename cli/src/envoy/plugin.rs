@@ -1,0 +1,87 @@
+//! Judges the Wasm filter itself: failure policy, token, runtime.
+
+use super::Plugin;
+use crate::document::Place;
+use crate::finding::Finding;
+
+const V8: &str = "envoy.wasm.runtime.v8";
+
+/// The findings on one filter.
+pub(super) fn judge(plugin: &Plugin<'_>) -> Vec<Finding> {
+    let Some(config) = plugin.wasm.field("config") else { return Vec::new() };
+    let mut findings = Vec::new();
+    findings.extend(failure_policy(&config));
+    findings.extend(configuration_type(&config));
+    findings.extend(token(&config, plugin.settings.token_env()));
+    findings.extend(runtime(&config));
+    if config.field("allow_on_headers_stop_iteration").is_some_and(|option| option.is_true()) {
+        let message = "with the module of `cargo build`, Envoy then collects the body of a held request in memory: load \
+                       the module of `cargo xtask build`, or leave the option out";
+        findings.push(Finding::hint(config.path_of("allow_on_headers_stop_iteration"), message));
+    }
+    findings
+}
+
+fn failure_policy(config: &Place<'_>) -> Option<Finding> {
+    const UNCHECKED: &str =
+        "Envoy then forwards the requests of a failed VM unchecked: set failure_policy: FAIL_RELOAD";
+    if let Some(fail_open) = config.field("fail_open").filter(|option| option.is_true()) {
+        return Some(Finding::error(fail_open.path, format!("is true: {UNCHECKED}")));
+    }
+    let path = config.path_of("failure_policy");
+    match config.field("failure_policy") {
+        Some(policy) if policy.is_enum("FAIL_OPEN", 3) => {
+            Some(Finding::error(path, format!("is FAIL_OPEN: {UNCHECKED}")))
+        }
+        Some(policy) if policy.is_enum("FAIL_RELOAD", 1) => None,
+        policy => {
+            let is = if policy.is_none() { "is missing, which means FAIL_CLOSED" } else { "is FAIL_CLOSED" };
+            let message = format!("{is}: a failed VM then answers 503 until Envoy restarts. Set FAIL_RELOAD");
+            Some(Finding::hint(path, message))
+        }
+    }
+}
+
+fn configuration_type(config: &Place<'_>) -> Option<Finding> {
+    let configuration = config.field("configuration")?;
+    let known = ["google.protobuf.Struct", "google.protobuf.StringValue"];
+    if known.iter().any(|name| configuration.is_message(name)) {
+        return None;
+    }
+    let message = "must be type.googleapis.com/google.protobuf.Struct, or StringValue with JSON text";
+    Some(Finding::error(configuration.path_of("@type"), message))
+}
+
+fn token(config: &Place<'_>, variable: &str) -> Vec<Finding> {
+    let variables = config.at(&["vm_config", "environment_variables"]);
+    let mut findings = Vec::new();
+    let inline = variables.as_ref().and_then(|variables| variables.field("key_values"));
+    let inline = inline.into_iter().flat_map(|values| values.fields()).find(|(name, _)| *name == variable);
+    if let Some((_, place)) = &inline {
+        let message = format!(
+            "holds the edge token, and Envoy's config dump shows it: remove it, set {variable} in Envoy's environment, and \
+             name it in host_env_keys"
+        );
+        findings.push(Finding::error(&place.path, message));
+    }
+    let keys = variables.as_ref().and_then(|variables| variables.field("host_env_keys"));
+    let is_named = keys.is_some_and(|keys| keys.items().iter().any(|key| key.text() == Some(variable)));
+    if !is_named && inline.is_none() {
+        let path = format!("{}.vm_config.environment_variables.host_env_keys", config.path);
+        let message =
+            format!("does not name {variable}, so the filter gets no edge token and refuses to load: add it");
+        findings.push(Finding::error(path, message));
+    }
+    findings
+}
+
+fn runtime(config: &Place<'_>) -> Option<Finding> {
+    let runtime = config.at(&["vm_config", "runtime"]);
+    let text = runtime.as_ref().and_then(|runtime| runtime.text());
+    if text == Some(V8) {
+        return None;
+    }
+    let is = text.map_or_else(|| "is missing".to_owned(), |text| format!("is {text:?}"));
+    let message = format!("{is}: the filter runs on V8 only. Set {V8}");
+    Some(Finding::error(format!("{}.vm_config.runtime", config.path), message))
+}

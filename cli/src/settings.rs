@@ -1,0 +1,112 @@
+//! One configuration of the filter in a file.
+
+use edge_key_auth::config::{Config, Problem, WrittenRule};
+use serde_json::Value;
+
+use crate::document::{Place, join, of_field};
+use crate::finding::Finding;
+
+/// The variable of the edge token if the settings name no other.
+const DEFAULT_TOKEN_ENV: &str = "EDGE_TOKEN";
+
+/// The settings of one filter, as the host passes them to it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where they are in the file; empty for a file of settings alone.
+    pub path: String,
+    /// Their text: JSON.
+    text: String,
+    /// Their value; null if the text is not JSON.
+    value: Value,
+}
+
+/// Settings that the filter accepts.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The filter's own reading.
+    pub config: Config,
+    /// The rules in the order of the list.
+    pub rules: Vec<WrittenRule>,
+    /// Whether the file has no `routes`, so that the rules are those of the default table.
+    pub has_default_table: bool,
+}
+
+impl Settings {
+    /// The value of a `google.protobuf.Struct`, or a file of settings alone.
+    pub fn of_struct(place: &Place<'_>) -> Self {
+        Settings { path: place.path.clone(), text: place.value.to_string(), value: place.value.clone() }
+    }
+
+    /// The value of a `google.protobuf.StringValue`: JSON text.
+    pub fn of_text(place: &Place<'_>) -> Self {
+        let text = place.text().unwrap_or_default().to_owned();
+        let value = serde_json::from_str(&text).unwrap_or_default();
+        Settings { path: place.path.clone(), text, value }
+    }
+
+    /// The settings without anything.
+    pub fn nothing(path: String) -> Self {
+        Settings { path, text: "{}".to_owned(), value: Value::Object(serde_json::Map::new()) }
+    }
+
+    /// Settings with nothing but the required fields.
+    pub fn defaults() -> Self {
+        let value = serde_json::json!({"key_service": {"cluster": "key_service"}});
+        Settings { path: String::new(), text: value.to_string(), value }
+    }
+
+    /// Reads them with the filter's parser.
+    ///
+    /// # Errors
+    /// The filter's problems.
+    pub fn read(&self) -> Result<Accepted, Vec<Finding>> {
+        match Config::read(self.text.as_bytes()) {
+            Ok(config) => Ok(Accepted {
+                config,
+                rules: Config::rules(self.value.clone()),
+                has_default_table: self.value["routes"].is_null(),
+            }),
+            Err(problems) => {
+                let error = |problem: &Problem| Finding::error(self.path_of(problem), &problem.message);
+                Err(problems.iter().map(error).collect())
+            }
+        }
+    }
+
+    /// The path of one of the filter's problems, in the file.
+    pub fn path_of(&self, problem: &Problem) -> String {
+        // The filter calls its settings as a whole by this name, if they are no object.
+        let is_whole = problem.path == "configuration" && !self.value.is_object();
+        match is_whole {
+            true if self.path.is_empty() => problem.path.clone(),
+            true => self.path.clone(),
+            false => join(&self.path, &problem.path),
+        }
+    }
+
+    /// The name of the cluster of the key service, with its path.
+    pub fn cluster(&self) -> Option<(String, &str)> {
+        let cluster = self.value["key_service"]["cluster"].as_str().filter(|name| !name.is_empty())?;
+        Some((of_field(&of_field(&self.path, "key_service"), "cluster"), cluster))
+    }
+
+    /// The environment variable of the edge token.
+    pub fn token_env(&self) -> &str {
+        self.value["key_service"]["token_env"].as_str().unwrap_or(DEFAULT_TOKEN_ENV)
+    }
+
+    /// The names of the identity headers, in lower case.
+    pub fn identity_headers(&self) -> [String; 3] {
+        [("user_id", "x-auth-user-id"), ("key_id", "x-auth-key-id"), ("scopes", "x-auth-scopes")].map(
+            |(field, default)| {
+                let name = self.value["identity_headers"][field].as_str().unwrap_or(default);
+                name.to_ascii_lowercase()
+            },
+        )
+    }
+
+    /// Whether they look like settings of this filter.
+    pub fn are_ours(&self) -> bool {
+        self.value.get("key_service").is_some()
+    }
+}

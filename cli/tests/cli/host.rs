@@ -1,0 +1,179 @@
+//! Each dangerous or wrong setting of Envoy, in the shipped file with one change.
+
+use edge_key_auth_cli::document::Format;
+use edge_key_auth_cli::finding::Severity::{self, Error, Hint};
+
+use crate::{envoy_with, findings};
+
+const MANAGER: &str = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
+
+const POLICY: &str = "failure_policy: FAIL_RELOAD";
+const VARIABLES: &str = "environment_variables: { host_env_keys: [EDGE_TOKEN] }";
+const ROUTE: &str = r#"- match: { prefix: "/" }"#;
+const FILTER: &str = "- name: edge_key_auth\n";
+const ROUTER: &str = "                  - name: envoy.filters.http.router
+                    typed_config:
+                      \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+";
+
+/// A filter that is put before ours.
+fn before(filter: &str) -> String {
+    format!("- {filter}\n                  {FILTER}")
+}
+
+/// Changes the shipped file, and expects one finding: this one. The path is inside the connection manager.
+fn expect(changes: &[(&str, &str)], severity: Severity, path: &str, word: &str) {
+    let found = findings(&envoy_with(changes), Format::Yaml);
+    let [(found_severity, found_path, message)] = &found[..] else { panic!("{changes:?}: {found:?}") };
+    assert_eq!((*found_severity, found_path.as_str()), (severity, format!("{MANAGER}.{path}").as_str()));
+    assert!(message.contains(word), "{message}");
+}
+
+#[test]
+fn of_the_failure_policy() {
+    let config = "http_filters[0].typed_config.config";
+    let path = &format!("{config}.failure_policy");
+    for (policy, severity) in
+        [("FAIL_OPEN", Error), ("3", Error), ("FAIL_CLOSED", Hint), ("2", Hint), ("UNSPECIFIED", Hint)]
+    {
+        expect(&[(POLICY, &format!("failure_policy: {policy}"))], severity, path, "FAIL_RELOAD");
+    }
+    expect(&[(POLICY, "")], Hint, path, "is missing");
+    expect(&[(POLICY, "fail_open: true")], Error, &format!("{config}.fail_open"), "unchecked");
+    let camel_case = &[(POLICY, "failurePolicy: FAIL_OPEN")];
+    expect(camel_case, Error, &format!("{config}.failurePolicy"), "unchecked");
+}
+
+#[test]
+fn of_the_token() {
+    let variables = "http_filters[0].typed_config.config.vm_config.environment_variables";
+    let keys = &format!("{variables}.host_env_keys");
+    expect(&[(VARIABLES, "")], Error, keys, "EDGE_TOKEN");
+    expect(&[(VARIABLES, "environment_variables: { host_env_keys: [TOKEN] }")], Error, keys, "EDGE_TOKEN");
+    let renamed = r#"{ "key_service": { "cluster": "key_service", "token_env": "TOKEN" } }"#;
+    let renamed = (r#"{ "key_service": { "cluster": "key_service" } }"#, renamed);
+    expect(&[renamed], Error, keys, "does not name TOKEN");
+    for inline in
+        ["key_values: { EDGE_TOKEN: secret }", "host_env_keys: [EDGE_TOKEN], key_values: { EDGE_TOKEN: x }"]
+    {
+        let changed = format!("environment_variables: {{ {inline} }}");
+        expect(&[(VARIABLES, &changed)], Error, &format!("{variables}.key_values.EDGE_TOKEN"), "config dump");
+    }
+}
+
+#[test]
+fn of_the_vm() {
+    let config = "http_filters[0].typed_config.config";
+    let option = format!("{POLICY}\n                        allow_on_headers_stop_iteration: true");
+    let path = format!("{config}.allow_on_headers_stop_iteration");
+    expect(&[(POLICY, &option)], Hint, &path, "cargo xtask build");
+    for (runtime, word) in [("runtime: envoy.wasm.runtime.wamr", "wamr"), ("", "is missing")] {
+        let path = format!("{config}.vm_config.runtime");
+        expect(&[("runtime: envoy.wasm.runtime.v8", runtime)], Error, &path, word);
+    }
+    let other_type = &[("google.protobuf.Struct", "google.protobuf.BytesValue")];
+    expect(other_type, Error, &format!("{config}.configuration[\"@type\"]"), "StringValue");
+}
+
+#[test]
+fn of_what_hides_an_ambiguous_path() {
+    expect(&[("normalize_path: false", "normalize_path: true")], Hint, "normalize_path", "cannot refuse");
+    expect(&[("merge_slashes: false", "merge_slashes: on")], Hint, "merge_slashes", "cannot refuse");
+    for (action, word) in
+        [("UNESCAPE_AND_FORWARD", "FORWARD"), ("UNESCAPE_AND_REDIRECT", "REDIRECT"), ("4", "FORWARD")]
+    {
+        let action = format!("action: {action}");
+        expect(&[("action: KEEP_UNCHANGED", &action)], Hint, "path_with_escaped_slashes_action", word);
+    }
+    let refuses = envoy_with(&[("action: KEEP_UNCHANGED", "action: REJECT_REQUEST")]);
+    assert_eq!(findings(&refuses, Format::Yaml), []);
+}
+
+#[test]
+fn of_the_address() {
+    for changed in ["use_remote_address: false", "", "xff_num_trusted_hops: 0"] {
+        expect(&[("use_remote_address: true", changed)], Hint, "use_remote_address", "X-Forwarded-For");
+    }
+    let hops = envoy_with(&[("use_remote_address: true", "xff_num_trusted_hops: 1")]);
+    assert_eq!(findings(&hops, Format::Yaml), []);
+}
+
+#[test]
+fn of_the_cluster() {
+    let settings = (r#""cluster": "key_service""#, r#""cluster": "keys""#);
+    let path = "http_filters[0].typed_config.config.configuration.value.key_service.cluster";
+    expect(&[settings], Error, path, r#"no cluster "keys""#);
+    let dynamic =
+        ("static_resources:\n", "dynamic_resources: { cds_config: { ads: {} } }\nstatic_resources:\n");
+    assert_eq!(findings(&envoy_with(&[settings, dynamic]), Format::Yaml), []);
+}
+
+#[test]
+fn of_the_place_among_the_filters() {
+    let router_first = ROUTER.replacen("                  - ", "- ", 1) + "                  " + FILTER;
+    expect(&[(ROUTER, ""), (FILTER, &router_first)], Error, "http_filters[1]", "after the router");
+
+    let lua =
+        before("{ name: lua, typed_config: { inline_code: 'request:headers():get(\"X-Auth-Key-Id\")' } }");
+    expect(&[(FILTER, &lua)], Error, "http_filters[0]", "x-auth-key-id");
+    let renamed =
+        r#"{ "key_service": { "cluster": "key_service" }, "identity_headers": { "user_id": "x-user" } }"#;
+    let renamed = (r#"{ "key_service": { "cluster": "key_service" } }"#, renamed);
+    let reads = before("{ name: rbac, typed_config: { header: { name: x-user } } }");
+    expect(&[renamed, (FILTER, &reads)], Error, "http_filters[0]", "x-user");
+
+    let limit = before(
+        "{ name: limit, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit } }",
+    );
+    let action = r#"rate_limits: [{ actions: [{ request_headers: { header_name: x-auth-key-id, descriptor_key: k } }] }]"#;
+    let per_key = format!("{ROUTE}\n                          {action}");
+    expect(&[(FILTER, &limit), (ROUTE, &per_key)], Error, "http_filters[0]", "x-auth-key-id");
+    let per_address = envoy_with(&[(FILTER, &limit)]);
+    assert_eq!(findings(&per_address, Format::Yaml), []);
+}
+
+#[test]
+fn of_a_filter_that_is_turned_off() {
+    for option in ["disabled", "is_optional"] {
+        let changed = format!("{FILTER}                    {option}: true\n");
+        expect(&[(FILTER, &changed)], Error, &format!("http_filters[0].{option}"), "unchecked");
+    }
+    let off = r#"typed_per_filter_config: { edge_key_auth: { "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true } }"#;
+    let route = format!("{ROUTE}\n                          {off}");
+    let path = "route_config.virtual_hosts[0].routes[0].typed_per_filter_config.edge_key_auth.disabled";
+    expect(&[(ROUTE, &route)], Error, path, "public: true");
+}
+
+#[test]
+fn in_other_files_of_envoy() {
+    let plugin = r#"
+        "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+        config:
+          vm_config: { runtime: envoy.wasm.runtime.v8, environment_variables: { host_env_keys: [EDGE_TOKEN] } }
+          failure_policy: FAIL_OPEN
+          configuration:
+            "@type": type.googleapis.com/google.protobuf.Struct
+            value: { key_service: { cluster: key_service } }
+    "#;
+    let ecds = format!(
+        "resources:\n  - \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig\n    name: edge_key_auth\n    \
+         typed_config:{plugin}"
+    );
+    let list = format!("- name: edge_key_auth\n  disabled: true\n  typed_config:{plugin}");
+    let typed_struct = format!(
+        "http_filters:\n  - name: edge_key_auth\n    typed_config:\n      \"@type\": type.googleapis.com/udpa.type.v1.TypedStruct\n      \
+         type_url: type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n      value:{plugin}"
+    );
+    let wasm = "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n";
+    let typed_struct = typed_struct.replace(wasm, "\n");
+    let paths =
+        |text: &str| findings(text, Format::Yaml).into_iter().map(|(_, path, _)| path).collect::<Vec<_>>();
+    assert_eq!(paths(&ecds), ["resources[0].typed_config.config.failure_policy"]);
+    assert_eq!(paths(&list), ["[0].disabled", "[0].typed_config.config.failure_policy"]);
+    assert_eq!(
+        paths(&typed_struct),
+        ["use_remote_address", "http_filters[0].typed_config.value.config.failure_policy"]
+    );
+    let of_others = ecds.replace("key_service: { cluster: key_service }", "");
+    assert_eq!(paths(&of_others), Vec::<String>::new(), "another filter is none of ours");
+}

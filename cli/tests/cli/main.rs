@@ -1,0 +1,31 @@
+//! Tests of the command: what it finds in files, what it prints, and its exit codes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that is surprised should stop"
+)]
+
+mod documentation;
+mod host;
+mod output;
+mod settings;
+mod shipped;
+
+use edge_key_auth_cli::check::check;
+use edge_key_auth_cli::document::{Document, Format};
+use edge_key_auth_cli::finding::Severity;
+
+/// The findings in a text: severity, path and message.
+fn findings(text: &str, format: Format) -> Vec<(Severity, String, String)> {
+    let document = Document::read(text, format).unwrap();
+    let findings = check("file", &document).findings.into_iter();
+    findings.map(|(_, finding)| (finding.severity, finding.path, finding.message)).collect()
+}
+
+/// The shipped file for users to copy, with changes: pairs of a text that occurs once, and its replacement.
+fn envoy_with(changes: &[(&str, &str)]) -> String {
+    let template = test_stack::envoy::configuration::template().unwrap();
+    test_stack::envoy::configuration::edit(&template, changes).unwrap()
+}

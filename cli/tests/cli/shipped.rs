@@ -1,0 +1,37 @@
+//! Every configuration that is shipped passes.
+
+use std::fs;
+use std::path::Path;
+
+use edge_key_auth_cli::document::Format;
+use serde_json::json;
+use test_stack::envoy::configuration::{Setup, render, template};
+use test_stack::ports::Addresses;
+
+use crate::findings;
+
+#[test]
+fn the_files_to_copy_have_no_findings() {
+    let mut checked = 0;
+    for entry in fs::read_dir(test_stack::paths::workspace().join("envoy")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(findings(&text, Format::Yaml), [], "{}", path.display());
+        checked += 1;
+    }
+    assert!(checked >= 2, "{checked}");
+}
+
+#[test]
+fn the_file_of_the_demo_has_no_findings() {
+    let addresses = Addresses::demo(0);
+    let setup = Setup {
+        admin: addresses.envoys[0].admin,
+        listener: addresses.envoys[0].listener,
+        wasm: Path::new("/target/edge_key_auth.wasm"),
+        edge: addresses.edge,
+        upstream: addresses.echo,
+    };
+    let file = render(&template().unwrap(), setup, &json!({})).unwrap();
+    assert_eq!(findings(&file, Format::Yaml), []);
+}
