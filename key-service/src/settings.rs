@@ -151,7 +151,7 @@ pub struct Listen {
 /// How the service runs.
 #[derive(Debug)]
 pub struct Settings {
-    /// The address of the public API.
+    /// The address of the public listener.
     pub(crate) public: Listen,
     /// The address of the edge listener.
     pub(crate) edge: Listen,

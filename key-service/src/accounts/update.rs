@@ -68,8 +68,8 @@ pub struct Updated {
     pub propagation: Propagation,
     /// Whether the user lost a password that the holder of a management token may have known.
     pub is_password_removed: bool,
-    /// The management tokens that ended: their creator is this user, who was disabled or
-    /// demoted, or they name this user, who was promoted to admin.
+    /// The management tokens that ended: their creator is this user, who was disabled or demoted, or they name this user,
+    /// who was promoted to admin.
     pub ended_tokens: Vec<EndedToken>,
 }
 
@@ -93,8 +93,8 @@ pub struct ChangedUser {
     user: User,
     /// Whether the user lost a password that the holder of a management token may have known.
     is_password_removed: bool,
-    /// The management tokens that ended: their creator is this user, who was disabled or
-    /// demoted, or they name this user, who was promoted to admin.
+    /// The management tokens that ended: their creator is this user, who was disabled or demoted, or they name this user,
+    /// who was promoted to admin.
     ended_tokens: Vec<EndedToken>,
     /// How the change propagated.
     revocation: Revocation,

@@ -82,21 +82,21 @@ async fn a_link_ends_for_good_with_the_rights_of_its_maker() {
         users.push(new_user(&admin, &format!("new-{n}@example.com")).await);
     }
     for end in [json!({"is_active": false}), json!({"is_admin": false})] {
-        let maker = app.user_path(DEMO);
-        make_admin(&admin, &maker).await;
+        let creator = app.user_path(DEMO);
+        make_admin(&admin, &creator).await;
         let second = app.sign_in(DEMO, PASSWORD).await;
         let (status, own) = second.post(&format!("{}link/", users[0]), Value::Null).await;
         assert_eq!(status, 201, "{own}");
         let of_token = link(&second.create_token(None).await, &users[1]).await;
         let (_, of_other) = admin.post(&format!("{}link/", users[2]), Value::Null).await;
 
-        assert_eq!(admin.patch(&maker, end.clone()).await.0, 200);
-        assert_eq!(admin.patch(&maker, json!({"is_active": true, "is_admin": true})).await.0, 200);
+        assert_eq!(admin.patch(&creator, end.clone()).await.0, 200);
+        assert_eq!(admin.patch(&creator, json!({"is_active": true, "is_admin": true})).await.0, 200);
         for path in [text(&own, "path"), &of_token] {
             assert_eq!(choose_password(&app, path, "chosen-by-another").await, 404, "{end}");
         }
         assert_eq!(choose_password(&app, text(&of_other, "path"), "chosen-by-another").await, 200);
-        assert_eq!(admin.patch(&maker, json!({"is_admin": false})).await.0, 200);
+        assert_eq!(admin.patch(&creator, json!({"is_admin": false})).await.0, 200);
     }
 }
 

@@ -38,7 +38,7 @@ fn user(id: &str, is_admin: bool, is_active: bool) -> String {
     )
 }
 
-/// A token that an actor of that kind has made.
+/// A token that an actor of that kind has created.
 fn token(id: &str, by: &str, actor_kind: &str) -> String {
     let digest = KeyDigest::of_value(&format!("ekm_{id}")).to_hex();
     format!(
@@ -87,7 +87,7 @@ async fn tokens_of_an_earlier_release_can_do_what_they_could_while_their_makers_
             assert_eq!(status.as_u16(), if works { 200 } else { 401 }, "{id}: {answer}");
         }
     }
-    // The maker is known from the name alone.
+    // The creator is known from the name alone.
     app.site.ok(&["user", "disable", "admin@example.com"], "");
     assert_eq!(automation(&app, "of-admin").call(Method::GET, "/api/users/", Value::Null).await.0, 401);
 }
@@ -149,7 +149,7 @@ async fn a_link_of_an_earlier_release_ends_where_its_maker_has_lost_its_rights()
     assert!(works("a").await && works("d").await);
     assert!(!works("b").await && !works("c").await);
     app.site.ok(&["user", "disable", "admin@example.com"], "");
-    assert!(!works("a").await, "the maker is known from the audit log");
+    assert!(!works("a").await, "the creator is known from the audit log");
 }
 
 #[tokio::test]
