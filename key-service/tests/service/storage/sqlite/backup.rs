@@ -44,7 +44,7 @@ async fn a_backup_of_a_running_service_holds_keys_and_no_sessions_links_or_lease
     assert!(app.number(session).await > 0 && holds(&app.site.storage.content(), &digest));
 
     let stderr = backed_up(&app.site).await;
-    assert!(stderr.contains("3 users and 1 key ") && stderr.contains("work again"), "{stderr}");
+    assert!(stderr.contains("3 users and 1 key ") && stderr.contains("works again"), "{stderr}");
     let file = app.site.dir.path().join("backup.db");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&file).unwrap();
