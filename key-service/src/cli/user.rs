@@ -167,8 +167,9 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let user = accounts::find_by_email(store, &email).await?;
             let patch = UserPatch { is_admin: Some(!remove), ..UserPatch::default() };
             let updated = accounts::update(store, &by, &user.id, &patch).await?;
-            let done = if remove { "is no longer an admin" } else { "is an admin" };
-            report_user(&format!("{} {done}", user.email), updated, json).await
+            let email = &user.email;
+            let done = if remove { format!("demoted {email}") } else { format!("promoted {email} to admin") };
+            report_user(&done, updated, json).await
         }
         Stored::Permissions { change: ChangeArgs { email, json }, permissions, catalogue } => {
             let catalogue = catalogue.read()?;
