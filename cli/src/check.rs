@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::catalogue::Catalogue;
 use crate::document::Document;
 use crate::envoy;
 use crate::finding::{Finding, Severity};
@@ -40,8 +41,8 @@ pub fn settings_in(document: &Document) -> Vec<Settings> {
     }
 }
 
-/// Checks a document.
-pub fn check(file: &str, document: &Document) -> Report {
+/// Checks a document, and its scopes if there is a catalogue.
+pub fn check(file: &str, document: &Document, catalogue: Option<&Catalogue>) -> Report {
     let mut findings = document.findings.clone();
     let mut filters = Vec::new();
     let all = settings_in(document);
@@ -49,6 +50,7 @@ pub fn check(file: &str, document: &Document) -> Report {
         match settings.read() {
             Ok(accepted) => {
                 findings.extend(warnings(settings, &accepted));
+                findings.extend(catalogue.iter().flat_map(|catalogue| catalogue.judge(settings, &accepted)));
                 filters.push(FilterReport {
                     path: settings.path.clone(),
                     has_default_table: accepted.has_default_table,

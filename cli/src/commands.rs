@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use edge_key_auth_cli::catalogue::Catalogue;
 use edge_key_auth_cli::check::{self, Report, check};
 use edge_key_auth_cli::document::{Document, Format};
 use edge_key_auth_cli::explain::{Key, Request, explain};
@@ -24,6 +25,9 @@ pub(crate) struct CheckArgs {
     /// The files; - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The key service's scope catalogue (SCOPE_CATALOGUE): point out scopes that it lacks
+    #[arg(long, value_name = "FILE")]
+    scope_catalogue: Option<PathBuf>,
     /// Exit with 1 if there are hints too
     #[arg(long)]
     strict: bool,
@@ -68,10 +72,11 @@ pub(crate) struct ExplainArgs {
 
 /// Checks files.
 pub(crate) fn run_check(args: &CheckArgs) -> Result<ExitCode> {
+    let catalogue = args.scope_catalogue.as_ref().map(read_catalogue).transpose()?;
     let mut reports = Vec::new();
     for file in &args.files {
         let (name, document) = read(file)?;
-        reports.push(check(&name, &document));
+        reports.push(check(&name, &document, catalogue.as_ref()));
     }
     let count = |severity| reports.iter().map(|report| report.count(severity)).sum::<usize>();
     let (errors, hints) = (count(Severity::Error), count(Severity::Hint));
@@ -139,6 +144,12 @@ fn read(file: &PathBuf) -> Result<(String, Document)> {
     let document = Document::read(&text, Format::of_name(&name));
     let document = document.map_err(|error| anyhow!("{name}:{}: {}", error.line, error.message))?;
     Ok((name, document))
+}
+
+fn read_catalogue(file: &PathBuf) -> Result<Catalogue> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    Catalogue::parse(&text).with_context(|| name.to_string())
 }
 
 fn scopes(text: &str) -> Result<ScopeSet, String> {

@@ -128,6 +128,17 @@ fn of_the_place_among_the_filters() {
     let action = r#"rate_limits: [{ actions: [{ request_headers: { header_name: x-auth-key-id, descriptor_key: k } }] }]"#;
     let per_key = format!("{ROUTE}\n                          {action}");
     expect(&[(FILTER, &limit), (ROUTE, &per_key)], Error, "http_filters[0]", "x-auth-key-id");
+    // A file to copy, with two filters that use the headers.
+    let limits =
+        std::fs::read_to_string(test_stack::paths::workspace().join("envoy/per-key-limits.yaml")).unwrap();
+    let filters = limits.lines().map(|line| format!("                  {line}\n")).collect::<String>();
+    let misplaced = format!("{}{FILTER}", filters.trim_start().to_owned() + "                  ");
+    let found = findings(&envoy_with(&[(FILTER, &misplaced)]), Format::Yaml);
+    let paths: Vec<_> = found.iter().map(|(_, path, _)| path.strip_prefix(MANAGER).unwrap()).collect();
+    assert_eq!(paths, [".http_filters[0]", ".http_filters[1]"], "{found:?}");
+    let behind = envoy_with(&[(ROUTER, &(filters + ROUTER))]);
+    assert_eq!(findings(&behind, Format::Yaml), []);
+
     let per_address = envoy_with(&[(FILTER, &limit)]);
     assert_eq!(findings(&per_address, Format::Yaml), []);
 }

@@ -7,6 +7,7 @@
     reason = "a test that is surprised should stop"
 )]
 
+mod catalogue;
 mod documentation;
 mod host;
 mod output;
@@ -20,7 +21,7 @@ use edge_key_auth_cli::finding::Severity;
 /// The findings in a text: severity, path and message.
 fn findings(text: &str, format: Format) -> Vec<(Severity, String, String)> {
     let document = Document::read(text, format).unwrap();
-    let findings = check("file", &document).findings.into_iter();
+    let findings = check("file", &document, None).findings.into_iter();
     findings.map(|(_, finding)| (finding.severity, finding.path, finding.message)).collect()
 }
 

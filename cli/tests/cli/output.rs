@@ -100,10 +100,15 @@ fn the_exit_code_of_check() {
     assert_eq!(code(&["check", "--strict", "envoy/envoy.yaml", "envoy/replicas.yaml"], ""), 0);
     assert_eq!(code(&["check", "envoy/envoy.yaml", "-"], "{}"), 1, "one of two files");
     assert_eq!(code(&["check", "--json", "-"], "{}"), 1);
+    let catalogue = &["check", "--scope-catalogue", "key-service/catalogues/posthog.json"][..];
+    assert_eq!(code(&[catalogue, &["--strict", "envoy/envoy.yaml"]].concat(), ""), 0);
+    assert_eq!(code(&[catalogue, &["-"]].concat(), SETTINGS), 1, "it has no orders");
     for (args, input) in [
         (&["check"][..], ""),
         (&["check", "--stric", "-"], SETTINGS),
         (&["check", "missing.yaml"], ""),
+        (&["check", "--scope-catalogue", "missing.json", "envoy/envoy.yaml"], ""),
+        (&["check", "--scope-catalogue", "envoy/envoy.yaml", "envoy/envoy.yaml"], ""),
         (&["check", "envoy/envoy.yaml", "missing.yaml"], ""),
         (&["check", "-"], "a: [\n"),
         (&[], ""),
