@@ -1,5 +1,7 @@
 //! Turns denials into HTTP responses.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::decision::Denial;
@@ -21,7 +23,7 @@ pub struct Reply {
     /// The reason for access logs (`%RESPONSE_CODE_DETAILS%`).
     pub reason: &'static str,
     /// Header names and values.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The JSON body.
     pub body: Vec<u8>,
 }
@@ -50,10 +52,10 @@ impl Reply {
     /// The response to a denied request.
     pub fn to(denial: &Denial, realm: &str, bodies: ErrorBodies) -> Self {
         let detail = match denial {
-            Denial::Ambiguous(ambiguity) => ambiguity.to_string(),
-            Denial::Missing | Denial::Invalid => NOT_AUTHENTICATED.to_owned(),
-            Denial::Forbidden(_) => NOT_PERMITTED.to_owned(),
-            Denial::Unavailable | Denial::Overloaded => UNAVAILABLE.to_owned(),
+            Denial::Ambiguous(ambiguity) => Cow::Owned(ambiguity.to_string()),
+            Denial::Missing | Denial::Invalid => Cow::Borrowed(NOT_AUTHENTICATED),
+            Denial::Forbidden(_) => Cow::Borrowed(NOT_PERMITTED),
+            Denial::Unavailable | Denial::Overloaded => Cow::Borrowed(UNAVAILABLE),
         };
         // Status, reason, PostHog's type and code.
         let (status, reason, kind, code) = match denial {
@@ -65,17 +67,19 @@ impl Reply {
             Denial::Overloaded => (503, "lookups_full", "server_error", "service_unavailable"),
         };
         // The next request may be allowed, so no cache may keep the response.
-        let mut headers =
-            vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
+        let mut headers = Vec::with_capacity(3);
+        headers.push(("content-type", Cow::Borrowed("application/json")));
+        headers.push(("cache-control", Cow::Borrowed("no-store")));
         // RFC 6750 section 3: no error code if the request has no credentials.
-        let challenge = |error: String| ("www-authenticate", format!("Bearer realm=\"{realm}\"{error}"));
+        let challenge =
+            |error: String| ("www-authenticate", Cow::Owned(format!("Bearer realm=\"{realm}\"{error}")));
         match denial {
             Denial::Missing => headers.push(challenge(String::new())),
             Denial::Invalid => headers.push(challenge(", error=\"invalid_token\"".to_owned())),
             Denial::Forbidden(scope) => {
                 headers.push(challenge(format!(", error=\"insufficient_scope\", scope=\"{scope}\"")));
             }
-            Denial::Unavailable | Denial::Overloaded => headers.push(("retry-after", "1".to_owned())),
+            Denial::Unavailable | Denial::Overloaded => headers.push(("retry-after", Cow::Borrowed("1"))),
             Denial::Ambiguous(_) => {}
         }
         let body = match bodies {

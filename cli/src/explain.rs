@@ -216,7 +216,7 @@ fn answer(outcome: Outcome, filter: &Filter) -> Answer {
         Outcome::Reply(Reply { status, reason, headers, body }) => Answer::Refused {
             status,
             reason: reason.to_owned(),
-            headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect(),
             body: String::from_utf8_lossy(&body).into_owned(),
         },
     }
