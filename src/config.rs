@@ -5,11 +5,13 @@ use std::fmt;
 use crate::cache::CacheLimits;
 use crate::header_policy::HeaderPolicy;
 use crate::lookup::LookupLimits;
+use crate::mode::Mode;
 use crate::reply::ErrorBodies;
 use crate::route::{RouteTable, Rule};
 
 mod fields;
 mod header_names;
+mod modes;
 mod read;
 mod rules;
 mod structs;
@@ -47,6 +49,8 @@ pub struct KeyService {
 /// How requests are judged, answered and forwarded.
 #[derive(Debug)]
 pub struct Policy {
+    /// Whether refusals are enforced. A rule may have a mode of its own.
+    pub mode: Mode,
     /// The route table.
     pub routes: RouteTable,
     /// The `realm` of `WWW-Authenticate` (RFC 9110 section 11.5).

@@ -29,8 +29,13 @@ pub enum Denial {
     Missing,
     /// The key is unknown, revoked or expired, or its owner is disabled.
     Invalid,
-    /// The key is valid and lacks this scope.
-    Forbidden(Scope),
+    /// The key is valid and lacks a scope.
+    Forbidden {
+        /// The scope.
+        required: Scope,
+        /// The key.
+        key: Rc<Principal>,
+    },
     /// The key service did not answer.
     Unavailable,
     /// Too many requests wait for lookups.
@@ -38,13 +43,25 @@ pub enum Denial {
 }
 
 impl Denial {
+    /// The reason for access logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Denial::Ambiguous(_) => "ambiguous_request",
+            Denial::Missing => "key_missing",
+            Denial::Invalid => "key_invalid",
+            Denial::Forbidden { .. } => "scope_missing",
+            Denial::Unavailable => "key_service_unavailable",
+            Denial::Overloaded => "lookups_full",
+        }
+    }
+
     /// The metric that counts this denial.
     pub fn counter(&self) -> Counter {
         match self {
             Denial::Ambiguous(_) => Counter::Ambiguous,
             Denial::Missing => Counter::Missing,
             Denial::Invalid => Counter::Invalid,
-            Denial::Forbidden(_) => Counter::Forbidden,
+            Denial::Forbidden { .. } => Counter::Forbidden,
             Denial::Unavailable => Counter::Unavailable,
             Denial::Overloaded => Counter::Overloaded,
         }
@@ -59,7 +76,7 @@ pub fn decide(verdict: Verdict, required: &Scope) -> Result<Grant, Denial> {
     match verdict {
         Verdict::Inactive => Err(Denial::Invalid),
         Verdict::Active(principal) if principal.scopes.permits(required) => Ok(Grant(principal)),
-        Verdict::Active(_) => Err(Denial::Forbidden(required.clone())),
+        Verdict::Active(key) => Err(Denial::Forbidden { required: required.clone(), key }),
     }
 }
 
@@ -77,9 +94,12 @@ mod tests {
     fn only_an_active_key_with_the_scope_is_granted() {
         let read: Scope = "insight:read".parse().unwrap();
         assert_eq!(decide(active("insight:write"), &read).unwrap().principal().user_id.as_ref(), "u");
-        assert_eq!(decide(active("cohort:read"), &read), Err(Denial::Forbidden(read.clone())));
-        assert_eq!(decide(active(""), &read), Err(Denial::Forbidden(read.clone())));
-        assert_eq!(decide(active("insight:write"), &Scope::All), Err(Denial::Forbidden(Scope::All)));
+        for (scopes, required) in [("cohort:read", &read), ("", &read), ("insight:write", &Scope::All)] {
+            let Err(Denial::Forbidden { required: lacks, key }) = decide(active(scopes), required) else {
+                panic!("{scopes:?}")
+            };
+            assert_eq!((&lacks, &*key.key_id), (required, "k"));
+        }
         assert_eq!(decide(Verdict::Inactive, &read), Err(Denial::Invalid));
     }
 }

@@ -15,17 +15,20 @@ use crate::decision::{Denial, decide};
 use crate::lease::Lease;
 use crate::lookup::{Callout, CalloutId, Joined, LookupLimits, Lookups, StreamId, Waiter};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
+use crate::mode::Mode;
 use crate::request::RequestHead;
-use crate::route::Access;
+use crate::route::{Access, Route};
 use crate::usage::Usage;
 use crate::verdict::Verdict;
 
 mod outcome;
+mod shadow_waits;
 #[cfg(test)]
 mod tests;
 mod unanswered;
 
 pub use outcome::{Outcome, Outcomes, Step};
+use shadow_waits::ShadowWaits;
 
 /// The state of one filter configuration in one VM, which the key service knows as an edge.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub struct Filter {
     held_a_lease: bool,
     /// Whether the latest callout of lookups failed.
     is_unanswered: bool,
+    /// The requests in shadow mode that wait for lookups.
+    shadow_waits: ShadowWaits,
     /// Whether the next [`Filter::refused`] refuses the queued lookups.
     refuses_queued: bool,
     /// The outcomes of evicted requests.
@@ -59,6 +64,7 @@ impl Filter {
             metrics: Metrics::default(),
             held_a_lease: false,
             is_unanswered: false,
+            shadow_waits: ShadowWaits::default(),
             refuses_queued: false,
             refused: Vec::new(),
         }
@@ -84,18 +90,22 @@ impl Filter {
     ) -> Step {
         let head = match head {
             Ok(head) => head,
-            Err(ambiguity) => return Step::Decided(self.deny(Denial::Ambiguous(ambiguity))),
+            Err(ambiguity) => {
+                return Step::Decided(self.deny(Denial::Ambiguous(ambiguity), self.policy.mode));
+            }
         };
         if head.is_preflight && self.policy.forward_preflights {
             return Step::Decided(self.forward_public(head));
         }
-        let required = match self.policy.routes.classify(head) {
+        let Route { access, mode } = self.policy.routes.classify(head);
+        let mode = self.policy.mode.or(mode);
+        let required = match access {
             Access::Public => return Step::Decided(self.forward_public(head)),
             Access::Authenticated(scope) => scope,
         };
         let digest = match Credential::of(head.bearer_token) {
-            Credential::Missing => return Step::Decided(self.deny(Denial::Missing)),
-            Credential::Impossible => return Step::Decided(self.deny(Denial::Invalid)),
+            Credential::Missing => return Step::Decided(self.deny(Denial::Missing, mode)),
+            Credential::Impossible => return Step::Decided(self.deny(Denial::Invalid, mode)),
             Credential::Key(digest) => digest,
         };
         let may_use_cache = self.lease.is_held(now); // rule `LeaseCheck`
@@ -104,24 +114,28 @@ impl Filter {
                 let decision = decide(verdict, required);
                 self.metrics.count(Counter::CacheHits);
                 self.metrics.lease_used(self.lease.age_ms(now).unwrap_or_default());
-                Step::Decided(self.conclude(decision, now))
+                Step::Decided(self.conclude(decision, mode, now))
             }
             None => {
                 let required = required.clone();
                 self.metrics.count(Counter::CacheMisses);
-                self.wait(digest, Waiter::new(stream, required, address()), now)
+                self.wait(digest, Waiter::new(stream, required, mode, address()), now)
             }
         }
     }
 
     fn wait(&mut self, digest: KeyDigest, waiter: Waiter, now: Moment) -> Step {
+        let Waiter { stream, mode, .. } = waiter;
         let required = waiter.required.clone();
         let Ok(Joined { is_first, evicted }) = self.lookups.join(digest, waiter) else {
-            return Step::Decided(self.refuse(&digest, &required, now));
+            return Step::Decided(self.refuse(&digest, &required, mode, now));
         };
         if let Some((digest, waiter)) = evicted {
-            let outcome = self.refuse(&digest, &waiter.required, now);
+            let outcome = self.refuse(&digest, &waiter.required, waiter.mode, now);
             self.refused.push((waiter.stream, outcome));
+        }
+        if let Mode::Shadow(shadow) = mode {
+            self.shadow_waits.begin(shadow, digest, stream, now);
         }
         self.lease.subscribe();
         if !is_first {
@@ -132,7 +146,7 @@ impl Filter {
 
     /// The client of a waiting request has gone.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {
-        self.lookups.leave(digest, stream);
+        drop(self.lookups.leave(digest, stream));
         self.refused.retain(|(refused, _)| *refused != stream);
     }
 
@@ -186,7 +200,7 @@ impl Filter {
             let has_ended = expires_in_ms.is_some_and(|left_ms| sent_at.plus(left_ms).has_come(now));
             for waiter in self.lookups.finish(digest, is_vouched_for && !has_ended) {
                 let decision = decide(verdict.clone(), &waiter.required);
-                outcomes.push((waiter.stream, self.conclude(decision, now)));
+                outcomes.push((waiter.stream, self.conclude(decision, waiter.mode, now)));
             }
         }
         Some((outcomes, Ok(())))

@@ -10,7 +10,8 @@
 //! 4. [`cache`]: while the [`lease`] is held, a cached [`verdict`] decides at once.
 //! 5. [`lookup`]: otherwise the request joins the lookup of its key, whose [`answer`] resumes it.
 //! 6. [`decision`]: the key's verdict and the route's access make a [`decision::Grant`] or a [`decision::Denial`].
-//! 7. [`reply`]: a denial becomes the documented response.
+//! 7. [`reply`]: a denial becomes the documented response. In shadow [`mode`], the request is forwarded without
+//!    identity instead.
 //!
 //! [`filter`] is this order as code. These modules are pure: they take values, the time included, and return what the
 //! caller has to do. Only `proxy` calls the host; it is compiled for Wasm only.
@@ -31,6 +32,7 @@ pub mod headers;
 pub mod lease;
 pub mod lookup;
 pub mod metrics;
+pub mod mode;
 #[cfg(target_arch = "wasm32")]
 mod proxy;
 pub mod reply;

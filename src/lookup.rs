@@ -11,6 +11,7 @@ use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, Scope};
 
 use crate::address::Address;
 use crate::clock::Moment;
+use crate::mode::Mode;
 
 mod shares;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub struct Waiter {
     pub stream: StreamId,
     /// The scope that its route needs.
     pub required: Scope,
+    /// Whether it is refused if the key lacks the scope.
+    pub mode: Mode,
     /// The client's address.
     address: Address,
     /// Its place in the order of arrival.
@@ -52,8 +55,8 @@ pub struct Waiter {
 
 impl Waiter {
     /// A request that has just arrived.
-    pub fn new(stream: StreamId, required: Scope, address: Address) -> Self {
-        Waiter { stream, required, address, number: 0, was_waiting_at_send: false }
+    pub fn new(stream: StreamId, required: Scope, mode: Mode, address: Address) -> Self {
+        Waiter { stream, required, mode, address, number: 0, was_waiting_at_send: false }
     }
 }
 
@@ -118,9 +121,13 @@ impl Lookups {
     /// requests, this evicts the newest request of the address that has the most.
     ///
     /// # Errors
-    /// [`Full`] if that address would then have fewer waiting requests than this one.
+    /// [`Full`] if that address would then have fewer waiting requests than this one, or if the request is in shadow
+    /// mode.
     pub fn join(&mut self, digest: KeyDigest, mut waiter: Waiter) -> Result<Joined, Full> {
         let is_full = self.waiting >= self.limits.max_waiters;
+        if is_full && waiter.mode.is_shadow() {
+            return Err(Full);
+        }
         let evicted = if is_full { Some(self.evict_for(waiter.address).ok_or(Full)?) } else { None };
         let (address, number) = (waiter.address, self.arrived);
         waiter.number = number;
@@ -162,9 +169,9 @@ impl Lookups {
         Some((digest, waiter))
     }
 
-    /// Removes a request whose client has gone. A queued lookup without requests is dropped.
-    pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) {
-        self.remove(digest, |waiter| waiter.stream == stream);
+    /// Removes a request that waits no longer, if it still waits. A queued lookup without requests is dropped.
+    pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) -> Option<Waiter> {
+        self.remove(digest, |waiter| waiter.stream == stream)
     }
 
     fn remove(&mut self, digest: &KeyDigest, is_it: impl Fn(&Waiter) -> bool) -> Option<Waiter> {

@@ -40,6 +40,20 @@ metrics! {
         Unavailable = "requests_denied_key_service_unavailable",
         /// Requests answered 503 because too many requests waited.
         Overloaded = "requests_denied_lookups_full",
+        /// Requests forwarded in shadow mode because their key was not looked up in time.
+        Undecided = "requests_shadowed_undecided",
+        /// Requests forwarded in shadow mode. Enforcing would answer 400.
+        ShadowedAmbiguous = "requests_shadowed_ambiguous_request",
+        /// Requests without a key forwarded in shadow mode. Enforcing would answer 401.
+        ShadowedMissing = "requests_shadowed_key_missing",
+        /// Requests with an invalid key forwarded in shadow mode. Enforcing would answer 401.
+        ShadowedInvalid = "requests_shadowed_key_invalid",
+        /// Requests forwarded in shadow mode. Enforcing would answer 403.
+        ShadowedForbidden = "requests_shadowed_scope_missing",
+        /// Requests forwarded in shadow mode without an answer of the key service. Enforcing would answer 503.
+        ShadowedUnavailable = "requests_shadowed_key_service_unavailable",
+        /// Requests forwarded in shadow mode because too many requests waited. Enforcing would answer 503.
+        ShadowedOverloaded = "requests_shadowed_lookups_full",
         /// Requests decided by a cached verdict.
         CacheHits = "cache_hits",
         /// Requests that needed a lookup.

@@ -54,17 +54,16 @@ impl Reply {
         let detail = match denial {
             Denial::Ambiguous(ambiguity) => Cow::Owned(ambiguity.to_string()),
             Denial::Missing | Denial::Invalid => Cow::Borrowed(NOT_AUTHENTICATED),
-            Denial::Forbidden(_) => Cow::Borrowed(NOT_PERMITTED),
+            Denial::Forbidden { .. } => Cow::Borrowed(NOT_PERMITTED),
             Denial::Unavailable | Denial::Overloaded => Cow::Borrowed(UNAVAILABLE),
         };
-        // Status, reason, PostHog's type and code.
-        let (status, reason, kind, code) = match denial {
-            Denial::Ambiguous(_) => (400, "ambiguous_request", "invalid_request", "parse_error"),
-            Denial::Missing => (401, "key_missing", "authentication_error", "not_authenticated"),
-            Denial::Invalid => (401, "key_invalid", "authentication_error", "authentication_failed"),
-            Denial::Forbidden(_) => (403, "scope_missing", "authentication_error", "permission_denied"),
-            Denial::Unavailable => (503, "key_service_unavailable", "server_error", "service_unavailable"),
-            Denial::Overloaded => (503, "lookups_full", "server_error", "service_unavailable"),
+        // Status, PostHog's type and code.
+        let (status, kind, code) = match denial {
+            Denial::Ambiguous(_) => (400, "invalid_request", "parse_error"),
+            Denial::Missing => (401, "authentication_error", "not_authenticated"),
+            Denial::Invalid => (401, "authentication_error", "authentication_failed"),
+            Denial::Forbidden { .. } => (403, "authentication_error", "permission_denied"),
+            Denial::Unavailable | Denial::Overloaded => (503, "server_error", "service_unavailable"),
         };
         // The next request may be allowed, so no cache may keep the response.
         let mut headers = Vec::with_capacity(3);
@@ -76,8 +75,8 @@ impl Reply {
         match denial {
             Denial::Missing => headers.push(challenge(String::new())),
             Denial::Invalid => headers.push(challenge(", error=\"invalid_token\"".to_owned())),
-            Denial::Forbidden(scope) => {
-                headers.push(challenge(format!(", error=\"insufficient_scope\", scope=\"{scope}\"")));
+            Denial::Forbidden { required, .. } => {
+                headers.push(challenge(format!(", error=\"insufficient_scope\", scope=\"{required}\"")));
             }
             Denial::Unavailable | Denial::Overloaded => headers.push(("retry-after", Cow::Borrowed("1"))),
             Denial::Ambiguous(_) => {}
@@ -87,7 +86,7 @@ impl Reply {
             ErrorBodies::Posthog => serde_json::to_vec(&Body { kind, code, detail: &detail, attr: None }),
         };
         // Serialising strings cannot fail.
-        Reply { status, reason, headers, body: body.unwrap_or_default() }
+        Reply { status, reason: denial.reason(), headers, body: body.unwrap_or_default() }
     }
 }
 

@@ -44,13 +44,18 @@ pub struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// Reads all headers, even of a request that is refused: access logs must not show the headers to remove either.
+    ///
+    /// [`Ambiguity::Headers`] goes before any other ambiguity: not all headers to remove may be known then.
     pub fn of(headers: HeaderPairs<'a>, policy: &HeaderPolicy) -> Self {
         let mut fields = HeadFields::default();
         let mut refused = None;
         for pair in headers {
             let taken = pair.map_err(|_| Ambiguity::Headers).and_then(|pair| fields.take(pair, policy));
             if let Err(ambiguity) = taken {
-                refused.get_or_insert(ambiguity);
+                match ambiguity {
+                    Ambiguity::Headers => refused = Some(ambiguity),
+                    _ => drop(refused.get_or_insert(ambiguity)),
+                }
             }
         }
         let removed = std::mem::take(&mut fields.removed);

@@ -2,6 +2,7 @@
 
 use protocol::{Action, Scope};
 
+use crate::mode::Mode;
 use crate::request::{RequestHead, decoded};
 
 mod letter_case;
@@ -22,6 +23,15 @@ pub enum Access<'t> {
     Public,
     /// A key that holds this scope.
     Authenticated(&'t Scope),
+}
+
+/// What the table says of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route<'t> {
+    /// What the route asks of its callers.
+    pub access: Access<'t>,
+    /// Whether its rule is enforced.
+    pub mode: Mode,
 }
 
 /// What a rule requires.
@@ -66,8 +76,28 @@ pub struct Rule {
     pub template: Template,
     /// The methods that it matches; `None` for all.
     pub methods: Option<Vec<String>>,
+    /// What it says of the requests that it matches.
+    pub terms: Terms,
+}
+
+/// What a rule says of the requests that it matches.
+#[derive(Clone, Debug)]
+pub struct Terms {
     /// What it requires.
     pub requirement: Requirement,
+    /// Whether it is enforced.
+    pub mode: Mode,
+}
+
+impl Terms {
+    /// A requirement that is enforced.
+    pub fn of(requirement: Requirement) -> Self {
+        Terms { requirement, mode: Mode::Enforce }
+    }
+
+    fn route(&self, method: &[u8]) -> Route<'_> {
+        Route { access: self.requirement.access(method), mode: self.mode }
+    }
 }
 
 /// An earlier rule has the same template and method.
@@ -92,7 +122,7 @@ pub struct RouteTable {
 }
 
 /// A route that no rule matches needs `*`: deny by default.
-static UNNAMED: Scope = Scope::All;
+const UNNAMED: Route<'static> = Route { access: Access::Authenticated(&Scope::All), mode: Mode::Enforce };
 
 impl RouteTable {
     /// A table without rules.
@@ -116,17 +146,17 @@ impl RouteTable {
             };
         }
         let leaf = if rule.template.has_rest { &mut node.rest } else { &mut node.exact };
-        leaf.get_or_insert_default().add(rule.methods, rule.requirement)
+        leaf.get_or_insert_default().add(rule.methods, rule.terms)
     }
 
-    /// The access that a request needs.
+    /// The access that a request needs, and whether its rule is enforced.
     ///
     /// Rules are compared segment by segment from the left: a literal goes before a `{name}`, and both before a
     /// `{*rest}`; a rule that ends exactly where the path ends goes before one whose rest is empty. Only the rule
     /// that is found decides: if it does not list the method, the route counts as matched by no rule.
-    pub fn classify(&self, head: &RequestHead<'_>) -> Access<'_> {
-        let requirement = self.leaf_of_path(head.path).and_then(|leaf| leaf.requirement(head.method));
-        requirement.map_or(Access::Authenticated(&UNNAMED), |requirement| requirement.access(head.method))
+    pub fn classify(&self, head: &RequestHead<'_>) -> Route<'_> {
+        let terms = self.leaf_of_path(head.path).and_then(|leaf| leaf.terms(head.method));
+        terms.map_or(UNNAMED, |terms| terms.route(head.method))
     }
 
     fn leaf_of_path(&self, path: &[u8]) -> Option<&Leaf> {
@@ -199,17 +229,17 @@ impl Node {
     }
 }
 
-/// The requirements of one template, by method.
+/// The terms of one template, by method.
 #[derive(Debug, Default)]
 struct Leaf {
-    by_method: Vec<(String, Requirement)>,
-    other_methods: Option<Requirement>,
+    by_method: Vec<(String, Terms)>,
+    other_methods: Option<Terms>,
 }
 
 impl Leaf {
-    fn add(&mut self, methods: Option<Vec<String>>, requirement: Requirement) -> Result<(), Conflict> {
+    fn add(&mut self, methods: Option<Vec<String>>, terms: Terms) -> Result<(), Conflict> {
         let Some(methods) = methods else {
-            return match self.other_methods.replace(requirement) {
+            return match self.other_methods.replace(terms) {
                 None => Ok(()),
                 Some(_) => Err(Conflict),
             };
@@ -218,13 +248,13 @@ impl Leaf {
             if self.by_method.iter().any(|(known, _)| *known == method) {
                 return Err(Conflict);
             }
-            self.by_method.push((method, requirement.clone()));
+            self.by_method.push((method, terms.clone()));
         }
         Ok(())
     }
 
-    fn requirement(&self, method: &[u8]) -> Option<&Requirement> {
+    fn terms(&self, method: &[u8]) -> Option<&Terms> {
         let listed = self.by_method.iter().find(|(known, _)| known.as_bytes() == method);
-        listed.map(|(_, requirement)| requirement).or(self.other_methods.as_ref())
+        listed.map(|(_, terms)| terms).or(self.other_methods.as_ref())
     }
 }

@@ -98,6 +98,8 @@ pub enum Answer {
         identity: Vec<(String, String)>,
         /// Whether `Authorization` is removed.
         hides_key: bool,
+        /// Why enforcing would refuse it, as in access logs.
+        shadowed: Option<String>,
     },
     /// The filter answers.
     Refused {
@@ -129,7 +131,7 @@ pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, Exp
         let list: Vec<_> = rules.iter().map(|written| written.rule.clone()).collect();
         let routes = &filter.policy().routes;
         rule = Some(found(routes.deciding(&list, head), &rules, has_default_table));
-        scope = match routes.classify(head) {
+        scope = match routes.classify(head).access {
             Access::Public => None,
             Access::Authenticated(scope) => Some(scope.to_string()),
         };
@@ -204,14 +206,22 @@ fn found(deciding: Deciding, rules: &[WrittenRule], has_default_table: bool) -> 
 
 fn answer(outcome: Outcome, filter: &Filter) -> Answer {
     match outcome {
-        Outcome::ForwardPublic { hides_key } => Answer::Forwarded { identity: Vec::new(), hides_key },
+        Outcome::ForwardPublic { hides_key } => {
+            Answer::Forwarded { identity: Vec::new(), hides_key, shadowed: None }
+        }
+        Outcome::ForwardShadowed(shadowed) => Answer::Forwarded {
+            identity: Vec::new(),
+            hides_key: false,
+            shadowed: Some(shadowed.reason().to_owned()),
+        },
         Outcome::Forward(grant) => {
             let principal = grant.principal();
             let values = [&principal.user_id, &principal.key_id, &principal.scopes_text];
             let names = &filter.policy().identity_headers.0;
             let identity =
                 names.iter().zip(values).map(|(name, value)| (name.to_string(), value.to_string()));
-            Answer::Forwarded { identity: identity.collect(), hides_key: filter.policy().hide_credentials }
+            let hides_key = filter.policy().hide_credentials;
+            Answer::Forwarded { identity: identity.collect(), hides_key, shadowed: None }
         }
         Outcome::Reply(Reply { status, reason, headers, body }) => Answer::Refused {
             status,
@@ -246,10 +256,15 @@ impl Explanation {
             lines.push(format!("removed  {}", self.removed.join(", ")));
         }
         match &self.answer {
-            Answer::Forwarded { identity, hides_key } => {
+            Answer::Forwarded { identity, hides_key, shadowed } => {
                 let without = if *hides_key { ", without authorization" } else { "" };
                 let identity_is = if identity.is_empty() { " without identity" } else { "" };
                 lines.push(format!("answer   forwarded{identity_is}{without}"));
+                lines.extend(
+                    shadowed
+                        .iter()
+                        .map(|reason| format!("         shadow mode; enforcing would refuse it: {reason}")),
+                );
                 lines.extend(identity.iter().map(|(name, value)| format!("         {name}: {value}")));
             }
             Answer::Refused { status, reason, headers, body } => {
@@ -268,9 +283,10 @@ impl Explanation {
         };
         let rule = self.rule.as_ref();
         let answer = match &self.answer {
-            Answer::Forwarded { identity, hides_key } => {
-                json!({ "forwarded": true, "identity": map(identity), "authorization_removed": hides_key })
-            }
+            Answer::Forwarded { identity, hides_key, shadowed } => json!({
+                "forwarded": true, "identity": map(identity), "authorization_removed": hides_key,
+                "shadowed": shadowed,
+            }),
             Answer::Refused { status, reason, headers, body } => json!({
                 "forwarded": false, "status": status, "reason": reason, "headers": map(headers), "body": body,
             }),

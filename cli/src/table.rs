@@ -27,6 +27,8 @@ pub struct Row {
     pub methods: Methods,
     /// What it requires.
     pub requirement: Requirement,
+    /// Whether it has `mode: shadow`.
+    pub is_shadow: bool,
 }
 
 /// The rows of a table, the most specific first.
@@ -40,15 +42,28 @@ pub fn rows(accepted: &Accepted) -> Vec<Row> {
                 rule: Some(*at),
                 template: Some(written.template.clone()),
                 methods: written.rule.methods.clone().map_or(Methods::All, Methods::Listed),
-                requirement: written.rule.requirement.clone(),
+                requirement: written.rule.terms.requirement.clone(),
+                is_shadow: written.rule.terms.mode.is_shadow(),
             });
         }
         if let Some((_, last)) = written.last().filter(|(_, last)| last.rule.methods.is_some()) {
             let template = Some(last.template.clone());
-            rows.push(Row { rule: None, template, methods: Methods::Others, requirement: no_rule() });
+            rows.push(Row {
+                rule: None,
+                template,
+                methods: Methods::Others,
+                requirement: no_rule(),
+                is_shadow: false,
+            });
         }
     }
-    rows.push(Row { rule: None, template: None, methods: Methods::All, requirement: no_rule() });
+    rows.push(Row {
+        rule: None,
+        template: None,
+        methods: Methods::All,
+        requirement: no_rule(),
+        is_shadow: false,
+    });
     rows
 }
 
@@ -67,7 +82,8 @@ impl Row {
         };
         let template = self.template.as_deref().unwrap_or("every other path");
         let rule = self.rule.map_or_else(|| "no rule".to_owned(), |at| format!("routes[{at}]"));
-        [methods, template.to_owned(), in_words(&self.requirement), rule]
+        let shadow = if self.is_shadow { ", shadow" } else { "" };
+        [methods, template.to_owned(), in_words(&self.requirement) + shadow, rule]
     }
 
     /// The row for scripts.
@@ -81,6 +97,7 @@ impl Row {
             "path": self.template,
             "methods": methods,
             "public": self.requirement == Requirement::Public,
+            "shadow": self.is_shadow,
             "scopes": scopes(&self.requirement),
         })
     }

@@ -360,9 +360,9 @@ impl Node {
 
 fn outcome(of: &filter::Outcome) -> Outcome {
     match of {
-        filter::Outcome::Forward(_) | filter::Outcome::ForwardPublic { .. } => {
-            Outcome::Decided(Validity::Good)
-        }
+        filter::Outcome::Forward(_)
+        | filter::Outcome::ForwardPublic { .. }
+        | filter::Outcome::ForwardShadowed(_) => Outcome::Decided(Validity::Good),
         filter::Outcome::Reply(reply) if reply.status == 401 => Outcome::Decided(Validity::Nothing),
         filter::Outcome::Reply(reply) if reply.status == 403 => Outcome::Decided(Validity::Known),
         filter::Outcome::Reply(_) => Outcome::Unavailable,

@@ -2,6 +2,7 @@
 
 use super::fields::{Fields, Problems};
 use super::header_names::{header_policy, identity_headers};
+use super::modes::filter_mode;
 use super::rules::routes;
 use super::structs::struct_to_json;
 use super::{Config, KeyService, Policy, Problem};
@@ -29,11 +30,13 @@ impl Config {
         let problems = Problems::default();
         let mut fields = Fields::of(value, String::new(), &problems);
         let key_service = key_service(&mut fields);
+        let (mode, mode_warning) = filter_mode(&mut fields);
         let path_case = match fields.take_choice("path_case", &["sensitive", "insensitive"]) {
             Some(1) => PathCase::Insensitive,
             _ => PathCase::Sensitive,
         };
-        let (routes, warnings) = routes(&mut fields, path_case, &problems);
+        let (routes, route_warnings) = routes(&mut fields, path_case, mode, &problems);
+        let warnings = mode_warning.into_iter().chain(route_warnings).collect();
         let realm = realm(&mut fields);
         let error_bodies = match fields.take_choice("error_bodies", &["documented", "posthog"]) {
             Some(1) => ErrorBodies::Posthog,
@@ -50,6 +53,7 @@ impl Config {
         let lookups = lookups(&mut fields);
         fields.finish();
         let policy = Policy {
+            mode,
             routes,
             realm,
             error_bodies,

@@ -3,22 +3,29 @@
 use serde_json::Value;
 
 use super::fields::{Fields, Problems, kind};
+use super::modes::{rule_mode, rule_warning};
 use super::{Config, DEFAULT_ROUTES, Problem, WrittenRule};
-use crate::route::{Conflict, PathCase, Requirement, RouteTable, Rule, Template};
+use crate::mode::Mode;
+use crate::route::{Conflict, PathCase, Requirement, RouteTable, Rule, Template, Terms};
 
 /// The table, and warnings.
 pub(super) fn routes(
     fields: &mut Fields<'_>,
     path_case: PathCase,
+    filter_mode: Mode,
     problems: &Problems,
 ) -> (RouteTable, Vec<Problem>) {
     let mut table = RouteTable::new(path_case);
     let mut rules = Vec::new();
     let mut places = Vec::new();
+    let mut warnings = Vec::new();
     for (at, value) in rule_list(fields).into_iter().enumerate() {
         let path = fields.path_of(&format!("routes[{at}]"));
         let written = value["path"].as_str().unwrap_or_default().to_owned();
-        let Some(rule) = rule(Fields::of(value, path.clone(), problems), problems) else { continue };
+        let Some(rule) = rule(Fields::of(value, path.clone(), problems), filter_mode, problems) else {
+            continue;
+        };
+        warnings.extend(rule_warning(&path, rule.terms.mode));
         if path_case == PathCase::Insensitive
             && let Some(segment) = rule.template.segment_with_other_letters()
         {
@@ -31,7 +38,7 @@ pub(super) fn routes(
         rules.push(rule);
         places.push((path, written));
     }
-    let warnings = table.case_gaps(&rules).into_iter().filter_map(|gap| {
+    let case_gaps = table.case_gaps(&rules).into_iter().filter_map(|gap| {
         let ((path, weaker), (place, stricter)) = (places.get(gap.weaker)?, places.get(gap.stricter)?);
         let message = format!(
             "{weaker:?} admits {:?} for less than {place} ({stricter:?}) requires: if the upstream ignores letter case, set \
@@ -40,7 +47,7 @@ pub(super) fn routes(
         );
         Some(Problem { path: path.clone(), message })
     });
-    let warnings = warnings.collect();
+    warnings.extend(case_gaps);
     (table, warnings)
 }
 
@@ -61,14 +68,14 @@ impl Config {
         let mut fields = Fields::of(configuration, String::new(), &problems);
         let written = |value: Value| {
             let template = value["path"].as_str()?.to_owned();
-            let rule = rule(Fields::of(value, String::new(), &problems), &problems)?;
+            let rule = rule(Fields::of(value, String::new(), &problems), Mode::default(), &problems)?;
             Some(WrittenRule { template, rule })
         };
         rule_list(&mut fields).into_iter().filter_map(written).collect()
     }
 }
 
-fn rule(mut fields: Fields<'_>, problems: &Problems) -> Option<Rule> {
+fn rule(mut fields: Fields<'_>, filter_mode: Mode, problems: &Problems) -> Option<Rule> {
     let template = match fields.take_string("path") {
         Some(path) => {
             path.parse::<Template>().map_err(|error| fields.problem("path", format!("{path:?} {error}"))).ok()
@@ -94,8 +101,10 @@ fn rule(mut fields: Fields<'_>, problems: &Problems) -> Option<Rule> {
             None
         }
     };
+    let mode = rule_mode(&mut fields, filter_mode);
     fields.finish();
-    Some(Rule { template: template?, methods: methods?, requirement: requirement? })
+    let terms = Terms { mode, ..Terms::of(requirement?) };
+    Some(Rule { template: template?, methods: methods?, terms })
 }
 
 /// For `object`, the method decides between read and write; `object:action` and `*` apply to every method.

@@ -31,6 +31,7 @@ fn only_the_cluster_is_required() {
     let names = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"].map(Box::from);
     assert_eq!(config.policy.identity_headers, IdentityHeaders(names));
     assert!(!config.policy.hide_credentials && !config.policy.forward_preflights);
+    assert_eq!(config.policy.mode, Mode::Enforce);
     assert_eq!(
         problems("{}"),
         ["key_service.cluster: is required: the name of the Envoy cluster of the key service's edge API"]
@@ -99,7 +100,7 @@ fn every_problem_is_reported_with_its_path() {
             "hide_credentials: must be true or false, not a string",
             "cache.max_active: must be a whole number from 1 to 10000000, not 1.5",
             "lookups.max_waiters: must be a whole number from 1 to 1000000, not -1",
-            "extra: unknown field; known here: key_service, path_case, routes, realm, error_bodies, cors_preflight, identity_headers, request_overrides, hide_credentials, sync, on_unavailable, cache, lookups",
+            "extra: unknown field; known here: key_service, mode, path_case, routes, realm, error_bodies, cors_preflight, identity_headers, request_overrides, hide_credentials, sync, on_unavailable, cache, lookups",
         ]
     );
 }
@@ -151,6 +152,55 @@ fn an_allowed_header_keeps_its_default_in_every_other_spelling() {
     assert_eq!(treatments(prefixes), [None, removed, removed]);
     assert_eq!(treatments(["script_name", "script-name", "script.name"]), [None, refused, refused]);
     assert!(prefixes.iter().all(|name| policy.removes_trailer(name.as_bytes())));
+}
+
+#[test]
+fn shadow_mode_is_warned_of_and_no_rule_is_enforced_in_a_filter_in_shadow_mode() {
+    let warnings = |settings: &str| {
+        let json = format!(r#"{{"key_service":{{"cluster":"k"}}{settings}}}"#);
+        let config = Config::read(json.as_bytes()).unwrap();
+        config.warnings.iter().map(Problem::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(r#","mode":"enforce""#), Vec::<String>::new());
+    assert_eq!(
+        warnings(r#","mode":"shadow""#),
+        ["mode: shadow: nothing is enforced: the filter forwards requests that it would refuse"]
+    );
+    let rule = |mode: &str| format!(r#","routes":[{{"path":"/a","scope":"*","mode":"{mode}"}}]"#);
+    assert_eq!(
+        warnings(&rule("shadow")),
+        [
+            "routes[0].mode: shadow: nothing is enforced: the filter forwards requests that this rule would refuse"
+        ]
+    );
+    assert_eq!(warnings(&rule("enforce")), Vec::<String>::new());
+    let bad = |settings: &str| problems(&format!(r#"{{"key_service":{{"cluster":"k"}}{settings}}}"#));
+    assert_eq!(bad(r#","mode":"off""#), [r#"mode: must be enforce or shadow, not "off""#]);
+    assert_eq!(bad(r#","mode":true"#), ["mode: must be a string, not true or false"]);
+    assert_eq!(bad(&rule("Shadow")), [r#"routes[0].mode: must be enforce or shadow, not "Shadow""#]);
+    assert_eq!(
+        bad(&format!(r#","mode":"shadow"{}"#, rule("enforce"))),
+        [
+            "routes[0].mode: must not be enforce while the whole filter is in shadow mode: an ambiguous request would bypass the rule"
+        ]
+    );
+}
+
+#[test]
+fn a_rule_in_shadow_mode_beside_an_enforced_one_is_a_case_gap() {
+    let warnings = |first: &str, second: &str| {
+        let json = format!(
+            r#"{{"key_service":{{"cluster":"k"}},"routes":[
+                {{"path":"/admin","scope":"*"{first}}},{{"path":"/{{*rest}}","scope":"*"{second}}}]}}"#
+        );
+        let config = Config::read(json.as_bytes()).unwrap();
+        config.warnings.iter().filter(|warning| warning.message.contains("letter case")).count()
+    };
+    let shadow = r#","mode":"shadow""#;
+    assert_eq!(warnings("", ""), 0);
+    assert_eq!(warnings("", shadow), 1);
+    assert_eq!(warnings(shadow, ""), 0);
+    assert_eq!(warnings(shadow, shadow), 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::clock::Moment;
 use crate::decision::{Denial, Grant};
 use crate::lookup::StreamId;
 use crate::metrics::Counter;
+use crate::mode::{Mode, Shadowed};
 use crate::reply::Reply;
 use crate::request::RequestHead;
 
@@ -29,6 +30,8 @@ pub enum Outcome {
     },
     /// It is forwarded with the identity of the grant.
     Forward(Grant),
+    /// It is forwarded without identity in shadow mode. Enforcing would refuse it.
+    ForwardShadowed(Shadowed),
     /// It is answered.
     Reply(Reply),
 }
@@ -42,20 +45,32 @@ impl Filter {
         Outcome::ForwardPublic { hides_key: self.policy.hide_credentials && head.presents_key() }
     }
 
-    pub(super) fn conclude(&mut self, decision: Result<Grant, Denial>, now: Moment) -> Outcome {
+    pub(super) fn conclude(&mut self, decision: Result<Grant, Denial>, mode: Mode, now: Moment) -> Outcome {
         match decision {
             Ok(grant) => {
                 self.metrics.count(Counter::Forwarded);
                 self.usage.note(grant.principal(), now);
                 Outcome::Forward(grant)
             }
-            Err(denial) => self.deny(denial),
+            Err(denial) => self.deny(denial, mode),
         }
     }
 
-    /// Every denial is counted and answered here.
-    pub(super) fn deny(&mut self, denial: Denial) -> Outcome {
-        self.metrics.count(denial.counter());
-        Outcome::Reply(Reply::to(&denial, &self.policy.realm, self.policy.error_bodies))
+    /// Every denial is counted here, and answered or waived.
+    pub(super) fn deny(&mut self, denial: Denial, mode: Mode) -> Outcome {
+        let enforced = match mode {
+            Mode::Enforce => denial,
+            Mode::Shadow(shadow) => match shadow.waive(denial) {
+                Ok(shadowed) => return self.forward_shadowed(shadowed),
+                Err(denial) => denial,
+            },
+        };
+        self.metrics.count(enforced.counter());
+        Outcome::Reply(Reply::to(&enforced, &self.policy.realm, self.policy.error_bodies))
+    }
+
+    pub(super) fn forward_shadowed(&mut self, shadowed: Shadowed) -> Outcome {
+        self.metrics.count(shadowed.counter());
+        Outcome::ForwardShadowed(shadowed)
     }
 }

@@ -7,6 +7,7 @@ use crate::headers::{HeaderPairs, serialise};
 use crate::request::Reading;
 
 mod outage;
+mod shadow;
 
 const T0: u64 = 100;
 const VALID: &str = "phx_1234567890abcdef";
@@ -76,6 +77,11 @@ impl Talk {
         outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
     }
 
+    fn undecided(&mut self) -> Vec<(u32, String)> {
+        let outcomes = self.filter.undecided(self.moment());
+        outcomes.iter().map(|(stream, outcome)| (stream.0, print(outcome))).collect()
+    }
+
     /// The metrics recorded since the last call, sorted.
     fn numbers(&mut self) -> Vec<String> {
         let recorded = RefCell::new(Vec::new());
@@ -110,6 +116,10 @@ fn print(outcome: &Outcome) -> String {
         Outcome::Forward(grant) => {
             format!("for {} {}", grant.principal().user_id, grant.principal().scopes_text)
         }
+        Outcome::ForwardShadowed(shadowed) => match shadowed.key() {
+            Some(key) => format!("shadow {} of {}", shadowed.reason(), key.key_id),
+            None => format!("shadow {}", shadowed.reason()),
+        },
         Outcome::Reply(reply) => format!("{} {}", reply.status, reply.reason),
     }
 }

@@ -7,23 +7,31 @@ use crate::clock::Moment;
 use crate::decision::{Denial, Grant, decide};
 use crate::lookup::StreamId;
 use crate::metrics::Counter;
+use crate::mode::Mode;
 use crate::verdict::Verdict;
 
 impl Filter {
     /// Decides a request for which there is no room to wait. It may use a stale verdict only if the key service does
     /// not answer.
-    pub(super) fn refuse(&mut self, digest: &KeyDigest, required: &Scope, now: Moment) -> Outcome {
+    pub(super) fn refuse(
+        &mut self,
+        digest: &KeyDigest,
+        required: &Scope,
+        mode: Mode,
+        now: Moment,
+    ) -> Outcome {
         let decision = match self.is_unanswered {
             true => self.without_answer(digest, required, Denial::Overloaded, now),
             false => Err(Denial::Overloaded),
         };
-        self.conclude(decision, now)
+        self.conclude(decision, mode, now)
     }
 
     /// The host cannot wake the root context, so the lookup of this request would never be sent.
     pub fn give_up(&mut self, digest: &KeyDigest, stream: StreamId) -> Outcome {
-        self.leave(digest, stream);
-        self.deny(Denial::Unavailable)
+        let waiter = self.lookups.leave(digest, stream);
+        let mode = waiter.map_or(Mode::Enforce, |waiter| waiter.mode);
+        self.deny(Denial::Unavailable, mode)
     }
 
     /// The callout of these lookups failed or could not be sent. All its requests end.
@@ -53,7 +61,7 @@ impl Filter {
     fn finish_unanswered(&mut self, digest: &KeyDigest, outcomes: &mut Outcomes, now: Moment) {
         for waiter in self.lookups.finish(digest, true) {
             let decision = self.without_answer(digest, &waiter.required, Denial::Unavailable, now);
-            outcomes.push((waiter.stream, self.conclude(decision, now)));
+            outcomes.push((waiter.stream, self.conclude(decision, waiter.mode, now)));
         }
     }
 

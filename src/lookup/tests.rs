@@ -14,7 +14,7 @@ fn waiter(stream: u32) -> Waiter {
 }
 
 fn from(address: u32, stream: u32) -> Waiter {
-    Waiter::new(StreamId(stream), Scope::All, Address::V4(address))
+    Waiter::new(StreamId(stream), Scope::All, Mode::Enforce, Address::V4(address))
 }
 
 fn streams(waiters: Vec<Waiter>) -> Vec<u32> {

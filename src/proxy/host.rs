@@ -23,12 +23,12 @@ use crate::request::{self, Reading};
 /// The ABI's status for success.
 const OK: u32 = 0;
 
-/// Filter state: the id of the accepted key. Access logs show it as
+/// Filter state: the id of the accepted key; in shadow mode also of a valid key that lacks the scope. Access logs show it as
 /// `%FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)%`.
 pub(super) const KEY_ID: &str = "edge_key_auth.key_id";
 
-/// Filter state: why a request was denied. Access logs show it as `%FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)%`.
-const REASON: &str = "edge_key_auth.reason";
+/// Filter state: why a request was denied, or would be if it were enforced. Access logs show it as `%FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)%`.
+pub(super) const REASON: &str = "edge_key_auth.reason";
 
 /// This VM's clocks.
 #[derive(Clone, Copy, Debug)]

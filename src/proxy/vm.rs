@@ -188,6 +188,7 @@ impl Vm {
         }
         let now = self.clock.now();
         outcomes.extend(self.filter.borrow_mut().refused(now));
+        outcomes.extend(self.filter.borrow_mut().undecided(now));
         let sync = self.filter.borrow_mut().next_sync(now);
         if let Some(request) = sync {
             match self.post(SYNC_PATH, &request, request.wait_ms) {
@@ -235,7 +236,8 @@ impl Vm {
             self.exported_at.set(now.monotonic);
             self.meters.export(filter.metrics(now));
         }
-        let tick_ms = filter.sync_due_in_ms(now).unwrap_or(EXPORT_EVERY_MS).clamp(1, EXPORT_EVERY_MS);
+        let due_ms = filter.sync_due_in_ms(now).into_iter().chain(filter.undecided_in_ms(now)).min();
+        let tick_ms = due_ms.unwrap_or(EXPORT_EVERY_MS).clamp(1, EXPORT_EVERY_MS);
         if self.tick_ms.replace(tick_ms) != tick_ms {
             host::tick_every(tick_ms);
         }
@@ -244,7 +246,9 @@ impl Vm {
     fn note(&self, outcome: Result<(), NoAnswer>) {
         let cluster = &self.key_service.cluster;
         match (self.service_answers.replace(outcome.is_ok()), outcome) {
-            (true, Err(why)) => log::warn!("cluster {cluster}: {why}; keys that are not cached get 503"),
+            (true, Err(why)) => {
+                log::warn!("cluster {cluster}: {why}; keys that are not cached cannot be checked")
+            }
             (false, Ok(())) => log::info!("cluster {cluster}: the key service answers again"),
             _ => {}
         }
@@ -271,6 +275,13 @@ impl Vm {
             }
             Outcome::Forward(grant) => {
                 self.set_identity(&grant);
+                Progress::Open
+            }
+            Outcome::ForwardShadowed(shadowed) => {
+                host::set_filter_state(host::REASON, shadowed.reason());
+                if let Some(key) = shadowed.key() {
+                    host::set_filter_state(host::KEY_ID, &key.key_id);
+                }
                 Progress::Open
             }
             Outcome::Reply(reply) => {

@@ -1,5 +1,10 @@
+use std::rc::Rc;
+
+use protocol::ScopeSet;
+
 use super::*;
 use crate::ambiguity::Ambiguity;
+use crate::verdict::Principal;
 
 /// All ambiguities. A new one does not compile here until it is given a place in the list.
 fn ambiguities() -> Vec<Ambiguity> {
@@ -40,7 +45,7 @@ fn denials() -> Vec<Denial> {
     let place = |denial: &Denial| match denial {
         Denial::Missing => 0,
         Denial::Invalid => 1,
-        Denial::Forbidden(_) => 2,
+        Denial::Forbidden { .. } => 2,
         Denial::Unavailable => 3,
         Denial::Overloaded => 4,
         Denial::Ambiguous(_) => 5,
@@ -48,7 +53,10 @@ fn denials() -> Vec<Denial> {
     let mut listed = vec![
         Denial::Missing,
         Denial::Invalid,
-        Denial::Forbidden("insight:read".parse().unwrap()),
+        Denial::Forbidden {
+            required: "insight:read".parse().unwrap(),
+            key: Rc::new(Principal::new("u".into(), "k".into(), ScopeSet::default())),
+        },
         Denial::Unavailable,
         Denial::Overloaded,
     ];

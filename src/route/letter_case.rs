@@ -2,7 +2,7 @@
 //! rule.
 
 use super::template::{Segment, Template};
-use super::{Access, PathCase, RouteTable, Rule, UNNAMED};
+use super::{Access, PathCase, Route, RouteTable, Rule, UNNAMED};
 
 /// The most paths of one length that are tried for two templates. One is enough unless every spelling of a literal is
 /// a literal of some rule.
@@ -71,7 +71,7 @@ impl RouteTable {
 
 /// The rule of this template that decides a method, and the access that it requires. If no rule lists the method, the
 /// access is `*`, and the index is that of the first rule.
-fn required_access<'r>(rules: &'r [Rule], template: &Template, method: &str) -> (usize, Access<'r>) {
+fn required_access<'r>(rules: &'r [Rule], template: &Template, method: &str) -> (usize, Route<'r>) {
     let mut access = None;
     for (at, rule) in rules.iter().enumerate() {
         if rule.template != *template {
@@ -79,21 +79,23 @@ fn required_access<'r>(rules: &'r [Rule], template: &Template, method: &str) -> 
         }
         match &rule.methods {
             Some(methods) if methods.iter().any(|listed| listed == method) => {
-                return (at, rule.requirement.access(method.as_bytes()));
+                return (at, rule.terms.route(method.as_bytes()));
             }
             Some(_) => {
-                access.get_or_insert((at, Access::Authenticated(&UNNAMED)));
+                access.get_or_insert((at, UNNAMED));
             }
-            None => access = Some((at, rule.requirement.access(method.as_bytes()))),
+            None => access = Some((at, rule.terms.route(method.as_bytes()))),
         }
     }
-    access.unwrap_or((0, Access::Authenticated(&UNNAMED)))
+    access.unwrap_or((0, UNNAMED))
 }
 
-/// Whether a key that `admitted` admits may lack what `required` requires.
-fn requires_less(admitted: Access<'_>, required: Access<'_>) -> bool {
-    match (admitted, required) {
+/// Whether a request that `admitted` admits may lack what `required` requires. Shadow mode admits everything; two rules in
+/// shadow mode are compared as if both were enforced.
+fn requires_less(admitted: Route<'_>, required: Route<'_>) -> bool {
+    match (admitted.access, required.access) {
         (_, Access::Public) => false,
+        _ if admitted.mode.is_shadow() && !required.mode.is_shadow() => true,
         (Access::Public, Access::Authenticated(_)) => true,
         (Access::Authenticated(scope), Access::Authenticated(required)) => !scope.satisfies(required),
     }
@@ -231,8 +233,10 @@ fn unused(letter: &str, is_used: &dyn Fn(&str) -> bool) -> String {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use protocol::Scope;
+
     use super::*;
-    use crate::route::Requirement;
+    use crate::route::{Requirement, Terms};
 
     /// Rules of these templates, methods (all if empty) and scopes, and their table.
     fn table(rules: &[(&str, &str, &str)]) -> (RouteTable, Vec<Rule>) {
@@ -242,11 +246,11 @@ mod tests {
             let rule = Rule {
                 template: template.parse().unwrap(),
                 methods: (!methods.is_empty()).then(|| methods.split(' ').map(str::to_owned).collect()),
-                requirement: match scope.split_once(':') {
+                terms: Terms::of(match scope.split_once(':') {
                     None if *scope == "public" => Requirement::Public,
                     Some((object, "")) => Requirement::of_object(object),
                     _ => Requirement::Fixed(scope.parse().unwrap()),
-                },
+                }),
             };
             if table.add(rule.clone()).is_ok() {
                 added.push(rule);
@@ -352,10 +356,10 @@ mod tests {
         let rule = |path: &str, method: &str, requirement| Rule {
             template: path.parse().unwrap(),
             methods: Some(vec![method.to_owned()]),
-            requirement,
+            terms: Terms::of(requirement),
         };
         let rules =
-            [rule("/A", "GET", Requirement::Public), rule("/a", "PUT", Requirement::Fixed(UNNAMED.clone()))];
+            [rule("/A", "GET", Requirement::Public), rule("/a", "PUT", Requirement::Fixed(Scope::All))];
         rules.iter().for_each(|rule| table.add(rule.clone()).unwrap());
         assert_eq!(table.case_gaps(&rules), []);
     }
@@ -403,14 +407,14 @@ mod tests {
                 match &rule.methods {
                     None => unlisted = Some(at),
                     Some(methods) if methods.iter().any(|listed| listed == method) => {
-                        return (at, rules[at].requirement.access(method.as_bytes()));
+                        return (at, rules[at].terms.route(method.as_bytes()));
                     }
                     Some(_) => {}
                 }
             }
             match unlisted {
-                Some(at) => (at, rules[at].requirement.access(method.as_bytes())),
-                None => (first.unwrap(), Access::Authenticated(&UNNAMED)),
+                Some(at) => (at, rules[at].terms.route(method.as_bytes())),
+                None => (first.unwrap(), UNNAMED),
             }
         };
         let mut gaps: BTreeMap<(usize, usize), BTreeSet<String>> = BTreeMap::new();
@@ -434,7 +438,7 @@ mod tests {
                 for method in METHODS {
                     let ((weaker, admitted), (stricter, required)) =
                         (judged(weak, method), judged(strict, method));
-                    let is_gap = match (admitted, required) {
+                    let is_gap = match (admitted.access, required.access) {
                         (Access::Public, Access::Authenticated(_)) => true,
                         (Access::Authenticated(held), Access::Authenticated(needed)) => {
                             !held.satisfies(needed)

@@ -71,7 +71,7 @@ impl RouteTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::{Access, Requirement, Template};
+    use crate::route::{Access, Requirement, Template, Terms};
 
     fn table(path_case: PathCase, rules: &[(&str, &[&str], &str)]) -> (RouteTable, Vec<Rule>) {
         let mut table = RouteTable::new(path_case);
@@ -81,7 +81,7 @@ mod tests {
                 template: template.parse().unwrap(),
                 methods: (!methods.is_empty())
                     .then(|| methods.iter().map(|&method| method.to_owned()).collect()),
-                requirement: Requirement::Fixed(scope.parse().unwrap()),
+                terms: Terms::of(Requirement::Fixed(scope.parse().unwrap())),
             };
             table.add(rule.clone()).unwrap();
             added.push(rule);
@@ -183,8 +183,13 @@ mod tests {
                         None => assert_eq!(deciding, Deciding::Nothing, "{path} {templates:?}"),
                         Some(at) => {
                             assert_eq!(deciding, Deciding::Rule(at), "{path} {templates:?}");
-                            let Requirement::Fixed(scope) = &rules[at].requirement else { unreachable!() };
-                            assert_eq!(table.classify(&head("GET", &path)), Access::Authenticated(scope));
+                            let Requirement::Fixed(scope) = &rules[at].terms.requirement else {
+                                unreachable!()
+                            };
+                            assert_eq!(
+                                table.classify(&head("GET", &path)).access,
+                                Access::Authenticated(scope)
+                            );
                             decided += 1;
                         }
                     }

@@ -8,7 +8,9 @@ fn table(rules: &[(&str, &str)]) -> RouteTable {
             "public" => Requirement::Public,
             scope => Requirement::Fixed(scope.parse().unwrap()),
         };
-        table.add(Rule { template: template.parse().unwrap(), methods: None, requirement }).unwrap();
+        table
+            .add(Rule { template: template.parse().unwrap(), methods: None, terms: Terms::of(requirement) })
+            .unwrap();
     }
     table
 }
@@ -16,7 +18,7 @@ fn table(rules: &[(&str, &str)]) -> RouteTable {
 fn classify(table: &RouteTable, method: &str, path: &str) -> String {
     let (method, path) = (method.as_bytes(), path.as_bytes());
     let head = RequestHead { method, path, bearer_token: None, is_preflight: false };
-    match table.classify(&head) {
+    match table.classify(&head).access {
         Access::Public => "public".to_owned(),
         Access::Authenticated(scope) => scope.to_string(),
     }
@@ -135,7 +137,7 @@ fn a_method_that_the_rule_does_not_list_needs_everything() {
     let rule = |methods: &[&str], scope: &str| Rule {
         template: "/a/b".parse().unwrap(),
         methods: Some(methods.iter().map(|method| (*method).to_owned()).collect()),
-        requirement: Requirement::Fixed(scope.parse().unwrap()),
+        terms: Terms::of(Requirement::Fixed(scope.parse().unwrap())),
     };
     table.add(rule(&["GET", "HEAD"], "b:read")).unwrap();
     table.add(rule(&["POST"], "b:write")).unwrap();
@@ -155,7 +157,13 @@ fn letter_case_counts_unless_it_is_ignored() {
                 "public" => Requirement::Public,
                 scope => Requirement::Fixed(scope.parse().unwrap()),
             };
-            table.add(Rule { template: template.parse().unwrap(), methods: None, requirement }).unwrap();
+            table
+                .add(Rule {
+                    template: template.parse().unwrap(),
+                    methods: None,
+                    terms: Terms::of(requirement),
+                })
+                .unwrap();
         }
         table
     };
@@ -171,8 +179,11 @@ fn letter_case_counts_unless_it_is_ignored() {
         assert_eq!(classify(&sensitive, "GET", path), exactly, "{path}");
         assert_eq!(classify(&insensitive, "GET", path), ignoring, "{path}");
     }
-    let twin =
-        Rule { template: "/ADMIN/{*x}".parse().unwrap(), methods: None, requirement: Requirement::Public };
+    let twin = Rule {
+        template: "/ADMIN/{*x}".parse().unwrap(),
+        methods: None,
+        terms: Terms::of(Requirement::Public),
+    };
     assert_eq!(table(PathCase::Sensitive).add(twin.clone()), Ok(()));
     assert_eq!(table(PathCase::Insensitive).add(twin), Err(Conflict));
 }
@@ -180,7 +191,10 @@ fn letter_case_counts_unless_it_is_ignored() {
 #[test]
 fn two_rules_for_the_same_paths_conflict() {
     let mut table = table(&[("/a/{id}", "public")]);
-    let twin =
-        Rule { template: "/a/{other}/".parse().unwrap(), methods: None, requirement: Requirement::Public };
+    let twin = Rule {
+        template: "/a/{other}/".parse().unwrap(),
+        methods: None,
+        terms: Terms::of(Requirement::Public),
+    };
     assert_eq!(table.add(twin), Err(Conflict));
 }

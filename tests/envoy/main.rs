@@ -29,6 +29,7 @@ mod recovery;
 mod replicas;
 mod requests;
 mod revocation;
+mod shadow;
 
 use serde_json::{Value, json};
 use test_stack::{Envoy, Options, Stack};

@@ -13,6 +13,7 @@
 
 mod holding;
 mod host;
+mod shadow;
 
 use host::{Callout, Host, Outcome, Setup};
 
@@ -563,6 +564,7 @@ fn a_request_costs_no_more_instructions_than_measured() {
         ("denied", fuel("/api/projects/7/insights/", own), 73_000),
         ("cached", fuel("/api/projects/7/insights/", &with_key), 39_100),
     ] {
+        println!("{what}: {fuel} units of fuel");
         assert!(fuel <= measured * 11 / 10, "{what}: {fuel} units of fuel, {measured} when measured last");
         assert!(fuel >= measured / 2, "{what}: {fuel} units of fuel: did it do its work?");
     }

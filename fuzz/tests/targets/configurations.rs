@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The filter reads a `Struct` to a depth of 32, and JSON to 128.
 const MAX_DEPTH: usize = 24;
 
-const WORDS: [&[u8]; 48] = [
+const WORDS: [&[u8]; 49] = [
     br#"{"key_service":{"cluster":"k"},"#,
     br#"{"key_service":{"cluster":"k","timeout_ms":"#,
     br#""routes":["#,
@@ -19,6 +19,7 @@ const WORDS: [&[u8]; 48] = [
     br#""public":"#,
     br#""methods":["GET"]"#,
     br#""methods":"#,
+    br#""mode":"shadow""#,
     br#""realm":"#,
     br#""error_bodies":"posthog""#,
     br#""cors_preflight":"forward""#,

@@ -267,12 +267,12 @@ fn check_path(head: &RequestHead<'_>) {
     let pairs = HeaderPairs::new(&block).unwrap();
     let again = Reading::of(pairs, &HeaderPolicy::default()).head.unwrap();
     for (config, rules) in CONFIGS.iter().zip(RULES.iter()) {
-        let access = shown(config.policy.routes.classify(head));
+        let access = shown(config.policy.routes.classify(head).access);
         assert_eq!(access, expected(rules, text, head.method), "{text:?}");
-        assert_eq!(access, shown(config.policy.routes.classify(&again)), "{text:?} encoded anew");
+        assert_eq!(access, shown(config.policy.routes.classify(&again).access), "{text:?} encoded anew");
         assert_eq!(
             access,
-            shown(config.policy.routes.classify(&with_path(head, &decoded))),
+            shown(config.policy.routes.classify(&with_path(head, &decoded)).access),
             "{text:?} decoded"
         );
     }
@@ -280,7 +280,7 @@ fn check_path(head: &RequestHead<'_>) {
     let [lower, upper] = [decoded.to_ascii_lowercase(), decoded.to_ascii_uppercase()];
     let (config, rules) = &*IGNORES_CASE;
     for path in [head.path, &lower, &upper] {
-        let access = shown(config.policy.routes.classify(&with_path(head, path)));
+        let access = shown(config.policy.routes.classify(&with_path(head, path)).access);
         assert_eq!(access, expected(rules, &text.to_ascii_lowercase(), head.method), "{text:?}");
     }
 }

@@ -1,0 +1,42 @@
+//! Reads the mode of the filter and of its rules.
+
+use super::Problem;
+use super::fields::Fields;
+use crate::mode::Mode;
+
+/// The mode of the filter, and a warning if it is shadow.
+pub(super) fn filter_mode(fields: &mut Fields<'_>) -> (Mode, Option<Problem>) {
+    let mode = take_mode(fields).unwrap_or_default();
+    (mode, warning("mode".to_owned(), mode, "the filter forwards requests that it would refuse"))
+}
+
+/// The mode of a rule of a filter in the mode `filter`.
+pub(super) fn rule_mode(fields: &mut Fields<'_>, filter: Mode) -> Mode {
+    let mode = take_mode(fields);
+    if mode == Some(Mode::Enforce) && filter.is_shadow() {
+        fields.problem(
+            "mode",
+            "must not be enforce while the whole filter is in shadow mode: an ambiguous request would bypass the rule",
+        );
+    }
+    mode.unwrap_or_default()
+}
+
+/// A warning if the mode of the rule at this path is shadow.
+pub(super) fn rule_warning(path: &str, mode: Mode) -> Option<Problem> {
+    warning(format!("{path}.mode"), mode, "the filter forwards requests that this rule would refuse")
+}
+
+fn warning(path: String, mode: Mode, what: &str) -> Option<Problem> {
+    let message = format!("shadow: nothing is enforced: {what}");
+    mode.is_shadow().then_some(Problem { path, message })
+}
+
+fn take_mode(fields: &mut Fields<'_>) -> Option<Mode> {
+    let text = fields.take_string("mode")?;
+    let mode = text.parse().ok();
+    if mode.is_none() {
+        fields.problem("mode", format!("must be enforce or shadow, not {text:?}"));
+    }
+    mode
+}
