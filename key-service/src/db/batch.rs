@@ -70,7 +70,7 @@ impl<T: BatchOp> Batcher<T> {
     }
 
     /// Runs an operation in the next batch, and returns its output. The output comes from statements that begin after this
-    /// call, since a batch is complete before it runs. So a shared read is never older than the call.
+    /// call, since a batch is complete before it runs. So a shared read is never older than the call: rule `BatchAfterMembers`.
     pub(crate) async fn run(&self, input: T::Input) -> Result<T::Output> {
         let (answer, outcome) = oneshot::channel();
         let sent = self.queue.send(Pending { input, answer });

@@ -33,8 +33,8 @@ pub(super) const SET_UP_MIGRATION: &str = "SET lock_timeout = '60s'; SET stateme
 /// Leases are in an unlogged table. The logged rows beside them may be lost in a crash too.
 pub(super) const SET_UP_RECORDER: &str = "SET synchronous_commit = off;";
 
-/// One process writes at a time, as with SQLite, so nothing changes between a transaction's reads and its writes.
-/// Statements after the lock see everything that was committed before. The number of the lock is arbitrary.
+/// Rule `OneWriter`: one process writes at a time, as with SQLite, so nothing changes between a transaction's reads and its
+/// writes. Statements after the lock see everything that was committed before. The number of the lock is arbitrary.
 pub(crate) const BEGIN_WRITE: &str = "BEGIN; SELECT pg_advisory_xact_lock(7310579463551)";
 
 /// The channel on which processes notify each other of a change. Notifications have no payload.

@@ -18,8 +18,8 @@ pub(super) const SET_UP: &str = "
 /// Commits do not wait for the disk: a power cut may undo them, the end of the process does not.
 pub(super) const SET_UP_RECORDER: &str = "PRAGMA synchronous = NORMAL;";
 
-/// Takes the write lock at the start. Otherwise a transaction that reads and then writes fails if another one wrote in
-/// between.
+/// Rule `OneWriter`: takes the write lock at the start. Otherwise a transaction that reads and then writes fails if another one
+/// wrote in between.
 pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 
 /// The file with the id of this boot of the machine.

@@ -16,9 +16,9 @@ const LOCATION: &str = "(SELECT CONCAT_WS('/', (SELECT system_identifier FROM pg
     SUBSTR(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
     (SELECT oid FROM pg_database WHERE datname = current_database()), CAST('revision_log'::regclass AS OID)))";
 
-/// Checks a new connection, before anything is read on it, for a loss: the database may have lost leases since they were
-/// recorded, or the history was last written in another location. No loss can happen while a connection to a primary lasts: a
-/// server that crashes closes all its connections, and a promoted one had none of ours.
+/// Rule `LossFirst` on PostgreSQL: checks a new connection, before anything is read on it, for a loss: the database may have
+/// lost leases since they were recorded, or the history was last written in another location. No loss can happen while a
+/// connection to a primary lasts: a server that crashes closes all its connections, and a promoted one had none of ours.
 ///
 /// After a loss, changes may be lost too. Then only a new epoch makes every edge empty its cache.
 ///
@@ -37,6 +37,7 @@ pub(super) async fn notice_loss(connection: &mut AnyConnection, announced: &Anno
     // Another process may have recorded the loss in between.
     let is_lost = !is_unchanged(&mut transaction).await?;
     if is_lost {
+        // Rule `NewEpoch`.
         set_epoch(&mut transaction, &random::uuid().to_string()).await?;
         tracing::warn!("the PostgreSQL server crashed or was replaced: a new epoch begins");
     }

@@ -35,6 +35,8 @@ pub(super) async fn record(connection: &mut AnyConnection, renewals: &[LeaseRene
     Ok(true)
 }
 
+/// Rule `AcknowledgedInEpoch`: the acknowledgement of another epoch is stored as 0. Rule `DatabaseClock`: `ends_at` is a time
+/// of the database's clock.
 async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewal]) -> db::Result<bool> {
     let upsert = formatcp!(
         "WITH sync (edge, epoch, acknowledged, lasts_ms) AS (VALUES :rows)
@@ -87,7 +89,7 @@ pub(super) async fn write_uses(connection: &mut AnyConnection, used: &[(String, 
 }
 
 /// For each position, the leases of edges that have not acknowledged it. `None` if another epoch has begun, because it may lack
-/// the change that made the position. A single statement reads a single snapshot.
+/// the change that made the position: rule `PropagatedInEpoch`. A single statement reads a single snapshot.
 pub(super) async fn read(
     connection: impl AnyExecutor<'_>,
     positions: &[Position],
@@ -181,7 +183,7 @@ pub(super) async fn shorten_loss_wait(connection: impl AnyExecutor<'_>) -> db::R
     Ok(())
 }
 
-/// Records that leases may be lost: every change waits until the longest of them would have ended.
+/// Records that leases may be lost: every change waits until the longest of them would have ended (rule `LongestLease`).
 pub(super) async fn record_loss(connection: impl AnyExecutor<'_>) -> db::Result<()> {
     let update = formatcp!(
         "UPDATE revision_log SET lost_leases_until =
@@ -192,8 +194,8 @@ pub(super) async fn record_loss(connection: impl AnyExecutor<'_>) -> db::Result<
     Ok(())
 }
 
-/// Records a loss of leases if the machine was restarted since they were recorded: the last records may not have reached the
-/// disk. Without a boot id, every start counts as a restart of the machine.
+/// Rule `LossFirst` on SQLite: records a loss of leases if the machine was restarted since they were recorded: the last records
+/// may not have reached the disk. Without a boot id, every start counts as a restart of the machine.
 pub(super) async fn notice_boot(connection: &mut AnyConnection, boot_id: Option<&str>) -> db::Result<()> {
     let update = "UPDATE revision_log SET boot_id = $1 WHERE boot_id IS NULL OR boot_id <> $2";
     // A boot id is never empty.

@@ -77,7 +77,7 @@ pub(crate) async fn history(
     let rows = sqlx::query(select).bind(cursor).fetch_all(connection).await?;
     let head = rows.first().ok_or(db::Error::Missing("revision_log"))?;
     let position = Position { epoch: head.try_get("epoch")?, revision: as_u64(head, "revision")? };
-    let kept = as_u64(head, "pruned_to")?..=position.revision;
+    let kept = as_u64(head, "pruned_to")?..=position.revision; // rule `PrunedIsReset`
     let is_known = since.is_some_and(|since| since.epoch == position.epoch && kept.contains(&since.revision));
     if !is_known || rows.len() > MAX_CHANGED_PER_SYNC {
         return Ok(History { position, changed: None });
