@@ -47,6 +47,7 @@ pub fn check(file: &str, document: &Document, catalogue: Option<&Catalogue>) -> 
     let mut filters = Vec::new();
     let all = settings_in(document);
     for settings in &all {
+        findings.extend_from_slice(settings.findings());
         match settings.read() {
             Ok(accepted) => {
                 findings.extend(warnings(settings, &accepted));

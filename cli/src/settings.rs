@@ -3,7 +3,7 @@
 use edge_key_auth::config::{Config, Problem, WrittenRule};
 use serde_json::Value;
 
-use crate::document::{Place, join, of_field};
+use crate::document::{Document, Format, Place, join, of_field};
 use crate::finding::Finding;
 
 /// The variable of the edge token if the settings name no other.
@@ -18,6 +18,8 @@ pub struct Settings {
     text: String,
     /// Their value; null if the text is not JSON.
     value: Value,
+    /// The findings on the text itself.
+    findings: Vec<Finding>,
 }
 
 /// Settings that the filter accepts.
@@ -34,25 +36,40 @@ pub struct Accepted {
 impl Settings {
     /// The value of a `google.protobuf.Struct`, or a file of settings alone.
     pub fn of_struct(place: &Place<'_>) -> Self {
-        Settings { path: place.path.clone(), text: place.value.to_string(), value: place.value.clone() }
+        Settings::of_value(place.path.clone(), place.value.clone())
     }
 
     /// The value of a `google.protobuf.StringValue`: JSON text.
     pub fn of_text(place: &Place<'_>) -> Self {
         let text = place.text().unwrap_or_default().to_owned();
-        let value = serde_json::from_str(&text).unwrap_or_default();
-        Settings { path: place.path.clone(), text, value }
+        let path = place.path.clone();
+        match Document::read(&text, Format::Json) {
+            Ok(Document { value, mut findings, .. }) => {
+                findings.iter_mut().for_each(|finding| finding.path = join(&path, &finding.path));
+                Settings { path, text, value, findings }
+            }
+            // The filter's own parser reports it.
+            Err(_) => Settings { path, text, value: Value::Null, findings: Vec::new() },
+        }
     }
 
     /// The settings without anything.
     pub fn nothing(path: String) -> Self {
-        Settings { path, text: "{}".to_owned(), value: Value::Object(serde_json::Map::new()) }
+        Settings::of_value(path, Value::Object(serde_json::Map::new()))
     }
 
     /// Settings with nothing but the required fields.
     pub fn defaults() -> Self {
-        let value = serde_json::json!({"key_service": {"cluster": "key_service"}});
-        Settings { path: String::new(), text: value.to_string(), value }
+        Settings::of_value(String::new(), serde_json::json!({"key_service": {"cluster": "key_service"}}))
+    }
+
+    fn of_value(path: String, value: Value) -> Self {
+        Settings { path, text: value.to_string(), value, findings: Vec::new() }
+    }
+
+    /// The findings on the text of a `google.protobuf.StringValue`, such as a field that is given twice.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// Reads them with the filter's parser.

@@ -166,11 +166,7 @@ impl<'t> Reader<'t> {
                 continue;
             }
             if fields.contains_key(&name) {
-                let first = self.lines.get(&field).copied().unwrap_or_default();
-                let message = format!(
-                    "is given twice, on lines {first} and {line}: in YAML, Envoy silently takes the last one. \
-                     Remove one"
-                );
+                let message = "is given twice, and only the last one counts: remove one";
                 self.findings.push(Finding::error(&field, message));
             }
             self.lines.insert(field.clone(), line);
@@ -328,7 +324,10 @@ mod tests {
         let found: Vec<_> =
             document.findings.iter().map(|found| (found.path.as_str(), found.message.as_str())).collect();
         assert_eq!(found[0].0, r#"c["<<"]"#);
-        assert!(found[1].0 == "c.d" && found[1].1.contains("lines 4 and 5"), "{found:?}");
+        assert!(
+            found[1].0 == "c.d" && found[1].1.contains("given twice") && document.line_of("c.d") == Some(5),
+            "{found:?}"
+        );
         assert!(found[2].1.contains("line 6 begins another document"), "{found:?}");
     }
 

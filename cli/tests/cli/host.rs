@@ -139,6 +139,8 @@ fn of_the_place_among_the_filters() {
     let behind = envoy_with(&[(ROUTER, &(filters + ROUTER))]);
     assert_eq!(findings(&behind, Format::Yaml), []);
 
+    let removes = format!("{ROUTE}\n                          request_headers_to_remove: [x-auth-key-id]");
+    assert_eq!(findings(&envoy_with(&[(FILTER, &limit), (ROUTE, &removes)]), Format::Yaml), []);
     let per_address = envoy_with(&[(FILTER, &limit)]);
     assert_eq!(findings(&per_address, Format::Yaml), []);
 }

@@ -157,6 +157,15 @@ fn settings_given_as_text_have_the_same_paths() {
     ]);
     let paths: Vec<_> = findings(&file, Format::Yaml).into_iter().map(|(_, path, _)| path).collect();
     assert_eq!(paths, [format!("{IN_ENVOY}.routes[0].scope"), format!("{IN_ENVOY}.cach")]);
+    let repeated = envoy_with(&[
+        ("google.protobuf.Struct", "google.protobuf.StringValue"),
+        (
+            r#"value: { "key_service": { "cluster": "key_service" } }"#,
+            r#"value: '{ "realm": "a", "key_service": { "cluster": "key_service" }, "realm": "b" }'"#,
+        ),
+    ]);
+    let found = findings(&repeated, Format::Yaml);
+    assert!(found.len() == 1 && found[0].1 == format!("{IN_ENVOY}.realm"), "{found:?}");
     let broken = envoy_with(&[
         ("google.protobuf.Struct", "google.protobuf.StringValue"),
         (r#"value: { "key_service": { "cluster": "key_service" } }"#, "value: '{'"),
