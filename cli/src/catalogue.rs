@@ -39,7 +39,7 @@ impl Catalogue {
     pub fn judge(&self, settings: &Settings, accepted: &Accepted) -> Vec<Finding> {
         let mut lacking: Vec<(&str, Vec<usize>)> = Vec::new();
         for (at, written) in accepted.rules.iter().enumerate() {
-            let object = match &written.rule.requirement {
+            let object = match &written.rule.terms.requirement {
                 Requirement::Fixed(scope) | Requirement::ByMethod { read: scope, .. } => Scope::object(scope),
                 Requirement::Public => None,
             };
