@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::server::startup::refused;
-use crate::support::{ADMIN, DEMO, KEYS, OTHER, Site, TestApp, key_path, text};
+use crate::support::{ADMIN, DEMO, KEYS, OTHER, Site, TestApp, client, key_path, text};
 
 /// The catalogue of a shop.
 const SHOP: [&str; 5] = ["order", "customer", "product", "invoice", "return_label"];
@@ -61,6 +62,15 @@ async fn the_api_takes_the_scopes_of_the_catalogue_alone() {
     let (status, answer) = admin.patch(&user, json!({"permissions": ["cohort:read"]})).await;
     assert_eq!((status.as_u16(), &answer["attr"]), (400, &json!("permissions")));
     assert_eq!(admin.patch(&user, json!({"permissions": ["customer:write"]})).await.0, 200);
+
+    let (_, objects) = demo.get("/api/scopes/").await;
+    let names: Vec<_> = objects.as_array().unwrap().iter().map(|object| text(object, "object")).collect();
+    assert_eq!(names, SHOP);
+    let order = json!({"object": "order", "title": "Shop order", "description": "Each order.", "group": "Fulfilment"});
+    assert_eq!(objects[0], order);
+    let token = admin.create_token_that_can(&["read"], Some(&[&app.user_id(OTHER)])).await;
+    assert_eq!(token.call(Method::GET, "/api/scopes/", Value::Null).await.1, objects);
+    assert_eq!(client().get(format!("{}/api/scopes/", app.public)).send().await.unwrap().status(), 401);
 
     let (_, document) = demo.get("/api/openapi.json").await;
     let scopes = document["components"]["schemas"]["Scope"]["enum"].as_array().unwrap();

@@ -21,6 +21,7 @@ mod management_tokens;
 mod openapi;
 mod oversight;
 mod personal_api_keys;
+mod scopes;
 mod users;
 
 /// The routes of the API. The public listener adds its layers around them. `same_origin` refuses requests from other sites.
@@ -54,7 +55,7 @@ pub(super) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
 }
 
 /// Every operation of the API, with its documentation and its handler.
-fn operations() -> [UtoipaMethodRouter<AppState>; 15] {
+fn operations() -> [UtoipaMethodRouter<AppState>; 16] {
     [
         routes!(login::log_in),
         routes!(login::log_out),
@@ -66,6 +67,7 @@ fn operations() -> [UtoipaMethodRouter<AppState>; 15] {
         routes!(personal_api_keys::show, personal_api_keys::update, personal_api_keys::delete),
         routes!(personal_api_keys::roll),
         routes!(personal_api_keys::search),
+        routes!(scopes::list),
         routes!(management_tokens::list, management_tokens::create),
         routes!(management_tokens::revoke),
         routes!(leaked_keys::report),

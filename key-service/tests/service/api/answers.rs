@@ -73,6 +73,19 @@ async fn of_management_tokens() {
 }
 
 #[tokio::test]
+async fn of_the_scope_catalogue() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scopes.json");
+    let order =
+        json!([{"object": "order", "title": "Orders", "description": "All orders.", "group": "Shop"}]);
+    std::fs::write(&file, order.to_string()).unwrap();
+    let app = TestApp::start_with(&["--scope-catalogue", file.to_str().unwrap()]).await;
+    let mut transcript = Transcript::of(&app);
+    transcript.send(app.demo().request(Method::GET, "/api/scopes/")).await;
+    assert_snapshot!("scopes", transcript);
+}
+
+#[tokio::test]
 async fn of_a_report_of_leaked_keys() {
     let app = TestApp::start().await;
     let key = app.demo().create_key("CI", &["*"]).await;
