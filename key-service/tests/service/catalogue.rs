@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::server::startup::refused;
 use crate::support::{ADMIN, DEMO, KEYS, OTHER, Site, TestApp, client, key_path, text};
+use crate::ui::{Tab, key_page};
 
 /// The catalogue of a shop.
 const SHOP: [&str; 5] = ["order", "customer", "product", "invoice", "return_label"];
@@ -182,6 +183,85 @@ async fn a_key_keeps_the_scopes_of_a_removed_object_until_its_owner_removes_them
 
     assert_eq!(demo.delete(&path).await.0, 200);
     assert_eq!(app.scopes(&value).await, None);
+}
+
+#[tokio::test]
+async fn the_page_offers_the_objects_in_their_groups() {
+    let app = shop(site().await, &SHOP).await;
+    let tab = Tab::of(&app.demo());
+    let form = tab.get("/account/keys/new").await;
+    let places = [
+        "Fulfilment (2)",
+        "Shop order",
+        "Each order.",
+        "Shop return_label",
+        "Master data (3)",
+        "Shop customer",
+    ];
+    let places = places.map(|part| form.html.find(part).unwrap_or_else(|| panic!("{part}: {}", form.html)));
+    assert!(places.is_sorted(), "{places:?}");
+    assert!(!form.has("scope.insight"));
+    let choice = [
+        ("label", "shop"),
+        ("access", "some"),
+        ("scope.order", "write"),
+        ("scope.product", "read"),
+        ("scope.insight", "read"),
+        ("expires_at", "never"),
+    ];
+    let created = tab.post("/account/keys/new", &choice).await;
+    assert_eq!(app.scopes(created.value_of("key-value")).await.as_deref(), Some("order:write product:read"));
+
+    let admin = Tab::of(&app.admin());
+    let permissions = [("action", "permissions"), ("access", "some"), ("scope.customer", "read")];
+    let user = format!("/admin/users/{}", app.user_id(OTHER));
+    assert_eq!(admin.post(&user, &permissions).await.status, 200);
+    assert_eq!(app.admin().get(&app.user_path(OTHER)).await.1["permissions"], json!(["customer:read"]));
+}
+
+#[tokio::test]
+async fn the_page_marks_the_scopes_of_a_removed_object_and_lets_the_owner_keep_or_remove_them() {
+    const MARK: &str = "invoice:write (no longer offered)";
+    let app = shop(site().await, &SHOP).await;
+    let key = app.demo().create_key("shop", &["order:write", "invoice:write"]).await;
+    let value = text(&key, "value").to_owned();
+    let permissions = json!({"permissions": ["order:read", "invoice:write"]});
+    assert_eq!(app.admin().patch(&app.user_path(OTHER), permissions).await.0, 200);
+    let site = app.site.clone();
+    drop(app);
+
+    let app = shop(site, &["order", "customer"]).await;
+    let (tab, admin) = (Tab::of(&app.demo()), Tab::of(&app.admin()));
+    assert!(tab.get("/account/keys").await.has(MARK));
+    assert!(admin.get("/admin/keys").await.has(MARK) && admin.get("/admin/users").await.has(MARK));
+    assert!(Tab::of(&app.other()).get("/account").await.has(MARK));
+
+    let page = key_page(&key, "");
+    let form = tab.get(&page).await;
+    assert!(form.has("No longer offered (1)") && form.has("name=\"scope.invoice\" value=\"write\" checked"));
+    assert!(!tab.get("/account/keys/new").await.has("scope.invoice"), "it is not offered for another key");
+    let choice = |invoice: &'static str| {
+        [
+            ("label", "shop"),
+            ("access", "some"),
+            ("scope.customer", "read"),
+            ("scope.invoice", invoice),
+            ("expires_at", "never"),
+        ]
+    };
+    assert!(tab.post(&page, &choice("write")).await.result().starts_with("Active everywhere"));
+    assert_eq!(app.scopes(&value).await.as_deref(), Some("customer:read invoice:write"));
+    assert!(tab.post(&page, &choice("none")).await.result().starts_with("Active everywhere"));
+    assert_eq!(app.scopes(&value).await.as_deref(), Some("customer:read"));
+    tab.post(&page, &choice("read")).await;
+    assert_eq!(app.scopes(&value).await.as_deref(), Some("customer:read"), "it cannot be added again");
+    assert!(!tab.get("/account/keys").await.has(MARK));
+
+    let user = format!("/admin/users/{}", app.user_id(OTHER));
+    assert!(admin.get(&user).await.has("No longer offered (1)"));
+    let permissions = [("action", "permissions"), ("access", "some"), ("scope.invoice", "read")];
+    assert_eq!(admin.post(&user, &permissions).await.status, 200);
+    assert_eq!(app.admin().get(&app.user_path(OTHER)).await.1["permissions"], json!(["invoice:read"]));
 }
 
 #[test]

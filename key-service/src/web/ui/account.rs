@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower_sessions::Session;
 
+use super::chips::Chips;
 use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Place, Rendered};
@@ -13,6 +14,7 @@ use super::sign_in;
 use super::visitor::SignedIn;
 use crate::accounts::passwords::{NewPassword, Password};
 use crate::accounts::{self, AccountError, User};
+use crate::catalogue::Catalogue;
 use crate::time::Timestamp;
 use crate::validation::{FieldError, Violation};
 use crate::web::session;
@@ -23,20 +25,22 @@ use crate::web::state::AppState;
 struct AccountPage {
     frame: Frame,
     user: User,
+    permissions: Chips,
     problems: Problems,
     has_changed: bool,
 }
 
 impl AccountPage {
-    fn new(user: User, problems: Problems, has_changed: bool) -> Rendered<Self> {
+    fn new(catalogue: &Catalogue, user: User, problems: Problems, has_changed: bool) -> Rendered<Self> {
         let frame = Frame::of(user.clone(), Place::Account, "Account");
-        Rendered(AccountPage { frame, user, problems, has_changed })
+        let permissions = Chips::new(&user.permissions, catalogue);
+        Rendered(AccountPage { frame, user, permissions, problems, has_changed })
     }
 }
 
 /// `GET /account`.
-pub(super) async fn show(SignedIn { user, .. }: SignedIn) -> Response {
-    AccountPage::new(user, Problems::default(), false).into_response()
+pub(super) async fn show(SignedIn { user, .. }: SignedIn, State(state): State<AppState>) -> Response {
+    AccountPage::new(&state.catalogue, user, Problems::default(), false).into_response()
 }
 
 /// `POST /account`: sets a new password. All other sessions of the user end.
@@ -51,23 +55,25 @@ pub(super) async fn submit(
     let current = problems.check("current_password", current);
     let new = new_password(&form, &user.email, &mut problems);
     let (Some(current), Some(new)) = (current, new) else {
-        return Ok((StatusCode::BAD_REQUEST, AccountPage::new(user, problems, false)).into_response());
+        return Ok((StatusCode::BAD_REQUEST, AccountPage::new(&state.catalogue, user, problems, false))
+            .into_response());
     };
     if let Err(wait) = state.limits.admit_user(&by, &user) {
         problems.add_whole(sign_in::too_many_attempts(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
-        let page = AccountPage::new(user, problems, false);
+        let page = AccountPage::new(&state.catalogue, user, problems, false);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
     }
     let (store, passwords) = (&state.store, &state.passwords);
     match accounts::change_password(store, &by, passwords, &user, current, new).await {
         Ok(user) => {
             session::begin(&session, &user, Timestamp::now()).await?;
-            Ok(AccountPage::new(user, problems, true).into_response())
+            Ok(AccountPage::new(&state.catalogue, user, problems, true).into_response())
         }
         Err(AccountError::WrongPassword) => {
             problems.add(FieldError::input("current_password", "This is not your current password."));
-            Ok((StatusCode::BAD_REQUEST, AccountPage::new(user, problems, false)).into_response())
+            Ok((StatusCode::BAD_REQUEST, AccountPage::new(&state.catalogue, user, problems, false))
+                .into_response())
         }
         Err(error) => Err(error.into()),
     }

@@ -3,7 +3,7 @@
 //! - [`sign_in`], [`link`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
 //! - [`frame`] surrounds every page, [`error`] shows errors;
 //! - [`visitor`] finds the signed-in user, [`form`] reads a submitted form;
-//! - [`value`] shows a secret once, [`outcome`] shows the progress of a change; [`picker`], [`expiry`] and [`moment`] are
+//! - [`value`] shows a secret once, [`outcome`] shows the progress of a change; [`picker`], [`chips`], [`expiry`] and [`moment`] are
 //!   parts of several pages.
 //!
 //! The HTML is in `key-service/templates`, style and script in `key-service/assets`.
@@ -22,6 +22,7 @@ mod account;
 mod addresses;
 mod admin;
 mod assets;
+mod chips;
 mod error;
 mod expiry;
 mod form;

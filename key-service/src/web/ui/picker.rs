@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use protocol::{Action, Scope, ScopeSet};
 
 use super::form::Form;
-use crate::catalogue::{Catalogue, ScopeObject};
+use crate::catalogue::Catalogue;
 
-/// The objects of the documented routes, shown first.
-const COMMON_OBJECTS: [&str; 6] = ["project", "insight", "feature_flag", "person", "cohort", "query"];
+/// Up to this number of rows, all groups are open. Above it, only the first and those with a choice.
+const SHORT: usize = 12;
 
-/// Up to this number of rows, all are shown at once.
-const SHORT: usize = 8;
+/// The group of the objects that are no longer in the catalogue.
+const RETIRED: &str = "No longer offered";
+
+const RETIRED_DESCRIPTION: &str = "You can keep or remove this access, but not add it again.";
 
 /// The chosen kind of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +31,20 @@ pub(super) enum Access {
 pub(super) struct Row {
     /// The object of the scope.
     pub(super) object: String,
+    /// The object's name for people.
+    pub(super) title: String,
+    /// What the object is, in a sentence.
+    pub(super) description: String,
     /// The most that may be chosen.
-    pub(super) most: Action,
+    most: Action,
     /// The chosen action, if any.
-    pub(super) chosen: Option<Action>,
+    chosen: Option<Action>,
 }
 
 impl Row {
     /// The name of the row's field.
     pub(super) fn field(&self) -> String {
         format!("scope.{}", self.object)
-    }
-
-    /// The object's name in words.
-    pub(super) fn words(&self) -> String {
-        self.object.replace('_', " ")
     }
 
     /// Whether this is chosen: `none`, `read` or `write`.
@@ -61,37 +62,73 @@ impl Row {
     }
 }
 
+/// The rows under one heading.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// The heading.
+    pub(super) title: String,
+    /// The rows, at least one.
+    pub(super) rows: Vec<Row>,
+    /// Whether the rows are shown at first.
+    pub(super) is_open: bool,
+}
+
 /// The whole choice.
 #[derive(Debug)]
 pub(super) struct Picker {
     /// The chosen kind of access.
     pub(super) access: Access,
-    rows: Vec<Row>,
+    /// The offered objects.
+    pub(super) groups: Vec<Group>,
 }
 
 impl Picker {
     /// Offers the scopes of the catalogue within `limit`, with `held` chosen. Held scopes beyond the limit or the catalogue
     /// can be kept.
     pub(super) fn new(catalogue: &Catalogue, limit: &ScopeSet, held: &ScopeSet) -> Self {
-        let most = |scopes: &ScopeSet, object: &str| {
-            let permits = |&action: &Action| scopes.permits(&Scope::Object { object: object.into(), action });
-            [Action::Write, Action::Read].into_iter().find(permits)
-        };
         let named: ScopeSet = held.iter().filter(|scope| **scope != Scope::All).cloned().collect();
-        let row = |object: &ScopeObject| {
+        let mut picker = Picker { access: Access::Chosen, groups: Vec::new() };
+        for object in catalogue.objects() {
             let chosen = most(&named, &object.object);
-            let most = most(limit, &object.object).max(chosen)?;
-            Some(Row { object: object.object.clone(), most, chosen })
-        };
-        let offered = catalogue.objects().iter().filter_map(row);
-        let rows: Vec<Row> = offered.chain(retired(catalogue, &named)).collect();
-        let mut picker = Picker { access: Access::Chosen, rows };
+            if let Some(most) = most(limit, &object.object).max(chosen) {
+                let (title, description) = (object.title.clone(), object.description.clone());
+                let row = Row { object: object.object.clone(), title, description, most, chosen };
+                picker.add(&object.group, row);
+            }
+        }
+        let retired = named.iter().filter(|scope| !catalogue.has(scope)).filter_map(Scope::object);
+        for object in retired.collect::<BTreeSet<_>>() {
+            if let Some(most) = most(&named, object) {
+                let (title, description) = (object.replace('_', " "), RETIRED_DESCRIPTION.to_owned());
+                let row = Row { object: object.to_owned(), title, description, most, chosen: Some(most) };
+                picker.add(RETIRED, row);
+            }
+        }
         if held.permits(&Scope::All) {
             picker.access = Access::All;
-        } else if !named.is_empty() && picker.rows.iter().all(|row| row.chosen == Some(Action::Read)) {
+        } else if !named.is_empty() && picker.rows().all(|row| row.chosen == Some(Action::Read)) {
             picker.access = Access::ReadOnly;
         }
+        picker.open();
         picker
+    }
+
+    fn add(&mut self, title: &str, row: Row) {
+        match self.groups.iter_mut().find(|group| group.title == title) {
+            Some(group) => group.rows.push(row),
+            None => self.groups.push(Group { title: title.to_owned(), rows: vec![row], is_open: false }),
+        }
+    }
+
+    fn open(&mut self) {
+        let is_short = self.rows().count() <= SHORT;
+        for (place, group) in self.groups.iter_mut().enumerate() {
+            group.is_open = is_short || place == 0 || group.rows.iter().any(|row| row.chosen.is_some());
+        }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.groups.iter().flat_map(|group| &group.rows)
     }
 
     /// The choice that a form sent.
@@ -101,13 +138,14 @@ impl Picker {
             "read" => Access::ReadOnly,
             _ => Access::Chosen,
         };
-        for row in &mut self.rows {
+        for row in self.groups.iter_mut().flat_map(|group| &mut group.rows) {
             row.chosen = match form.text(&row.field()) {
                 "read" => Some(Action::Read),
                 "write" => Some(row.most),
                 _ => None,
             };
         }
+        self.open();
         self
     }
 
@@ -115,48 +153,19 @@ impl Picker {
     pub(super) fn scopes(&self) -> ScopeSet {
         let scopes: BTreeSet<Scope> = match self.access {
             Access::All => BTreeSet::from([Scope::All]),
-            Access::ReadOnly => self.rows.iter().map(|row| row.scope(Action::Read)).collect(),
+            Access::ReadOnly => self.rows().map(|row| row.scope(Action::Read)).collect(),
             Access::Chosen => {
-                self.rows.iter().filter_map(|row| row.chosen.map(|action| row.scope(action))).collect()
+                self.rows().filter_map(|row| row.chosen.map(|action| row.scope(action))).collect()
             }
         };
         scopes.into_iter().collect()
     }
-
-    /// The rows shown at once.
-    pub(super) fn first(&self) -> Vec<&Row> {
-        self.rows.iter().filter(|row| self.is_first(row)).collect()
-    }
-
-    /// The rows shown on demand.
-    pub(super) fn more(&self) -> Vec<&Row> {
-        self.rows.iter().filter(|row| !self.is_first(row)).collect()
-    }
-
-    /// Whether a chosen row would be hidden.
-    pub(super) fn has_hidden_choice(&self) -> bool {
-        self.more().iter().any(|row| row.chosen.is_some())
-    }
-
-    fn is_first(&self, row: &Row) -> bool {
-        self.rows.len() <= SHORT || COMMON_OBJECTS.contains(&row.object.as_str())
-    }
 }
 
-/// The objects of scopes that are no longer in the catalogue.
-fn retired(catalogue: &Catalogue, named: &ScopeSet) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
-    for scope in named.iter().filter(|scope| !catalogue.has(scope)) {
-        let Scope::Object { object, action } = scope else { continue };
-        match rows.iter_mut().find(|row| row.object == **object) {
-            Some(row) => row.most = row.most.max(*action),
-            None => rows.push(Row { object: object.to_string(), most: *action, chosen: None }),
-        }
-    }
-    for row in &mut rows {
-        row.chosen = Some(row.most);
-    }
-    rows
+/// The most that scopes permit on an object.
+fn most(scopes: &ScopeSet, object: &str) -> Option<Action> {
+    let permits = |&action: &Action| scopes.permits(&Scope::Object { object: object.into(), action });
+    [Action::Write, Action::Read].into_iter().find(permits)
 }
 
 #[cfg(test)]
@@ -169,17 +178,23 @@ mod tests {
         ScopeSet::parse(texts.split_whitespace()).unwrap()
     }
 
-    fn picker(limit: &ScopeSet, held: &ScopeSet) -> Picker {
-        let entry = |object| json!({"object": object, "title": "T", "description": "D.", "group": "G"});
-        let catalogue = json!(["cohort", "insight", "person"].map(entry)).to_string();
+    fn picker_of(objects: &[&str], limit: &ScopeSet, held: &ScopeSet) -> Picker {
+        let entry = |object: &&str| {
+            let group = format!("Group {}", &object[..1]);
+            json!({"object": object, "title": "T", "description": "D.", "group": group})
+        };
+        let catalogue = serde_json::Value::from_iter(objects.iter().map(entry)).to_string();
         Picker::new(&Catalogue::parse(catalogue.as_bytes()).unwrap(), limit, held)
+    }
+
+    fn picker(limit: &ScopeSet, held: &ScopeSet) -> Picker {
+        picker_of(&["cohort", "insight", "person"], limit, held)
     }
 
     #[test]
     fn what_the_user_may_not_do_is_not_offered() {
         let picker = picker(&set("insight:read cohort:write"), &set(""));
-        let offered: Vec<_> =
-            picker.first().iter().map(|row| (row.object.clone(), row.offers_write())).collect();
+        let offered: Vec<_> = picker.rows().map(|row| (row.object.clone(), row.offers_write())).collect();
         assert_eq!(offered, [("cohort".to_owned(), true), ("insight".to_owned(), false)]);
         let forged = picker.sent(&Form::parse(b"access=some&scope.insight=write&scope.person=read"));
         assert_eq!(forged.scopes(), set("insight:read"));
@@ -191,6 +206,37 @@ mod tests {
         assert_eq!(picker.scopes(), set("insight:write person:read"));
         let sent = picker.sent(&Form::parse(b"scope.insight=write&scope.person=none"));
         assert_eq!(sent.scopes(), set("insight:write"));
+    }
+
+    #[test]
+    fn a_scope_that_the_catalogue_lacks_can_be_kept_and_removed_but_not_added() {
+        let held = set("unicorn:read insight:read unicorn:write goat:read");
+        let form = |text: &[u8]| picker(&set("*"), &held).sent(&Form::parse(text)).scopes();
+        let picker = picker(&set("*"), &held);
+        let retired = picker.groups.last().unwrap();
+        let rows: Vec<_> = retired.rows.iter().map(|row| (row.object.as_str(), row.offers_write())).collect();
+        assert_eq!((retired.title.as_str(), rows), (RETIRED, vec![("goat", false), ("unicorn", true)]));
+        assert_eq!(picker.scopes(), set("goat:read insight:read unicorn:write"));
+        assert_eq!(form(b"scope.unicorn=read&scope.goat=write"), set("goat:read unicorn:read"));
+        assert_eq!(form(b"scope.insight=read&scope.dragon=read"), set("insight:read"));
+    }
+
+    #[test]
+    fn objects_are_grouped_and_groups_with_a_choice_are_open() {
+        let objects: Vec<_> = ('a'..='m').map(|letter| format!("{letter}_1")).collect();
+        let objects: Vec<_> = objects.iter().map(String::as_str).chain(["b_2"]).collect();
+        let open = |picker: &Picker| -> Vec<String> {
+            picker.groups.iter().filter(|group| group.is_open).map(|group| group.title.clone()).collect()
+        };
+        let picker = picker_of(&objects, &set("*"), &set("c_1:read"));
+        assert_eq!(picker.groups.len(), 13, "b_2 is in the group of b_1");
+        assert_eq!(picker.groups[1].rows.len(), 2);
+        assert_eq!(open(&picker), ["Group a", "Group c"]);
+        assert_eq!(open(&picker.sent(&Form::parse(b"scope.b_2=read"))), ["Group a", "Group b"]);
+        assert_eq!(
+            picker_of(&objects[..12], &set("*"), &set("")).groups.iter().filter(|g| g.is_open).count(),
+            12
+        );
     }
 
     #[test]

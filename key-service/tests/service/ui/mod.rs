@@ -28,20 +28,20 @@ const ADMIN_PAGES: [&str; 7] = [
 const HOSTILE: &str = "<script>alert(1)</script>\"'&<!-- l";
 
 /// A browser that does not follow redirects, signed in or not.
-struct Tab {
+pub(crate) struct Tab {
     base: String,
     cookie: String,
 }
 
 /// An answer that is a page.
-struct Shown {
-    status: StatusCode,
+pub(crate) struct Shown {
+    pub(crate) status: StatusCode,
     location: String,
-    html: String,
+    pub(crate) html: String,
 }
 
 impl Tab {
-    fn of(browser: &Browser) -> Self {
+    pub(crate) fn of(browser: &Browser) -> Self {
         Tab { base: browser.base.clone(), cookie: browser.cookie.clone() }
     }
 
@@ -58,7 +58,7 @@ impl Tab {
         request.header("cookie", format!("session={}", self.cookie))
     }
 
-    async fn get(&self, path: &str) -> Shown {
+    pub(crate) async fn get(&self, path: &str) -> Shown {
         Shown::read(self.request(Method::GET, path).send().await.unwrap()).await
     }
 
@@ -66,7 +66,7 @@ impl Tab {
         self.form(path, fields).header("sec-fetch-site", "same-origin").send().await.unwrap()
     }
 
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Shown {
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Shown {
         Shown::read(self.send(path, fields).await).await
     }
 
@@ -86,25 +86,25 @@ impl Shown {
         Shown { status, location, html: response.text().await.unwrap() }
     }
 
-    fn has(&self, part: &str) -> bool {
+    pub(crate) fn has(&self, part: &str) -> bool {
         self.html.contains(part)
     }
 
     /// The content of the attribute `value` of the element with that id.
-    fn value_of(&self, id: &str) -> &str {
+    pub(crate) fn value_of(&self, id: &str) -> &str {
         let (_, element) = self.html.split_once(&format!("id=\"{id}\"")).unwrap();
         let (_, value) = element.split_once("value=\"").unwrap();
         value.split_once('"').unwrap().0
     }
 
     /// The result of a change.
-    fn result(&self) -> &str {
+    pub(crate) fn result(&self) -> &str {
         let (_, result) = self.html.split_once("id=\"result\" role=\"status\"").unwrap();
         result.split_once('>').unwrap().1.split_once('<').unwrap().0
     }
 }
 
-fn key_page(key: &serde_json::Value, page: &str) -> String {
+pub(crate) fn key_page(key: &serde_json::Value, page: &str) -> String {
     format!("/account/keys/{}{page}", text(key, "id"))
 }
 

@@ -1,5 +1,7 @@
 //! The keys of all users.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -9,12 +11,14 @@ use utoipa::IntoParams;
 use super::listing::{Listing, PageParams};
 use crate::accounts;
 use crate::accounts::access::KeyAccess;
+use crate::catalogue::Catalogue;
 use crate::keys::{self, KeySearch, KeyState};
 use crate::paging::{Limit, Offset, PageRequest};
 use crate::time::Timestamp;
 use crate::validation::FieldErrors;
 use crate::web::request::Params;
 use crate::web::state::AppState;
+use crate::web::ui::chips::Chips;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::keys::delete as deletion;
@@ -32,6 +36,13 @@ struct KeysPage {
     only_of: Option<(String, String)>,
     rows: Vec<Row>,
     listing: Listing,
+    catalogue: Arc<Catalogue>,
+}
+
+impl KeysPage {
+    fn scopes(&self, row: &KeyRow) -> Chips {
+        Chips::new(&row.key().scopes, &self.catalogue)
+    }
 }
 
 /// A key and its user.
@@ -91,6 +102,7 @@ pub(super) async fn show(
         only_of,
         rows: found.rows.into_iter().map(row).collect(),
         listing,
+        catalogue: state.catalogue,
     };
     Ok(Rendered(page).into_response())
 }

@@ -1,5 +1,7 @@
 //! The list of users.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -8,11 +10,13 @@ use utoipa::IntoParams;
 
 use super::listing::{Listing, PageParams};
 use crate::accounts::{self, User};
+use crate::catalogue::Catalogue;
 use crate::paging::{Limit, Offset, PageRequest};
 use crate::time::Timestamp;
 use crate::validation::FieldErrors;
 use crate::web::request::Params;
 use crate::web::state::AppState;
+use crate::web::ui::chips::Chips;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
@@ -26,9 +30,14 @@ struct UsersPage {
     users: Vec<User>,
     listing: Listing,
     now: Timestamp,
+    catalogue: Arc<Catalogue>,
 }
 
 impl UsersPage {
+    fn permissions(&self, user: &User) -> Chips {
+        Chips::new(&user.permissions, &self.catalogue)
+    }
+
     fn created(&self, user: &User) -> Moment {
         Moment::new(user.created_at, self.now)
     }
@@ -60,6 +69,7 @@ pub(super) async fn show(
         listing: Listing::new(&address, page, &found),
         users: found.rows,
         now: Timestamp::now(),
+        catalogue: state.catalogue,
     };
     Ok(Rendered(page).into_response())
 }

@@ -1,14 +1,18 @@
 //! The table of the user's own keys.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 use super::row::KeyRow;
 use crate::accounts::access::KeyAccess;
+use crate::catalogue::Catalogue;
 use crate::keys::{self, MAX_KEYS_PER_USER};
 use crate::time::Timestamp;
 use crate::web::state::AppState;
+use crate::web::ui::chips::Chips;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::visitor::SignedIn;
@@ -18,12 +22,17 @@ use crate::web::ui::visitor::SignedIn;
 struct ListPage {
     frame: Frame,
     rows: Vec<KeyRow>,
+    catalogue: Arc<Catalogue>,
 }
 
 impl ListPage {
     /// How many keys should be rolled.
     fn old(&self) -> usize {
         self.rows.iter().filter(|row| row.is_old()).count()
+    }
+
+    fn scopes(&self, row: &KeyRow) -> Chips {
+        Chips::new(&row.key().scopes, &self.catalogue)
     }
 
     fn is_full(&self) -> bool {
@@ -39,5 +48,6 @@ pub(super) async fn show(
     let now = Timestamp::now();
     let keys = keys::list(&state.store, KeyAccess::User(&user.id), &user.id).await?;
     let rows = keys.into_iter().map(|key| KeyRow::new(key, now)).collect();
-    Ok(Rendered(ListPage { frame: Frame::of(user, Place::Keys, "Personal API keys"), rows }).into_response())
+    let frame = Frame::of(user, Place::Keys, "Personal API keys");
+    Ok(Rendered(ListPage { frame, rows, catalogue: state.catalogue }).into_response())
 }

@@ -1,16 +1,11 @@
 //! A key in tables and headings, with what needs attention.
 
-use protocol::Scope;
-
 use crate::keys::{Key, OLD_AFTER_MS};
 use crate::time::Timestamp;
 use crate::web::ui::moment::{DAY_MS, Moment};
 
 /// An expiry within this time is highlighted.
 const SOON_MS: i64 = 14 * DAY_MS;
-
-/// The number of scopes that a table shows; the rest are shown on demand.
-const SCOPES_SHOWN: usize = 3;
 
 /// A key as a page shows it.
 pub(in crate::web::ui) struct KeyRow {
@@ -77,23 +72,6 @@ impl KeyRow {
     /// Whether it expires soon.
     pub(in crate::web::ui) fn expires_soon(&self) -> bool {
         !self.has_expired() && self.key.expires_at.is_some_and(|at| -self.ms_since(at) < SOON_MS)
-    }
-
-    /// The scopes that a table shows.
-    pub(in crate::web::ui) fn scopes(&self) -> Vec<String> {
-        self.all_scopes().take(SCOPES_SHOWN).collect()
-    }
-
-    /// The other scopes.
-    pub(in crate::web::ui) fn more_scopes(&self) -> Vec<String> {
-        self.all_scopes().skip(SCOPES_SHOWN).collect()
-    }
-
-    fn all_scopes(&self) -> impl Iterator<Item = String> {
-        self.key.scopes.iter().map(|scope| match scope {
-            Scope::All => "all access".to_owned(),
-            scope => scope.to_string(),
-        })
     }
 
     fn value_created_at(&self) -> Timestamp {
@@ -218,15 +196,5 @@ mod tests {
         assert_eq!(shown(16), (false, false));
         assert_eq!(shown(17), (true, false));
         assert_eq!(shown(30), (false, true));
-    }
-
-    #[test]
-    fn many_scopes_are_shown_on_demand() {
-        let scopes = ["insight:read", "cohort:read", "person:read", "project:read"];
-        let row = KeyRow::new(Key { scopes: ScopeSet::parse(scopes).unwrap(), ..key() }, at(1));
-        assert_eq!(row.scopes(), scopes[..3]);
-        assert_eq!(row.more_scopes(), ["project:read"]);
-        let all = Key { scopes: ScopeSet::parse(["*"]).unwrap(), ..key() };
-        assert_eq!(KeyRow::new(all, at(1)).scopes(), ["all access"]);
     }
 }
