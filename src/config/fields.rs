@@ -1,6 +1,7 @@
 //! Reads the fields of JSON objects and collects their problems.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -107,14 +108,21 @@ impl<'p> Fields<'p> {
         let found = whole.filter(|number| range.contains(number));
         if found.is_none() {
             let (least, most) = (range.start(), range.end());
-            self.problem(field, format!("must be a whole number from {least} to {most}, not {value}"));
+            let given = if value.is_object() || value.is_array() {
+                kind(&value).to_owned()
+            } else {
+                value.to_string()
+            };
+            self.problem(field, format!("must be a whole number from {least} to {most}, not {given}"));
         }
         found
     }
 
-    /// Reports every field that was not taken.
+    /// Reports every field that was not taken, sorted by name. The order of the map depends on a feature of serde_json that
+    /// crates of the tests enable and the module does not.
     pub(super) fn finish(self) {
-        for field in self.map.keys() {
+        let unknown: BTreeSet<_> = self.map.keys().collect();
+        for field in unknown {
             let message = format!("unknown field; known here: {}", self.known.join(", "));
             self.problems.add(self.path_of(field), message);
         }

@@ -106,6 +106,14 @@ fn every_problem_is_reported_with_its_path() {
 }
 
 #[test]
+fn unknown_fields_are_reported_in_the_order_of_their_names() {
+    let json = r#"{"key_service": {"cluster": "k", "z": 1, "b": 1, "a": 1}, "y": 1, "x": 1, "realm": "r"}"#;
+    let problems = problems(json);
+    let fields: Vec<_> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
+    assert_eq!(fields, ["key_service.a", "key_service.b", "key_service.z", "x", "y"]);
+}
+
+#[test]
 fn identity_is_not_carried_in_headers_that_override_the_request() {
     let json =
         r#"{"key_service":{"cluster":"k"},"identity_headers":{"user_id":"Script-Name","key_id":"-x"}}"#;
