@@ -166,21 +166,49 @@ fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.trim().to_owned()))
 }
 
+/// JSON for the terminal. Its own escapes leave characters above U+001F that steer a terminal.
 fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+    let mut shown = String::new();
+    for c in serde_json::to_string_pretty(value).unwrap_or_default().chars() {
+        match c > '\u{1f}' && steers(c) {
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => shown.push(c),
+        }
+    }
+    shown + "\n"
 }
 
-/// If standard output cannot be written, only the exit code is left.
+/// Prints lines. If standard output cannot be written, only the exit code is left.
 fn print(text: &str) {
     let lines: Vec<_> = text.lines().map(harmless).collect();
     let _ = writeln!(io::stdout().lock(), "{}", lines.join("\n"));
 }
 
-/// A text from a file, with the characters escaped that a terminal would interpret.
+/// Whether a terminal would interpret a character instead of showing it, or change the reading direction.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text from a file, with the characters escaped that could steer a terminal.
 pub(crate) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if steers(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_from_a_file_does_not_steer_a_terminal() {
+        assert_eq!(harmless("é\u{1b}[2J\u{9b}\u{202e}"), r"é\u{1b}[2J\u{9b}\u{202e}");
+        let value = json!("é\u{1b}\u{9b}\u{7f}\u{202e}");
+        let shown = pretty(&value);
+        assert!(!shown.trim_end().chars().any(steers), "{shown:?}");
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
+    }
 }
