@@ -131,6 +131,8 @@ fn of_explain() {
         &["GET", "/decide", "--host", "a b"],
         &["GET", "/api/unknown", "--key-scopes", "insight:write"],
         &["GET", "/api/unknown", "-H", "Authorization: Bearer phx_something", "--key-scopes", "*"],
+        &["GET", "/api/projects", "-H", "Authorization: Basic eA==", "--key-scopes", "*"],
+        &["GET", "/api/projects", "--config", "envoy/envoy.yaml", "--key-scopes", ""],
     ] {
         calls += &format!("$ edge-key-auth explain {}\n", args.join(" "));
         calls += &format!("{}\n\n", transcript(&[&["explain"], args].concat(), ""));
@@ -152,6 +154,25 @@ fn of_explain_with_a_configuration() {
         calls += &format!("{}\n\n", transcript(&[&["explain", "--config", "-"], args].concat(), SETTINGS));
     }
     assert_snapshot!("explain_configured", calls);
+}
+
+#[test]
+fn of_explain_in_shadow_mode() {
+    let settings = format!("mode: shadow\n{}", SETTINGS.trim_start());
+    let mut calls = String::new();
+    for args in [
+        &["GET", "/admin"][..],
+        &["GET", "/admin/../x"],
+        &["PUT", "/orders/7", "--key-scopes", "order:write"],
+    ] {
+        calls += &format!("$ edge-key-auth explain {} --config -\n", args.join(" "));
+        calls += &format!("{}\n\n", transcript(&[&["explain", "--config", "-"], args].concat(), &settings));
+    }
+    assert_snapshot!("explain_shadow", calls);
+    assert_snapshot!(
+        "check_shadow",
+        transcript(&["check", "-"], &settings.replace("/admin,", "/admin, mode: shadow,"))
+    );
 }
 
 #[test]
