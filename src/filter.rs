@@ -17,7 +17,7 @@ use crate::lookup::{Callout, CalloutId, Joined, LookupLimits, Lookups, StreamId,
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::mode::Mode;
 use crate::request::RequestHead;
-use crate::route::{Access, Route};
+use crate::route::Access;
 use crate::usage::Usage;
 use crate::verdict::Verdict;
 
@@ -97,15 +97,20 @@ impl Filter {
         if head.is_preflight && self.policy.forward_preflights {
             return Step::Decided(self.forward_public(head));
         }
-        let Route { access, mode } = self.policy.routes.classify(head);
-        let mode = self.policy.mode.or(mode);
-        let required = match access {
+        let route = self.policy.routes.classify(head);
+        let mode = self.policy.mode.or(route.mode);
+        let required = match route.access {
             Access::Public => return Step::Decided(self.forward_public(head)),
             Access::Authenticated(scope) => scope,
         };
         let digest = match Credential::of(head.bearer_token) {
             Credential::Missing => return Step::Decided(self.deny(Denial::Missing, mode)),
-            Credential::Impossible => return Step::Decided(self.deny(Denial::Invalid, mode)),
+            Credential::Impossible => {
+                return Step::Decided(match route.leaves_to_upstream(head.bearer_token) {
+                    Some(left) => self.leave_to_upstream(left),
+                    None => self.deny(Denial::Invalid, mode),
+                });
+            }
             Credential::Key(digest) => digest,
         };
         let may_use_cache = self.lease.is_held(now); // rule `LeaseCheck`

@@ -26,6 +26,8 @@ metrics! {
     Counter {
         /// Requests forwarded without a key: public routes and, if configured, preflights.
         Public = "requests_public",
+        /// Requests forwarded with a bearer token that the upstream judges.
+        LeftToUpstream = "requests_left_to_upstream",
         /// Requests forwarded with the identity of a principal.
         Forwarded = "requests_forwarded",
         /// Requests answered 400.

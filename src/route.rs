@@ -32,6 +32,21 @@ pub struct Route<'t> {
     pub access: Access<'t>,
     /// Whether its rule is enforced.
     pub mode: Mode,
+    /// What bearer tokens begin with that the upstream judges.
+    pub bearer_prefixes: &'t [Box<str>],
+}
+
+/// Proof that a rule leaves the bearer token of a request to the upstream. Only [`Route::leaves_to_upstream`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftToUpstream(());
+
+impl Route<'_> {
+    /// Whether the rule names a prefix of this token.
+    pub fn leaves_to_upstream(&self, bearer_token: Option<&[u8]>) -> Option<LeftToUpstream> {
+        let begins =
+            |prefix: &Box<str>| bearer_token.is_some_and(|token| token.starts_with(prefix.as_bytes()));
+        self.bearer_prefixes.iter().any(begins).then_some(LeftToUpstream(()))
+    }
 }
 
 /// What a rule requires.
@@ -87,16 +102,22 @@ pub struct Terms {
     pub requirement: Requirement,
     /// Whether it is enforced.
     pub mode: Mode,
+    /// What bearer tokens begin with that the upstream judges. No personal API key begins with one of these.
+    pub bearer_prefixes: Vec<Box<str>>,
 }
 
 impl Terms {
     /// A requirement that is enforced.
     pub fn of(requirement: Requirement) -> Self {
-        Terms { requirement, mode: Mode::Enforce }
+        Terms { requirement, mode: Mode::Enforce, bearer_prefixes: Vec::new() }
     }
 
     fn route(&self, method: &[u8]) -> Route<'_> {
-        Route { access: self.requirement.access(method), mode: self.mode }
+        Route {
+            access: self.requirement.access(method),
+            mode: self.mode,
+            bearer_prefixes: &self.bearer_prefixes,
+        }
     }
 }
 
@@ -122,7 +143,8 @@ pub struct RouteTable {
 }
 
 /// A route that no rule matches needs `*`: deny by default.
-const UNNAMED: Route<'static> = Route { access: Access::Authenticated(&Scope::All), mode: Mode::Enforce };
+const UNNAMED: Route<'static> =
+    Route { access: Access::Authenticated(&Scope::All), mode: Mode::Enforce, bearer_prefixes: &[] };
 
 impl RouteTable {
     /// A table without rules.

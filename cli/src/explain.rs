@@ -98,8 +98,8 @@ pub enum Answer {
         identity: Vec<(String, String)>,
         /// Whether `Authorization` is removed.
         hides_key: bool,
-        /// Why enforcing would refuse it, as in access logs.
-        shadowed: Option<String>,
+        /// Why it is forwarded without a grant, in words.
+        why: Option<String>,
     },
     /// The filter answers.
     Refused {
@@ -207,13 +207,12 @@ fn found(deciding: Deciding, rules: &[WrittenRule], has_default_table: bool) -> 
 fn answer(outcome: Outcome, filter: &Filter) -> Answer {
     match outcome {
         Outcome::ForwardPublic { hides_key } => {
-            Answer::Forwarded { identity: Vec::new(), hides_key, shadowed: None }
+            Answer::Forwarded { identity: Vec::new(), hides_key, why: None }
         }
-        Outcome::ForwardShadowed(shadowed) => Answer::Forwarded {
-            identity: Vec::new(),
-            hides_key: false,
-            shadowed: Some(shadowed.reason().to_owned()),
-        },
+        Outcome::ForwardShadowed(shadowed) => {
+            without_identity(format!("shadow mode: enforcing would refuse it: {}", shadowed.reason()))
+        }
+        Outcome::LeaveToUpstream(_) => without_identity("the upstream judges its token".to_owned()),
         Outcome::Forward(grant) => {
             let principal = grant.principal();
             let values = [&principal.user_id, &principal.key_id, &principal.scopes_text];
@@ -221,7 +220,7 @@ fn answer(outcome: Outcome, filter: &Filter) -> Answer {
             let identity =
                 names.iter().zip(values).map(|(name, value)| (name.to_string(), value.to_string()));
             let hides_key = filter.policy().hide_credentials;
-            Answer::Forwarded { identity: identity.collect(), hides_key, shadowed: None }
+            Answer::Forwarded { identity: identity.collect(), hides_key, why: None }
         }
         Outcome::Reply(Reply { status, reason, headers, body }) => Answer::Refused {
             status,
@@ -230,6 +229,10 @@ fn answer(outcome: Outcome, filter: &Filter) -> Answer {
             body: String::from_utf8_lossy(&body).into_owned(),
         },
     }
+}
+
+fn without_identity(why: String) -> Answer {
+    Answer::Forwarded { identity: Vec::new(), hides_key: false, why: Some(why) }
 }
 
 impl Explanation {
@@ -256,15 +259,11 @@ impl Explanation {
             lines.push(format!("removed  {}", self.removed.join(", ")));
         }
         match &self.answer {
-            Answer::Forwarded { identity, hides_key, shadowed } => {
+            Answer::Forwarded { identity, hides_key, why } => {
                 let without = if *hides_key { ", without authorization" } else { "" };
                 let identity_is = if identity.is_empty() { " without identity" } else { "" };
                 lines.push(format!("answer   forwarded{identity_is}{without}"));
-                lines.extend(
-                    shadowed
-                        .iter()
-                        .map(|reason| format!("         shadow mode; enforcing would refuse it: {reason}")),
-                );
+                lines.extend(why.iter().map(|why| format!("         {why}")));
                 lines.extend(identity.iter().map(|(name, value)| format!("         {name}: {value}")));
             }
             Answer::Refused { status, reason, headers, body } => {
@@ -283,9 +282,9 @@ impl Explanation {
         };
         let rule = self.rule.as_ref();
         let answer = match &self.answer {
-            Answer::Forwarded { identity, hides_key, shadowed } => json!({
+            Answer::Forwarded { identity, hides_key, why } => json!({
                 "forwarded": true, "identity": map(identity), "authorization_removed": hides_key,
-                "shadowed": shadowed,
+                "why": why,
             }),
             Answer::Refused { status, reason, headers, body } => json!({
                 "forwarded": false, "status": status, "reason": reason, "headers": map(headers), "body": body,

@@ -29,6 +29,8 @@ pub struct Row {
     pub requirement: Requirement,
     /// Whether it has `mode: shadow`.
     pub is_shadow: bool,
+    /// What bearer tokens begin with that the upstream judges.
+    pub bearer_prefixes: Vec<Box<str>>,
 }
 
 /// The rows of a table, the most specific first.
@@ -44,6 +46,7 @@ pub fn rows(accepted: &Accepted) -> Vec<Row> {
                 methods: written.rule.methods.clone().map_or(Methods::All, Methods::Listed),
                 requirement: written.rule.terms.requirement.clone(),
                 is_shadow: written.rule.terms.mode.is_shadow(),
+                bearer_prefixes: written.rule.terms.bearer_prefixes.clone(),
             });
         }
         if let Some((_, last)) = written.last().filter(|(_, last)| last.rule.methods.is_some()) {
@@ -54,6 +57,7 @@ pub fn rows(accepted: &Accepted) -> Vec<Row> {
                 methods: Methods::Others,
                 requirement: no_rule(),
                 is_shadow: false,
+                bearer_prefixes: Vec::new(),
             });
         }
     }
@@ -63,6 +67,7 @@ pub fn rows(accepted: &Accepted) -> Vec<Row> {
         methods: Methods::All,
         requirement: no_rule(),
         is_shadow: false,
+        bearer_prefixes: Vec::new(),
     });
     rows
 }
@@ -82,8 +87,12 @@ impl Row {
         };
         let template = self.template.as_deref().unwrap_or("every other path");
         let rule = self.rule.map_or_else(|| "no rule".to_owned(), |at| format!("routes[{at}]"));
+        let left = match self.bearer_prefixes.join(" ") {
+            prefixes if prefixes.is_empty() => prefixes,
+            prefixes => format!(", {prefixes} left to the upstream"),
+        };
         let shadow = if self.is_shadow { ", shadow" } else { "" };
-        [methods, template.to_owned(), in_words(&self.requirement) + shadow, rule]
+        [methods, template.to_owned(), in_words(&self.requirement) + shadow + &left, rule]
     }
 
     /// The row for scripts.
@@ -98,6 +107,7 @@ impl Row {
             "methods": methods,
             "public": self.requirement == Requirement::Public,
             "shadow": self.is_shadow,
+            "bearer_prefixes": self.bearer_prefixes,
             "scopes": scopes(&self.requirement),
         })
     }

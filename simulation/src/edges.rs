@@ -361,6 +361,7 @@ impl Node {
 fn outcome(of: &filter::Outcome) -> Outcome {
     match of {
         filter::Outcome::Forward(_)
+        | filter::Outcome::LeaveToUpstream(_)
         | filter::Outcome::ForwardPublic { .. }
         | filter::Outcome::ForwardShadowed(_) => Outcome::Decided(Validity::Good),
         filter::Outcome::Reply(reply) if reply.status == 401 => Outcome::Decided(Validity::Nothing),

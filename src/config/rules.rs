@@ -1,5 +1,6 @@
 //! Reads and validates the rules of the route table.
 
+use protocol::KEY_PREFIX;
 use serde_json::Value;
 
 use super::fields::{Fields, Problems, kind};
@@ -102,8 +103,12 @@ fn rule(mut fields: Fields<'_>, filter_mode: Mode, problems: &Problems) -> Optio
         }
     };
     let mode = rule_mode(&mut fields, filter_mode);
+    let bearer_prefixes = bearer_prefixes(&mut fields, problems);
+    if public && !bearer_prefixes.is_empty() {
+        fields.problem("bearer_prefixes", "must not be on a public rule, which forwards every token");
+    }
     fields.finish();
-    let terms = Terms { mode, ..Terms::of(requirement?) };
+    let terms = Terms { mode, bearer_prefixes, ..Terms::of(requirement?) };
     Some(Rule { template: template?, methods: methods?, terms })
 }
 
@@ -140,4 +145,27 @@ fn methods(fields: &mut Fields<'_>, problems: &Problems) -> Option<Option<Vec<St
         }
     }
     (!methods.is_empty() && methods.len() == list.len()).then_some(Some(methods))
+}
+
+/// The prefixes of bearer tokens that the upstream judges.
+fn bearer_prefixes(fields: &mut Fields<'_>, problems: &Problems) -> Vec<Box<str>> {
+    const LONGEST: usize = 32;
+    let mut prefixes = Vec::new();
+    for (at, value) in fields.take_list("bearer_prefixes").into_iter().flatten().enumerate() {
+        let problem = |message| problems.add(fields.path_of(&format!("bearer_prefixes[{at}]")), message);
+        let Value::String(prefix) = value else {
+            problem(format!("must be a string, not {}", kind(&value)));
+            continue;
+        };
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if !(1..=LONGEST).contains(&prefix.len()) || !prefix.bytes().all(is_letter) {
+            problem(format!(
+                "must be 1 to {LONGEST} letters, digits, hyphens or underscores, not {prefix:?}"
+            ));
+        } else if prefix.starts_with(KEY_PREFIX) || KEY_PREFIX.starts_with(prefix.as_str()) {
+            problem(format!("must not be {prefix:?}: personal API keys begin with {KEY_PREFIX:?}"));
+        }
+        prefixes.push(prefix.into());
+    }
+    prefixes
 }

@@ -195,7 +195,52 @@ fn shadow_mode_is_warned_of_and_no_rule_is_enforced_in_a_filter_in_shadow_mode()
 }
 
 #[test]
-fn a_rule_in_shadow_mode_beside_an_enforced_one_is_a_case_gap() {
+fn prefixes_of_bearer_tokens_are_words_that_no_personal_api_key_begins_with() {
+    let with = |settings: &str| {
+        let json = format!(r#"{{"key_service":{{"cluster":"k"}},"routes":[{{"path":"/a",{settings}}}]}}"#);
+        Config::read(json.as_bytes())
+    };
+    let longest = "a".repeat(32);
+    assert!(with(&format!(r#""scope":"*","bearer_prefixes":["phs_","pha_","A-1","{longest}"]"#)).is_ok());
+    assert!(with(r#""public":true,"bearer_prefixes":[]"#).is_ok());
+    let problems =
+        |settings: &str| with(settings).unwrap_err().iter().map(Problem::to_string).collect::<Vec<_>>();
+    let form = |at: usize, text: &str| {
+        format!(
+            "routes[0].bearer_prefixes[{at}]: must be 1 to 32 letters, digits, hyphens or underscores, not {text:?}"
+        )
+    };
+    let too_long = "a".repeat(33);
+    assert_eq!(
+        problems(&format!(r#""scope":"*","bearer_prefixes":["","{too_long}","a b","\u00e9","phs_",7]"#)),
+        [
+            form(0, ""),
+            form(1, &too_long),
+            form(2, "a b"),
+            form(3, "é"),
+            "routes[0].bearer_prefixes[5]: must be a string, not a number".to_owned()
+        ]
+    );
+    for prefix in ["p", "ph", "phx", "phx_", "phx_a"] {
+        assert_eq!(
+            problems(&format!(r#""scope":"*","bearer_prefixes":["{prefix}"]"#)),
+            [format!(
+                r#"routes[0].bearer_prefixes[0]: must not be "{prefix}": personal API keys begin with "phx_""#
+            )]
+        );
+    }
+    assert_eq!(
+        problems(r#""public":true,"bearer_prefixes":["phs_"]"#),
+        ["routes[0].bearer_prefixes: must not be on a public rule, which forwards every token"]
+    );
+    assert_eq!(
+        problems(r#""scope":"*","bearer_prefixes":"phs_""#),
+        ["routes[0].bearer_prefixes: must be a list, not a string"]
+    );
+}
+
+#[test]
+fn a_rule_that_admits_more_than_another_is_a_case_gap() {
     let warnings = |first: &str, second: &str| {
         let json = format!(
             r#"{{"key_service":{{"cluster":"k"}},"routes":[
@@ -209,6 +254,9 @@ fn a_rule_in_shadow_mode_beside_an_enforced_one_is_a_case_gap() {
     assert_eq!(warnings("", shadow), 1);
     assert_eq!(warnings(shadow, ""), 0);
     assert_eq!(warnings(shadow, shadow), 0);
+    let prefixes = r#","bearer_prefixes":["phs_"]"#;
+    assert_eq!(warnings("", prefixes), 1, "a token that /admin refuses");
+    assert_eq!(warnings(prefixes, prefixes), 0);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::metrics::Counter;
 use crate::mode::{Mode, Shadowed};
 use crate::reply::Reply;
 use crate::request::RequestHead;
+use crate::route::LeftToUpstream;
 
 /// What to do with a request that arrives.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Outcome {
         /// Whether its key is removed.
         hides_key: bool,
     },
+    /// It is forwarded without identity and with its bearer token, which the upstream judges.
+    LeaveToUpstream(LeftToUpstream),
     /// It is forwarded with the identity of the grant.
     Forward(Grant),
     /// It is forwarded without identity in shadow mode. Enforcing would refuse it.
@@ -43,6 +46,11 @@ impl Filter {
     pub(super) fn forward_public(&mut self, head: &RequestHead<'_>) -> Outcome {
         self.metrics.count(Counter::Public);
         Outcome::ForwardPublic { hides_key: self.policy.hide_credentials && head.presents_key() }
+    }
+
+    pub(super) fn leave_to_upstream(&mut self, left: LeftToUpstream) -> Outcome {
+        self.metrics.count(Counter::LeftToUpstream);
+        Outcome::LeaveToUpstream(left)
     }
 
     pub(super) fn conclude(&mut self, decision: Result<Grant, Denial>, mode: Mode, now: Moment) -> Outcome {

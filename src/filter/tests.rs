@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::headers::{HeaderPairs, serialise};
 use crate::request::Reading;
 
+mod bearer_prefixes;
 mod outage;
 mod shadow;
 
@@ -116,6 +117,7 @@ fn print(outcome: &Outcome) -> String {
         Outcome::Forward(grant) => {
             format!("for {} {}", grant.principal().user_id, grant.principal().scopes_text)
         }
+        Outcome::LeaveToUpstream(_) => "left to the upstream".to_owned(),
         Outcome::ForwardShadowed(shadowed) => match shadowed.key() {
             Some(key) => format!("shadow {} of {}", shadowed.reason(), key.key_id),
             None => format!("shadow {}", shadowed.reason()),

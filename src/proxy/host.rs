@@ -27,8 +27,11 @@ const OK: u32 = 0;
 /// `%FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)%`.
 pub(super) const KEY_ID: &str = "edge_key_auth.key_id";
 
-/// Filter state: why a request was denied, or would be if it were enforced. Access logs show it as `%FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)%`.
+/// Filter state: why a request was denied, or forwarded without a grant on a route that is not public. Access logs show it as `%FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)%`.
 pub(super) const REASON: &str = "edge_key_auth.reason";
+
+/// The reason of a request whose bearer token the upstream judges.
+pub(super) const LEFT_TO_UPSTREAM: &str = "left_to_upstream";
 
 /// This VM's clocks.
 #[derive(Clone, Copy, Debug)]

@@ -273,6 +273,10 @@ impl Vm {
                 }
                 Progress::Open
             }
+            Outcome::LeaveToUpstream(_) => {
+                host::set_filter_state(host::REASON, host::LEFT_TO_UPSTREAM);
+                Progress::Open
+            }
             Outcome::Forward(grant) => {
                 self.set_identity(&grant);
                 Progress::Open

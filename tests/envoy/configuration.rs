@@ -49,6 +49,37 @@ fn settings_reach_the_filter() {
     assert_eq!(send(edge, "OPTIONS", "/things/1", &[], b"").status, 401);
 }
 
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
+fn a_rule_leaves_bearer_tokens_with_its_prefixes_to_the_upstream() {
+    let stack = stack_with(json!({
+        "routes": [
+            {"path": "/flags/", "scope": "insight", "bearer_prefixes": ["phs_", "pha_"]},
+            {"path": "/other/", "scope": "insight"},
+        ],
+        "hide_credentials": true,
+    }));
+    let edge = stack.envoys()[0].address();
+    for token in ["phs_secret", "pha_access"] {
+        let headers = [
+            ("authorization", &*format!("Bearer {token}")),
+            ("x-auth-user-id", "root"),
+            ("x-auth-scopes", "*"),
+        ];
+        let response = send(edge, "GET", "/flags/", &headers, b"");
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert_eq!(response.upstream_header("authorization"), [format!("Bearer {token}")]);
+        for name in ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"] {
+            assert_eq!(response.upstream_header(name), Vec::<String>::new(), "{name}");
+        }
+        assert_eq!(send(edge, "GET", "/other/", &headers, b"").status, 401);
+    }
+    assert_eq!(get(edge, "/flags/", "phc_project").status, 401);
+    let response = get(edge, "/flags/", INSIGHTS_ONLY);
+    assert_eq!(response.upstream_header("authorization"), Vec::<String>::new(), "an accepted key is hidden");
+    assert_eq!(response.upstream_header("x-auth-scopes"), ["insight:read"]);
+}
+
 /// `envoy/envoy.yaml`, and so every other test here, has a `google.protobuf.Struct`.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]

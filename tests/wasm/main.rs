@@ -11,6 +11,7 @@
     reason = "tests measure and wait by the real clock, and read their own settings"
 )]
 
+mod bearer_prefixes;
 mod holding;
 mod host;
 mod shadow;

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The filter reads a `Struct` to a depth of 32, and JSON to 128.
 const MAX_DEPTH: usize = 24;
 
-const WORDS: [&[u8]; 49] = [
+const WORDS: [&[u8]; 50] = [
     br#"{"key_service":{"cluster":"k"},"#,
     br#"{"key_service":{"cluster":"k","timeout_ms":"#,
     br#""routes":["#,
@@ -20,6 +20,7 @@ const WORDS: [&[u8]; 49] = [
     br#""methods":["GET"]"#,
     br#""methods":"#,
     br#""mode":"shadow""#,
+    br#""bearer_prefixes":["phs_","ph"]"#,
     br#""realm":"#,
     br#""error_bodies":"posthog""#,
     br#""cors_preflight":"forward""#,
