@@ -141,14 +141,6 @@ impl HeaderBlock {
     }
 }
 
-#[cfg(feature = "provoke-panic")]
-impl HeaderBlock {
-    /// Whether it has a header with this name.
-    pub(super) fn names(&self, name: &[u8]) -> bool {
-        self.pairs().is_ok_and(|mut pairs| pairs.any(|pair| pair.is_ok_and(|(header, _)| header == name)))
-    }
-}
-
 /// Removes a header of the current request.
 pub(super) fn remove_header(name: &str) {
     remove(MapType::HttpRequestHeaders, name);

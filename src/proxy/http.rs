@@ -39,8 +39,6 @@ impl Context for Request {}
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let block = host::HeaderBlock::of_request();
-        #[cfg(feature = "provoke-panic")]
-        assert!(!block.names(b"x-provoke-panic"), "provoked");
         let Reading { removed, head } = block.read(self.vm.header_policy());
         // Remove before anything else: access logs and other filters see these headers too.
         removed.iter().for_each(|name| host::remove_header(name));

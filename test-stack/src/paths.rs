@@ -67,9 +67,9 @@ pub fn built_wasm() -> PathBuf {
     target().join("edge_key_auth.wasm")
 }
 
-/// The module that panics when a request asks for it; `cargo xtask test` builds it.
-pub fn panicking_wasm() -> PathBuf {
-    target().join("edge_key_auth_panicking.wasm")
+/// The module that traps at a request with many headers; `cargo xtask test` builds it.
+pub fn trapping_wasm() -> PathBuf {
+    target().join("edge_key_auth_trapping.wasm")
 }
 
 /// The module without the last step of the build; `cargo xtask test` builds it.

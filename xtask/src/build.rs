@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use test_stack::paths;
 use test_stack::process::run_step;
 
-use crate::finish::finish;
+use crate::finish::{finish, trap_on_many_headers};
 
 /// The Rust target of the filter.
 const WASM_TARGET: &str = "wasm32-wasip1";
@@ -28,41 +28,34 @@ pub fn all() -> Result<()> {
 /// # Errors
 /// The Wasm target is missing and cannot be added, the build fails, or an export that the filter needs is missing.
 pub fn wasm() -> Result<()> {
-    module("building the Wasm module", &[], &paths::built_wasm())
-}
-
-/// Builds a module for the tests that panics when a request asks for it.
-///
-/// # Errors
-/// As [`wasm`].
-pub fn panicking_wasm() -> Result<()> {
-    let features = ["--features", "provoke-panic"];
-    module("building the Wasm module that panics, for tests", &features, &paths::panicking_wasm())
-}
-
-/// Writes the module without the last step ([`finish`]), for the tests: the module that `cargo build` makes.
-///
-/// # Errors
-/// As [`wasm`].
-pub fn unfinished_wasm() -> Result<()> {
-    let built = compile("building the Wasm module without the last step, for tests", &[])?;
-    let target = paths::unfinished_wasm();
-    fs::write(&target, built).with_context(|| format!("cannot write {}", target.display()))
-}
-
-fn module(what: &str, features: &[&str], target: &Path) -> Result<()> {
-    let built = compile(what, features)?;
-    let finished = finish(&built).context("cannot finish the Wasm module")?;
-    fs::write(target, &finished).with_context(|| format!("cannot write {}", target.display()))?;
+    let built = compile("building the Wasm module")?;
+    let finished = finish(&built)?;
+    let target = paths::built_wasm();
+    write(&target, &finished)?;
     println!("==> {}: {} bytes; {} before the last step", target.display(), finished.len(), built.len());
     Ok(())
 }
 
+/// Writes two modules for tests: one without the last step ([`finish`]), as `cargo build` makes it, and one that traps at
+/// certain requests ([`trap_on_many_headers`]).
+///
+/// # Errors
+/// As [`wasm`].
+pub fn wasm_for_tests() -> Result<()> {
+    let built = compile("building the Wasm modules for tests")?;
+    write(&paths::unfinished_wasm(), &built)?;
+    write(&paths::trapping_wasm(), &trap_on_many_headers(&finish(&built)?)?)
+}
+
+fn write(target: &Path, module: &[u8]) -> Result<()> {
+    fs::write(target, module).with_context(|| format!("cannot write {}", target.display()))
+}
+
 /// Compiles the module, without the last step.
-fn compile(what: &str, features: &[&str]) -> Result<Vec<u8>> {
+fn compile(what: &str) -> Result<Vec<u8>> {
     require_wasm_target()?;
     let mut build = cargo("build");
-    build.args(["--profile", "wasm", "--target", WASM_TARGET, "--package", "edge-key-auth"]).args(features);
+    build.args(["--profile", "wasm", "--target", WASM_TARGET, "--package", "edge-key-auth"]);
     run_step(what, build)?;
     let built = paths::target().join(WASM_TARGET).join("wasm/edge_key_auth.wasm");
     fs::read(&built).with_context(|| format!("cannot read {}", built.display()))

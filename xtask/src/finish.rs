@@ -4,6 +4,7 @@
 //! - Envoy calls every callback that a module exports, so the unused ones are removed.
 
 use anyhow::{Context, Result, bail, ensure};
+use walrus::ir::BinaryOp;
 use walrus::{Module, ModuleConfig, ValType};
 
 /// The exports that the filter needs. Every other callback of the SDK would cost a call per request, or, for the body
@@ -31,6 +32,9 @@ const CONTINUE: i32 = 0;
 
 /// Headers, body and trailers are held. Envoy buffers up to the stream's flow-control window.
 const STOP_ALL_ITERATION_AND_WATERMARK: i32 = 4;
+
+/// A module for a test traps at more headers than this.
+const FEW_HEADERS: i32 = 60;
 
 /// The functions that Envoy allocates with inside the module. It needs one of them.
 const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
@@ -66,6 +70,32 @@ pub fn finish(wasm: &[u8]) -> Result<Vec<u8>> {
         module.customs.delete(section);
     }
     walrus::passes::gc::run(&mut module);
+    Ok(module.emit_wasm())
+}
+
+/// A finished module that traps, as it does after a panic, when a request has more than [`FEW_HEADERS`] headers. A test checks
+/// the other requests of the VM.
+///
+/// # Errors
+/// `finished` is not a finished module.
+pub fn trap_on_many_headers(finished: &[u8]) -> Result<Vec<u8>> {
+    let mut module = Module::from_buffer(finished)?;
+    let decide = module.exports.get_func(REQUEST_HEADERS)?;
+    module.replace_exported_func(decide, |(body, arguments)| {
+        let headers = arguments[1];
+        body.local_get(headers).i32_const(FEW_HEADERS).binop(BinaryOp::I32GtU);
+        body.if_else(
+            None,
+            |many| {
+                many.unreachable();
+            },
+            |_| {},
+        );
+        for argument in arguments {
+            body.local_get(*argument);
+        }
+        body.call(decide);
+    })?;
     Ok(module.emit_wasm())
 }
 
@@ -168,6 +198,22 @@ mod tests {
         for answer in [1, 2, 3, 4, 5, -1, i32::MIN, i32::MAX] {
             assert_eq!(decide.call(&mut store, (answer, 0, 0)).unwrap(), 4, "{answer}");
         }
+    }
+
+    #[test]
+    fn the_module_for_a_test_traps_at_many_headers_only() {
+        let trapping = trap_on_many_headers(&finish(&module(&complete())).unwrap()).unwrap();
+        let decide = |headers| {
+            let engine = wasmi::Engine::default();
+            let module = wasmi::Module::new(&engine, &trapping).unwrap();
+            let mut store = wasmi::Store::new(&engine, ());
+            let instance = wasmi::Linker::new(&engine).instantiate_and_start(&mut store, &module).unwrap();
+            let decide =
+                instance.get_typed_func::<(i32, i32, i32), i32>(&store, "proxy_on_request_headers").unwrap();
+            decide.call(&mut store, (0, headers, 0))
+        };
+        assert_eq!(decide(FEW_HEADERS).unwrap(), 0);
+        assert!(decide(FEW_HEADERS + 1).is_err());
     }
 
     #[test]

@@ -104,8 +104,7 @@ type Tools = [(&'static str, Result<OsString>)];
 pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) -> Result<()> {
     interrupt::catch()?; // so that the PostgreSQL started below is stopped and its files are removed
     build::all()?;
-    build::unfinished_wasm()?;
-    build::panicking_wasm()?;
+    build::wasm_for_tests()?;
     let mut tools = vec![
         (ENVOY_VARIABLE, program::find(envoy).map(OsString::from)),
         (CHROMIUM_VARIABLE, chromium::find_browser().map(OsString::from)),

@@ -22,8 +22,7 @@ const TARGETS: [&str; 5] = ["--no-fail-fast", "--test", "envoy", "--test", "corp
 pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
     interrupt::catch()?;
     build::all()?;
-    build::unfinished_wasm()?;
-    build::panicking_wasm()?;
+    build::wasm_for_tests()?;
     let versions = versions.iter().flat_map(|version| match version.as_str() {
         "all" => program::VERSIONS.to_vec(),
         version => vec![version],
