@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Result, bail};
 use test_stack::browser::{axe, chromium};
@@ -31,6 +32,12 @@ struct Run {
     /// Selects tests of the target. Tests that need a tool are marked `#[ignore]`, so that a plain `cargo test` needs none.
     flags: &'static [&'static str],
 }
+
+/// The variable that tells a test program how many tests to run at a time.
+const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
+
+/// How many tests run at a time on each core if they need no Envoy: these wait most of the time, for leases and processes.
+const WAITING_TESTS_PER_CORE: usize = 2;
 
 const RUNS: [Run; 15] = [
     Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
@@ -141,6 +148,10 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
     }
     let run = |what: &str, cargo_args: &[String], needs: &[&str], flags: &[&str]| {
         let mut tests = cargo_test(cargo_args, flags, test_args);
+        if !needs.contains(&ENVOY_VARIABLE) && env::var_os(THREADS_VARIABLE).is_none() {
+            let cores = thread::available_parallelism()?.get();
+            tests.env(THREADS_VARIABLE, (WAITING_TESTS_PER_CORE * cores).to_string());
+        }
         for (variable, found) in &tools {
             match found {
                 Ok(value) if needs.contains(variable) => tests.env(variable, value),
