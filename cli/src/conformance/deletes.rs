@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use protocol::KeyDigest;
 
-use super::Check;
 use super::commands::Keys;
 use super::edge::{Edge, ID, Received};
-use super::service::Service;
+use super::service::{Check, Service};
 
 pub(super) const CHECKS: [Check; 2] = [
     ("when a delete returns, an edge that syncs has removed the key, ten times in a row", reaches_edges),

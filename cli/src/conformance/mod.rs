@@ -17,8 +17,8 @@ mod syncs;
 mod tests;
 mod verifies;
 
-use commands::{Commands, Keys};
-use service::Service;
+use commands::Commands;
+use service::{Check, Service};
 
 /// Try a key service that implements the edge API (docs/edge-api.md)
 #[derive(Debug, clap::Args)]
@@ -44,9 +44,6 @@ pub(crate) struct Args {
     #[arg(long)]
     verify_only: bool,
 }
-
-/// One check: what the service has to do, and the function that tries it.
-type Check = (&'static str, fn(&Service, &dyn Keys) -> Result<()>);
 
 /// Runs the checks one by one, and prints a line for each.
 ///

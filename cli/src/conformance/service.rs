@@ -7,11 +7,16 @@ use edge_key_auth::answer::{VerifyAnswer, read_sync, read_verify};
 use edge_key_auth::verdict::Verdict;
 use protocol::{KeyDigest, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH, VerifyRequest};
 
+use super::commands::Keys;
+
 /// No answer takes longer: the longest sync that the checks send is held for 5 s.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The edge id in verifies.
 const EDGE: &str = "conformance";
+
+/// One check: what the service has to do, and the function that tries it.
+pub(super) type Check = (&'static str, fn(&Service, &dyn Keys) -> Result<()>);
 
 /// The service under test.
 pub(super) struct Service {

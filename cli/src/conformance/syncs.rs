@@ -5,10 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use protocol::{Invalidation, SYNC_PATH, SyncRequest};
 
-use super::Check;
 use super::commands::Keys;
 use super::edge::{Edge, ID, WAIT_MS};
-use super::service::Service;
+use super::service::{Check, Service};
 
 pub(super) const CHECKS: [Check; 6] = [
     ("a sync without the token is refused", refuses_no_token),

@@ -6,10 +6,9 @@ use edge_key_auth::verdict::Verdict;
 use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, VERIFY_PATH};
 use serde_json::json;
 
-use super::Check;
 use super::commands::Keys;
 use super::edge::ID;
-use super::service::Service;
+use super::service::{Check, Service};
 
 pub(super) const CHECKS: [Check; 9] = [
     ("a request without the token is refused", refuses_no_token),
