@@ -1,16 +1,21 @@
 //! `cargo xtask layout`: shows which rooms (folders and files) of each crate import which, and refuses what would make them
-//! hard to enter: import circles across folders, circles of many files, and the imports that [`FORBIDDEN`] lists.
+//! hard to enter: import circles across folders, circles of many files, and the imports that [`FORBIDDEN`] lists or [`ROOMS`]
+//! leaves out.
 //!
-//! Tests inside a file do not count: they may use anything.
+//! Tests inside a file do not count: they may use anything. Paths in the arguments of macros count; paths in attributes, and
+//! in strings such as those of serde, do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use syn::visit::{self, Visit};
-use syn::{Attribute, Item, ItemUse, UseTree};
-use test_stack::paths;
+use syn::visit::Visit;
+use test_stack::paths::workspace;
+
+use self::paths::{LEADING, Paths};
+
+mod paths;
 
 /// The source folders that are looked at.
 const CRATES: [&str; 9] = [
@@ -39,24 +44,22 @@ struct Forbidden {
     because: &'static str,
 }
 
-const FORBIDDEN: [Forbidden; 7] = [
-    Forbidden {
-        source: "key-service/src",
-        room: "db",
-        except: &[],
-        imports: &[
-            "crate::accounts",
-            "crate::audit",
-            "crate::cli",
-            "crate::keys",
-            "crate::revocation",
-            "crate::server",
-            "crate::transfer",
-            "crate::web",
-            "crate::webhooks",
-        ],
-        because: "the database is below all rooms that use it",
-    },
+/// Rooms of the key service that every room may import. They import only each other.
+const LEAVES: [&str; 8] =
+    ["catalogue", "label", "network", "paging", "random", "telemetry", "time", "validation"];
+
+/// The rooms of the key service with its rules and its SQL, and which of them each may import: the table of ADR 11.
+const ROOMS: [(&str, &[&str]); 7] = [
+    ("db", &[]),
+    ("audit", &["db"]),
+    ("revocation", &["db"]),
+    ("webhooks", &["db"]),
+    ("accounts", &["audit", "db", "revocation"]),
+    ("keys", &["accounts", "audit", "db", "revocation", "webhooks"]),
+    ("transfer", &["accounts", "audit", "db", "keys", "revocation", "webhooks"]),
+];
+
+const FORBIDDEN: [Forbidden; 6] = [
     Forbidden {
         source: "key-service/src",
         room: "web::api",
@@ -131,7 +134,7 @@ pub fn run() -> Result<()> {
 
 impl Modules {
     fn read(source: &'static str) -> Result<Self> {
-        let root = paths::workspace().join(source);
+        let root = workspace().join(source);
         let mut modules = Modules { source, imports: BTreeMap::new(), folders: BTreeSet::new() };
         let mut files = Vec::new();
         find(&root, &mut files)?;
@@ -153,7 +156,7 @@ impl Modules {
         let has_children = |name: &&String| names.iter().any(|other| other.starts_with(&format!("{name}::")));
         modules.folders = names.iter().filter(has_children).cloned().collect();
         for (name, path, syntax) in parsed {
-            let mut visitor = Paths { found: Vec::new() };
+            let mut visitor = Paths::default();
             visitor.visit_file(&syntax);
             let imports = visitor.found.iter().filter_map(|found| modules.resolve(&path, found));
             let imports: BTreeSet<_> = imports.filter(|import| *import != format!("crate::{name}")).collect();
@@ -164,10 +167,15 @@ impl Modules {
 
     /// The module or the crate that a path begins with, seen from a module; modules as `crate::…`.
     fn resolve(&self, from: &[String], path: &[String]) -> Option<String> {
-        let mut base = match path.first()?.as_str() {
-            "crate" => Vec::new(),
-            "self" | "super" => from.to_vec(),
-            external => return Some(external.to_owned()),
+        let from = if from == ["main"] { &[] } else { from };
+        let is_child = |name: &String| {
+            self.imports.contains_key(&[from, std::slice::from_ref(name)].concat().join("::"))
+        };
+        let mut base = match path.first()? {
+            first if first == "crate" => Vec::new(),
+            first if first == "self" || first == "super" || is_child(first) => from.to_vec(),
+            first if first == LEADING => return path.get(1).cloned(),
+            external => return Some(external.clone()),
         };
         let mut rest = path;
         while let [first, others @ ..] = rest {
@@ -236,6 +244,20 @@ impl Modules {
                 }
             }
         }
+        if self.source == "key-service/src" {
+            let imported = self.rooms("");
+            let all = ROOMS.iter().copied().chain(LEAVES.map(|leaf| (leaf, &[][..])));
+            for (room, may) in all {
+                for import in imported.get(room).into_iter().flatten() {
+                    if !may.contains(&import.as_str()) && !LEAVES.contains(&import.as_str()) {
+                        faults.push(format!(
+                            "{}: {room} imports {import}, which docs/adr/0011 forbids",
+                            self.source
+                        ));
+                    }
+                }
+            }
+        }
         faults
     }
 }
@@ -279,61 +301,6 @@ fn circles(rooms: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     circles.into_iter().filter(|circle| circle.len() > 1).collect()
 }
 
-/// The paths of a file that may lead out of it, by their segments.
-struct Paths {
-    found: Vec<Vec<String>>,
-}
-
-impl Paths {
-    fn use_tree(&mut self, before: &[String], tree: &UseTree) {
-        match tree {
-            UseTree::Path(path) => {
-                let longer = [before, &[path.ident.to_string()]].concat();
-                self.use_tree(&longer, &path.tree);
-            }
-            UseTree::Group(group) => group.items.iter().for_each(|tree| self.use_tree(before, tree)),
-            UseTree::Name(name) => self.found.push([before, &[name.ident.to_string()]].concat()),
-            UseTree::Rename(name) => self.found.push([before, &[name.ident.to_string()]].concat()),
-            UseTree::Glob(_) => self.found.push(before.to_vec()),
-        }
-    }
-}
-
-fn is_of_tests(attributes: &[Attribute]) -> bool {
-    let is_test = |attribute: &Attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute.parse_args::<syn::Ident>().is_ok_and(|argument| argument == "test")
-    };
-    attributes.iter().any(is_test)
-}
-
-impl<'a> Visit<'a> for Paths {
-    fn visit_item(&mut self, item: &'a Item) {
-        let attributes = match item {
-            Item::Fn(item) => &item.attrs,
-            Item::Impl(item) => &item.attrs,
-            Item::Mod(item) => &item.attrs,
-            Item::Use(item) => &item.attrs,
-            _ => return visit::visit_item(self, item),
-        };
-        if !is_of_tests(attributes) {
-            visit::visit_item(self, item);
-        }
-    }
-
-    fn visit_item_use(&mut self, item: &'a ItemUse) {
-        self.use_tree(&[], &item.tree);
-    }
-
-    fn visit_path(&mut self, path: &'a syn::Path) {
-        let segments: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        if segments.first().is_some_and(|first| ["crate", "super", "self"].contains(&first.as_str())) {
-            self.found.push(segments);
-        }
-        visit::visit_path(self, path);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,13 +323,19 @@ mod tests {
     }
 
     #[test]
-    fn imports_are_found_in_uses_and_in_paths_but_not_in_tests() {
-        let text = "use super::{one, two::Two}; fn f() { crate::three::g(); }
-            #[cfg(test)] mod tests { use crate::four; }";
-        let mut paths = Paths { found: Vec::new() };
-        paths.visit_file(&syn::parse_file(text).unwrap());
-        let found: Vec<_> = paths.found.iter().map(|path| path.join("::")).collect();
-        assert_eq!(found, ["super::one", "super::two::Two", "crate::three::g"]);
+    fn a_path_may_begin_with_a_child_of_its_module_or_with_a_crate() {
+        let names = ["web", "web::ui", "web::ui::form"];
+        let imports = names.map(|name| (name.to_owned(), BTreeSet::new()));
+        let modules = Modules { source: "src", imports: imports.into(), folders: BTreeSet::new() };
+        let resolve = |from: &[&str], path: &str| {
+            let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+            modules.resolve(&owned(from), &owned(&path.split("::").collect::<Vec<_>>()))
+        };
+        assert_eq!(resolve(&["web"], "ui::form::read").unwrap(), "crate::web::ui::form");
+        assert_eq!(resolve(&["web"], "::ui::form").unwrap(), "ui");
+        assert_eq!(resolve(&["web", "ui", "form"], "super::super::ui").unwrap(), "crate::web::ui");
+        assert_eq!(resolve(&["web"], "form::read").unwrap(), "form");
+        assert_eq!(resolve(&["main"], "web::run").unwrap(), "crate::web");
     }
 
     #[test]
@@ -379,7 +352,11 @@ mod tests {
         let folders = ["accounts".to_owned()].into();
         let modules = Modules { source: "key-service/src", imports: imports.collect(), folders };
         let faults = modules.faults();
-        assert_eq!(faults.len(), 2, "{faults:?}");
-        assert!(faults[0].contains("accounts, keys") && faults[1].contains("db::open"), "{faults:?}");
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert!(faults[0].contains("accounts, keys"), "{faults:?}");
+        assert!(
+            faults[1].contains("db imports keys") && faults[2].contains("accounts imports keys"),
+            "{faults:?}"
+        );
     }
 }
