@@ -137,7 +137,11 @@ pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, Exp
         };
     }
     let outcome = outcome(&mut filter, head.as_ref().map_err(|ambiguity| *ambiguity), &request.key)?;
-    let answer = answer(outcome, &filter);
+    let mut answer = answer(outcome, &filter);
+    let is_preflight = head.is_ok_and(|head| head.is_preflight) && filter.policy().forward_preflights;
+    if let (true, Answer::Forwarded { why, .. }) = (is_preflight, &mut answer) {
+        *why = Some("a CORS preflight, which cors_preflight: forward exempts".to_owned());
+    }
     let removed = removed.into_iter().map(str::to_owned).collect();
     Ok(Explanation { request: format!("{} {}", request.method, request.path), rule, scope, removed, answer })
 }
@@ -245,7 +249,7 @@ impl Explanation {
     pub fn to_text(&self) -> String {
         let mut lines = vec![format!("request  {}", self.request)];
         match &self.rule {
-            None => lines.push("rule     none, because the request is refused before".to_owned()),
+            None => lines.push("rule     none, because the request is ambiguous".to_owned()),
             Some(rule) => {
                 let template = rule.template.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
                 lines.push(format!("rule     {}{template}", rule.place));

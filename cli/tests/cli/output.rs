@@ -63,11 +63,13 @@ filter_chains:
 const SETTINGS: &str = r#"
 key_service: { cluster: key_service }
 hide_credentials: true
+cors_preflight: forward
 routes:
   - { path: "/{*rest}", public: true }
   - { path: /admin, scope: "*" }
   - { path: "/orders/{id}", scope: "order:read", methods: [GET, HEAD] }
   - { path: "/orders/{id}", scope: "order:write", methods: [PUT] }
+  - { path: "/flags", scope: flag, bearer_prefixes: [phs_, pha_] }
 "#;
 
 #[test]
@@ -148,6 +150,8 @@ fn of_explain_with_a_configuration() {
         &["PUT", "/orders/7", "--key-scopes", "order:write"],
         &["PUT", "/orders/7", "--key-scopes", "order:write", "--json"],
         &["GET", "/anything", "--invalid-key"],
+        &["GET", "/flags", "-H", "Authorization: Bearer phs_secret"],
+        &["OPTIONS", "/admin", "-H", "Origin: https://a.example", "-H", "Access-Control-Request-Method: PUT"],
         &["GET", "/admin", "--no-key", "--json"],
     ] {
         calls += &format!("$ edge-key-auth explain {} --config -\n", args.join(" "));
