@@ -19,7 +19,7 @@ pub const MIN_PASSWORD_CHARS: usize = 8;
 /// The most bytes of a new password.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// Hashes and verifies passwords, at most one per processor at the same time. Each takes 19 MiB and tens of milliseconds.
+/// Hashes and verifies passwords, at most one per processor at the same time. Each takes 19 MiB.
 #[derive(Clone, Debug)]
 pub struct Passwords {
     slots: Arc<Semaphore>,
