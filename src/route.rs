@@ -43,9 +43,8 @@ pub struct LeftToUpstream(());
 impl Route<'_> {
     /// Whether the rule names a prefix of this token.
     pub fn leaves_to_upstream(&self, bearer_token: Option<&[u8]>) -> Option<LeftToUpstream> {
-        let begins =
-            |prefix: &Box<str>| bearer_token.is_some_and(|token| token.starts_with(prefix.as_bytes()));
-        self.bearer_prefixes.iter().any(begins).then_some(LeftToUpstream(()))
+        let begins = |prefix: &str| bearer_token.is_some_and(|token| token.starts_with(prefix.as_bytes()));
+        self.bearer_prefixes.iter().any(|prefix| begins(prefix)).then_some(LeftToUpstream(()))
     }
 }
 

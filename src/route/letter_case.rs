@@ -93,12 +93,11 @@ fn required_access<'r>(rules: &'r [Rule], template: &Template, method: &str) -> 
 /// Whether a request that `admitted` admits may lack what `required` requires. Shadow mode admits everything; two rules in
 /// shadow mode are compared as if both were enforced.
 fn requires_less(admitted: Route<'_>, required: Route<'_>) -> bool {
-    let is_left =
-        |prefix: &Box<str>| required.bearer_prefixes.iter().any(|other| prefix.starts_with(&**other));
+    let is_left = |prefix: &str| required.bearer_prefixes.iter().any(|other| prefix.starts_with(&**other));
     match (admitted.access, required.access) {
         (_, Access::Public) => false,
         _ if admitted.mode.is_shadow() && !required.mode.is_shadow() => true,
-        _ if !admitted.bearer_prefixes.iter().all(is_left) => true,
+        _ if !admitted.bearer_prefixes.iter().all(|prefix| is_left(prefix)) => true,
         (Access::Public, Access::Authenticated(_)) => true,
         (Access::Authenticated(scope), Access::Authenticated(required)) => !scope.satisfies(required),
     }
