@@ -53,7 +53,7 @@ pub fn check(file: &str, document: &Document, catalogue: Option<&Catalogue>) -> 
                 findings.extend(warnings(settings, &accepted));
                 findings.extend(catalogue.iter().flat_map(|catalogue| catalogue.judge(settings, &accepted)));
                 filters.push(FilterReport {
-                    path: settings.path.clone(),
+                    path: accepted.path.clone(),
                     has_default_table: accepted.has_default_table,
                     rows: table::rows(&accepted),
                 });

@@ -16,6 +16,7 @@ use edge_key_auth::verdict::{Principal, Verdict};
 use protocol::{ApiKey, ScopeSet};
 use serde_json::{Value, json};
 
+use crate::document::join;
 use crate::settings::Accepted;
 
 /// A request.
@@ -68,6 +69,8 @@ pub enum ExplainError {
 pub struct Explanation {
     /// The method and the path.
     pub request: String,
+    /// The path of the settings that have the rules; empty for a file of settings alone, and for the default table.
+    pub settings: String,
     /// The rule; `None` if the request is refused before a rule is looked for.
     pub rule: Option<RuleFound>,
     /// The scope that the route requires of this method; `None` for a public one.
@@ -119,7 +122,8 @@ pub enum Answer {
 /// # Errors
 /// The request is not complete.
 pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, ExplainError> {
-    let Accepted { config, rules, has_default_table } = accepted;
+    let Accepted { path, config, rules, has_default_table } = accepted;
+    let settings = if has_default_table { String::new() } else { path };
     let block = header_block(request)?;
     let pairs = HeaderPairs::new(&block).map_err(|_| ExplainError::Headers)?;
     let mut filter = Filter::new("explain".to_owned(), 0, config.policy, config.cache, config.lookups);
@@ -143,7 +147,14 @@ pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, Exp
         *why = Some("a CORS preflight, which cors_preflight: forward exempts".to_owned());
     }
     let removed = removed.into_iter().map(str::to_owned).collect();
-    Ok(Explanation { request: format!("{} {}", request.method, request.path), rule, scope, removed, answer })
+    Ok(Explanation {
+        request: format!("{} {}", request.method, request.path),
+        settings,
+        rule,
+        scope,
+        removed,
+        answer,
+    })
 }
 
 /// The headers as Envoy passes them to the filter.
@@ -253,6 +264,9 @@ impl Explanation {
             Some(rule) => {
                 let template = rule.template.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
                 lines.push(format!("rule     {}{template}", rule.place));
+                if !self.settings.is_empty() {
+                    lines.push(format!("         in {}", self.settings));
+                }
                 lines.push(match &self.scope {
                     None => "access   public".to_owned(),
                     Some(scope) => format!("access   a key with the scope {scope}"),
@@ -296,7 +310,7 @@ impl Explanation {
         };
         json!({
             "request": self.request,
-            "rule": rule.and_then(|rule| rule.index).map(|at| format!("routes[{at}]")),
+            "rule": rule.and_then(|rule| rule.index).map(|at| join(&self.settings, &format!("routes[{at}]"))),
             "path": rule.and_then(|rule| rule.template.clone()),
             "public": rule.is_some() && self.scope.is_none(),
             "scope": self.scope,

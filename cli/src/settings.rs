@@ -25,6 +25,8 @@ pub struct Settings {
 /// Settings that the filter accepts.
 #[derive(Debug)]
 pub struct Accepted {
+    /// Where they are in the file; empty for a file of settings alone.
+    pub path: String,
     /// The filter's own reading.
     pub config: Config,
     /// The rules in the order of the list.
@@ -79,6 +81,7 @@ impl Settings {
     pub fn read(&self) -> Result<Accepted, Vec<Finding>> {
         match Config::read(self.text.as_bytes()) {
             Ok(config) => Ok(Accepted {
+                path: self.path.clone(),
                 config,
                 rules: Config::rules(self.value.clone()),
                 has_default_table: self.value["routes"].is_null(),

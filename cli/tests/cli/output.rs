@@ -157,6 +157,13 @@ fn of_explain_with_a_configuration() {
         calls += &format!("$ edge-key-auth explain {} --config -\n", args.join(" "));
         calls += &format!("{}\n\n", transcript(&[&["explain", "--config", "-"], args].concat(), SETTINGS));
     }
+    let settings = r#"value: { "key_service": { "cluster": "key_service" }"#;
+    let rules = format!(r#"{settings}, "routes": [{{ "path": "/orders", "scope": "order" }}]"#);
+    let envoy = crate::envoy_with(&[(settings, &rules)]);
+    for args in [&["GET", "/orders", "--key-scopes", "order:read"][..], &["GET", "/orders", "--json"]] {
+        calls += &format!("$ edge-key-auth explain {} --config -\n", args.join(" "));
+        calls += &format!("{}\n\n", transcript(&[&["explain", "--config", "-"], args].concat(), &envoy));
+    }
     assert_snapshot!("explain_configured", calls);
 }
 
