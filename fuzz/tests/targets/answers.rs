@@ -6,7 +6,7 @@ use edge_key_auth::verdict::Verdict;
 use protocol::Invalidation;
 use serde_json::Value;
 
-const WORDS: [&[u8]; 32] = [
+const WORDS: &[&[u8]] = &[
     br#"{"epoch":"l","revision":7,"verdicts":["#,
     br#"{"status":"active","key_id":"k","user_id":"u","scopes":["insight:read"],"expires_in_ms":null}"#,
     br#"{"status":"inactive"}"#,
@@ -45,7 +45,7 @@ const WORDS: [&[u8]; 32] = [
 fn to_a_verify() {
     bolero::check!(name = "answers_to_a_verify").for_each(|input: &[u8]| {
         let (&asked, input) = input.split_first().unwrap_or((&0, &[]));
-        let (body, asked) = (expand(input, &WORDS), usize::from(asked & 3));
+        let (body, asked) = (expand(input, WORDS), usize::from(asked & 3));
         let Ok(answer) = read_verify(Some(200), &body, asked) else { return };
         assert_eq!(answer.verdicts.len(), asked);
         let Some(value) = fields(&body) else { return };
@@ -79,7 +79,7 @@ fn to_a_verify() {
 #[test]
 fn to_a_sync() {
     bolero::check!(name = "answers_to_a_sync").for_each(|input: &[u8]| {
-        let body = expand(input, &WORDS);
+        let body = expand(input, WORDS);
         let Ok(answer) = read_sync(Some(200), &body) else { return };
         let Some(value) = fields(&body) else { return };
         let changed = value["changed"].as_array().map(Vec::len);

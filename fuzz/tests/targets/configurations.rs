@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The filter reads a `Struct` to a depth of 32, and JSON to 128.
 const MAX_DEPTH: usize = 24;
 
-const WORDS: [&[u8]; 50] = [
+const WORDS: &[&[u8]] = &[
     br#"{"key_service":{"cluster":"k"},"#,
     br#"{"key_service":{"cluster":"k","timeout_ms":"#,
     br#""routes":["#,
@@ -63,7 +63,7 @@ const WORDS: [&[u8]; 50] = [
 #[test]
 fn both_forms() {
     bolero::check!(name = "configurations_both_forms").for_each(|input: &[u8]| {
-        let text = expand(input, &WORDS);
+        let text = expand(input, WORDS);
         let Ok(value) = serde_json::from_slice::<Value>(&text) else { return };
         if !value.is_object() || depth(&value) > MAX_DEPTH {
             return;

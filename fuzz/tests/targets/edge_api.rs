@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-const WORDS: [&[u8]; 24] = [
+const WORDS: &[&[u8]] = &[
     br#"{"edge":"e","digests":["#,
     br#"{"edge":"e","epoch":"l","cursor":7,"wait_ms":2000,"used":{"k":7}}"#,
     br#""0000000000000000000000000000000000000000000000000000000000000000""#,
@@ -39,7 +39,7 @@ const WORDS: [&[u8]; 24] = [
 #[test]
 fn bodies() {
     bolero::check!(name = "edge_api_bodies").for_each(|input: &[u8]| {
-        let body = expand(input, &WORDS);
+        let body = expand(input, WORDS);
         let (verify, sync) = (round_trip(&body), round_trip(&body));
         // Readers that also parse fields of other names refuse it, because these need not be UTF-8 here.
         let Ok(value) = serde_json::from_slice::<Value>(&body) else { return };

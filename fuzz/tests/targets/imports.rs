@@ -9,7 +9,7 @@ use crate::formats::expand;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_700_000_000_123);
 
-const WORDS: [&[u8]; 56] = [
+const WORDS: &[&[u8]] = &[
     b"email,label,secure_value,scopes,created_at,last_used_at,mask_value,last_rolled_at,expires_at\n",
     b"email,label,secure_value,scopes\n",
     br#"{"email":"a@b.c","label":"#,
@@ -79,7 +79,7 @@ fn json_lines() {
 }
 
 fn check(input: &[u8], format: Format) {
-    let exported = keys(&expand(input, &WORDS), format);
+    let exported = keys(&expand(input, WORDS), format);
     for format in [Format::Csv, Format::Jsonl] {
         let mut file = Vec::new();
         let mut writer = KeyWriter::new(&mut file, format).unwrap();

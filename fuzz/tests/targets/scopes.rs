@@ -3,7 +3,7 @@
 use crate::formats::expand;
 use protocol::{Scope, ScopeSet};
 
-const WORDS: [&[u8]; 12] = [
+const WORDS: &[&[u8]] = &[
     b" ",
     b"insight:read ",
     b"insight:write ",
@@ -22,7 +22,7 @@ const WORDS: [&[u8]; 12] = [
 #[test]
 fn texts_and_limits() {
     bolero::check!(name = "scopes").for_each(|input: &[u8]| {
-        let text = expand(input, &WORDS);
+        let text = expand(input, WORDS);
         let Ok(text) = std::str::from_utf8(&text) else { return };
         for scope in text.split([' ', '|']) {
             match scope.parse::<Scope>() {
