@@ -94,11 +94,16 @@ impl<'d> Plugin<'d> {
         ];
         let is_named = |names: &&[&str]| {
             let name = config.at(names).and_then(|place| place.text());
-            name.is_some_and(|name| name.replace('-', "_").contains("edge_key_auth"))
+            name.is_some_and(is_our_name)
         };
         let is_ours = settings.are_ours() || names.iter().any(is_named);
         is_ours.then_some(Plugin { wasm, settings })
     }
+}
+
+/// Whether the name of a filter, a VM or a file is one of ours.
+fn is_our_name(name: &str) -> bool {
+    name.replace('-', "_").contains("edge_key_auth")
 }
 
 /// The message of a Wasm filter here, also in a `TypedStruct`.

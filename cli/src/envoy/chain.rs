@@ -1,8 +1,9 @@
 //! Judges the place of the filter among the HTTP filters.
 
-use super::{Plugin, wasm_of};
+use super::{Plugin, is_our_name, wasm_of};
 use crate::document::Place;
 use crate::finding::Finding;
+use crate::settings::Settings;
 
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 
@@ -17,33 +18,39 @@ pub(super) struct Chain<'c, 'd> {
     /// The connection manager.
     manager: &'c Place<'d>,
     filters: Vec<Place<'d>>,
-    /// Our filters, with their indices.
-    ours: Vec<(usize, &'c Plugin<'d>)>,
+    /// Our filters: their indices, and the names of their identity headers.
+    ours: Vec<(usize, [String; 3])>,
 }
 
 impl<'c, 'd> Chain<'c, 'd> {
     /// The filters of `manager`, if one is ours.
-    pub(super) fn of(manager: &'c Place<'d>, plugins: &'c [Plugin<'d>]) -> Option<Self> {
+    pub(super) fn of(manager: &'c Place<'d>, plugins: &[Plugin<'d>]) -> Option<Self> {
         let filters = match manager.path.is_empty() && manager.value.is_array() {
             true => manager.items(),
             false => manager.field("http_filters")?.items(),
         };
-        let plugin_of = |filter: &Place<'d>| {
+        let headers_of = |filter: &Place<'d>| {
+            if filter.field("config_discovery").is_some() {
+                // ECDS has its settings, so the names are taken to be the default ones.
+                let is_ours = filter.field("name")?.text().is_some_and(is_our_name);
+                return is_ours.then(|| Settings::defaults().identity_headers());
+            }
             let wasm = wasm_of(&filter.field("typed_config")?)?;
-            plugins.iter().find(|plugin| plugin.wasm.path == wasm.path)
+            let plugin = plugins.iter().find(|plugin| plugin.wasm.path == wasm.path)?;
+            Some(plugin.settings.identity_headers())
         };
-        let ours: Vec<_> =
-            filters.iter().enumerate().filter_map(|(at, filter)| Some((at, plugin_of(filter)?))).collect();
+        let ours = filters.iter().enumerate();
+        let ours: Vec<_> = ours.filter_map(|(at, filter)| Some((at, headers_of(filter)?))).collect();
         (!ours.is_empty()).then_some(Chain { manager, filters, ours })
     }
 
     /// The findings. `everything` are all places of the file.
     pub(super) fn judge(&self, everything: &[Place<'_>]) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (at, plugin) in &self.ours {
+        for (at, headers) in &self.ours {
             let (before, Some(filter)) = (&self.filters[..*at], self.filters.get(*at)) else { continue };
             for other in before {
-                findings.extend(self.comes_too_early(other, filter, plugin));
+                findings.extend(self.comes_too_early(other, filter, headers));
             }
             for (option, effect) in [
                 ("disabled", "Envoy then forwards requests unchecked"),
@@ -59,7 +66,7 @@ impl<'c, 'd> Chain<'c, 'd> {
     }
 
     /// What is wrong with `other` before our filter.
-    fn comes_too_early(&self, other: &Place<'_>, filter: &Place<'_>, plugin: &Plugin<'_>) -> Option<Finding> {
+    fn comes_too_early(&self, other: &Place<'_>, filter: &Place<'_>, headers: &[String]) -> Option<Finding> {
         let config = other.field("typed_config");
         let is = |names: &[&str]| {
             config.as_ref().is_some_and(|config| names.iter().any(|name| config.is_message(name)))
@@ -82,8 +89,7 @@ impl<'c, 'd> Chain<'c, 'd> {
         }
         let texts: Vec<String> =
             texts.iter().filter_map(|place| Some(place.text()?.to_ascii_lowercase())).collect();
-        let names = plugin.settings.identity_headers();
-        let used = names.iter().find(|name| texts.iter().any(|text| text.contains(name.as_str())))?;
+        let used = headers.iter().find(|name| texts.iter().any(|text| text.contains(name.as_str())))?;
         let message = format!(
             "uses {used} before {} has set it, so it sees the value that the client sent: put it after that filter",
             filter.path

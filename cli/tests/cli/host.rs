@@ -181,6 +181,9 @@ fn in_other_files_of_envoy() {
     let typed_struct = typed_struct.replace(wasm, "\n");
     let paths =
         |text: &str| findings(text, Format::Yaml).into_iter().map(|(_, path, _)| path).collect::<Vec<_>>();
+    let discovered = "http_filters:\n  - { name: lua, typed_config: { inline_code: x-auth-user-id } }\n  - name: edge-key-auth\n    \
+                      disabled: true\n    config_discovery: { config_source: { ads: {} } }\nuse_remote_address: true\n";
+    assert_eq!(paths(discovered), ["http_filters[0]", "http_filters[1].disabled"]);
     assert_eq!(paths(&ecds), ["resources[0].typed_config.config.failure_policy"]);
     assert_eq!(paths(&list), ["[0].disabled", "[0].typed_config.config.failure_policy"]);
     assert_eq!(
