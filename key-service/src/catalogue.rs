@@ -34,7 +34,7 @@ const MAX_DESCRIPTION_CHARS: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, Serialize, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub struct ScopeObject {
-    /// Its name in scopes, such as `insight` in `insight:read`.
+    /// Its name in scopes: the part before `:read` or `:write`.
     #[deserr(try_from(String) = valid_object -> Violation)]
     pub object: String,
     /// Its name for people.

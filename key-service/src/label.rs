@@ -1,4 +1,4 @@
-//! What keys and management tokens are called.
+//! What keys, management tokens and the objects of the scope catalogue are called.
 
 use std::fmt;
 use std::str::FromStr;

@@ -50,7 +50,7 @@ impl PartialSchema for AnyScope {
 /// What a key may do: one scope or more.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
 #[deserr(try_from(Vec<AnyScope>) = Scopes::try_from -> Violation)]
-#[schema(value_type = Vec<AnyScope>, min_items = 1, examples(json!(["insight:read"])))]
+#[schema(value_type = Vec<AnyScope>, min_items = 1)]
 pub struct Scopes(ScopeSet);
 
 impl TryFrom<Vec<AnyScope>> for Scopes {

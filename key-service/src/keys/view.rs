@@ -23,7 +23,7 @@ pub struct KeyView<'a> {
     /// The value's first and last four characters.
     mask_value: &'a str,
     /// The scopes that the owner gave it. The owner's permissions limit them further.
-    #[schema(value_type = Vec<String>, examples(json!(["insight:read"])))]
+    #[schema(value_type = Vec<String>)]
     scopes: &'a ScopeSet,
     /// When it was created.
     created_at: Timestamp,

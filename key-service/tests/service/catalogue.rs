@@ -74,11 +74,14 @@ async fn the_api_takes_the_scopes_of_the_catalogue_alone() {
     assert_eq!(client().get(format!("{}/api/scopes/", app.public)).send().await.unwrap().status(), 401);
 
     let (_, document) = demo.get("/api/openapi.json").await;
-    let scopes = document["components"]["schemas"]["Scope"]["enum"].as_array().unwrap();
+    let scope = &document["components"]["schemas"]["Scope"];
+    let scopes = scope["enum"].as_array().unwrap();
     assert_eq!(
         (scopes.len(), &scopes[9], &scopes[10]),
         (11, &json!("return_label:read"), &json!("return_label:write"))
     );
+    assert_eq!(scope["examples"], json!(["order:read"]));
+    assert!(!document.to_string().contains("insight"), "nothing of another catalogue");
 }
 
 #[tokio::test]

@@ -59,8 +59,9 @@ pub(super) fn complete(api: &mut OpenApi, catalogue: &Catalogue) {
 fn scopes(catalogue: &Catalogue) -> RefOr<Schema> {
     let objects = catalogue.objects().iter().map(|object| &object.object);
     let scopes = objects.flat_map(|object| [format!("{object}:read"), format!("{object}:write")]);
-    let scopes = std::iter::once("*".to_owned()).chain(scopes);
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(scopes)).into()
+    let scopes: Vec<_> = std::iter::once("*".to_owned()).chain(scopes).collect();
+    let example = scopes.get(1).cloned();
+    ObjectBuilder::new().schema_type(Type::String).examples(example).enum_values(Some(scopes)).into()
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
