@@ -38,7 +38,9 @@ fn of_the_failure_policy() {
     {
         expect(&[(POLICY, &format!("failure_policy: {policy}"))], severity, path, "FAIL_RELOAD");
     }
-    expect(&[(POLICY, "")], Hint, path, "is missing");
+    for missing in ["", "failure_policy: null"] {
+        expect(&[(POLICY, missing)], Hint, path, "is missing");
+    }
     expect(&[(POLICY, "fail_open: true")], Error, &format!("{config}.fail_open"), "unchecked");
     let camel_case = &[(POLICY, "failurePolicy: FAIL_OPEN")];
     expect(camel_case, Error, &format!("{config}.failurePolicy"), "unchecked");
@@ -103,6 +105,10 @@ fn of_the_cluster() {
     let settings = (r#""cluster": "key_service""#, r#""cluster": "keys""#);
     let path = "http_filters[0].typed_config.config.configuration.value.key_service.cluster";
     expect(&[settings], Error, path, r#"no cluster "keys""#);
+    let missing = (r#""cluster": "key_service""#, r#""cluster": null"#);
+    expect(&[missing], Error, path, "is required");
+    let empty = (r#""cluster": "key_service""#, "\"cluster\": \"\"");
+    expect(&[empty], Error, path, "is required");
     let dynamic =
         ("static_resources:\n", "dynamic_resources: { cds_config: { ads: {} } }\nstatic_resources:\n");
     assert_eq!(findings(&envoy_with(&[settings, dynamic]), Format::Yaml), []);
@@ -117,7 +123,7 @@ fn of_the_place_among_the_filters() {
         before("{ name: lua, typed_config: { inline_code: 'request:headers():get(\"X-Auth-Key-Id\")' } }");
     expect(&[(FILTER, &lua)], Error, "http_filters[0]", "x-auth-key-id");
     let renamed =
-        r#"{ "key_service": { "cluster": "key_service" }, "identity_headers": { "user_id": "x-user" } }"#;
+        r#"{ "key_service": { "cluster": "key_service" }, "identity_headers": { "user_id": "X-User" } }"#;
     let renamed = (r#"{ "key_service": { "cluster": "key_service" } }"#, renamed);
     let reads = before("{ name: rbac, typed_config: { header: { name: x-user } } }");
     expect(&[renamed, (FILTER, &reads)], Error, "http_filters[0]", "x-user");
@@ -184,6 +190,7 @@ fn in_other_files_of_envoy() {
     let discovered = "http_filters:\n  - { name: lua, typed_config: { inline_code: x-auth-user-id } }\n  - name: edge-key-auth\n    \
                       disabled: true\n    config_discovery: { config_source: { ads: {} } }\nuse_remote_address: true\n";
     assert_eq!(paths(discovered), ["http_filters[0]", "http_filters[1].disabled"]);
+    assert_eq!(paths(&discovered.replace("edge-key-auth", "other")), Vec::<String>::new());
     assert_eq!(paths(&ecds), ["resources[0].typed_config.config.failure_policy"]);
     assert_eq!(paths(&list), ["[0].disabled", "[0].typed_config.config.failure_policy"]);
     assert_eq!(

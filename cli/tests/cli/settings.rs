@@ -191,3 +191,14 @@ fn settings_given_as_text_have_the_same_paths() {
     let found = findings(&broken, Format::Yaml);
     assert!(found.iter().any(|(_, path, message)| path == IN_ENVOY && message.contains("JSON")), "{found:?}");
 }
+
+#[test]
+fn numbers_are_those_of_the_format() {
+    let text = r#"{ "key_service": { "cluster": "key_service", "timeout_ms": 1.5e3 } }"#;
+    assert_eq!(findings(text, Format::Json), []);
+    assert_eq!(findings(text, Format::Either), []);
+    let paths: Vec<_> = findings(text, Format::Yaml).into_iter().map(|(_, path, _)| path).collect();
+    assert_eq!(paths, ["key_service.timeout_ms"], "Envoy reads 1.5e3 in YAML as a string");
+    let formats = ["a.json", "a.yaml", "a.b.yml", "-", "yaml"].map(Format::of_name);
+    assert_eq!(formats, [Format::Json, Format::Yaml, Format::Yaml, Format::Either, Format::Either]);
+}
