@@ -17,17 +17,17 @@ mod slot;
 
 pub use data::Data;
 pub use keys::{Effect, Key, Standing, User, Validity, Value};
-pub use lock::Session;
+pub(crate) use lock::Session;
 use lock::{Granted, Lock};
 pub use slot::Broken;
 pub(crate) use slot::Slot;
 
 /// The most changes that a standby lacks.
-pub const MOST_LACKING: usize = 12;
+pub(crate) const MOST_LACKING: usize = 12;
 
 /// The most that the clock of a database machine is off, either way, in milliseconds. It is well within the margin,
 /// because a larger jump is outside the promise.
-pub const STANDBY_SKEW_MS: i64 = 150;
+pub(crate) const STANDBY_SKEW_MS: i64 = 150;
 
 /// A failover: when it happened, and the last position that the standby has.
 #[derive(Clone, Debug)]
@@ -55,14 +55,14 @@ pub struct Database {
     ended: Vec<Ended>,
     commit_times: BTreeMap<(String, u64), u64>,
     /// Tasks that are no longer blocked.
-    pub unblocked: Vec<TaskId>,
+    pub(crate) unblocked: Vec<TaskId>,
     /// Tasks that have committed since this was last emptied.
-    pub committed: Vec<TaskId>,
+    pub(crate) committed: Vec<TaskId>,
 }
 
 impl Database {
     /// An empty database with its own clock.
-    pub fn new(random: &mut fastrand::Rng, profile: &Profile) -> Self {
+    pub(crate) fn new(random: &mut fastrand::Rng, profile: &Profile) -> Self {
         Database {
             data: Data::new(epoch_name(0), profile.first_longest_lease_ms()),
             is_up: true,
@@ -91,17 +91,17 @@ impl Database {
     }
 
     /// Whether a change holds the lock.
-    pub fn is_locked(&self) -> bool {
+    pub(crate) fn is_locked(&self) -> bool {
         self.lock.is_taken()
     }
 
     /// When the change at a position was committed.
-    pub fn committed_at(&self, position: &Position) -> u64 {
+    pub(crate) fn committed_at(&self, position: &Position) -> u64 {
         self.commit_times.get(&(position.epoch.clone(), position.revision)).copied().unwrap_or_default()
     }
 
     /// Whether a failover at or before `by` has lost the change at a position.
-    pub fn had_lost(&self, position: &Position, by: u64) -> bool {
+    pub(crate) fn had_lost(&self, position: &Position, by: u64) -> bool {
         let lost = |ended: &Ended| {
             ended.at <= by && ended.kept.epoch == position.epoch && ended.kept.revision < position.revision
         };

@@ -38,7 +38,7 @@ fn configuration(serve_stale_s: u64) -> Vec<u8> {
 
 /// The body of a callout.
 #[derive(Clone, Debug)]
-pub enum CalloutRequest {
+pub(crate) enum CalloutRequest {
     /// Lookups.
     Verify(VerifyRequest),
     /// A sync.
@@ -47,7 +47,7 @@ pub enum CalloutRequest {
 
 /// The body of its response.
 #[derive(Clone, Debug)]
-pub enum CalloutResponse {
+pub(crate) enum CalloutResponse {
     /// To lookups.
     Verify(VerifyResponse),
     /// To a sync.
@@ -56,13 +56,13 @@ pub enum CalloutResponse {
 
 /// A callout to send.
 #[derive(Clone, Debug)]
-pub struct Callout {
+pub(crate) struct Callout {
     /// Its number at this edge.
-    pub id: u32,
+    pub(crate) id: u32,
     /// Its body.
-    pub request: CalloutRequest,
+    pub(crate) request: CalloutRequest,
     /// Its timeout, in microseconds.
-    pub timeout: u64,
+    pub(crate) timeout: u64,
 }
 
 /// The error of a measured span in milliseconds: both readings of the clock are whole milliseconds.
@@ -81,13 +81,13 @@ struct Clocks {
 }
 
 /// One edge: a filter and what its proxy does for it.
-pub struct Node {
+pub(crate) struct Node {
     filter: Filter,
     clocks: Clocks,
     /// How often the edge was started. Answers to an earlier generation are dropped.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// The time until which it is paused.
-    pub paused_until: Option<u64>,
+    pub(crate) paused_until: Option<u64>,
     waiting: BTreeMap<u32, (KeyDigest, u64)>,
     outstanding: BTreeMap<u32, bool>,
     /// The latest sync. The end of a sync that was given up does not reach the filter.
@@ -104,23 +104,23 @@ pub struct Node {
 
 /// A request that has ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Decided {
+pub(crate) struct Decided {
     /// The digest of its key.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
     /// When it arrived.
-    pub arrived: u64,
+    pub(crate) arrived: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// Whether a stale verdict decided it.
-    pub is_stale: bool,
+    pub(crate) is_stale: bool,
     /// How much time neither clock of the edge may have counted, in microseconds: the wall clock was set back, and
     /// the machine was suspended.
-    pub uncounted: u64,
+    pub(crate) uncounted: u64,
 }
 
 impl Node {
     /// An edge that has just started.
-    pub fn start(
+    pub(crate) fn start(
         number: usize,
         generation: u64,
         random: &mut fastrand::Rng,
@@ -158,13 +158,13 @@ impl Node {
     }
 
     /// Sets the wall clock forward or back.
-    pub fn set_wall_clock(&mut self, by_ms: i64) {
+    pub(crate) fn set_wall_clock(&mut self, by_ms: i64) {
         self.clocks.wall.set(by_ms);
         self.was_set_back |= by_ms < 0;
     }
 
     /// The machine was suspended for this time, and its monotonic clock stood still.
-    pub fn was_suspended(&mut self, microseconds: u64) {
+    pub(crate) fn was_suspended(&mut self, microseconds: u64) {
         self.clocks.suspended += microseconds;
     }
 
@@ -172,7 +172,7 @@ impl Node {
     ///
     /// # Errors
     /// A stale verdict decided it too late.
-    pub fn arrive(&mut self, value: &str, arrived: u64, now: u64) -> Result<Option<Decided>, String> {
+    pub(crate) fn arrive(&mut self, value: &str, arrived: u64, now: u64) -> Result<Option<Decided>, String> {
         let moment = self.moment(now);
         let head = RequestHead {
             method: b"GET",
@@ -209,7 +209,7 @@ impl Node {
     }
 
     /// The client of a random held request goes away.
-    pub fn leave_one(&mut self, random: &mut fastrand::Rng) {
+    pub(crate) fn leave_one(&mut self, random: &mut fastrand::Rng) {
         let at = random.usize(..self.waiting.len().max(1));
         if let Some((&stream, &(digest, _))) = self.waiting.iter().nth(at) {
             self.waiting.remove(&stream);
@@ -221,7 +221,7 @@ impl Node {
     ///
     /// # Errors
     /// A request ended twice, or an answer was rejected.
-    pub fn ended(
+    pub(crate) fn ended(
         &mut self,
         callout: u32,
         reply: Option<CalloutResponse>,
@@ -310,13 +310,13 @@ impl Node {
     ///
     /// # Errors
     /// One of them ended twice.
-    pub fn refused(&mut self, now: u64) -> Result<Vec<Decided>, String> {
+    pub(crate) fn refused(&mut self, now: u64) -> Result<Vec<Decided>, String> {
         let refused = self.filter.refused(self.moment(now));
         self.decided(refused, true, now)
     }
 
     /// The callouts to send now, and in how many microseconds the timer is due.
-    pub fn pump(&mut self, now: u64) -> (Vec<Callout>, Option<u64>) {
+    pub(crate) fn pump(&mut self, now: u64) -> (Vec<Callout>, Option<u64>) {
         let moment = self.moment(now);
         let mut callouts = Vec::new();
         while let Some(digests) = self.filter.next_lookups() {
@@ -341,7 +341,7 @@ impl Node {
     }
 
     /// The number of held requests.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
@@ -349,7 +349,7 @@ impl Node {
     ///
     /// # Errors
     /// A limit is exceeded.
-    pub fn check_bounds(&self) -> Result<(), String> {
+    pub(crate) fn check_bounds(&self) -> Result<(), String> {
         let (active, inactive) = self.filter.remembered();
         match self.waiting.len() {
             waiting if active <= MAX_ACTIVE && inactive <= MAX_INACTIVE && waiting <= MAX_WAITERS => Ok(()),

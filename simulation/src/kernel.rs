@@ -24,7 +24,7 @@ const POLL: u64 = 250 * MS;
 const WAKING: Range<u64> = 1..50;
 
 /// A future event.
-pub enum Event<W> {
+pub(crate) enum Event<W> {
     /// A task is polled.
     Poll(TaskId),
     /// A step of a transaction happens.
@@ -42,7 +42,7 @@ pub enum Event<W> {
 }
 
 /// The time of an event, and its place among those of the same time.
-pub type Due = (u64, u64);
+pub(crate) type Due = (u64, u64);
 
 /// The state that tasks and the world share.
 pub struct Kernel<W> {
@@ -87,25 +87,25 @@ impl<W> Kernel<W> {
     }
 
     /// A unique number.
-    pub fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
     /// Schedules an event.
-    pub fn after(&mut self, delay: u64, event: Event<W>) -> Due {
+    pub(crate) fn after(&mut self, delay: u64, event: Event<W>) -> Due {
         let due = (self.now + delay, self.number());
         self.events.insert(due, event);
         due
     }
 
     /// Removes an event.
-    pub fn cancel(&mut self, due: Due) {
+    pub(crate) fn cancel(&mut self, due: Due) {
         self.events.remove(&due);
     }
 
     /// A random duration.
-    pub fn span(&mut self, range: Range<u64>) -> u64 {
+    pub(crate) fn span(&mut self, range: Range<u64>) -> u64 {
         self.random.u64(range)
     }
 
@@ -116,18 +116,18 @@ impl<W> Kernel<W> {
     }
 
     /// True with this probability, in thousandths.
-    pub fn chance(&mut self, thousandths: u32) -> bool {
+    pub(crate) fn chance(&mut self, thousandths: u32) -> bool {
         thousandths > 0 && self.random.u32(..1_000) < thousandths
     }
 
     /// A random expiry, by the database's clock; half of the keys never expire.
-    pub fn some_end(&mut self) -> Option<i64> {
+    pub(crate) fn some_end(&mut self) -> Option<i64> {
         let life_ms = self.random.bool().then(|| self.random.u64(1..=LONGEST_LIFE_MS))?;
         Some(self.database.clock_ms(self.now) + life_ms as i64)
     }
 
     /// Runs events up to the next one that the world handles.
-    pub fn next_event(&mut self) -> Option<Event<W>> {
+    pub(crate) fn next_event(&mut self) -> Option<Event<W>> {
         loop {
             let ((at, _), event) = self.events.pop_first()?;
             self.now = at;
@@ -167,7 +167,7 @@ impl<W> Kernel<W> {
     }
 
     /// Starts a replica again, perhaps with other lease settings.
-    pub fn start(&mut self, replica: usize) {
+    pub(crate) fn start(&mut self, replica: usize) {
         if let Some(other) = &mut self.profile.other_lease_config
             && self.random.bool()
         {
@@ -202,7 +202,7 @@ impl<W> Kernel<W> {
     }
 
     /// A replica lowers the longest lease that counts after a loss, if it may.
-    pub fn lower_longest(&mut self, replica: usize) {
+    pub(crate) fn lower_longest(&mut self, replica: usize) {
         let is_awake = self.replicas[replica].is_up && self.replicas[replica].paused_until.is_none();
         if is_awake && self.database.is_up {
             self.connect(replica);
@@ -212,13 +212,13 @@ impl<W> Kernel<W> {
     }
 
     /// A replica receives a notification of a position.
-    pub fn notify(&mut self, replica: usize, position: &Position) {
+    pub(crate) fn notify(&mut self, replica: usize, position: &Position) {
         let woken = self.replicas[replica].receive_position(position);
         self.wake(woken);
     }
 
     /// Wakes tasks.
-    pub fn wake(&mut self, tasks: Vec<TaskId>) {
+    pub(crate) fn wake(&mut self, tasks: Vec<TaskId>) {
         for task in tasks {
             let delay = self.span(WAKING);
             self.after(delay, Event::Poll(task));

@@ -37,7 +37,7 @@ impl<W: Send + 'static> SimulatedLeaseStore<W> {
     }
 
     /// The true time of the last read of the leases, in microseconds.
-    pub fn read_at(&self) -> u64 {
+    pub(crate) fn read_at(&self) -> u64 {
         self.read_at.load(Ordering::Relaxed)
     }
 
@@ -58,7 +58,7 @@ impl<W: Send + 'static> SimulatedLeaseStore<W> {
     }
 
     /// Whether a key exists, and the current position.
-    pub async fn find_key(&self, id: &str) -> Result<(bool, Position), Broken> {
+    pub(crate) async fn find_key(&self, id: &str) -> Result<(bool, Position), Broken> {
         let id = id.to_owned();
         let find = move |database: &mut Database, _| {
             (database.data.keys.contains_key(&id), database.data.position.clone())

@@ -16,19 +16,19 @@
 //! - [`oracle`]: which decisions about a request are right.
 //! - [`world`]: everything together; [`summary`]: counts of one run.
 
-pub mod clock;
+mod clock;
 pub mod database;
-pub mod edges;
+mod edges;
 pub mod kernel;
 pub mod lease_store;
-pub mod oracle;
+mod oracle;
 pub mod outage;
-pub mod profile;
-pub mod replica;
+mod profile;
+mod replica;
 pub mod statement;
-pub mod summary;
+mod summary;
 pub mod tasks;
-pub mod world;
+mod world;
 
 pub use oracle::Violation;
 pub use profile::Profile;

@@ -19,7 +19,7 @@ const SKEW_MS: i64 = 2 * STANDBY_SKEW_MS;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The edge decided that its key has this validity.
     Decided(Validity),
     /// It was answered 503.
@@ -30,11 +30,11 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The seed of the run.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// When, in milliseconds.
-    pub at_ms: u64,
+    pub(crate) at_ms: u64,
     /// What.
-    pub what: String,
+    pub(crate) what: String,
 }
 
 impl fmt::Display for Violation {
@@ -57,24 +57,24 @@ struct Span {
 
 /// How a request was decided. Times are true times, in microseconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Decision {
+pub(crate) struct Decision {
     /// The digest of its key.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
     /// When it arrived.
-    pub arrived: u64,
+    pub(crate) arrived: u64,
     /// When it was decided.
-    pub at: u64,
+    pub(crate) at: u64,
     /// The validity that the edge decided.
-    pub found: Validity,
+    pub(crate) found: Validity,
     /// How long after the return of a change the earlier validity may still be used.
-    pub stale: u64,
+    pub(crate) stale: u64,
     /// How much time neither clock of the edge may have counted.
-    pub uncounted: u64,
+    pub(crate) uncounted: u64,
 }
 
 /// The history of each digest.
 #[derive(Debug)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     spans: BTreeMap<KeyDigest, Vec<Span>>,
     /// How long after its end a value may work, in milliseconds: the database and the edge count by different clocks.
     slack_ms: i64,
@@ -82,13 +82,13 @@ pub struct Oracle {
 
 impl Oracle {
     /// An oracle without history.
-    pub fn new(profile: &Profile) -> Self {
+    pub(crate) fn new(profile: &Profile) -> Self {
         let slack_ms = profile.apart_after_ms(LONGEST_LIFE_MS) as i64 + SKEW_MS;
         Oracle { spans: BTreeMap::new(), slack_ms }
     }
 
     /// A change was committed that may give a digest another standing.
-    pub fn committed(&mut self, digest: KeyDigest, standing: Standing, now: u64) {
+    pub(crate) fn committed(&mut self, digest: KeyDigest, standing: Standing, now: u64) {
         let spans = self.spans.entry(digest).or_default();
         if spans.last().is_none_or(|last| last.standing != standing) {
             spans.push(Span { standing, committed: now, over: None });
@@ -97,7 +97,7 @@ impl Oracle {
 
     /// A change of these digests has returned, and with it every change that was committed no later than `committed`.
     /// Their earlier standing is over.
-    pub fn returned(&mut self, digests: &[KeyDigest], committed: u64, now: u64) {
+    pub(crate) fn returned(&mut self, digests: &[KeyDigest], committed: u64, now: u64) {
         for digest in digests {
             let spans = self.spans.get_mut(digest).map(Vec::as_mut_slice).unwrap_or_default();
             // A span ended when the next one began.
@@ -113,7 +113,7 @@ impl Oracle {
     ///
     /// # Errors
     /// Why it is wrong.
-    pub fn judge(&self, decision: &Decision, clock_ms: impl Fn(u64) -> i64) -> Result<(), String> {
+    pub(crate) fn judge(&self, decision: &Decision, clock_ms: impl Fn(u64) -> i64) -> Result<(), String> {
         let Decision { digest, arrived, at, found, stale, uncounted } = *decision;
         let slack_ms = self.slack_ms + uncounted.div_ceil(MS) as i64;
         let none = Vec::new();

@@ -33,7 +33,7 @@ pub enum Outage {
 
 impl Outage {
     /// Outages of edges.
-    pub const OF_EDGES: &[Outage] = &[
+    pub(crate) const OF_EDGES: &[Outage] = &[
         Outage::EdgeCutOff,
         Outage::SyncsCutOff,
         Outage::EdgePaused,
@@ -43,14 +43,15 @@ impl Outage {
     ];
 
     /// Outages of replicas.
-    pub const OF_REPLICAS: &[Outage] =
+    pub(crate) const OF_REPLICAS: &[Outage] =
         &[Outage::ReplicaKilled, Outage::ReplicaPaused, Outage::ReplicaDrained, Outage::ConnectionsLost];
 
     /// Outages of the database.
-    pub const OF_THE_DATABASE: &[Outage] = &[Outage::DatabaseRestarted, Outage::FailedOver, Outage::PowerCut];
+    pub(crate) const OF_THE_DATABASE: &[Outage] =
+        &[Outage::DatabaseRestarted, Outage::FailedOver, Outage::PowerCut];
 
     /// Outages that are worst between a commit and its answer.
-    pub const OF_A_COMMIT: &[Outage] = &[
+    pub(crate) const OF_A_COMMIT: &[Outage] = &[
         Outage::ReplicaKilled,
         Outage::ReplicaKilled,
         Outage::ReplicaPaused,

@@ -12,7 +12,7 @@ use crate::outage::Outage;
 const LONGER_LEASE_MS: Range<u64> = 1_000..9_001;
 
 /// The longest life of a key with an expiry, and of the old value of a rolled key, in milliseconds.
-pub const LONGEST_LIFE_MS: u64 = 4_000;
+pub(crate) const LONGEST_LIFE_MS: u64 = 4_000;
 
 /// How many unused keys a user has in some seeds: more than one sync can list.
 const CROWD: usize = MAX_CHANGED_PER_SYNC + 1;
@@ -21,68 +21,68 @@ const CROWD: usize = MAX_CHANGED_PER_SYNC + 1;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Losses {
     /// Syncs to the service.
-    pub sync_requests: u32,
+    pub(crate) sync_requests: u32,
     /// Their answers.
-    pub sync_answers: u32,
+    pub(crate) sync_answers: u32,
     /// Callouts of lookups to the service.
-    pub verify_requests: u32,
+    pub(crate) verify_requests: u32,
     /// Their answers.
-    pub verify_answers: u32,
+    pub(crate) verify_answers: u32,
     /// Callouts of either kind that arrive twice.
-    pub duplicates: u32,
+    pub(crate) duplicates: u32,
     /// Notifications of a replica about a commit.
-    pub notifications: u32,
+    pub(crate) notifications: u32,
     /// Notifications between the tasks of a replica about an acknowledgement.
-    pub acknowledgements: u32,
+    pub(crate) acknowledgements: u32,
 }
 
 /// The faults of one seed. Times are in microseconds.
 #[derive(Clone, Debug)]
 pub struct Profile {
     /// The seed.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// The number of edges.
-    pub edges: usize,
+    pub(crate) edges: usize,
     /// The number of replicas.
     pub replicas: usize,
     /// The lease settings of each replica. They differ during a rolling update.
     pub lease_configs: Vec<LeaseConfig>,
     /// Lease settings that a replica may have after a restart.
-    pub other_lease_config: Option<LeaseConfig>,
+    pub(crate) other_lease_config: Option<LeaseConfig>,
     /// `serve_stale_s` of the edges.
-    pub serve_stale_s: u64,
+    pub(crate) serve_stale_s: u64,
     /// How many unused keys one of the users has.
-    pub crowd: usize,
+    pub(crate) crowd: usize,
     /// Whether the callouts of an edge reach the same replica while it is up.
-    pub is_sticky: bool,
+    pub(crate) is_sticky: bool,
     /// How long clients and faults continue.
-    pub duration: u64,
+    pub(crate) duration: u64,
     /// The delay of a callout of lookups, and of its answer.
-    pub verify_delay: Range<u64>,
+    pub(crate) verify_delay: Range<u64>,
     /// The delay of a sync, and of its answer.
-    pub sync_delay: Range<u64>,
+    pub(crate) sync_delay: Range<u64>,
     /// The delay until a transaction happens, and again until its result arrives. Short ones are more frequent.
-    pub database_delay: Range<u64>,
+    pub(crate) database_delay: Range<u64>,
     /// The delay of the notification of a commit.
-    pub notification_delay: Range<u64>,
+    pub(crate) notification_delay: Range<u64>,
     /// The losses.
     pub losses: Losses,
     /// The time between requests, over all edges.
-    pub request_gap: Range<u64>,
+    pub(crate) request_gap: Range<u64>,
     /// The time between changes.
-    pub change_gap: Range<u64>,
+    pub(crate) change_gap: Range<u64>,
     /// The time between prunings of the history; `None` for never.
-    pub prune_gap: Option<Range<u64>>,
+    pub(crate) prune_gap: Option<Range<u64>>,
     /// The time between outages; `None` for never.
-    pub outage_gap: Option<Range<u64>>,
+    pub(crate) outage_gap: Option<Range<u64>>,
     /// How long an outage lasts.
-    pub outage: Range<u64>,
+    pub(crate) outage: Range<u64>,
     /// The outages that happen, with their weights.
     pub outages: Vec<(Outage, u32)>,
     /// The outage that hits a replica directly after its commit, and how often, in thousandths of the commits.
-    pub strikes: Option<(Outage, u32)>,
+    pub(crate) strikes: Option<(Outage, u32)>,
     /// How long the database takes to notice a dead connection.
-    pub notice_delay: Range<u64>,
+    pub(crate) notice_delay: Range<u64>,
     /// Whether a replica waits for a database that is down; otherwise it fails at once.
     pub is_patient: bool,
     /// The most that clocks run fast or slow, in thousandths.
@@ -196,34 +196,34 @@ impl Profile {
     }
 
     /// How long a lease and its margin last at most before any restart, in milliseconds.
-    pub fn first_longest_lease_ms(&self) -> u64 {
+    pub(crate) fn first_longest_lease_ms(&self) -> u64 {
         self.lease_configs.iter().map(|config| config.lasts_ms()).max().unwrap_or_default()
     }
 
     /// How long a lease and its margin ever last at most, in milliseconds.
-    pub fn longest_lease_ms(&self) -> u64 {
+    pub(crate) fn longest_lease_ms(&self) -> u64 {
         self.first_longest_lease_ms().max(self.other_lease_config.map_or(0, LeaseConfig::lasts_ms))
     }
 
     /// How long an edge may use a verdict after the end of its lease, by its own clocks, in milliseconds.
-    pub fn serve_stale_ms(&self) -> u64 {
+    pub(crate) fn serve_stale_ms(&self) -> u64 {
         self.serve_stale_s * 1_000
     }
 
     /// How far two clocks are apart at most after a span, in milliseconds.
-    pub fn apart_after_ms(&self, span_ms: u64) -> u64 {
+    pub(crate) fn apart_after_ms(&self, span_ms: u64) -> u64 {
         let drift = u64::from(self.drift);
         (span_ms * 2 * drift).div_ceil(1_000 - drift)
     }
 
     /// Whether there are failovers.
-    pub fn fails_over(&self) -> bool {
+    pub(crate) fn fails_over(&self) -> bool {
         let mut outages = self.outages.iter().chain(&self.strikes).map(|(outage, _)| *outage);
         outages.any(|outage| outage == Outage::FailedOver)
     }
 
     /// Whether there are no faults.
-    pub fn is_calm(&self) -> bool {
+    pub(crate) fn is_calm(&self) -> bool {
         let Losses { sync_requests, sync_answers, verify_requests, verify_answers, .. } = self.losses;
         let is_lossless = [sync_requests, sync_answers, verify_requests, verify_answers] == [0; 4];
         let in_time = |delay: &Range<u64>| delay.end <= 100 * MS;

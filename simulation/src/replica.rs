@@ -10,16 +10,16 @@ use crate::tasks::TaskId;
 
 /// The batches of one kind.
 #[derive(Default)]
-pub struct Gathering {
+pub(crate) struct Gathering {
     /// Whether a batch is pending.
-    pub is_busy: bool,
+    pub(crate) is_busy: bool,
     /// The members of the next batch.
-    pub next: Vec<(TaskId, Work)>,
+    pub(crate) next: Vec<(TaskId, Work)>,
 }
 
 /// What a task waits for, besides its timeout.
 #[derive(Clone, Debug)]
-pub enum Awaited {
+pub(crate) enum Awaited {
     /// A change after a position.
     Change(Position),
     /// An acknowledgement.
@@ -29,32 +29,32 @@ pub enum Awaited {
 /// A replica.
 pub struct Replica {
     /// Whether it runs.
-    pub is_up: bool,
+    pub(crate) is_up: bool,
     /// The time until which it is paused.
-    pub paused_until: Option<u64>,
+    pub(crate) paused_until: Option<u64>,
     /// Whether it drains: it holds no syncs.
-    pub is_draining: bool,
+    pub(crate) is_draining: bool,
     /// How often it was started.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// The number of its current connection to the database.
-    pub connection: u64,
+    pub(crate) connection: u64,
     /// The connection on which it last checked for a loss.
-    pub looked_over: Option<u64>,
+    pub(crate) looked_over: Option<u64>,
     /// The epoch in which it last announced how long its leases last.
-    pub announced_in: Option<String>,
+    pub(crate) announced_in: Option<String>,
     /// The clock of its machine.
     pub clock: Clock,
     /// The latest position that it knows.
-    pub latest: Option<Position>,
+    pub(crate) latest: Option<Position>,
     /// The acknowledgements that it has received.
-    pub acknowledged: Vec<Acknowledgement>,
+    pub(crate) acknowledged: Vec<Acknowledgement>,
     waiting: BTreeMap<TaskId, Awaited>,
     gatherings: [Gathering; 4],
 }
 
 impl Replica {
     /// A replica that has just started.
-    pub fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Replica {
             is_up: true,
             paused_until: None,
@@ -72,7 +72,7 @@ impl Replica {
     }
 
     /// Kills it; its state is lost.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.is_up = false;
         self.paused_until = None;
         self.is_draining = false;
@@ -86,32 +86,32 @@ impl Replica {
     }
 
     /// The batches of one kind.
-    pub fn gathering(&mut self, batch: Batch) -> &mut Gathering {
+    pub(crate) fn gathering(&mut self, batch: Batch) -> &mut Gathering {
         &mut self.gatherings[batch as usize]
     }
 
     /// Whether it knows of a change after a position.
-    pub fn has_change(&self, beyond: &Position) -> bool {
+    pub(crate) fn has_change(&self, beyond: &Position) -> bool {
         self.latest.as_ref().is_some_and(|latest| is_beyond(latest, beyond))
     }
 
     /// A task starts to wait.
-    pub fn wait(&mut self, task: TaskId, awaited: Awaited) {
+    pub(crate) fn wait(&mut self, task: TaskId, awaited: Awaited) {
         self.waiting.insert(task, awaited);
     }
 
     /// Whether a task still waits.
-    pub fn waits(&self, task: TaskId) -> bool {
+    pub(crate) fn waits(&self, task: TaskId) -> bool {
         self.waiting.contains_key(&task)
     }
 
     /// A task stops waiting.
-    pub fn stop_waiting(&mut self, task: TaskId) {
+    pub(crate) fn stop_waiting(&mut self, task: TaskId) {
         self.waiting.remove(&task);
     }
 
     /// It receives a position; returns the tasks to wake.
-    pub fn receive_position(&mut self, position: &Position) -> Vec<TaskId> {
+    pub(crate) fn receive_position(&mut self, position: &Position) -> Vec<TaskId> {
         if self.latest.as_ref().is_none_or(|latest| is_beyond(position, latest)) {
             self.latest = Some(position.clone());
         }
@@ -119,7 +119,7 @@ impl Replica {
     }
 
     /// It receives an acknowledgement; returns the tasks to wake.
-    pub fn receive_acknowledgement(&mut self, acknowledgement: Acknowledgement) -> Vec<TaskId> {
+    pub(crate) fn receive_acknowledgement(&mut self, acknowledgement: Acknowledgement) -> Vec<TaskId> {
         self.acknowledged.push(acknowledgement);
         self.wake(|awaited| matches!(awaited, Awaited::Acknowledgement))
     }

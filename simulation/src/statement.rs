@@ -3,10 +3,10 @@
 use crate::database::{Database, Session};
 
 /// A step of a transaction that happens later.
-pub type Work = Box<dyn FnOnce(Fate<'_>) -> Done + Send>;
+pub(crate) type Work = Box<dyn FnOnce(Fate<'_>) -> Done + Send>;
 
 /// How a step ends.
-pub enum Fate<'d> {
+pub(crate) enum Fate<'d> {
     /// It happens at that time.
     Happens(&'d mut Database, u64),
     /// It happens at that time, and the result is lost.
@@ -16,7 +16,7 @@ pub enum Fate<'d> {
 }
 
 /// What the task of a step does next.
-pub enum Done {
+pub(crate) enum Done {
     /// It continues.
     Ready,
     /// It is blocked, and something else will wake it.
@@ -25,13 +25,13 @@ pub enum Done {
 
 /// How a step is sent.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Statement {
+pub(crate) struct Statement {
     /// The batch that it joins.
-    pub batch: Option<Batch>,
+    pub(crate) batch: Option<Batch>,
     /// The session whose connection it needs.
-    pub session: Option<Session>,
+    pub(crate) session: Option<Session>,
     /// Whether it may happen after its connection has broken.
-    pub may_outlive: bool,
+    pub(crate) may_outlive: bool,
 }
 
 /// Kinds of batched statements: while one batch is pending, the next one gathers.

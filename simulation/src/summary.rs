@@ -8,13 +8,13 @@ pub struct Summary {
     /// Simulated time, in milliseconds.
     pub simulated_ms: u64,
     /// Requests that were decided.
-    pub decided: u64,
+    pub(crate) decided: u64,
     /// Of these, requests whose key was accepted.
     pub accepted: u64,
     /// Requests decided by a cached verdict after the end of the lease.
-    pub stale: u64,
+    pub(crate) stale: u64,
     /// Requests answered 503.
-    pub unavailable: u64,
+    pub(crate) unavailable: u64,
     /// Changes that returned.
     pub changes: u64,
     /// Changes that at least one edge acknowledged.
@@ -55,7 +55,7 @@ impl Summary {
     }
 
     /// Counts an outage.
-    pub fn count(&mut self, outage: Outage) {
+    pub(crate) fn count(&mut self, outage: Outage) {
         match outage {
             Outage::ReplicaKilled => self.kills += 1,
             Outage::DatabaseRestarted | Outage::PowerCut => self.restarts += 1,

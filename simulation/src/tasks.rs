@@ -11,7 +11,7 @@ pub struct TaskId {
     /// Its replica.
     pub replica: usize,
     /// Its number, unique among all replicas.
-    pub number: u64,
+    pub(crate) number: u64,
 }
 
 /// Tasks that have not ended, with their results.

@@ -23,7 +23,7 @@ mod service;
 mod world_event;
 
 use change::Intent;
-pub use world_event::WorldEvent;
+pub(crate) use world_event::WorldEvent;
 use world_event::{Checked, CutOff, Made};
 
 /// How long everything may take to come to rest after the last outage, beyond the longest wait of a change.
@@ -72,7 +72,7 @@ pub struct World {
 
 impl World {
     /// A world whose replicas and edges have just started.
-    pub fn new(profile: Profile) -> Self {
+    pub(crate) fn new(profile: Profile) -> Self {
         let calm = profile.is_calm();
         let (oracle, crowd) = (Oracle::new(&profile), profile.crowd);
         let slowest_transaction = profile.database_delay.end;
@@ -148,7 +148,7 @@ impl World {
     ///
     /// # Errors
     /// The first violation.
-    pub fn run(mut self) -> Result<Summary, Violation> {
+    pub(crate) fn run(mut self) -> Result<Summary, Violation> {
         let outcome = self.run_to_rest();
         let kernel = self.kernel();
         let (seed, at_ms) = (kernel.profile.seed, kernel.now / MS);

@@ -77,7 +77,7 @@ impl Data {
     }
 
     /// The verdicts on some digests, with the revision.
-    pub fn verdicts(&self, digests: &[KeyDigest], now_ms: i64) -> VerifyResponse {
+    pub(crate) fn verdicts(&self, digests: &[KeyDigest], now_ms: i64) -> VerifyResponse {
         VerifyResponse {
             epoch: self.position.epoch.clone(),
             revision: self.position.revision,
@@ -108,7 +108,7 @@ impl Data {
     }
 
     /// The changes since a position.
-    pub fn history(&self, since: Option<&Position>) -> History {
+    pub(crate) fn history(&self, since: Option<&Position>) -> History {
         let kept = self.pruned_to..=self.position.revision; // rule `PrunedIsReset`
         let since =
             since.filter(|since| since.epoch == self.position.epoch && kept.contains(&since.revision));
@@ -140,7 +140,7 @@ impl Data {
     }
 
     /// The number of leases, and the edges that have not acknowledged a position.
-    pub fn leases(&self, position: &Position, now_ms: i64) -> Result<Leases, Broken> {
+    pub(crate) fn leases(&self, position: &Position, now_ms: i64) -> Result<Leases, Broken> {
         // Rule `PropagatedInEpoch`.
         if position.epoch != self.position.epoch {
             return Err(Broken);

@@ -73,7 +73,7 @@ pub enum Effect {
 
 impl Effect {
     /// The key that must exist.
-    pub fn key(&self) -> Option<&str> {
+    pub(crate) fn key(&self) -> Option<&str> {
         match self {
             Effect::Delete(key)
             | Effect::Roll { key, .. }
@@ -88,9 +88,9 @@ impl Effect {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The validity.
-    pub validity: Validity,
+    pub(crate) validity: Validity,
     /// When it ends, by the database's clock. From then on the validity is `Nothing`.
-    pub ends_at_ms: Option<i64>,
+    pub(crate) ends_at_ms: Option<i64>,
 }
 
 /// The validity of a digest for a request for insights.
@@ -143,7 +143,7 @@ impl Data {
     }
 
     /// The verdict on a digest at that time.
-    pub fn verdict(&self, digest: &KeyDigest, now_ms: i64) -> Verdict {
+    pub(crate) fn verdict(&self, digest: &KeyDigest, now_ms: i64) -> Verdict {
         let Some((id, key, value, user)) = self.find_working(digest, now_ms) else {
             return Verdict::Inactive;
         };
@@ -156,7 +156,7 @@ impl Data {
     }
 
     /// The standing of a digest.
-    pub fn standing(&self, digest: &KeyDigest) -> Standing {
+    pub(crate) fn standing(&self, digest: &KeyDigest) -> Standing {
         let Some((_, key, value)) = self.find(digest) else { return Standing::default() };
         let Some(user) = self.users.get(&key.user).filter(|user| user.is_active) else {
             return Standing::default();
@@ -231,7 +231,7 @@ impl Data {
 
 impl Key {
     /// The digests of its values.
-    pub fn digests(&self) -> impl Iterator<Item = KeyDigest> + '_ {
+    pub(crate) fn digests(&self) -> impl Iterator<Item = KeyDigest> + '_ {
         self.values.iter().map(|value| value.digest)
     }
 }

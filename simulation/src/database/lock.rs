@@ -9,13 +9,13 @@ use crate::tasks::TaskId;
 
 /// A transaction that takes the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session {
+pub(crate) struct Session {
     /// Its number.
-    pub id: u64,
+    pub(crate) id: u64,
     /// Its task.
-    pub task: TaskId,
+    pub(crate) task: TaskId,
     /// The connection of its replica.
-    pub connection: u64,
+    pub(crate) connection: u64,
 }
 
 /// The result of taking the lock: the position of the change.

@@ -26,7 +26,7 @@ pub(super) struct Pending {
 
 impl<W> Kernel<W> {
     /// Sends a step of a transaction of the current task.
-    pub fn transact(&mut self, statement: Statement, work: Work) {
+    pub(crate) fn transact(&mut self, statement: Statement, work: Work) {
         let task = self.current;
         let Some(batch) = statement.batch else { return self.send(statement, vec![(task, work)]) };
         let gathering = self.replicas[task.replica].gathering(batch);
@@ -50,7 +50,7 @@ impl<W> Kernel<W> {
     }
 
     /// A pending transaction happens, unless a fault ended it.
-    pub fn perform(&mut self, number: u64) {
+    pub(crate) fn perform(&mut self, number: u64) {
         let Some(pending) = self.works.remove(&number) else { return };
         let can_wait = pending.statement.session.is_none() && pending.doom.is_none();
         if !self.database.is_up && self.profile.is_patient && can_wait {
@@ -99,7 +99,7 @@ impl<W> Kernel<W> {
     }
 
     /// Wakes the tasks that a transaction has unblocked, and notifies replicas of commits.
-    pub fn wake_and_notify(&mut self) {
+    pub(crate) fn wake_and_notify(&mut self) {
         for task in std::mem::take(&mut self.database.unblocked) {
             let delay = self.database_delay();
             self.after(delay, Event::Poll(task));
@@ -118,7 +118,7 @@ impl<W> Kernel<W> {
     }
 
     /// The connections of a replica break. Some of its pending statements still happen, and their results are lost.
-    pub fn lose_connections(&mut self, replica: usize) {
+    pub(crate) fn lose_connections(&mut self, replica: usize) {
         self.replicas[replica].connection += 1;
         let mut committing = Vec::new();
         for pending in self.works.values_mut().filter(|it| it.replica == replica && it.doom.is_none()) {

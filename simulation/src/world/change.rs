@@ -9,7 +9,7 @@ use crate::lease_store::SimulatedLeaseStore;
 
 /// A change that an owner wants.
 #[derive(Clone, Debug)]
-pub struct Intent {
+pub(crate) struct Intent {
     pub(super) affected: AffectedKeys,
     pub(super) effect: Effect,
 }

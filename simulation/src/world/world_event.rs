@@ -6,7 +6,7 @@ use crate::edges::{Callout, CalloutResponse};
 
 /// An event of the world.
 #[derive(Clone, Debug)]
-pub enum WorldEvent {
+pub(crate) enum WorldEvent {
     /// A client sends a request.
     Request,
     /// A request reaches an edge: the edge, the index of its value, and when the client sent it.
