@@ -94,10 +94,15 @@ impl Filter {
                 return Step::Decided(self.deny(Denial::Ambiguous(ambiguity), self.policy.mode));
             }
         };
+        let route = match self.policy.routes.classify(head) {
+            Ok(route) => route,
+            Err(ambiguity) => {
+                return Step::Decided(self.deny(Denial::Ambiguous(ambiguity), self.policy.mode));
+            }
+        };
         if head.is_preflight && self.policy.forward_preflights {
             return Step::Decided(self.forward_public(head));
         }
-        let route = self.policy.routes.classify(head);
         let mode = self.policy.mode.or(route.mode);
         let required = match route.access {
             Access::Public => return Step::Decided(self.forward_public(head)),

@@ -13,6 +13,9 @@ use crate::credential;
 use crate::header_policy::{HeaderPolicy, Treatment};
 use crate::headers::HeaderPairs;
 
+/// An encoded slash, in any letter case.
+const ENCODED_SLASH: &[u8] = b"%2F";
+
 /// The parts of a request that access depends on, borrowed from the header bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RequestHead<'a> {
@@ -20,6 +23,8 @@ pub struct RequestHead<'a> {
     pub method: &'a [u8],
     /// The path without the query; it is checked and still percent-encoded.
     pub path: &'a [u8],
+    /// Whether a segment has an encoded slash. The pieces of such a segment are checked like segments.
+    pub has_encoded_slash: bool,
     /// The token of the `Authorization` header, if its scheme is `Bearer`.
     pub bearer_token: Option<&'a [u8]>,
     /// Whether this is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`.
@@ -129,14 +134,14 @@ impl<'a> HeadFields<'a> {
     fn head(self) -> Result<RequestHead<'a>, Ambiguity> {
         let method = self.method.filter(|method| !method.is_empty()).ok_or(Ambiguity::Method)?;
         let path = path_without_query(self.path.ok_or(Ambiguity::Path)?);
-        check_path(path)?;
+        let has_encoded_slash = check_path(path)?;
         check_authority(self.authority, self.host)?;
         let bearer_token = match self.authorization {
             Some(value) => credential::bearer_token(value)?,
             None => None,
         };
         let is_preflight = method == b"OPTIONS" && self.has_origin && self.has_requested_method;
-        Ok(RequestHead { method, path, bearer_token, is_preflight })
+        Ok(RequestHead { method, path, has_encoded_slash, bearer_token, is_preflight })
     }
 }
 
@@ -151,26 +156,41 @@ fn path_without_query(path: &[u8]) -> &[u8] {
     path.split(|&byte| byte == b'?').next().unwrap_or(path)
 }
 
-fn check_path(path: &[u8]) -> Result<(), Ambiguity> {
+/// Whether it has an encoded slash.
+fn check_path(path: &[u8]) -> Result<bool, Ambiguity> {
     let rest = path.strip_prefix(b"/").ok_or(Ambiguity::Path)?;
     let rest = rest.strip_suffix(b"/").unwrap_or(rest);
     if path == b"/" {
-        return Ok(());
+        return Ok(false);
     }
-    rest.split(|&byte| byte == b'/').try_for_each(check_segment)
+    let mut has_encoded_slash = false;
+    for segment in rest.split(|&byte| byte == b'/') {
+        has_encoded_slash |= check_segment(segment)?;
+    }
+    if has_encoded_slash {
+        check_pieces(rest)?;
+    }
+    Ok(has_encoded_slash)
 }
 
-fn check_segment(segment: &[u8]) -> Result<(), Ambiguity> {
+/// Whether it has an encoded slash.
+fn check_segment(segment: &[u8]) -> Result<bool, Ambiguity> {
     match segment {
         b"" => return Err(Ambiguity::EmptySegment),
         b"." | b".." => return Err(Ambiguity::DotSegment),
         _ => {}
     }
+    let (mut has_escape, mut has_encoded_slash) = (false, false);
     let mut bytes = segment.iter();
     while let Some(&byte) = bytes.next() {
         match byte {
             b'%' => {
+                has_escape = true;
                 let escape = hex_pair(bytes.next(), bytes.next()).ok_or(Ambiguity::PathEncoding)?;
+                if escape == b'/' {
+                    has_encoded_slash = true;
+                    continue;
+                }
                 let starts_another =
                     escape == b'%' && hex_pair(bytes.clone().next(), bytes.clone().nth(1)).is_some();
                 if must_not_be_escaped(escape) || starts_another {
@@ -181,11 +201,33 @@ fn check_segment(segment: &[u8]) -> Result<(), Ambiguity> {
             _ => {}
         }
     }
-    // Servers read invalid UTF-8, such as an overlong "." or "/", in different ways.
-    if std::str::from_utf8(&decoded(segment)).is_err() {
+    // Servers read invalid UTF-8, such as an overlong "." or "/", in different ways. Without an escape, all bytes are ASCII.
+    if has_escape && std::str::from_utf8(&decoded(segment)).is_err() {
         return Err(Ambiguity::PathEncoding);
     }
-    Ok(())
+    Ok(has_encoded_slash)
+}
+
+/// Checks the pieces between encoded slashes like segments.
+#[cold]
+#[inline(never)]
+fn check_pieces(path: &[u8]) -> Result<(), Ambiguity> {
+    let mut pieces = path.split(|&byte| byte == b'/').flat_map(pieces);
+    match pieces.all(|piece| check_segment(piece).is_ok()) {
+        true => Ok(()),
+        false => Err(Ambiguity::PathEncoding),
+    }
+}
+
+/// The pieces of a path between encoded slashes.
+pub(crate) fn pieces(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(path);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let at = text.windows(ENCODED_SLASH.len()).position(|part| part.eq_ignore_ascii_case(ENCODED_SLASH));
+        rest = at.and_then(|at| text.get(at + ENCODED_SLASH.len()..));
+        Some(at.and_then(|at| text.get(..at)).unwrap_or(text))
+    })
 }
 
 /// A path segment, percent-decoded as the upstream decodes it.

@@ -2,9 +2,11 @@
 
 use protocol::{Action, Scope};
 
+use crate::ambiguity::Ambiguity;
 use crate::mode::Mode;
 use crate::request::{RequestHead, decoded};
 
+mod encoded_slashes;
 mod letter_case;
 mod listing;
 mod template;
@@ -103,12 +105,14 @@ pub struct Terms {
     pub mode: Mode,
     /// What bearer tokens begin with that the upstream judges. No personal API key begins with one of these.
     pub bearer_prefixes: Vec<Box<str>>,
+    /// The positions of segments that may have encoded slashes.
+    pub encoded_slashes: Vec<usize>,
 }
 
 impl Terms {
     /// A requirement that is enforced.
     pub fn of(requirement: Requirement) -> Self {
-        Terms { requirement, mode: Mode::Enforce, bearer_prefixes: Vec::new() }
+        Terms { requirement, mode: Mode::Enforce, bearer_prefixes: Vec::new(), encoded_slashes: Vec::new() }
     }
 
     fn route(&self, method: &[u8]) -> Route<'_> {
@@ -167,7 +171,9 @@ impl RouteTable {
             };
         }
         let leaf = if rule.template.has_rest { &mut node.rest } else { &mut node.exact };
-        leaf.get_or_insert_default().add(rule.methods, rule.terms)
+        let leaf = leaf.get_or_insert_default();
+        leaf.rest_from = rule.template.has_rest.then_some(rule.template.segments.len());
+        leaf.add(rule.methods, rule.terms)
     }
 
     /// The access that a request needs, and whether its rule is enforced.
@@ -175,9 +181,18 @@ impl RouteTable {
     /// Rules are compared segment by segment from the left: a literal goes before a `{name}`, and both before a
     /// `{*rest}`; a rule that ends exactly where the path ends goes before one whose rest is empty. Only the rule
     /// that is found decides: if it does not list the method, the route counts as matched by no rule.
-    pub fn classify(&self, head: &RequestHead<'_>) -> Route<'_> {
-        let terms = self.leaf_of_path(head.path).and_then(|leaf| leaf.terms(head.method));
-        terms.map_or(UNNAMED, |terms| terms.route(head.method))
+    ///
+    /// # Errors
+    /// [`Ambiguity::PathEncoding`] if the path has an encoded slash that the rule does not accept.
+    pub fn classify(&self, head: &RequestHead<'_>) -> Result<Route<'_>, Ambiguity> {
+        let leaf = self.leaf_of_path(head.path);
+        let found = leaf.and_then(|leaf| Some((leaf, leaf.terms(head.method)?)));
+        if head.has_encoded_slash
+            && !found.is_some_and(|(leaf, terms)| self.accepts_encoded_slashes(head.path, leaf, terms))
+        {
+            return Err(Ambiguity::PathEncoding);
+        }
+        Ok(found.map_or(UNNAMED, |(_, terms)| terms.route(head.method)))
     }
 
     fn leaf_of_path(&self, path: &[u8]) -> Option<&Leaf> {
@@ -255,6 +270,8 @@ impl Node {
 struct Leaf {
     by_method: Vec<(String, Terms)>,
     other_methods: Option<Terms>,
+    /// How many segments precede the rest; `None` without a rest.
+    rest_from: Option<usize>,
 }
 
 impl Leaf {

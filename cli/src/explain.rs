@@ -131,11 +131,12 @@ pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, Exp
 
     let mut rule = None;
     let mut scope = None;
-    if let Ok(head) = &head {
+    let route = head.as_ref().ok().and_then(|head| filter.policy().routes.classify(head).ok());
+    if let (Ok(head), Some(route)) = (&head, route) {
         let list: Vec<_> = rules.iter().map(|written| written.rule.clone()).collect();
         let routes = &filter.policy().routes;
         rule = Some(found(routes.deciding(&list, head), &rules, has_default_table));
-        scope = match routes.classify(head).access {
+        scope = match route.access {
             Access::Public => None,
             Access::Authenticated(scope) => Some(scope.to_string()),
         };

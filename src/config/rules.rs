@@ -77,7 +77,8 @@ impl Config {
 }
 
 fn rule(mut fields: Fields<'_>, filter_mode: Mode, problems: &Problems) -> Option<Rule> {
-    let template = match fields.take_string("path") {
+    let path = fields.take_string("path");
+    let template = match &path {
         Some(path) => {
             path.parse::<Template>().map_err(|error| fields.problem("path", format!("{path:?} {error}"))).ok()
         }
@@ -86,6 +87,7 @@ fn rule(mut fields: Fields<'_>, filter_mode: Mode, problems: &Problems) -> Optio
             None
         }
     };
+    let path = path.unwrap_or_default();
     let methods = methods(&mut fields, problems);
     let public = fields.take_bool("public").unwrap_or(false);
     let requirement = match (public, fields.take_string("scope")) {
@@ -104,11 +106,12 @@ fn rule(mut fields: Fields<'_>, filter_mode: Mode, problems: &Problems) -> Optio
     };
     let mode = rule_mode(&mut fields, filter_mode);
     let bearer_prefixes = bearer_prefixes(&mut fields, problems);
+    let encoded_slashes = encoded_slashes(&mut fields, &path, problems);
     if public && !bearer_prefixes.is_empty() {
         fields.problem("bearer_prefixes", "must not be on a public rule, which forwards every token");
     }
     fields.finish();
-    let terms = Terms { mode, bearer_prefixes, ..Terms::of(requirement?) };
+    let terms = Terms { requirement: requirement?, mode, bearer_prefixes, encoded_slashes };
     Some(Rule { template: template?, methods: methods?, terms })
 }
 
@@ -168,4 +171,20 @@ fn bearer_prefixes(fields: &mut Fields<'_>, problems: &Problems) -> Vec<Box<str>
         prefixes.push(prefix.into());
     }
     prefixes
+}
+
+/// The positions of the segments that may have encoded slashes, by their names in the path.
+fn encoded_slashes(fields: &mut Fields<'_>, path: &str, problems: &Problems) -> Vec<usize> {
+    let mut positions = Vec::new();
+    for (at, value) in fields.take_list("encoded_slashes").into_iter().flatten().enumerate() {
+        let name = value.as_str().map(|name| format!("{{{name}}}")).unwrap_or_default();
+        let parts = path.split('/').skip(1).enumerate();
+        let named: Vec<usize> = parts.filter(|(_, part)| *part == name).map(|(at, _)| at).collect();
+        if named.is_empty() || name.starts_with("{*") {
+            let message = format!("must be the name of a {{name}} in the path, not {value}");
+            problems.add(fields.path_of(&format!("encoded_slashes[{at}]")), message);
+        }
+        positions.extend(named);
+    }
+    positions
 }

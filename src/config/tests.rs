@@ -240,6 +240,25 @@ fn prefixes_of_bearer_tokens_are_words_that_no_personal_api_key_begins_with() {
 }
 
 #[test]
+fn encoded_slashes_name_segments_of_the_path() {
+    let problems = |names: &str| {
+        problems(&format!(
+            r#"{{"key_service":{{"cluster":"k"}},"routes":[{{"path":"/a/{{id}}/{{*rest}}","scope":"*","encoded_slashes":{names}}}]}}"#
+        ))
+    };
+    for (names, what) in [
+        (r#"["id","other"]"#, r#"[1]: must be the name of a {name} in the path, not "other""#),
+        (r#"["rest"]"#, r#"[0]: must be the name of a {name} in the path, not "rest""#),
+        (r#"["*rest"]"#, r#"[0]: must be the name of a {name} in the path, not "*rest""#),
+        (r#"["a"]"#, r#"[0]: must be the name of a {name} in the path, not "a""#),
+        ("[7]", "[0]: must be the name of a {name} in the path, not 7"),
+        (r#""id""#, ": must be a list, not a string"),
+    ] {
+        assert_eq!(problems(names), [format!("routes[0].encoded_slashes{what}")]);
+    }
+}
+
+#[test]
 fn a_rule_that_admits_more_than_another_is_a_case_gap() {
     let warnings = |first: &str, second: &str| {
         let json = format!(

@@ -573,6 +573,20 @@ fn preflights_pass_only_where_they_are_configured_to() {
 }
 
 #[test]
+fn an_encoded_slash_passes_only_where_a_rule_accepts_it() {
+    let preflight = [("origin", "https://a"), ("access-control-request-method", "GET")];
+    let mut talk = talk(
+        r#","cors_preflight":"forward","routes":[
+        {"path":"/files/{name}","scope":"file","encoded_slashes":["name"]},{"path":"/open/{name}","public":true}]"#,
+    );
+    assert_eq!(talk.get("/files/a%2Fb", VALID), "wait");
+    assert_eq!(talk.request("OPTIONS", "/files/a%2Fb", &preflight), "public");
+    assert_eq!(talk.request("OPTIONS", "/open/a%2Fb", &preflight), "400 ambiguous_request");
+    assert_eq!(talk.get("/open/a%2Fb", VALID), "400 ambiguous_request");
+    assert_eq!(talk.get("/files/a%2F..", VALID), "400 ambiguous_request");
+}
+
+#[test]
 fn the_edge_api_gets_the_id_of_the_edge() {
     assert_eq!(talk("").filter.id(), "e1");
 }

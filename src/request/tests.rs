@@ -20,6 +20,9 @@ fn read(headers: &[(&str, &str)]) -> Result<String, Ambiguity> {
     let block = serialise(&all);
     let reading = Reading::of(HeaderPairs::new(&block).unwrap(), &policy());
     let head = reading.head?;
+    if head.has_encoded_slash {
+        return Err(Ambiguity::PathEncoding); // as a table without an exception says
+    }
     let token = head.bearer_token.map(String::from_utf8_lossy);
     let path = String::from_utf8_lossy(head.path);
     Ok(format!("{path} {} {:?} {:?}", token.as_deref().unwrap_or("-"), head.is_preflight, reading.removed))

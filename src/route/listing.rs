@@ -93,6 +93,7 @@ mod tests {
         RequestHead {
             method: method.as_bytes(),
             path: path.as_bytes(),
+            has_encoded_slash: false,
             bearer_token: None,
             is_preflight: false,
         }
@@ -187,7 +188,7 @@ mod tests {
                                 unreachable!()
                             };
                             assert_eq!(
-                                table.classify(&head("GET", &path)).access,
+                                table.classify(&head("GET", &path)).unwrap().access,
                                 Access::Authenticated(scope)
                             );
                             decided += 1;

@@ -17,8 +17,9 @@ fn table(rules: &[(&str, &str)]) -> RouteTable {
 
 fn classify(table: &RouteTable, method: &str, path: &str) -> String {
     let (method, path) = (method.as_bytes(), path.as_bytes());
-    let head = RequestHead { method, path, bearer_token: None, is_preflight: false };
-    match table.classify(&head).access {
+    let head =
+        RequestHead { method, path, has_encoded_slash: false, bearer_token: None, is_preflight: false };
+    match table.classify(&head).unwrap().access {
         Access::Public => "public".to_owned(),
         Access::Authenticated(scope) => scope.to_string(),
     }

@@ -34,7 +34,7 @@ fn smuggling() {
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn path_confusion() {
-    for settings in [Settings::Shipped, Settings::Lenient, Settings::Normalising] {
+    for settings in [Settings::Shipped, Settings::Lenient, Settings::Normalising, Settings::EncodedSlashes] {
         let runner = Runner::start(settings);
         runner.http1_targets(&paths::TARGETS);
         runner.http1(&paths::HTTP1);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use test_stack::{Options, Stack};
 
 use crate::http1;
@@ -42,6 +42,8 @@ pub(crate) enum Settings {
     Lenient,
     /// Envoy rewrites paths before the filter sees them.
     Normalising,
+    /// Rules accept encoded slashes in one segment.
+    EncodedSlashes,
 }
 
 /// So that a request that never ends is over soon, and its connection with it.
@@ -82,6 +84,18 @@ const NORMALISING: [(&str, &str); 6] = [
     ),
 ];
 
+/// The rules that the judge knows, with encoded slashes accepted in some segments.
+fn accepting_routes() -> Value {
+    json!([
+        {"path": "/decide", "public": true},
+        {"path": "/capture", "public": true},
+        {"path": "/batch", "public": true},
+        {"path": "/api/insights/{*rest}", "scope": "insight"},
+        {"path": "/api/insights/{id}/{*rest}", "scope": "insight", "encoded_slashes": ["id"]},
+        {"path": "/api/projects/{project}/insights/{id}/{*rest}", "scope": "insight", "encoded_slashes": ["id"]},
+    ])
+}
+
 /// A stack, and the identity of the key's user.
 pub(crate) struct Runner {
     stack: Stack,
@@ -95,11 +109,14 @@ impl Runner {
     pub(crate) fn start(settings: Settings) -> Self {
         let upstream = Upstream::start();
         let envoy_config: &[_] = match settings {
-            Settings::Shipped => &IMPATIENT,
+            Settings::Shipped | Settings::EncodedSlashes => &IMPATIENT,
             Settings::Lenient => &LENIENT,
             Settings::Normalising => &NORMALISING,
         };
-        let filter = json!({"key_service": {"timeout_ms": 20_000}});
+        let mut filter = json!({"key_service": {"timeout_ms": 20_000}});
+        if let Settings::EncodedSlashes = settings {
+            filter["routes"] = accepting_routes();
+        }
         let options =
             Options { upstream: Some(upstream.address), envoy_config, filter, ..Options::default() };
         let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));

@@ -80,6 +80,33 @@ fn a_rule_leaves_bearer_tokens_with_its_prefixes_to_the_upstream() {
     assert_eq!(response.upstream_header("x-auth-scopes"), ["insight:read"]);
 }
 
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
+fn a_rule_accepts_encoded_slashes_in_the_segment_that_it_names() {
+    let stack = stack_with(json!({
+        "routes": [
+            {"path": "/repos/{repo}/files/{file}", "scope": "insight", "encoded_slashes": ["file"]},
+            {"path": "/repos/{repo}/files/secret/{*rest}", "scope": "*"},
+        ],
+    }));
+    let edge = stack.envoys()[0].address();
+    for path in ["/repos/1/files/a%2Fb%2fc", "/repos/1/files/a%2Fb?x=%2F.."] {
+        let response = get(edge, path, INSIGHTS_ONLY);
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        assert_eq!(response.json()["path"], path, "the upstream gets it as it was sent");
+        assert_eq!(send(edge, "GET", path, &[], b"").status, 401);
+    }
+    for path in [
+        "/repos/1%2F2/files/a",
+        "/repos/1/files/a%2F..%2Fb",
+        "/repos/1/files/a%2F%5Cb",
+        "/repos/1/files/secret%2Fb",
+        "/repos/1/other%2Fa",
+    ] {
+        assert_eq!(get(edge, path, DOCUMENTED).status, 400, "{path}");
+    }
+}
+
 /// `envoy/envoy.yaml`, and so every other test here, has a `google.protobuf.Struct`.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]

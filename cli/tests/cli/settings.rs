@@ -61,6 +61,7 @@ fn rule_cases() -> Vec<Case> {
         case("scope", json!(1), json!("a:delete"), "scope"),
         Case { field: "public", wrong_type: json!("yes"), out_of_range: None },
         case("mode", json!(true), json!("off"), "mode"),
+        case("encoded_slashes", json!("id"), json!(["id"]), "encoded_slashes[0]"),
         case("bearer_prefixes", json!("phs_"), json!(["phx_"]), "bearer_prefixes[0]"),
     ]
 }

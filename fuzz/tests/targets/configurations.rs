@@ -21,6 +21,7 @@ const WORDS: &[&[u8]] = &[
     br#""methods":"#,
     br#""mode":"shadow""#,
     br#""bearer_prefixes":["phs_","ph"]"#,
+    br#""encoded_slashes":["id","x"]"#,
     br#""realm":"#,
     br#""error_bodies":"posthog""#,
     br#""cors_preflight":"forward""#,

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::formats::{expand, header_block, percent_decoded};
+use edge_key_auth::ambiguity::Ambiguity;
 use edge_key_auth::config::Config;
 use edge_key_auth::credential::Credential;
 use edge_key_auth::header_policy::{HeaderPolicy, OVERRIDES};
@@ -37,6 +38,7 @@ const WORDS: &[&[u8]] = &[
     b"%2e",
     b"%2E%2e",
     b"%2f",
+    b"/a/x%2Fy",
     b"%5c",
     b"%25",
     b"%252e",
@@ -147,6 +149,15 @@ static IGNORES_CASE: LazyLock<(Config, Value)> = LazyLock::new(|| {
     (Config::read(text.as_bytes()).unwrap(), serde_json::from_str(&rules).unwrap())
 });
 
+/// A table that accepts encoded slashes in the second segment, unless another rule names the pieces.
+static ACCEPTS: LazyLock<Config> = LazyLock::new(|| {
+    let text = r#"{"key_service":{"cluster":"k"},"routes":[
+        {"path":"/a/{id}/{*rest}","scope":"deep:read","encoded_slashes":["id"]},
+        {"path":"/a/b/{*rest}","public":true},
+        {"path":"/{*rest}","scope":"rest:read"}]}"#;
+    Config::read(text.as_bytes()).unwrap()
+});
+
 static RULES: LazyLock<[Value; 2]> =
     LazyLock::new(|| TABLES.map(|routes| serde_json::from_str(routes).unwrap()));
 
@@ -233,10 +244,68 @@ fn check_credential(authorization: &[&[u8]], head: &RequestHead<'_>) {
 
 /// Normalisations that a server may apply before routing change neither the path nor the access that it needs.
 fn check_path(head: &RequestHead<'_>) {
+    if head.has_encoded_slash {
+        return check_encoded_slashes(head);
+    }
     let decoded = percent_decoded(head.path);
     let text = std::str::from_utf8(&decoded).unwrap();
+    check_normalised(&decoded, text);
+    assert_eq!(
+        head.path.split(|&b| b == b'/').count(),
+        text.split('/').count(),
+        "an escape makes a segment: {text:?}"
+    );
+
+    let encoded = encoded(&decoded);
+    let headers = [(&b":method"[..], head.method), (b":path", &encoded), (b":authority", b"a")];
+    let block = header_block(&headers);
+    let pairs = HeaderPairs::new(&block).unwrap();
+    let again = Reading::of(pairs, &HeaderPolicy::default()).head.unwrap();
+    for (config, rules) in CONFIGS.iter().zip(RULES.iter()) {
+        let access = shown(config.policy.routes.classify(head).unwrap().access);
+        assert_eq!(access, expected(rules, text, head.method), "{text:?}");
+        assert_eq!(
+            access,
+            shown(config.policy.routes.classify(&again).unwrap().access),
+            "{text:?} encoded anew"
+        );
+        assert_eq!(
+            access,
+            shown(config.policy.routes.classify(&with_path(head, &decoded)).unwrap().access),
+            "{text:?} decoded"
+        );
+    }
+
+    let [lower, upper] = [decoded.to_ascii_lowercase(), decoded.to_ascii_uppercase()];
+    let (config, rules) = &*IGNORES_CASE;
+    for path in [head.path, &lower, &upper] {
+        let access = shown(config.policy.routes.classify(&with_path(head, path)).unwrap().access);
+        assert_eq!(access, expected(rules, &text.to_ascii_lowercase(), head.method), "{text:?}");
+    }
+}
+
+/// An encoded slash is accepted only where a rule says so, and then its pieces are like segments.
+fn check_encoded_slashes(head: &RequestHead<'_>) {
+    for config in CONFIGS.iter() {
+        assert_eq!(config.policy.routes.classify(head).err(), Some(Ambiguity::PathEncoding));
+    }
+    if ACCEPTS.policy.routes.classify(head).is_err() {
+        return;
+    }
+    let lower = head.path.to_ascii_lowercase();
+    let has_slash = |segment: &[u8]| segment.windows(3).any(|part| part == b"%2f");
+    let found = lower.split(|&byte| byte == b'/').enumerate().filter(|(_, segment)| has_slash(segment));
+    assert_eq!(found.map(|(at, _)| at).collect::<Vec<_>>(), [2], "{:?}", String::from_utf8_lossy(head.path));
+    let decoded = percent_decoded(head.path);
+    let text = std::str::from_utf8(&decoded).unwrap();
+    check_normalised(&decoded, text);
+    assert!(text.starts_with("/a/") && !text.starts_with("/a/b/"), "{text:?}");
+}
+
+/// Normalisations of servers do not change this path, which is decoded.
+fn check_normalised(decoded: &[u8], text: &str) {
     let unchanged = [
-        ("decoded twice", percent_decoded(&decoded)),
+        ("decoded twice", percent_decoded(decoded)),
         ("as a path of Windows", text.replace('\\', "/").into_bytes()),
         (
             "without parameters",
@@ -255,39 +324,17 @@ fn check_path(head: &RequestHead<'_>) {
     for (how, changed) in unchanged {
         assert_eq!(decoded, changed, "{how}: {text:?}");
     }
-    assert_eq!(
-        head.path.split(|&b| b == b'/').count(),
-        text.split('/').count(),
-        "an escape makes a segment: {text:?}"
-    );
-
-    let encoded = encoded(&decoded);
-    let headers = [(&b":method"[..], head.method), (b":path", &encoded), (b":authority", b"a")];
-    let block = header_block(&headers);
-    let pairs = HeaderPairs::new(&block).unwrap();
-    let again = Reading::of(pairs, &HeaderPolicy::default()).head.unwrap();
-    for (config, rules) in CONFIGS.iter().zip(RULES.iter()) {
-        let access = shown(config.policy.routes.classify(head).access);
-        assert_eq!(access, expected(rules, text, head.method), "{text:?}");
-        assert_eq!(access, shown(config.policy.routes.classify(&again).access), "{text:?} encoded anew");
-        assert_eq!(
-            access,
-            shown(config.policy.routes.classify(&with_path(head, &decoded)).access),
-            "{text:?} decoded"
-        );
-    }
-
-    let [lower, upper] = [decoded.to_ascii_lowercase(), decoded.to_ascii_uppercase()];
-    let (config, rules) = &*IGNORES_CASE;
-    for path in [head.path, &lower, &upper] {
-        let access = shown(config.policy.routes.classify(&with_path(head, path)).access);
-        assert_eq!(access, expected(rules, &text.to_ascii_lowercase(), head.method), "{text:?}");
-    }
 }
 
 /// The same request to another path.
 fn with_path<'a>(head: &RequestHead<'a>, path: &'a [u8]) -> RequestHead<'a> {
-    RequestHead { method: head.method, path, bearer_token: None, is_preflight: false }
+    RequestHead {
+        method: head.method,
+        path,
+        has_encoded_slash: false,
+        bearer_token: None,
+        is_preflight: false,
+    }
 }
 
 fn merged(path: &str) -> Vec<u8> {

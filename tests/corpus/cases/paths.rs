@@ -2,7 +2,7 @@
 
 use crate::runner::Http1;
 
-pub(crate) const TARGETS: [&str; 170] = [
+pub(crate) const TARGETS: [&str; 178] = [
     "/decide/../api/insights/",
     "/decide/..",
     "/decide/.",
@@ -84,6 +84,14 @@ pub(crate) const TARGETS: [&str; 170] = [
     "/api/insights/a/../../projects/",
     "/api/insights/.%00./projects/",
     "/api/insights/a%2fb",
+    "/api/insights/a%2Fb%2Fc/",
+    "/api/insights/a%2f..%2f..%2fprojects",
+    "/api/insights/..%2f..%2fdecide",
+    "/api/insights/a%2f%2e%2e%2f%2e%2e",
+    "/api/insights/a%2f%5c..",
+    "/api/insights/%2f%2fhost/",
+    "/api/projects/7/insights/..%2f..%2f8",
+    "/api/projects/7%2f..%2f8/insights/1",
     "/api/insights/a%5cb",
     "/api/insights/a%252fb",
     "/api/insights/%c0%ae%c0%ae/projects/",
