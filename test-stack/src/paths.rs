@@ -86,7 +86,7 @@ pub fn key_service() -> PathBuf {
 ///
 /// # Errors
 /// There is no such file; the message says how to build it.
-pub fn require_built(path: PathBuf) -> Result<PathBuf> {
+pub(crate) fn require_built(path: PathBuf) -> Result<PathBuf> {
     if !path.is_file() {
         bail!("{} is missing; run `cargo xtask build`", path.display());
     }

@@ -51,7 +51,7 @@ pub struct BalancerAddresses {
 }
 
 /// How many replicas `envoy/replicas.yaml` has.
-pub const REPLICAS: usize = 3;
+pub(crate) const REPLICAS: usize = 3;
 
 /// The text of `envoy/envoy.yaml`.
 ///

@@ -43,7 +43,7 @@ pub fn find() -> Result<PathBuf> {
 ///
 /// # Errors
 /// It is not found.
-pub fn find_client() -> Result<PathBuf> {
+pub(crate) fn find_client() -> Result<PathBuf> {
     let beside_server = find().map(|bin| bin.join("psql")).ok();
     beside_server
         .or_else(|| paths::on_path("psql"))

@@ -222,7 +222,7 @@ impl Process {
     }
 
     /// A message with the exit status and the end of the log.
-    pub fn exit_report(&self, status: ExitStatus) -> String {
+    pub(crate) fn exit_report(&self, status: ExitStatus) -> String {
         format!("{} exited ({status}). {}", self.name, self.log_tail())
     }
 
