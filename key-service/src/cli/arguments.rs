@@ -12,31 +12,31 @@ use crate::keys::rules::{self, Permissions, Scopes};
 use crate::paging::{MAX_LIMIT, Page, PageRequest};
 use crate::validation::Violation;
 
-/// The scopes of an argument, separated by commas or spaces. Each is in the catalogue, or included in `held`.
-pub(super) fn scopes(argument: &str, catalogue: &Catalogue, held: &ScopeSet) -> Result<ScopeSet, Violation> {
-    let scopes = Scopes::parse(scope_texts(argument)).map_err(with_help)?.into();
-    within_catalogue(scopes, catalogue, held)
+/// The scopes of an argument, separated by commas or spaces. [`within_catalogue`] checks their objects.
+pub(super) fn scopes(argument: &str) -> Result<ScopeSet, Violation> {
+    Ok(Scopes::parse(scope_texts(argument)).map_err(with_help)?.into())
 }
 
 /// The argument that removes every permission. An empty argument is an error, because it may be an unset variable.
 const NONE: &str = "none";
 
-/// The permissions of an argument: scopes, separated by commas or spaces, or `none`. Each is in the catalogue, or included in
-/// `held`.
-pub(super) fn permissions(
-    argument: &str,
-    catalogue: &Catalogue,
-    held: &ScopeSet,
-) -> Result<ScopeSet, Violation> {
+/// The permissions of an argument: scopes, separated by commas or spaces, or `none`. [`within_catalogue`] checks their
+/// objects.
+pub(super) fn permissions(argument: &str) -> Result<ScopeSet, Violation> {
     let permissions = match scope_texts(argument).collect::<Vec<_>>()[..] {
         [] => Err(Violation::blank()),
         [NONE] => Ok(Permissions::default()),
         _ => Permissions::parse(scope_texts(argument)),
     };
-    within_catalogue(permissions.map_err(with_help)?.into(), catalogue, held)
+    Ok(permissions.map_err(with_help)?.into())
 }
 
-fn within_catalogue(scopes: ScopeSet, catalogue: &Catalogue, held: &ScopeSet) -> Result<ScopeSet, Violation> {
+/// The scopes, if each is in the catalogue or included in `held`.
+pub(super) fn within_catalogue(
+    scopes: ScopeSet,
+    catalogue: &Catalogue,
+    held: &ScopeSet,
+) -> Result<ScopeSet, Violation> {
     let check = |scope| rules::within_catalogue(scope, catalogue, held);
     scopes.iter().try_for_each(check).map_err(with_help)?;
     Ok(scopes)

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use protocol::ScopeSet;
 use serde::Serialize;
 
-use super::arguments::{self, PERMISSIONS_HELP};
+use super::arguments::{self, PERMISSIONS_HELP, within_catalogue};
 use super::error::{CliError, Outcome};
 use super::private_file::PrivateFile;
 use super::progress;
@@ -99,7 +99,8 @@ impl<'a> RefusedLines<'a> {
 
 pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliError> {
     let catalogue = args.catalogue.read()?;
-    let permissions = arguments::permissions(&args.permissions, &catalogue, &ScopeSet::default());
+    let permissions = arguments::permissions(&args.permissions)
+        .and_then(|permissions| within_catalogue(permissions, &catalogue, &ScopeSet::default()));
     let permissions = permissions.map_err(|violation| violation.of("permissions"))?;
     let options = Options { dry_run: args.dry_run, create_users: args.create_users.then_some(permissions) };
     let report = args.report.as_deref().map(|path| PrivateFile::begin(path, false)).transpose();

@@ -1,6 +1,6 @@
 //! `key-service key`: create, list, update, delete, roll, leaked.
 
-use super::arguments::{SCOPES_HELP, scopes};
+use super::arguments::{SCOPES_HELP, scopes, within_catalogue};
 use super::error::{CliError, Outcome};
 use super::revocation::{in_words, report, wait};
 use super::terminal::{counted, print_json, print_line, print_message};
@@ -79,34 +79,42 @@ pub(super) struct UpdateArgs {
     json: bool,
 }
 
-pub(super) async fn run(command: Command, store: &Store) -> Result<Outcome, CliError> {
+pub(super) async fn run(command: Command, database_url: &str) -> Result<Outcome, CliError> {
     let by = operator();
     match command {
-        Command::Create(args) => create::run(args, &by, store).await?,
-        Command::List(args) => list::run(args, store).await?,
-        Command::Update(args) => update(args, &by, store).await?,
+        Command::Create(args) => create::run(args, &by, database_url).await?,
+        Command::List(args) => list::run(args, &Store::open_existing(database_url).await?).await?,
+        Command::Update(args) => update(args, &by, database_url).await?,
         Command::Delete { id, json } => {
+            let store = &Store::open_existing(database_url).await?;
             let (key, propagation) = keys::delete(store, &by, KeyAccess::Anyone, &id).await?;
             let done = format!("deleted {} ({})", key.label, key.mask_value);
             report(&done, &wait(propagation).await?, json)?;
         }
-        Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, store).await?,
-        Command::Leaked(args) => return leaked::run(args, &by, store).await,
+        Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, database_url).await?,
+        Command::Leaked(args) => return leaked::run(args, &by, database_url).await,
     }
     Ok(Outcome::Done)
 }
 
-async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliError> {
+async fn update(args: UpdateArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
     let catalogue = args.catalogue.read()?;
-    let held = keys::scopes(store, KeyAccess::Anyone, &args.id).await?;
     let mut problems = FieldErrors::default();
     let label = problems.check("label", args.label.as_deref().map(str::parse).transpose());
-    let scopes = args.scopes.map(|argument| scopes(&argument, &catalogue, &held)).transpose();
-    let scopes = problems.check("scopes", scopes);
+    let scopes = problems.check("scopes", args.scopes.as_deref().map(scopes).transpose());
     let expires_at = args.expires_at.map(|moment| Expiry::new(moment, Timestamp::now())).transpose();
     let expires_at = problems.check("expires_at", expires_at);
     let (Some(label), Some(scopes), Some(expires_at)) = (label, scopes, expires_at) else {
         return Err(problems.into());
+    };
+    let store = &Store::open_existing(database_url).await?;
+    let scopes = match scopes {
+        Some(scopes) => {
+            let held = keys::scopes(store, KeyAccess::Anyone, &args.id).await?;
+            let scopes = within_catalogue(scopes, &catalogue, &held);
+            Some(scopes.map_err(|violation| violation.of("scopes"))?)
+        }
+        None => None,
     };
     let patch = KeyPatch {
         label,
@@ -126,9 +134,10 @@ async fn update(args: UpdateArgs, by: &Actor, store: &Store) -> Result<(), CliEr
     if args.json { print_json(&key.changed(None, revocation)) } else { Ok(()) }
 }
 
-async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, store: &Store) -> Result<(), CliError> {
+async fn roll(id: &str, grace_s: i64, json: bool, by: &Actor, database_url: &str) -> Result<(), CliError> {
     let grace_s = GraceSeconds::try_from(grace_s).map_err(|violation| violation.of("grace_s"))?;
     let grace_s = u32::from(grace_s);
+    let store = &Store::open_existing(database_url).await?;
     let (key, value, propagation) = keys::roll(store, by, KeyAccess::Anyone, id, grace_s).await?;
     // The old value no longer works, so print the new one even if the wait fails.
     if !json {

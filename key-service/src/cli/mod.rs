@@ -111,10 +111,10 @@ impl Cli {
             Command::Serve(flags) => serve::run(*flags, url).await?,
             Command::User(command) => user::run(command, url).await?,
             Command::Key(KeyCommand::Stored(command)) => {
-                return key::run(command, &Store::open_existing(url).await?).await;
+                return key::run(command, url).await;
             }
             Command::Key(KeyCommand::Scan(args)) => return scan::run(args),
-            Command::Token(command) => token::run(command, &Store::open_existing(url).await?).await?,
+            Command::Token(command) => token::run(command, url).await?,
             Command::Audit(args) => oversight::audit(args, &Store::open_existing(url).await?).await?,
             Command::Edges { json } => oversight::edges(json, &Store::open_existing(url).await?).await?,
             Command::Scopes(args) => scopes::run(args)?,

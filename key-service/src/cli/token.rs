@@ -4,8 +4,8 @@ use clap::builder::PossibleValuesParser;
 
 use super::error::CliError;
 use super::terminal::{print_json, print_line, print_message, print_table, time};
-use crate::accounts;
 use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
+use crate::accounts::{self, normal_email};
 use crate::audit::Actor;
 use crate::keys::rules::Expiry;
 use crate::revocation::Store;
@@ -59,12 +59,13 @@ pub(super) struct CreateArgs {
     json: bool,
 }
 
-pub(super) async fn run(command: Command, store: &Store) -> Result<(), CliError> {
+pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliError> {
     let by = operator();
     match command {
-        Command::Create(args) => create(args, &by, store).await,
-        Command::List { json } => list(json, store).await,
+        Command::Create(args) => create(args, &by, database_url).await,
+        Command::List { json } => list(json, &Store::open_existing(database_url).await?).await,
         Command::Revoke { id, json } => {
+            let store = &Store::open_existing(database_url).await?;
             let token = management_tokens::revoke(store, &by, &id).await?;
             print_message(&format!(
                 "revoked {} ({}); it is refused from now on",
@@ -75,18 +76,22 @@ pub(super) async fn run(command: Command, store: &Store) -> Result<(), CliError>
     }
 }
 
-async fn create(args: CreateArgs, by: &Actor, store: &Store) -> Result<(), CliError> {
+async fn create(args: CreateArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
     let now = Timestamp::now();
     let mut problems = FieldErrors::default();
     let label = problems.check("label", args.label.parse());
+    let emails: Vec<_> =
+        args.users.iter().filter_map(|email| problems.check("email", normal_email(email))).collect();
     let can = problems.check("can", Verbs::parse(args.can.iter().map(String::as_str)));
     let expires_at = args.expires_at.map(|moment| Expiry::new(moment, now)).transpose();
     let expires_at = problems.check("expires_at", expires_at);
-    let (Some(label), Some(can), Some(expires_at)) = (label, can, expires_at) else {
+    let (Some(label), Some(can), Some(expires_at), true) = (label, can, expires_at, problems.is_empty())
+    else {
         return Err(problems.into());
     };
-    let mut user_ids = Vec::with_capacity(args.users.len());
-    for email in &args.users {
+    let store = &Store::open_existing(database_url).await?;
+    let mut user_ids = Vec::with_capacity(emails.len());
+    for email in &emails {
         user_ids.push(accounts::find_by_email(store, email).await?.id);
     }
     let new = NewToken {

@@ -3,19 +3,19 @@
 use protocol::ScopeSet;
 use serde_json::json;
 
-use super::arguments::{self, PERMISSIONS_HELP, pages};
+use super::arguments::{self, PERMISSIONS_HELP, pages, within_catalogue};
 use super::error::CliError;
 use super::revocation::{report, wait};
 use super::terminal::{print_json, print_line, print_message, print_table, read_new_password};
 use crate::accounts::links::{self, Secret};
 use crate::accounts::passwords::Passwords;
-use crate::accounts::{self, AccountError, Email, NewUser, Updated, UserPatch};
+use crate::accounts::{self, AccountError, Email, NewUser, Updated, User, UserPatch, normal_email};
 use crate::audit::Actor;
 use crate::db::error::OpenError;
 use crate::revocation::Store;
 use crate::settings::{ScopeCatalogue, operator};
 use crate::time::Timestamp;
-use crate::validation::FieldErrors;
+use crate::validation::{FieldErrors, Violation};
 use crate::web::public_url::PublicUrl;
 
 #[derive(Debug, clap::Subcommand)]
@@ -131,11 +131,15 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
         Command::Add(args) => return add(args, &by, database_url).await,
         Command::Stored(command) => command,
     };
-    let store = &Store::open_existing(database_url).await?;
     match command {
-        Stored::List { search, json } => list(search.as_deref(), json, store).await,
-        Stored::Link { email, public_url, json } => link(&email, public_url.as_ref(), json, &by, store).await,
+        Stored::List { search, json } => {
+            list(search.as_deref(), json, &Store::open_existing(database_url).await?).await
+        }
+        Stored::Link { email, public_url, json } => {
+            link(&email, public_url.as_ref(), json, &by, database_url).await
+        }
         Stored::FirstLink { public_url, json } => {
+            let store = &Store::open_existing(database_url).await?;
             let link = links::create_first(store, &by).await?;
             let secret = link.ok_or(CliError::NotFirst)?;
             let minutes = links::FIRST_LIFETIME_S / 60;
@@ -144,44 +148,54 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             print_link(&secret, links::FIRST_LIFETIME_S, &description, public_url.as_ref(), json)
         }
         Stored::Passwd { email, password_stdin } => {
-            let user = accounts::find_by_email(store, &email).await?;
+            let (store, user) = find(&email, database_url).await?;
             let password = read_new_password(password_stdin, &user.email)?;
-            accounts::set_password(store, &by, &Passwords::default(), &user.id, password).await?;
+            accounts::set_password(&store, &by, &Passwords::default(), &user.id, password).await?;
             Ok(print_message(&format!(
                 "changed the password of {} and ended the user's sessions",
                 user.email
             ))?)
         }
         Stored::Disable(ChangeArgs { email, json }) => {
-            let user = accounts::find_by_email(store, &email).await?;
-            let updated = accounts::set_active(store, &by, &user.id, false).await?;
+            let (store, user) = find(&email, database_url).await?;
+            let updated = accounts::set_active(&store, &by, &user.id, false).await?;
             let done = format!("disabled {}; the user's keys no longer work", user.email);
             report_user(&done, updated, json).await
         }
         Stored::Enable(ChangeArgs { email, json }) => {
-            let user = accounts::find_by_email(store, &email).await?;
-            let updated = accounts::set_active(store, &by, &user.id, true).await?;
+            let (store, user) = find(&email, database_url).await?;
+            let updated = accounts::set_active(&store, &by, &user.id, true).await?;
             report_user(&format!("enabled {}", user.email), updated, json).await
         }
         Stored::Admin { change: ChangeArgs { email, json }, remove } => {
-            let user = accounts::find_by_email(store, &email).await?;
+            let (store, user) = find(&email, database_url).await?;
             let patch = UserPatch { is_admin: Some(!remove), ..UserPatch::default() };
-            let updated = accounts::update(store, &by, &user.id, &patch).await?;
+            let updated = accounts::update(&store, &by, &user.id, &patch).await?;
             let email = &user.email;
             let done = if remove { format!("demoted {email}") } else { format!("promoted {email} to admin") };
             report_user(&done, updated, json).await
         }
         Stored::Permissions { change: ChangeArgs { email, json }, permissions, catalogue } => {
             let catalogue = catalogue.read()?;
-            let user = accounts::find_by_email(store, &email).await?;
-            let permissions = arguments::permissions(&permissions, &catalogue, &user.permissions);
-            let permissions = permissions.map_err(|violation| violation.of("permissions"))?;
-            let updated = accounts::set_permissions(store, &by, &user.id, &permissions).await?;
+            let of_argument = |violation: Violation| violation.of("permissions");
+            let permissions = arguments::permissions(&permissions).map_err(of_argument)?;
+            let (store, user) = find(&email, database_url).await?;
+            let permissions =
+                within_catalogue(permissions, &catalogue, &user.permissions).map_err(of_argument)?;
+            let updated = accounts::set_permissions(&store, &by, &user.id, &permissions).await?;
             let shown = arguments::permissions_shown(&permissions);
             let done = format!("changed the permissions of {} to {shown}", user.email);
             report_user(&done, updated, json).await
         }
     }
+}
+
+/// The user with an email address, in an existing database. An address of a wrong form is refused before it is opened.
+async fn find(email: &str, database_url: &str) -> Result<(Store, User), CliError> {
+    let email = normal_email(email).map_err(|violation| violation.of("email"))?;
+    let store = Store::open_existing(database_url).await?;
+    let user = accounts::find_by_email(&store, &email).await?;
+    Ok((store, user))
 }
 
 /// Reports a change of a user and its side effects.
@@ -195,11 +209,12 @@ async fn report_user(done: &str, updated: Updated, json: bool) -> Result<(), Cli
 async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
     // Check the input first: invalid input must not create a database.
     let mut problems = FieldErrors::default();
-    let email = args.email.parse::<Email>();
-    let permissions =
-        arguments::permissions(&args.permissions, &args.catalogue.read()?, &ScopeSet::default());
-    let Some(permissions) = problems.check("permissions", permissions) else {
-        problems.check("email", email);
+    let catalogue = args.catalogue.read()?;
+    let permissions = arguments::permissions(&args.permissions)
+        .and_then(|permissions| within_catalogue(permissions, &catalogue, &ScopeSet::default()));
+    let permissions = problems.check("permissions", permissions);
+    problems.check("email", normal_email(&args.email));
+    let Some(permissions) = permissions.filter(|_| problems.is_empty()) else {
         return Err(problems.into());
     };
     let existing = match Store::open_existing(database_url).await {
@@ -220,7 +235,7 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
         }
     }
     // After the search: users of earlier releases can have addresses that new ones cannot.
-    let email = email.map_err(|violation| violation.of("email"))?;
+    let email = args.email.parse::<Email>().map_err(|violation| violation.of("email"))?;
     let password = match args.without_password {
         true => None,
         false => Some(read_new_password(args.password_stdin, email.as_ref())?),
@@ -240,10 +255,10 @@ async fn link(
     public_url: Option<&PublicUrl>,
     json: bool,
     by: &Actor,
-    store: &Store,
+    database_url: &str,
 ) -> Result<(), CliError> {
-    let user = accounts::find_by_email(store, email).await?;
-    let secret = links::create(store, by, &user.id).await?;
+    let (store, user) = find(email, database_url).await?;
+    let secret = links::create(&store, by, &user.id).await?;
     let days = links::LIFETIME_S / (24 * 60 * 60);
     let description =
         format!("this one-time link lets {} set a password; it expires in {days} days", user.email);

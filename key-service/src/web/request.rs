@@ -34,20 +34,39 @@ impl<T: Deserr<FieldErrors> + PartialSchema, S: Send + Sync> FromRequest<S> for 
 }
 
 /// The same for a body that names scopes. Which of them are valid depends on the catalogue and on the scopes held so far,
-/// so [`ScopedFields::check`] reports every problem.
+/// so [`ScopedFields::check`] and [`ScopedFields::check_change`] report every problem.
 pub(crate) struct ScopedFields<T> {
     sent: Map<String, Value>,
     fields: Result<T, FieldErrors>,
 }
 
 impl<T: PartialSchema> ScopedFields<T> {
-    /// The fields, if each scope in the field `list` is in the catalogue or included in `held`, and everything else is valid.
-    pub(crate) fn check(
+    /// The fields, if each scope in the field `list` is in the catalogue, and everything else is valid.
+    pub(crate) fn check(self, list: &'static str, catalogue: &Catalogue) -> Result<T, ApiError> {
+        let unknown = self.unknown(list, catalogue, &ScopeSet::default());
+        self.unless(unknown)
+    }
+
+    /// The same, but scopes that `held` includes are valid too. `held` reads the database, so it is only awaited for a scope
+    /// that is not in the catalogue.
+    pub(crate) async fn check_change<E>(
         self,
         list: &'static str,
         catalogue: &Catalogue,
-        held: &ScopeSet,
-    ) -> Result<T, ApiError> {
+        held: impl Future<Output = Result<ScopeSet, E>>,
+    ) -> Result<T, ApiError>
+    where
+        ApiError: From<E>,
+    {
+        let mut unknown = self.unknown(list, catalogue, &ScopeSet::default());
+        if !unknown.is_empty() {
+            unknown = self.unknown(list, catalogue, &held.await?);
+        }
+        self.unless(unknown)
+    }
+
+    /// The scopes that are neither in the catalogue nor included in `held`.
+    fn unknown(&self, list: &'static str, catalogue: &Catalogue, held: &ScopeSet) -> FieldErrors {
         let unknown = |(item, text): (usize, &Value)| {
             // If it is not well-formed, this is reported already.
             let scope: Scope = text.as_str()?.parse().ok()?;
@@ -55,7 +74,11 @@ impl<T: PartialSchema> ScopedFields<T> {
             Some(FieldError { field: list.into(), item: Some(item), violation })
         };
         let items = self.sent.get(list).and_then(Value::as_array).into_iter().flatten();
-        let unknown: FieldErrors = items.enumerate().filter_map(unknown).collect();
+        items.enumerate().filter_map(unknown).collect()
+    }
+
+    /// The fields, unless they or their scopes are invalid.
+    fn unless(self, unknown: FieldErrors) -> Result<T, ApiError> {
         match self.fields {
             Ok(fields) if unknown.is_empty() => Ok(fields),
             fields => {
@@ -176,6 +199,8 @@ impl<E: DeserializeError + MergeWithError<Violation>> Deserr<E> for Expiry {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use axum::body::Body;
     use axum::response::IntoResponse;
     use serde_json::json;
@@ -224,7 +249,7 @@ mod tests {
         let request = Request::post(path).header("content-type", "application/json");
         let request = request.body(Body::from(body.to_string())).unwrap();
         let sent = ScopedFields::from_request(request, &()).await?;
-        sent.check("scopes", &Catalogue::posthog().unwrap(), &ScopeSet::default())
+        sent.check("scopes", &Catalogue::posthog().unwrap())
     }
 
     async fn params(query: &str) -> Result<Query, ApiError> {
@@ -282,6 +307,31 @@ mod tests {
         assert_eq!(attr, "label");
         let expected = [("label", "required"), ("scopes", "not_a_list")];
         assert_eq!(errors, expected.map(|(attr, code)| (attr.to_owned(), code.to_owned())));
+    }
+
+    #[tokio::test]
+    async fn the_held_scopes_are_read_only_for_a_scope_outside_the_catalogue() {
+        let was_read = Cell::new(false);
+        let change = async |scopes: Value| {
+            was_read.set(false);
+            let body = json!({"label": "CI", "scopes": scopes, "is_admin": "yes"}).to_string();
+            let request = Request::post("/").header("content-type", "application/json");
+            let sent = ScopedFields::<Wanted>::from_request(request.body(Body::from(body)).unwrap(), &());
+            let held = async {
+                was_read.set(true);
+                Ok::<_, ApiError>(ScopeSet::parse(["unicorn:read"]).unwrap())
+            };
+            let catalogue = Catalogue::posthog().unwrap();
+            let checked = sent.await.unwrap().check_change("scopes", &catalogue, held).await;
+            let (_, errors) = refused(checked.unwrap_err()).await;
+            let attrs: Vec<_> = errors.into_iter().map(|(attr, _)| attr).collect();
+            (attrs, was_read.get())
+        };
+        let is_admin = || "is_admin".to_owned();
+        assert_eq!(change(json!(["insight:read"])).await, (vec![is_admin()], false));
+        assert_eq!(change(json!(["unicorn:read"])).await, (vec![is_admin()], true));
+        let two = vec!["scopes[0]".to_owned(), is_admin()];
+        assert_eq!(change(json!(["unicorn:write"])).await, (two, true));
     }
 
     #[tokio::test]

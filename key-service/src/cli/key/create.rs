@@ -3,9 +3,9 @@
 use protocol::{ApiKey, ScopeSet};
 
 use crate::accounts::access::KeyAccess;
-use crate::accounts::{self, User};
+use crate::accounts::{self, User, normal_email};
 use crate::audit::Actor;
-use crate::cli::arguments::{SCOPES_HELP, scopes};
+use crate::cli::arguments::{SCOPES_HELP, scopes, within_catalogue};
 use crate::cli::error::CliError;
 use crate::cli::revocation::{report, wait};
 use crate::cli::terminal::{print_json, print_line, print_message, read_line};
@@ -45,24 +45,29 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<(), CliError> {
+pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<(), CliError> {
     let now = Timestamp::now();
     let catalogue = args.catalogue.read()?;
     let mut problems = FieldErrors::default();
+    let email = problems.check("email", normal_email(&args.user));
     let label = problems.check("label", args.label.parse());
-    let scopes = problems.check("scopes", scopes(&args.scopes, &catalogue, &ScopeSet::default()));
+    let scopes =
+        scopes(&args.scopes).and_then(|scopes| within_catalogue(scopes, &catalogue, &ScopeSet::default()));
+    let scopes = problems.check("scopes", scopes);
     let expires_at = args.expires_at.map(|moment| Expiry::new(moment, now)).transpose();
     let expires_at = problems.check("expires_at", expires_at);
-    let (Some(label), Some(scopes), Some(expires_at)) = (label, scopes, expires_at) else {
+    let (Some(email), Some(label), Some(scopes), Some(expires_at)) = (email, label, scopes, expires_at)
+    else {
         return Err(problems.into());
     };
     let new = NewKey { label, scopes, expires_at: expires_at.map(Into::into) };
-    let user = accounts::find_by_email(store, &args.user).await?;
     let adopted = if args.value_stdin {
         Some(ApiKey::parse(read_line()?.trim().as_bytes()).map_err(CliError::Value)?)
     } else {
         None
     };
+    let store = &Store::open_existing(database_url).await?;
+    let user = accounts::find_by_email(store, &email).await?;
     if args.if_absent {
         if let Some(key) = existing(store, &user, new.label.as_ref(), adopted.as_ref()).await? {
             print_message(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;

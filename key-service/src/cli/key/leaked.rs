@@ -29,7 +29,7 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<End, CliError> {
+pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<End, CliError> {
     let lines = io::stdin().lines().collect::<io::Result<Vec<_>>>()?;
     let numbered = (1..).zip(&lines).map(|(number, line)| (number, line.trim()));
     let (values, refused): (Vec<_>, Vec<_>) =
@@ -45,6 +45,7 @@ pub(super) async fn run(args: Args, by: &Actor, store: &Store) -> Result<End, Cl
         Ok(Report::new(values, source.clone()))
     };
     let reports = values.chunks(MAX_VALUES).map(report).collect::<Result<Vec<_>, FieldError>>()?;
+    let store = &Store::open_existing(database_url).await?;
     for (number, _) in &refused {
         print_message(&format!("line {number}: not a personal API key, which begins with {KEY_PREFIX}"))?;
     }

@@ -5,7 +5,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use deserr::Deserr;
-use protocol::ScopeSet;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -175,7 +174,7 @@ pub(super) async fn create(
     State(state): State<AppState>,
     fields: ScopedFields<NewKeyFields>,
 ) -> Result<Response, ApiError> {
-    let fields = fields.check("scopes", &state.catalogue, &ScopeSet::default())?;
+    let fields = fields.check("scopes", &state.catalogue)?;
     let new = NewKey {
         label: fields.label,
         scopes: fields.scopes.into(),
@@ -223,8 +222,8 @@ pub(super) async fn update(
     Path(id): Path<String>,
     fields: ScopedFields<KeyChanges>,
 ) -> Result<Response, ApiError> {
-    let held = keys::scopes(&state.store, caller.manages(), &id).await?;
-    let fields = fields.check("scopes", &state.catalogue, &held)?;
+    let held = keys::scopes(&state.store, caller.manages(), &id);
+    let fields = fields.check_change("scopes", &state.catalogue, held).await?;
     let patch = KeyPatch {
         label: fields.label,
         scopes: fields.scopes.map(Into::into),

@@ -5,14 +5,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use deserr::Deserr;
-use protocol::ScopeSet;
 use serde::Serialize;
 use tower_sessions::Session;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::accounts::management_tokens::Verb;
 use crate::accounts::passwords::{NewPassword, Password};
-use crate::accounts::{self, ChangedUser, Email, NewUser, User, UserPatch, links};
+use crate::accounts::{self, AccountError, ChangedUser, Email, NewUser, User, UserPatch, links};
 use crate::keys::rules::Permissions;
 use crate::paging::{Limit, Offset, PageRequest};
 use crate::time::Timestamp;
@@ -181,7 +180,7 @@ pub(super) async fn create(
     State(state): State<AppState>,
     fields: ScopedFields<NewUserFields>,
 ) -> Result<Response, ApiError> {
-    let fields = fields.check("permissions", &state.catalogue, &ScopeSet::default())?;
+    let fields = fields.check("permissions", &state.catalogue)?;
     let new = NewUser {
         email: fields.email,
         password: fields.password,
@@ -210,8 +209,11 @@ pub(super) async fn update(
     Path(id): Path<String>,
     fields: ScopedFields<UserChanges>,
 ) -> Result<Response, ApiError> {
-    let held = accounts::find(&state.store, &id).await?.map(|user| user.permissions);
-    let fields = fields.check("permissions", &state.catalogue, &held.unwrap_or_default())?;
+    let held = async {
+        let user = accounts::find(&state.store, &id).await?;
+        Ok::<_, AccountError>(user.map(|user| user.permissions).unwrap_or_default())
+    };
+    let fields = fields.check_change("permissions", &state.catalogue, held).await?;
     let patch = UserPatch {
         permissions: fields.permissions.map(Into::into),
         is_active: fields.is_active,

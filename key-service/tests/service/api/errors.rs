@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Browser, KEYS, TOKEN, TestApp, client, read};
+use crate::support::{Browser, KEYS, TOKEN, TestApp, client, read, text};
 
 fn error(r#type: &str, code: &str, detail: &str, attr: Option<&str>) -> Value {
     json!({"type": r#type, "code": code, "detail": detail, "attr": attr})
@@ -326,4 +326,25 @@ async fn a_text_with_a_nul_is_never_the_databases_failure() {
     let login = app.log_in("\u{0}@example.com", "wrong").await;
     assert!(login.status().is_client_error(), "{}", login.status());
     assert_eq!(demo.get(KEYS).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_invalid_body_is_refused_without_a_database() {
+    let app = TestApp::start().await;
+    app.close_database().await;
+    let log_in =
+        async |body: Value| read(client().post(format!("{}/api/login/", app.public)).json(&body)).await;
+    let (status, answer) = log_in(json!({"email": "", "pasword": "x"})).await;
+    let errors = answer["errors"].as_array().unwrap();
+    let errors: Vec<_> = errors.iter().map(|error| (text(error, "attr"), text(error, "code"))).collect();
+    let expected = [("email", "blank"), ("password", "required"), ("pasword", "unknown_field")];
+    assert_eq!((status.as_u16(), errors), (400, expected.to_vec()));
+    assert_eq!(log_in(json!({"email": "a@b", "password": "x"})).await.0, 503, "a valid body needs it");
+
+    for path in ["verify", "sync"] {
+        let url = format!("{}/edge/v1/{path}", app.edge);
+        let request =
+            client().post(url).bearer_auth(TOKEN).json(&json!({"edge": "", "digests": [], "wait_ms": 0}));
+        assert_eq!(request.send().await.unwrap().status(), 400, "{path}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The command line: a file a command, and here what holds for several.
 
 mod audit;
+mod bad_arguments;
 mod edges;
 mod export;
 mod help;

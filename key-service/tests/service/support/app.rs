@@ -21,12 +21,13 @@ pub(crate) struct TestApp {
     pub(crate) public: String,
     pub(crate) edge: String,
     // Ends before the site, whose database it uses.
-    _running: Option<Running>,
+    running: Option<Running>,
     pub(crate) site: Site,
 }
 
 /// The thread of a service. Dropped, it ends.
 struct Running {
+    store: Store,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -63,15 +64,15 @@ impl TestApp {
     pub(crate) async fn on(site: Site, flags: &[&str]) -> Self {
         let url = site.storage.url();
         let settings = settings(flags, &url);
-        let (tell, addresses) = oneshot::channel();
+        let (tell, started) = oneshot::channel();
         let (end, ended) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = Server::bind(&settings).await.unwrap();
-                tell.send(server.addresses().unwrap()).unwrap();
                 let store = Store::open(&url).await.unwrap();
+                tell.send((server.addresses().unwrap(), store.clone())).unwrap();
                 tokio::select! {
                     ended = server.run(store, settings, std::future::pending::<()>) => ended.unwrap(),
                     _ = ended => {}
@@ -79,17 +80,22 @@ impl TestApp {
             });
             runtime.shutdown_background();
         });
-        let (public, edge) = addresses.await.unwrap();
-        let running = Running { end: Some(end), thread: Some(thread) };
+        let ((public, edge), store) = started.await.unwrap();
+        let running = Running { store, end: Some(end), thread: Some(thread) };
         let app = Self::reached_at(site, format!("http://{public}"), format!("http://{edge}"));
-        // The listeners take connections before the database is open; an answer comes when it is.
+        // The listeners take connections before the service runs; an answer comes when it does.
         assert_eq!(client().get(format!("{}/healthz", app.edge)).send().await.unwrap().status(), 200);
-        TestApp { _running: Some(running), ..app }
+        TestApp { running: Some(running), ..app }
     }
 
-    /// A service that somebody else runs.
+    /// A service that another process runs.
     pub(super) fn reached_at(site: Site, public: String, edge: String) -> Self {
-        TestApp { public, edge, _running: None, site }
+        TestApp { public, edge, running: None, site }
+    }
+
+    /// Closes every connection of the service to the database, for good.
+    pub(crate) async fn close_database(&self) {
+        self.running.as_ref().unwrap().store.close().await;
     }
 
     /// The browser of [`DEMO`].
