@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use protocol::{Invalidation, Verdict};
+use strum::VariantNames;
 
 use crate::time::Timestamp;
 
@@ -76,8 +77,41 @@ struct Outcome {
     outcome: &'static str,
 }
 
+impl Outcome {
+    fn of(outcome: impl Into<&'static str>) -> Self {
+        Outcome { outcome: outcome.into() }
+    }
+}
+
+/// The kind of a verdict.
+#[derive(Clone, Copy, Debug, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+enum VerdictKind {
+    Active,
+    Inactive,
+}
+
+/// The answer to a sync.
+#[derive(Clone, Copy, Debug, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+enum SyncAnswer {
+    Changes,
+    Reset,
+    Unchanged,
+}
+
+/// How the wait for an edge ended.
+#[derive(Clone, Copy, Debug, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+enum EdgeWait {
+    Acknowledged,
+    /// The edge's lease ended first.
+    Expired,
+}
+
 /// The outcome of a sign-in attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum SignIn {
     /// The user has a session.
     Succeeded,
@@ -88,7 +122,8 @@ pub(crate) enum SignIn {
 }
 
 /// The outcome of a delivery attempt to the webhook.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum WebhookAttempt {
     /// The receiver accepted the message.
     Delivered,
@@ -104,14 +139,14 @@ impl Metrics {
             registry: Registry::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
-            verdicts: outcomes(&["active", "inactive"]),
-            syncs: outcomes(&["changes", "reset", "unchanged"]),
+            verdicts: outcomes::<VerdictKind>(),
+            syncs: outcomes::<SyncAnswer>(),
             syncs_held: Gauge::default(),
             revocation_seconds: seconds(),
-            revocation_edges: outcomes(&["acknowledged", "expired"]),
-            sign_ins: outcomes(&["succeeded", "refused", "throttled"]),
+            revocation_edges: outcomes::<EdgeWait>(),
+            sign_ins: outcomes::<SignIn>(),
             database_errors: Counter::default(),
-            webhook_attempts: outcomes(&["delivered", "failed", "given_up"]),
+            webhook_attempts: outcomes::<WebhookAttempt>(),
             batch_size: Family::new_with_constructor(batch_sizes),
             batch_seconds: Family::new_with_constructor(seconds),
         };
@@ -171,22 +206,22 @@ impl Metrics {
     /// Counts verdicts sent to an edge.
     pub(crate) fn count_verdicts(&self, verdicts: &[Verdict]) {
         for verdict in verdicts {
-            let outcome = match verdict {
-                Verdict::Active(_) => "active",
-                Verdict::Inactive => "inactive",
+            let kind = match verdict {
+                Verdict::Active(_) => VerdictKind::Active,
+                Verdict::Inactive => VerdictKind::Inactive,
             };
-            self.verdicts.get_or_create(&Outcome { outcome }).inc();
+            self.verdicts.get_or_create(&Outcome::of(kind)).inc();
         }
     }
 
     /// Counts an answered sync.
     pub(crate) fn synced(&self, invalidation: &Invalidation) {
-        let outcome = match invalidation {
-            Invalidation::Reset => "reset",
-            Invalidation::Changed(changed) if changed.is_empty() => "unchanged",
-            Invalidation::Changed(_) => "changes",
+        let answer = match invalidation {
+            Invalidation::Reset => SyncAnswer::Reset,
+            Invalidation::Changed(changed) if changed.is_empty() => SyncAnswer::Unchanged,
+            Invalidation::Changed(_) => SyncAnswer::Changes,
         };
-        self.syncs.get_or_create(&Outcome { outcome }).inc();
+        self.syncs.get_or_create(&Outcome::of(answer)).inc();
     }
 
     /// Counts a held sync until the guard is dropped.
@@ -198,19 +233,14 @@ impl Metrics {
     /// A change was active on every edge after a time: so many edges acknowledged it, and the leases of the others ended.
     pub(crate) fn revoked(&self, after: Duration, acknowledged: usize, expired: usize) {
         self.revocation_seconds.observe(after.as_secs_f64());
-        for (outcome, edges) in [("acknowledged", acknowledged), ("expired", expired)] {
-            self.revocation_edges.get_or_create(&Outcome { outcome }).inc_by(edges as u64);
+        for (wait, edges) in [(EdgeWait::Acknowledged, acknowledged), (EdgeWait::Expired, expired)] {
+            self.revocation_edges.get_or_create(&Outcome::of(wait)).inc_by(edges as u64);
         }
     }
 
     /// Counts a sign-in attempt.
     pub(crate) fn sign_in(&self, sign_in: SignIn) {
-        let outcome = match sign_in {
-            SignIn::Succeeded => "succeeded",
-            SignIn::Refused => "refused",
-            SignIn::Throttled => "throttled",
-        };
-        self.sign_ins.get_or_create(&Outcome { outcome }).inc();
+        self.sign_ins.get_or_create(&Outcome::of(sign_in)).inc();
     }
 
     /// Counts a failure of the database.
@@ -227,12 +257,7 @@ impl Metrics {
 
     /// Counts a delivery attempt to the webhook.
     pub(crate) fn webhook_attempt(&self, attempt: WebhookAttempt) {
-        let outcome = match attempt {
-            WebhookAttempt::Delivered => "delivered",
-            WebhookAttempt::Failed => "failed",
-            WebhookAttempt::GivenUp => "given_up",
-        };
-        self.webhook_attempts.get_or_create(&Outcome { outcome }).inc();
+        self.webhook_attempts.get_or_create(&Outcome::of(attempt)).inc();
     }
 }
 
@@ -270,10 +295,10 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
-/// Counters that are exported from the start, at zero.
-fn outcomes(all: &[&'static str]) -> Family<Outcome, Counter> {
+/// Counters by the outcomes of a kind, which are exported from the start, at zero.
+fn outcomes<T: VariantNames>() -> Family<Outcome, Counter> {
     let family = Family::<Outcome, Counter>::default();
-    for outcome in all {
+    for outcome in T::VARIANTS {
         drop(family.get_or_create(&Outcome { outcome }));
     }
     family

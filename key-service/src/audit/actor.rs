@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use protocol::KeyDigest;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The caller of an operation, and where its request came from.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ pub(crate) struct ActorSession {
 }
 
 /// The kinds of actors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, strum::EnumString, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum ActorKind {

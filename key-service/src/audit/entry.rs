@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::actor::ActorKind;
 use crate::paging::PageRequest;
 use crate::time::Timestamp;
 
@@ -97,8 +98,8 @@ pub struct Entry {
     pub at: Timestamp,
     /// The action, such as `key.created`.
     pub action: String,
-    /// The kind of the actor, such as `user`.
-    pub actor_kind: String,
+    /// The kind of the actor.
+    pub actor_kind: ActorKind,
     /// The acting user's or token's id.
     #[schema(required)]
     pub actor_id: Option<String>,

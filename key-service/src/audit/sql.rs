@@ -19,7 +19,9 @@ impl<'r> FromRow<'r, AnyRow> for Entry {
             id: row.try_get("id")?,
             at: row.try_get("at")?,
             action: row.try_get("action")?,
-            actor_kind: row.try_get("actor_kind")?,
+            actor_kind: parsed(row, "actor_kind", |kind: String| {
+                kind.parse().map_err(|_| format!("not a kind of actor: {kind}"))
+            })?,
             actor_id: row.try_get("actor_id")?,
             actor_name: row.try_get("actor_name")?,
             address: row.try_get("address")?,

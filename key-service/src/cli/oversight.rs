@@ -64,7 +64,7 @@ pub(super) async fn audit(args: AuditArgs, store: &Store) -> Result<(), CliError
 }
 
 fn row(entry: Entry) -> [String; 7] {
-    let by = format!("{} {}", entry.actor_kind, entry.actor_name).trim_end().to_owned();
+    let by = format!("{} {}", entry.actor_kind.as_str(), entry.actor_name).trim_end().to_owned();
     let subject = match (entry.subject_name, entry.subject_id) {
         (Some(name), Some(id)) => format!("{name} ({id})"),
         (name, id) => name.or(id).unwrap_or_default(),

@@ -9,7 +9,7 @@ use strum::VariantNames;
 use utoipa::IntoParams;
 
 use super::listing::{Listing, PageParams};
-use crate::audit::{self, Action, AuditSearch, Entry};
+use crate::audit::{self, Action, ActorKind, AuditSearch, Entry};
 use crate::paging::{Limit, Offset, PageRequest};
 use crate::time::Timestamp;
 use crate::validation::FieldErrors;
@@ -20,14 +20,13 @@ use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
 use crate::web::ui::visitor::Admin;
 
-/// The groups of actions that the form offers: the prefix of their names, and the text.
-const GROUPS: [(&str, &str); 5] = [
-    ("key.", "All key actions"),
-    ("user.", "All user actions"),
-    ("link.", "All link actions"),
-    ("token.", "All token actions"),
-    ("database.", "All database actions"),
-];
+/// The groups of actions that the form offers: the names of the actions up to the dot.
+fn groups() -> Vec<&'static str> {
+    let mut groups: Vec<_> =
+        Action::VARIANTS.iter().filter_map(|name| name.split_once('.')).map(|(group, _)| group).collect();
+    groups.dedup();
+    groups
+}
 
 #[derive(Template)]
 #[template(path = "admin/audit.html")]
@@ -40,11 +39,14 @@ struct AuditPage {
 
 impl AuditPage {
     /// The filter's options: value, words, whether chosen.
-    fn choices(&self) -> Vec<(&'static str, String, bool)> {
-        let groups = GROUPS.iter().map(|&(value, words)| (value, words.to_owned()));
-        let actions = Action::VARIANTS.iter().map(|&action| (action, words(action)));
-        let is_chosen = |value: &str| self.search.action.as_deref() == Some(value);
-        groups.chain(actions).map(|(value, words)| (value, words, is_chosen(value))).collect()
+    fn choices(&self) -> Vec<(String, String, bool)> {
+        let groups = groups().into_iter().map(|group| (format!("{group}."), format!("All {group} actions")));
+        let actions = Action::VARIANTS.iter().map(|&action| (action.to_owned(), words(action)));
+        let choice = |(value, words): (String, String)| {
+            let is_chosen = self.search.action.as_ref() == Some(&value);
+            (value, words, is_chosen)
+        };
+        groups.chain(actions).map(choice).collect()
     }
 
     fn is_narrowed(&self) -> bool {
@@ -66,13 +68,12 @@ impl Row {
     /// The actor.
     fn actor(&self) -> String {
         let name = &self.entry.actor_name;
-        let kind = match self.entry.actor_kind.as_str() {
-            "user" => return name.clone(),
-            "visitor" => return "Not signed in".to_owned(),
-            "service" => return "The service itself".to_owned(),
-            "management_token" => "Token",
-            "command_line" => "Command line",
-            other => other,
+        let kind = match self.entry.actor_kind {
+            ActorKind::User => return name.clone(),
+            ActorKind::Visitor => return "Not signed in".to_owned(),
+            ActorKind::Service => return "The service itself".to_owned(),
+            ActorKind::ManagementToken => "Token",
+            ActorKind::CommandLine => "Command line",
         };
         if name.is_empty() { kind.to_owned() } else { format!("{kind}: {name}") }
     }
@@ -174,6 +175,14 @@ mod tests {
     fn an_unchanged_value_is_shown_alone() {
         assert_eq!(readable(&json!(["insight:read", "cohort:read"])), "insight:read cohort:read");
         assert_eq!(readable(&json!(3600)), "3600");
+    }
+
+    #[test]
+    fn each_action_is_in_one_group_of_the_form() {
+        for action in Action::VARIANTS {
+            let of_it = groups().into_iter().filter(|group| action.starts_with(&format!("{group}.")));
+            assert_eq!(of_it.count(), 1, "{action}");
+        }
     }
 
     #[test]
