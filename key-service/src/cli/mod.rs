@@ -8,13 +8,14 @@ use crate::revocation::Store;
 use crate::settings::Flags;
 
 mod arguments;
+mod audit;
 mod backup;
+mod edges;
 mod error;
 mod export;
 mod fault;
 mod import;
 mod key;
-mod oversight;
 mod private_file;
 mod progress;
 mod revocation;
@@ -60,13 +61,9 @@ enum Command {
     #[command(subcommand)]
     Token(token::Command),
     /// Show the audit log, newest entries first
-    Audit(oversight::AuditArgs),
+    Audit(audit::Args),
     /// Show the edges that hold a lease, and the revision that each has acknowledged
-    Edges {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Edges(edges::Args),
     /// Show the objects that scopes can name: the scope catalogue
     Scopes(scopes::Args),
     /// Import keys from CSV or JSON lines, by the digests of their values
@@ -115,8 +112,8 @@ impl Cli {
             }
             Command::Key(KeyCommand::Scan(args)) => return scan::run(args),
             Command::Token(command) => token::run(command, url).await?,
-            Command::Audit(args) => oversight::audit(args, &Store::open_existing(url).await?).await?,
-            Command::Edges { json } => oversight::edges(json, &Store::open_existing(url).await?).await?,
+            Command::Audit(args) => audit::run(args, &Store::open_existing(url).await?).await?,
+            Command::Edges(args) => edges::run(args, &Store::open_existing(url).await?).await?,
             Command::Scopes(args) => scopes::run(args)?,
             Command::Import(args) => return import::run(args, url).await,
             Command::Backup(args) => backup::run(args, &Store::open_existing(url).await?).await?,

@@ -15,11 +15,12 @@ use super::caller;
 use super::error::{ApiError, complete_errors};
 use super::state::AppState;
 
+mod audit_log;
+mod edges;
 mod leaked_keys;
 mod login;
 mod management_tokens;
 mod openapi;
-mod oversight;
 mod personal_api_keys;
 mod scopes;
 mod users;
@@ -71,7 +72,7 @@ fn operations() -> [UtoipaMethodRouter<AppState>; 16] {
         routes!(management_tokens::list, management_tokens::create),
         routes!(management_tokens::revoke),
         routes!(leaked_keys::report),
-        routes!(oversight::audit_log),
-        routes!(oversight::edges),
+        routes!(audit_log::audit_log),
+        routes!(edges::edges),
     ]
 }

@@ -1,4 +1,4 @@
-//! The audit log and the edges, for admins.
+//! The audit log, for admins.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,13 +7,12 @@ use utoipa::IntoParams;
 
 use crate::audit::{self, AuditSearch, Entry};
 use crate::paging::{Limit, Offset, PageRequest};
-use crate::revocation::edges::{self, Edges};
 use crate::time::Timestamp;
 use crate::validation::FieldErrors;
 use crate::web::caller::{Admin, Read};
 use crate::web::error::ApiError;
 use crate::web::page_view::PageView;
-use crate::web::request::{NoParams, Params};
+use crate::web::request::Params;
 use crate::web::state::AppState;
 
 /// Selects entries.
@@ -47,7 +46,7 @@ pub(super) struct AuditQuery {
 #[utoipa::path(
     get,
     path = "/api/audit_log/",
-    tag = "Oversight",
+    tag = "Audit log",
     params(AuditQuery),
     responses((status = 200, description = "Entries, newest first.", body = PageView<Entry>)),
     security(("session" = []), ("management_token" = ["read"])),
@@ -66,20 +65,4 @@ pub(super) async fn audit_log(
     };
     let found = audit::search(&state.store, &search).await?;
     Ok(Json(address.view(search.page, found)))
-}
-
-/// `GET /api/edges/`: the edges that hold a lease.
-#[utoipa::path(
-    get,
-    path = "/api/edges/",
-    tag = "Oversight",
-    responses((status = 200, description = "The edges that hold a lease, those that lag most first.", body = Edges)),
-    security(("session" = []), ("management_token" = ["read"])),
-)]
-pub(super) async fn edges(
-    _: Admin<Read>,
-    State(state): State<AppState>,
-    _: Params<NoParams>,
-) -> Result<Json<Edges>, ApiError> {
-    Ok(Json(edges::list(&state.store).await?))
 }

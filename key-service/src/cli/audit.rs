@@ -1,4 +1,4 @@
-//! `key-service audit` and `key-service edges`.
+//! `key-service audit`.
 
 use super::arguments::{actions, pages};
 use super::error::CliError;
@@ -7,11 +7,10 @@ use crate::accounts;
 use crate::audit::{self, AuditSearch, Entry};
 use crate::paging::{MAX_LIMIT, PageRequest};
 use crate::revocation::Store;
-use crate::revocation::edges;
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct AuditArgs {
+pub(super) struct Args {
     /// Only actions with this prefix, such as key.deleted, or key. for all actions on keys
     #[arg(long, value_parser = actions)]
     action: Option<String>,
@@ -38,7 +37,7 @@ pub(super) struct AuditArgs {
     json: bool,
 }
 
-pub(super) async fn audit(args: AuditArgs, store: &Store) -> Result<(), CliError> {
+pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
     let user_id = match &args.user {
         Some(email) => Some(accounts::find_by_email(store, email).await?.id),
         None => None,
@@ -72,25 +71,4 @@ fn row(entry: Entry) -> [String; 7] {
     let detail = if entry.detail.is_null() { String::new() } else { entry.detail.to_string() };
     let [from, user] = [entry.address, entry.user_email].map(Option::unwrap_or_default);
     [entry.at.to_string(), by, from, entry.action, user, subject, detail]
-}
-
-pub(super) async fn edges(json: bool, store: &Store) -> Result<(), CliError> {
-    let edges = edges::list(store).await?;
-    if json {
-        return print_json(&edges);
-    }
-    let rows: Vec<_> = edges
-        .edges
-        .into_iter()
-        .map(|edge| {
-            let behind = edges.revision.saturating_sub(edge.acknowledged);
-            [
-                edge.edge,
-                edge.acknowledged.to_string(),
-                behind.to_string(),
-                format!("{} ms", edge.lease_ends_in_ms),
-            ]
-        })
-        .collect();
-    Ok(print_table(["EDGE", "ACKNOWLEDGED", "BEHIND", "LEASE ENDS IN"], &rows)?)
 }
