@@ -1,4 +1,5 @@
-//! The system's randomness: secrets and ids come from here, and from nowhere else.
+//! The system's randomness. The service's own secrets and ids come from here. Two crates ask the system themselves: `argon2` for
+//! the salt of a password's hash, and `tower-sessions` for the id of a session.
 #![expect(clippy::disallowed_methods, reason = "the one place that asks the system for randomness")]
 
 use uuid::Uuid;

@@ -28,7 +28,9 @@ impl Timestamp {
         Timestamp(ms)
     }
 
-    /// This machine's wall clock. Domain functions take the time as a value; only their callers read the clock.
+    /// This machine's wall clock. A function takes the time as a value if its result depends on it, so that tests choose it.
+    /// Handlers, commands, background tasks and the reader of an expiry call this. What replicas have to agree on uses the
+    /// database's clock instead.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
