@@ -10,8 +10,8 @@ use super::error::PageError;
 use crate::validation::{FieldError, Violation};
 use crate::web::error::ApiError;
 
-/// The fields of a form, or of an address's query, in the order in which they were sent.
-#[derive(Debug)]
+/// The fields of a form, or of an address's query, in the order in which they were sent. A field can be a password, so there is
+/// no `Debug`.
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
