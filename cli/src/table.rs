@@ -1,6 +1,6 @@
 //! The rules of a route table, as they match.
 
-use edge_key_auth::route::Requirement;
+use edge_key_auth::route::{Requirement, Terms};
 use serde_json::{Value, json};
 
 use crate::settings::Accepted;
@@ -17,7 +17,7 @@ pub enum Methods {
 }
 
 /// One row: a request is decided by the first row that matches its method and path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Row {
     /// The index of the rule; `None` for what no rule names.
     pub rule: Option<usize>,
@@ -25,16 +25,13 @@ pub struct Row {
     pub template: Option<String>,
     /// The methods.
     pub methods: Methods,
-    /// What it requires.
-    pub requirement: Requirement,
-    /// Whether it has `mode: shadow`.
-    pub is_shadow: bool,
-    /// What bearer tokens begin with that the upstream judges.
-    pub bearer_prefixes: Vec<Box<str>>,
+    /// What the rule says.
+    pub terms: Terms,
 }
 
 /// The rows of a table, the most specific first.
 pub fn rows(accepted: &Accepted) -> Vec<Row> {
+    let no_rule = || Terms::of(Requirement::Fixed(protocol::Scope::All));
     let rules: Vec<_> = accepted.rules.iter().map(|written| written.rule.clone()).collect();
     let mut rows = Vec::new();
     for group in accepted.config.policy.routes.match_order(&rules) {
@@ -44,37 +41,16 @@ pub fn rows(accepted: &Accepted) -> Vec<Row> {
                 rule: Some(*at),
                 template: Some(written.template.clone()),
                 methods: written.rule.methods.clone().map_or(Methods::All, Methods::Listed),
-                requirement: written.rule.terms.requirement.clone(),
-                is_shadow: written.rule.terms.mode.is_shadow(),
-                bearer_prefixes: written.rule.terms.bearer_prefixes.clone(),
+                terms: written.rule.terms.clone(),
             });
         }
         if let Some((_, last)) = written.last().filter(|(_, last)| last.rule.methods.is_some()) {
             let template = Some(last.template.clone());
-            rows.push(Row {
-                rule: None,
-                template,
-                methods: Methods::Others,
-                requirement: no_rule(),
-                is_shadow: false,
-                bearer_prefixes: Vec::new(),
-            });
+            rows.push(Row { rule: None, template, methods: Methods::Others, terms: no_rule() });
         }
     }
-    rows.push(Row {
-        rule: None,
-        template: None,
-        methods: Methods::All,
-        requirement: no_rule(),
-        is_shadow: false,
-        bearer_prefixes: Vec::new(),
-    });
+    rows.push(Row { rule: None, template: None, methods: Methods::All, terms: no_rule() });
     rows
-}
-
-/// What a route requires that no rule names.
-fn no_rule() -> Requirement {
-    Requirement::Fixed(protocol::Scope::All)
 }
 
 impl Row {
@@ -86,13 +62,29 @@ impl Row {
             Methods::Others => "others".to_owned(),
         };
         let template = self.template.as_deref().unwrap_or("every other path");
+        let mut requires = in_words(&self.terms.requirement);
+        if self.terms.mode.is_shadow() {
+            requires += ", shadow";
+        }
+        if !self.terms.bearer_prefixes.is_empty() {
+            requires += &format!(", {} left to the upstream", self.terms.bearer_prefixes.join(" "));
+        }
+        if !self.terms.encoded_slashes.is_empty() {
+            requires += &format!(", %2F in {}", self.encoded_slashes().join(" "));
+        }
         let rule = self.rule.map_or_else(|| "no rule".to_owned(), |at| format!("routes[{at}]"));
-        let left = match self.bearer_prefixes.join(" ") {
-            prefixes if prefixes.is_empty() => prefixes,
-            prefixes => format!(", {prefixes} left to the upstream"),
-        };
-        let shadow = if self.is_shadow { ", shadow" } else { "" };
-        [methods, template.to_owned(), in_words(&self.requirement) + shadow + &left, rule]
+        [methods, template.to_owned(), requires, rule]
+    }
+
+    /// The names of the segments that may have encoded slashes.
+    fn encoded_slashes(&self) -> Vec<&str> {
+        let segments: Vec<_> =
+            self.template.iter().flat_map(|template| template.split('/').skip(1)).collect();
+        self.terms
+            .encoded_slashes
+            .iter()
+            .filter_map(|&at| Some(segments.get(at)?.trim_matches(['{', '}'])))
+            .collect()
     }
 
     /// The row for scripts.
@@ -105,10 +97,11 @@ impl Row {
             "rule": self.rule.map(|at| format!("routes[{at}]")),
             "path": self.template,
             "methods": methods,
-            "public": self.requirement == Requirement::Public,
-            "shadow": self.is_shadow,
-            "bearer_prefixes": self.bearer_prefixes,
-            "scopes": scopes(&self.requirement),
+            "public": self.terms.requirement == Requirement::Public,
+            "shadow": self.terms.mode.is_shadow(),
+            "bearer_prefixes": self.terms.bearer_prefixes,
+            "encoded_slashes": self.encoded_slashes(),
+            "scopes": scopes(&self.terms.requirement),
         })
     }
 }

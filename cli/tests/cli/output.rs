@@ -70,6 +70,7 @@ routes:
   - { path: "/orders/{id}", scope: "order:read", methods: [GET, HEAD] }
   - { path: "/orders/{id}", scope: "order:write", methods: [PUT] }
   - { path: "/flags", scope: flag, bearer_prefixes: [phs_, pha_] }
+  - { path: "/files/{name}", scope: file, encoded_slashes: [name] }
 "#;
 
 #[test]
@@ -153,6 +154,9 @@ fn of_explain_with_a_configuration() {
         &["PUT", "/orders/7", "--key-scopes", "order:write", "--json"],
         &["GET", "/anything", "--invalid-key"],
         &["GET", "/flags", "-H", "Authorization: Bearer phs_secret"],
+        &["GET", "/files/a%2Fb", "--key-scopes", "file:read"],
+        &["GET", "/files/a%2F..", "--key-scopes", "file:read"],
+        &["GET", "/orders/a%2Fb", "--key-scopes", "order:read"],
         &["OPTIONS", "/admin", "-H", "Origin: https://a.example", "-H", "Access-Control-Request-Method: PUT"],
         &["GET", "/admin", "--no-key", "--json"],
     ] {
