@@ -97,12 +97,12 @@ impl Connector {
         self.protocol
     }
 
-    /// Opens a connection. `turn` chooses the address.
+    /// Opens a connection. `number` chooses the address.
     ///
     /// # Errors
     /// The connection cannot be opened.
-    pub(crate) async fn connect(&self, turn: usize) -> Result<Connection, Failure> {
-        let address = &self.addresses[turn % self.addresses.len()];
+    pub(crate) async fn connect(&self, number: usize) -> Result<Connection, Failure> {
+        let address = &self.addresses[number % self.addresses.len()];
         let connecting = async {
             let stream = TcpStream::connect(address.socket).await?;
             stream.set_nodelay(true)?;

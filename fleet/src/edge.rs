@@ -78,9 +78,9 @@ impl Edge {
         }
     }
 
-    /// Syncs forever.
+    /// Syncs until the task is dropped.
     pub(crate) async fn keep_lease(self: Arc<Self>, fleet: Arc<Fleet>) {
-        let mut line = Line { connection: None, turn: self.number };
+        let mut line = Line { connection: None, opened: self.number };
         loop {
             let now = fleet.now();
             let due_in_ms = self.tenure().lease.due_in_ms(now).unwrap_or_default();
@@ -142,8 +142,8 @@ impl Edge {
         let connection = match line.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => line.connection.insert(connection),
             None => {
-                line.turn += 1;
-                let connection = fleet.connector.connect(line.turn).await?;
+                line.opened += 1;
+                let connection = fleet.connector.connect(line.opened).await?;
                 if let Some(shared) = connection.share() {
                     self.connection.send_replace(Some(shared));
                 }
@@ -213,7 +213,7 @@ impl Edge {
 struct Line {
     connection: Option<Connection>,
     /// The number of connections so far, so that each goes to the next address.
-    turn: usize,
+    opened: usize,
 }
 
 /// Checks that a key service answers, with a verify without digests.

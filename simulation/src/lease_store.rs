@@ -11,7 +11,7 @@ use protocol::{KeyDigest, VerifyResponse};
 use crate::database::{Broken, Database, Effect, Session, Slot};
 use crate::kernel::{Event, Shared};
 use crate::replica::{Awaited, Replica};
-use crate::statement::{Batch, Done, Fate, Statement};
+use crate::statement::{Batch, Done, Statement, StatementOutcome};
 
 /// How often an idempotent statement is tried.
 const TRIES: u32 = 2;
@@ -104,14 +104,14 @@ async fn transact<W: Send + 'static, T: Send + 'static>(
 ) -> Result<T, Broken> {
     let slot = Slot::empty();
     let filled = slot.clone();
-    let work = move |fate: Fate<'_>| {
-        slot.fill(match fate {
-            Fate::Happens(database, now) => Ok(work(database, now)),
-            Fate::HappensUnanswered(database, now) => {
+    let work = move |outcome: StatementOutcome<'_>| {
+        slot.fill(match outcome {
+            StatementOutcome::Happens(database, now) => Ok(work(database, now)),
+            StatementOutcome::HappensUnanswered(database, now) => {
                 work(database, now);
                 Err(Broken)
             }
-            Fate::Fails => Err(Broken),
+            StatementOutcome::Fails => Err(Broken),
         });
         Done::Ready
     };
@@ -131,8 +131,8 @@ impl<W: Send + 'static> LeaseStore for SimulatedLeaseStore<W> {
             let (id, connection) = (kernel.number(), kernel.replicas[task.replica].connection);
             let session = Session { id, task, connection };
             let granted = granted.clone();
-            let lock = move |fate: Fate<'_>| {
-                let Fate::Happens(database, _) = fate else {
+            let lock = move |outcome: StatementOutcome<'_>| {
+                let StatementOutcome::Happens(database, _) = outcome else {
                     granted.fill(Err(Broken));
                     return Done::Ready;
                 };

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let began = Instant::now();
     let mut total = Summary::default();
-    let mut last_told = Instant::now();
+    let mut last_report = Instant::now();
     for seed in args.from..args.from + args.seeds {
         match run(seed) {
             Ok(summary) => total.add(&summary),
@@ -34,8 +34,8 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
-        if last_told.elapsed().as_secs() >= 10 {
-            last_told = Instant::now();
+        if last_report.elapsed().as_secs() >= 10 {
+            last_report = Instant::now();
             eprintln!("{} seeds, no violation", seed + 1 - args.from);
         }
     }

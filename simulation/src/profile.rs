@@ -19,7 +19,7 @@ const CROWD: usize = MAX_CHANGED_PER_SYNC + 1;
 
 /// How often each kind of message is lost, in thousandths.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Losses {
+pub struct LossRates {
     /// Syncs to the service.
     pub(crate) sync_requests: u32,
     /// Their answers.
@@ -66,7 +66,7 @@ pub struct Profile {
     /// The delay of the notification of a commit.
     pub(crate) notification_delay: Range<u64>,
     /// The losses.
-    pub losses: Losses,
+    pub losses: LossRates,
     /// The time between requests, over all edges.
     pub(crate) request_gap: Range<u64>,
     /// The time between changes.
@@ -106,7 +106,7 @@ impl Profile {
         }
         if random.bool() {
             let mut loss = || if random.bool() { random.u32(..300) } else { 0 };
-            profile.losses = Losses {
+            profile.losses = LossRates {
                 sync_requests: loss(),
                 sync_answers: loss(),
                 verify_requests: loss(),
@@ -156,7 +156,7 @@ impl Profile {
             sync_delay: pick(&[fast.clone(), fast.clone(), MS..40 * MS, slow.clone(), 10..900 * MS]),
             database_delay: pick(&[20..300, 20..300, 100..5 * MS, MS..60 * MS, 5 * MS..300 * MS]),
             notification_delay: pick(&[10..MS, 10..MS, 10..100 * MS]),
-            losses: Losses::default(),
+            losses: LossRates::default(),
             request_gap: pick(&[5 * MS..40 * MS, 5 * MS..200 * MS]),
             change_gap: pick(&[10 * MS..300 * MS, 100 * MS..2_000 * MS, 1_000 * MS..6_000 * MS]),
             prune_gap: None,
@@ -224,7 +224,7 @@ impl Profile {
 
     /// Whether there are no faults.
     pub(crate) fn is_calm(&self) -> bool {
-        let Losses { sync_requests, sync_answers, verify_requests, verify_answers, .. } = self.losses;
+        let LossRates { sync_requests, sync_answers, verify_requests, verify_answers, .. } = self.losses;
         let is_lossless = [sync_requests, sync_answers, verify_requests, verify_answers] == [0; 4];
         let in_time = |delay: &Range<u64>| delay.end <= 100 * MS;
         is_lossless

@@ -3,10 +3,10 @@
 use crate::database::{Database, Session};
 
 /// A step of a transaction that happens later.
-pub(crate) type Work = Box<dyn FnOnce(Fate<'_>) -> Done + Send>;
+pub(crate) type Work = Box<dyn FnOnce(StatementOutcome<'_>) -> Done + Send>;
 
 /// How a step ends.
-pub(crate) enum Fate<'d> {
+pub(crate) enum StatementOutcome<'d> {
     /// It happens at that time.
     Happens(&'d mut Database, u64),
     /// It happens at that time, and the result is lost.

@@ -65,7 +65,7 @@ fn denials() -> Vec<Denial> {
     listed
 }
 
-/// All answers as they are sent, but for the reason, which stands beside the status.
+/// All answers as they are sent, but for the reason, which is beside the status.
 fn answers(bodies: ErrorBodies) -> String {
     let answer = |denial| {
         let reply = Reply::to(&denial, "api", bodies);

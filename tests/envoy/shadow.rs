@@ -1,4 +1,4 @@
-//! Shadow mode: what would be refused goes on to the upstream, and the access log has the reason.
+//! Shadow mode: a request that would be refused continues to the upstream, and the access log has the reason.
 
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -116,7 +116,7 @@ fn the_filter_in_shadow_mode_refuses_nothing_and_reports_what_it_would_refuse() 
     }
 }
 
-/// The key service does not answer: the request of the rule in shadow mode goes on, the other one gets 503 much later.
+/// The key service does not answer: the request of the rule in shadow mode continues, the other one gets 503 much later.
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn a_rule_in_shadow_mode_waits_briefly_for_the_lookup_that_an_enforced_one_waits_for() {

@@ -1,4 +1,4 @@
-//! Shadow mode: what would be refused goes on without identity.
+//! Shadow mode: a request that would be refused continues without identity.
 
 use crate::host::{Host, Outcome};
 use crate::{ACTIVE, VALID, callouts, forwarded, status, sync, values, verdicts};

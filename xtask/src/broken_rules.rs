@@ -30,7 +30,7 @@ const RULES: &str = "simulation/rules.toml";
 const COPIED: [&str; 7] =
     ["Cargo.lock", "Cargo.toml", "clippy.toml", "leases", "protocol", "simulation", "src"];
 
-/// In an edit, stands for the expression that is true if its rule is broken.
+/// In an edit, the place of the expression that is true if its rule is broken.
 const PLACEHOLDER: &str = "BROKEN";
 
 /// The environment variable with the number of the rule to break.

@@ -59,19 +59,19 @@ fn to_a_verify() {
                 answer.expires_in_ms,
                 written["expires_in_ms"].as_u64().filter(|_| written["status"] == "active")
             );
-            let Verdict::Active(holder) = &answer.verdict else { continue };
+            let Verdict::Active(principal) = &answer.verdict else { continue };
             assert_eq!(
                 (&written["key_id"], &written["user_id"]),
-                (&(*holder.key_id).into(), &(*holder.user_id).into())
+                (&(*principal.key_id).into(), &(*principal.user_id).into())
             );
             // A header value must not contain a line break.
-            for text in [&holder.user_id, &holder.key_id] {
+            for text in [&principal.user_id, &principal.key_id] {
                 assert!(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?}");
             }
-            assert!(holder.scopes_text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
+            assert!(principal.scopes_text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
             let written: Vec<_> =
                 written["scopes"].as_array().unwrap().iter().map(|scope| scope.as_str().unwrap()).collect();
-            assert_eq!(holder.scopes_text.split_terminator(' ').collect::<Vec<_>>(), written);
+            assert_eq!(principal.scopes_text.split_terminator(' ').collect::<Vec<_>>(), written);
         }
     });
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Makes a text from an input: printable ASCII, tabs and line feeds stand for themselves, any other byte for one of the words. So
+/// Makes a text from an input: printable ASCII, tabs and line feeds are copied, any other byte means one of the words. So
 /// random inputs are often valid, and most inputs of a corpus are readable.
 pub(crate) fn expand(input: &[u8], words: &[&[u8]]) -> Vec<u8> {
     let mut text = Vec::new();

@@ -3,7 +3,7 @@
 use super::{Event, Kernel};
 use crate::clock::MS;
 use crate::database::{STANDBY_SKEW_MS, Session};
-use crate::statement::{Batch, Done, Fate, Statement, Work};
+use crate::statement::{Batch, Done, Statement, StatementOutcome, Work};
 use crate::tasks::TaskId;
 
 /// How long a patient replica waits before it tries a database that is down again.
@@ -65,12 +65,12 @@ impl<W> Kernel<W> {
         }
         let delay = self.database_delay();
         for (task, work) in members {
-            let fate = match doom {
-                _ if fails => Fate::Fails,
-                Some(_) => Fate::HappensUnanswered(&mut self.database, self.now),
-                None => Fate::Happens(&mut self.database, self.now),
+            let outcome = match doom {
+                _ if fails => StatementOutcome::Fails,
+                Some(_) => StatementOutcome::HappensUnanswered(&mut self.database, self.now),
+                None => StatementOutcome::Happens(&mut self.database, self.now),
             };
-            if let Done::Ready = work(fate) {
+            if let Done::Ready = work(outcome) {
                 self.after(delay, Event::Poll(task));
             }
         }

