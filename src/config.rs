@@ -65,11 +65,19 @@ pub struct Policy {
     pub header_policy: HeaderPolicy,
     /// Whether the key is removed before the request is forwarded.
     pub hide_credentials: bool,
-    /// How long the key service may hold a sync without changes, in milliseconds.
-    pub sync_wait_ms: u64,
+    /// How long the key service may hold a sync without changes, in milliseconds; `None` if the filter sends no syncs and
+    /// uses cached verdicts without a lease.
+    pub sync_wait_ms: Option<u64>,
     /// How long after the end of the lease an active verdict may be used while the key service does not answer, in
     /// milliseconds; `None` for not at all.
     pub serve_stale_ms: Option<u64>,
+}
+
+impl Policy {
+    /// Whether cached verdicts need a lease, which syncs bring. If not, they are used for their time to live.
+    pub fn syncs(&self) -> bool {
+        self.sync_wait_ms.is_some()
+    }
 }
 
 /// The headers that carry the caller's identity upstream: user id, key id and scopes, in this order, in lower case.

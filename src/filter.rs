@@ -119,11 +119,13 @@ impl Filter {
             Credential::Key(digest) => digest,
         };
         let may_use_cache = self.lease.is_held(now); // rule `LeaseCheck`
-        match self.cache.get(&digest, now).filter(|_| may_use_cache) {
+        match self.cache.get(&digest, now).filter(|_| may_use_cache || !self.policy.syncs()) {
             Some(verdict) => {
                 let decision = decide(verdict, required);
                 self.metrics.count(Counter::CacheHits);
-                self.metrics.lease_used(self.lease.age_ms(now).unwrap_or_default());
+                if let Some(age_ms) = self.lease.age_ms(now) {
+                    self.metrics.lease_used(age_ms);
+                }
                 Step::Decided(self.conclude(decision, mode, now))
             }
             None => {
@@ -147,7 +149,9 @@ impl Filter {
         if let Mode::Shadow(shadow) = mode {
             self.shadow_waits.begin(shadow, digest, stream, now);
         }
-        self.lease.subscribe();
+        if self.policy.syncs() {
+            self.lease.subscribe();
+        }
         if !is_first {
             self.metrics.count(Counter::Joined);
         }
@@ -195,7 +199,8 @@ impl Filter {
         if let Some(position) = self.lease.position().filter(|position| *position.epoch == *answer.epoch) {
             self.metrics.sample(Histogram::CursorLag, answer.revision.saturating_sub(position.cursor));
         }
-        let is_vouched_for = self.lease.vouches_for(&answer.epoch, answer.revision, now);
+        let is_vouched_for =
+            !self.policy.syncs() || self.lease.vouches_for(&answer.epoch, answer.revision, now);
         let mut outcomes = Vec::new();
         for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
             if verdict == Verdict::Inactive {
@@ -236,7 +241,7 @@ impl Filter {
             edge: self.id.clone(),
             epoch: position.map(|position| position.epoch.to_string()),
             cursor: position.map(|position| position.cursor),
-            wait_ms: if may_be_held_back { self.policy.sync_wait_ms } else { 0 },
+            wait_ms: self.policy.sync_wait_ms.filter(|_| may_be_held_back).unwrap_or_default(),
             used: self.usage.report(),
         })
     }
@@ -294,6 +299,7 @@ impl Filter {
         self.metrics.set(Gauge::CacheActive, active);
         self.metrics.set(Gauge::CacheInactive, inactive);
         self.metrics.set(Gauge::Waiting, self.lookups.waiting());
+        self.metrics.set(Gauge::SyncOff, usize::from(!self.policy.syncs()));
         self.metrics.set(Gauge::Leases, usize::from(self.held_a_lease));
         &mut self.metrics
     }

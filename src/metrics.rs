@@ -90,6 +90,8 @@ metrics! {
         Waiting = "lookups_waiting",
         /// VMs that hold a lease.
         Leases = "leases_held",
+        /// VMs that use cached verdicts without a lease.
+        SyncOff = "sync_off",
     }
 }
 

@@ -61,7 +61,13 @@ impl<'p> Fields<'p> {
 
     /// The fields of an object; an absent object has none.
     pub(super) fn take_fields(&mut self, field: &'static str) -> Fields<'p> {
-        let value = self.take(field).unwrap_or_else(|| Value::Object(Map::new()));
+        let value = self.take(field);
+        self.within(field, value)
+    }
+
+    /// The fields of the value of a field; an absent value has none.
+    pub(super) fn within(&self, field: &str, value: Option<Value>) -> Fields<'p> {
+        let value = value.unwrap_or_else(|| Value::Object(Map::new()));
         Fields::of(value, self.path_of(field), self.problems)
     }
 

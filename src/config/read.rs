@@ -1,5 +1,7 @@
 //! Reads and validates a [`Config`].
 
+use serde_json::Value;
+
 use super::fields::{Fields, Problems};
 use super::header_names::{header_policy, identity_headers};
 use super::modes::filter_mode;
@@ -36,7 +38,6 @@ impl Config {
             _ => PathCase::Sensitive,
         };
         let (routes, route_warnings) = routes(&mut fields, path_case, mode, &problems);
-        let warnings = mode_warning.into_iter().chain(route_warnings).collect();
         let realm = realm(&mut fields);
         let error_bodies = match fields.take_choice("error_bodies", &["documented", "posthog"]) {
             Some(1) => ErrorBodies::Posthog,
@@ -48,8 +49,13 @@ impl Config {
         let header_policy = header_policy(&mut fields, &identity_headers, &problems);
         let hide_credentials = fields.take_bool("hide_credentials").unwrap_or(false);
         let sync_wait_ms = sync_wait_ms(&mut fields);
-        let serve_stale_ms = serve_stale_ms(&mut fields);
-        let cache = cache(&mut fields);
+        let serve_stale_ms = serve_stale_ms(&mut fields, sync_wait_ms.is_some());
+        let cache = cache(&mut fields, sync_wait_ms.is_some());
+        let warnings = mode_warning
+            .into_iter()
+            .chain(sync_warning(sync_wait_ms, &cache))
+            .chain(route_warnings)
+            .collect();
         let lookups = lookups(&mut fields);
         fields.finish();
         let policy = Policy {
@@ -99,26 +105,49 @@ fn realm(fields: &mut Fields<'_>) -> String {
     realm
 }
 
-fn sync_wait_ms(fields: &mut Fields<'_>) -> u64 {
-    let mut fields = fields.take_fields("sync");
-    let wait_ms = fields.take_number("wait_ms", 0..=60_000).unwrap_or(2_000);
-    fields.finish();
-    wait_ms
+/// `None` for `off`, which YAML may turn into `false`.
+fn sync_wait_ms(fields: &mut Fields<'_>) -> Option<u64> {
+    match fields.take("sync") {
+        Some(Value::Bool(false)) => None,
+        Some(Value::String(text)) if text == "off" => None,
+        value => {
+            let mut fields = fields.within("sync", value);
+            let wait_ms = fields.take_number("wait_ms", 0..=60_000).unwrap_or(2_000);
+            fields.finish();
+            Some(wait_ms)
+        }
+    }
 }
 
-fn serve_stale_ms(fields: &mut Fields<'_>) -> Option<u64> {
+/// A warning if the filter uses verdicts without a lease.
+fn sync_warning(sync_wait_ms: Option<u64>, cache: &CacheLimits) -> Option<Problem> {
+    let message = format!(
+        "off: edges are not told of changes, so a deleted key works for up to {} ms more (cache.active_ttl_ms)",
+        cache.active_ttl_ms
+    );
+    sync_wait_ms.is_none().then_some(Problem { path: "sync".to_owned(), message })
+}
+
+fn serve_stale_ms(fields: &mut Fields<'_>, syncs: bool) -> Option<u64> {
     let mut fields = fields.take_fields("on_unavailable");
     let seconds = fields.take_number("serve_stale_s", 0..=DAY_MS / 1_000);
+    if seconds.is_some() && !syncs {
+        fields.problem(
+            "serve_stale_s",
+            "must not be set with sync: off, because it counts from the end of a lease",
+        );
+    }
     fields.finish();
     seconds.map(|seconds| seconds * 1_000)
 }
 
-fn cache(fields: &mut Fields<'_>) -> CacheLimits {
+fn cache(fields: &mut Fields<'_>, syncs: bool) -> CacheLimits {
+    let (active_ttl_ms, longest_ms) = if syncs { (600_000, DAY_MS) } else { (5_000, 60_000) };
     let mut fields = fields.take_fields("cache");
     let limits = CacheLimits {
         max_active: fields.take_number("max_active", 1..=10_000_000).unwrap_or(100_000) as usize,
         max_inactive: fields.take_number("max_inactive", 1..=10_000_000).unwrap_or(10_000) as usize,
-        active_ttl_ms: fields.take_number("active_ttl_ms", 0..=DAY_MS).unwrap_or(600_000),
+        active_ttl_ms: fields.take_number("active_ttl_ms", 0..=longest_ms).unwrap_or(active_ttl_ms),
         inactive_ttl_ms: fields.take_number("inactive_ttl_ms", 0..=DAY_MS).unwrap_or(2_000),
     };
     fields.finish();

@@ -240,6 +240,36 @@ fn prefixes_of_bearer_tokens_are_words_that_no_personal_api_key_begins_with() {
 }
 
 #[test]
+fn without_syncs_verdicts_live_shortly_and_the_log_says_so() {
+    let read = |settings: &str| {
+        Config::read(format!(r#"{{"key_service":{{"cluster":"k"}},{settings}}}"#).as_bytes())
+    };
+    for off in [r#""sync":"off""#, r#""sync":false"#] {
+        let config = read(off).unwrap();
+        assert_eq!((config.policy.sync_wait_ms, config.cache.active_ttl_ms), (None, 5_000));
+        assert_eq!(
+            config.warnings.iter().map(Problem::to_string).collect::<Vec<_>>(),
+            [
+                "sync: off: edges are not told of changes, so a deleted key works for up to 5000 ms more (cache.active_ttl_ms)"
+            ]
+        );
+    }
+    assert_eq!(read(r#""sync":"off","cache":{"active_ttl_ms":60000}"#).unwrap().cache.active_ttl_ms, 60_000);
+    let problems =
+        |settings: &str| read(settings).unwrap_err().iter().map(Problem::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        problems(r#""sync":"off","cache":{"active_ttl_ms":60001},"on_unavailable":{"serve_stale_s":1}"#),
+        [
+            "on_unavailable.serve_stale_s: must not be set with sync: off, because it counts from the end of a lease",
+            "cache.active_ttl_ms: must be a whole number from 0 to 60000, not 60001",
+        ]
+    );
+    for (value, kind) in [("true", "true or false"), (r#""on""#, "a string"), ("0", "a number")] {
+        assert_eq!(problems(&format!(r#""sync":{value}"#)), [format!("sync: must be an object, not {kind}")]);
+    }
+}
+
+#[test]
 fn encoded_slashes_name_segments_of_the_path() {
     let problems = |names: &str| {
         problems(&format!(

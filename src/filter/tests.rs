@@ -9,6 +9,7 @@ use crate::request::Reading;
 mod bearer_prefixes;
 mod outage;
 mod shadow;
+mod sync_off;
 
 const T0: u64 = 100;
 const VALID: &str = "phx_1234567890abcdef";

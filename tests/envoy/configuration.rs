@@ -127,6 +127,47 @@ fn a_string_value_of_json_does_as_well_as_a_struct() {
     assert_eq!(response.header("www-authenticate"), [r#"Bearer realm="text""#]);
 }
 
+/// In YAML, `off` is not always a string.
+#[test]
+#[ignore = "needs an Envoy: cargo xtask test"]
+fn without_syncs_a_cached_key_works_for_its_time_to_live_and_no_longer() {
+    let stack = stack();
+    let envoy = &stack.envoys()[0];
+    envoy.process().stop().unwrap();
+    let rendered = std::fs::read_to_string(envoy.config()).unwrap();
+    for off in ["off", "false", "'off'"] {
+        let settings = format!(
+            r#"value: {{ "key_service": {{ "cluster": "key_service", "timeout_ms": 300 }}, "sync": {off}, "cache": {{ "active_ttl_ms": 3000 }} }}"#
+        );
+        let changed =
+            rendered.replace(r#"value: { "key_service": { "cluster": "key_service" } }"#, &settings);
+        assert_ne!(changed, rendered);
+        std::fs::write(envoy.config(), changed).unwrap();
+        envoy.process().start().unwrap();
+        let edge = envoy.address();
+        // Both workers get to know the key.
+        for _ in 0..40 {
+            assert_eq!(get(edge, "/api/projects/", DOCUMENTED).status, 200, "{off}");
+        }
+        let asked = std::time::Instant::now();
+        stack.key_service().process().pause().unwrap();
+        let cached = get(edge, "/api/projects/", DOCUMENTED);
+        assert_eq!(cached.status, 200, "{off}: {:?}", asked.elapsed());
+        std::thread::sleep(std::time::Duration::from_millis(3_000));
+        assert_eq!(get(edge, "/api/projects/", DOCUMENTED).status, 503, "{off}");
+        stack.key_service().process().resume().unwrap();
+        let text = ureq::get(envoy.admin_url("/stats/prometheus"))
+            .call()
+            .unwrap()
+            .body_mut()
+            .read_to_string()
+            .unwrap();
+        let gauge = text.lines().find(|line| line.starts_with("edge_key_auth_sync_off{")).unwrap().to_owned();
+        assert!(!gauge.ends_with(" 0"), "{gauge}");
+        envoy.process().stop().unwrap();
+    }
+}
+
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn a_bad_configuration_stops_envoy_with_every_problem_in_its_log() {

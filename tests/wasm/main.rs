@@ -19,6 +19,7 @@ mod host;
 mod lookups;
 mod requests;
 mod shadow;
+mod sync_off;
 mod syncs;
 
 use host::{Callout, Host, Outcome};

@@ -45,6 +45,7 @@ fn cases() -> Vec<Case> {
         ranged("cache.max_inactive", json!("1"), json!(10_000_001)),
         ranged("cache.active_ttl_ms", json!("1"), json!(86_400_001)),
         ranged("cache.inactive_ttl_ms", json!("1"), json!(-1)),
+        ranged("sync", json!("on"), json!(true)),
         ranged("sync.wait_ms", json!("1"), json!(60_001)),
         ranged("on_unavailable.serve_stale_s", json!("1"), json!(86_401)),
         ranged("lookups.max_digests", json!("1"), json!(0)),

@@ -20,6 +20,7 @@ const WORDS: &[&[u8]] = &[
     br#""methods":["GET"]"#,
     br#""methods":"#,
     br#""mode":"shadow""#,
+    br#""sync":"off""#,
     br#""bearer_prefixes":["phs_","ph"]"#,
     br#""encoded_slashes":["id","x"]"#,
     br#""realm":"#,
