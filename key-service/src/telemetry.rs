@@ -35,14 +35,14 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<Answer, Counter>,
     request_seconds: Family<Route, Histogram, fn() -> Histogram>,
-    verdicts: Family<Outcome, Counter>,
-    syncs: Family<Outcome, Counter>,
+    verdicts: Family<OutcomeLabel, Counter>,
+    syncs: Family<OutcomeLabel, Counter>,
     syncs_held: Gauge,
     revocation_seconds: Histogram,
-    revocation_edges: Family<Outcome, Counter>,
-    sign_ins: Family<Outcome, Counter>,
+    revocation_edges: Family<OutcomeLabel, Counter>,
+    sign_ins: Family<OutcomeLabel, Counter>,
     database_errors: Counter,
-    webhook_attempts: Family<Outcome, Counter>,
+    webhook_attempts: Family<OutcomeLabel, Counter>,
     batch_size: Family<Operation, Histogram, fn() -> Histogram>,
     batch_seconds: Family<Operation, Histogram, fn() -> Histogram>,
 }
@@ -73,13 +73,13 @@ struct Answer {
 
 /// The label of counters by outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
-impl Outcome {
+impl OutcomeLabel {
     fn of(outcome: impl Into<&'static str>) -> Self {
-        Outcome { outcome: outcome.into() }
+        OutcomeLabel { outcome: outcome.into() }
     }
 }
 
@@ -210,7 +210,7 @@ impl Metrics {
                 Verdict::Active(_) => VerdictKind::Active,
                 Verdict::Inactive => VerdictKind::Inactive,
             };
-            self.verdicts.get_or_create(&Outcome::of(kind)).inc();
+            self.verdicts.get_or_create(&OutcomeLabel::of(kind)).inc();
         }
     }
 
@@ -221,7 +221,7 @@ impl Metrics {
             Invalidation::Changed(changed) if changed.is_empty() => SyncAnswer::Unchanged,
             Invalidation::Changed(_) => SyncAnswer::Changes,
         };
-        self.syncs.get_or_create(&Outcome::of(answer)).inc();
+        self.syncs.get_or_create(&OutcomeLabel::of(answer)).inc();
     }
 
     /// Counts a held sync until the guard is dropped.
@@ -234,13 +234,13 @@ impl Metrics {
     pub(crate) fn revoked(&self, after: Duration, acknowledged: usize, expired: usize) {
         self.revocation_seconds.observe(after.as_secs_f64());
         for (wait, edges) in [(EdgeWait::Acknowledged, acknowledged), (EdgeWait::Expired, expired)] {
-            self.revocation_edges.get_or_create(&Outcome::of(wait)).inc_by(edges as u64);
+            self.revocation_edges.get_or_create(&OutcomeLabel::of(wait)).inc_by(edges as u64);
         }
     }
 
     /// Counts a sign-in attempt.
     pub(crate) fn sign_in(&self, sign_in: SignIn) {
-        self.sign_ins.get_or_create(&Outcome::of(sign_in)).inc();
+        self.sign_ins.get_or_create(&OutcomeLabel::of(sign_in)).inc();
     }
 
     /// Counts a failure of the database.
@@ -257,7 +257,7 @@ impl Metrics {
 
     /// Counts a delivery attempt to the webhook.
     pub(crate) fn webhook_attempt(&self, attempt: WebhookAttempt) {
-        self.webhook_attempts.get_or_create(&Outcome::of(attempt)).inc();
+        self.webhook_attempts.get_or_create(&OutcomeLabel::of(attempt)).inc();
     }
 }
 
@@ -296,10 +296,10 @@ fn seconds() -> Histogram {
 }
 
 /// Counters by the outcomes of a kind, which are exported from the start, at zero.
-fn outcomes<T: VariantNames>() -> Family<Outcome, Counter> {
-    let family = Family::<Outcome, Counter>::default();
+fn outcomes<T: VariantNames>() -> Family<OutcomeLabel, Counter> {
+    let family = Family::<OutcomeLabel, Counter>::default();
     for outcome in T::VARIANTS {
-        drop(family.get_or_create(&Outcome { outcome }));
+        drop(family.get_or_create(&OutcomeLabel { outcome }));
     }
     family
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask layout`: shows which rooms (folders and files) of each crate import which, and refuses what would make them
-//! hard to enter: import circles across folders, circles of many files, and the imports that [`FORBIDDEN`] lists or [`ROOMS`]
-//! leaves out.
+//! hard to enter: import circles across folders, circles of many files, the imports that [`FORBIDDEN`] lists or [`ROOMS`]
+//! leaves out, and types of the same name in one crate.
 //!
 //! Tests inside a file do not count: they may use anything. Paths in the arguments of macros count; paths in attributes, and
 //! in strings such as those of serde, do not.
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use syn::visit::Visit;
+use syn::{Item, ItemEnum, ItemStruct, ItemTrait, ItemType, ItemUnion};
 use test_stack::paths::workspace;
 
 use self::paths::{LEADING, Paths};
@@ -29,6 +30,9 @@ const CRATES: [&str; 9] = [
     "fleet/src",
     "cli/src",
 ];
+
+/// Types that each file of a command has. Others name the file too: `import::Args`.
+const OF_COMMANDS: [&str; 2] = ["Args", "Command"];
 
 /// A circle of more files than this is refused inside one folder.
 const LARGEST_CIRCLE: usize = 3;
@@ -105,10 +109,13 @@ const FORBIDDEN: [Forbidden; 6] = [
 ];
 
 /// The modules of a crate, by their path, such as `web::ui::keys`; the crate itself is the empty one.
+#[derive(Default)]
 struct Modules {
     source: &'static str,
     imports: BTreeMap<String, BTreeSet<String>>,
     folders: BTreeSet<String>,
+    /// The modules that have a type of this name.
+    types: BTreeMap<String, Vec<String>>,
 }
 
 /// Prints which module imports which, and checks it.
@@ -135,7 +142,7 @@ pub fn run() -> Result<()> {
 impl Modules {
     fn read(source: &'static str) -> Result<Self> {
         let root = workspace().join(source);
-        let mut modules = Modules { source, imports: BTreeMap::new(), folders: BTreeSet::new() };
+        let mut modules = Modules { source, ..Modules::default() };
         let mut files = Vec::new();
         find(&root, &mut files)?;
         let mut parsed = Vec::new();
@@ -150,6 +157,9 @@ impl Modules {
             }
             let name = path.join("::");
             modules.imports.insert(name.clone(), BTreeSet::new());
+            for of_type in syntax.items.iter().filter_map(type_name) {
+                modules.types.entry(of_type).or_default().push(name.clone());
+            }
             parsed.push((name, path, syntax));
         }
         let names: Vec<_> = modules.imports.keys().cloned().collect();
@@ -229,6 +239,15 @@ impl Modules {
                 }
             }
         }
+        for (name, of_it) in &self.types {
+            if of_it.len() > 1 && !OF_COMMANDS.contains(&name.as_str()) {
+                faults.push(format!(
+                    "{}: a type in each of these is named {name}: {}",
+                    self.source,
+                    of_it.join(", ")
+                ));
+            }
+        }
         for rule in FORBIDDEN.iter().filter(|rule| rule.source == self.source) {
             let is_in = |module: &str, room: &str| module == room || module.starts_with(&format!("{room}::"));
             for (module, imports) in &self.imports {
@@ -259,6 +278,18 @@ impl Modules {
             }
         }
         faults
+    }
+}
+
+/// The name of the type that an item declares.
+fn type_name(item: &Item) -> Option<String> {
+    match item {
+        Item::Enum(ItemEnum { ident, .. })
+        | Item::Struct(ItemStruct { ident, .. })
+        | Item::Trait(ItemTrait { ident, .. })
+        | Item::Type(ItemType { ident, .. })
+        | Item::Union(ItemUnion { ident, .. }) => Some(ident.to_string()),
+        _ => None,
     }
 }
 
@@ -323,10 +354,18 @@ mod tests {
     }
 
     #[test]
+    fn two_types_of_one_name_are_a_fault() {
+        let both = ["web".to_owned(), "keys".to_owned()].to_vec();
+        let types = ["Kind", "Args"].map(|name| (name.to_owned(), both.clone())).into();
+        let faults = Modules { source: "src", types, ..Modules::default() }.faults();
+        assert!(faults.len() == 1 && faults[0].contains("Kind"), "{faults:?}");
+    }
+
+    #[test]
     fn a_path_may_begin_with_a_child_of_its_module_or_with_a_crate() {
         let names = ["web", "web::ui", "web::ui::form"];
         let imports = names.map(|name| (name.to_owned(), BTreeSet::new()));
-        let modules = Modules { source: "src", imports: imports.into(), folders: BTreeSet::new() };
+        let modules = Modules { source: "src", imports: imports.into(), ..Modules::default() };
         let resolve = |from: &[&str], path: &str| {
             let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
             modules.resolve(&owned(from), &owned(&path.split("::").collect::<Vec<_>>()))
@@ -350,7 +389,8 @@ mod tests {
             ((*module).to_owned(), imports.iter().map(|import| (*import).to_owned()).collect())
         });
         let folders = ["accounts".to_owned()].into();
-        let modules = Modules { source: "key-service/src", imports: imports.collect(), folders };
+        let imports = imports.collect();
+        let modules = Modules { source: "key-service/src", imports, folders, ..Modules::default() };
         let faults = modules.faults();
         assert_eq!(faults.len(), 3, "{faults:?}");
         assert!(faults[0].contains("accounts, keys"), "{faults:?}");

@@ -9,16 +9,16 @@ use protocol::{ApiKey, KeyDigest};
 /// Creates and deletes keys of the service under test.
 pub(super) trait Keys: Sync {
     /// Creates a key.
-    fn create(&self) -> Result<Key>;
+    fn create(&self) -> Result<TestKey>;
 
     /// Deletes a key. Returns how long that took.
-    fn delete(&self, key: &Key) -> Result<Duration>;
+    fn delete(&self, key: &TestKey) -> Result<Duration>;
 }
 
 /// A key that the service created.
-pub(super) struct Key(pub(super) ApiKey);
+pub(super) struct TestKey(pub(super) ApiKey);
 
-impl Key {
+impl TestKey {
     pub(super) fn digest(&self) -> KeyDigest {
         self.0.digest()
     }
@@ -31,7 +31,7 @@ pub(super) struct Commands {
 }
 
 impl Keys for Commands {
-    fn create(&self) -> Result<Key> {
+    fn create(&self) -> Result<TestKey> {
         let output = shell(&self.create).stderr(Stdio::inherit()).output().context("--create")?;
         if !output.status.success() {
             bail!("--create failed: {}", output.status);
@@ -41,10 +41,10 @@ impl Keys for Commands {
         let value = ApiKey::parse(last.trim().as_bytes());
         // The error must not show the value.
         let value = value.ok().context("the last line of --create is not a key, which begins with phx_")?;
-        Ok(Key(value))
+        Ok(TestKey(value))
     }
 
-    fn delete(&self, key: &Key) -> Result<Duration> {
+    fn delete(&self, key: &TestKey) -> Result<Duration> {
         let began = Instant::now();
         let status = shell(&self.delete).env("KEY", key.0.reveal()).stdout(Stdio::null()).status();
         let status = status.context("--delete")?;

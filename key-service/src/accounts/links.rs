@@ -11,7 +11,7 @@ use super::error::AccountError;
 use super::password_change::replace_password;
 use super::passwords::{NewPassword, PasswordHash, Passwords};
 use super::registration::{self, NewUser};
-use super::sql::links::Link;
+use super::sql::links::StoredLink;
 use super::sql::{links, users};
 use super::user::{Email, User, log};
 use crate::audit::{self, Action, Actor, Event};
@@ -96,8 +96,11 @@ pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Se
         return Err(AccountError::Disabled(user.email).into());
     }
     let secret = new_secret()?;
-    let link =
-        Link { user_id: Some(user.id.clone()), is_from_token: by.is_token(), created_by_id: by.id.clone() };
+    let link = StoredLink {
+        user_id: Some(user.id.clone()),
+        is_from_token: by.is_token(),
+        created_by_id: by.id.clone(),
+    };
     links::replace(write.connection(), &link, secret.digest(), LIFETIME_S).await?;
     log(write.connection(), by, Action::LinkCreated, &user.id, &Value::Null).await?;
     write.commit().await?;
@@ -114,7 +117,7 @@ pub async fn create_first(database: &Database, by: &Actor) -> Result<Option<Secr
         return Ok(None);
     }
     let secret = new_secret()?;
-    let link = Link { user_id: None, is_from_token: false, created_by_id: None };
+    let link = StoredLink { user_id: None, is_from_token: false, created_by_id: None };
     links::replace(write.connection(), &link, secret.digest(), FIRST_LIFETIME_S).await?;
     let detail = json!({ "for": "the first admin" });
     let event = Event { action: Action::LinkCreated, user_id: None, subject: None, detail: &detail };

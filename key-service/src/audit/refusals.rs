@@ -20,12 +20,12 @@ const WINDOW: Duration = Duration::from_secs(60);
 const MOST: usize = 60;
 
 /// What was refused, and why. Both are constants of the program, so there are few kinds.
-pub(crate) type Kind = (&'static str, &'static str);
+pub(crate) type RefusalKind = (&'static str, &'static str);
 
 /// The refusals that were logged recently. Each kind has its own window, so that many refusals of one kind do not hide the
 /// others.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<HashMap<Kind, Window>>);
+pub(crate) struct Refusals(Mutex<HashMap<RefusalKind, Window>>);
 
 #[derive(Debug, Default)]
 struct Window {
@@ -38,7 +38,7 @@ struct Window {
 impl Refusals {
     /// Whether to log a refusal, and if so, how many of its kind were left out since the last logged one. Two refusals of a
     /// kind are the same if they have the same `subject`.
-    pub(crate) fn admit(&self, kind: Kind, subject: &str, now: Instant) -> Option<u64> {
+    pub(crate) fn admit(&self, kind: RefusalKind, subject: &str, now: Instant) -> Option<u64> {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(kind).or_default();
         if window.began.is_none_or(|began| now.saturating_duration_since(began) >= WINDOW) {
@@ -75,8 +75,8 @@ mod tests {
     use super::*;
     use crate::time::monotonic_now;
 
-    const KIND: Kind = ("token", "unknown");
-    const OTHER_KIND: Kind = ("token", "ended");
+    const KIND: RefusalKind = ("token", "unknown");
+    const OTHER_KIND: RefusalKind = ("token", "ended");
 
     #[test]
     fn the_same_refusal_is_logged_once_a_minute_and_the_others_are_counted() {

@@ -20,18 +20,18 @@ use crate::validation::{FieldError, FieldErrors};
 
 /// The outcome of a command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum ExitOutcome {
     /// Success.
     Done,
     /// Success, but the output needs attention: exit code 3.
     NeedsAttention,
 }
 
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
+impl From<ExitOutcome> for ExitCode {
+    fn from(outcome: ExitOutcome) -> Self {
         match outcome {
-            Outcome::Done => ExitCode::SUCCESS,
-            Outcome::NeedsAttention => ExitCode::from(3),
+            ExitOutcome::Done => ExitCode::SUCCESS,
+            ExitOutcome::NeedsAttention => ExitCode::from(3),
         }
     }
 }

@@ -9,7 +9,7 @@ use protocol::ScopeSet;
 use serde::Serialize;
 
 use super::arguments::{self, PERMISSIONS_HELP, within_catalogue};
-use super::error::{CliError, Outcome};
+use super::error::{CliError, ExitOutcome};
 use super::private_file::PrivateFile;
 use super::progress;
 use super::terminal::{print_json, print_message, print_table};
@@ -97,7 +97,7 @@ impl<'a> RefusedLines<'a> {
     }
 }
 
-pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliError> {
+pub(super) async fn run(args: Args, database_url: &str) -> Result<ExitOutcome, CliError> {
     let catalogue = args.catalogue.read()?;
     let permissions = arguments::permissions(&args.permissions)
         .and_then(|permissions| within_catalogue(permissions, &catalogue, &ScopeSet::default()));
@@ -132,7 +132,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<Outcome, CliEr
     }
     report.map(PrivateFile::finish).transpose().map_err(CliError::ReportLost)?;
     done.map_err(|source| CliError::Import { path: args.file, source })?;
-    Ok(if summary.refused == 0 { Outcome::Done } else { Outcome::NeedsAttention })
+    Ok(if summary.refused == 0 { ExitOutcome::Done } else { ExitOutcome::NeedsAttention })
 }
 
 /// The input and its progress.

@@ -1,7 +1,7 @@
 //! `key-service key`: create, list, update, delete, roll, leaked.
 
 use super::arguments::{SCOPES_HELP, scopes, within_catalogue};
-use super::error::{CliError, Outcome};
+use super::error::{CliError, ExitOutcome};
 use super::revocation::{in_words, report, wait};
 use super::terminal::{counted, print_json, print_line, print_message};
 use crate::accounts::access::KeyAccess;
@@ -79,7 +79,7 @@ pub(super) struct UpdateArgs {
     json: bool,
 }
 
-pub(super) async fn run(command: Command, database_url: &str) -> Result<Outcome, CliError> {
+pub(super) async fn run(command: Command, database_url: &str) -> Result<ExitOutcome, CliError> {
     let by = operator();
     match command {
         Command::Create(args) => create::run(args, &by, database_url).await?,
@@ -94,7 +94,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<Outcome,
         Command::Roll { id, grace_s, json } => roll(&id, grace_s, json, &by, database_url).await?,
         Command::Leaked(args) => return leaked::run(args, &by, database_url).await,
     }
-    Ok(Outcome::Done)
+    Ok(ExitOutcome::Done)
 }
 
 async fn update(args: UpdateArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {

@@ -26,7 +26,7 @@ mod terminal;
 mod token;
 mod user;
 
-use error::{CliError, Outcome};
+use error::{CliError, ExitOutcome};
 
 /// Manages users and personal API keys, and verifies keys for edges.
 #[derive(Debug, Parser)]
@@ -102,7 +102,7 @@ pub async fn run() -> ExitCode {
 }
 
 impl Cli {
-    async fn carry_out(self) -> Result<Outcome, CliError> {
+    async fn carry_out(self) -> Result<ExitOutcome, CliError> {
         let url = &self.database_url;
         match self.command {
             Command::Serve(flags) => serve::run(*flags, url).await?,
@@ -119,6 +119,6 @@ impl Cli {
             Command::Backup(args) => backup::run(args, &Store::open_existing(url).await?).await?,
             Command::Export(args) => export::run(args, &Store::open_existing(url).await?).await?,
         }
-        Ok(Outcome::Done)
+        Ok(ExitOutcome::Done)
     }
 }

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::error::{CliError, Outcome};
+use super::error::{CliError, ExitOutcome};
 use super::progress;
 use super::terminal::{counted, harmless, print_json_line, print_line, print_message};
 use crate::keys::scan::{Found, Scanner};
@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 /// A found key in JSON.
 #[derive(Serialize)]
-struct Line<'a> {
+struct FoundLine<'a> {
     file: &'a str,
     line: u64,
     column: u64,
@@ -46,7 +46,7 @@ struct Tally {
     unread: usize,
 }
 
-pub(super) fn run(args: Args) -> Result<Outcome, CliError> {
+pub(super) fn run(args: Args) -> Result<ExitOutcome, CliError> {
     let paths = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files };
     let mut tally = Tally::default();
     for path in &paths {
@@ -61,8 +61,8 @@ pub(super) fn run(args: Args) -> Result<Outcome, CliError> {
     let Tally { keys, files, unread } = tally;
     print_message(&format!("found {} in {}", counted(keys, "key"), counted(files, "file")))?;
     match (unread, keys) {
-        (0, 0) => Ok(Outcome::Done),
-        (0, _) => Ok(Outcome::NeedsAttention),
+        (0, 0) => Ok(ExitOutcome::Done),
+        (0, _) => Ok(ExitOutcome::NeedsAttention),
         _ => Err(CliError::Unread(unread)),
     }
 }
@@ -120,7 +120,7 @@ fn print(name: &str, found: &Found, json: bool) -> Result<(), CliError> {
     let Found { line, column, mask_value, digest } = found;
     if json {
         let digest = digest.to_hex();
-        return print_json_line(&Line { file: name, line: *line, column: *column, mask_value, digest });
+        return print_json_line(&FoundLine { file: name, line: *line, column: *column, mask_value, digest });
     }
     Ok(print_line(&harmless(&format!("{name}:{line}:{column}: {mask_value}")))?)
 }

@@ -47,11 +47,11 @@ pub(crate) trait BatchOp: fmt::Debug + Send + Sync + 'static {
 }
 
 /// If a batch fails, each of its operations fails.
-type Outcome<T> = Result<<T as BatchOp>::Output, Arc<Error>>;
+type OpResult<T> = Result<<T as BatchOp>::Output, Arc<Error>>;
 
 struct Pending<T: BatchOp> {
     input: T::Input,
-    answer: oneshot::Sender<Outcome<T>>,
+    answer: oneshot::Sender<OpResult<T>>,
 }
 
 /// Hands operations to the one task that runs them.

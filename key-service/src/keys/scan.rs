@@ -46,7 +46,7 @@ pub struct Scanner<R> {
     until: usize,
     /// How many bytes `place` has passed.
     passed: usize,
-    place: Place,
+    place: Position,
     is_over: bool,
 }
 
@@ -60,7 +60,7 @@ impl<R: Read> Scanner<R> {
             from: 0,
             until: 0,
             passed: 0,
-            place: Place { line: 1, column: 1 },
+            place: Position { line: 1, column: 1 },
             is_over: false,
         }
     }
@@ -75,7 +75,7 @@ impl<R: Read> Scanner<R> {
             if let Some(value) = value_at(seen, at) {
                 self.place.pass(&seen[self.passed..at]);
                 self.passed = at;
-                let Place { line, column } = self.place;
+                let Position { line, column } = self.place;
                 let (mask_value, digest) = (mask(value), KeyDigest::of_value(value));
                 return Some(Found { line, column, mask_value, digest });
             }
@@ -145,12 +145,12 @@ fn value_at(seen: &[u8], at: usize) -> Option<&str> {
 
 /// A position in the input.
 #[derive(Debug)]
-struct Place {
+struct Position {
     line: u64,
     column: u64,
 }
 
-impl Place {
+impl Position {
     /// Advances past these bytes.
     fn pass(&mut self, bytes: &[u8]) {
         match memrchr(b'\n', bytes) {

@@ -77,7 +77,7 @@ pub async fn export(
 
 /// A line, with the fields of [`FIELDS`] in their order.
 #[derive(Serialize)]
-struct Fields<'a> {
+struct ExportedFields<'a> {
     email: &'a str,
     label: &'a str,
     secure_value: String,
@@ -89,9 +89,9 @@ struct Fields<'a> {
     expires_at: Option<Timestamp>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> ExportedFields<'a> {
     fn new(Exported { key, email, digest }: &'a Exported) -> Self {
-        Fields {
+        ExportedFields {
             email,
             label: &key.label,
             secure_value: format!("{DIGEST_PREFIX}{}", digest.to_hex()),
@@ -106,9 +106,9 @@ impl<'a> Fields<'a> {
 }
 
 /// Writes keys, one line each.
-pub struct KeyWriter<W: Write>(Form<W>);
+pub struct KeyWriter<W: Write>(FormatWriter<W>);
 
-enum Form<W: Write> {
+enum FormatWriter<W: Write> {
     Csv(Box<CsvWriter<W>>),
     Jsonl(W),
 }
@@ -120,8 +120,8 @@ impl<W: Write> KeyWriter<W> {
     /// Writing fails.
     pub fn new(output: W, format: Format) -> io::Result<Self> {
         Ok(KeyWriter(match format {
-            Format::Csv => Form::Csv(Box::new(CsvWriter::new(output, &FIELDS)?)),
-            Format::Jsonl => Form::Jsonl(output),
+            Format::Csv => FormatWriter::Csv(Box::new(CsvWriter::new(output, &FIELDS)?)),
+            Format::Jsonl => FormatWriter::Jsonl(output),
         }))
     }
 
@@ -130,9 +130,9 @@ impl<W: Write> KeyWriter<W> {
     /// # Errors
     /// Writing fails.
     pub fn write(&mut self, exported: &Exported) -> io::Result<()> {
-        let fields = Fields::new(exported);
+        let fields = ExportedFields::new(exported);
         match &mut self.0 {
-            Form::Csv(writer) => {
+            FormatWriter::Csv(writer) => {
                 let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
                 writer.row(&[
                     fields.email,
@@ -146,7 +146,7 @@ impl<W: Write> KeyWriter<W> {
                     &time(fields.expires_at),
                 ])
             }
-            Form::Jsonl(output) => {
+            FormatWriter::Jsonl(output) => {
                 serde_json::to_writer(&mut *output, &fields)?;
                 output.write_all(b"\n")
             }
@@ -159,8 +159,8 @@ impl<W: Write> KeyWriter<W> {
     /// Writing fails.
     pub fn finish(self) -> io::Result<()> {
         match self.0 {
-            Form::Csv(writer) => writer.finish(),
-            Form::Jsonl(mut output) => output.flush(),
+            FormatWriter::Csv(writer) => writer.finish(),
+            FormatWriter::Jsonl(mut output) => output.flush(),
         }
     }
 }

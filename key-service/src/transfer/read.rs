@@ -62,14 +62,14 @@ pub(super) fn require_fields(required: &[&'static str], columns: &[usize]) -> Re
     missing.map_or(Ok(()), |(_, field)| Err(ReadError::Missing(field)))
 }
 
-enum Source<R> {
+enum FormatReader<R> {
     Csv(CsvReader<R>),
     Jsonl(JsonReader<R>),
 }
 
 /// The lines of a file, checked one by one.
 pub struct Lines<R> {
-    source: Source<R>,
+    source: FormatReader<R>,
     now: Timestamp,
 }
 
@@ -80,8 +80,8 @@ impl<R: Read> Lines<R> {
     /// The first line of CSV does not name the columns, or reading fails.
     pub fn new(input: R, format: Format, now: Timestamp) -> Result<Self, ReadError> {
         let source = match format {
-            Format::Csv => Source::Csv(CsvReader::new(input)?),
-            Format::Jsonl => Source::Jsonl(JsonReader::new(input)),
+            Format::Csv => FormatReader::Csv(CsvReader::new(input)?),
+            Format::Jsonl => FormatReader::Jsonl(JsonReader::new(input)),
         };
         Ok(Lines { source, now })
     }
@@ -92,8 +92,8 @@ impl<R: Read> Iterator for Lines<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let written = match &mut self.source {
-            Source::Csv(reader) => reader.next(),
-            Source::Jsonl(reader) => reader.next(),
+            FormatReader::Csv(reader) => reader.next(),
+            FormatReader::Jsonl(reader) => reader.next(),
         };
         let line = |written: Result<_, _>| written.and_then(|written| check(written, self.now));
         Some(written.transpose()?.map(line))

@@ -12,7 +12,7 @@ pub(crate) fn bearer(credential: &[u8]) -> Option<&[u8]> {
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum BearerKind {
     /// A personal API key.
     PersonalApiKey,
     /// A management token.
@@ -21,14 +21,14 @@ pub(crate) enum Kind {
     Other,
 }
 
-impl Kind {
+impl BearerKind {
     /// Decides by the token's prefix alone. If the answer depended on the token's validity, a caller could test tokens on
     /// operations that do not accept them.
     pub(crate) fn of(token: &[u8]) -> Self {
         match token {
-            token if token.starts_with(KEY_PREFIX.as_bytes()) => Kind::PersonalApiKey,
-            token if token.starts_with(TOKEN_PREFIX.as_bytes()) => Kind::ManagementToken,
-            _ => Kind::Other,
+            token if token.starts_with(KEY_PREFIX.as_bytes()) => BearerKind::PersonalApiKey,
+            token if token.starts_with(TOKEN_PREFIX.as_bytes()) => BearerKind::ManagementToken,
+            _ => BearerKind::Other,
         }
     }
 }

@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tower_sessions::Session;
 
-use super::bearer::{Kind, bearer};
+use super::bearer::{BearerKind, bearer};
 use super::client_address::ClientAddress;
 use super::error::ApiError;
 use super::request_log::RequestId;
@@ -64,14 +64,14 @@ impl FromRequestParts<AppState> for SignedIn {
 
 /// Why a credential of another kind is refused where a session or a management token is required.
 fn wrong_kind_detail(credential: &HeaderValue) -> &'static str {
-    match bearer(credential.as_bytes()).map(Kind::of) {
-        Some(Kind::PersonalApiKey) => {
+    match bearer(credential.as_bytes()).map(BearerKind::of) {
+        Some(BearerKind::PersonalApiKey) => {
             "This is a personal API key, which cannot manage keys. Sign in, or send a management token."
         }
-        Some(Kind::ManagementToken) => {
+        Some(BearerKind::ManagementToken) => {
             "This is a management token. Only a user who is signed in can do this."
         }
-        Some(Kind::Other) => {
+        Some(BearerKind::Other) => {
             "This is not a management token, which begins with ekm_. An edge token works only on the edge listener."
         }
         None => "Sign in, or send a management token: Authorization: Bearer ekm_…",

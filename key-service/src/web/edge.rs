@@ -18,13 +18,13 @@ use protocol::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::bearer::{Kind, bearer};
+use super::bearer::{BearerKind, bearer};
 use super::caller::Visitor;
 use super::client_address::TrustedProxies;
 use super::edge_tokens::EdgeTokens;
 use super::error::{ApiError, complete_errors};
 use super::headers::isolate;
-use super::readiness::{Readiness, Report};
+use super::readiness::{Readiness, ReadinessReport};
 use super::request_log::{RequestLog, log_requests};
 use crate::accounts::management_tokens;
 use crate::audit::refusals::Refusals;
@@ -82,16 +82,16 @@ pub(crate) fn router(
 }
 
 /// The request carries an edge token (RFC 6750, section 2.1). This extractor comes before the one that reads the body.
-struct Edge;
+struct AuthenticatedEdge;
 
-impl FromRequestParts<Arc<Service>> for Edge {
+impl FromRequestParts<Arc<Service>> for AuthenticatedEdge {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Response> {
         let sent = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         let kind = match sent {
-            Some(token) if service.tokens.accept(token) => return Ok(Edge),
-            sent => sent.map(Kind::of),
+            Some(token) if service.tokens.accept(token) => return Ok(AuthenticatedEdge),
+            sent => sent.map(BearerKind::of),
         };
         let error = match kind {
             None => ApiError::not_authenticated(),
@@ -108,11 +108,13 @@ impl FromRequestParts<Arc<Service>> for Edge {
 }
 
 /// Why a token is not an edge token.
-fn why_wrong(kind: Kind) -> &'static str {
+fn why_wrong(kind: BearerKind) -> &'static str {
     match kind {
-        Kind::PersonalApiKey => "This is a personal API key. The edge API accepts only the edge token.",
-        Kind::ManagementToken => "This is a management token. The edge API accepts only the edge token.",
-        Kind::Other => "The edge token is wrong.",
+        BearerKind::PersonalApiKey => "This is a personal API key. The edge API accepts only the edge token.",
+        BearerKind::ManagementToken => {
+            "This is a management token. The edge API accepts only the edge token."
+        }
+        BearerKind::Other => "The edge token is wrong.",
     }
 }
 
@@ -124,7 +126,7 @@ async fn record_refusal(parts: &mut Parts, service: &Arc<Service>) -> Result<(),
 }
 
 async fn verify(
-    _: Edge,
+    _: AuthenticatedEdge,
     State(service): State<Arc<Service>>,
     body: Bytes,
 ) -> Result<Json<VerifyResponse>, ApiError> {
@@ -140,7 +142,7 @@ async fn verify(
 }
 
 async fn sync(
-    _: Edge,
+    _: AuthenticatedEdge,
     State(service): State<Arc<Service>>,
     body: Bytes,
 ) -> Result<Json<SyncResponse>, ApiError> {
@@ -159,7 +161,7 @@ async fn sync(
 }
 
 /// Unauthenticated callers get 401 for every path, so they cannot probe for routes.
-async fn wrong_method(_: Edge) -> StatusCode {
+async fn wrong_method(_: AuthenticatedEdge) -> StatusCode {
     StatusCode::METHOD_NOT_ALLOWED
 }
 
@@ -184,7 +186,7 @@ async fn healthz() -> Json<Value> {
 }
 
 /// Whether the process can serve requests.
-async fn readyz(State(service): State<Arc<Service>>) -> Report {
+async fn readyz(State(service): State<Arc<Service>>) -> ReadinessReport {
     service.readiness.report().await
 }
 

@@ -18,7 +18,7 @@ pub struct EdgeTokens(Vec<KeyDigest>);
 
 /// Why a token is invalid. The texts name the variable, never the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
+pub enum EdgeTokenError {
     /// The required variable is unset or empty.
     #[error(
         "{TOKEN_VARIABLE} is not set: the edge API needs a token of {MIN_TOKEN_CHARS} characters or more"
@@ -37,8 +37,8 @@ impl EdgeTokens {
     ///
     /// # Errors
     /// The problem of each variable.
-    pub fn new(current: Option<&str>, previous: Option<&str>) -> Result<Self, Vec<TokenError>> {
-        let current = current.filter(|token| !token.is_empty()).ok_or(TokenError::Missing);
+    pub fn new(current: Option<&str>, previous: Option<&str>) -> Result<Self, Vec<EdgeTokenError>> {
+        let current = current.filter(|token| !token.is_empty()).ok_or(EdgeTokenError::Missing);
         let current = current.and_then(|token| digest(TOKEN_VARIABLE, token));
         let previous = previous.filter(|token| !token.is_empty());
         let previous = previous.map(|token| digest(PREVIOUS_TOKEN_VARIABLE, token)).transpose();
@@ -57,12 +57,12 @@ impl EdgeTokens {
     }
 }
 
-fn digest(variable: &'static str, token: &str) -> Result<KeyDigest, TokenError> {
+fn digest(variable: &'static str, token: &str) -> Result<KeyDigest, EdgeTokenError> {
     if !token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
-        return Err(TokenError::Character(variable));
+        return Err(EdgeTokenError::Character(variable));
     }
     if token.len() < MIN_TOKEN_CHARS {
-        return Err(TokenError::Short(variable));
+        return Err(EdgeTokenError::Short(variable));
     }
     Ok(KeyDigest::of_value(token))
 }
@@ -84,13 +84,13 @@ mod tests {
     fn tokens_that_cannot_be_used_are_refused_by_their_variable() {
         let refused = |current, previous| EdgeTokens::new(current, previous).unwrap_err();
         let good = Some("the-new-edge-token");
-        assert_eq!(refused(None, None), [TokenError::Missing]);
-        assert_eq!(refused(Some(""), good), [TokenError::Missing]);
-        assert_eq!(refused(Some("fifteen-letters"), None), [TokenError::Short("EDGE_TOKEN")]);
-        assert_eq!(refused(good, Some("short")), [TokenError::Short("EDGE_TOKEN_PREVIOUS")]);
-        assert_eq!(refused(Some("one-token,another-token"), None), [TokenError::Character("EDGE_TOKEN")]);
-        assert_eq!(refused(Some("a token with spaces"), None), [TokenError::Character("EDGE_TOKEN")]);
-        let both = [TokenError::Missing, TokenError::Short("EDGE_TOKEN_PREVIOUS")];
+        assert_eq!(refused(None, None), [EdgeTokenError::Missing]);
+        assert_eq!(refused(Some(""), good), [EdgeTokenError::Missing]);
+        assert_eq!(refused(Some("fifteen-letters"), None), [EdgeTokenError::Short("EDGE_TOKEN")]);
+        assert_eq!(refused(good, Some("short")), [EdgeTokenError::Short("EDGE_TOKEN_PREVIOUS")]);
+        assert_eq!(refused(Some("one-token,another-token"), None), [EdgeTokenError::Character("EDGE_TOKEN")]);
+        assert_eq!(refused(Some("a token with spaces"), None), [EdgeTokenError::Character("EDGE_TOKEN")]);
+        let both = [EdgeTokenError::Missing, EdgeTokenError::Short("EDGE_TOKEN_PREVIOUS")];
         assert_eq!(refused(None, Some("short")), both);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Readiness {
 
 /// The response: the result of each check.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct ReadinessReport {
     status: &'static str,
     checks: Checks,
 }
@@ -52,7 +52,7 @@ impl Readiness {
     }
 
     /// Runs all checks within one second.
-    pub(crate) async fn report(&self) -> Report {
+    pub(crate) async fn report(&self) -> ReadinessReport {
         let (is_migrated, can_write) = tokio::join!(self.store.is_migrated(), self.store.can_write());
         let result = |works| if works { OK } else { FAILED };
         let checks = Checks {
@@ -64,7 +64,7 @@ impl Readiness {
             },
             shutdown: if self.is_shutting_down.load(Ordering::Relaxed) { "begun" } else { OK },
         };
-        let report = Report { status: if checks.are_ok() { "ready" } else { "not ready" }, checks };
+        let report = ReadinessReport { status: if checks.are_ok() { "ready" } else { "not ready" }, checks };
         // Log only changes, because load balancers ask every few seconds.
         if self.was_ready.swap(checks.are_ok(), Ordering::Relaxed) != checks.are_ok() {
             tracing::warn!(status = report.status, ?checks, "readiness changed");
@@ -79,7 +79,7 @@ impl Checks {
     }
 }
 
-impl IntoResponse for Report {
+impl IntoResponse for ReadinessReport {
     fn into_response(self) -> Response {
         let status = if self.checks.are_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()

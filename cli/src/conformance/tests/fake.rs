@@ -17,7 +17,7 @@ use protocol::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::conformance::commands::{Key, Keys};
+use crate::conformance::commands::{Keys, TestKey};
 
 pub(super) const TOKEN: &str = "a-token-of-the-fake";
 const EPOCH: &str = "epoch-of-the-fake";
@@ -95,15 +95,15 @@ impl Fake {
 }
 
 impl Keys for Fake {
-    fn create(&self) -> Result<Key> {
+    fn create(&self) -> Result<TestKey> {
         let mut data = self.shared.data();
         let entropy = [data.keys.len() as u8 + 1; 32];
         let key = ApiKey::from_entropy(entropy);
         data.keys.insert(key.digest(), true);
-        Ok(Key(key))
+        Ok(TestKey(key))
     }
 
-    fn delete(&self, key: &Key) -> Result<Duration> {
+    fn delete(&self, key: &TestKey) -> Result<Duration> {
         let began = Instant::now();
         self.shared.delete(key.digest());
         Ok(began.elapsed())

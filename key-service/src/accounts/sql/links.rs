@@ -11,7 +11,7 @@ use crate::db::rows::{RowResult, truth};
 
 /// A stored link.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct StoredLink {
     /// The link's user; `None` for the link of the first admin.
     pub(crate) user_id: Option<String>,
     /// Whether a management token created the link.
@@ -20,9 +20,9 @@ pub(crate) struct Link {
     pub(crate) created_by_id: Option<String>,
 }
 
-impl<'r> FromRow<'r, AnyRow> for Link {
+impl<'r> FromRow<'r, AnyRow> for StoredLink {
     fn from_row(row: &'r AnyRow) -> RowResult<Self> {
-        Ok(Link {
+        Ok(StoredLink {
             user_id: row.try_get("user_id")?,
             is_from_token: truth(row, "is_from_token")?,
             created_by_id: row.try_get("created_by_id")?,
@@ -33,7 +33,7 @@ impl<'r> FromRow<'r, AnyRow> for Link {
 /// Adds a link, and removes the earlier ones of the same user or of the first admin.
 pub(crate) async fn replace(
     connection: &mut AnyConnection,
-    link: &Link,
+    link: &StoredLink,
     digest: KeyDigest,
     lifetime_s: u32,
 ) -> db::Result<()> {
@@ -73,7 +73,10 @@ pub(crate) async fn remove_made_by(connection: &mut AnyConnection, maker_id: &st
 }
 
 /// The link with this digest, if it is valid. A link that a token created is valid no longer than the token.
-pub(crate) async fn find(connection: impl AnyExecutor<'_>, digest: KeyDigest) -> db::Result<Option<Link>> {
+pub(crate) async fn find(
+    connection: impl AnyExecutor<'_>,
+    digest: KeyDigest,
+) -> db::Result<Option<StoredLink>> {
     let select = formatcp!(
         "SELECT user_id, is_from_token, created_by_id FROM one_time_links l
             WHERE digest = $1 AND expires_at > {NOW_MS} AND NOT EXISTS (
@@ -83,7 +86,10 @@ pub(crate) async fn find(connection: impl AnyExecutor<'_>, digest: KeyDigest) ->
 }
 
 /// Takes the link with this digest, if it is valid, and removes it.
-pub(crate) async fn take(connection: &mut AnyConnection, digest: KeyDigest) -> db::Result<Option<Link>> {
+pub(crate) async fn take(
+    connection: &mut AnyConnection,
+    digest: KeyDigest,
+) -> db::Result<Option<StoredLink>> {
     let found = find(&mut *connection, digest).await?;
     let delete = "DELETE FROM one_time_links WHERE digest = $1";
     sqlx::query(delete).bind(digest.to_hex()).execute(connection).await?;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::accounts;
 use crate::audit::Actor;
-use crate::cli::error::{CliError, Outcome as End};
+use crate::cli::error::{CliError, ExitOutcome};
 use crate::cli::revocation::{in_words, wait};
 use crate::cli::terminal::{counted, print_json, print_message, print_table};
 use crate::keys::leaks::{self, LeakedValues, MAX_VALUES, Outcome, Report, Source};
@@ -29,7 +29,7 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<End, CliError> {
+pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<ExitOutcome, CliError> {
     let lines = io::stdin().lines().collect::<io::Result<Vec<_>>>()?;
     let numbered = (1..).zip(&lines).map(|(number, line)| (number, line.trim()));
     let (values, refused): (Vec<_>, Vec<_>) =
@@ -51,7 +51,7 @@ pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<En
     }
     let mut ended =
         Ended { refused_lines: refused.into_iter().map(|(number, _)| number).collect(), ..Ended::default() };
-    let mut end = End::Done;
+    let mut end = ExitOutcome::Done;
     let result = ended.report_all(&reports, by, store).await;
     // After a failure, print the values that were reported, so that the user does not report them again.
     if result.is_ok() || !ended.outcomes.is_empty() {
@@ -79,9 +79,9 @@ impl Ended {
         Ok(())
     }
 
-    async fn print(self, json: bool, store: &Store) -> Result<End, CliError> {
+    async fn print(self, json: bool, store: &Store) -> Result<ExitOutcome, CliError> {
         let Ended { refused_lines, outcomes, revocations } = self;
-        let end = if refused_lines.is_empty() { End::Done } else { End::NeedsAttention };
+        let end = if refused_lines.is_empty() { ExitOutcome::Done } else { ExitOutcome::NeedsAttention };
         let live = outcomes.iter().filter(|outcome| outcome.live).count() as u64;
         let propagated: String =
             revocations.iter().map(|revocation| format!("; {}", in_words(revocation))).collect();

@@ -11,7 +11,7 @@ use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Place, Rendered};
 use super::sign_in;
-use super::visitor::SignedIn;
+use super::visitor::PageUser;
 use crate::accounts::passwords::{NewPassword, Password};
 use crate::accounts::{self, AccountError, User};
 use crate::catalogue::Catalogue;
@@ -39,13 +39,13 @@ impl AccountPage {
 }
 
 /// `GET /account`.
-pub(super) async fn show(SignedIn { user, .. }: SignedIn, State(state): State<AppState>) -> Response {
+pub(super) async fn show(PageUser { user, .. }: PageUser, State(state): State<AppState>) -> Response {
     AccountPage::new(&state.catalogue, user, Problems::default(), false).into_response()
 }
 
 /// `POST /account`: sets a new password. All other sessions of the user end.
 pub(super) async fn submit(
-    SignedIn { user, by }: SignedIn,
+    PageUser { user, by }: PageUser,
     State(state): State<AppState>,
     session: Session,
     form: Form,

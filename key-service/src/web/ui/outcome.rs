@@ -46,7 +46,7 @@ pub(super) struct OutcomePage {
 
 #[derive(Template)]
 #[template(source = "<p class=\"line\">{{ text }}</p>\n", ext = "html")]
-struct Line {
+struct OutcomeLine {
     text: String,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn stream(
             let text = waiting(progress, effect);
             if text != last {
                 last.clone_from(&text);
-                send(rendered(&Line { text }));
+                send(rendered(&OutcomeLine { text }));
             }
         };
         let result = match propagation.wait_with_progress(watcher).await {

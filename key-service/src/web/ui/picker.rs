@@ -28,7 +28,7 @@ pub(super) enum Access {
 
 /// One object's row.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct ObjectRow {
     /// The object of the scope.
     pub(super) object: String,
     /// The object's name for people.
@@ -41,7 +41,7 @@ pub(super) struct Row {
     chosen: Option<Action>,
 }
 
-impl Row {
+impl ObjectRow {
     /// The name of the row's field.
     pub(super) fn field(&self) -> String {
         format!("scope.{}", self.object)
@@ -68,7 +68,7 @@ pub(super) struct Group {
     /// The heading.
     pub(super) title: String,
     /// The rows, at least one.
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<ObjectRow>,
     /// Whether the rows are shown at first.
     pub(super) is_open: bool,
 }
@@ -92,7 +92,7 @@ impl Picker {
             let chosen = most(&named, &object.object);
             if let Some(most) = most(limit, &object.object).max(chosen) {
                 let (title, description) = (object.title.clone(), object.description.clone());
-                let row = Row { object: object.object.clone(), title, description, most, chosen };
+                let row = ObjectRow { object: object.object.clone(), title, description, most, chosen };
                 picker.add(&object.group, row);
             }
         }
@@ -100,7 +100,8 @@ impl Picker {
         for object in retired.collect::<BTreeSet<_>>() {
             if let Some(most) = most(&named, object) {
                 let (title, description) = (object.replace('_', " "), RETIRED_DESCRIPTION.to_owned());
-                let row = Row { object: object.to_owned(), title, description, most, chosen: Some(most) };
+                let row =
+                    ObjectRow { object: object.to_owned(), title, description, most, chosen: Some(most) };
                 picker.add(RETIRED, row);
             }
         }
@@ -113,7 +114,7 @@ impl Picker {
         picker
     }
 
-    fn add(&mut self, title: &str, row: Row) {
+    fn add(&mut self, title: &str, row: ObjectRow) {
         match self.groups.iter_mut().find(|group| group.title == title) {
             Some(group) => group.rows.push(row),
             None => self.groups.push(Group { title: title.to_owned(), rows: vec![row], is_open: false }),
@@ -127,7 +128,7 @@ impl Picker {
         }
     }
 
-    fn rows(&self) -> impl Iterator<Item = &Row> {
+    fn rows(&self) -> impl Iterator<Item = &ObjectRow> {
         self.groups.iter().flat_map(|group| &group.rows)
     }
 

@@ -15,36 +15,40 @@ use crate::web::session;
 use crate::web::state::AppState;
 
 /// A signed-in user. Other visitors are redirected to sign in first.
-pub(super) struct SignedIn {
+pub(super) struct PageUser {
     pub(super) user: User,
     pub(super) by: Actor,
 }
 
-impl FromRequestParts<AppState> for SignedIn {
+impl FromRequestParts<AppState> for PageUser {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, PageError> {
         let Visitor(visitor) = Visitor::from_request_parts(parts, state).await?;
         let session = session_of(parts, state).await?;
         match session::user(&session, &state.store, Timestamp::now()).await? {
-            Some(user) => Ok(SignedIn { by: session::actor(visitor, &session, &user), user }),
+            Some(user) => Ok(PageUser { by: session::actor(visitor, &session, &user), user }),
             None => Err(PageError::SignIn(wanted(parts))),
         }
     }
 }
 
 /// A signed-in admin. Other users get 403.
-pub(super) struct Admin {
+pub(super) struct PageAdmin {
     pub(super) user: User,
     pub(super) by: Actor,
 }
 
-impl FromRequestParts<AppState> for Admin {
+impl FromRequestParts<AppState> for PageAdmin {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, PageError> {
-        let SignedIn { user, by } = SignedIn::from_request_parts(parts, state).await?;
-        if user.is_admin { Ok(Admin { user, by }) } else { Err(PageError::of_status(StatusCode::FORBIDDEN)) }
+        let PageUser { user, by } = PageUser::from_request_parts(parts, state).await?;
+        if user.is_admin {
+            Ok(PageAdmin { user, by })
+        } else {
+            Err(PageError::of_status(StatusCode::FORBIDDEN))
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
-use crate::web::ui::visitor::Admin;
+use crate::web::ui::visitor::PageAdmin;
 
 /// The groups of actions that the form offers: the names of the actions up to the dot.
 fn groups() -> Vec<&'static str> {
@@ -33,7 +33,7 @@ fn groups() -> Vec<&'static str> {
 struct AuditPage {
     frame: Frame,
     search: AuditSearch,
-    rows: Vec<Row>,
+    rows: Vec<EntryRow>,
     listing: Listing,
 }
 
@@ -55,12 +55,12 @@ impl AuditPage {
 }
 
 /// An entry as the table shows it.
-struct Row {
+struct EntryRow {
     entry: Entry,
     at: Moment,
 }
 
-impl Row {
+impl EntryRow {
     fn action(&self) -> String {
         words(&self.entry.action)
     }
@@ -131,7 +131,7 @@ pub(super) struct AuditParams {
 
 /// `GET /admin/audit`.
 pub(super) async fn show(
-    Admin { user, .. }: Admin,
+    PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
     PageParams(Params { sent, address }): PageParams<AuditParams>,
 ) -> Result<Response, PageError> {
@@ -145,7 +145,7 @@ pub(super) async fn show(
     let found = audit::search(&state.store, &search).await?;
     let listing = Listing::new(&address, search.page, &found);
     let now = Timestamp::now();
-    let row = |entry: Entry| Row { at: Moment::new(entry.at, now), entry };
+    let row = |entry: Entry| EntryRow { at: Moment::new(entry.at, now), entry };
     let rows = found.rows.into_iter().map(row).collect();
     Ok(Rendered(AuditPage { frame: Frame::of(user, Place::Audit, "Audit log"), search, rows, listing })
         .into_response())

@@ -8,7 +8,7 @@ use crate::revocation::edges::{self, Edges};
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
-use crate::web::ui::visitor::Admin;
+use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
 #[template(path = "admin/edges.html")]
@@ -26,7 +26,7 @@ impl EdgesPage {
 
 /// `GET /admin/edges`.
 pub(super) async fn show(
-    Admin { user, .. }: Admin,
+    PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
 ) -> Result<Response, PageError> {
     let now = edges::list(&state.store).await?;

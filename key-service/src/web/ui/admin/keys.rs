@@ -23,7 +23,7 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::keys::delete as deletion;
 use crate::web::ui::keys::row::KeyRow;
-use crate::web::ui::visitor::Admin;
+use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
 #[template(path = "admin/keys.html")]
@@ -34,7 +34,7 @@ struct KeysPage {
     state: &'static str,
     /// The user whose keys are shown, if only one: id and address.
     only_of: Option<(String, String)>,
-    rows: Vec<Row>,
+    rows: Vec<OwnedKeyRow>,
     listing: Listing,
     catalogue: Arc<Catalogue>,
 }
@@ -46,7 +46,7 @@ impl KeysPage {
 }
 
 /// A key and its user.
-struct Row {
+struct OwnedKeyRow {
     key: KeyRow,
     user_email: String,
     user_is_active: bool,
@@ -70,7 +70,7 @@ pub(super) struct KeyParams {
 
 /// `GET /admin/keys`.
 pub(super) async fn show(
-    Admin { user, .. }: Admin,
+    PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
     PageParams(Params { sent, address }): PageParams<KeyParams>,
 ) -> Result<Response, PageError> {
@@ -90,7 +90,7 @@ pub(super) async fn show(
         None => None,
     };
     let listing = Listing::new(&address, search.page, &found);
-    let row = |found: keys::OwnedKey| Row {
+    let row = |found: keys::OwnedKey| OwnedKeyRow {
         key: KeyRow::new(found.key, now),
         user_email: found.user_email,
         user_is_active: found.user_is_active,
@@ -109,7 +109,7 @@ pub(super) async fn show(
 
 /// `GET /admin/keys/{id}/delete`.
 pub(super) async fn confirm_delete(
-    Admin { user, .. }: Admin,
+    PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
@@ -118,7 +118,7 @@ pub(super) async fn confirm_delete(
 
 /// `POST /admin/keys/{id}/delete`.
 pub(super) async fn delete(
-    Admin { user, by }: Admin,
+    PageAdmin { user, by }: PageAdmin,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {

@@ -18,7 +18,7 @@ use crate::web::ui::expiry::ExpiryChoice;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::value::{Command, ValuePage};
-use crate::web::ui::visitor::Admin;
+use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
 #[template(path = "admin/token_new.html")]
@@ -49,7 +49,7 @@ impl NewTokenPage {
 }
 
 /// `GET /admin/tokens/new`.
-pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
+pub(super) async fn show(PageAdmin { user, .. }: PageAdmin) -> Response {
     let chosen: Vec<_> = Verbs::default().iter().map(|verb| format!("can.{}=yes", verb.as_str())).collect();
     let form = Form::parse(chosen.join("&").as_bytes());
     NewTokenPage::of(user, &form, ExpiryChoice::new(None), Problems::default()).into_response()
@@ -57,7 +57,7 @@ pub(super) async fn show(Admin { user, .. }: Admin) -> Response {
 
 /// `POST /admin/tokens/new`: creates the token, and shows its value.
 pub(super) async fn submit(
-    Admin { user, by }: Admin,
+    PageAdmin { user, by }: PageAdmin,
     State(state): State<AppState>,
     headers: HeaderMap,
     form: Form,

@@ -13,7 +13,7 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
 use crate::web::ui::outcome::{self, OutcomePage};
-use crate::web::ui::visitor::Admin;
+use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
 #[template(path = "admin/tokens.html")]
@@ -35,7 +35,7 @@ impl TokensPage {
 
 /// `GET /admin/tokens`.
 pub(super) async fn show(
-    Admin { user, .. }: Admin,
+    PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
 ) -> Result<Response, PageError> {
     let tokens = management_tokens::list(&state.store).await?;
@@ -53,7 +53,7 @@ struct RevokePage {
 
 /// `GET /admin/tokens/{id}/revoke`.
 pub(super) async fn confirm_revoke(
-    Admin { user, .. }: Admin,
+    PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
@@ -67,7 +67,7 @@ pub(super) async fn confirm_revoke(
 
 /// `POST /admin/tokens/{id}/revoke`.
 pub(super) async fn revoke(
-    Admin { user, by }: Admin,
+    PageAdmin { user, by }: PageAdmin,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {

@@ -19,7 +19,7 @@ use crate::web::ui::moment::Moment;
 use crate::web::ui::outcome::{self, Effect, OutcomePage};
 use crate::web::ui::picker::Picker;
 use crate::web::ui::value::ValuePage;
-use crate::web::ui::visitor::Admin;
+use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
 #[template(path = "admin/user.html")]
@@ -34,7 +34,7 @@ struct UserPage {
 
 /// `GET /admin/users/{id}`.
 pub(super) async fn show(
-    Admin { user: admin, .. }: Admin,
+    PageAdmin { user: admin, .. }: PageAdmin,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
@@ -52,7 +52,7 @@ pub(super) async fn show(
 
 /// `POST /admin/users/{id}`: does what the button says.
 pub(super) async fn submit(
-    Admin { user: admin, by }: Admin,
+    PageAdmin { user: admin, by }: PageAdmin,
     State(state): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,

@@ -15,7 +15,7 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::picker::Picker;
-use crate::web::ui::visitor::Admin;
+use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
 #[template(path = "admin/user_new.html")]
@@ -35,14 +35,14 @@ impl NewUserPage {
 }
 
 /// `GET /admin/users/new`.
-pub(super) async fn show(Admin { user, .. }: Admin, State(state): State<AppState>) -> Response {
+pub(super) async fn show(PageAdmin { user, .. }: PageAdmin, State(state): State<AppState>) -> Response {
     let picker = Picker::new(&state.catalogue, &ScopeSet::all(), &ScopeSet::default());
     NewUserPage::new(user, "", false, picker, Problems::default()).into_response()
 }
 
 /// `POST /admin/users/new`: adds the user, and shows the link.
 pub(super) async fn submit(
-    Admin { user, by }: Admin,
+    PageAdmin { user, by }: PageAdmin,
     State(state): State<AppState>,
     headers: HeaderMap,
     form: Form,

@@ -20,7 +20,7 @@ use crate::web::ui::chips::Chips;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
-use crate::web::ui::visitor::Admin;
+use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
 #[template(path = "admin/users.html")]
@@ -57,7 +57,7 @@ pub(super) struct UserParams {
 
 /// `GET /admin/users`.
 pub(super) async fn show(
-    Admin { user, .. }: Admin,
+    PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
     PageParams(Params { sent, address }): PageParams<UserParams>,
 ) -> Result<Response, PageError> {

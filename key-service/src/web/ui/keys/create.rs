@@ -15,7 +15,7 @@ use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::Form;
 use crate::web::ui::frame::{Frame, Place, Rendered};
-use crate::web::ui::visitor::SignedIn;
+use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
 #[template(path = "keys/create.html")]
@@ -31,14 +31,14 @@ impl CreatePage {
 }
 
 /// `GET /account/keys/new`.
-pub(super) async fn show(SignedIn { user, .. }: SignedIn, State(state): State<AppState>) -> Response {
+pub(super) async fn show(PageUser { user, .. }: PageUser, State(state): State<AppState>) -> Response {
     let form = KeyForm::blank(&state.catalogue, &user);
     CreatePage::new(user, form).into_response()
 }
 
 /// `POST /account/keys/new`: creates the key, and shows its value.
 pub(super) async fn submit(
-    SignedIn { user, by }: SignedIn,
+    PageUser { user, by }: PageUser,
     State(state): State<AppState>,
     form: Form,
 ) -> Result<Response, PageError> {

@@ -15,7 +15,7 @@ use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::outcome::{self, Effect, OutcomePage};
-use crate::web::ui::visitor::SignedIn;
+use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
 #[template(path = "keys/delete.html")]
@@ -28,7 +28,7 @@ struct DeletePage {
 
 /// `GET /account/keys/{id}/delete`.
 pub(super) async fn show(
-    SignedIn { user, .. }: SignedIn,
+    PageUser { user, .. }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
@@ -38,7 +38,7 @@ pub(super) async fn show(
 
 /// `POST /account/keys/{id}/delete`: deletes the key, and shows when every edge refuses it.
 pub(super) async fn submit(
-    SignedIn { user, by }: SignedIn,
+    PageUser { user, by }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {

@@ -18,7 +18,7 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::form::Form;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::outcome::{self, Effect, OutcomePage};
-use crate::web::ui::visitor::SignedIn;
+use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
 #[template(path = "keys/edit.html")]
@@ -37,7 +37,7 @@ impl EditPage {
 
 /// `GET /account/keys/{id}`.
 pub(super) async fn show(
-    SignedIn { user, .. }: SignedIn,
+    PageUser { user, .. }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
@@ -49,7 +49,7 @@ pub(super) async fn show(
 
 /// `POST /account/keys/{id}`: saves what differs.
 pub(super) async fn submit(
-    SignedIn { user, by }: SignedIn,
+    PageUser { user, by }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
     form: Form,

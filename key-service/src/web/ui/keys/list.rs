@@ -15,7 +15,7 @@ use crate::web::state::AppState;
 use crate::web::ui::chips::Chips;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
-use crate::web::ui::visitor::SignedIn;
+use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
 #[template(path = "keys/list.html")]
@@ -42,7 +42,7 @@ impl ListPage {
 
 /// `GET /account/keys`.
 pub(super) async fn show(
-    SignedIn { user, .. }: SignedIn,
+    PageUser { user, .. }: PageUser,
     State(state): State<AppState>,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();

@@ -19,7 +19,7 @@ use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::span;
 use crate::web::ui::outcome::{self, Effect};
-use crate::web::ui::visitor::SignedIn;
+use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
 #[template(path = "keys/roll.html")]
@@ -38,7 +38,7 @@ impl RollPage {
 
 /// `GET /account/keys/{id}/roll`.
 pub(super) async fn show(
-    SignedIn { user, .. }: SignedIn,
+    PageUser { user, .. }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
@@ -48,7 +48,7 @@ pub(super) async fn show(
 
 /// `POST /account/keys/{id}/roll`: shows the new value, and how the old one ends.
 pub(super) async fn submit(
-    SignedIn { user, by }: SignedIn,
+    PageUser { user, by }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
     form: Form,
