@@ -1,7 +1,7 @@
-//! Invalid input: the field, and what is wrong with it.
+//! Invalid input: the field, and the rule that its value breaks.
 //!
 //! A rule returns a [`Violation`], which names no field. The code that reads the value adds the field. [`FieldErrors`]
-//! collects everything that is wrong with a request.
+//! collects all problems of a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,9 +19,9 @@ const MISSPELT: f64 = 0.8;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Violation {
-    /// What is wrong, for programs: `required`, `blank`, `invalid_input`, …
+    /// The problem, for programs: `required`, `blank`, `invalid_input`, …
     pub code: &'static str,
-    /// What is wrong, for people.
+    /// The problem, for people.
     pub detail: String,
 }
 
@@ -108,7 +108,7 @@ pub struct FieldError {
     pub field: Cow<'static, str>,
     /// The index of the invalid item, from 0, if the field is a list and the others may be valid.
     pub item: Option<usize>,
-    /// What is wrong.
+    /// The problem.
     pub violation: Violation,
 }
 
@@ -142,17 +142,17 @@ impl FieldError {
     }
 }
 
-/// Everything that is wrong with a request. Its text has a line for each problem.
+/// All problems of a request. Its text has a line for each problem.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
-    /// Returns a valid value of a field, or adds what is wrong with it.
+    /// Returns a valid value of a field, or adds its problem.
     pub fn check<T>(&mut self, field: &'static str, value: Result<T, Violation>) -> Option<T> {
         value.map_err(|violation| self.0.push(violation.of(field))).ok()
     }
 
-    /// Adds what is wrong with another part of the request.
+    /// Adds the problems of another part of the request.
     pub fn extend(&mut self, others: FieldErrors) {
         self.0.extend(others.0);
     }
@@ -165,7 +165,7 @@ impl FieldErrors {
         self
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there is no problem.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! A management token: what it is, and why it may be refused.
+//! A management token, and the reasons to refuse it.
 
 use protocol::{KeyDigest, secret_from_entropy};
 use secrecy::{ExposeSecret, SecretString};
@@ -10,22 +10,22 @@ use super::verb::{Verb, Verbs};
 use crate::audit::{Actor, ActorKind};
 use crate::time::Timestamp;
 
-/// What every management token begins with.
+/// The prefix of every management token.
 pub const TOKEN_PREFIX: &str = "ekm_";
 
-/// A management token as it is kept: everything but its value.
+/// A management token as it is stored: everything but its value.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ManagementToken {
     /// Opaque and never reused.
     pub id: String,
     /// The name that its creator gave it.
     pub label: String,
-    /// What it is recognised by.
+    /// The first and the last characters of its value.
     pub mask_value: String,
     /// The ids of the users whose keys it manages; `null` for all that are not admins.
     #[schema(required)]
     pub user_ids: Option<Vec<String>>,
-    /// What it can do to them.
+    /// The operations that it may perform on them.
     #[schema(value_type = Vec<Verb>)]
     pub can: Verbs,
     /// When it was created.
@@ -35,7 +35,7 @@ pub struct ManagementToken {
     /// The id of the admin that created it; `None` for the command line.
     #[serde(skip)]
     pub(crate) created_by_id: Option<String>,
-    /// From when on it is refused; `null` for never.
+    /// The time from which it is refused; `null` for never.
     #[schema(required)]
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to the hour.

@@ -18,7 +18,7 @@ use crate::validation::{Violation, is_bidi_control};
 /// The most characters of an email address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const MAX_EMAIL_CHARS: usize = 254;
 
-/// A user. Its JSON form leaves out what nobody needs to see.
+/// A user. Its JSON form has neither the password's hash nor the fields that only the service uses.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct User {
     /// Opaque and never reused.

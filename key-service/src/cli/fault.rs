@@ -30,7 +30,7 @@ pub(super) fn in_words(error: &CliError, command: &Command, matches: &ArgMatches
     line.unwrap_or(text)
 }
 
-/// What is wrong with the argument that is a field of the API.
+/// The problem of the argument that is a field of the API.
 fn of_argument(field: &str, detail: &str, command: &Command, matches: &ArgMatches) -> Option<String> {
     let (command, matches) = carried_out(command, matches);
     let argument = argument(field, command, matches)?;

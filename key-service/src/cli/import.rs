@@ -117,7 +117,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<ExitOutcome, C
     let by = operator();
     let mut import = Import::new(&store, &by, &catalogue, options);
 
-    let done = take_in(&mut import, &mut lines, &bar, &mut collected).await;
+    let done = import_lines(&mut import, &mut lines, &bar, &mut collected).await;
     bar.finish_and_clear();
     let refused_lines = collected.finish()?;
 
@@ -151,7 +151,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, ProgressBar), CliError> {
 }
 
 /// Imports all lines, chunk by chunk.
-async fn take_in(
+async fn import_lines(
     import: &mut Import<'_>,
     lines: &mut Lines<impl Read>,
     bar: &ProgressBar,
@@ -162,7 +162,7 @@ async fn take_in(
         if chunk.is_empty() {
             return Ok(());
         }
-        for refused in import.take_in(chunk, Timestamp::now()).await? {
+        for refused in import.store_chunk(chunk, Timestamp::now()).await? {
             collected.add(refused).map_err(ImportError::Report)?;
         }
         let Summary { imported, unchanged, refused, .. } = import.summary();

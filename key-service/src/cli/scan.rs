@@ -11,7 +11,7 @@ use walkdir::WalkDir;
 use super::error::{CliError, ExitOutcome};
 use super::progress;
 use super::terminal::{counted, harmless, print_json_line, print_line, print_message};
-use crate::keys::scan::{Found, Scanner};
+use crate::keys::scan::{Match, Scanner};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -116,8 +116,8 @@ impl Tally {
     }
 }
 
-fn print(name: &str, found: &Found, json: bool) -> Result<(), CliError> {
-    let Found { line, column, mask_value, digest } = found;
+fn print(name: &str, found: &Match, json: bool) -> Result<(), CliError> {
+    let Match { line, column, mask_value, digest } = found;
     if json {
         let digest = digest.to_hex();
         return print_json_line(&FoundLine { file: name, line: *line, column: *column, mask_value, digest });

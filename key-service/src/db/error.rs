@@ -41,7 +41,7 @@ pub enum Error {
     Unreadable {
         /// The column.
         column: String,
-        /// What is wrong with the value.
+        /// Why the value cannot be read.
         source: BoxDynError,
     },
     /// A value has no JSON form to store.

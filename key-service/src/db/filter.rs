@@ -38,7 +38,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Adds a condition, in which each `?` stands for the next of `values`.
+    /// Adds a condition, in which each `?` is replaced by the placeholder of the next of `values`.
     pub(crate) fn and(&mut self, condition: &'static str, values: impl IntoIterator<Item = Bound>) {
         let mut numbered = String::from("(");
         for (n, part) in condition.split('?').enumerate() {

@@ -49,7 +49,7 @@ pub(crate) fn digest(hex: String) -> Result<KeyDigest> {
 /// a larger statement takes longer than several small ones.
 pub(crate) const ROWS_AT_ONCE: usize = 40;
 
-/// A statement with many rows: `:rows` stands for the rows of a `VALUES` list, `($1, $2), ($3, $4)` for two rows of two
+/// A statement with many rows: `:rows` becomes the rows of a `VALUES` list, `($1, $2), ($3, $4)` for two rows of two
 /// columns, and `:+1` for the first placeholder after them.
 pub(crate) fn with_rows(sql: &'static str, columns: usize, rows: usize) -> AssertSqlSafe<String> {
     let row = |row: usize| {
@@ -69,7 +69,7 @@ pub(crate) fn with_rows(sql: &'static str, columns: usize, rows: usize) -> Asser
     AssertSqlSafe(text)
 }
 
-/// A statement with a list: `:list` stands for `$1, $2` with two items, and for `NULL` with none, because PostgreSQL has no
+/// A statement with a list: `:list` becomes `$1, $2` with two items, and `NULL` with none, because PostgreSQL has no
 /// empty list.
 pub(crate) fn with_list(sql: &'static str, items: usize) -> AssertSqlSafe<String> {
     let places: Vec<_> = (1..=items).map(|place| format!("${place}")).collect();

@@ -24,7 +24,7 @@ const KEPT_BYTES: usize = GENERATED_KEY_BYTES;
 
 /// The position and the digest of a key or management token, without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Match {
     /// The line, from 1.
     pub line: u64,
     /// The position in the line, in bytes from 1.
@@ -66,7 +66,7 @@ impl<R: Read> Scanner<R> {
     }
 
     /// The next key in the buffer.
-    fn find(&mut self) -> Option<Found> {
+    fn find(&mut self) -> Option<Match> {
         let seen = &self.buffer[..self.filled];
         while let Some(at) = prefix_in(&seen[self.from..]).map(|at| self.from + at)
             && at < self.until
@@ -77,7 +77,7 @@ impl<R: Read> Scanner<R> {
                 self.passed = at;
                 let Position { line, column } = self.place;
                 let (mask_value, digest) = (mask(value), KeyDigest::of_value(value));
-                return Some(Found { line, column, mask_value, digest });
+                return Some(Match { line, column, mask_value, digest });
             }
         }
         None
@@ -107,7 +107,7 @@ impl<R: Read> Scanner<R> {
 }
 
 impl<R: Read> Iterator for Scanner<R> {
-    type Item = io::Result<Found>;
+    type Item = io::Result<Match>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -173,12 +173,12 @@ mod tests {
         ApiKey::from_entropy([seed; 32])
     }
 
-    fn found(line: u64, column: u64, key: &ApiKey) -> Found {
-        Found { line, column, mask_value: key.mask(), digest: key.digest() }
+    fn found(line: u64, column: u64, key: &ApiKey) -> Match {
+        Match { line, column, mask_value: key.mask(), digest: key.digest() }
     }
 
     /// The keys found when each read returns at most `step` bytes.
-    fn found_by(step: usize, input: &[u8]) -> Vec<Found> {
+    fn found_by(step: usize, input: &[u8]) -> Vec<Match> {
         struct Steps<'a>(usize, &'a [u8]);
         impl Read for Steps<'_> {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -133,7 +133,7 @@ impl<'a> Import<'a> {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn take_in(
+    pub async fn store_chunk(
         &mut self,
         lines: Vec<Result<Line, Refused>>,
         now: Timestamp,
@@ -229,7 +229,7 @@ impl<'a> Import<'a> {
         additions: &mut Additions,
     ) -> Result<bool, (&'static str, String)> {
         if self.seen.contains(&line.digest) {
-            return Err(("secure_value", "the same value stands in a line before".to_owned()));
+            return Err(("secure_value", "the same value is in an earlier line".to_owned()));
         }
         if present.revoked.contains(&line.digest) {
             return Err((

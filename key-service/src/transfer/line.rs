@@ -63,7 +63,7 @@ pub struct Refused {
     pub line: u64,
     /// The invalid field; empty if the line as a whole is invalid.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// The problem, for people.
     pub reason: String,
 }
 

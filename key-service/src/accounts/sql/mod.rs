@@ -1,4 +1,4 @@
-//! The SQL of users, and of what they come in with.
+//! The SQL of users, and of their sessions, links and management tokens.
 
 pub(crate) mod links;
 pub(crate) mod sessions;

@@ -37,7 +37,7 @@ impl ExpiryChoice {
         self.choice == choice
     }
 
-    /// The expiry that is chosen: absent to keep what is, `Some(None)` for never.
+    /// The chosen expiry: `None` to change nothing, `Some(None)` for never.
     ///
     /// # Errors
     /// Neither one of the list nor a day to come.

@@ -1,4 +1,4 @@
-//! What a form sent, and what is wrong with it.
+//! The fields that a form sent, and their problems.
 
 use std::borrow::Cow;
 
@@ -42,54 +42,54 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     }
 }
 
-/// One thing that is wrong with a form.
+/// A problem of a form.
 #[derive(Debug)]
 pub(super) struct Problem {
     /// The field's name, and the id of its element; empty for the form as a whole.
     pub(super) field: Cow<'static, str>,
     /// What the page calls the field; empty for the form as a whole.
     pub(super) title: Cow<'static, str>,
-    /// What is wrong.
+    /// The problem, for people.
     pub(super) detail: String,
 }
 
-/// All that is wrong with a form.
+/// All problems of a form.
 #[derive(Debug, Default)]
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Takes the value of a field that is good, or notes what is wrong with it.
+    /// Returns a valid value of a field, or adds its problem.
     pub(super) fn check<T>(&mut self, field: &'static str, value: Result<T, Violation>) -> Option<T> {
         value.map_err(|violation| self.add(violation.of(field))).ok()
     }
 
-    /// Notes what is wrong with a field.
+    /// Adds a problem of a field.
     pub(super) fn add(&mut self, FieldError { field, violation, .. }: FieldError) {
         self.0.push(Problem { title: title(field.clone()), field, detail: violation.detail });
     }
 
-    /// Notes what is wrong with the form as a whole.
+    /// Adds a problem of the form as a whole.
     pub(super) fn add_whole(&mut self, detail: impl Into<String>) {
         self.0.push(Problem { field: "".into(), title: "".into(), detail: detail.into() });
     }
 
-    /// What is wrong with a field, if anything.
+    /// The first problem of a field, if any.
     pub(super) fn of(&self, field: &str) -> Option<&str> {
         self.0.iter().find(|problem| problem.field == field).map(|problem| problem.detail.as_str())
     }
 
-    /// Everything, in order.
+    /// All problems, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there is no problem.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// What pages call a field of the API.
+/// The name of an API field on the pages.
 fn title(field: Cow<'static, str>) -> Cow<'static, str> {
     let title = match field.as_ref() {
         "email" => "Email",

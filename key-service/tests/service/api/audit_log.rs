@@ -1,4 +1,4 @@
-//! Who did what, when, and from where.
+//! The audit log: the actor, the action, the time and the address of each change.
 
 use serde_json::{Value, json};
 

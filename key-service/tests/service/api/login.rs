@@ -28,7 +28,7 @@ async fn a_login_answers_with_the_user_and_a_cookie_that_scripts_cannot_read() {
     assert!(user.get("password_hash").is_none());
     let browser = app.browser(&cookie);
     assert_eq!(browser.get(ME).await.1, user);
-    assert_eq!(demo.get(ME).await.1, user, "an earlier session goes on");
+    assert_eq!(demo.get(ME).await.1, user, "an earlier session stays valid");
 
     let stored = app.site.storage.content();
     for secret in [cookie.as_str(), PASSWORD] {

@@ -10,7 +10,7 @@ use reqwest::{Method, Response, StatusCode};
 
 use crate::support::{Browser, DEMO, OTHER, TestApp, key_path, text};
 
-/// What everybody who is signed in may see.
+/// The pages that every signed-in user may see.
 const OWN_PAGES: [&str; 3] = ["/account", "/account/keys", "/account/keys/new"];
 
 /// What admins alone may see.

@@ -27,7 +27,7 @@ async fn a_sign_in_leads_where_one_wanted_to_go_but_not_to_another_site() {
 
         let tab = Tab { base: app.public.clone(), cookie };
         assert_eq!(tab.get("/").await.location, "/account/keys");
-        assert_eq!(tab.get("/sign-in").await.location, "/account/keys", "who is signed in goes on");
+        assert_eq!(tab.get("/sign-in").await.location, "/account/keys", "a signed-in user goes to the keys");
         assert_eq!(tab.post("/sign-out", &[]).await.location, "/sign-in");
         assert_eq!(tab.get("/account/keys").await.status, 303);
     }
@@ -130,5 +130,5 @@ async fn who_comes_from_another_site_is_looked_at_again_with_the_cookie() {
     let from = |site| nobody.request(Method::GET, "/sign-in").header("sec-fetch-site", site).send();
     assert_eq!(from("cross-site").await.unwrap().headers()["refresh"], "0");
     let response = from("same-origin").await.unwrap();
-    assert!(response.headers().get("refresh").is_none(), "once, not for ever");
+    assert!(response.headers().get("refresh").is_none(), "only once");
 }

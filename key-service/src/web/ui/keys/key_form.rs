@@ -30,7 +30,7 @@ pub(super) struct Entered {
     pub(super) label: Label,
     /// One at least.
     pub(super) scopes: ScopeSet,
-    /// Absent to keep what is, `Some(None)` for never.
+    /// `None` to change nothing, `Some(None)` for never.
     pub(super) expires_at: Option<Option<Timestamp>>,
 }
 
