@@ -26,7 +26,7 @@ pub const GENERATED_KEY_BYTES: usize = KEY_PREFIX.len() + SECRET_CHARS + CHECKSU
 
 /// A personal API key's value. It is a secret: `Debug` hides it, and it has no `Display`. Only its [`KeyDigest`] is stored,
 /// cached and sent.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ApiKey(Box<str>);
 
 /// Why a text cannot be a personal API key.
@@ -262,11 +262,12 @@ mod tests {
     #[test]
     fn a_mistyped_generated_key_is_refused() {
         let key = ApiKey::from_entropy([7; 32]);
-        assert_eq!(ApiKey::parse(key.reveal().as_bytes()), Ok(key.clone()));
+        let parse = |value: &[u8]| ApiKey::parse(value).map(|key| key.digest());
+        assert_eq!(parse(key.reveal().as_bytes()), Ok(key.digest()));
         for position in 4..54 {
             let mut mistyped = key.reveal().as_bytes().to_vec();
             mistyped[position] = if mistyped[position] == b'x' { b'y' } else { b'x' };
-            assert_eq!(ApiKey::parse(&mistyped), Err(KeyError::Checksum), "position {position}");
+            assert_eq!(parse(&mistyped), Err(KeyError::Checksum), "position {position}");
         }
         // With one character less, the shape is not that of a generated key.
         assert!(ApiKey::parse(&key.reveal().as_bytes()[..53]).is_ok());

@@ -28,17 +28,15 @@ fn generated() {
         |(entropy, at, other)| {
             let key = ApiKey::from_entropy(*entropy);
             assert_eq!(key.reveal().len(), GENERATED_KEY_BYTES);
-            assert_eq!(ApiKey::parse(key.reveal().as_bytes()), Ok(key.clone()));
+            let parse = |value: &[u8]| ApiKey::parse(value).map(|key| key.digest());
+            assert_eq!(parse(key.reveal().as_bytes()), Ok(key.digest()));
             let mut mistyped = key.reveal().as_bytes().to_vec();
             let at = KEY_PREFIX.len() + usize::from(*at) % (mistyped.len() - KEY_PREFIX.len());
             if mistyped[at] != *other {
                 mistyped[at] = *other;
-                let expected = if other.is_ascii_alphanumeric() {
-                    Err(KeyError::Checksum)
-                } else {
-                    ApiKey::parse(&mistyped)
-                };
-                assert_eq!(ApiKey::parse(&mistyped), expected);
+                let expected =
+                    if other.is_ascii_alphanumeric() { Err(KeyError::Checksum) } else { parse(&mistyped) };
+                assert_eq!(parse(&mistyped), expected);
             }
         },
     );
