@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// The shell command that deletes the key in the variable KEY
     #[arg(long, value_name = "COMMAND")]
     delete: String,
-    /// Leave out the checks of sync, for a service that only verifies
+    /// Leave out the checks of sync, for a service that only verifies (`sync: off` in the filter)
     #[arg(long)]
     verify_only: bool,
 }
