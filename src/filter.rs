@@ -212,7 +212,9 @@ impl Filter {
             }
             // Rule `Join`. If the value has expired since the lookup was sent, the answer serves only requests that
             // were waiting then.
-            let has_ended = expires_in_ms.is_some_and(|left_ms| sent_at.plus(left_ms).has_come(now));
+            let has_ended = expires_in_ms.is_some_and(|left_ms| sent_at.plus(left_ms).has_come(now))
+                // Without a lease, an answer serves later requests for as long as the cache would.
+                || (!self.policy.syncs() && self.cache.get(digest, now).is_none());
             for waiter in self.lookups.finish(digest, is_vouched_for && !has_ended) {
                 let decision = decide(verdict.clone(), &waiter.required);
                 outcomes.push((waiter.stream, self.conclude(decision, waiter.mode, now)));

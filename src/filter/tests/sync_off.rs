@@ -30,6 +30,22 @@ fn a_verdict_is_used_for_its_time_to_live_and_no_sync_is_sent() {
 }
 
 #[test]
+fn an_answer_older_than_its_time_to_live_serves_only_requests_that_were_waiting_when_the_lookup_was_sent() {
+    for (ttl_ms, took_ms, late) in [(0, 1, "wait"), (700, 700, "wait"), (700, 699, "for u1 *")] {
+        let mut talk = talk(&format!(r#","sync":"off","cache":{{"active_ttl_ms":{ttl_ms}}}"#));
+        assert_eq!(talk.get("/api/insights/", VALID), "wait");
+        talk.ask();
+        assert_eq!(talk.get("/api/insights/", VALID), "wait");
+        talk.now += took_ms;
+        let served = talk.answer(0, Some(200), &[&active("*")]);
+        assert_eq!(served[0].1, "for u1 *", "it was waiting");
+        let second = served.get(1).map_or("wait", |(_, outcome)| outcome);
+        assert_eq!(second, late, "ttl {ttl_ms} ms, answered after {took_ms} ms");
+        assert_eq!(talk.ask(), (late == "wait").then_some(1));
+    }
+}
+
+#[test]
 fn a_key_that_expires_is_not_used_longer_than_its_life() {
     let mut talk = talk(r#","sync":"off""#);
     assert_eq!(talk.get("/api/insights/", VALID), "wait");
