@@ -25,8 +25,8 @@ pub(crate) struct CheckArgs {
     /// The files; - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The key service's scope catalogue (SCOPE_CATALOGUE): point out scopes that it lacks
-    #[arg(long, value_name = "FILE")]
+    /// The key service's scope catalogue: point out scopes that it lacks
+    #[arg(long, value_name = "FILE", env = "SCOPE_CATALOGUE", hide_env_values = true)]
     scope_catalogue: Option<PathBuf>,
     /// Exit with 1 if there are hints too
     #[arg(long)]

@@ -7,8 +7,14 @@ use insta::assert_snapshot;
 
 /// Exit code, standard output and standard error of the program in the workspace.
 fn run(args: &[&str], input: &str) -> (i32, String, String) {
+    run_with(None, args, input)
+}
+
+/// With a value of the variable `SCOPE_CATALOGUE`.
+fn run_with(catalogue: Option<&str>, args: &[&str], input: &str) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edge-key-auth"));
     command.args(args).current_dir(test_stack::paths::workspace());
+    command.env_remove("SCOPE_CATALOGUE").envs(catalogue.map(|file| ("SCOPE_CATALOGUE", file)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // It may exit without reading.
@@ -108,6 +114,8 @@ fn the_exit_code_of_check() {
     let catalogue = &["check", "--scope-catalogue", "key-service/catalogues/posthog.json"][..];
     assert_eq!(code(&[catalogue, &["--strict", "envoy/envoy.yaml"]].concat(), ""), 0);
     assert_eq!(code(&[catalogue, &["-"]].concat(), SETTINGS), 1, "it has no orders");
+    let of_variable = run_with(Some("key-service/catalogues/posthog.json"), &["check", "-"], SETTINGS);
+    assert_eq!(of_variable.0, 1, "the variable of the key service counts too");
     for (args, input) in [
         (&["check"][..], ""),
         (&["check", "--stric", "-"], SETTINGS),

@@ -75,8 +75,11 @@ pub(super) enum CliError {
     /// A one-time link could not be created.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// There is a user, so the first admin exists.
-    #[error("a user already exists; create a link with `key-service user link EMAIL`")]
+    /// There is a user, and the link of `user first-link` creates the first one.
+    #[error(
+        "a user already exists; `key-service user admin EMAIL` promotes a user to admin, and `key-service user link EMAIL` \
+         creates a link"
+    )]
     NotFirst,
     /// The value of `--value-stdin` is not a key.
     #[error("--value-stdin: {0}")]
