@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 pub use self::probe::Probe;
 pub(crate) use self::spawn::spawn;
@@ -184,12 +184,25 @@ impl Process {
         Ok(())
     }
 
-    /// Pauses it (SIGSTOP) until [`resume`](Self::resume).
+    /// Pauses it (SIGSTOP) until [`resume`](Self::resume). Returns when each of its threads has stopped: until then, the others
+    /// still answer.
     ///
     /// # Errors
-    /// It is not running.
+    /// It is not running, or does not stop.
     pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        let began = Instant::now();
+        while began.elapsed() < STOP_LIMIT {
+            let slot = self.child();
+            let Some(child) = slot.as_ref() else { break };
+            let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+            if waitid(WaitId::Pid(pid(child)), options)?.is_some() {
+                return Ok(());
+            }
+            drop(slot);
+            thread::sleep(Duration::from_millis(1));
+        }
+        bail!("{} does not stop", self.name)
     }
 
     /// Resumes it after [`pause`](Self::pause) (SIGCONT).
