@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::validation::{Violation, is_bidi_control};
 
 /// The most characters of a label.
-pub const MAX_LABEL_CHARS: usize = 40;
+pub(crate) const MAX_LABEL_CHARS: usize = 40;
 
 /// What a key or a management token is called: 1 to 40 characters. White space around them is removed; characters that turn
 /// the reading direction are refused.

@@ -14,13 +14,13 @@
 
 pub mod accounts;
 pub mod audit;
-pub mod catalogue;
+mod catalogue;
 pub mod cli;
 mod db;
 pub mod keys;
-pub mod label;
+mod label;
 mod network;
-pub mod paging;
+mod paging;
 mod random;
 pub mod revocation;
 pub mod server;
@@ -31,8 +31,8 @@ mod testing;
 pub mod time;
 pub mod transfer;
 mod upkeep;
-pub mod validation;
-pub mod web;
-pub mod webhooks;
+mod validation;
+mod web;
+mod webhooks;
 
 pub use db::error::{Error as DatabaseError, OpenError};

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::validation::Violation;
 
 /// The most rows of a page.
-pub const MAX_LIMIT: u32 = 1_000;
+pub(crate) const MAX_LIMIT: u32 = 1_000;
 
 /// The requested page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

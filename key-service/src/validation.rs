@@ -252,7 +252,7 @@ impl MergeWithError<FieldErrors> for FieldErrors {
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, ToSchema)]
 #[deserr(try_from(String) = NonEmpty::try_from -> Violation)]
 #[schema(value_type = String, min_length = 1)]
-pub struct NonEmpty(String);
+pub(crate) struct NonEmpty(String);
 
 impl TryFrom<String> for NonEmpty {
     type Error = Violation;

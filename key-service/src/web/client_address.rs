@@ -13,14 +13,14 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The proxies whose `X-Forwarded-For` counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub(crate) struct TrustedProxies(Vec<IpNet>);
 
 /// An entry is neither an address nor a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is neither an address nor a network; separate entries with commas, such as 192.0.2.7,10.0.0.0/8"
 )]
-pub struct InvalidTrustedProxies(String);
+pub(crate) struct InvalidTrustedProxies(String);
 
 impl FromStr for TrustedProxies {
     type Err = InvalidTrustedProxies;

@@ -4,21 +4,21 @@ use protocol::KeyDigest;
 use subtle::{Choice, ConstantTimeEq};
 
 /// The shortest edge token, in characters.
-pub const MIN_TOKEN_CHARS: usize = 16;
+pub(crate) const MIN_TOKEN_CHARS: usize = 16;
 
 /// The environment variable of the current token.
-pub const TOKEN_VARIABLE: &str = "EDGE_TOKEN";
+pub(crate) const TOKEN_VARIABLE: &str = "EDGE_TOKEN";
 
 /// The environment variable of the previous token, which is still accepted.
-pub const PREVIOUS_TOKEN_VARIABLE: &str = "EDGE_TOKEN_PREVIOUS";
+pub(crate) const PREVIOUS_TOKEN_VARIABLE: &str = "EDGE_TOKEN_PREVIOUS";
 
 /// The accepted tokens, as SHA-256 digests.
 #[derive(Clone, Debug)]
-pub struct EdgeTokens(Vec<KeyDigest>);
+pub(crate) struct EdgeTokens(Vec<KeyDigest>);
 
 /// Why a token is invalid. The texts name the variable, never the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EdgeTokenError {
+pub(crate) enum EdgeTokenError {
     /// The required variable is unset or empty.
     #[error(
         "{TOKEN_VARIABLE} is not set: the edge API needs a token of {MIN_TOKEN_CHARS} characters or more"
@@ -37,7 +37,7 @@ impl EdgeTokens {
     ///
     /// # Errors
     /// The problem of each variable.
-    pub fn new(current: Option<&str>, previous: Option<&str>) -> Result<Self, Vec<EdgeTokenError>> {
+    pub(crate) fn new(current: Option<&str>, previous: Option<&str>) -> Result<Self, Vec<EdgeTokenError>> {
         let current = current.filter(|token| !token.is_empty()).ok_or(EdgeTokenError::Missing);
         let current = current.and_then(|token| digest(TOKEN_VARIABLE, token));
         let previous = previous.filter(|token| !token.is_empty());
@@ -49,7 +49,7 @@ impl EdgeTokens {
     }
 
     /// Whether `token` is accepted. Compares the digests of all tokens in constant time, so the duration reveals nothing.
-    pub fn accept(&self, token: &[u8]) -> bool {
+    pub(crate) fn accept(&self, token: &[u8]) -> bool {
         let Ok(token) = std::str::from_utf8(token) else { return false };
         let sent = KeyDigest::of_value(token);
         let equal = |known: &KeyDigest| known.as_bytes().ct_eq(sent.as_bytes());

@@ -10,7 +10,7 @@ use tower_http::csrf::CsrfLayer;
 
 /// The address under which browsers reach the public listener, such as `https://keys.example.com`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicUrl {
+pub(crate) struct PublicUrl {
     /// The form that browsers send in `Origin` (RFC 6454, section 6.2): lower case, no default port.
     origin: String,
     host: String,
@@ -20,7 +20,7 @@ pub struct PublicUrl {
 /// The text is not a site's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be http:// or https:// with a host and an optional port, such as https://keys.example.com")]
-pub struct InvalidPublicUrl;
+pub(crate) struct InvalidPublicUrl;
 
 impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,10 +20,10 @@ use tokio::time::error::Elapsed;
 use crate::time::Timestamp;
 
 /// The environment variable of the address. An address can contain a secret, so its text is never shown.
-pub const URL_VARIABLE: &str = "LEAK_WEBHOOK_URL";
+pub(crate) const URL_VARIABLE: &str = "LEAK_WEBHOOK_URL";
 
 /// The environment variable of the secret that messages are signed with.
-pub const SECRET_VARIABLE: &str = "LEAK_WEBHOOK_SECRET";
+pub(crate) const SECRET_VARIABLE: &str = "LEAK_WEBHOOK_SECRET";
 
 /// The prefix of a secret's text.
 const SECRET_PREFIX: &str = "whsec_";
@@ -38,7 +38,7 @@ type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
 
 /// The operator's webhook.
 #[derive(Clone)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     client: HttpClient,
     url: Uri,
     secret: Vec<u8>,
@@ -46,7 +46,7 @@ pub struct Endpoint {
 
 /// Why the settings of the webhook cannot be used. The texts contain no value of a setting.
 #[derive(Debug, thiserror::Error)]
-pub enum EndpointError {
+pub(crate) enum EndpointError {
     /// The address is not a URL that the service can use.
     #[error("{URL_VARIABLE}: must be an https:// or http:// URL without a user and a password")]
     Url,
@@ -89,7 +89,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Each invalid setting.
-    pub fn new(url: Option<&str>, secret: Option<&str>) -> Result<Option<Self>, Vec<EndpointError>> {
+    pub(crate) fn new(url: Option<&str>, secret: Option<&str>) -> Result<Option<Self>, Vec<EndpointError>> {
         let filled = |text: Option<_>| text.filter(|text: &&str| !text.is_empty());
         let (url, secret) = (filled(url), filled(secret));
         if url.is_none() && secret.is_none() {

@@ -15,7 +15,7 @@ mod endpoint;
 mod schedule;
 pub(crate) mod sql;
 
-pub use endpoint::{Endpoint, EndpointError, SECRET_VARIABLE, URL_VARIABLE};
+pub(crate) use endpoint::{Endpoint, SECRET_VARIABLE, URL_VARIABLE};
 
 /// The body of every message.
 #[derive(Serialize)]
