@@ -128,11 +128,11 @@ fn a_token_is_made_and_revoked(site: &Site) {
     site.look("no-tokens");
     site.follow("Create token");
     site.look("token-new");
-    site.fill("Users", "nobody@example.com");
+    site.fill("Email addresses", "nobody@example.com");
     site.follow("Create token");
     site.look("token-new-errors");
     site.fill("Label", "Terraform");
-    site.fill("Users", MEMBER);
+    site.fill("Email addresses", MEMBER);
     site.follow("Create token");
     site.look("token");
     site.follow("I have stored it");
