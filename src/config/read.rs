@@ -122,7 +122,7 @@ fn sync_wait_ms(fields: &mut Fields<'_>) -> Option<u64> {
 /// A warning if the filter uses verdicts without a lease.
 fn sync_warning(sync_wait_ms: Option<u64>, cache: &CacheLimits) -> Option<Problem> {
     let message = format!(
-        "off: edges are not told of changes, so a deleted key works for up to {} ms more (cache.active_ttl_ms)",
+        "off: edges receive no changes, so a deleted key works for up to {} ms more (cache.active_ttl_ms)",
         cache.active_ttl_ms
     );
     sync_wait_ms.is_none().then_some(Problem { path: "sync".to_owned(), message })

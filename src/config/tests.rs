@@ -250,7 +250,7 @@ fn without_syncs_verdicts_live_shortly_and_the_log_says_so() {
         assert_eq!(
             config.warnings.iter().map(Problem::to_string).collect::<Vec<_>>(),
             [
-                "sync: off: edges are not told of changes, so a deleted key works for up to 5000 ms more (cache.active_ttl_ms)"
+                "sync: off: edges receive no changes, so a deleted key works for up to 5000 ms more (cache.active_ttl_ms)"
             ]
         );
     }
