@@ -8,7 +8,10 @@ fn no_sync_is_sent_and_a_verdict_is_used_for_its_time_to_live() {
     let mut host = Host::start(r#"{"key_service":{"cluster":"k"},"sync":false}"#)
         .unwrap_or_else(|log| panic!("{log:?}"));
     let log = host.take_log();
-    assert!(log.len() == 1 && log[0].starts_with("configuration: sync: off: edges are not told"), "{log:?}");
+    assert!(
+        log.len() == 1 && log[0].starts_with("configuration: sync: off: edges receive no changes"),
+        "{log:?}"
+    );
     let first = host.get("/api/projects/", &[("authorization", VALID)]);
     host.turn();
     let (verifies, syncs) = callouts(&mut host);
