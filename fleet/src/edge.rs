@@ -167,7 +167,7 @@ impl Edge {
 
     async fn verify_invented_key(&self, fleet: &Fleet) -> Result<(), Failure> {
         let digest = KeyDigest::of_value(&format!("{:032x}", fastrand::u128(..)));
-        let request = VerifyRequest { edge: self.id.clone(), digests: vec![digest] };
+        let request = VerifyRequest { edge: self.id.clone(), digests: vec![digest], understands: Vec::new() };
         let body = serde_json::to_vec(&request).map_err(|_| NoAnswer::NotSent)?;
         let mut connection = match fleet.connector.protocol() {
             Protocol::Http2 => {
@@ -221,7 +221,7 @@ struct Line {
 /// # Errors
 /// It does not.
 pub(crate) async fn introduce(connector: &Connector) -> Result<(), Failure> {
-    let request = VerifyRequest { edge: "fleet".to_owned(), digests: Vec::new() };
+    let request = VerifyRequest { edge: "fleet".to_owned(), digests: Vec::new(), understands: Vec::new() };
     let body = serde_json::to_vec(&request).map_err(|_| NoAnswer::NotSent)?;
     let mut connection = connector.connect(0).await?;
     let (status, body) = connection.request(Method::POST, VERIFY_PATH, body).await?;

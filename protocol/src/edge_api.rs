@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyDigest, ScopeSet};
+use crate::{KeyDigest, Restrictions, ScopeSet};
 
 /// The path of the verify operation on the key service's edge listener; the method is POST.
 pub const VERIFY_PATH: &str = "/edge/v1/verify";
@@ -19,6 +19,20 @@ pub struct VerifyRequest {
     pub edge: String,
     /// The digests of the keys, at most [`MAX_DIGESTS_PER_VERIFY`].
     pub digests: Vec<KeyDigest>,
+    /// What the edge understands beyond the first filters that spoke this API.
+    #[serde(default)]
+    pub understands: Vec<Feature>,
+}
+
+/// A part of verdicts that the first filters did not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// [`ActiveVerdict::restrictions`]. To an edge that does not name it, a restricted key is inactive.
+    Restrictions,
+    /// One of a later version.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The answer to a [`VerifyRequest`].
@@ -51,6 +65,9 @@ pub struct ActiveVerdict {
     pub user_id: String,
     /// The key's scopes, limited to its owner's permissions.
     pub scopes: ScopeSet,
+    /// The projects and organizations that the key is restricted to.
+    #[serde(default, skip_serializing_if = "Restrictions::is_empty")]
+    pub restrictions: Restrictions,
     /// Milliseconds from the request until the value expires; `None` if it never does.
     pub expires_in_ms: Option<u64>,
 }
@@ -156,6 +173,14 @@ mod tests {
                 key_id: "k1".into(),
                 user_id: "u1".into(),
                 scopes: ScopeSet::parse(["insight:read"]).unwrap(),
+                restrictions: Restrictions::default(),
+                expires_in_ms: None,
+            }),
+            Verdict::Active(ActiveVerdict {
+                key_id: "k2".into(),
+                user_id: "u1".into(),
+                scopes: ScopeSet::all(),
+                restrictions: Restrictions { projects: Some(vec![7.into()]), organizations: None },
                 expires_in_ms: None,
             }),
             Verdict::Inactive,
@@ -166,7 +191,9 @@ mod tests {
             json,
             concat!(
                 r#"{"epoch":"e1","revision":7,"verdicts":[{"status":"active","key_id":"k1","user_id":"u1","#,
-                r#""scopes":["insight:read"],"expires_in_ms":null},{"status":"inactive"}]}"#
+                r#""scopes":["insight:read"],"expires_in_ms":null},"#,
+                r#"{"status":"active","key_id":"k2","user_id":"u1","scopes":["*"],"restrictions":{"projects":[7]},"#,
+                r#""expires_in_ms":null},{"status":"inactive"}]}"#
             )
         );
         assert_eq!(serde_json::from_str::<VerifyResponse>(&json).unwrap(), response);
@@ -174,10 +201,23 @@ mod tests {
 
     #[test]
     fn a_verify_request_carries_digests_as_hex() {
-        let request = VerifyRequest { edge: "e1".into(), digests: vec![KeyDigest::of_value("phx_a")] };
+        let request = VerifyRequest {
+            edge: "e1".into(),
+            digests: vec![KeyDigest::of_value("phx_a")],
+            understands: vec![Feature::Restrictions],
+        };
         let json = serde_json::to_string(&request).unwrap();
         assert!(json.starts_with(r#"{"edge":"e1","digests":[""#), "{json}");
+        assert!(json.ends_with(r#""],"understands":["restrictions"]}"#), "{json}");
         assert_eq!(serde_json::from_str::<VerifyRequest>(&json).unwrap(), request);
+    }
+
+    #[test]
+    fn features_of_other_versions_are_no_errors() {
+        let understood = |json: &str| serde_json::from_str::<VerifyRequest>(json).unwrap().understands;
+        assert_eq!(understood(r#"{"edge":"e","digests":[]}"#), []);
+        let json = r#"{"edge":"e","digests":[],"understands":["tides","restrictions"]}"#;
+        assert_eq!(understood(json), [Feature::Unknown, Feature::Restrictions]);
     }
 
     #[test]

@@ -4,14 +4,16 @@
 
 mod edge_api;
 mod key;
+mod restrictions;
 mod scope;
 
 pub use edge_api::{
-    ActiveVerdict, Invalidation, MAX_CHANGED_PER_SYNC, MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC, SYNC_PATH,
-    SyncRequest, SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse, is_object,
+    ActiveVerdict, Feature, Invalidation, MAX_CHANGED_PER_SYNC, MAX_DIGESTS_PER_VERIFY, MAX_USED_PER_SYNC,
+    SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse, is_object,
 };
 pub use key::{
     ApiKey, GENERATED_KEY_BYTES, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES,
     is_generated_secret, mask, secret_from_entropy,
 };
+pub use restrictions::{InvalidResourceId, MAX_RESOURCE_ID_BYTES, ResourceId, Restrictions};
 pub use scope::{Action, InvalidScope, Scope, ScopeSet, is_scope_object};

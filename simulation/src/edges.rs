@@ -322,7 +322,11 @@ impl Node {
         let mut callouts = Vec::new();
         while let Some(digests) = self.filter.next_lookups() {
             self.next_callout += 1;
-            let request = VerifyRequest { edge: self.filter.id().to_owned(), digests: digests.clone() };
+            let request = VerifyRequest {
+                edge: self.filter.id().to_owned(),
+                digests: digests.clone(),
+                understands: Vec::new(),
+            };
             self.filter.lookups_sent(CalloutId(self.next_callout), digests, moment);
             self.outstanding.insert(self.next_callout, false);
             callouts.push(Callout {

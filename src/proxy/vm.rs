@@ -203,7 +203,8 @@ impl Vm {
     /// Sends lookups in one callout; returns the outcomes of their requests if it cannot be sent.
     fn send_lookups(&self, digests: Vec<KeyDigest>) -> Outcomes {
         let sent_at = self.clock.now();
-        let request = VerifyRequest { edge: self.filter.borrow().id().to_owned(), digests };
+        let request =
+            VerifyRequest { edge: self.filter.borrow().id().to_owned(), digests, understands: Vec::new() };
         match self.post(VERIFY_PATH, &request, 0) {
             Ok(id) => {
                 self.filter.borrow_mut().lookups_sent(id, request.digests, sent_at);

@@ -49,7 +49,8 @@ impl Service {
 
     /// The verdicts on these digests.
     pub(super) fn verify(&self, digests: &[KeyDigest]) -> Result<VerifyAnswer> {
-        let request = VerifyRequest { edge: EDGE.to_owned(), digests: digests.to_vec() };
+        let request =
+            VerifyRequest { edge: EDGE.to_owned(), digests: digests.to_vec(), understands: Vec::new() };
         let (status, body) = self.post_with_token(VERIFY_PATH, &serde_json::to_string(&request)?)?;
         read_verify(Some(status), &body, digests.len()).map_err(|error| unread(&error, &body))
     }

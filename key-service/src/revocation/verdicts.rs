@@ -1,6 +1,6 @@
 //! Verdicts: the service's answers for the digests that an edge sends.
 
-use protocol::{ActiveVerdict, KeyDigest, Verdict, VerifyResponse};
+use protocol::{ActiveVerdict, KeyDigest, Restrictions, Verdict, VerifyResponse};
 use sqlx::AnyExecutor;
 
 use super::sql::{StoredKey, snapshot};
@@ -38,6 +38,7 @@ fn verdict(key: &StoredKey, now: Timestamp) -> Verdict {
         key_id: key.key_id.clone(),
         user_id: key.user_id.clone(),
         scopes: key.scopes.limited_to(&key.user_permissions),
+        restrictions: Restrictions::default(),
         expires_in_ms: expires_in_ms.flatten(),
     })
 }

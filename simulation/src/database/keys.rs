@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use leases::AffectedKeys;
-use protocol::{Action, ActiveVerdict, KeyDigest, Scope, ScopeSet, Verdict};
+use protocol::{Action, ActiveVerdict, KeyDigest, Restrictions, Scope, ScopeSet, Verdict};
 
 use super::data::Data;
 
@@ -151,6 +151,7 @@ impl Data {
             key_id: id.to_owned(),
             user_id: key.user.clone(),
             scopes: key.scopes.limited_to(&user.permissions),
+            restrictions: Restrictions::default(),
             expires_in_ms: key.end_of(value).map(|end_ms| (end_ms - now_ms) as u64),
         })
     }

@@ -125,7 +125,8 @@ impl Script {
 
     pub(crate) fn verify(&mut self) -> (TaskId, Answer<VerifyResponse>) {
         let lease_store = self.lease_store();
-        let request = VerifyRequest { edge: "edge".into(), digests: vec![old_value()] };
+        let request =
+            VerifyRequest { edge: "edge".into(), digests: vec![old_value()], understands: Vec::new() };
         self.start(async move { verify::answer(&lease_store, &request).await })
     }
 

@@ -12,8 +12,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use protocol::{
-    ActiveVerdict, ApiKey, Invalidation, KeyDigest, SYNC_PATH, ScopeSet, SyncRequest, SyncResponse,
-    VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse,
+    ActiveVerdict, ApiKey, Invalidation, KeyDigest, Restrictions, SYNC_PATH, ScopeSet, SyncRequest,
+    SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -168,6 +168,7 @@ impl Shared {
                 key_id: "k".to_owned(),
                 user_id: "u".to_owned(),
                 scopes: ScopeSet::all(),
+                restrictions: Restrictions::default(),
                 expires_in_ms: None,
             }),
         };

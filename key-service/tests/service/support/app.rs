@@ -148,7 +148,7 @@ impl TestApp {
     }
 
     pub(crate) fn ask(&self, token: &str, digests: Vec<KeyDigest>) -> RequestBuilder {
-        let question = VerifyRequest { edge: "e".into(), digests };
+        let question = VerifyRequest { edge: "e".into(), digests, understands: Vec::new() };
         client().post(format!("{}/edge/v1/verify", self.edge)).bearer_auth(token).json(&question)
     }
 
