@@ -1,5 +1,7 @@
 //! `edge-key-auth check`: everything that is wrong with a file, and the route tables in it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::catalogue::Catalogue;
@@ -20,6 +22,8 @@ pub struct Report {
     pub filters: Vec<FilterReport>,
     /// How many filters it configures.
     pub configured: usize,
+    /// How many of these have an error of their own, so that their rules were not judged.
+    pub unread: usize,
 }
 
 /// One filter's configuration.
@@ -41,16 +45,37 @@ pub fn settings_in(document: &Document) -> Vec<Settings> {
     }
 }
 
-/// Checks a document, and its scopes if there is a catalogue.
-pub fn check(file: &str, document: &Document, catalogue: Option<&Catalogue>) -> Report {
+/// Checks the files of one configuration, and their scopes if there is a catalogue.
+pub fn check(files: &[(String, Document)], catalogue: Option<&Catalogue>) -> Vec<Report> {
+    let names = files.iter().flat_map(|(_, document)| envoy::filter_names(document)).collect();
+    let mut reports: Vec<_> =
+        files.iter().map(|(file, document)| check_file(file, document, &names, catalogue)).collect();
+    if let Some(report) = reports
+        .last_mut()
+        .filter(|_| names.is_empty() && files.iter().all(|(_, document)| settings_in(document).is_empty()))
+    {
+        let message = "no edge-key-auth filter is configured, so no request is checked: check the file that configures it too";
+        report.findings.push((None, Finding::error("", message)));
+    }
+    reports
+}
+
+fn check_file(
+    file: &str,
+    document: &Document,
+    names: &BTreeSet<String>,
+    catalogue: Option<&Catalogue>,
+) -> Report {
     let mut findings = document.findings.clone();
     let mut filters = Vec::new();
+    let mut unread = 0;
     let all = settings_in(document);
     for settings in &all {
         findings.extend_from_slice(settings.findings());
         match settings.read() {
             Ok(accepted) => {
                 findings.extend(warnings(settings, &accepted));
+                findings.extend(table::hints(settings, &accepted));
                 findings.extend(catalogue.iter().flat_map(|catalogue| catalogue.judge(settings, &accepted)));
                 filters.push(FilterReport {
                     path: accepted.path.clone(),
@@ -58,16 +83,19 @@ pub fn check(file: &str, document: &Document, catalogue: Option<&Catalogue>) -> 
                     rows: table::rows(&accepted),
                 });
             }
-            Err(problems) => findings.extend(problems),
+            Err(problems) => {
+                findings.extend(problems);
+                unread += 1;
+            }
         }
     }
     if envoy::is_envoy(document) {
-        findings.extend(envoy::judge(document, &envoy::plugins(document)));
+        findings.extend(envoy::judge(document, &envoy::plugins(document), names));
     }
     let mut findings: Vec<_> =
         findings.into_iter().map(|finding| (document.line_of(&finding.path), finding)).collect();
     findings.sort_by_key(|(line, _)| *line);
-    Report { file: file.to_owned(), findings, filters, configured: all.len() }
+    Report { file: file.to_owned(), findings, filters, configured: all.len(), unread }
 }
 
 /// The filter's own warnings, which it logs when Envoy loads it.
@@ -94,8 +122,15 @@ impl Report {
         for filter in &self.filters {
             let table = if filter.has_default_table { "the default table" } else { "routes" };
             let at = if filter.path.is_empty() { String::new() } else { format!(" of {}", filter.path) };
-            lines.push(format!("{file}: {table}{at}; the first line that matches a request decides:"));
+            lines.push(format!(
+                "{file}: {table}{at}, sorted so that the first line that matches a request decides:"
+            ));
             lines.extend(columns(&filter.rows));
+        }
+        if self.unread > 0 {
+            lines.push(format!(
+                "{file}: the rules are compared and printed once the filter accepts its settings"
+            ));
         }
         let (errors, hints) = (self.count(Severity::Error), self.count(Severity::Hint));
         let found = match self.configured {

@@ -73,11 +73,8 @@ pub(crate) struct ExplainArgs {
 /// Checks files.
 pub(crate) fn run_check(args: &CheckArgs) -> Result<ExitCode> {
     let catalogue = args.scope_catalogue.as_ref().map(read_catalogue).transpose()?;
-    let mut reports = Vec::new();
-    for file in &args.files {
-        let (name, document) = read(file)?;
-        reports.push(check(&name, &document, catalogue.as_ref()));
-    }
+    let files = args.files.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let reports = check(&files, catalogue.as_ref());
     let count = |severity| reports.iter().map(|report| report.count(severity)).sum::<usize>();
     let (errors, hints) = (count(Severity::Error), count(Severity::Hint));
     let files: Vec<Value> = reports.iter().map(Report::to_json).collect();

@@ -3,6 +3,8 @@
 //! The configuration may be a bootstrap, a listener, a resource of LDS or ECDS, a config dump, or a list of `http_filters`: the
 //! tree is searched, so it does not matter which.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::document::{Document, Place};
@@ -57,19 +59,33 @@ pub fn plugins(document: &Document) -> Vec<Plugin<'_>> {
     wasm.filter_map(Plugin::of).collect()
 }
 
-/// The findings on Envoy's settings.
-pub fn judge(document: &Document, plugins: &[Plugin<'_>]) -> Vec<Finding> {
+/// The names under which HTTP filters of a file are ours.
+pub fn filter_names(document: &Document) -> BTreeSet<String> {
+    let plugins = plugins(document);
+    let managers = document.root().everything();
+    let chains = managers.iter().flat_map(|manager| Chain::all_of(manager, &plugins));
+    chains.flat_map(|chain| chain.names()).collect()
+}
+
+/// The findings on Envoy's settings. `names` are those of our filters in all files of Envoy's configuration.
+pub fn judge(document: &Document, plugins: &[Plugin<'_>], names: &BTreeSet<String>) -> Vec<Finding> {
+    let everything = document.root().everything();
     let mut findings = Vec::new();
     for plugin in plugins {
         findings.extend(plugin::judge(plugin));
+        findings.extend(wrapped(plugin, &everything));
         findings.extend(unknown_cluster(document, plugin));
     }
-    let everything = document.root().everything();
-    for place in &everything {
-        let Some(chain) = Chain::of(place, plugins) else { continue };
-        findings.extend(chain.judge(&everything));
-        findings.extend(manager::judge(place));
+    let managers: Vec<_> =
+        everything.iter().map(|manager| (manager, Chain::all_of(manager, plugins))).collect();
+    for (manager, chains) in &managers {
+        findings.extend(chains.iter().flat_map(Chain::judge));
+        if chains.iter().any(Chain::has_ours) {
+            findings.extend(manager::judge(manager, chains));
+        }
     }
+    findings.extend(manager::around(&managers));
+    findings.extend(everything.iter().flat_map(|place| turned_off(place, names)));
     findings
 }
 
@@ -134,4 +150,28 @@ fn unknown_cluster(document: &Document, plugin: &Plugin<'_>) -> Option<Finding> 
          static_resources.clusters"
     );
     Some(Finding::error(path, message))
+}
+
+/// Envoy runs a filter inside another message only for the requests that this message chooses.
+fn wrapped(plugin: &Plugin<'_>, everything: &[Place<'_>]) -> Option<Finding> {
+    let wrapper = everything.iter().find_map(|place| {
+        let config = place.field("typed_config")?;
+        let is_wrapper = config.contains(&plugin.wasm)
+            && wasm_of(&config).is_none()
+            && config.field("http_filters").is_none();
+        is_wrapper.then_some(config)
+    })?;
+    let message = "wraps the filter, so Envoy can skip it for some requests, which are then unchecked, with identity that \
+                   clients forge: put the filter itself into http_filters";
+    Some(Finding::error(wrapper.path, message))
+}
+
+/// Routes and virtual hosts that turn a filter of ours off.
+fn turned_off(place: &Place<'_>, names: &BTreeSet<String>) -> Vec<Finding> {
+    let configs = place.field("typed_per_filter_config").into_iter().flat_map(|map| map.fields());
+    let ours = configs.filter(|(name, _)| names.contains(*name) || is_our_name(name));
+    let options = ours.filter_map(|(_, config)| config.field("disabled").filter(|option| option.is_true()));
+    let message = "is true: Envoy then forwards the requests of these routes unchecked, with identity that clients forge. \
+                   Remove it; for a route without keys, add a rule with public: true";
+    options.map(|option| Finding::error(option.path, message)).collect()
 }

@@ -3,7 +3,9 @@
 use edge_key_auth::route::{Requirement, Terms};
 use serde_json::{Value, json};
 
-use crate::settings::Accepted;
+use crate::document::join;
+use crate::finding::Finding;
+use crate::settings::{Accepted, Settings};
 
 /// The methods of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,31 @@ pub fn rows(accepted: &Accepted) -> Vec<Row> {
     }
     rows.push(Row { rule: None, template: None, methods: Methods::All, terms: no_rule() });
     rows
+}
+
+/// Rules that probably match other requests than meant.
+pub fn hints(settings: &Settings, accepted: &Accepted) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (at, written) in accepted.rules.iter().enumerate().filter(|_| !accepted.has_default_table) {
+        let of_field = |field: &str| join(&settings.path, &format!("routes[{at}].{field}"));
+        if let Some(segment) = written.template.split('/').find(|segment| segment.starts_with(':')) {
+            let name = segment.trim_start_matches(':');
+            let message =
+                format!("has {segment:?}, which matches only this text: write {{{name}}} for any segment");
+            findings.push(Finding::hint(of_field("path"), message));
+        }
+        let of_path = accepted.rules.iter().map(|other| &other.rule);
+        let mut of_path = of_path.filter(|other| other.template == written.rule.template);
+        let covers_head = of_path.any(|other| {
+            other.methods.as_ref().is_none_or(|methods| methods.iter().any(|method| method == "HEAD"))
+        });
+        let lists_get = written.rule.methods.iter().flatten().any(|method| method == "GET");
+        if lists_get && !covers_head {
+            let message = "lists GET without HEAD, so HEAD needs the scope *: add HEAD";
+            findings.push(Finding::hint(of_field("methods"), message));
+        }
+    }
+    findings
 }
 
 impl Row {

@@ -64,6 +64,12 @@ impl<'d> Place<'d> {
         found
     }
 
+    /// Whether `other` is this place or inside it.
+    pub fn contains(&self, other: &Place<'_>) -> bool {
+        let rest = other.path.strip_prefix(&self.path);
+        rest.is_some_and(|rest| self.path.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+
     /// The text of a string.
     pub fn text(&self) -> Option<&'d str> {
         self.value.as_str()

@@ -1,6 +1,6 @@
 //! Judges the place of the filter among the HTTP filters.
 
-use super::{Plugin, is_our_name, wasm_of};
+use super::{Plugin, is_our_name};
 use crate::document::Place;
 use crate::finding::Finding;
 use crate::settings::Settings;
@@ -17,35 +17,61 @@ const RATE_LIMITS: [&str; 2] = [
 pub(super) struct Chain<'c, 'd> {
     /// The connection manager.
     manager: &'c Place<'d>,
+    /// The list of its filters.
+    list: Place<'d>,
     filters: Vec<Place<'d>>,
     /// Our filters: their indices, and the names of their identity headers.
     ours: Vec<(usize, [String; 3])>,
 }
 
 impl<'c, 'd> Chain<'c, 'd> {
-    /// The filters of `manager`, if one is ours.
-    pub(super) fn of(manager: &'c Place<'d>, plugins: &[Plugin<'d>]) -> Option<Self> {
-        let filters = match manager.path.is_empty() && manager.value.is_array() {
-            true => manager.items(),
-            false => manager.field("http_filters")?.items(),
-        };
+    /// The chains of a connection manager, or the only one of a file that is a list: first that of ordinary requests, then
+    /// those of upgrades that have one of their own. None if `manager` is neither.
+    pub(super) fn all_of(manager: &'c Place<'d>, plugins: &[Plugin<'d>]) -> Vec<Self> {
+        if manager.path.is_empty() && manager.value.is_array() {
+            return vec![Chain::of(manager, manager.clone(), plugins)];
+        }
+        let Some(filters) = manager.field("http_filters") else { return Vec::new() };
+        let upgrades = manager.field("upgrade_configs").into_iter().flat_map(|upgrades| upgrades.items());
+        let own =
+            upgrades.filter_map(|upgrade| upgrade.field("filters")).filter(|own| !own.items().is_empty());
+        [filters].into_iter().chain(own).map(|list| Chain::of(manager, list, plugins)).collect()
+    }
+
+    fn of(manager: &'c Place<'d>, list: Place<'d>, plugins: &[Plugin<'d>]) -> Self {
+        let filters = list.items();
         let headers_of = |filter: &Place<'d>| {
             if filter.field("config_discovery").is_some() {
                 // ECDS has its settings, so the names are taken to be the default ones.
                 let is_ours = filter.field("name")?.text().is_some_and(is_our_name);
                 return is_ours.then(|| Settings::defaults().identity_headers());
             }
-            let wasm = wasm_of(&filter.field("typed_config")?)?;
-            let plugin = plugins.iter().find(|plugin| plugin.wasm.path == wasm.path)?;
+            let plugin = plugins.iter().find(|plugin| filter.contains(&plugin.wasm))?;
             Some(plugin.settings.identity_headers())
         };
         let ours = filters.iter().enumerate();
-        let ours: Vec<_> = ours.filter_map(|(at, filter)| Some((at, headers_of(filter)?))).collect();
-        (!ours.is_empty()).then_some(Chain { manager, filters, ours })
+        let ours = ours.filter_map(|(at, filter)| Some((at, headers_of(filter)?))).collect();
+        Chain { manager, list, filters, ours }
     }
 
-    /// The findings. `everything` are all places of the file.
-    pub(super) fn judge(&self, everything: &[Place<'_>]) -> Vec<Finding> {
+    /// Whether one of its filters is ours.
+    pub(super) fn has_ours(&self) -> bool {
+        !self.ours.is_empty()
+    }
+
+    /// The path of its list.
+    pub(super) fn path(&self) -> &str {
+        &self.list.path
+    }
+
+    /// The names of our filters.
+    pub(super) fn names(&self) -> Vec<String> {
+        let ours = self.ours.iter().filter_map(|(at, _)| self.filters.get(*at)?.field("name")?.text());
+        ours.map(str::to_owned).collect()
+    }
+
+    /// The findings.
+    pub(super) fn judge(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (at, headers) in &self.ours {
             let (before, Some(filter)) = (&self.filters[..*at], self.filters.get(*at)) else { continue };
@@ -60,7 +86,6 @@ impl<'c, 'd> Chain<'c, 'd> {
                     findings.push(Finding::error(option.path, format!("is true: {effect}. Remove it")));
                 }
             }
-            findings.extend(disabled_by_route(filter, everything));
         }
         findings
     }
@@ -96,21 +121,4 @@ impl<'c, 'd> Chain<'c, 'd> {
         );
         Some(Finding::error(&other.path, message))
     }
-}
-
-/// Routes and virtual hosts that turn our filter off.
-fn disabled_by_route(filter: &Place<'_>, everything: &[Place<'_>]) -> Vec<Finding> {
-    let Some(name) = filter.field("name").and_then(|name| name.text()) else { return Vec::new() };
-    let mut findings = Vec::new();
-    for place in everything {
-        let own = place.field("typed_per_filter_config").into_iter().flat_map(|map| map.fields());
-        for (_, config) in own.filter(|(other, _)| *other == name) {
-            if let Some(option) = config.field("disabled").filter(|option| option.is_true()) {
-                let message = "is true: Envoy then forwards the requests of these routes unchecked, with identity that \
-                               clients forge. Remove it; for a route without keys, add a rule with public: true";
-                findings.push(Finding::error(option.path, message));
-            }
-        }
-    }
-    findings
 }

@@ -6,6 +6,16 @@ use crate::finding::Finding;
 
 const V8: &str = "envoy.wasm.runtime.v8";
 
+/// The callbacks and functions of the host without which requests pass unchecked, or with forged identity.
+const CAPABILITIES: [&str; 6] = [
+    "proxy_on_request_headers",
+    "proxy_on_request_trailers",
+    "proxy_get_header_map_pairs",
+    "proxy_remove_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_send_local_response",
+];
+
 /// The findings on one filter.
 pub(super) fn judge(plugin: &Plugin<'_>) -> Vec<Finding> {
     let Some(config) = plugin.wasm.field("config") else { return Vec::new() };
@@ -14,6 +24,7 @@ pub(super) fn judge(plugin: &Plugin<'_>) -> Vec<Finding> {
     findings.extend(configuration_type(&config));
     findings.extend(token(&config, plugin.settings.token_env()));
     findings.extend(runtime(&config));
+    findings.extend(capabilities(&config));
     if config.field("allow_on_headers_stop_iteration").is_some_and(|option| option.is_true()) {
         let message = "with the module of `cargo build`, Envoy then collects the body of a held request in memory: load \
                        the module of `cargo xtask build`, or leave the option out";
@@ -65,7 +76,10 @@ fn token(config: &Place<'_>, variable: &str) -> Vec<Finding> {
         findings.push(Finding::error(&place.path, message));
     }
     let keys = variables.as_ref().and_then(|variables| variables.field("host_env_keys"));
-    let is_named = keys.is_some_and(|keys| keys.items().iter().any(|key| key.text() == Some(variable)));
+    // Envoy also takes one name in place of a list.
+    let names =
+        keys.into_iter().flat_map(|keys| if keys.text().is_some() { vec![keys] } else { keys.items() });
+    let is_named = names.into_iter().any(|name| name.text() == Some(variable));
     if !is_named && inline.is_none() {
         let path = format!("{}.vm_config.environment_variables.host_env_keys", config.path);
         let message =
@@ -84,4 +98,19 @@ fn runtime(config: &Place<'_>) -> Option<Finding> {
     let is = text.map_or_else(|| "is missing".to_owned(), |text| format!("is {text:?}"));
     let message = format!("{is}: the filter runs on V8 only. Set {V8}");
     Some(Finding::error(format!("{}.vm_config.runtime", config.path), message))
+}
+
+/// An empty map restricts nothing.
+fn capabilities(config: &Place<'_>) -> Option<Finding> {
+    let allowed = config.at(&["capability_restriction_config", "allowed_capabilities"])?;
+    let names: Vec<_> = allowed.fields().into_iter().map(|(name, _)| name).collect();
+    let lacking: Vec<_> = CAPABILITIES.into_iter().filter(|name| !names.contains(name)).collect();
+    if names.is_empty() || lacking.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "lacks {}, so requests can pass unchecked: add what is missing, or remove the restriction",
+        lacking.join(", ")
+    );
+    Some(Finding::error(allowed.path, message))
 }

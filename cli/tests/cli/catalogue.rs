@@ -10,7 +10,8 @@ use edge_key_auth_cli::document::{Document, Format};
 fn lacking(catalogue: &str, settings: &str) -> Vec<String> {
     let catalogue = Catalogue::parse(catalogue).unwrap();
     let document = Document::read(settings, Format::Yaml).unwrap();
-    let findings = check("file", &document, Some(&catalogue)).findings.into_iter();
+    let reports = check(&[("file".to_owned(), document)], Some(&catalogue));
+    let findings = reports.into_iter().flat_map(|report| report.findings);
     findings.map(|(_, finding)| format!("{}: {}", finding.path, finding.message)).collect()
 }
 

@@ -1,9 +1,9 @@
 //! Each dangerous or wrong setting of Envoy, in the shipped file with one change.
 
-use edge_key_auth_cli::document::Format;
+use edge_key_auth_cli::document::{Document, Format};
 use edge_key_auth_cli::finding::Severity::{self, Error, Hint};
 
-use crate::{envoy_with, findings};
+use crate::{envoy_with, findings, findings_in};
 
 const MANAGER: &str = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
 
@@ -164,6 +164,112 @@ fn of_a_filter_that_is_turned_off() {
 }
 
 #[test]
+fn of_a_chain_of_upgrades_without_the_filter() {
+    let upgrades = |filters: &str| {
+        let upgrade = format!("upgrade_configs: [{{ upgrade_type: websocket{filters} }}]");
+        envoy_with(&[("normalize_path: false", &format!("normalize_path: false\n                {upgrade}"))])
+    };
+    let router = r#", filters: [{ name: router, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router } }]"#;
+    let found = findings(&upgrades(router), Format::Yaml);
+    let [(Error, path, message)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(*path, format!("{MANAGER}.upgrade_configs[0].filters"));
+    assert!(message.contains("unchecked"), "{message}");
+    for harmless in ["", ", filters: []"] {
+        assert_eq!(findings(&upgrades(harmless), Format::Yaml), [], "{harmless}");
+    }
+}
+
+#[test]
+fn of_a_filter_inside_another_message() {
+    let wasm = "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n";
+    let template = envoy_with(&[]);
+    let (before, rest) = template.split_once(wasm).unwrap();
+    let lines =
+        rest.lines().take_while(|line| !line.trim_start().starts_with("- name: envoy.filters.http.router"));
+    let config: Vec<_> = lines.collect();
+    let after = &rest[config.iter().map(|line| line.len() + 1).sum::<usize>()..];
+    let inner: String = config.iter().map(|line| format!("    {line}\n")).collect();
+    let indent = " ".repeat(22);
+    let wrapped = format!(
+        "{before}\"@type\": type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher\n{indent}\
+         extension_config:\n{indent}  typed_config:\n{indent}    {wasm}{inner}{after}"
+    );
+    let found = findings(&wrapped, Format::Yaml);
+    let [(Error, path, message)] = &found[..] else { panic!("{found:?}\n{wrapped}") };
+    assert_eq!(*path, format!("{MANAGER}.http_filters[0].typed_config"));
+    assert!(message.contains("skip"), "{message}");
+    // The rest of the chain is judged all the same.
+    let paths: Vec<_> =
+        findings(&wrapped.replace("normalize_path: false", "normalize_path: true"), Format::Yaml);
+    assert_eq!(paths.len(), 2, "{paths:?}");
+}
+
+#[test]
+fn of_capabilities_that_the_filter_lacks() {
+    let restricted = |names: &str| {
+        let config = format!("capability_restriction_config: {{ allowed_capabilities: {{ {names} }} }}");
+        (POLICY, format!("{POLICY}\n                        {config}"))
+    };
+    let path = "http_filters[0].typed_config.config.capability_restriction_config.allowed_capabilities";
+    let (policy, lacking) = restricted("proxy_on_configure: {}");
+    expect(&[(policy, &lacking)], Error, path, "proxy_on_request_headers");
+    let all = "proxy_on_request_headers: {}, proxy_on_request_trailers: {}, proxy_get_header_map_pairs: {}, \
+               proxy_remove_header_map_value: {}, proxy_replace_header_map_value: {}, proxy_send_local_response: {}";
+    for enough in ["", all] {
+        let (policy, enough) = restricted(enough);
+        assert_eq!(findings(&envoy_with(&[(policy, &enough)]), Format::Yaml), []);
+    }
+}
+
+#[test]
+fn of_one_variable_in_place_of_a_list() {
+    let variables = "environment_variables: { host_env_keys: EDGE_TOKEN }";
+    assert_eq!(findings(&envoy_with(&[(VARIABLES, variables)]), Format::Yaml), []);
+}
+
+#[test]
+fn of_a_connection_manager_without_the_filter() {
+    let other = |cluster: &str| {
+        let manager = format!(
+            r#"listeners: [{{ filter_chains: [{{ filters: [{{ typed_config: {{ http_filters: [{{ name: router }}], route_config: {{ virtual_hosts: [{{ routes: [{{ route: {{ cluster: {cluster} }} }}] }}] }} }} }}] }}] }}]"#
+        );
+        let document = |text: &str| Document::read(text, Format::Yaml).unwrap();
+        findings_in(vec![("all".to_owned(), document(&two_managers(&manager)))])
+    };
+    let found = other("upstream");
+    let [(Hint, path, message)] = &found[..] else { panic!("{found:?}") };
+    assert!(path.ends_with("http_filters") && message.contains("upstream"), "{path}: {message}");
+    assert_eq!(other("elsewhere"), []);
+}
+
+/// The shipped file, and a second list of listeners beside it.
+fn two_managers(listeners: &str) -> String {
+    envoy_with(&[]) + "other: { " + listeners + " }\n"
+}
+
+#[test]
+fn in_several_files() {
+    let document = |text: &str| Document::read(text, Format::Yaml).unwrap();
+    let routes = r#"
+        resources:
+          - "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+            virtual_hosts:
+              - routes: [{ typed_per_filter_config: { keys: { disabled: true } } }]
+    "#;
+    let listeners = envoy_with(&[(FILTER, "- name: keys\n")]);
+    let files = |texts: &[&str]| {
+        let files = texts.iter().map(|text| ("file".to_owned(), document(text))).collect();
+        findings_in(files).into_iter().map(|(_, path, _)| path).collect::<Vec<_>>()
+    };
+    let disabled = "resources[0].virtual_hosts[0].routes[0].typed_per_filter_config.keys.disabled";
+    assert_eq!(files(&[routes, &listeners]), [disabled]);
+    assert_eq!(files(&[&listeners]), Vec::<String>::new());
+    assert_eq!(files(&[routes]), [""], "no file configures the filter");
+    let ours = routes.replace("keys:", "edge_key_auth:");
+    assert_eq!(files(&[&ours]), [&disabled.replace("keys", "edge_key_auth"), ""]);
+}
+
+#[test]
 fn in_other_files_of_envoy() {
     let plugin = r#"
         "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
@@ -190,7 +296,7 @@ fn in_other_files_of_envoy() {
     let discovered = "http_filters:\n  - { name: lua, typed_config: { inline_code: x-auth-user-id } }\n  - name: edge-key-auth\n    \
                       disabled: true\n    config_discovery: { config_source: { ads: {} } }\nuse_remote_address: true\n";
     assert_eq!(paths(discovered), ["http_filters[0]", "http_filters[1].disabled"]);
-    assert_eq!(paths(&discovered.replace("edge-key-auth", "other")), Vec::<String>::new());
+    assert_eq!(paths(&discovered.replace("edge-key-auth", "other")), [""], "no filter of ours");
     assert_eq!(paths(&ecds), ["resources[0].typed_config.config.failure_policy"]);
     assert_eq!(paths(&list), ["[0].disabled", "[0].typed_config.config.failure_policy"]);
     assert_eq!(
@@ -198,5 +304,5 @@ fn in_other_files_of_envoy() {
         ["use_remote_address", "http_filters[0].typed_config.value.config.failure_policy"]
     );
     let of_others = ecds.replace("key_service: { cluster: key_service }", "");
-    assert_eq!(paths(&of_others), Vec::<String>::new(), "another filter is none of ours");
+    assert_eq!(paths(&of_others.replace("edge_key_auth", "other")), [""], "another filter is none of ours");
 }

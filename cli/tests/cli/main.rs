@@ -21,7 +21,12 @@ use edge_key_auth_cli::finding::Severity;
 /// The findings in a text: severity, path and message.
 fn findings(text: &str, format: Format) -> Vec<(Severity, String, String)> {
     let document = Document::read(text, format).unwrap();
-    let findings = check("file", &document, None).findings.into_iter();
+    findings_in(vec![("file".to_owned(), document)])
+}
+
+/// The findings in several files of one configuration.
+fn findings_in(files: Vec<(String, Document)>) -> Vec<(Severity, String, String)> {
+    let findings = check(&files, None).into_iter().flat_map(|report| report.findings);
     findings.map(|(_, finding)| (finding.severity, finding.path, finding.message)).collect()
 }
 

@@ -204,3 +204,23 @@ fn numbers_are_those_of_the_format() {
     let formats = ["a.json", "a.yaml", "a.b.yml", "-", "yaml"].map(Format::of_name);
     assert_eq!(formats, [Format::Json, Format::Yaml, Format::Yaml, Format::Either, Format::Either]);
 }
+
+#[test]
+fn rules_that_probably_match_other_requests_than_meant_get_hints() {
+    let hints = |rules: &str| {
+        let settings = format!(r#"{{"key_service":{{"cluster":"k"}},"routes":[{rules}]}}"#);
+        let found = findings(&settings, Format::Json).into_iter();
+        found.map(|(severity, path, _)| (severity, path)).collect::<Vec<_>>()
+    };
+    let hint = |path: &str| vec![(Severity::Hint, path.to_owned())];
+    assert_eq!(hints(r#"{"path":"/invoices/:id","scope":"invoice"}"#), hint("routes[0].path"));
+    assert_eq!(hints(r#"{"path":"/a","methods":["GET"],"public":true}"#), hint("routes[0].methods"));
+    for rules in [
+        r#"{"path":"/a","methods":["GET","HEAD"],"public":true}"#,
+        r#"{"path":"/a","methods":["PUT"],"public":true}"#,
+        r#"{"path":"/a/{b}","methods":["GET"],"public":true},{"path":"/a/{c}","scope":"b"}"#,
+        r#"{"path":"/a","methods":["GET"],"public":true},{"path":"/a","methods":["HEAD"],"scope":"b"}"#,
+    ] {
+        assert_eq!(hints(rules), []);
+    }
+}
