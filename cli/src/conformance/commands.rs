@@ -13,6 +13,9 @@ pub(super) trait Keys: Sync {
 
     /// Deletes a key. Returns how long that took.
     fn delete(&self, key: &TestKey) -> Result<Duration>;
+
+    /// Deletes a key that is deleted, or about to be. The service may call that an error.
+    fn delete_again(&self, key: &TestKey) -> Result<()>;
 }
 
 /// A key that the service created.
@@ -46,12 +49,24 @@ impl Keys for Commands {
 
     fn delete(&self, key: &TestKey) -> Result<Duration> {
         let began = Instant::now();
-        let status = shell(&self.delete).env("KEY", key.0.reveal()).stdout(Stdio::null()).status();
-        let status = status.context("--delete")?;
+        let status = self.delete_command(key).status().context("--delete")?;
         if !status.success() {
             bail!("--delete failed: {status}");
         }
         Ok(began.elapsed())
+    }
+
+    fn delete_again(&self, key: &TestKey) -> Result<()> {
+        self.delete_command(key).stderr(Stdio::null()).status().context("--delete")?;
+        Ok(())
+    }
+}
+
+impl Commands {
+    fn delete_command(&self, key: &TestKey) -> Command {
+        let mut delete = shell(&self.delete);
+        delete.env("KEY", key.0.reveal()).stdout(Stdio::null());
+        delete
     }
 }
 

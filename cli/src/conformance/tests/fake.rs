@@ -23,7 +23,7 @@ pub(super) const TOKEN: &str = "a-token-of-the-fake";
 const EPOCH: &str = "epoch-of-the-fake";
 const HOLD: Duration = Duration::from_millis(1_200);
 const LEASE: Duration = Duration::from_millis(4_400);
-const MARGIN: Duration = Duration::from_millis(100);
+const MARGIN: Duration = Duration::from_millis(1_000);
 
 /// What the fake does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(super) enum Fault {
     RefusesUsage,
     SilentDelete,
     NoWait,
+    NoMargin,
+    RepeatedDeleteReturns,
     LongWait,
 }
 
@@ -108,6 +110,11 @@ impl Keys for Fake {
         self.shared.delete(key.digest());
         Ok(began.elapsed())
     }
+
+    fn delete_again(&self, key: &TestKey) -> Result<()> {
+        self.shared.delete(key.digest());
+        Ok(())
+    }
 }
 
 impl Shared {
@@ -121,7 +128,10 @@ impl Shared {
 
     fn delete(&self, digest: KeyDigest) {
         let mut data = self.data();
-        data.keys.insert(digest, false);
+        let was_active = data.keys.insert(digest, false);
+        if was_active == Some(false) && self.has(Fault::RepeatedDeleteReturns) {
+            return;
+        }
         if !self.has(Fault::SilentDelete) {
             data.changes.push(digest);
         }
@@ -130,7 +140,11 @@ impl Shared {
         if self.has(Fault::NoWait) || self.has(Fault::SilentDelete) {
             return;
         }
-        let lasts = if self.has(Fault::LongWait) { 2 * LEASE } else { MARGIN };
+        let lasts = match self.fault {
+            Some(Fault::LongWait) => 2 * LEASE + MARGIN,
+            Some(Fault::NoMargin) => Duration::ZERO,
+            _ => MARGIN,
+        };
         let held: Vec<_> =
             data.leases.iter().map(|(edge, lease)| (edge.clone(), lease.end + lasts)).collect();
         for (edge, end) in held {

@@ -40,8 +40,14 @@ fn each_fault_fails_a_check() {
         (Fault::IgnoresEpoch, "a cursor of another epoch", "the answer took"),
         (Fault::RefusesUsage, "a usage report for an unknown key", "status 400"),
         (Fault::SilentDelete, "when a delete returns, an edge that syncs", "still had the key"),
-        (Fault::NoWait, "a delete waits for an edge that sends nothing", "before the end of the lease"),
-        (Fault::LongWait, "a delete waits for an edge that sends nothing", "after the end of the lease"),
+        (Fault::NoWait, "a delete, and a repeated one, wait", "the delete returned"),
+        (
+            Fault::NoMargin,
+            "a delete, and a repeated one, wait",
+            "s before the end of the lease and the margin",
+        ),
+        (Fault::RepeatedDeleteReturns, "a delete, and a repeated one, wait", "the repeated delete returned"),
+        (Fault::LongWait, "a delete, and a repeated one, wait", "after the end of the lease and the margin"),
     ];
     // Each waits for leases to end, so all run at once.
     thread::scope(|scope| {
