@@ -2,7 +2,7 @@
 //!
 //! Nothing here calls the host or reads a clock.
 
-use protocol::{Invalidation, KeyDigest, SyncRequest, SyncResponse};
+use protocol::{Invalidation, KeyDigest, SyncRequest, SyncResponse, VerifyRequest};
 
 use crate::address::Address;
 use crate::ambiguity::Ambiguity;
@@ -164,11 +164,11 @@ impl Filter {
         self.refused.retain(|(refused, _)| *refused != stream);
     }
 
-    /// The digests of the next callout, if there is one to send.
-    pub fn next_lookups(&mut self) -> Option<Vec<KeyDigest>> {
+    /// The request of the next callout of lookups, if there is one to send.
+    pub fn next_lookups(&mut self) -> Option<VerifyRequest> {
         let digests = self.lookups.next_batch()?;
         self.metrics.add(Counter::Lookups, digests.len() as u64);
-        Some(digests)
+        Some(VerifyRequest { edge: self.id.clone(), digests, understands: Vec::new() })
     }
 
     /// The callout of these lookups was sent.

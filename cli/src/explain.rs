@@ -196,8 +196,8 @@ fn outcome(
         Key::Unknown | Key::None => return Err(ExplainError::UnknownKey),
     };
     let verdicts = vec![KeyAnswer { verdict, expires_in_ms: None }];
-    let digests = filter.next_lookups().ok_or(ExplainError::NoAnswer)?;
-    filter.lookups_sent(CalloutId(1), digests, now);
+    let asked = filter.next_lookups().ok_or(ExplainError::NoAnswer)?;
+    filter.lookups_sent(CalloutId(1), asked.digests, now);
     let verify = VerifyAnswer { epoch: "explain".to_owned(), revision: 0, verdicts };
     let ended = filter.lookups_ended(CalloutId(1), |_| Ok(verify), now);
     let outcome = ended.and_then(|(outcomes, _)| outcomes.into_iter().next());

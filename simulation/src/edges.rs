@@ -320,14 +320,9 @@ impl Node {
     pub(crate) fn pump(&mut self, now: u64) -> (Vec<Callout>, Option<u64>) {
         let moment = self.moment(now);
         let mut callouts = Vec::new();
-        while let Some(digests) = self.filter.next_lookups() {
+        while let Some(request) = self.filter.next_lookups() {
             self.next_callout += 1;
-            let request = VerifyRequest {
-                edge: self.filter.id().to_owned(),
-                digests: digests.clone(),
-                understands: Vec::new(),
-            };
-            self.filter.lookups_sent(CalloutId(self.next_callout), digests, moment);
+            self.filter.lookups_sent(CalloutId(self.next_callout), request.digests.clone(), moment);
             self.outstanding.insert(self.next_callout, false);
             callouts.push(Callout {
                 id: self.next_callout,

@@ -64,7 +64,7 @@ impl Talk {
 
     /// Sends the next callout of lookups and returns the number of its digests.
     fn ask(&mut self) -> Option<usize> {
-        let digests = self.filter.next_lookups()?;
+        let VerifyRequest { digests, .. } = self.filter.next_lookups()?;
         let asked = digests.len();
         self.filter.lookups_sent(
             CalloutId(self.callouts.replace(self.callouts.get() + 1)),
@@ -480,7 +480,7 @@ fn no_answer_is_unavailable_for_everyone_and_is_not_remembered() {
 fn a_lookup_that_cannot_be_sent_is_unavailable() {
     let mut talk = talk("");
     talk.get("/api/insights/", VALID);
-    let digests = talk.filter.next_lookups().unwrap();
+    let digests = talk.filter.next_lookups().unwrap().digests;
     let steps = talk.filter.lookups_failed(&digests, talk.moment());
     assert_eq!(steps.len(), 1);
     assert_eq!(print(&steps[0].1), "503 key_service_unavailable");

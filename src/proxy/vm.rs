@@ -182,9 +182,9 @@ impl Vm {
     /// makes its request's context current, and callouts must be sent from the root context.
     fn proceed(&self, mut outcomes: Outcomes) {
         loop {
-            let digests = self.filter.borrow_mut().next_lookups();
-            let Some(digests) = digests else { break };
-            outcomes.extend(self.send_lookups(digests));
+            let request = self.filter.borrow_mut().next_lookups();
+            let Some(request) = request else { break };
+            outcomes.extend(self.send_lookups(request));
         }
         let now = self.clock.now();
         outcomes.extend(self.filter.borrow_mut().refused(now));
@@ -201,10 +201,8 @@ impl Vm {
     }
 
     /// Sends lookups in one callout; returns the outcomes of their requests if it cannot be sent.
-    fn send_lookups(&self, digests: Vec<KeyDigest>) -> Outcomes {
+    fn send_lookups(&self, request: VerifyRequest) -> Outcomes {
         let sent_at = self.clock.now();
-        let request =
-            VerifyRequest { edge: self.filter.borrow().id().to_owned(), digests, understands: Vec::new() };
         match self.post(VERIFY_PATH, &request, 0) {
             Ok(id) => {
                 self.filter.borrow_mut().lookups_sent(id, request.digests, sent_at);

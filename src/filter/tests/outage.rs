@@ -82,7 +82,7 @@ impl Outage {
 
     /// Sends what an edge has to send.
     fn pump(&mut self, node: &mut Node, number: usize, now: u64) {
-        while let Some(digests) = node.filter.next_lookups() {
+        while let Some(VerifyRequest { digests, .. }) = node.filter.next_lookups() {
             node.callouts += 1;
             let (ends, answered) = self.callout(now, 10);
             node.filter.lookups_sent(CalloutId(node.callouts), digests, moment(now));
