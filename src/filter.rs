@@ -13,7 +13,7 @@ use crate::config::Policy;
 use crate::credential::Credential;
 use crate::decision::{Denial, decide};
 use crate::lease::Lease;
-use crate::lookup::{Callout, CalloutId, Joined, LookupLimits, Lookups, StreamId, Waiter};
+use crate::lookup::{Callout, CalloutId, Full, Joined, LookupLimits, Lookups, StreamId, Waiter};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::mode::Mode;
 use crate::request::RequestHead;
@@ -138,12 +138,12 @@ impl Filter {
 
     fn wait(&mut self, digest: KeyDigest, waiter: Waiter, now: Moment) -> Step {
         let Waiter { stream, mode, .. } = waiter;
-        let required = waiter.required.clone();
-        let Ok(Joined { is_first, evicted }) = self.lookups.join(digest, waiter) else {
-            return Step::Decided(self.refuse(&digest, &required, mode, now));
+        let Joined { is_first, evicted } = match self.lookups.join(digest, waiter) {
+            Ok(joined) => joined,
+            Err(Full(waiter)) => return Step::Decided(self.refuse(&digest, &waiter, now)),
         };
         if let Some((digest, waiter)) = evicted {
-            let outcome = self.refuse(&digest, &waiter.required, waiter.mode, now);
+            let outcome = self.refuse(&digest, &waiter, now);
             self.refused.push((waiter.stream, outcome));
         }
         if let Mode::Shadow(shadow) = mode {
@@ -216,7 +216,7 @@ impl Filter {
                 // Without a lease, an answer serves later requests for as long as the cache would.
                 || (!self.policy.syncs() && self.cache.get(digest, now).is_none());
             for waiter in self.lookups.finish(digest, is_vouched_for && !has_ended) {
-                let decision = decide(verdict.clone(), &waiter.required);
+                let decision = waiter.decide(verdict.clone());
                 outcomes.push((waiter.stream, self.conclude(decision, waiter.mode, now)));
             }
         }

@@ -11,7 +11,9 @@ use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, Scope};
 
 use crate::address::Address;
 use crate::clock::Moment;
+use crate::decision::{Denial, Grant, decide};
 use crate::mode::Mode;
+use crate::verdict::Verdict;
 
 mod shares;
 #[cfg(test)]
@@ -42,7 +44,7 @@ pub struct Waiter {
     /// The request.
     pub stream: StreamId,
     /// The scope that its route needs.
-    pub required: Scope,
+    required: Scope,
     /// Whether it is refused if the key lacks the scope.
     pub mode: Mode,
     /// The client's address.
@@ -58,11 +60,19 @@ impl Waiter {
     pub fn new(stream: StreamId, required: Scope, mode: Mode, address: Address) -> Self {
         Waiter { stream, required, mode, address, number: 0, was_waiting_at_send: false }
     }
+
+    /// Decides the request by the verdict on its key.
+    ///
+    /// # Errors
+    /// Those of [`decide`].
+    pub fn decide(&self, verdict: Verdict) -> Result<Grant, Denial> {
+        decide(verdict, &self.required)
+    }
 }
 
-/// Too many requests wait, and no other address has more of them than this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+/// Too many requests wait, and no other address has more of them than the one of this request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full(pub Waiter);
 
 /// The result of [`Lookups::join`].
 #[derive(Debug, PartialEq, Eq)]
@@ -126,9 +136,12 @@ impl Lookups {
     pub fn join(&mut self, digest: KeyDigest, mut waiter: Waiter) -> Result<Joined, Full> {
         let is_full = self.waiting >= self.limits.max_waiters;
         if is_full && waiter.mode.is_shadow() {
-            return Err(Full);
+            return Err(Full(waiter));
         }
-        let evicted = if is_full { Some(self.evict_for(waiter.address).ok_or(Full)?) } else { None };
+        let evicted = if is_full { self.evict_for(waiter.address) } else { None };
+        if is_full && evicted.is_none() {
+            return Err(Full(waiter));
+        }
         let (address, number) = (waiter.address, self.arrived);
         waiter.number = number;
         self.arrived += 1;

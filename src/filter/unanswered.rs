@@ -1,11 +1,11 @@
 //! Requests whose lookup brings no answer: there is no room to wait, or the callout fails.
 
-use protocol::{KeyDigest, Scope};
+use protocol::KeyDigest;
 
 use super::{Filter, Outcome, Outcomes};
 use crate::clock::Moment;
-use crate::decision::{Denial, Grant, decide};
-use crate::lookup::StreamId;
+use crate::decision::{Denial, Grant};
+use crate::lookup::{StreamId, Waiter};
 use crate::metrics::Counter;
 use crate::mode::Mode;
 use crate::verdict::Verdict;
@@ -13,18 +13,12 @@ use crate::verdict::Verdict;
 impl Filter {
     /// Decides a request for which there is no room to wait. It may use a stale verdict only if the key service does
     /// not answer.
-    pub(super) fn refuse(
-        &mut self,
-        digest: &KeyDigest,
-        required: &Scope,
-        mode: Mode,
-        now: Moment,
-    ) -> Outcome {
+    pub(super) fn refuse(&mut self, digest: &KeyDigest, waiter: &Waiter, now: Moment) -> Outcome {
         let decision = match self.is_unanswered {
-            true => self.without_answer(digest, required, Denial::Overloaded, now),
+            true => self.without_answer(digest, waiter, Denial::Overloaded, now),
             false => Err(Denial::Overloaded),
         };
-        self.conclude(decision, mode, now)
+        self.conclude(decision, waiter.mode, now)
     }
 
     /// The host cannot wake the root context, so the lookup of this request would never be sent.
@@ -60,7 +54,7 @@ impl Filter {
 
     fn finish_unanswered(&mut self, digest: &KeyDigest, outcomes: &mut Outcomes, now: Moment) {
         for waiter in self.lookups.finish(digest, true) {
-            let decision = self.without_answer(digest, &waiter.required, Denial::Unavailable, now);
+            let decision = self.without_answer(digest, &waiter, Denial::Unavailable, now);
             outcomes.push((waiter.stream, self.conclude(decision, waiter.mode, now)));
         }
     }
@@ -69,11 +63,11 @@ impl Filter {
     fn without_answer(
         &mut self,
         digest: &KeyDigest,
-        required: &Scope,
+        waiter: &Waiter,
         denial: Denial,
         now: Moment,
     ) -> Result<Grant, Denial> {
-        self.stale_verdict(digest, now).ok_or(denial).and_then(|verdict| decide(verdict, required))
+        self.stale_verdict(digest, now).ok_or(denial).and_then(|verdict| waiter.decide(verdict))
     }
 
     /// An active verdict that `on_unavailable` allows to be used after the end of its lease.

@@ -54,7 +54,7 @@ fn digests_wait_for_a_place_and_waiters_are_bounded() {
     assert_eq!(lookups.next_batch(), Some(vec![key(1)]), "one place is left for another address");
     assert_eq!(lookups.next_batch(), None);
     lookups.join(key(1), waiter(4)).unwrap();
-    assert_eq!(lookups.join(key(1), waiter(5)), Err(Full));
+    assert_eq!(lookups.join(key(1), waiter(5)), Err(Full(waiter(5))));
     lookups.finish(&key(1), true);
     assert_eq!(lookups.next_batch(), Some(vec![key(2)]));
     lookups.join(key(4), waiter(6)).unwrap();
@@ -65,10 +65,10 @@ fn the_newest_request_of_the_address_with_most_gives_way() {
     let mut lookups = lookups(100, 6);
     (0..4).for_each(|n| drop(lookups.join(key(n), from(1, n as u32))));
     (4..6).for_each(|n| drop(lookups.join(key(n), from(2, n as u32))));
-    assert_eq!(lookups.join(key(9), from(1, 9)), Err(Full), "it has most itself");
+    assert_eq!(lookups.join(key(9), from(1, 9)), Err(Full(from(1, 9))), "it has most itself");
     assert_eq!(evicted(&mut lookups, key(6), from(3, 6)), Some(3));
     assert_eq!(evicted(&mut lookups, key(7), from(3, 7)), Some(2));
-    assert_eq!(lookups.join(key(8), from(3, 8)), Err(Full), "each has two");
+    assert_eq!(lookups.join(key(8), from(3, 8)), Err(Full(from(3, 8))), "each has two");
     assert_eq!(lookups.waiting(), 6);
     let mut asked = lookups.next_batch().unwrap();
     asked.sort_by_key(KeyDigest::to_hex);
