@@ -84,6 +84,9 @@ enum KeyCommand {
 
 /// Parses the program's arguments and runs the command. On failure, prints the error to standard error: one line, or one line
 /// for each invalid setting or argument.
+///
+/// It is not `async`, because the compiler would then generate the code of the whole server in each program that awaits it.
+#[tokio::main]
 pub async fn run() -> ExitCode {
     let mut command = Cli::command();
     let matches = command.get_matches_mut();
