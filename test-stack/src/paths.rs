@@ -36,6 +36,9 @@ pub const POSTGRES_URL_VARIABLE: &str = "POSTGRES_URL";
 /// The Wasm module that the tests load.
 pub const WASM_VARIABLE: &str = "EDGE_KEY_AUTH_WASM";
 
+/// The key service that the tests start.
+pub const KEY_SERVICE_VARIABLE: &str = "KEY_SERVICE";
+
 /// The folder that holds the workspace's `Cargo.toml`.
 pub fn workspace() -> PathBuf {
     let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -77,8 +80,14 @@ pub fn unfinished_wasm() -> PathBuf {
     target().join("edge_key_auth_unfinished.wasm")
 }
 
-/// The key service that `cargo xtask build` builds.
+/// The key service that tests and the demo start: the one that [`KEY_SERVICE_VARIABLE`] names, else
+/// [`built_key_service`].
 pub fn key_service() -> PathBuf {
+    env::var_os(KEY_SERVICE_VARIABLE).map_or_else(built_key_service, PathBuf::from)
+}
+
+/// The key service that `cargo xtask build` builds.
+pub fn built_key_service() -> PathBuf {
     target().join("release/key-service")
 }
 

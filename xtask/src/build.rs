@@ -69,7 +69,7 @@ pub fn key_service() -> Result<()> {
     let mut build = cargo("build");
     build.args(["--release", "--package", "key-service"]);
     run_step("building the key service", build)?;
-    println!("==> {}", paths::key_service().display());
+    println!("==> {}", paths::built_key_service().display());
     Ok(())
 }
 

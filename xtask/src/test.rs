@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
@@ -110,8 +110,7 @@ type Tools = [(&'static str, Result<OsString>)];
 /// A build or a test fails; or `CI=true` is set and tests would be skipped.
 pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) -> Result<()> {
     interrupt::catch()?; // so that the PostgreSQL started below is stopped and its files are removed
-    build::all()?;
-    build::wasm_for_tests()?;
+    let programs = Programs::build(cargo_args)?;
     let mut tools = vec![
         (ENVOY_VARIABLE, program::find(envoy).map(OsString::from)),
         (CHROMIUM_VARIABLE, chromium::find_browser().map(OsString::from)),
@@ -126,7 +125,7 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
         bail!("{error:#}");
     }
     if !cargo_args.is_empty() {
-        let mut tests = cargo_test(cargo_args, &["--include-ignored"], test_args);
+        let mut tests = programs.cargo_test(cargo_args, &["--include-ignored"], test_args);
         tests.envs(tools.iter().filter_map(|(variable, found)| Some((variable, found.as_ref().ok()?))));
         return run_step("running the selected tests", tests);
     }
@@ -147,7 +146,7 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
         bail!("CI=true forbids skipped tests. Skipped:\n  {}", skipped.join("\n  "));
     }
     let run = |what: &str, cargo_args: &[String], needs: &[&str], flags: &[&str]| {
-        let mut tests = cargo_test(cargo_args, flags, test_args);
+        let mut tests = programs.cargo_test(cargo_args, flags, test_args);
         if !needs.contains(&ENVOY_VARIABLE) && env::var_os(THREADS_VARIABLE).is_none() {
             let cores = thread::available_parallelism()?.get();
             tests.env(THREADS_VARIABLE, (WAITING_TESTS_PER_CORE * cores).to_string());
@@ -178,17 +177,42 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
     outcome
 }
 
-/// `cargo test` with arguments for cargo, and two lists of arguments for the test programs.
-fn cargo_test(cargo_args: &[String], flags: &[&str], test_args: &[String]) -> Command {
-    let mut tests = build::cargo("test");
-    tests.arg("--workspace").env(paths::WASM_VARIABLE, paths::built_wasm());
-    tests.args(cargo_args);
-    // After the first argument for cargo, clap passes on everything, also a `--`.
-    if !cargo_args.iter().any(|argument| argument == "--") {
-        tests.arg("--");
+/// The programs under test.
+struct Programs {
+    key_service: PathBuf,
+}
+
+impl Programs {
+    /// Builds the Wasm modules, and the key service with the tests' own profile, so that no dependency is compiled once more
+    /// for another one.
+    fn build(cargo_args: &[String]) -> Result<Self> {
+        build::wasm()?;
+        build::wasm_for_tests()?;
+        let (profile, folder) = match cargo_args.iter().any(|argument| argument == "--release") {
+            true => (&["--release"][..], "release"),
+            false => (&[][..], "debug"),
+        };
+        // With all targets, the run of all tests builds nothing more.
+        let targets = if cargo_args.is_empty() { &["--all-targets"][..] } else { &["--bin", "key-service"] };
+        let mut key_service = build::cargo("build");
+        key_service.arg("--workspace").args(targets).args(profile);
+        run_step("building the key service and the tests", key_service)?;
+        Ok(Programs { key_service: paths::target().join(folder).join("key-service") })
     }
-    tests.args(flags).args(test_args);
-    tests
+
+    /// `cargo test` with arguments for cargo, and two lists of arguments for the test programs.
+    fn cargo_test(&self, cargo_args: &[String], flags: &[&str], test_args: &[String]) -> Command {
+        let mut tests = build::cargo("test");
+        tests.arg("--workspace").args(cargo_args);
+        tests.env(paths::WASM_VARIABLE, paths::built_wasm());
+        tests.env(paths::KEY_SERVICE_VARIABLE, &self.key_service);
+        // After the first argument for cargo, clap passes on everything, also a `--`.
+        if !cargo_args.iter().any(|argument| argument == "--") {
+            tests.arg("--");
+        }
+        tests.args(flags).args(test_args);
+        tests
+    }
 }
 
 /// The runs with all tools; and a line for each other run, which says what is missing and why.

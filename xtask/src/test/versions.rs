@@ -8,8 +8,7 @@ use test_stack::paths::{ENVOY_VARIABLE, POSTGRESQL_VARIABLE};
 use test_stack::postgres::programs;
 use test_stack::process::{interrupt, run_step};
 
-use super::cargo_test;
-use crate::build;
+use super::Programs;
 
 /// The targets whose tests depend on Envoy's behaviour. `cargo test` continues after a target that fails.
 const TARGETS: [&str; 5] = ["--no-fail-fast", "--test", "envoy", "--test", "corpus"];
@@ -21,8 +20,7 @@ const TARGETS: [&str; 5] = ["--no-fail-fast", "--test", "envoy", "--test", "corp
 /// A release cannot be installed, or a test fails on it; the other releases are tested nevertheless.
 pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
     interrupt::catch()?;
-    build::all()?;
-    build::wasm_for_tests()?;
+    let programs = Programs::build(&TARGETS.map(str::to_owned))?;
     let versions = versions.iter().flat_map(|version| match version.as_str() {
         "all" => program::VERSIONS.to_vec(),
         version => vec![version],
@@ -30,7 +28,7 @@ pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
     let (mut summary, mut failed) = (Vec::new(), 0);
     for version in versions {
         let began = Instant::now();
-        let outcome = run_on_one(version, test_args);
+        let outcome = run_on_one(&programs, version, test_args);
         if interrupt::requested() {
             bail!("interrupted");
         }
@@ -51,7 +49,7 @@ pub fn run_on(versions: &[String], test_args: &[String]) -> Result<()> {
 }
 
 /// Returns a note on skipped tests, or an empty text.
-fn run_on_one(version: &str, test_args: &[String]) -> Result<String> {
+fn run_on_one(programs: &Programs, version: &str, test_args: &[String]) -> Result<String> {
     let envoy = program::install(version)?;
     let postgresql = programs::find();
     let (flags, note): (&[&str], _) = match &postgresql {
@@ -61,7 +59,7 @@ fn run_on_one(version: &str, test_args: &[String]) -> Result<String> {
             format!(", without PostgreSQL's tests: {error:#}"),
         ),
     };
-    let mut tests = cargo_test(&TARGETS.map(str::to_owned), flags, test_args);
+    let mut tests = programs.cargo_test(&TARGETS.map(str::to_owned), flags, test_args);
     tests.env(ENVOY_VARIABLE, envoy).envs(postgresql.ok().map(|folder| (POSTGRESQL_VARIABLE, folder)));
     run_step(&format!("running the tests on Envoy {version}"), tests)?;
     Ok(note)
