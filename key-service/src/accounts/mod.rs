@@ -21,7 +21,7 @@ mod verb;
 pub use error::AccountError;
 pub use password_change::{change_password, set_password};
 pub(crate) use registration::insert;
-pub use registration::{NewUser, add, find, find_by_email, search};
+pub use registration::{NewUser, add, find, find_by_email, has_admin, search};
 pub use sign_in::{authenticate, signed_out};
 pub(crate) use sign_in::{has_signed_in_from, sign_in_throttled};
 pub use update::{ChangedUser, EndedToken, Updated, UserPatch, set_active, set_permissions, update};

@@ -51,6 +51,14 @@ pub async fn add(
     Ok(user)
 }
 
+/// Whether there is an admin who is not disabled.
+///
+/// # Errors
+/// The database failed.
+pub async fn has_admin(database: &Database) -> Result<bool, AccountError> {
+    Ok(users::active_admins(database.pool()).await? > 0)
+}
+
 /// Prepares an account: everything slow, before the transaction.
 pub(crate) async fn prepare(
     by: &Actor,

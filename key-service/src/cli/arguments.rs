@@ -53,7 +53,12 @@ fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
 
 fn with_help(violation: Violation) -> Violation {
     let detail = violation.detail.trim_end_matches('.');
-    Violation { detail: format!("{detail}; `key-service scopes` lists the scopes"), ..violation }
+    Violation {
+        detail: format!(
+            "{detail}; `key-service scopes` lists the scopes of the catalogue, which SCOPE_CATALOGUE names"
+        ),
+        ..violation
+    }
 }
 
 /// The help text about scopes.

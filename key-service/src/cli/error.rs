@@ -77,8 +77,8 @@ pub(super) enum CliError {
     Link(#[from] LinkError),
     /// There is a user, and the link of `user first-link` creates the first one.
     #[error(
-        "a user already exists; `key-service user admin EMAIL` promotes a user to admin, and `key-service user link EMAIL` \
-         creates a link"
+        "a user already exists, and only the first one gets this link; `key-service user admin EMAIL` promotes a user to admin, \
+         and `key-service user link EMAIL` creates a link to set a password"
     )]
     NotFirst,
     /// The value of `--value-stdin` is not a key.

@@ -20,5 +20,5 @@ pub(super) async fn wait(propagation: Propagation) -> Result<Revocation, CliErro
 
 /// How a change propagated, as a part of a line.
 pub(super) fn in_words(revocation: &Revocation) -> String {
-    propagation::in_words(revocation, "active")
+    propagation::in_words(revocation, "in effect")
 }

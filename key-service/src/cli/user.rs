@@ -247,6 +247,9 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
     let new = NewUser { email, password, permissions, is_admin: args.admin };
     let user = accounts::add(store, by, &Passwords::default(), new, Timestamp::now()).await?;
     print_message(&format!("added {}", user.email))?;
+    if !accounts::has_admin(store).await? {
+        print_message(&format!("there is no admin yet; `key-service user admin {}` makes one", user.email))?;
+    }
     Ok(print_line(&user.id)?)
 }
 

@@ -84,7 +84,7 @@ impl Propagation {
     }
 }
 
-/// How a change propagated, as a sentence. `state` is the new state of the key, such as "Active" or "Refused".
+/// How a change propagated, as a sentence. `state` is what is true after it, such as "Refused" or "in effect".
 pub(crate) fn in_words(revocation: &Revocation, state: &str) -> String {
     let time = time(revocation.elapsed_ms);
     let outcome = match (revocation.edges, revocation.expired) {

@@ -106,7 +106,7 @@ async fn the_command_line_waits_for_a_lease_and_says_so() {
     let again = run(revoke);
     let (succeeded, output, returned_at) = first.await.unwrap();
     let waited =
-        ["active everywhere after ", "its cache has expired"].iter().all(|part| output.contains(part));
+        ["in effect everywhere after ", "its cache has expired"].iter().all(|part| output.contains(part));
     assert!(succeeded && waited, "{output}");
     assert_waited_for_the_lease(granted_at, returned_at);
     let (succeeded, output, returned_at) = again.await.unwrap();

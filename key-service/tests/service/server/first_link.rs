@@ -76,7 +76,9 @@ async fn the_first_admins_link_lives_an_hour_and_a_command_replaces_it() {
     let by: Vec<_> = made.as_array().unwrap().iter().map(|entry| text(entry, "actor_kind")).collect();
     assert_eq!(by, ["command_line", "command_line", "service"]);
 
-    app.site.ok(&["user", "add", DEMO, "--without-password"], "");
+    let added = app.site.run(&["user", "add", DEMO, "--without-password"], "");
+    let hint = String::from_utf8(added.stderr).unwrap();
+    assert!(hint.contains(&format!("there is no admin yet; `key-service user admin {DEMO}`")), "{hint}");
     assert!(!works(&app, third).await, "there is a user");
     assert!(app.site.fails(&["user", "first-link"], "").contains("a user already exists"));
 }
