@@ -97,7 +97,8 @@ fn principal(active: ActiveVerdict) -> Result<Principal, NoAnswer> {
             return Err(NoAnswer::Malformed(format!("{field} is not a header value")));
         }
     }
-    Ok(Principal::new(active.user_id.into(), active.key_id.into(), active.scopes))
+    let ActiveVerdict { user_id, key_id, scopes, restrictions, .. } = active;
+    Ok(Principal::new(user_id.into(), key_id.into(), scopes, restrictions))
 }
 
 #[cfg(test)]
@@ -124,6 +125,28 @@ mod tests {
         assert_eq!(answers[1].expires_in_ms, Some(5));
     }
 
+    /// An active verdict with these restrictions.
+    fn restricted(restrictions: &str) -> String {
+        ACTIVE.replace(r#""expires_in_ms""#, &format!(r#""restrictions":{restrictions},"expires_in_ms""#))
+    }
+
+    #[test]
+    fn restrictions_become_a_header_value() {
+        let text = |verdict: &str| {
+            let answer = read_verify(Some(200), &body(verdict), 1).unwrap().verdicts.remove(0);
+            let Verdict::Active(principal) = answer.verdict else { panic!("{verdict}") };
+            let text = principal.restricted.as_ref().map(|restricted| restricted.text.to_string());
+            assert_eq!(principal.header_values().nth(3), text.as_deref());
+            text
+        };
+        let both = restricted(r#"{"projects":[1,2],"organizations":["acme"]}"#);
+        assert_eq!(text(&both).as_deref(), Some("project:1 project:2 organization:acme"));
+        assert_eq!(text(&restricted(r#"{"projects":[]}"#)).as_deref(), Some(""), "restricted to nothing");
+        for none in [ACTIVE, &restricted("{}"), &restricted(r#"{"projects":null}"#)] {
+            assert_eq!(text(none), None, "{none}");
+        }
+    }
+
     #[test]
     fn anything_else_is_not_an_answer() {
         let good = body(ACTIVE);
@@ -141,6 +164,11 @@ mod tests {
             (body(&ACTIVE.replace("insight:read", "insight:own")), 1),
             (body(&ACTIVE.replace("\"k\"", "\"k\\r\\nx: y\"")), 1),
             (body(&ACTIVE.replace("\"u\"", "\"\"")), 1),
+            (body(&restricted(r#"{"projects":["a b"]}"#)), 1),
+            (body(&restricted(r#"{"projects":[-1]}"#)), 1),
+            (body(&restricted(r#"{"organizations":"acme"}"#)), 1),
+            (body(&restricted("[1]")), 1),
+            (body(&restricted("7")), 1),
         ] {
             let text = String::from_utf8_lossy(&body).into_owned();
             assert!(matches!(read_verify(Some(200), &body, asked), Err(NoAnswer::Malformed(_))), "{text}");

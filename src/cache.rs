@@ -127,7 +127,12 @@ mod tests {
     }
 
     fn active() -> Verdict {
-        Verdict::Active(Rc::new(Principal::new("u".into(), "k".into(), ScopeSet::parse(["*"]).unwrap())))
+        Verdict::Active(Rc::new(Principal::new(
+            "u".into(),
+            "k".into(),
+            ScopeSet::parse(["*"]).unwrap(),
+            Default::default(),
+        )))
     }
 
     #[test]

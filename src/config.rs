@@ -8,6 +8,7 @@ use crate::lookup::LookupLimits;
 use crate::mode::Mode;
 use crate::reply::ErrorBodies;
 use crate::route::{RouteTable, Rule};
+use crate::verdict::Principal;
 
 mod fields;
 mod header_names;
@@ -80,9 +81,17 @@ impl Policy {
     }
 }
 
-/// The headers that carry the caller's identity upstream: user id, key id and scopes, in this order, in lower case.
+/// The headers that carry the caller's identity upstream: user id, key id, scopes and restrictions, in this order, in
+/// lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdentityHeaders(pub [Box<str>; 3]);
+pub struct IdentityHeaders(pub [Box<str>; 4]);
+
+impl IdentityHeaders {
+    /// The names and values of a principal's headers. A key without restrictions has none for these.
+    pub fn of<'a>(&'a self, principal: &'a Principal) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().map(|name| &**name).zip(principal.header_values())
+    }
+}
 
 /// A rule with its template as the configuration has it.
 #[derive(Clone, Debug)]

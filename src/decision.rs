@@ -6,9 +6,10 @@ use protocol::Scope;
 
 use crate::ambiguity::Ambiguity;
 use crate::metrics::Counter;
+use crate::restriction::{Location, Violation, judge};
 use crate::verdict::{Principal, Verdict};
 
-/// Proof that a key is valid and has the required scope. Only [`decide`] makes one, and forwarding an authenticated
+/// Proof that a key is valid, may reach the request's project and organization, and has the required scope. Only [`decide`] makes one, and forwarding an authenticated
 /// request needs one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Grant(Rc<Principal>);
@@ -36,6 +37,13 @@ pub enum Denial {
         /// The key.
         key: Rc<Principal>,
     },
+    /// The key is valid and restricted to other projects or organizations.
+    Restricted {
+        /// The reason.
+        violation: Violation,
+        /// The key.
+        key: Rc<Principal>,
+    },
     /// The key service did not answer.
     Unavailable,
     /// Too many requests wait for lookups.
@@ -50,6 +58,7 @@ impl Denial {
             Denial::Missing => "key_missing",
             Denial::Invalid => "key_invalid",
             Denial::Forbidden { .. } => "scope_missing",
+            Denial::Restricted { .. } => "key_restricted",
             Denial::Unavailable => "key_service_unavailable",
             Denial::Overloaded => "lookups_full",
         }
@@ -62,32 +71,48 @@ impl Denial {
             Denial::Missing => Counter::Missing,
             Denial::Invalid => Counter::Invalid,
             Denial::Forbidden { .. } => Counter::Forbidden,
+            Denial::Restricted { .. } => Counter::Restricted,
             Denial::Unavailable => Counter::Unavailable,
             Denial::Overloaded => Counter::Overloaded,
         }
     }
 }
 
-/// Whether a key with this verdict has the scope `required`.
+/// Whether a key with this verdict may reach the request's project and organization, and has the scope `required`.
+/// `location` is called for restricted keys only.
 ///
 /// # Errors
-/// [`Denial::Invalid`] or [`Denial::Forbidden`].
-pub fn decide(verdict: Verdict, required: &Scope) -> Result<Grant, Denial> {
-    match verdict {
-        Verdict::Inactive => Err(Denial::Invalid),
-        Verdict::Active(principal) if principal.scopes.permits(required) => Ok(Grant(principal)),
-        Verdict::Active(key) => Err(Denial::Forbidden { required: required.clone(), key }),
+/// [`Denial::Invalid`], [`Denial::Restricted`] or [`Denial::Forbidden`].
+pub fn decide(
+    verdict: Verdict,
+    required: &Scope,
+    location: impl FnOnce() -> Location,
+) -> Result<Grant, Denial> {
+    let Verdict::Active(key) = verdict else { return Err(Denial::Invalid) };
+    if let Some(restricted) = &key.restricted
+        && let Err(violation) = judge(&restricted.restrictions, &location())
+    {
+        return Err(Denial::Restricted { violation, key });
+    }
+    match key.scopes.permits(required) {
+        true => Ok(Grant(key)),
+        false => Err(Denial::Forbidden { required: required.clone(), key }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::ScopeSet;
+    use crate::restriction::{Locator, Locators, Resource};
+    use protocol::{Restrictions, ScopeSet};
 
     fn active(scopes: &str) -> Verdict {
         let set = ScopeSet::parse(scopes.split_whitespace()).unwrap();
-        Verdict::Active(Rc::new(Principal::new("u".into(), "k".into(), set)))
+        Verdict::Active(Rc::new(Principal::new("u".into(), "k".into(), set, Default::default())))
+    }
+
+    fn decide(verdict: Verdict, required: &Scope) -> Result<Grant, Denial> {
+        super::decide(verdict, required, || unreachable!("the key is not restricted"))
     }
 
     #[test]
@@ -101,5 +126,24 @@ mod tests {
             assert_eq!((&lacks, &*key.key_id), (required, "k"));
         }
         assert_eq!(decide(Verdict::Inactive, &read), Err(Denial::Invalid));
+    }
+
+    #[test]
+    fn a_restricted_key_is_judged_by_place_before_scope() {
+        let restrictions = Restrictions { projects: Some(vec![7.into()]), organizations: None };
+        let scopes = ScopeSet::parse(["insight:read"]).unwrap();
+        let key = Rc::new(Principal::new("u".into(), "k".into(), scopes, restrictions));
+        let project = Locator { segment: Some(0), upstream_judges: false };
+        let locators = Locators { project, ..Locators::NONE };
+        let decide = |required: &str, path: &str| {
+            let verdict = Verdict::Active(Rc::clone(&key));
+            super::decide(verdict, &required.parse().unwrap(), || locators.locate(path.as_bytes()))
+        };
+        assert!(decide("insight:read", "/7").is_ok());
+        assert!(matches!(decide("insight:write", "/7"), Err(Denial::Forbidden { .. })));
+        for required in ["insight:read", "insight:write", "*"] {
+            let violation = Violation::Other(Resource::Project, "8".into());
+            assert_eq!(decide(required, "/8"), Err(Denial::Restricted { violation, key: Rc::clone(&key) }));
+        }
     }
 }

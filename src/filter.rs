@@ -2,7 +2,7 @@
 //!
 //! Nothing here calls the host or reads a clock.
 
-use protocol::{Invalidation, KeyDigest, SyncRequest, SyncResponse, VerifyRequest};
+use protocol::{Feature, Invalidation, KeyDigest, SyncRequest, SyncResponse, VerifyRequest};
 
 use crate::address::Address;
 use crate::ambiguity::Ambiguity;
@@ -121,7 +121,7 @@ impl Filter {
         let may_use_cache = self.lease.is_held(now); // rule `LeaseCheck`
         match self.cache.get(&digest, now).filter(|_| may_use_cache || !self.policy.syncs()) {
             Some(verdict) => {
-                let decision = decide(verdict, required);
+                let decision = decide(verdict, required, || route.locators.locate(head.path));
                 self.metrics.count(Counter::CacheHits);
                 if let Some(age_ms) = self.lease.age_ms(now) {
                     self.metrics.lease_used(age_ms);
@@ -129,9 +129,9 @@ impl Filter {
                 Step::Decided(self.conclude(decision, mode, now))
             }
             None => {
-                let required = required.clone();
+                let (required, location) = (required.clone(), route.locators.locate(head.path));
                 self.metrics.count(Counter::CacheMisses);
-                self.wait(digest, Waiter::new(stream, required, mode, address()), now)
+                self.wait(digest, Waiter::new(stream, required, location, mode, address()), now)
             }
         }
     }
@@ -168,7 +168,7 @@ impl Filter {
     pub fn next_lookups(&mut self) -> Option<VerifyRequest> {
         let digests = self.lookups.next_batch()?;
         self.metrics.add(Counter::Lookups, digests.len() as u64);
-        Some(VerifyRequest { edge: self.id.clone(), digests, understands: Vec::new() })
+        Some(VerifyRequest { edge: self.id.clone(), digests, understands: vec![Feature::Restrictions] })
     }
 
     /// The callout of these lookups was sent.

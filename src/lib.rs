@@ -9,7 +9,8 @@
 //! 3. [`credential`]: the `Authorization` header becomes the digest of a key.
 //! 4. [`cache`]: while the [`lease`] is held, a cached [`verdict`] decides at once.
 //! 5. [`lookup`]: otherwise the request joins the lookup of its key, whose [`answer`] resumes it.
-//! 6. [`decision`]: the key's verdict and the route's access make a [`decision::Grant`] or a [`decision::Denial`].
+//! 6. [`decision`]: the key's verdict, its [`restriction`] and the route's access make a [`decision::Grant`] or a
+//!    [`decision::Denial`].
 //! 7. [`reply`]: a denial becomes the documented response. In shadow [`mode`], the request is forwarded without
 //!    identity instead.
 //!
@@ -37,6 +38,7 @@ pub mod mode;
 mod proxy;
 pub mod reply;
 pub mod request;
+pub mod restriction;
 pub mod route;
 pub mod usage;
 pub mod verdict;

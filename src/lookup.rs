@@ -13,6 +13,7 @@ use crate::address::Address;
 use crate::clock::Moment;
 use crate::decision::{Denial, Grant, decide};
 use crate::mode::Mode;
+use crate::restriction::Location;
 use crate::verdict::Verdict;
 
 mod shares;
@@ -45,7 +46,9 @@ pub struct Waiter {
     pub stream: StreamId,
     /// The scope that its route needs.
     required: Scope,
-    /// Whether it is refused if the key lacks the scope.
+    /// The project and the organization that it concerns.
+    location: Location,
+    /// Whether it is refused if the key is not granted.
     pub mode: Mode,
     /// The client's address.
     address: Address,
@@ -57,8 +60,8 @@ pub struct Waiter {
 
 impl Waiter {
     /// A request that has just arrived.
-    pub fn new(stream: StreamId, required: Scope, mode: Mode, address: Address) -> Self {
-        Waiter { stream, required, mode, address, number: 0, was_waiting_at_send: false }
+    pub fn new(stream: StreamId, required: Scope, location: Location, mode: Mode, address: Address) -> Self {
+        Waiter { stream, required, location, mode, address, number: 0, was_waiting_at_send: false }
     }
 
     /// Decides the request by the verdict on its key.
@@ -66,7 +69,7 @@ impl Waiter {
     /// # Errors
     /// Those of [`decide`].
     pub fn decide(&self, verdict: Verdict) -> Result<Grant, Denial> {
-        decide(verdict, &self.required)
+        decide(verdict, &self.required, || self.location.clone())
     }
 }
 

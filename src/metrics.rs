@@ -36,8 +36,10 @@ metrics! {
         Missing = "requests_denied_key_missing",
         /// Requests answered 401 because their key is not valid.
         Invalid = "requests_denied_key_invalid",
-        /// Requests answered 403.
+        /// Requests answered 403 because their key lacks a scope.
         Forbidden = "requests_denied_scope_missing",
+        /// Requests answered 403 because their key is restricted to other projects or organizations.
+        Restricted = "requests_denied_key_restricted",
         /// Requests answered 503 because the key service did not answer.
         Unavailable = "requests_denied_key_service_unavailable",
         /// Requests answered 503 because too many requests waited.
@@ -52,6 +54,8 @@ metrics! {
         ShadowedInvalid = "requests_shadowed_key_invalid",
         /// Requests forwarded in shadow mode. Enforcing would answer 403.
         ShadowedForbidden = "requests_shadowed_scope_missing",
+        /// Requests with a restricted key forwarded in shadow mode. Enforcing would answer 403.
+        ShadowedRestricted = "requests_shadowed_key_restricted",
         /// Requests forwarded in shadow mode without an answer of the key service. Enforcing would answer 503.
         ShadowedUnavailable = "requests_shadowed_key_service_unavailable",
         /// Requests forwarded in shadow mode because too many requests waited. Enforcing would answer 503.

@@ -85,10 +85,10 @@ impl Shadowed {
         self.denial.as_ref().map_or("undecided", Denial::reason)
     }
 
-    /// The valid key that lacks the scope.
+    /// The valid key that lacks the scope or is restricted.
     pub fn key(&self) -> Option<&Rc<Principal>> {
         match &self.denial {
-            Some(Denial::Forbidden { key, .. }) => Some(key),
+            Some(Denial::Forbidden { key, .. } | Denial::Restricted { key, .. }) => Some(key),
             _ => None,
         }
     }
@@ -101,6 +101,7 @@ impl Shadowed {
             Some(Denial::Missing) => Counter::ShadowedMissing,
             Some(Denial::Invalid) => Counter::ShadowedInvalid,
             Some(Denial::Forbidden { .. }) => Counter::ShadowedForbidden,
+            Some(Denial::Restricted { .. }) => Counter::ShadowedRestricted,
             Some(Denial::Unavailable) => Counter::ShadowedUnavailable,
             Some(Denial::Overloaded) => Counter::ShadowedOverloaded,
         }

@@ -11,7 +11,7 @@ use crate::decision::Denial;
 pub enum ErrorBodies {
     /// `{"detail":"…"}` alone, as documented.
     Documented,
-    /// PostHog's fields `type`, `code` and `attr` beside the same `detail`.
+    /// PostHog's fields `type`, `code` and `attr` beside `detail`, which says more of restricted keys.
     Posthog,
 }
 
@@ -54,7 +54,10 @@ impl Reply {
         let detail = match denial {
             Denial::Ambiguous(ambiguity) => Cow::Owned(ambiguity.to_string()),
             Denial::Missing | Denial::Invalid => Cow::Borrowed(NOT_AUTHENTICATED),
-            Denial::Forbidden { .. } => Cow::Borrowed(NOT_PERMITTED),
+            Denial::Restricted { violation, .. } if bodies == ErrorBodies::Posthog => {
+                Cow::Owned(violation.to_string())
+            }
+            Denial::Forbidden { .. } | Denial::Restricted { .. } => Cow::Borrowed(NOT_PERMITTED),
             Denial::Unavailable | Denial::Overloaded => Cow::Borrowed(UNAVAILABLE),
         };
         // Status, PostHog's type and code.
@@ -62,7 +65,9 @@ impl Reply {
             Denial::Ambiguous(_) => (400, "invalid_request", "parse_error"),
             Denial::Missing => (401, "authentication_error", "not_authenticated"),
             Denial::Invalid => (401, "authentication_error", "authentication_failed"),
-            Denial::Forbidden { .. } => (403, "authentication_error", "permission_denied"),
+            Denial::Forbidden { .. } | Denial::Restricted { .. } => {
+                (403, "authentication_error", "permission_denied")
+            }
             Denial::Unavailable | Denial::Overloaded => (503, "server_error", "service_unavailable"),
         };
         // The next request may be allowed, so no cache may keep the response.
@@ -78,6 +83,8 @@ impl Reply {
             Denial::Forbidden { required, .. } => {
                 headers.push(challenge(format!(", error=\"insufficient_scope\", scope=\"{required}\"")));
             }
+            // No scope would help.
+            Denial::Restricted { .. } => headers.push(challenge(", error=\"insufficient_scope\"".to_owned())),
             Denial::Unavailable | Denial::Overloaded => headers.push(("retry-after", Cow::Borrowed("1"))),
             Denial::Ambiguous(_) => {}
         }

@@ -5,6 +5,7 @@ use protocol::{Action, Scope};
 use crate::ambiguity::Ambiguity;
 use crate::mode::Mode;
 use crate::request::{RequestHead, decoded};
+use crate::restriction::Locators;
 
 mod encoded_slashes;
 mod letter_case;
@@ -36,6 +37,8 @@ pub struct Route<'t> {
     pub mode: Mode,
     /// What bearer tokens begin with that the upstream judges.
     pub bearer_prefixes: &'t [Box<str>],
+    /// How the project and the organization of the request are found.
+    pub locators: &'t Locators,
 }
 
 /// Proof that a rule leaves the bearer token of a request to the upstream. Only [`Route::leaves_to_upstream`] makes one.
@@ -107,12 +110,20 @@ pub struct Terms {
     pub bearer_prefixes: Vec<Box<str>>,
     /// The positions of segments that may have encoded slashes.
     pub encoded_slashes: Vec<usize>,
+    /// How the project and the organization of a request are found.
+    pub locators: Locators,
 }
 
 impl Terms {
     /// A requirement that is enforced.
     pub fn of(requirement: Requirement) -> Self {
-        Terms { requirement, mode: Mode::Enforce, bearer_prefixes: Vec::new(), encoded_slashes: Vec::new() }
+        Terms {
+            requirement,
+            mode: Mode::Enforce,
+            bearer_prefixes: Vec::new(),
+            encoded_slashes: Vec::new(),
+            locators: Locators::NONE,
+        }
     }
 
     fn route(&self, method: &[u8]) -> Route<'_> {
@@ -120,6 +131,7 @@ impl Terms {
             access: self.requirement.access(method),
             mode: self.mode,
             bearer_prefixes: &self.bearer_prefixes,
+            locators: &self.locators,
         }
     }
 }
@@ -145,9 +157,13 @@ pub struct RouteTable {
     root: Node,
 }
 
-/// A route that no rule matches needs `*`: deny by default.
-const UNNAMED: Route<'static> =
-    Route { access: Access::Authenticated(&Scope::All), mode: Mode::Enforce, bearer_prefixes: &[] };
+/// A route that no rule matches needs `*`, and a key without restrictions: deny by default.
+const UNNAMED: Route<'static> = Route {
+    access: Access::Authenticated(&Scope::All),
+    mode: Mode::Enforce,
+    bearer_prefixes: &[],
+    locators: &Locators::NONE,
+};
 
 impl RouteTable {
     /// A table without rules.

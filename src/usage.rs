@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn principal(key_id: &str) -> Rc<Principal> {
-        Rc::new(Principal::new("u".into(), key_id.into(), Default::default()))
+        Rc::new(Principal::new("u".into(), key_id.into(), Default::default(), Default::default()))
     }
 
     fn at(seconds: u64) -> Moment {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use protocol::ScopeSet;
+use protocol::{Restrictions, ScopeSet};
 
 /// The principal of an active key, ready to be written into headers.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,16 +16,35 @@ pub struct Principal {
     pub scopes: ScopeSet,
     /// The scopes as a header value, separated by spaces.
     pub scopes_text: Box<str>,
+    /// The restrictions; `None` if the key is not restricted.
+    pub restricted: Option<Box<Restricted>>,
     /// When the key's use was last reported, in seconds since 1970-01-01 UTC.
     pub(crate) reported_at: Cell<Option<u64>>,
 }
 
 impl Principal {
     /// A principal whose key's use was not reported yet.
-    pub fn new(user_id: Box<str>, key_id: Box<str>, scopes: ScopeSet) -> Self {
+    pub fn new(user_id: Box<str>, key_id: Box<str>, scopes: ScopeSet, restrictions: Restrictions) -> Self {
         let scopes_text = scopes.to_string().into();
-        Principal { user_id, key_id, scopes, scopes_text, reported_at: Cell::new(None) }
+        let restricted = (!restrictions.is_empty())
+            .then(|| Box::new(Restricted { text: restrictions.to_string().into(), restrictions }));
+        Principal { user_id, key_id, scopes, scopes_text, restricted, reported_at: Cell::new(None) }
     }
+
+    /// The values of the identity headers, in their order. Only a restricted key has the last one.
+    pub fn header_values(&self) -> impl Iterator<Item = &str> {
+        let restrictions = self.restricted.as_ref().map(|restricted| &*restricted.text);
+        [&*self.user_id, &*self.key_id, &*self.scopes_text].into_iter().chain(restrictions)
+    }
+}
+
+/// The restrictions of a restricted key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Restricted {
+    /// The restrictions.
+    pub restrictions: Restrictions,
+    /// The restrictions as a header value.
+    pub text: Box<str>,
 }
 
 /// The verdict on a key.

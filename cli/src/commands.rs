@@ -12,7 +12,7 @@ use edge_key_auth_cli::document::{Document, Format};
 use edge_key_auth_cli::explain::{Key, Request, explain};
 use edge_key_auth_cli::finding::Severity;
 use edge_key_auth_cli::settings::{Accepted, Settings};
-use protocol::ScopeSet;
+use protocol::{InvalidResourceId, ResourceId, Restrictions, ScopeSet};
 use serde_json::{Value, json};
 
 /// Check the filter's settings, or a configuration of the Envoy that runs it
@@ -53,6 +53,12 @@ pub(crate) struct ExplainArgs {
     /// The request has a valid key with these scopes, separated by commas or spaces
     #[arg(long, value_name = "SCOPES", value_parser = scopes, group = "key")]
     key_scopes: Option<ScopeSet>,
+    /// The key is restricted to these projects: their ids, separated by commas or spaces; "" for none
+    #[arg(long, value_name = "IDS", value_parser = ids, requires = "key_scopes")]
+    key_projects: Option<Ids>,
+    /// The key is restricted to these organizations
+    #[arg(long, value_name = "IDS", value_parser = ids, requires = "key_scopes")]
+    key_organizations: Option<Ids>,
     /// The request has a key that does not exist, or that is deleted or expired
     #[arg(long, group = "key")]
     invalid_key: bool,
@@ -102,8 +108,12 @@ pub(crate) fn run_explain(args: ExplainArgs) -> Result<ExitCode> {
             }
         }
     };
+    let restrictions = Restrictions {
+        projects: args.key_projects.map(|Ids(ids)| ids),
+        organizations: args.key_organizations.map(|Ids(ids)| ids),
+    };
     let key = match (args.key_scopes, args.invalid_key, args.no_key) {
-        (Some(scopes), ..) => Key::Valid(scopes),
+        (Some(scopes), ..) => Key::Valid(scopes, restrictions),
         (_, true, _) => Key::Invalid,
         (.., true) => Key::None,
         _ => Key::Unknown,
@@ -152,6 +162,15 @@ fn read_catalogue(file: &PathBuf) -> Result<Catalogue> {
 fn scopes(text: &str) -> Result<ScopeSet, String> {
     let scopes = text.split([',', ' ']).filter(|scope| !scope.is_empty());
     ScopeSet::parse(scopes).map_err(|error| error.to_string())
+}
+
+/// Ids of projects or organizations.
+#[derive(Clone, Debug)]
+pub(crate) struct Ids(Vec<ResourceId>);
+
+fn ids(text: &str) -> Result<Ids, String> {
+    let ids = text.split([',', ' ']).filter(|id| !id.is_empty()).map(str::parse).collect::<Result<_, _>>();
+    ids.map(Ids).map_err(|error: InvalidResourceId| error.to_string())
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -13,7 +13,7 @@ use edge_key_auth::reply::Reply;
 use edge_key_auth::request::Reading;
 use edge_key_auth::route::{Access, Deciding};
 use edge_key_auth::verdict::{Principal, Verdict};
-use protocol::{ApiKey, ScopeSet};
+use protocol::{ApiKey, Restrictions, ScopeSet};
 use serde_json::{Value, json};
 
 use crate::document::join;
@@ -41,8 +41,8 @@ pub enum Key {
     Unknown,
     /// There is no key.
     None,
-    /// It is valid, with these scopes.
-    Valid(ScopeSet),
+    /// It is valid, with these scopes and restrictions.
+    Valid(ScopeSet, Restrictions),
     /// It is unknown, deleted or expired.
     Invalid,
 }
@@ -169,7 +169,7 @@ fn header_block(request: &Request) -> Result<Vec<u8>, ExplainError> {
     let has_credential = headers.iter().any(|(name, _)| name == "authorization");
     match &request.key {
         Key::None if has_credential => return Err(ExplainError::NoKey),
-        Key::Valid(_) | Key::Invalid if !has_credential => {
+        Key::Valid(..) | Key::Invalid if !has_credential => {
             let key = ApiKey::from_entropy([0; 32]);
             headers.push(("authorization".to_owned(), format!("Bearer {}", key.reveal())));
         }
@@ -189,8 +189,10 @@ fn outcome(
         return Ok(outcome);
     }
     let verdict = match key {
-        Key::Valid(scopes) => {
-            Verdict::Active(Rc::new(Principal::new("USER_ID".into(), "KEY_ID".into(), scopes.clone())))
+        Key::Valid(scopes, restrictions) => {
+            let (scopes, restrictions) = (scopes.clone(), restrictions.clone());
+            let principal = Principal::new("USER_ID".into(), "KEY_ID".into(), scopes, restrictions);
+            Verdict::Active(Rc::new(principal))
         }
         Key::Invalid => Verdict::Inactive,
         Key::Unknown | Key::None => return Err(ExplainError::UnknownKey),
@@ -230,13 +232,9 @@ fn answer(outcome: Outcome, filter: &Filter) -> Answer {
         }
         Outcome::LeaveToUpstream(_) => without_identity("the upstream judges its token".to_owned()),
         Outcome::Forward(grant) => {
-            let principal = grant.principal();
-            let values = [&principal.user_id, &principal.key_id, &principal.scopes_text];
-            let names = &filter.policy().identity_headers.0;
-            let identity =
-                names.iter().zip(values).map(|(name, value)| (name.to_string(), value.to_string()));
-            let hides_key = filter.policy().hide_credentials;
-            Answer::Forwarded { identity: identity.collect(), hides_key, why: None }
+            let headers = filter.policy().identity_headers.of(grant.principal());
+            let identity = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            Answer::Forwarded { identity, hides_key: filter.policy().hide_credentials, why: None }
         }
         Outcome::Reply(Reply { status, reason, headers, body }) => Answer::Refused {
             status,

@@ -116,13 +116,16 @@ impl Settings {
     }
 
     /// The names of the identity headers, in lower case.
-    pub fn identity_headers(&self) -> [String; 3] {
-        [("user_id", "x-auth-user-id"), ("key_id", "x-auth-key-id"), ("scopes", "x-auth-scopes")].map(
-            |(field, default)| {
-                let name = self.value["identity_headers"][field].as_str().unwrap_or(default);
-                name.to_ascii_lowercase()
-            },
-        )
+    pub fn identity_headers(&self) -> [String; 4] {
+        let names = [
+            ("user_id", "x-auth-user-id"),
+            ("key_id", "x-auth-key-id"),
+            ("scopes", "x-auth-scopes"),
+            ("restrictions", "x-auth-restrictions"),
+        ];
+        names.map(|(field, default)| {
+            self.value["identity_headers"][field].as_str().unwrap_or(default).to_ascii_lowercase()
+        })
     }
 
     /// Whether they look like settings of this filter.

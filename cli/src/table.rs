@@ -1,5 +1,6 @@
 //! The rules of a route table, as they match.
 
+use edge_key_auth::restriction::{Locator, Locators};
 use edge_key_auth::route::{Requirement, Terms};
 use serde_json::{Value, json};
 
@@ -99,19 +100,38 @@ impl Row {
         if !self.terms.encoded_slashes.is_empty() {
             requires += &format!(", %2F in {}", self.encoded_slashes().join(" "));
         }
+        for (resource, locator) in self.locators() {
+            if let Some(segment) = locator.segment.and_then(|at| self.segment(at)) {
+                requires += &format!(", {resource} in {segment}");
+            }
+        }
+        if !self.upstream_judges().is_empty() {
+            requires += &format!(", {} judged by the upstream", self.upstream_judges().join(" "));
+        }
         let rule = self.rule.map_or_else(|| "no rule".to_owned(), |at| format!("routes[{at}]"));
         [methods, template.to_owned(), requires, rule]
     }
 
     /// The names of the segments that may have encoded slashes.
     fn encoded_slashes(&self) -> Vec<&str> {
-        let segments: Vec<_> =
-            self.template.iter().flat_map(|template| template.split('/').skip(1)).collect();
-        self.terms
-            .encoded_slashes
-            .iter()
-            .filter_map(|&at| Some(segments.get(at)?.trim_matches(['{', '}'])))
-            .collect()
+        self.terms.encoded_slashes.iter().filter_map(|&at| self.segment(at)).collect()
+    }
+
+    /// The name of the segment at this position.
+    fn segment(&self, at: usize) -> Option<&str> {
+        Some(self.template.as_ref()?.split('/').nth(at + 1)?.trim_matches(['{', '}']))
+    }
+
+    /// How the project and the organization of a request are found.
+    fn locators(&self) -> [(&'static str, Locator); 2] {
+        let Locators { project, organization } = self.terms.locators;
+        [("project", project), ("organization", organization)]
+    }
+
+    /// The restrictions that the upstream judges.
+    fn upstream_judges(&self) -> Vec<&'static str> {
+        let judged = self.locators().into_iter().filter(|(_, locator)| locator.upstream_judges);
+        judged.map(|(resource, _)| resource).collect()
     }
 
     /// The row for scripts.
@@ -128,6 +148,9 @@ impl Row {
             "shadow": self.terms.mode.is_shadow(),
             "bearer_prefixes": self.terms.bearer_prefixes,
             "encoded_slashes": self.encoded_slashes(),
+            "project": self.terms.locators.project.segment.and_then(|at| self.segment(at)),
+            "organization": self.terms.locators.organization.segment.and_then(|at| self.segment(at)),
+            "upstream_judges": self.upstream_judges(),
             "scopes": scopes(&self.terms.requirement),
         })
     }

@@ -7,7 +7,7 @@ use edge_key_auth::answer::{self, NoAnswer};
 use edge_key_auth::clock::Moment;
 use edge_key_auth::lease::Lease;
 use hyper::Method;
-use protocol::{KeyDigest, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH, VerifyRequest};
+use protocol::{Feature, KeyDigest, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH, VerifyRequest};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -167,7 +167,8 @@ impl Edge {
 
     async fn verify_invented_key(&self, fleet: &Fleet) -> Result<(), Failure> {
         let digest = KeyDigest::of_value(&format!("{:032x}", fastrand::u128(..)));
-        let request = VerifyRequest { edge: self.id.clone(), digests: vec![digest], understands: Vec::new() };
+        let understands = vec![Feature::Restrictions];
+        let request = VerifyRequest { edge: self.id.clone(), digests: vec![digest], understands };
         let body = serde_json::to_vec(&request).map_err(|_| NoAnswer::NotSent)?;
         let mut connection = match fleet.connector.protocol() {
             Protocol::Http2 => {
@@ -221,7 +222,8 @@ struct Line {
 /// # Errors
 /// It does not.
 pub(crate) async fn introduce(connector: &Connector) -> Result<(), Failure> {
-    let request = VerifyRequest { edge: "fleet".to_owned(), digests: Vec::new(), understands: Vec::new() };
+    let understands = vec![Feature::Restrictions];
+    let request = VerifyRequest { edge: "fleet".to_owned(), digests: Vec::new(), understands };
     let body = serde_json::to_vec(&request).map_err(|_| NoAnswer::NotSent)?;
     let mut connection = connector.connect(0).await?;
     let (status, body) = connection.request(Method::POST, VERIFY_PATH, body).await?;

@@ -32,8 +32,13 @@ const RESERVED: [&str; 19] = [
 
 pub(super) fn identity_headers(fields: &mut Fields<'_>) -> IdentityHeaders {
     let mut fields = fields.take_fields("identity_headers");
-    let mut names: [Box<str>; 3] = Default::default();
-    let defaults = [("user_id", "x-auth-user-id"), ("key_id", "x-auth-key-id"), ("scopes", "x-auth-scopes")];
+    let mut names: [Box<str>; 4] = Default::default();
+    let defaults = [
+        ("user_id", "x-auth-user-id"),
+        ("key_id", "x-auth-key-id"),
+        ("scopes", "x-auth-scopes"),
+        ("restrictions", "x-auth-restrictions"),
+    ];
     for (at, (field, default)) in defaults.into_iter().enumerate() {
         let name = fields.take_string(field).unwrap_or_else(|| default.to_owned()).to_ascii_lowercase();
         let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';

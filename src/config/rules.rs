@@ -7,6 +7,7 @@ use super::fields::{Fields, Problems, kind};
 use super::modes::{rule_mode, rule_warning};
 use super::{Config, DEFAULT_ROUTES, Problem, WrittenRule};
 use crate::mode::Mode;
+use crate::restriction::{Locator, Locators};
 use crate::route::{Conflict, PathCase, Requirement, RouteTable, Rule, Template, Terms};
 
 /// The table, and warnings.
@@ -107,11 +108,12 @@ fn rule(mut fields: Fields<'_>, filter_mode: Mode, problems: &Problems) -> Optio
     let mode = rule_mode(&mut fields, filter_mode);
     let bearer_prefixes = bearer_prefixes(&mut fields, problems);
     let encoded_slashes = encoded_slashes(&mut fields, &path, problems);
+    let locators = locators(&mut fields, &path, public, problems);
     if public && !bearer_prefixes.is_empty() {
         fields.problem("bearer_prefixes", "must not be on a public rule, which forwards every token");
     }
     fields.finish();
-    let terms = Terms { requirement: requirement?, mode, bearer_prefixes, encoded_slashes };
+    let terms = Terms { requirement: requirement?, mode, bearer_prefixes, encoded_slashes, locators };
     Some(Rule { template: template?, methods: methods?, terms })
 }
 
@@ -177,14 +179,58 @@ fn bearer_prefixes(fields: &mut Fields<'_>, problems: &Problems) -> Vec<Box<str>
 fn encoded_slashes(fields: &mut Fields<'_>, path: &str, problems: &Problems) -> Vec<usize> {
     let mut positions = Vec::new();
     for (at, value) in fields.take_list("encoded_slashes").into_iter().flatten().enumerate() {
-        let name = value.as_str().map(|name| format!("{{{name}}}")).unwrap_or_default();
-        let parts = path.split('/').skip(1).enumerate();
-        let named: Vec<usize> = parts.filter(|(_, part)| *part == name).map(|(at, _)| at).collect();
-        if named.is_empty() || name.starts_with("{*") {
-            let message = format!("must be the name of a {{name}} in the path, not {value}");
-            problems.add(fields.path_of(&format!("encoded_slashes[{at}]")), message);
+        let named = value.as_str().map(|name| segments_named(name, path)).unwrap_or_default();
+        if named.is_empty() {
+            problems.add(fields.path_of(&format!("encoded_slashes[{at}]")), not_a_segment(&value));
         }
         positions.extend(named);
     }
     positions
+}
+
+/// How the project and the organization of a request are found.
+fn locators(fields: &mut Fields<'_>, path: &str, public: bool, problems: &Problems) -> Locators {
+    let mut locators = Locators {
+        project: locator(fields, "project", path),
+        organization: locator(fields, "organization", path),
+    };
+    for (at, value) in fields.take_list("upstream_judges").into_iter().flatten().enumerate() {
+        match value.as_str() {
+            Some("project") => locators.project.upstream_judges = true,
+            Some("organization") => locators.organization.upstream_judges = true,
+            _ => {
+                let path = fields.path_of(&format!("upstream_judges[{at}]"));
+                problems.add(path, format!("must be project or organization, not {value}"));
+            }
+        }
+    }
+    if public && locators != Locators::NONE {
+        let message = "a public rule needs no key, so it has no project, organization or upstream_judges";
+        fields.problem("public", message);
+    }
+    locators
+}
+
+/// The segment that a field names.
+fn locator(fields: &mut Fields<'_>, field: &'static str, path: &str) -> Locator {
+    let name = fields.take_string(field);
+    let named = name.as_ref().map(|name| segments_named(name, path)).unwrap_or_default();
+    match (name, named.len()) {
+        (None, _) | (_, 1) => {}
+        (Some(name), 0) => fields.problem(field, not_a_segment(&name.into())),
+        (Some(name), _) => fields.problem(field, format!("{name:?} names several segments of the path")),
+    }
+    Locator { segment: named.first().copied(), upstream_judges: false }
+}
+
+/// The positions of the segments `{name}` of a path.
+fn segments_named(name: &str, path: &str) -> Vec<usize> {
+    let segment = format!("{{{name}}}");
+    let parts = path.split('/').skip(1).enumerate();
+    let named = parts.filter(|(_, part)| *part == segment && !name.starts_with('*'));
+    named.map(|(at, _)| at).collect()
+}
+
+fn not_a_segment(value: &Value) -> String {
+    format!("must be the name of a {{name}} in the path, not {value}")
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::ambiguity::Ambiguity;
 use crate::header_policy::Treatment;
+use crate::restriction::{Locator, Locators};
 
 fn problems(json: &str) -> Vec<String> {
     Config::read(json.as_bytes()).unwrap_err().iter().map(Problem::to_string).collect()
@@ -28,7 +29,7 @@ fn only_the_cluster_is_required() {
     };
     assert_eq!(config.cache, defaults);
     assert_eq!(config.lookups, LookupLimits { max_digests: 2_000, max_waiters: 10_000 });
-    let names = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"].map(Box::from);
+    let names = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes", "x-auth-restrictions"].map(Box::from);
     assert_eq!(config.policy.identity_headers, IdentityHeaders(names));
     assert!(!config.policy.hide_credentials && !config.policy.forward_preflights);
     assert_eq!(config.policy.mode, Mode::Enforce);
@@ -54,7 +55,7 @@ fn every_problem_is_reported_with_its_path() {
         ],
         "realm": "a\"b",
         "error_bodies": "json",
-        "identity_headers": {"user_id": "x-a", "key_id": "X-A", "scopes": "content-length"},
+        "identity_headers": {"user_id": "x-a", "key_id": "X-A", "scopes": "content-length", "restrictions": "x-a"},
         "request_overrides": {
             "allow": ["X-Forwarded-Prefix", "x-forwarded-prefx", 1],
             "remove": ["x a", "x_forwarded_prefix", "X_A", ":path", "Host"],
@@ -88,6 +89,7 @@ fn every_problem_is_reported_with_its_path() {
             r#"error_bodies: must be documented or posthog, not "json""#,
             r#"identity_headers.key_id: "x-a" is taken by another identity header"#,
             r#"identity_headers.scopes: must not be "content-length", which HTTP itself uses"#,
+            r#"identity_headers.restrictions: "x-a" is taken by another identity header"#,
             r#"request_overrides.allow[1]: "x-forwarded-prefx" is allowed by default"#,
             "request_overrides.allow[2]: must be a string, not a number",
             r#"request_overrides.remove[0]: must be a header name, not "x a""#,
@@ -289,6 +291,56 @@ fn encoded_slashes_name_segments_of_the_path() {
 }
 
 #[test]
+fn a_rule_names_the_segments_of_project_and_organization() {
+    let with = |settings: &str| {
+        let path = "/o/{org}/p/{id}/{id}/{*rest}";
+        let json =
+            format!(r#"{{"key_service":{{"cluster":"k"}},"routes":[{{"path":"{path}",{settings}}}]}}"#);
+        (Config::read(json.as_bytes()), Config::rules(serde_json::from_str(&json).unwrap()))
+    };
+    let locators = |settings: &str| {
+        let (config, rules) = with(&format!(r#""scope":"*",{settings}"#));
+        config.unwrap();
+        rules[0].rule.terms.locators
+    };
+    let of = |segment, upstream_judges| Locator { segment, upstream_judges };
+    assert_eq!(locators(r#""mode":"enforce""#), Locators::NONE);
+    assert_eq!(
+        locators(r#""project":"org","organization":"org""#),
+        Locators { project: of(Some(1), false), organization: of(Some(1), false) }
+    );
+    assert_eq!(
+        locators(r#""project":"org","upstream_judges":["organization","project"]"#),
+        Locators { project: of(Some(1), true), organization: of(None, true) }
+    );
+    let problems =
+        |settings: &str| with(settings).0.unwrap_err().iter().map(Problem::to_string).collect::<Vec<_>>();
+    for (settings, problem) in [
+        (r#""project":"id""#, r#"project: "id" names several segments of the path"#),
+        (r#""organization":"o""#, r#"organization: must be the name of a {name} in the path, not "o""#),
+        (r#""project":"rest""#, r#"project: must be the name of a {name} in the path, not "rest""#),
+        (r#""project":"*rest""#, r#"project: must be the name of a {name} in the path, not "*rest""#),
+        (r#""project":["org"]"#, "project: must be a string, not a list"),
+        (r#""upstream_judges":"project""#, "upstream_judges: must be a list, not a string"),
+        (
+            r#""upstream_judges":["user"]"#,
+            r#"upstream_judges[0]: must be project or organization, not "user""#,
+        ),
+        (r#""upstream_judges":["project",7]"#, "upstream_judges[1]: must be project or organization, not 7"),
+    ] {
+        assert_eq!(problems(&format!(r#""scope":"*",{settings}"#)), [format!("routes[0].{problem}")]);
+    }
+    for settings in [r#""project":"org""#, r#""organization":"org""#, r#""upstream_judges":["project"]"#] {
+        assert_eq!(
+            problems(&format!(r#""public":true,{settings}"#)),
+            [
+                "routes[0].public: a public rule needs no key, so it has no project, organization or upstream_judges"
+            ]
+        );
+    }
+}
+
+#[test]
 fn a_rule_that_admits_more_than_another_is_a_case_gap() {
     let warnings = |first: &str, second: &str| {
         let json = format!(
@@ -306,6 +358,9 @@ fn a_rule_that_admits_more_than_another_is_a_case_gap() {
     let prefixes = r#","bearer_prefixes":["phs_"]"#;
     assert_eq!(warnings("", prefixes), 1, "a token that /admin refuses");
     assert_eq!(warnings(prefixes, prefixes), 0);
+    let judged = r#","upstream_judges":["project"]"#;
+    assert_eq!(warnings("", judged), 1, "a restricted key that /admin refuses");
+    assert_eq!(warnings(judged, judged) + warnings(judged, ""), 0);
 }
 
 #[test]

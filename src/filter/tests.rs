@@ -8,6 +8,7 @@ use crate::request::Reading;
 
 mod bearer_prefixes;
 mod outage;
+mod restricted;
 mod shadow;
 mod sync_off;
 
@@ -116,7 +117,10 @@ fn print(outcome: &Outcome) -> String {
         Outcome::ForwardPublic { hides_key: false } => "public".to_owned(),
         Outcome::ForwardPublic { hides_key: true } => "public, key hidden".to_owned(),
         Outcome::Forward(grant) => {
-            format!("for {} {}", grant.principal().user_id, grant.principal().scopes_text)
+            let principal = grant.principal();
+            let restricted =
+                principal.restricted.as_ref().map(|restricted| format!(" in {}", restricted.text));
+            format!("for {} {}{}", principal.user_id, principal.scopes_text, restricted.unwrap_or_default())
         }
         Outcome::LeaveToUpstream(_) => "left to the upstream".to_owned(),
         Outcome::ForwardShadowed(shadowed) => match shadowed.key() {

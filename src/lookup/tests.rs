@@ -1,4 +1,5 @@
 use super::*;
+use crate::restriction::Locators;
 
 fn lookups(max_digests: usize, max_waiters: usize) -> Lookups {
     Lookups::new(LookupLimits { max_digests, max_waiters })
@@ -14,7 +15,8 @@ fn waiter(stream: u32) -> Waiter {
 }
 
 fn from(address: u32, stream: u32) -> Waiter {
-    Waiter::new(StreamId(stream), Scope::All, Mode::Enforce, Address::V4(address))
+    let location = Locators::NONE.locate(b"/");
+    Waiter::new(StreamId(stream), Scope::All, location, Mode::Enforce, Address::V4(address))
 }
 
 fn streams(waiters: Vec<Waiter>) -> Vec<u32> {

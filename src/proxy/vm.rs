@@ -297,8 +297,7 @@ impl Vm {
     /// Adds the identity of a grant to the current request, and removes the key if configured.
     fn set_identity(&self, grant: &Grant) {
         let principal = grant.principal();
-        let values = [&principal.user_id, &principal.key_id, &principal.scopes_text];
-        for (name, value) in self.identity_headers.0.iter().zip(values) {
+        for (name, value) in self.identity_headers.of(principal) {
             host::set_header(name, value);
         }
         host::set_filter_state(host::KEY_ID, &principal.key_id);

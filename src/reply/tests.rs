@@ -4,6 +4,7 @@ use protocol::ScopeSet;
 
 use super::*;
 use crate::ambiguity::Ambiguity;
+use crate::restriction::{Resource, Violation};
 use crate::verdict::Principal;
 
 /// All ambiguities. A new one does not compile here until it is given a place in the list.
@@ -46,17 +47,20 @@ fn denials() -> Vec<Denial> {
         Denial::Missing => 0,
         Denial::Invalid => 1,
         Denial::Forbidden { .. } => 2,
-        Denial::Unavailable => 3,
-        Denial::Overloaded => 4,
-        Denial::Ambiguous(_) => 5,
+        Denial::Restricted { violation: Violation::Other(..), .. } => 3,
+        Denial::Restricted { violation: Violation::Unknown(_), .. } => 4,
+        Denial::Unavailable => 5,
+        Denial::Overloaded => 6,
+        Denial::Ambiguous(_) => 7,
     };
+    let key = Rc::new(Principal::new("u".into(), "k".into(), ScopeSet::default(), Default::default()));
+    let restricted = |violation| Denial::Restricted { violation, key: Rc::clone(&key) };
     let mut listed = vec![
         Denial::Missing,
         Denial::Invalid,
-        Denial::Forbidden {
-            required: "insight:read".parse().unwrap(),
-            key: Rc::new(Principal::new("u".into(), "k".into(), ScopeSet::default())),
-        },
+        Denial::Forbidden { required: "insight:read".parse().unwrap(), key: Rc::clone(&key) },
+        restricted(Violation::Other(Resource::Project, "7\"\u{e9}".into())),
+        restricted(Violation::Unknown(Resource::Organization)),
         Denial::Unavailable,
         Denial::Overloaded,
     ];

@@ -97,6 +97,7 @@ fn requires_less(admitted: Route<'_>, required: Route<'_>) -> bool {
     match (admitted.access, required.access) {
         (_, Access::Public) => false,
         _ if admitted.mode.is_shadow() && !required.mode.is_shadow() => true,
+        _ if admitted.locators.admit_more_than(required.locators) => true,
         _ if !admitted.bearer_prefixes.iter().all(|prefix| is_left(prefix)) => true,
         (Access::Public, Access::Authenticated(_)) => true,
         (Access::Authenticated(scope), Access::Authenticated(required)) => !scope.satisfies(required),

@@ -18,6 +18,7 @@ mod holding;
 mod host;
 mod lookups;
 mod requests;
+mod restricted;
 mod shadow;
 mod sync_off;
 mod syncs;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use edge_key_auth::answer::{VerifyAnswer, read_sync, read_verify};
 use edge_key_auth::verdict::Verdict;
-use protocol::{KeyDigest, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH, VerifyRequest};
+use protocol::{Feature, KeyDigest, SYNC_PATH, SyncRequest, SyncResponse, VERIFY_PATH, VerifyRequest};
 
 use super::commands::Keys;
 
@@ -49,8 +49,8 @@ impl Service {
 
     /// The verdicts on these digests.
     pub(super) fn verify(&self, digests: &[KeyDigest]) -> Result<VerifyAnswer> {
-        let request =
-            VerifyRequest { edge: EDGE.to_owned(), digests: digests.to_vec(), understands: Vec::new() };
+        let understands = vec![Feature::Restrictions];
+        let request = VerifyRequest { edge: EDGE.to_owned(), digests: digests.to_vec(), understands };
         let (status, body) = self.post_with_token(VERIFY_PATH, &serde_json::to_string(&request)?)?;
         read_verify(Some(status), &body, digests.len()).map_err(|error| unread(&error, &body))
     }

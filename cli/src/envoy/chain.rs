@@ -21,7 +21,7 @@ pub(super) struct Chain<'c, 'd> {
     list: Place<'d>,
     filters: Vec<Place<'d>>,
     /// Our filters: their indices, and the names of their identity headers.
-    ours: Vec<(usize, [String; 3])>,
+    ours: Vec<(usize, [String; 4])>,
 }
 
 impl<'c, 'd> Chain<'c, 'd> {

@@ -77,6 +77,7 @@ routes:
   - { path: "/orders/{id}", scope: "order:write", methods: [PUT] }
   - { path: "/flags", scope: flag, bearer_prefixes: [phs_, pha_] }
   - { path: "/files/{name}", scope: file, encoded_slashes: [name] }
+  - { path: "/{org}/{id}/bills", scope: bill, project: id, organization: org, upstream_judges: [project] }
 "#;
 
 #[test]
@@ -145,6 +146,9 @@ fn of_explain() {
         &["GET", "/api/unknown", "-H", "Authorization: Bearer phx_something", "--key-scopes", "*"],
         &["GET", "/api/projects", "-H", "Authorization: Basic eA==", "--key-scopes", "*"],
         &["GET", "/api/projects", "--config", "envoy/envoy.yaml", "--key-scopes", ""],
+        &["GET", "/api/projects/1", "--key-scopes", "project:read", "--key-projects", "1,2"],
+        &["GET", "/api/projects/3", "--key-scopes", "project:read", "--key-projects", "1,2"],
+        &["GET", "/api/projects/1", "--key-scopes", "*", "--key-organizations", "acme"],
     ] {
         calls += &format!("$ edge-key-auth explain {}\n", args.join(" "));
         calls += &format!("{}\n\n", transcript(&[&["explain"], args].concat(), ""));
@@ -160,6 +164,17 @@ fn of_explain_with_a_configuration() {
         &["PUT", "/orders/7", "--key-scopes", "order:write"],
         &["PUT", "/orders/7", "--key-scopes", "order:write", "--json"],
         &["GET", "/anything", "--invalid-key"],
+        &[
+            "GET",
+            "/acme/@current/bills",
+            "--key-scopes",
+            "bill:read",
+            "--key-projects",
+            "1",
+            "--key-organizations",
+            "acme",
+        ],
+        &["GET", "/evil/1/bills", "--key-scopes", "bill:read", "--key-organizations", "acme"],
         &["GET", "/flags", "-H", "Authorization: Bearer phs_secret"],
         &["GET", "/files/a%2Fb", "--key-scopes", "file:read"],
         &["GET", "/files/a%2F..", "--key-scopes", "file:read"],
@@ -215,6 +230,8 @@ fn explain_refuses_what_it_cannot_explain() {
         (&["GET", "/x", "--config", "-"], &two),
         (&["GET", "/x", "--config", "envoy/replicas.yaml"], ""),
         (&["GET", "/x", "--invalid-key", "--no-key"], ""),
+        (&["GET", "/x", "--key-projects", "1"], ""),
+        (&["GET", "/x", "--key-scopes", "*", "--key-projects", "1,@current"], ""),
     ] {
         let (code, stdout, stderr) = run(&[&["explain"], args].concat(), input);
         assert_eq!((code, stdout.as_str()), (2, ""), "{args:?}");

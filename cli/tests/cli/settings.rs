@@ -39,6 +39,7 @@ fn cases() -> Vec<Case> {
         ranged("identity_headers.user_id", json!(1), json!("host")),
         ranged("identity_headers.key_id", json!(1), json!("x_key")),
         ranged("identity_headers.scopes", json!(1), json!("x-auth-user-id")),
+        ranged("identity_headers.restrictions", json!(1), json!("x-auth-scopes")),
         inside("request_overrides", json!([]), json!({ "allow": ["a b"] }), "request_overrides.allow[0]"),
         case("hide_credentials", json!("yes")),
         ranged("cache.max_active", json!("1"), json!(0)),
@@ -62,6 +63,9 @@ fn rule_cases() -> Vec<Case> {
         case("scope", json!(1), json!("a:delete"), "scope"),
         Case { field: "public", wrong_type: json!("yes"), out_of_range: None },
         case("mode", json!(true), json!("off"), "mode"),
+        case("project", json!(["id"]), json!("id"), "project"),
+        case("organization", json!(7), json!("{id}"), "organization"),
+        case("upstream_judges", json!("project"), json!(["user"]), "upstream_judges[0]"),
         case("encoded_slashes", json!("id"), json!(["id"]), "encoded_slashes[0]"),
         case("bearer_prefixes", json!("phs_"), json!(["phx_"]), "bearer_prefixes[0]"),
     ]

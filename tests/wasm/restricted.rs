@@ -1,0 +1,99 @@
+//! Restricted keys.
+
+use crate::host::{Host, Outcome};
+use crate::{ACTIVE, VALID, callouts, forwarded, status, sync, values, verdicts, verify};
+
+const RULES: &str = r#"{"key_service":{"cluster":"k"},"error_bodies":"posthog","routes":[
+    {"path":"/p/{id}/{*rest}","scope":"insight","project":"id"},
+    {"path":"/current/{id}","scope":"insight","project":"id","upstream_judges":["project"]},
+    {"path":"/me","scope":"insight"},
+    {"path":"/new/{id}","scope":"insight","project":"id","mode":"shadow"}]}"#;
+
+const RESTRICTED: &str = r#"{"status":"active","key_id":"k1","user_id":"u1","scopes":["*"],"restrictions":{"projects":[7,"a-b"]},"expires_in_ms":null}"#;
+
+const FORGED: [(&str, &[u8]); 3] = [
+    ("authorization", VALID),
+    ("x-auth-restrictions", b"project:8"),
+    ("X_Auth.Restrictions", b"organization:evil"),
+];
+
+/// The restrictions that the upstream is told of.
+fn told(host: &mut Host, request: u32) -> Vec<String> {
+    let headers = forwarded(host.outcome(request));
+    assert_eq!(values(&headers, "x-auth-key-id"), ["k1"]);
+    let is_ours = |name: &str| name.to_lowercase().replace(['_', '.'], "-") == "x-auth-restrictions";
+    headers.into_iter().filter(|(name, _)| is_ours(name)).map(|(_, value)| value).collect()
+}
+
+fn body(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Replied { body, .. } => body,
+        other => panic!("not answered: {other:?}"),
+    }
+}
+
+#[test]
+fn a_restricted_key_reaches_its_projects_and_the_upstream_is_told() {
+    let mut host = Host::start(RULES).unwrap_or_else(|log| panic!("{log:?}"));
+    let waiting =
+        ["/p/7/x", "/p/8", "/current/@current", "/me", "/new/8"].map(|path| host.get(path, &FORGED));
+    host.turn();
+    let (verifies, syncs) = callouts(&mut host);
+    assert!(verifies[0].body.contains(r#""understands":["restrictions"]"#), "{}", verifies[0].body);
+    host.answer(syncs[0].id, "200", &sync(1, r#""reset":true"#));
+    host.answer(verifies[0].id, "200", &verdicts(&[RESTRICTED]));
+    let cached = ["/p/7/x", "/p/8", "/current/@current", "/me", "/new/8"].map(|path| host.get(path, &FORGED));
+    assert_eq!(callouts(&mut host).0, [], "the second ones are decided by the cached verdict");
+    for [granted, other, current, unknown, shadowed] in [waiting, cached] {
+        for request in [granted, current] {
+            assert_eq!(told(&mut host, request), ["project:7 project:a-b"]);
+        }
+        for (request, detail) in [
+            (other, "API key does not have access to the requested project: ID 8."),
+            (unknown, "API keys with scoped projects are only supported on project-based endpoints."),
+        ] {
+            assert_eq!(status(host.outcome(request)), (403, "key_restricted".into()));
+            let expected = format!(
+                r#"{{"type":"authentication_error","code":"permission_denied","detail":"{detail}","attr":null}}"#
+            );
+            assert_eq!(body(host.outcome(request)), expected);
+        }
+        let headers = forwarded(host.outcome(shadowed));
+        assert!(headers.iter().all(|(name, _)| !name.to_lowercase().starts_with("x")), "{headers:?}");
+        assert_eq!(host.filter_state(shadowed, "edge_key_auth.reason").as_deref(), Some("key_restricted"));
+        assert_eq!(host.filter_state(shadowed, "edge_key_auth.key_id").as_deref(), Some("k1"));
+    }
+    host.pass(1_000);
+    host.tick();
+    assert_eq!(host.metric("requests_denied_key_restricted"), 4);
+    assert_eq!(host.metric("requests_shadowed_key_restricted"), 2);
+}
+
+#[test]
+fn a_key_without_restrictions_has_no_header_for_them_and_forged_ones_are_removed_everywhere() {
+    let mut host = Host::start(RULES).unwrap_or_else(|log| panic!("{log:?}"));
+    let headers: [(&str, &[u8]); 3] = [(":method", b"POST"), (":path", b"/p/9"), (":authority", b"a")];
+    let request = host.begin(&[&headers[..], &FORGED].concat(), false);
+    host.body(request, 10, false);
+    host.turn();
+    let callout = verify(&mut host);
+    host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
+    assert_eq!(told(&mut host, request), [""; 0]);
+    host.trailers(request, &[("X.Auth_Restrictions", b"project:1"), ("x-checksum", b"1")]);
+    assert_eq!(host.trailers_of(request), [("x-checksum".to_owned(), b"1".to_vec())]);
+}
+
+#[test]
+fn restrictions_that_cannot_be_read_are_no_answer() {
+    let mut host = Host::start(RULES).unwrap_or_else(|log| panic!("{log:?}"));
+    for restrictions in
+        [r#"{"projects":["a b"]}"#, r#"{"projects":7}"#, "[]7", "true", r#"{"organizations":[null]}"#]
+    {
+        let request = host.get("/p/7", &[("authorization", VALID)]);
+        host.turn();
+        let callout = verify(&mut host);
+        let answer = RESTRICTED.replace(r#"{"projects":[7,"a-b"]}"#, restrictions);
+        host.answer(callout.id, "200", &verdicts(&[&answer]));
+        assert_eq!(status(host.outcome(request)), (503, "key_service_unavailable".into()), "{restrictions}");
+    }
+}
