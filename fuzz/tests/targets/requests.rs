@@ -9,8 +9,9 @@ use edge_key_auth::credential::Credential;
 use edge_key_auth::header_policy::{HeaderPolicy, OVERRIDES};
 use edge_key_auth::headers::HeaderPairs;
 use edge_key_auth::request::{Reading, RequestHead};
-use edge_key_auth::route::Access;
-use protocol::{ApiKey, KeyDigest};
+use edge_key_auth::restriction::{Located, Location};
+use edge_key_auth::route::{Access, Route};
+use protocol::{ApiKey, KeyDigest, MAX_RESOURCE_ID_BYTES, ResourceId};
 use serde_json::Value;
 
 const WORDS: &[&[u8]] = &[
@@ -34,6 +35,8 @@ const WORDS: &[&[u8]] = &[
     b"/a/x",
     b"/decide",
     b"/@me",
+    b"/@current",
+    b"%40current",
     b"%40me",
     b"%2e",
     b"%2E%2e",
@@ -106,6 +109,8 @@ const WORDS: &[&[u8]] = &[
     b"x-auth\xffscopes ",
     b"X_AUTH-SCOPES ",
     b"x-auth-scopes2 ",
+    b"x-auth-restrictions ",
+    b"X_Auth.Restrictions ",
     b"content-type text/plain",
     b"cookie a=b",
     b"a",
@@ -124,13 +129,13 @@ const TABLES: [&str; 2] = [
     r#"[{"path": "/", "scope": "root:read"},
         {"path": "/a", "scope": "exact:read"},
         {"path": "/a/{*rest}", "scope": "rest:read"},
-        {"path": "/a/{id}", "scope": "parameter:read"},
+        {"path": "/a/{id}", "scope": "parameter:read", "project": "id", "mode": "shadow"},
         {"path": "/a/b", "public": true},
-        {"path": "/a/{id}/c", "scope": "deep:read"},
+        {"path": "/a/{id}/c", "scope": "deep:read", "project": "id", "upstream_judges": ["project"]},
         {"path": "/a/b/{*rest}", "scope": "literal_rest:read"},
-        {"path": "/a/x/{id}/d", "scope": "dead_end:read"},
+        {"path": "/a/x/{id}/d", "scope": "dead_end:read", "organization": "id"},
         {"path": "/users/@me", "public": true},
-        {"path": "/users/{id}", "scope": "user:read"},
+        {"path": "/users/{id}", "scope": "user:read", "bearer_prefixes": ["phs_"], "upstream_judges": ["project"]},
         {"path": "/caf\u00e9", "public": true}]"#,
 ];
 
@@ -262,25 +267,48 @@ fn check_path(head: &RequestHead<'_>) {
     let pairs = HeaderPairs::new(&block).unwrap();
     let again = Reading::of(pairs, &HeaderPolicy::default()).head.unwrap();
     for (config, rules) in CONFIGS.iter().zip(RULES.iter()) {
-        let access = shown(config.policy.routes.classify(head).unwrap().access);
-        assert_eq!(access, expected(rules, text, head.method), "{text:?}");
-        assert_eq!(
-            access,
-            shown(config.policy.routes.classify(&again).unwrap().access),
-            "{text:?} encoded anew"
-        );
-        assert_eq!(
-            access,
-            shown(config.policy.routes.classify(&with_path(head, &decoded)).unwrap().access),
-            "{text:?} decoded"
-        );
+        let route = |head: &RequestHead<'_>| {
+            let route = config.policy.routes.classify(head).unwrap();
+            (shown(&route), route.locators.locate(head.path))
+        };
+        let (access, location) = route(head);
+        let rule = deciding_rule(rules, text);
+        assert_eq!(access, expected(rule, head.method), "{text:?}");
+        check_location(rule, text, &location);
+        assert_eq!((&access, &location), (&route(&again).0, &route(&again).1), "{text:?} encoded anew");
+        let decoded = route(&with_path(head, &decoded));
+        assert_eq!((&access, &location), (&decoded.0, &decoded.1), "{text:?} decoded");
     }
 
     let [lower, upper] = [decoded.to_ascii_lowercase(), decoded.to_ascii_uppercase()];
     let (config, rules) = &*IGNORES_CASE;
     for path in [head.path, &lower, &upper] {
-        let access = shown(config.policy.routes.classify(&with_path(head, path)).unwrap().access);
-        assert_eq!(access, expected(rules, &text.to_ascii_lowercase(), head.method), "{text:?}");
+        let access = shown(&config.policy.routes.classify(&with_path(head, path)).unwrap());
+        let rule = deciding_rule(rules, &text.to_ascii_lowercase());
+        assert_eq!(access, expected(rule, head.method), "{text:?}");
+    }
+}
+
+/// The project and the organization are those that a server reads in the decoded path.
+fn check_location(rule: Option<&Value>, path: &str, location: &Location) {
+    for (resource, located) in [("project", &location.project), ("organization", &location.organization)] {
+        let name = rule.and_then(|rule| rule[resource].as_str()).map(|name| format!("{{{name}}}"));
+        let at = name.and_then(|name| {
+            segments(rule.unwrap()["path"].as_str().unwrap()).iter().position(|segment| *segment == name)
+        });
+        let segment = at.map(|at| segments(path)[at]).filter(|segment| *segment != "@current");
+        let judges = rule.and_then(|rule| rule["upstream_judges"].as_array());
+        let is_judged = judges.is_some_and(|judges| judges.iter().any(|judged| judged == resource));
+        match (located, segment) {
+            (Located::Id(id), Some(segment)) => assert_eq!(id.as_str(), segment),
+            (Located::NoId(beginning), Some(segment)) => {
+                assert!(segment.starts_with(&**beginning) && beginning.len() <= MAX_RESOURCE_ID_BYTES);
+                assert!(segment.parse::<ResourceId>().is_err(), "{segment:?}");
+            }
+            (Located::LeftToUpstream, None) => assert!(is_judged, "{path:?}"),
+            (Located::Unknown, None) => assert!(!is_judged, "{path:?}"),
+            (located, segment) => panic!("{path:?}: {located:?} for {segment:?}"),
+        }
     }
 }
 
@@ -376,25 +404,34 @@ fn encoded(path: &[u8]) -> Vec<u8> {
     out
 }
 
-fn shown(access: Access<'_>) -> String {
-    match access {
+fn shown(route: &Route<'_>) -> String {
+    let access = match route.access {
         Access::Public => "public".to_owned(),
         Access::Authenticated(scope) => scope.to_string(),
-    }
+    };
+    format!("{access} {} {:?}", route.mode.is_shadow(), route.bearer_prefixes)
 }
 
-/// The access of the most specific rule, found by comparing all rules.
-fn expected(rules: &Value, path: &str, method: &[u8]) -> String {
+/// The most specific rule, found by comparing all rules.
+fn deciding_rule<'r>(rules: &'r Value, path: &str) -> Option<&'r Value> {
     let segments = segments(path);
     let matching = rules.as_array().unwrap().iter().filter_map(|rule| {
         Some((specificity(&self::segments(rule["path"].as_str().unwrap()), &segments)?, rule))
     });
-    let Some((_, rule)) = matching.max_by_key(|(specificity, _)| specificity.clone()) else {
-        return "*".to_owned();
-    };
-    let Some(scope) = rule["scope"].as_str() else { return "public".to_owned() };
+    matching.max_by_key(|(specificity, _)| specificity.clone()).map(|(_, rule)| rule)
+}
+
+/// What a rule says of a request.
+fn expected(rule: Option<&Value>, method: &[u8]) -> String {
+    let Some(rule) = rule else { return "* false []".to_owned() };
     let action = if [&b"GET"[..], b"HEAD", b"OPTIONS"].contains(&method) { "read" } else { "write" };
-    if scope.contains(':') || scope == "*" { scope.to_owned() } else { format!("{scope}:{action}") }
+    let access = match rule["scope"].as_str() {
+        None => "public".to_owned(),
+        Some(scope) if scope.contains(':') || scope == "*" => scope.to_owned(),
+        Some(object) => format!("{object}:{action}"),
+    };
+    let prefixes: Vec<String> = serde_json::from_value(rule["bearer_prefixes"].clone()).unwrap_or_default();
+    format!("{access} {} {prefixes:?}", rule["mode"] == "shadow")
 }
 
 fn segments(path: &str) -> Vec<&str> {
