@@ -1,7 +1,11 @@
-//! Restricted keys.
+//! Restricted keys, and the module of before they existed.
 
-use crate::host::{Host, Outcome};
-use crate::{ACTIVE, VALID, callouts, forwarded, status, sync, values, verdicts, verify};
+use std::path::Path;
+
+use protocol::{Feature, VerifyRequest};
+
+use crate::host::{Callout, Host, Outcome, Setup};
+use crate::{ACTIVE, CONFIGURATION, VALID, callouts, forwarded, status, sync, values, verdicts, verify};
 
 const RULES: &str = r#"{"key_service":{"cluster":"k"},"error_bodies":"posthog","routes":[
     {"path":"/p/{id}/{*rest}","scope":"insight","project":"id"},
@@ -95,5 +99,33 @@ fn restrictions_that_cannot_be_read_are_no_answer() {
         let answer = RESTRICTED.replace(r#"{"projects":[7,"a-b"]}"#, restrictions);
         host.answer(callout.id, "200", &verdicts(&[&answer]));
         assert_eq!(status(host.outcome(request)), (503, "key_service_unavailable".into()), "{restrictions}");
+    }
+}
+
+/// The lease protocol's answer to an edge: to one that does not understand restrictions, a restricted key is inactive.
+fn answer_of_the_service<'v>(callout: &Callout, verdict: &'v str) -> &'v str {
+    let request: VerifyRequest = serde_json::from_str(&callout.body).unwrap();
+    let understands = request.understands.contains(&Feature::Restrictions);
+    if understands || !verdict.contains("restrictions") { verdict } else { r#"{"status":"inactive"}"# }
+}
+
+#[test]
+fn to_the_module_of_before_restrictions_a_restricted_key_is_invalid() {
+    let before = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modules/before-restrictions.wasm");
+    for (module, answer) in [(before, 401), (Setup::default().module, 403)] {
+        let mut host = Host::start_as(&Setup { module, ..Setup::default() }, CONFIGURATION)
+            .unwrap_or_else(|log| panic!("{log:?}"));
+        for (verdict, path, expected) in
+            [(RESTRICTED, "/api/projects/8/", answer), (ACTIVE, "/api/projects/8/", 200)]
+        {
+            let request = host.get(path, &[("authorization", VALID)]);
+            host.turn();
+            let callout = verify(&mut host);
+            host.answer(callout.id, "200", &verdicts(&[answer_of_the_service(&callout, verdict)]));
+            match expected {
+                200 => drop(forwarded(host.outcome(request))),
+                expected => assert_eq!(status(host.outcome(request)).0, expected),
+            }
+        }
     }
 }
