@@ -4,7 +4,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 mod commands;
 mod conformance;
@@ -22,6 +23,11 @@ enum Command {
     Check(commands::CheckArgs),
     Explain(commands::ExplainArgs),
     Conformance(conformance::Args),
+    /// Print a script that completes commands and options in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// The exit code of a command that could not run.
@@ -32,6 +38,10 @@ fn main() -> ExitCode {
         Command::Check(args) => commands::run_check(&args),
         Command::Explain(args) => commands::run_explain(args),
         Command::Conformance(args) => conformance::run(args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "edge-key-auth", &mut io::stdout().lock());
+            Ok(ExitCode::SUCCESS)
+        }
     };
     outcome.unwrap_or_else(|error| {
         for line in format!("{error:#}").lines() {

@@ -10,6 +10,7 @@ use crate::catalogue::Catalogue;
 use crate::keys::KeyState;
 use crate::keys::rules::{self, Permissions, Scopes};
 use crate::paging::{MAX_LIMIT, Page, PageRequest};
+use crate::time::Timestamp;
 use crate::validation::Violation;
 
 /// The scopes of an argument, separated by commas or spaces. [`within_catalogue`] checks their objects.
@@ -61,6 +62,28 @@ fn with_help(violation: Violation) -> Violation {
     }
 }
 
+/// A moment in an argument: a time, a date, which means its beginning in UTC, or how long from now.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    moment_after(text, Timestamp::now()).ok_or_else(|| {
+        "write a time such as 2030-01-31T12:00:00Z, a date such as 2030-01-31, or a duration such as 30d (h, d or w)"
+            .to_owned()
+    })
+}
+
+fn moment_after(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let time = Timestamp::parse(text).or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z")));
+    time.ok().or_else(|| {
+        let (number, seconds) =
+            UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, seconds)))?;
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds = number.parse::<u32>().ok().filter(|_| is_number)?.checked_mul(*seconds)?;
+        Some(now.plus_seconds(seconds))
+    })
+}
+
+/// The units of durations, in seconds.
+const UNITS: [(&str, u32); 3] = [("h", 3_600), ("d", 86_400), ("w", 604_800)];
+
 /// The help text about scopes.
 pub(super) const SCOPES_HELP: &str =
     "A scope is * for everything, or an object with :read or :write, such as \
@@ -97,6 +120,42 @@ pub(super) async fn pages<T, E>(
         all.extend(found.rows);
         if is_last {
             return Ok(all);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_a_date_or_a_duration() {
+        let now = Timestamp::parse("2030-01-31T12:00:00Z").unwrap();
+        let shown = |text: &str| moment_after(text, now).map(|moment| moment.to_string());
+        for (text, moment) in [
+            ("2031-02-01T01:00:00+01:00", "2031-02-01T00:00:00Z"),
+            ("2031-02-01", "2031-02-01T00:00:00Z"),
+            ("12h", "2030-02-01T00:00:00Z"),
+            ("30d", "2030-03-02T12:00:00Z"),
+            ("2w", "2030-02-14T12:00:00Z"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Some(moment), "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "30",
+            "6m",
+            "-1d",
+            "+1d",
+            "1.5d",
+            "30 d",
+            "30D",
+            "9999999999d",
+            "2031-02-30",
+            "tomorrow",
+        ] {
+            assert_eq!(shown(text), None, "{text}");
         }
     }
 }

@@ -150,10 +150,18 @@ impl From<FieldError> for CliError {
 }
 
 impl CliError {
+    /// Whether the reader of the output has gone, as `head` does once it has enough.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        let (CliError::Io(error) | CliError::Export(ExportError::Write(error))) = self else { return false };
+        error.kind() == std::io::ErrorKind::BrokenPipe
+    }
+
     /// 2 for invalid settings, as for arguments that clap refuses; 1 for everything else.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             CliError::Settings(_) => ExitCode::from(2),
+            // As a program that the signal SIGPIPE ends.
+            error if error.is_broken_pipe() => ExitCode::from(141),
             _ => ExitCode::FAILURE,
         }
     }

@@ -1,6 +1,6 @@
 //! `key-service key`: create, list, update, delete, roll, leaked.
 
-use super::arguments::{SCOPES_HELP, scopes, within_catalogue};
+use super::arguments::{SCOPES_HELP, moment, scopes, within_catalogue};
 use super::error::{CliError, ExitOutcome};
 use super::revocation::{in_words, report, wait};
 use super::terminal::{counted, print_json, print_line, print_message};
@@ -62,11 +62,11 @@ pub(super) struct UpdateArgs {
     scopes: Option<String>,
     #[command(flatten)]
     catalogue: ScopeCatalogue,
-    /// The time from which the key is refused, such as 2030-01-31T12:00:00Z
+    /// The time from which the key is refused, such as 30d, 2030-01-31 or 2030-01-31T12:00:00Z
     #[arg(
         long,
         value_name = "TIME",
-        value_parser = Timestamp::parse,
+        value_parser = moment,
         group = "change",
         conflicts_with = "no_expiry"
     )]

@@ -1,8 +1,10 @@
 //! The command line: `serve`, and the management of users and keys on the same database.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::revocation::Store;
 use crate::settings::Flags;
@@ -30,10 +32,13 @@ use error::{CliError, ExitOutcome};
 
 /// Manages users and personal API keys, and verifies keys for edges.
 #[derive(Debug, Parser)]
-#[command(name = "key-service", version)]
+#[command(
+    name = "key-service",
+    version,
+    after_help = "`serve`, `user add` and `import` create the database file or the tables if they are missing."
+)]
 struct Cli {
-    /// The database, as sqlite:path/to/file.db or postgres://user@host/database; serve, user add and import create a missing
-    /// file or missing tables
+    /// The database: sqlite:path/to/file.db or postgres://user@host/database
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -72,6 +77,11 @@ enum Command {
     Export(export::Args),
     /// Copy the database to a file, also while the service runs
     Backup(backup::Args),
+    /// Print a script that completes commands and options in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,20 +98,33 @@ enum KeyCommand {
 /// It is not `async`, because the compiler would then generate the code of the whole server in each program that awaits it.
 #[tokio::main]
 pub async fn run() -> ExitCode {
-    let mut command = Cli::command();
+    let mut command = command();
     let matches = command.get_matches_mut();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.carry_out().await {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             let why = fault::in_words(&error, &command, &matches);
-            for line in why.lines() {
+            for line in why.lines().filter(|_| !error.is_broken_pipe()) {
                 // If standard error cannot be written, only the exit code is left.
                 let _ = terminal::print_message(&format!("key-service: {line}"));
             }
             error.exit_code()
         }
     }
+}
+
+/// The command line, whose help does not name the database for commands that use none.
+fn command() -> clap::Command {
+    let command = Cli::command();
+    let Some(url) = command.get_arguments().find(|argument| argument.get_id() == "database_url") else {
+        return command;
+    };
+    // A global argument is not given to a subcommand that has it.
+    let hidden = url.clone().hide(true);
+    let without = |command: clap::Command| command.arg(&hidden);
+    let command = command.clone().mut_subcommand("scopes", without).mut_subcommand("completions", without);
+    command.mut_subcommand("key", |key| key.mut_subcommand("scan", without))
 }
 
 impl Cli {
@@ -120,6 +143,9 @@ impl Cli {
             Command::Scopes(args) => scopes::run(args)?,
             Command::Import(args) => return import::run(args, url).await,
             Command::Backup(args) => backup::run(args, &Store::open_existing(url).await?).await?,
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut command(), "key-service", &mut io::stdout().lock());
+            }
             Command::Export(args) => export::run(args, &Store::open_existing(url).await?).await?,
         }
         Ok(ExitOutcome::Done)

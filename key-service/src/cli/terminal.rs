@@ -1,8 +1,9 @@
 //! Input and output of the commands, on a terminal or for a script.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::error::CliError;
 use crate::accounts::passwords::{MIN_PASSWORD_CHARS, NewPassword};
@@ -38,18 +39,30 @@ fn harmless_json(json: &str) -> String {
 
 /// Prints rows in columns as wide as their widest cell. The cells are escaped.
 pub(super) fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
-    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned))
-        .chain(rows.iter().map(|row| row.each_ref().map(|cell| harmless(cell))))
-        .collect();
-    let mut out = io::stdout().lock();
-    for row in &rows {
-        let cells = row.iter().enumerate().map(|(column, cell)| {
-            let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-            format!("{cell:width$}")
-        });
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    let head = head.map(str::to_owned);
+    let rows = || std::iter::once(&head).chain(rows).map(|row| row.each_ref().map(|cell| harmless(cell)));
+    let mut widths = [0; N];
+    for row in rows() {
+        for (width, cell) in widths.iter_mut().zip(&row) {
+            *width = cell.width().max(*width);
+        }
     }
-    Ok(())
+    let mut out = BufWriter::new(io::stdout().lock());
+    for row in rows() {
+        writeln!(out, "{}", in_columns(&row, &widths))?;
+    }
+    out.flush()
+}
+
+/// One line of a table. A character of a double width fills two places of a terminal.
+fn in_columns(cells: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (cell, width) in cells.iter().zip(widths) {
+        line.push_str(cell);
+        line.extend(std::iter::repeat_n(' ', width - cell.width() + 2));
+    }
+    line.truncate(line.trim_end().len());
+    line
 }
 
 /// A time in a table.
@@ -117,6 +130,13 @@ mod tests {
         assert_eq!(harmless("a\u{1b}[2Jb\r\n\u{9b}c"), r"a\u{1b}[2Jb\r\n\u{9b}c");
         for bidi in ['\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}'] {
             assert_eq!(harmless(&format!("a{bidi}b")), format!("a{}b", bidi.escape_default()));
+        }
+    }
+
+    #[test]
+    fn columns_align_with_wide_and_combining_characters() {
+        for (cell, shown) in [("CI", "CI    end"), ("鍵", "鍵    end"), ("e\u{301}", "e\u{301}     end")] {
+            assert_eq!(in_columns(&[cell.to_owned(), "end".to_owned()], &[4, 3]), shown);
         }
     }
 

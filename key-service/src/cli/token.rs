@@ -2,6 +2,7 @@
 
 use clap::builder::PossibleValuesParser;
 
+use super::arguments::moment;
 use super::error::CliError;
 use super::terminal::{print_json, print_line, print_message, print_table, time};
 use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
@@ -51,8 +52,8 @@ pub(super) struct CreateArgs {
         value_parser = PossibleValuesParser::new(Verb::names())
     )]
     can: Vec<String>,
-    /// The time from which the token is refused, such as 2030-01-31T12:00:00Z; by default never
-    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    /// The time from which the token is refused, such as 30d, 2030-01-31 or 2030-01-31T12:00:00Z; by default never
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     expires_at: Option<Timestamp>,
     /// Print the whole token as JSON
     #[arg(long)]

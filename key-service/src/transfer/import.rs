@@ -261,7 +261,10 @@ impl<'a> Import<'a> {
             }
             Entry::Vacant(vacant) => {
                 let Some(permissions) = &self.options.create_users else {
-                    return Err(("email", "there is no user with this address".to_owned()));
+                    return Err((
+                        "email",
+                        "there is no user with this address; --create-users adds it".to_owned(),
+                    ));
                 };
                 check_scopes(permissions)?;
                 line.email.parse::<Email>().map_err(|violation| ("email", violation.detail))?;

@@ -5,7 +5,7 @@ use protocol::{ApiKey, ScopeSet};
 use crate::accounts::access::KeyAccess;
 use crate::accounts::{self, User, normal_email};
 use crate::audit::Actor;
-use crate::cli::arguments::{SCOPES_HELP, scopes, within_catalogue};
+use crate::cli::arguments::{SCOPES_HELP, moment, scopes, within_catalogue};
 use crate::cli::error::CliError;
 use crate::cli::revocation::{report, wait};
 use crate::cli::terminal::{print_json, print_line, print_message, read_line};
@@ -30,8 +30,8 @@ pub(in crate::cli) struct Args {
     scopes: String,
     #[command(flatten)]
     catalogue: ScopeCatalogue,
-    /// The time from which the key is refused, such as 2030-01-31T12:00:00Z; by default never
-    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    /// The time from which the key is refused, such as 30d, 2030-01-31 or 2030-01-31T12:00:00Z; by default never
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     expires_at: Option<Timestamp>,
     /// Adopt an existing key's value, read from standard input; it is not printed
     #[arg(long)]

@@ -101,7 +101,10 @@ fn bad_lines_are_named_and_the_good_ones_go_in() {
     let report = fs::read_to_string(site.dir.path().join("refused.csv")).unwrap();
     let all = String::from_utf8(printed).unwrap() + &report;
     assert_eq!(report.lines().count(), 10);
-    assert!(report.contains("\"3\",\"email\",\"there is no user with this address\""), "{report}");
+    assert!(
+        report.contains("\"3\",\"email\",\"there is no user with this address; --create-users adds it\""),
+        "{report}"
+    );
     assert!(!all.contains("a_secret_value") && !all.contains(text(&revoked, "value")), "{all}");
 }
 

@@ -8,6 +8,7 @@ mod help;
 mod import;
 mod key;
 mod leaked;
+mod output;
 mod scan;
 mod tables;
 mod token;
