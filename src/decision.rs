@@ -64,6 +64,14 @@ impl Denial {
         }
     }
 
+    /// The valid key, if the request has one that may not make it.
+    pub fn key(&self) -> Option<&Rc<Principal>> {
+        match self {
+            Denial::Forbidden { key, .. } | Denial::Restricted { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
     /// The metric that counts this denial.
     pub fn counter(&self) -> Counter {
         match self {

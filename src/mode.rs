@@ -87,10 +87,7 @@ impl Shadowed {
 
     /// The valid key that lacks the scope or is restricted.
     pub fn key(&self) -> Option<&Rc<Principal>> {
-        match &self.denial {
-            Some(Denial::Forbidden { key, .. } | Denial::Restricted { key, .. }) => Some(key),
-            _ => None,
-        }
+        self.denial.as_ref().and_then(Denial::key)
     }
 
     /// The metric that counts this request.

@@ -1,10 +1,12 @@
 //! Turns denials into HTTP responses.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use serde::Serialize;
 
 use crate::decision::Denial;
+use crate::verdict::Principal;
 
 /// The shape of error bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Reply {
     pub status: u32,
     /// The reason for access logs (`%RESPONSE_CODE_DETAILS%`).
     pub reason: &'static str,
+    /// For access logs: the valid key that may not make the request.
+    pub key: Option<Rc<Principal>>,
     /// Header names and values.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The JSON body.
@@ -93,7 +97,13 @@ impl Reply {
             ErrorBodies::Posthog => serde_json::to_vec(&Body { kind, code, detail: &detail, attr: None }),
         };
         // Serialising strings cannot fail.
-        Reply { status, reason: denial.reason(), headers, body: body.unwrap_or_default() }
+        Reply {
+            status,
+            reason: denial.reason(),
+            key: denial.key().map(Rc::clone),
+            headers,
+            body: body.unwrap_or_default(),
+        }
     }
 }
 

@@ -236,7 +236,7 @@ fn answer(outcome: Outcome, filter: &Filter) -> Answer {
             let identity = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             Answer::Forwarded { identity, hides_key: filter.policy().hide_credentials, why: None }
         }
-        Outcome::Reply(Reply { status, reason, headers, body }) => Answer::Refused {
+        Outcome::Reply(Reply { status, reason, headers, body, .. }) => Answer::Refused {
             status,
             reason: reason.to_owned(),
             headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect(),

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use protocol::{KeyDigest, SYNC_PATH, SyncResponse, VERIFY_PATH, VerifyRequest};
 use proxy_wasm::types::Action;
@@ -16,6 +17,7 @@ use crate::filter::{Filter, Outcome, Outcomes, Step};
 use crate::header_policy::HeaderPolicy;
 use crate::lookup::{CalloutId, StreamId};
 use crate::request::RequestHead;
+use crate::verdict::Principal;
 
 /// The header that carries a key.
 const AUTHORIZATION: &str = "authorization";
@@ -282,12 +284,11 @@ impl Vm {
             }
             Outcome::ForwardShadowed(shadowed) => {
                 host::set_filter_state(host::REASON, shadowed.reason());
-                if let Some(key) = shadowed.key() {
-                    host::set_filter_state(host::KEY_ID, &key.key_id);
-                }
+                log_key(shadowed.key());
                 Progress::Open
             }
             Outcome::Reply(reply) => {
+                log_key(reply.key.as_ref());
                 host::send(&reply);
                 Progress::Replied
             }
@@ -304,5 +305,12 @@ impl Vm {
         if self.filter.borrow().policy().hide_credentials {
             host::remove_header(AUTHORIZATION);
         }
+    }
+}
+
+/// Names the valid key of a request that is not granted, for access logs.
+fn log_key(key: Option<&Rc<Principal>>) {
+    if let Some(key) = key {
+        host::set_filter_state(host::KEY_ID, &key.key_id);
     }
 }

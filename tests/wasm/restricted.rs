@@ -57,6 +57,7 @@ fn a_restricted_key_reaches_its_projects_and_the_upstream_is_told() {
             (unknown, "API keys with scoped projects are only supported on project-based endpoints."),
         ] {
             assert_eq!(status(host.outcome(request)), (403, "key_restricted".into()));
+            assert_eq!(host.filter_state(request, "edge_key_auth.key_id").as_deref(), Some("k1"));
             let expected = format!(
                 r#"{{"type":"authentication_error","code":"permission_denied","detail":"{detail}","attr":null}}"#
             );
