@@ -7,11 +7,11 @@
 #![allow(clippy::disallowed_methods, reason = "it waits for real programs, and finds them by variables")]
 
 pub mod browser;
-pub mod differential;
 pub mod echo;
 pub mod envoy;
 pub mod key_service;
 pub mod paths;
+pub mod pinned;
 pub mod ports;
 pub mod postgres;
 pub mod process;

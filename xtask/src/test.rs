@@ -15,7 +15,7 @@ use test_stack::paths::{
 };
 use test_stack::postgres::{self, NON_DURABLE, Postgres};
 use test_stack::process::{interrupt, run_step};
-use test_stack::{differential, paths, schemathesis};
+use test_stack::{paths, pinned, schemathesis};
 
 use crate::{broken_rules, build};
 
@@ -118,8 +118,8 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
         (AXE_VARIABLE, axe::find().map(OsString::from)),
         (SCHEMATHESIS_VARIABLE, schemathesis::find().map(OsString::from)),
         (POSTGRESQL_VARIABLE, postgres::programs::find().map(OsString::from)),
-        (UPSTREAMS_PYTHON_VARIABLE, differential::find_python().map(OsString::from)),
-        (UPSTREAMS_NODE_VARIABLE, differential::find_node_modules().map(OsString::from)),
+        (UPSTREAMS_PYTHON_VARIABLE, pinned::find_python(&paths::upstreams()).map(OsString::from)),
+        (UPSTREAMS_NODE_VARIABLE, pinned::find_node_modules(&paths::upstreams()).map(OsString::from)),
     ];
     if let (Some(_), Err(error)) = (envoy, &tools[0].1) {
         bail!("{error:#}");
