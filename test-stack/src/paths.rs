@@ -26,6 +26,12 @@ pub const UPSTREAMS_PYTHON_VARIABLE: &str = "UPSTREAMS_PYTHON";
 /// The `node_modules` folder of the servers of `tests/differential/`.
 pub const UPSTREAMS_NODE_VARIABLE: &str = "UPSTREAMS_NODE_MODULES";
 
+/// A Python in which the client of `tests/clients/` is installed.
+pub const CLIENTS_PYTHON_VARIABLE: &str = "CLIENTS_PYTHON";
+
+/// The `node_modules` folder of the client of `tests/clients/`.
+pub const CLIENTS_NODE_VARIABLE: &str = "CLIENTS_NODE_MODULES";
+
 /// The folder of PostgreSQL's programs. Set it to use another version than [`crate::postgres::programs::find`] finds.
 pub const POSTGRESQL_VARIABLE: &str = "POSTGRESQL_BIN";
 
@@ -110,6 +116,11 @@ pub fn screenshots() -> PathBuf {
 /// The servers that the differential tests run behind Envoy, and their pinned dependencies.
 pub fn upstreams() -> PathBuf {
     workspace().join("tests/differential/upstreams")
+}
+
+/// The programs that run PostHog's clients, and the pinned versions of these.
+pub fn clients() -> PathBuf {
+    workspace().join("tests/clients")
 }
 
 /// The first file named `program` in the folders of `PATH`.

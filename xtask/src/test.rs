@@ -10,8 +10,9 @@ use anyhow::{Result, bail};
 use test_stack::browser::{axe, chromium};
 use test_stack::envoy::program;
 use test_stack::paths::{
-    AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, ENVOY_VARIABLE, POSTGRES_URL_VARIABLE,
-    POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE, UPSTREAMS_NODE_VARIABLE, UPSTREAMS_PYTHON_VARIABLE,
+    AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, CLIENTS_NODE_VARIABLE, CLIENTS_PYTHON_VARIABLE,
+    ENVOY_VARIABLE, POSTGRES_URL_VARIABLE, POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE,
+    UPSTREAMS_NODE_VARIABLE, UPSTREAMS_PYTHON_VARIABLE,
 };
 use test_stack::postgres::{self, NON_DURABLE, Postgres};
 use test_stack::process::{interrupt, run_step};
@@ -39,7 +40,7 @@ const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 /// How many tests run at a time on each core if they need no Envoy: these wait most of the time, for leases and processes.
 const WAITING_TESTS_PER_CORE: usize = 2;
 
-const RUNS: [Run; 15] = [
+const RUNS: [Run; 16] = [
     Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
     Run { name: "edge API", target: "edge_api", needs: &[], flags: &["--ignored"] },
     Run { name: "YAML of Envoy", target: "envoy_yaml", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
@@ -62,6 +63,12 @@ const RUNS: [Run; 15] = [
         name: "differential",
         target: "differential",
         needs: &[ENVOY_VARIABLE, UPSTREAMS_PYTHON_VARIABLE, UPSTREAMS_NODE_VARIABLE],
+        flags: &["--ignored"],
+    },
+    Run {
+        name: "PostHog's clients",
+        target: "clients",
+        needs: &[ENVOY_VARIABLE, CLIENTS_PYTHON_VARIABLE, CLIENTS_NODE_VARIABLE],
         flags: &["--ignored"],
     },
     Run {
@@ -120,6 +127,8 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
         (POSTGRESQL_VARIABLE, postgres::programs::find().map(OsString::from)),
         (UPSTREAMS_PYTHON_VARIABLE, pinned::find_python(&paths::upstreams()).map(OsString::from)),
         (UPSTREAMS_NODE_VARIABLE, pinned::find_node_modules(&paths::upstreams()).map(OsString::from)),
+        (CLIENTS_PYTHON_VARIABLE, pinned::find_python(&paths::clients()).map(OsString::from)),
+        (CLIENTS_NODE_VARIABLE, pinned::find_node_modules(&paths::clients()).map(OsString::from)),
     ];
     if let (Some(_), Err(error)) = (envoy, &tools[0].1) {
         bail!("{error:#}");

@@ -1,0 +1,241 @@
+//! The upstream: it answers as PostHog does, and records the requests that reach it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+
+/// The token of the project that `@current` means.
+pub(crate) const PROJECT: &str = "phc_project_one";
+
+/// The id of this project.
+const PROJECT_ID: &str = "1";
+
+/// A project secret key that PostHog accepts.
+pub(crate) const PROJECT_SECRET: &str = "phs_secret_of_project_one";
+
+/// The name of a prompt.
+pub(crate) const PROMPT: &str = "support/first reply";
+
+/// The version of the flag definitions.
+const ETAG: &str = "\"definitions-1\"";
+
+const PERMISSION_DENIED: &str = "You do not have permission to perform this action.";
+
+/// A request that reached the upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Received {
+    pub(crate) method: Method,
+    /// The path and the query, as received.
+    pub(crate) target: String,
+    headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Received {
+    /// The value of a header, which may occur at most once.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(header, _)| header == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} occurs twice: {self:?}");
+        value
+    }
+
+    /// Whether a header names the caller.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.headers.iter().any(|(name, _)| name.starts_with("x-auth-"))
+    }
+
+    fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// A field of the query.
+    fn query(&self, name: &str) -> Option<&str> {
+        let fields = self.target.split_once('?')?.1.split('&');
+        fields
+            .filter_map(|field| field.split_once('='))
+            .find(|(field, _)| *field == name)
+            .map(|(_, value)| value)
+    }
+}
+
+/// An upstream that runs in this process until it is dropped.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+    _runtime: Runtime,
+}
+
+impl Upstream {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let received = Arc::default();
+        let app = Router::new().fallback(record).with_state(Arc::clone(&received));
+        let runtime = Runtime::new().unwrap();
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, app).await
+        });
+        Upstream { address, received, _runtime: runtime }
+    }
+
+    /// The requests since the last call.
+    pub(crate) fn take(&self) -> Vec<Received> {
+        std::mem::take(&mut self.received.lock().unwrap())
+    }
+
+    /// The only request since the last call.
+    pub(crate) fn take_one(&self) -> Received {
+        let mut received = self.take();
+        assert_eq!(received.len(), 1, "{received:?}");
+        received.remove(0)
+    }
+}
+
+async fn record(State(log): State<Arc<Mutex<Vec<Received>>>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let received = Received {
+        method: head.method,
+        target: head.uri.to_string(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+            .collect(),
+        body: text(&to_bytes(body, usize::MAX).await.unwrap_or_default()),
+    };
+    log.lock().unwrap().push(received.clone());
+    answer(&received)
+        .unwrap_or_else(|(status, detail)| (status, json(&json!({ "detail": detail }))).into_response())
+}
+
+/// The status and the `detail` of an error.
+type Refusal = (StatusCode, &'static str);
+
+/// The answer of PostHog.
+fn answer(request: &Received) -> Result<Response, Refusal> {
+    let path: Vec<&str> = request.path().trim_matches('/').split('/').collect();
+    let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
+    match (&request.method, &path[..]) {
+        (&Method::POST, ["batch"]) => {
+            require_project(body["api_key"].as_str())?;
+            Ok(json(&json!({"status": "Ok"})))
+        }
+        (&Method::POST, ["i", "v1", "analytics", "events"]) => {
+            let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+            require_project(token)?;
+            let ids =
+                body["batch"].as_array().into_iter().flatten().filter_map(|event| event["uuid"].as_str());
+            let results: Map<String, Value> =
+                ids.map(|id| (id.to_owned(), json!({"result": "ok"}))).collect();
+            Ok(json(&json!({ "results": results })))
+        }
+        (&Method::POST, ["flags"]) => {
+            require_project(body["token"].as_str().or(body["api_key"].as_str()))?;
+            Ok(json(&evaluated_flags()))
+        }
+        (&Method::GET, ["flags", "definitions"]) => {
+            require_caller(request)?;
+            require_project(request.query("token"))?;
+            let (status, body) = match request.header("if-none-match") {
+                Some(ETAG) => (StatusCode::NOT_MODIFIED, String::new()),
+                _ => (StatusCode::OK, definitions().to_string()),
+            };
+            Ok((status, [("content-type", "application/json"), ("etag", ETAG)], body).into_response())
+        }
+        (&Method::GET, ["api", "projects", "@current", "feature_flags", key, "remote_config"]) => {
+            require_current_project(request)?;
+            let payload = json!({ "flag": key }).to_string();
+            Ok(json(&json!(payload)))
+        }
+        (&Method::GET, ["api", "environments", "@current", "llm_prompts", "name", name]) => {
+            require_current_project(request)?;
+            if *name != "support%2Ffirst%20reply" {
+                return Err((StatusCode::NOT_FOUND, "Not found."));
+            }
+            Ok(json(&json!({"name": PROMPT, "prompt": "Hello!", "version": 3})))
+        }
+        (&Method::GET, ["api", "projects", id, "feature_flags"]) => {
+            require_caller(request)?;
+            Ok(json(&json!({ "results": [], "project": id })))
+        }
+        _ => Err((StatusCode::NOT_FOUND, "Not found.")),
+    }
+}
+
+/// A request for `@current`: the token names the project, and the key may be restricted to others.
+fn require_current_project(request: &Received) -> Result<(), Refusal> {
+    require_caller(request)?;
+    require_project(request.query("token"))?;
+    let Some(restrictions) = request.header("x-auth-restrictions") else { return Ok(()) };
+    let mut projects = restrictions.split(' ').filter_map(|one| one.strip_prefix("project:"));
+    match projects.any(|project| project == PROJECT_ID) {
+        true => Ok(()),
+        false => Err((StatusCode::FORBIDDEN, PERMISSION_DENIED)),
+    }
+}
+
+/// The edge checks personal keys and names the caller; PostHog checks project secret keys.
+fn require_caller(request: &Received) -> Result<(), Refusal> {
+    let is_project_secret = request.header("authorization") == Some(&format!("Bearer {PROJECT_SECRET}"));
+    match request.header("x-auth-user-id").is_some() || is_project_secret {
+        true => Ok(()),
+        false => Err((StatusCode::UNAUTHORIZED, "Refused by the upstream.")),
+    }
+}
+
+fn require_project(token: Option<&str>) -> Result<(), Refusal> {
+    match token == Some(PROJECT) {
+        true => Ok(()),
+        false => Err((StatusCode::UNAUTHORIZED, "Project API key invalid.")),
+    }
+}
+
+/// The flags of a user, as `/flags` evaluates them.
+fn evaluated_flags() -> Value {
+    let flag = |key: &str, variant: Option<&str>| {
+        json!({
+            "key": key,
+            "enabled": true,
+            "variant": variant,
+            "value": variant.map_or(json!(true), |variant| json!(variant)),
+            "reason": {"code": "condition_match", "description": "Matched", "condition_index": 0},
+            "metadata": {"id": 1, "version": 1},
+        })
+    };
+    json!({
+        "flags": {"beta": flag("beta", None), "color": flag("color", Some("blue"))},
+        "errorsWhileComputingFlags": false,
+        "requestId": "00000000-0000-4000-8000-000000000000",
+    })
+}
+
+/// The definition of a flag that everybody gets.
+fn definitions() -> Value {
+    json!({
+        "flags": [{
+            "id": 1,
+            "key": "local",
+            "name": "",
+            "active": true,
+            "deleted": false,
+            "filters": {"groups": [{"properties": [], "rollout_percentage": 100}]},
+        }],
+        "group_type_mapping": {},
+        "cohorts": {},
+    })
+}
+
+fn json(body: &Value) -> Response {
+    ([("content-type", "application/json")], body.to_string()).into_response()
+}
