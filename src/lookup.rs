@@ -4,8 +4,8 @@
 //! answer. Requests with the same key that arrive in between join it. A *callout* is one HTTP request to the key
 //! service; one callout carries many lookups.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, Scope};
 
@@ -98,7 +98,8 @@ pub struct Callout {
 /// One lookup.
 #[derive(Debug)]
 struct Lookup {
-    waiters: Vec<Waiter>,
+    /// In the order of arrival.
+    waiters: VecDeque<Waiter>,
     /// The address whose share it counts against.
     address: Address,
     /// Its place in the queue of that address; `None` once it is sent.
@@ -153,7 +154,7 @@ impl Lookups {
         let is_first = match self.by_digest.entry(digest) {
             Entry::Occupied(lookup) => {
                 let lookup = lookup.into_mut();
-                lookup.waiters.push(waiter);
+                lookup.waiters.push_back(waiter);
                 // This address has the smaller share, so the lookup is sent no later than one of its own would be.
                 if let Some(queued) = lookup.queued
                     && self.shares.waiting(address) < self.shares.waiting(lookup.address)
@@ -165,7 +166,7 @@ impl Lookups {
                 false
             }
             Entry::Vacant(place) => {
-                place.insert(Lookup { waiters: vec![waiter], address, queued: Some(number) });
+                place.insert(Lookup { waiters: VecDeque::from([waiter]), address, queued: Some(number) });
                 self.shares.queue(address, number, digest);
                 true
             }
@@ -181,18 +182,29 @@ impl Lookups {
             return None;
         }
         let (number, digest) = self.shares.newest(largest)?;
-        let waiter = self.remove(&digest, |waiter| waiter.number == number)?;
+        let waiter =
+            self.remove(&digest, |waiters| waiters.iter().rposition(|waiter| waiter.number == number))?;
         Some((digest, waiter))
     }
 
     /// Removes a request that waits no longer, if it still waits. A queued lookup without requests is dropped.
     pub fn leave(&mut self, digest: &KeyDigest, stream: StreamId) -> Option<Waiter> {
-        self.remove(digest, |waiter| waiter.stream == stream)
+        self.remove(digest, |waiters| waiters.iter().rposition(|waiter| waiter.stream == stream))
     }
 
-    fn remove(&mut self, digest: &KeyDigest, is_it: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
+    /// Removes a request that has waited long enough, if it still waits. Of the requests of its lookup, the first ones have
+    /// waited longest, so many requests of one lookup that end together are each found at once.
+    pub fn give_up(&mut self, digest: &KeyDigest, stream: StreamId) -> Option<Waiter> {
+        self.remove(digest, |waiters| waiters.iter().position(|waiter| waiter.stream == stream))
+    }
+
+    fn remove(
+        &mut self,
+        digest: &KeyDigest,
+        find: impl FnOnce(&VecDeque<Waiter>) -> Option<usize>,
+    ) -> Option<Waiter> {
         let lookup = self.by_digest.get_mut(digest)?;
-        let waiter = lookup.waiters.remove(lookup.waiters.iter().rposition(is_it)?);
+        let waiter = lookup.waiters.remove(find(&lookup.waiters)?)?;
         self.waiting -= 1;
         self.shares.end(waiter.address, waiter.number);
         if let (true, Some(queued)) = (lookup.waiters.is_empty(), lookup.queued) {
@@ -237,15 +249,15 @@ impl Lookups {
             Some(number) => self.shares.unqueue(address, number),
             None => self.shares.answered(address),
         }
-        let (served, late): (Vec<Waiter>, Vec<Waiter>) =
+        let (served, late): (VecDeque<Waiter>, VecDeque<Waiter>) =
             waiters.into_iter().partition(|waiter| serves_everyone || waiter.was_waiting_at_send);
         self.waiting -= served.len();
         served.iter().for_each(|waiter| self.shares.end(waiter.address, waiter.number));
-        if let Some(&Waiter { address, number, .. }) = late.first() {
+        if let Some(&Waiter { address, number, .. }) = late.front() {
             self.by_digest.insert(*digest, Lookup { waiters: late, address, queued: Some(number) });
             self.shares.queue(address, number, *digest);
         }
-        served
+        served.into()
     }
 
     /// The digest of a queued lookup.

@@ -40,7 +40,7 @@ impl Filter {
     pub fn undecided(&mut self, now: Moment) -> Outcomes {
         let mut outcomes = Vec::new();
         while let Some(ShadowWait { shadow, digest, stream, .. }) = self.shadow_waits.next_ended(now) {
-            if self.lookups.leave(&digest, stream).is_some() {
+            if self.lookups.give_up(&digest, stream).is_some() {
                 outcomes.push((stream, self.forward_shadowed(shadow.undecided())));
             }
         }

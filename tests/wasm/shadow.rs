@@ -126,3 +126,18 @@ fn after_100_ms_without_an_answer_a_request_goes_on_and_an_enforced_one_with_the
     let cached = host.get("/new/", &[("authorization", VALID)]);
     assert_eq!(identity(&mut host, cached), ["u1", "k1", "*"], "the answer is cached");
 }
+
+#[test]
+fn the_waits_of_many_requests_with_one_key_end_without_a_search_for_each() {
+    let fuel_for_each = |requests: u64| {
+        let mut host = start(SHADOW);
+        for _ in 0..requests {
+            host.get("/api/projects/", &[("authorization", VALID)]);
+        }
+        host.turn();
+        host.pass(100);
+        host.cost(Host::tick).1 / requests
+    };
+    let (few, many) = (fuel_for_each(100), fuel_for_each(3_000));
+    assert!(many < 2 * few, "{few} units of fuel for each of 100 requests, {many} for each of 3,000");
+}
