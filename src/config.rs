@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use crate::cache::CacheLimits;
 use crate::header_policy::HeaderPolicy;
 use crate::lookup::LookupLimits;
@@ -117,5 +119,39 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The documented route table, which applies where `routes` is absent.
-const DEFAULT_ROUTES: &str = include_str!("config/default_routes.json");
+/// A route table that is shipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShippedTable {
+    /// The documented one, which applies where `routes` is absent.
+    Documented,
+    /// The routes of PostHog of today.
+    Posthog,
+}
+
+impl ShippedTable {
+    /// The table that the setting `routes` names; `None` for a list of rules.
+    pub fn named_by(routes: &Value) -> Option<Self> {
+        match routes {
+            Value::Null => Some(ShippedTable::Documented),
+            Value::String(name) if name == "documented" => Some(ShippedTable::Documented),
+            Value::String(name) if name == "posthog" => Some(ShippedTable::Posthog),
+            _ => None,
+        }
+    }
+
+    /// Its name in the setting `routes`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ShippedTable::Documented => "documented",
+            ShippedTable::Posthog => "posthog",
+        }
+    }
+
+    /// Its rules.
+    fn json(self) -> &'static str {
+        match self {
+            ShippedTable::Documented => include_str!("config/default_routes.json"),
+            ShippedTable::Posthog => include_str!("config/posthog_routes.json"),
+        }
+    }
+}

@@ -58,13 +58,12 @@ impl Catalogue {
 fn finding(object: &str, rules: &[usize], settings: &Settings, accepted: &Accepted) -> Finding {
     let mut field = "routes".to_owned();
     let mut mend = "set routes to the rules of your API";
-    if !accepted.has_default_table {
+    if accepted.shipped.is_none() {
         field = rules.first().map_or(field, |at| format!("routes[{at}].scope"));
         mend = "correct the scope";
     }
     let rules: Vec<_> = rules.iter().map(|at| format!("routes[{at}]")).collect();
-    let (rules, table) =
-        (rules.join(", "), if accepted.has_default_table { " of the default table" } else { "" });
+    let (rules, table) = (rules.join(", "), accepted.of_table());
     let message = format!(
         "the scope catalogue has no object {object:?}, so only keys with the scope * reach {rules}{table}: {mend}, or add \
          the object to the catalogue"

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use edge_key_auth::config::ShippedTable;
 use serde_json::{Value, json};
 
 use crate::catalogue::Catalogue;
 use crate::document::Document;
 use crate::envoy;
 use crate::finding::{Finding, Severity};
-use crate::settings::{Accepted, Settings};
+use crate::settings::{Accepted, Settings, in_words};
 use crate::table::{self, Row};
 
 /// What is known of one file.
@@ -31,8 +32,8 @@ pub struct Report {
 pub struct FilterReport {
     /// Where its settings are; empty for a file of settings alone.
     pub path: String,
-    /// Whether its rules are those of the default table.
-    pub has_default_table: bool,
+    /// The shipped table that its rules are those of; `None` for a list of rules.
+    pub shipped: Option<ShippedTable>,
     /// Its rules, as they match.
     pub rows: Vec<Row>,
 }
@@ -79,7 +80,7 @@ fn check_file(
                 findings.extend(catalogue.iter().flat_map(|catalogue| catalogue.judge(settings, &accepted)));
                 filters.push(FilterReport {
                     path: accepted.path.clone(),
-                    has_default_table: accepted.has_default_table,
+                    shipped: accepted.shipped,
                     rows: table::rows(&accepted),
                 });
             }
@@ -120,7 +121,7 @@ impl Report {
             lines.push(format!("{file}{line}: {}: {path}{message}", severity.as_str()));
         }
         for filter in &self.filters {
-            let table = if filter.has_default_table { "the default table" } else { "routes" };
+            let table = filter.shipped.map_or("routes", in_words);
             let at = if filter.path.is_empty() { String::new() } else { format!(" of {}", filter.path) };
             lines.push(format!(
                 "{file}: {table}{at}, sorted so that the first line that matches a request decides:"
@@ -149,7 +150,7 @@ impl Report {
         });
         let filters = self.filters.iter().map(|filter| {
             let rows: Vec<_> = filter.rows.iter().map(Row::to_json).collect();
-            json!({ "path": filter.path, "default_table": filter.has_default_table, "routes": rows })
+            json!({ "path": filter.path, "table": filter.shipped.map(ShippedTable::name), "routes": rows })
         });
         json!({
             "file": self.file,

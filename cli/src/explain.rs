@@ -69,7 +69,7 @@ pub enum ExplainError {
 pub struct Explanation {
     /// The method and the path.
     pub request: String,
-    /// The path of the settings that have the rules; empty for a file of settings alone, and for the default table.
+    /// The path of the settings that have the rules; empty for a file of settings alone, and for a shipped table.
     pub settings: String,
     /// The rule; `None` if the request is refused before a rule is looked for.
     pub rule: Option<RuleFound>,
@@ -122,8 +122,9 @@ pub enum Answer {
 /// # Errors
 /// The request is not complete.
 pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, ExplainError> {
-    let Accepted { path, config, rules, has_default_table } = accepted;
-    let settings = if has_default_table { String::new() } else { path };
+    let of_table = accepted.of_table();
+    let Accepted { path, config, rules, shipped } = accepted;
+    let settings = if shipped.is_some() { String::new() } else { path };
     let block = header_block(request)?;
     let pairs = HeaderPairs::new(&block).map_err(|_| ExplainError::Headers)?;
     let mut filter = Filter::new("explain".to_owned(), 0, config.policy, config.cache, config.lookups);
@@ -135,7 +136,7 @@ pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, Exp
     if let (Ok(head), Some(route)) = (&head, route) {
         let list: Vec<_> = rules.iter().map(|written| written.rule.clone()).collect();
         let routes = &filter.policy().routes;
-        rule = Some(found(routes.deciding(&list, head), &rules, has_default_table));
+        rule = Some(found(routes.deciding(&list, head), &rules, &of_table));
         scope = match route.access {
             Access::Public => None,
             Access::Authenticated(scope) => Some(scope.to_string()),
@@ -206,8 +207,7 @@ fn outcome(
     outcome.map(|(_, outcome)| outcome).ok_or(ExplainError::NoAnswer)
 }
 
-fn found(deciding: Deciding, rules: &[WrittenRule], has_default_table: bool) -> RuleFound {
-    let of_table = if has_default_table { " of the default table" } else { "" };
+fn found(deciding: Deciding, rules: &[WrittenRule], of_table: &str) -> RuleFound {
     let template = |at: usize| rules.get(at).map(|written| written.template.clone());
     match deciding {
         Deciding::Rule(at) => {

@@ -1,6 +1,6 @@
 //! One configuration of the filter in a file.
 
-use edge_key_auth::config::{Config, Problem, WrittenRule};
+use edge_key_auth::config::{Config, Problem, ShippedTable, WrittenRule};
 use serde_json::Value;
 
 use crate::document::{Document, Format, Place, join, of_field};
@@ -31,8 +31,23 @@ pub struct Accepted {
     pub config: Config,
     /// The rules in the order of the list.
     pub rules: Vec<WrittenRule>,
-    /// Whether the file has no `routes`, so that the rules are those of the default table.
-    pub has_default_table: bool,
+    /// The shipped table that the rules are those of; `None` for a list of rules.
+    pub shipped: Option<ShippedTable>,
+}
+
+/// What a shipped table is called in messages.
+pub fn in_words(table: ShippedTable) -> &'static str {
+    match table {
+        ShippedTable::Documented => "the default table",
+        ShippedTable::Posthog => "the table posthog",
+    }
+}
+
+impl Accepted {
+    /// The end of a phrase that names a rule.
+    pub fn of_table(&self) -> String {
+        self.shipped.map(|table| format!(" of {}", in_words(table))).unwrap_or_default()
+    }
 }
 
 impl Settings {
@@ -84,7 +99,7 @@ impl Settings {
                 path: self.path.clone(),
                 config,
                 rules: Config::rules(self.value.clone()),
-                has_default_table: self.value["routes"].is_null(),
+                shipped: ShippedTable::named_by(&self.value["routes"]),
             }),
             Err(problems) => {
                 let error = |problem: &Problem| Finding::error(self.path_of(problem), &problem.message);

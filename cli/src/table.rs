@@ -59,7 +59,7 @@ pub fn rows(accepted: &Accepted) -> Vec<Row> {
 /// Rules that probably match other requests than meant.
 pub fn hints(settings: &Settings, accepted: &Accepted) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (at, written) in accepted.rules.iter().enumerate().filter(|_| !accepted.has_default_table) {
+    for (at, written) in accepted.rules.iter().enumerate().filter(|_| accepted.shipped.is_none()) {
         let of_field = |field: &str| join(&settings.path, &format!("routes[{at}].{field}"));
         if let Some(segment) = written.template.split('/').find(|segment| segment.starts_with(':')) {
             let name = segment.trim_start_matches(':');

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, Problems, kind};
 use super::modes::{rule_mode, rule_warning};
-use super::{Config, DEFAULT_ROUTES, Problem, WrittenRule};
+use super::{Config, Problem, ShippedTable, WrittenRule};
 use crate::mode::Mode;
 use crate::restriction::{Locator, Locators};
 use crate::route::{Conflict, PathCase, Requirement, RouteTable, Rule, Template, Terms};
@@ -54,12 +54,19 @@ pub(super) fn routes(
 }
 
 fn rule_list(fields: &mut Fields<'_>) -> Vec<Value> {
-    fields.take_list("routes").unwrap_or_else(|| {
-        let shipped = serde_json::from_str(DEFAULT_ROUTES);
-        shipped.unwrap_or_else(|error| {
-            fields.problem("routes", format!("the shipped table is not JSON: {error}"));
-            Vec::new()
-        })
+    let routes = fields.take("routes").unwrap_or_default();
+    let rules = match (ShippedTable::named_by(&routes), routes) {
+        (Some(table), _) => serde_json::from_str(table.json())
+            .map_err(|error| format!("the shipped table is not JSON: {error}")),
+        (None, Value::Array(rules)) => Ok(rules),
+        (None, other) => {
+            let given = if other.is_string() { other.to_string() } else { kind(&other).to_owned() };
+            Err(format!("must be a list of rules, documented or posthog, not {given}"))
+        }
+    };
+    rules.unwrap_or_else(|problem| {
+        fields.problem("routes", problem);
+        Vec::new()
     })
 }
 

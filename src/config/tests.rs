@@ -412,4 +412,18 @@ fn rules_are_listed_with_their_templates_as_written() {
     let routes = r#"{"routes":[{"path":"/b/{id}/","scope":"*"},{"path":"x","scope":"*"},{"path":"/a","public":true}]}"#;
     assert_eq!(templates(routes), ["/b/{id}/", "/a"]);
     assert_eq!(templates("{}").len(), 15);
+    assert_eq!(templates(r#"{"routes":"documented"}"#).len(), 15);
+    assert!(templates(r#"{"routes":"posthog"}"#).len() > 100);
+}
+
+#[test]
+fn routes_are_a_list_or_the_name_of_a_shipped_table() {
+    for (routes, given) in
+        [(r#""Posthog""#, r#""Posthog""#), (r#""""#, r#""""#), ("7", "a number"), ("{}", "an object")]
+    {
+        assert_eq!(
+            problems(&format!(r#"{{"key_service":{{"cluster":"k"}},"routes":{routes}}}"#)),
+            [format!("routes: must be a list of rules, documented or posthog, not {given}")]
+        );
+    }
 }

@@ -161,6 +161,18 @@ fn keys_are_hidden_on_public_routes_too_and_other_credentials_are_not() {
 }
 
 #[test]
+fn a_project_token_passes_on_the_public_routes_of_posthog_and_nowhere_else() {
+    let mut talk = talk(r#","routes":"posthog","hide_credentials":true"#);
+    for path in ["/flags/", "/i/v0/ai/batch", "/i/v1/logs", "/array/phc_a/config.js", "/decide"] {
+        assert_eq!(talk.get(path, "phc_project"), "public", "{path}");
+    }
+    for path in ["/flags/definitions", "/api/projects/7/insights/", "/flags/x"] {
+        assert_eq!(talk.get(path, "phc_project"), "401 key_invalid", "{path}");
+    }
+    assert_eq!(talk.ask(), None);
+}
+
+#[test]
 fn no_key_and_impossible_keys_are_refused_without_a_callout() {
     let mut talk = talk("");
     assert_eq!(talk.request("GET", "/api/projects/", &[]), "401 key_missing");

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Config;
+use crate::restriction::Located;
 
 fn table(rules: &[(&str, &str)]) -> RouteTable {
     let mut table = RouteTable::default();
@@ -198,4 +199,175 @@ fn two_rules_for_the_same_paths_conflict() {
         terms: Terms::of(Requirement::Public),
     };
     assert_eq!(table.add(twin), Err(Conflict));
+}
+
+fn posthog() -> Config {
+    Config::read(br#"{"key_service":{"cluster":"k"},"routes":"posthog"}"#).unwrap()
+}
+
+#[test]
+fn the_documented_table_can_be_named() {
+    let named = Config::read(br#"{"key_service":{"cluster":"k"},"routes":"documented"}"#).unwrap();
+    assert_eq!(format!("{:?}", named.policy.routes), format!("{:?}", shipped()));
+}
+
+#[test]
+fn the_posthog_table_has_no_gaps() {
+    assert_eq!(posthog().warnings, []);
+}
+
+#[test]
+fn the_posthog_table_has_the_public_routes_of_today() {
+    let table = posthog().policy.routes;
+    for path in ["/batch", "/i/v0/e", "/e", "/track", "/engage", "/capture", "/s"] {
+        for path in [path.to_owned(), format!("{path}/")] {
+            for method in ["GET", "POST", "OPTIONS"] {
+                assert_eq!(classify(&table, method, &path), "public", "{method} {path}");
+            }
+            assert_eq!(classify(&table, "DELETE", &path), "*", "{path}");
+        }
+        assert_eq!(classify(&table, "POST", &format!("{path}/x")), "*", "{path}");
+    }
+    for path in [
+        "/flags",
+        "/flags/",
+        "/decide/",
+        "/i/v0/ai",
+        "/i/v0/ai/batch/",
+        "/i/v0/ai/otel",
+        "/i/v1/analytics/events",
+        "/i/v1/logs",
+        "/i/v1/metrics",
+        "/array/phc_a/config.js",
+        "/static/array.js",
+        "/static/chunks/a.js",
+    ] {
+        assert_eq!(classify(&table, "PUT", path), "public", "{path}");
+    }
+    for path in
+        ["/", "/flags/x", "/flags/definitions/x", "/i/v0/ai/x", "/i/v1", "/api/decide", "/array", "/login"]
+    {
+        assert_eq!(classify(&table, "GET", path), "*", "{path}");
+    }
+}
+
+#[test]
+fn the_posthog_table_has_the_scope_of_each_resource() {
+    let table = posthog().policy.routes;
+    let get = |path: &str| classify(&table, "GET", path);
+    let post = |path: &str| classify(&table, "POST", path);
+    for path in [
+        "/flags/definitions",
+        "/flags/definitions/",
+        "/api/feature_flag/local_evaluation/",
+        "/api/feature_flag/beta/remote_config",
+        "/api/projects/@current/feature_flags/beta/remote_config",
+        "/api/projects/7/feature_flags/local_evaluation/",
+    ] {
+        assert_eq!(get(path), "feature_flag:read", "{path}");
+    }
+    for kind in ["projects", "environments"] {
+        for (resource, object) in [
+            ("insights", "insight"),
+            ("feature_flags", "feature_flag"),
+            ("cohorts", "cohort"),
+            ("persons", "person"),
+            ("dashboards", "dashboard"),
+            ("annotations", "annotation"),
+            ("actions", "action"),
+            ("experiments", "experiment"),
+            ("surveys", "survey"),
+            ("notebooks", "notebook"),
+            ("session_recordings", "session_recording"),
+            ("event_definitions", "event_definition"),
+            ("property_definitions", "property_definition"),
+            ("early_access_feature", "early_access_feature"),
+            ("groups", "group"),
+            ("batch_exports", "batch_export"),
+            ("hog_functions", "hog_function"),
+            ("subscriptions", "subscription"),
+            ("llm_prompts", "llm_prompt"),
+            ("endpoints", "endpoint"),
+        ] {
+            for project in ["7", "@current"] {
+                let path = format!("/api/{kind}/{project}/{resource}/");
+                assert_eq!(get(&path), format!("{object}:read"), "{path}");
+                assert_eq!(post(&path), format!("{object}:write"), "{path}");
+            }
+        }
+        assert_eq!(post(&format!("/api/{kind}/7/query/")), "query:read");
+        assert_eq!(post(&format!("/api/{kind}/7/endpoints/weekly/run/")), "endpoint:read");
+        assert_eq!(get(&format!("/api/{kind}")), "project:read");
+        assert_eq!(get(&format!("/api/{kind}/@current/")), "project:read");
+        assert_eq!(get(&format!("/api/{kind}/7/instance_settings")), "*");
+    }
+    assert_eq!(get("/api/users/@me/"), "user:read");
+    assert_eq!(get("/api/organizations/@current/"), "organization:read");
+    assert_eq!(post("/api/organizations/1/invites/"), "organization_member:write");
+    assert_eq!(get("/api/insights/"), "*", "the documented table has it");
+}
+
+#[test]
+fn the_posthog_table_says_where_project_and_organization_are() {
+    let table = posthog().policy.routes;
+    let location = |path: &str| {
+        let head = RequestHead {
+            method: b"GET",
+            path: path.as_bytes(),
+            has_encoded_slash: path.contains("%2F"),
+            bearer_token: None,
+            is_preflight: false,
+        };
+        let location = table.classify(&head).unwrap().locators.locate(head.path);
+        [location.project, location.organization].map(|located| match located {
+            Located::Id(id) => id.to_string(),
+            Located::NoId(text) => format!("not {text}"),
+            Located::LeftToUpstream => "upstream".to_owned(),
+            Located::Unknown => "unknown".to_owned(),
+        })
+    };
+    for (path, project, organization) in [
+        ("/flags/definitions", "upstream", "upstream"),
+        ("/api/feature_flag/local_evaluation", "upstream", "upstream"),
+        ("/api/users/@me/", "upstream", "upstream"),
+        ("/api/projects/7/insights/3", "7", "upstream"),
+        ("/api/environments/7/query", "7", "upstream"),
+        ("/api/projects/@current/feature_flags/beta/remote_config", "upstream", "upstream"),
+        ("/api/environments/@current/llm_prompts/name/a%2Fb/", "upstream", "upstream"),
+        ("/api/environments/7/llm_prompts/name/a%2Fb/duplicate", "7", "upstream"),
+        ("/api/projects/", "unknown", "upstream"),
+        ("/api/environments/", "unknown", "upstream"),
+        ("/api/organizations/", "unknown", "upstream"),
+        ("/api/organizations/acme/members", "unknown", "acme"),
+        ("/api/organizations/@current/", "unknown", "upstream"),
+        ("/api/dead_letter_queue/", "unknown", "unknown"),
+    ] {
+        assert_eq!(location(path), [project, organization], "{path}");
+    }
+}
+
+#[test]
+fn the_posthog_table_leaves_tokens_of_other_kinds_to_posthog_where_it_takes_them() {
+    let table = posthog().policy.routes;
+    let left = |path: &str, token: &str| {
+        let token = Some(token.as_bytes());
+        let head = RequestHead {
+            method: b"GET",
+            path: path.as_bytes(),
+            has_encoded_slash: false,
+            bearer_token: token,
+            is_preflight: false,
+        };
+        table.classify(&head).unwrap().leaves_to_upstream(token).is_some()
+    };
+    for path in ["/flags/definitions", "/api/projects/@current/feature_flags/a/remote_config"] {
+        assert!(left(path, "phs_secret") && left(path, "pha_oauth"), "{path}");
+    }
+    assert!(
+        left("/api/projects/7/insights/", "pha_oauth") && !left("/api/projects/7/insights/", "phs_secret")
+    );
+    for token in ["phc_project", "phr_refresh", "phx_key"] {
+        assert!(!left("/flags/definitions", token), "{token}");
+    }
+    assert!(!left("/api/dead_letter_queue/", "pha_oauth"), "a route that no rule names");
 }

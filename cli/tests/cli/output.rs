@@ -195,6 +195,36 @@ fn of_explain_with_a_configuration() {
     assert_snapshot!("explain_configured", calls);
 }
 
+/// Settings for an Envoy in front of PostHog.
+const POSTHOG: &str = "key_service: { cluster: key_service }\nroutes: posthog\nerror_bodies: posthog\n";
+
+#[test]
+fn of_the_posthog_table() {
+    let mut calls = String::new();
+    for args in [
+        &["GET", "/flags/?v=2", "-H", "Authorization: Bearer phc_project"][..],
+        &["GET", "/flags/definitions?token=phc_project", "-H", "Authorization: Bearer phs_secret"],
+        &[
+            "GET",
+            "/flags/definitions?token=phc_project",
+            "--key-scopes",
+            "feature_flag:read",
+            "--key-projects",
+            "1",
+        ],
+        &["GET", "/api/environments/@current/llm_prompts/name/a%2Fb/", "--key-scopes", "llm_prompt:read"],
+        &["GET", "/api/projects/7/insights/", "--key-scopes", "insight:read", "--key-projects", "1"],
+        &["GET", "/api/projects/", "--key-scopes", "project:read", "--key-projects", "1"],
+        &["DELETE", "/capture/"],
+    ] {
+        calls += &format!("$ edge-key-auth explain {} --config -\n", args.join(" "));
+        calls += &format!("{}\n\n", transcript(&[&["explain", "--config", "-"], args].concat(), POSTHOG));
+    }
+    assert_snapshot!("explain_posthog", calls);
+    let catalogue = ["check", "--strict", "--scope-catalogue", "key-service/catalogues/posthog.json", "-"];
+    assert_snapshot!("check_posthog", transcript(&catalogue, POSTHOG));
+}
+
 #[test]
 fn of_explain_in_shadow_mode() {
     let settings = format!("mode: shadow\n{}", SETTINGS.trim_start());

@@ -31,7 +31,7 @@ fn cases() -> Vec<Case> {
         ranged("key_service.timeout_ms", json!("1000"), json!(60_001)),
         ranged("key_service.token_env", json!(false), json!("A=B")),
         ranged("mode", json!(true), json!("off")),
-        inside("routes", json!({}), json!([{ "path": "decide", "public": true }]), "routes[0].path"),
+        inside("routes", json!("default"), json!([{ "path": "decide", "public": true }]), "routes[0].path"),
         ranged("path_case", json!(true), json!("ignored")),
         ranged("realm", json!([]), json!("a\"b")),
         ranged("error_bodies", json!(1), json!("json")),

@@ -11,6 +11,8 @@ const WORDS: &[&[u8]] = &[
     br#"{"key_service":{"cluster":"k"},"#,
     br#"{"key_service":{"cluster":"k","timeout_ms":"#,
     br#""routes":["#,
+    br#""routes":"posthog""#,
+    br#""routes":"documented""#,
     br#"{"path":"/a/{id}","scope":"insight"},"#,
     br#"{"path":"/a/{*rest}","scope":"*"},"#,
     br#"{"path":"/b","public":true},"#,
