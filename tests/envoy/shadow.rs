@@ -96,24 +96,28 @@ fn the_filter_in_shadow_mode_refuses_nothing_and_reports_what_it_would_refuse() 
     assert_eq!(logged(&log, 6)[5], "200 via_upstream undecided -");
 
     let began = Instant::now();
-    let metric = |name: &str| {
-        let metrics = ureq::get(stack.envoys()[0].admin_url("/stats/prometheus"))
-            .call()
-            .unwrap()
-            .body_mut()
-            .read_to_string()
-            .unwrap();
-        let prefix = format!("edge_key_auth_requests_{name}{{");
-        let line = metrics.lines().find(|line| line.starts_with(&prefix)).map(str::to_owned);
+    let exported = || {
+        let mut answer = ureq::get(stack.envoys()[0].admin_url("/stats/prometheus")).call().unwrap();
+        answer.body_mut().read_to_string().unwrap()
+    };
+    let metric = |result: &str, reason: &str| {
+        let metrics = exported();
+        let tags = [format!("result=\"{result}\""), format!("reason=\"{reason}\"")];
+        let is_it = |line: &&str| {
+            line.starts_with("edge_key_auth_requests{") && tags.iter().all(|tag| line.contains(tag))
+        };
+        let line = metrics.lines().find(is_it).map(str::to_owned);
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
     };
-    while metric("shadowed_undecided") == 0 {
+    while metric("shadowed", "undecided") == 0 {
         assert!(began.elapsed() < Duration::from_secs(10), "not exported");
         sleep(Duration::from_millis(100));
     }
     for reason in ["key_missing", "key_invalid", "scope_missing", "ambiguous_request"] {
-        assert_eq!((metric(&format!("shadowed_{reason}")), metric(&format!("denied_{reason}"))), (1, 0));
+        assert_eq!((metric("shadowed", reason), metric("denied", reason)), (1, 0));
     }
+    let buckets = r#"edge_key_auth_cursor_lag_bucket{le="20"}"#;
+    assert!(exported().contains(buckets), "{}", exported());
 }
 
 /// The key service does not answer: the request of the rule in shadow mode continues, the other one gets 503 much later.
