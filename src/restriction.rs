@@ -154,7 +154,7 @@ fn judge_one(
         Located::Id(id) if permitted.contains(id) => Ok(()),
         Located::Id(id) => Err(Violation::Other(resource, id.as_str().into())),
         Located::NoId(text) => Err(Violation::Other(resource, text.clone())),
-        // The header that tells the upstream the restriction would be empty.
+        // The identity header with the restriction would be empty, so the upstream could not judge.
         Located::LeftToUpstream if permitted.is_empty() => Err(Violation::Unknown(resource)),
         Located::LeftToUpstream => Ok(()),
         Located::Unknown => Err(Violation::Unknown(resource)),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_path_does_not_say_is_refused_unless_the_upstream_judges_it() {
+    fn a_path_without_the_id_is_refused_unless_the_upstream_judges_it() {
         let of = |project| Locators { project, ..Locators::NONE };
         let projects = r#"{"projects":[7]}"#;
         for path in ["/api/projects/@current/x", "/api/projects/%40current"] {

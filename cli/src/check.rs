@@ -130,7 +130,7 @@ impl Report {
         }
         if self.unread > 0 {
             lines.push(format!(
-                "{file}: the rules are compared and printed once the filter accepts its settings"
+                "{file}: the rules are not compared or printed, because the settings have errors"
             ));
         }
         let (errors, hints) = (self.count(Severity::Error), self.count(Severity::Hint));

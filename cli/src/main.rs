@@ -1,5 +1,5 @@
-//! `edge-key-auth`, the command line for those who run the filter: it checks and explains configurations, and tries a key
-//! service that edges use.
+//! `edge-key-auth`, the command line for operators of the filter: it checks and explains configurations, and tests key
+//! services against the edge API.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

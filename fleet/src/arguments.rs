@@ -95,7 +95,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     pub(crate) interval_ms: u64,
 
-    /// At the end, drop all connections at once and report how the edges come back
+    /// At the end, drop all connections at once, and report how long each edge takes to get a lease again
     #[arg(long)]
     pub(crate) herd: bool,
 

@@ -2,13 +2,13 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What the process has open besides its connections, generously.
+/// An upper bound on the process's other open files.
 const OTHERS: u64 = 64;
 
 /// Raises the limit on open files for this number of connections.
 ///
 /// # Errors
-/// That is more than the process may have.
+/// The hard limit is lower than the number of connections and other open files.
 pub(crate) fn allow(connections: u64) -> Result<(), String> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let needed = connections + OTHERS;

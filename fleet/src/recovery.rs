@@ -1,4 +1,4 @@
-//! How edges come back after a loss of their connections or of the service.
+//! How long edges take to get a lease again after they lose their connections or the service.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -17,13 +17,13 @@ pub struct PageRequest {
     pub offset: u32,
 }
 
-/// How many rows a page has at most.
+/// The most rows of a page.
 #[derive(Clone, Copy, Debug, Deserr, ToSchema)]
 #[deserr(try_from(&String) = parse_limit -> Violation)]
 #[schema(value_type = u32, minimum = 1, maximum = 1000, default = 100)]
 pub struct Limit(u32);
 
-/// How many rows are left out before those of a page.
+/// The number of rows before the first row of a page.
 #[derive(Clone, Copy, Debug, Deserr, ToSchema)]
 #[deserr(try_from(&String) = parse_offset -> Violation)]
 #[schema(value_type = u32, minimum = 0, maximum = 2147483647, default = 0)]
@@ -43,7 +43,7 @@ fn within(text: &str, least: u32, most: u32) -> Result<u32, Violation> {
 }
 
 impl PageRequest {
-    /// What a query asks for.
+    /// The page that a query asks for; 100 rows from the first one by default.
     pub fn new(limit: Option<Limit>, offset: Option<Offset>) -> Self {
         let default = PageRequest::default();
         PageRequest {

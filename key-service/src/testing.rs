@@ -9,7 +9,7 @@ pub(crate) async fn store(folder: &TempDir) -> Store {
     Store::open(&url(folder)).await.unwrap()
 }
 
-/// Its URL.
+/// The URL of the SQLite database `keys.db` of a folder.
 pub(crate) fn url(folder: &TempDir) -> String {
     format!("sqlite:{}", folder.path().join("keys.db").display())
 }

@@ -21,14 +21,14 @@ fn an_admin_manages_users_keys_and_tokens_on_a_phone() {
 fn an_admin_manages_users_keys_and_tokens(viewport: Viewport) {
     let site = Site::start(viewport);
     site.add_admin(ADMIN);
-    let value = a_user_is_added_and_makes_a_key(&site);
+    let value = a_user_is_added_and_creates_a_key(&site);
 
     site.sign_in(ADMIN);
     edges_are_shown(&site, &value);
-    permissions_are_taken_and_given(&site, &value);
+    permissions_are_removed_and_restored(&site, &value);
     a_user_is_disabled_and_enabled(&site, &value);
     a_key_is_found_and_deleted(&site, &value);
-    a_token_is_made_and_revoked(&site);
+    a_token_is_created_and_revoked(&site);
     site.visit("/admin/audit");
     site.look("audit");
     assert!(site.text().contains(MEMBER));
@@ -36,7 +36,7 @@ fn an_admin_manages_users_keys_and_tokens(viewport: Viewport) {
 }
 
 /// Returns the key's value.
-fn a_user_is_added_and_makes_a_key(site: &Site) -> String {
+fn a_user_is_added_and_creates_a_key(site: &Site) -> String {
     site.sign_in(ADMIN);
     site.visit("/admin/users/new");
     site.look("user-new");
@@ -78,7 +78,7 @@ fn edges_are_shown(site: &Site, value: &str) {
     site.look("edges");
 }
 
-fn permissions_are_taken_and_given(site: &Site, value: &str) {
+fn permissions_are_removed_and_restored(site: &Site, value: &str) {
     site.visit("/admin/users");
     site.look("users");
     site.follow(MEMBER);
@@ -123,7 +123,7 @@ fn a_key_is_found_and_deleted(site: &Site, value: &str) {
     assert_eq!(site.status_at_the_edge(value), 401);
 }
 
-fn a_token_is_made_and_revoked(site: &Site) {
+fn a_token_is_created_and_revoked(site: &Site) {
     site.visit("/admin/tokens");
     site.look("no-tokens");
     site.follow("Create token");

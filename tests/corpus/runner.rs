@@ -1,4 +1,4 @@
-//! Sends the cases of a class to a stack, each without a key and with one, and has the judge look at the upstream.
+//! Sends the cases of a class to a stack, each without and with a key, and passes the upstream's records to the judge.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use crate::judge::{Identity, judge};
 use crate::latin1;
 use crate::upstream::{Seen, Upstream};
 
-/// May read insights, and nothing else.
+/// A key that may only read insights.
 const KEY: &str = "phx_demo_insights_only";
 
-/// Where a case's `{path}` leads: to a public route, to one that the key may read, and to one that it may not.
+/// The values of `{path}` in a case: a public route, a route that the key may read, and one that it may not read.
 const PATHS: [&str; 3] = ["/decide/", "/api/insights/", "/api/projects/"];
 
 /// A request as raw bytes, each as Latin-1. `{auth}` is an `Authorization` header line or nothing, `{key}` the key,
@@ -37,7 +37,7 @@ pub(crate) struct Http2 {
 pub(crate) enum Settings {
     /// As in `envoy/envoy.yaml`.
     Shipped,
-    /// Envoy takes what it can be made to take: header names with underscores, both a length and chunks, HTTP/1.0,
+    /// Envoy's most lenient settings: it accepts header names with underscores, a length beside chunks, HTTP/1.0 and
     /// trailers.
     Lenient,
     /// Envoy rewrites paths before the filter sees them.
@@ -46,7 +46,7 @@ pub(crate) enum Settings {
     EncodedSlashes,
 }
 
-/// So that a request that never ends is over soon, and its connection with it.
+/// Settings under which Envoy ends an incomplete request after 1 s, and closes its connection without delay.
 const IMPATIENT: [(&str, &str); 3] = [
     ("request_headers_timeout: 10s", "request_headers_timeout: 1s"),
     ("request_timeout: 300s", "request_timeout: 1s"),
@@ -136,7 +136,7 @@ impl Runner {
         assert_eq!(
             controls,
             [1, 0, 0],
-            "a public request arrives, none without a key, none with another's scope"
+            "a public request arrives; a request without a key or with the wrong scope does not"
         );
         runner.identity = Identity::of(&keyed[0]);
         runner
@@ -146,7 +146,7 @@ impl Runner {
         self.stack.envoys()[0].address()
     }
 
-    /// Each case without and with the key, at each path.
+    /// Sends each case without and with the key, to each path.
     pub(crate) fn http1(&self, cases: &[Http1]) {
         let mut failures = Vec::new();
         for Http1 { name, bytes } in cases {
@@ -169,7 +169,7 @@ impl Runner {
         self.conclude("HTTP/1", cases.len(), &failures);
     }
 
-    /// Each of these as the target of a request line.
+    /// Sends each target in the request line of a GET, without and with the key.
     pub(crate) fn http1_targets(&self, targets: &[&str]) {
         let mut failures = Vec::new();
         for target in targets {
@@ -183,7 +183,7 @@ impl Runner {
         self.conclude("HTTP/1 targets", targets.len(), &failures);
     }
 
-    /// Each case without and with the key, at each path.
+    /// Sends each case without and with the key, to each path.
     pub(crate) fn http2(&self, cases: &[Http2]) {
         let mut failures = Vec::new();
         for case in cases {
@@ -198,7 +198,7 @@ impl Runner {
         self.conclude("HTTP/2", cases.len(), &failures);
     }
 
-    /// Each of these as `:path`.
+    /// Sends each target as the `:path` of a GET, without and with the key.
     pub(crate) fn http2_paths(&self, targets: &[&str]) {
         let mut failures = Vec::new();
         let headers = &[

@@ -1,5 +1,4 @@
-//! The upstream: it keeps every request that Envoy sends it, and takes note of any that another server could read
-//! differently.
+//! The upstream: it records every request that Envoy sends, and the parts that another server could read differently.
 
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -7,7 +7,7 @@ use test_stack::KeyService;
 
 use crate::client::{Response, send};
 
-/// The setting under which a test may create keys faster than users may.
+/// The setting that lets a test create keys faster than the default limit.
 pub(crate) const MANY_CHANGES: (&str, &str) = ("CHANGES_PER_MINUTE", "1000000");
 
 pub(crate) struct Account {

@@ -1,4 +1,4 @@
-//! An HTTP/2 client without TLS, for bodies and trailers as only HTTP/2 has them.
+//! An HTTP/2 client without TLS, for tests of HTTP/2 bodies and trailers.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;

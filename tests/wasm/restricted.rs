@@ -1,4 +1,4 @@
-//! Restricted keys, and the module of before they existed.
+//! Restricted keys, and the module of a release without them.
 
 use std::path::Path;
 
@@ -21,8 +21,8 @@ const FORGED: [(&str, &[u8]); 3] = [
     ("X_Auth.Restrictions", b"organization:evil"),
 ];
 
-/// The restrictions that the upstream is told of.
-fn told(host: &mut Host, request: u32) -> Vec<String> {
+/// The restrictions that the upstream receives.
+fn received(host: &mut Host, request: u32) -> Vec<String> {
     let headers = forwarded(host.outcome(request));
     assert_eq!(values(&headers, "x-auth-key-id"), ["k1"]);
     let is_ours = |name: &str| name.to_lowercase().replace(['_', '.'], "-") == "x-auth-restrictions";
@@ -37,7 +37,7 @@ fn body(outcome: Outcome) -> String {
 }
 
 #[test]
-fn a_restricted_key_reaches_its_projects_and_the_upstream_is_told() {
+fn a_restricted_key_reaches_its_projects_and_the_upstream_receives_the_restriction() {
     let mut host = Host::start(RULES).unwrap_or_else(|log| panic!("{log:?}"));
     let waiting =
         ["/p/7/x", "/p/8", "/current/@current", "/me", "/new/8"].map(|path| host.get(path, &FORGED));
@@ -50,7 +50,7 @@ fn a_restricted_key_reaches_its_projects_and_the_upstream_is_told() {
     assert_eq!(callouts(&mut host).0, [], "the second ones are decided by the cached verdict");
     for [granted, other, current, unknown, shadowed] in [waiting, cached] {
         for request in [granted, current] {
-            assert_eq!(told(&mut host, request), ["project:7 project:a-b"]);
+            assert_eq!(received(&mut host, request), ["project:7 project:a-b"]);
         }
         for (request, detail) in [
             (other, "API key does not have access to the requested project: ID 8."),
@@ -83,7 +83,7 @@ fn a_key_without_restrictions_has_no_header_for_them_and_forged_ones_are_removed
     host.turn();
     let callout = verify(&mut host);
     host.answer(callout.id, "200", &verdicts(&[ACTIVE]));
-    assert_eq!(told(&mut host, request), [""; 0]);
+    assert_eq!(received(&mut host, request), [""; 0]);
     host.trailers(request, &[("X.Auth_Restrictions", b"project:1"), ("x-checksum", b"1")]);
     assert_eq!(host.trailers_of(request), [("x-checksum".to_owned(), b"1".to_vec())]);
 }
@@ -111,7 +111,7 @@ fn answer_of_the_service<'v>(callout: &Callout, verdict: &'v str) -> &'v str {
 }
 
 #[test]
-fn to_the_module_of_before_restrictions_a_restricted_key_is_invalid() {
+fn a_module_without_restrictions_treats_a_restricted_key_as_invalid() {
     let before = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modules/before-restrictions.wasm");
     for (module, answer) in [(before, 401), (Setup::default().module, 403)] {
         let mut host = Host::start_as(&Setup { module, ..Setup::default() }, CONFIGURATION)

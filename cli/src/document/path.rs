@@ -1,6 +1,6 @@
 //! Paths of fields in a file: `static_resources.listeners[0].name`.
 
-/// The path of a field. A name with other characters than letters, digits, `_` and `-` is quoted.
+/// The path of a field. A name that is empty or has characters other than letters, digits, `_` and `-` is quoted.
 pub fn of_field(path: &str, name: &str) -> String {
     let is_plain =
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
@@ -15,7 +15,7 @@ pub fn of_item(path: &str, at: usize) -> String {
     format!("{path}[{at}]")
 }
 
-/// The path of something inside a field.
+/// The path of `inner`, which is relative to the field at `path`.
 pub fn join(path: &str, inner: &str) -> String {
     match (path, inner) {
         ("", inner) => inner.to_owned(),

@@ -11,7 +11,7 @@
 //! - A field with the tag `!ignore` before its name is left out.
 //! - Only the first document counts.
 //!
-//! A parser that deserialises would decide these things itself, so this reads the events of one.
+//! A deserialising parser would apply its own rules, so this module reads a parser's events.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,7 +24,7 @@ use crate::finding::Finding;
 /// Deeper nesting is refused.
 const MAX_DEPTH: usize = 100;
 
-/// Aliases could multiply a small file beyond all memory; more values than this are refused.
+/// More values are refused, because aliases can make a small file expand beyond the memory.
 const MAX_VALUES: usize = 1_000_000;
 
 /// Reads the first document of a text.
@@ -147,9 +147,9 @@ impl<'t> Reader<'t> {
                 }
                 Event::Alias(anchor) => match self.anchors.get(&anchor) {
                     Some(Value::String(name)) => (name.clone(), false, false),
-                    _ => return Err(self.error("a field's name must be a text")),
+                    _ => return Err(self.error("a field name must be a string")),
                 },
-                _ => return Err(self.error("a field's name must be a text")),
+                _ => return Err(self.error("a field name must be a string")),
             };
             let line = self.line;
             let field = path::of_field(path, &name);
@@ -257,7 +257,7 @@ mod tests {
 
     /// `cli/tests/envoy_yaml.rs` compares the same files with what Envoy reads.
     #[test]
-    fn scalars_are_what_envoy_makes_of_them() {
+    fn scalars_are_read_as_envoy_reads_them() {
         let document = value(include_str!("../../tests/yaml/scalars.yaml"));
         let expected: Value = serde_json::from_str(include_str!("../../tests/yaml/scalars.json")).unwrap();
         assert_eq!(document["node"]["metadata"], expected);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_yaml_is_refused_with_its_line() {
+    fn a_text_that_is_not_yaml_is_refused_with_its_line() {
         for (text, line) in [("a: 1\n b: 2\n", 2), ("a: [1\n", 2), ("a: *b\n", 1), ("? [a]\n: 1\n", 1)] {
             assert_eq!(read(text).unwrap_err().line, line, "{text:?}");
         }

@@ -52,7 +52,7 @@ fn the_default_table_needs_the_objects_of_posthog() {
 }
 
 #[test]
-fn a_file_that_is_no_catalogue_is_refused() {
+fn a_file_that_is_not_a_catalogue_is_refused() {
     for (text, problem) in [
         ("{}", "not a JSON list"),
         ("[{}]", "[0].object"),

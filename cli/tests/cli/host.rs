@@ -30,7 +30,7 @@ fn expect(changes: &[(&str, &str)], severity: Severity, path: &str, word: &str) 
 }
 
 #[test]
-fn of_the_failure_policy() {
+fn the_failure_policy_is_checked() {
     let config = "http_filters[0].typed_config.config";
     let path = &format!("{config}.failure_policy");
     for (policy, severity) in
@@ -47,7 +47,7 @@ fn of_the_failure_policy() {
 }
 
 #[test]
-fn of_the_token() {
+fn the_token_is_checked() {
     let variables = "http_filters[0].typed_config.config.vm_config.environment_variables";
     let keys = &format!("{variables}.host_env_keys");
     expect(&[(VARIABLES, "")], Error, keys, "EDGE_TOKEN");
@@ -64,7 +64,7 @@ fn of_the_token() {
 }
 
 #[test]
-fn of_the_vm() {
+fn the_vm_is_checked() {
     let config = "http_filters[0].typed_config.config";
     let option = format!("{POLICY}\n                        allow_on_headers_stop_iteration: true");
     let path = format!("{config}.allow_on_headers_stop_iteration");
@@ -78,7 +78,7 @@ fn of_the_vm() {
 }
 
 #[test]
-fn of_what_hides_an_ambiguous_path() {
+fn settings_that_hide_an_ambiguous_path_are_found() {
     expect(&[("normalize_path: false", "normalize_path: true")], Hint, "normalize_path", "cannot refuse");
     expect(&[("merge_slashes: false", "merge_slashes: on")], Hint, "merge_slashes", "cannot refuse");
     for (action, word) in
@@ -92,7 +92,7 @@ fn of_what_hides_an_ambiguous_path() {
 }
 
 #[test]
-fn of_the_address() {
+fn the_client_address_is_checked() {
     for changed in ["use_remote_address: false", "", "xff_num_trusted_hops: 0"] {
         expect(&[("use_remote_address: true", changed)], Hint, "use_remote_address", "X-Forwarded-For");
     }
@@ -101,7 +101,7 @@ fn of_the_address() {
 }
 
 #[test]
-fn of_the_cluster() {
+fn the_cluster_is_checked() {
     let settings = (r#""cluster": "key_service""#, r#""cluster": "keys""#);
     let path = "http_filters[0].typed_config.config.configuration.value.key_service.cluster";
     expect(&[settings], Error, path, r#"no cluster "keys""#);
@@ -115,7 +115,7 @@ fn of_the_cluster() {
 }
 
 #[test]
-fn of_the_place_among_the_filters() {
+fn the_place_among_the_filters_is_checked() {
     let router_first = ROUTER.replacen("                  - ", "- ", 1) + "                  " + FILTER;
     expect(&[(ROUTER, ""), (FILTER, &router_first)], Error, "http_filters[1]", "after the router");
 
@@ -152,7 +152,7 @@ fn of_the_place_among_the_filters() {
 }
 
 #[test]
-fn of_a_filter_that_is_turned_off() {
+fn a_filter_that_is_turned_off_is_found() {
     for option in ["disabled", "is_optional"] {
         let changed = format!("{FILTER}                    {option}: true\n");
         expect(&[(FILTER, &changed)], Error, &format!("http_filters[0].{option}"), "unchecked");
@@ -164,7 +164,7 @@ fn of_a_filter_that_is_turned_off() {
 }
 
 #[test]
-fn of_a_chain_of_upgrades_without_the_filter() {
+fn an_upgrade_without_the_filter_is_found() {
     let upgrades = |filters: &str| {
         let upgrade = format!("upgrade_configs: [{{ upgrade_type: websocket{filters} }}]");
         envoy_with(&[("normalize_path: false", &format!("normalize_path: false\n                {upgrade}"))])
@@ -180,7 +180,7 @@ fn of_a_chain_of_upgrades_without_the_filter() {
 }
 
 #[test]
-fn of_a_filter_inside_another_message() {
+fn a_filter_inside_another_message_is_found() {
     let wasm = "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n";
     let template = envoy_with(&[]);
     let (before, rest) = template.split_once(wasm).unwrap();
@@ -205,7 +205,7 @@ fn of_a_filter_inside_another_message() {
 }
 
 #[test]
-fn of_capabilities_that_the_filter_lacks() {
+fn capabilities_that_the_filter_lacks_are_found() {
     let restricted = |names: &str| {
         let config = format!("capability_restriction_config: {{ allowed_capabilities: {{ {names} }} }}");
         (POLICY, format!("{POLICY}\n                        {config}"))
@@ -222,13 +222,13 @@ fn of_capabilities_that_the_filter_lacks() {
 }
 
 #[test]
-fn of_one_variable_in_place_of_a_list() {
+fn one_variable_in_place_of_a_list_is_accepted() {
     let variables = "environment_variables: { host_env_keys: EDGE_TOKEN }";
     assert_eq!(findings(&envoy_with(&[(VARIABLES, variables)]), Format::Yaml), []);
 }
 
 #[test]
-fn of_a_connection_manager_without_the_filter() {
+fn a_connection_manager_without_the_filter_is_found() {
     let other = |cluster: &str| {
         let manager = format!(
             r#"listeners: [{{ filter_chains: [{{ filters: [{{ typed_config: {{ http_filters: [{{ name: router }}], route_config: {{ virtual_hosts: [{{ routes: [{{ route: {{ cluster: {cluster} }} }}] }}] }} }} }}] }}] }}]"#
@@ -248,7 +248,7 @@ fn two_managers(listeners: &str) -> String {
 }
 
 #[test]
-fn in_several_files() {
+fn several_files_are_checked_together() {
     let document = |text: &str| Document::read(text, Format::Yaml).unwrap();
     let routes = r#"
         resources:
@@ -270,7 +270,7 @@ fn in_several_files() {
 }
 
 #[test]
-fn in_other_files_of_envoy() {
+fn other_files_of_envoy_are_checked() {
     let plugin = r#"
         "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
         config:

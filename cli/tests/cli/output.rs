@@ -81,13 +81,13 @@ routes:
 "#;
 
 #[test]
-fn of_the_shipped_file() {
+fn check_prints_the_rules_of_the_shipped_file() {
     assert_snapshot!("check_shipped", transcript(&["check", "envoy/envoy.yaml"], ""));
     assert_snapshot!("check_no_filter", transcript(&["check", "envoy/replicas.yaml"], ""));
 }
 
 #[test]
-fn of_a_bad_file() {
+fn check_prints_the_problems_of_a_bad_file() {
     let bad = BAD.replacen(
         "name: edge\n",
         "name: edge\nmetadata: { filter_metadata: { x: &sizes { max_active: 5 } } }\n",
@@ -98,7 +98,7 @@ fn of_a_bad_file() {
 }
 
 #[test]
-fn of_settings_alone() {
+fn check_prints_the_rules_of_a_settings_file() {
     assert_snapshot!("check_settings", transcript(&["check", "-"], SETTINGS));
     assert_snapshot!("check_settings_json", transcript(&["check", "--json", "-"], SETTINGS));
 }
@@ -132,7 +132,7 @@ fn the_exit_code_of_check() {
 }
 
 #[test]
-fn of_explain() {
+fn explain_prints_the_rule_and_the_answer() {
     let mut calls = String::new();
     for args in [
         &["GET", "/api/projects/1/insights/5", "--key-scopes", "insight:read"][..],
@@ -157,7 +157,7 @@ fn of_explain() {
 }
 
 #[test]
-fn of_explain_with_a_configuration() {
+fn explain_uses_the_rules_of_a_configuration() {
     let mut calls = String::new();
     for args in [
         &["DELETE", "/orders/7", "--key-scopes", "order:write"][..],
@@ -226,7 +226,7 @@ fn of_the_posthog_table() {
 }
 
 #[test]
-fn of_explain_in_shadow_mode() {
+fn explain_says_what_shadow_mode_forwards() {
     let settings = format!("mode: shadow\n{}", SETTINGS.trim_start());
     let mut calls = String::new();
     for args in [

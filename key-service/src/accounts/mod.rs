@@ -1,7 +1,7 @@
 //! Users, their passwords, sessions and one-time links, and the management tokens that admins create.
 //!
-//! They are one module because they end together: an admin who is demoted loses sessions, links and tokens in one
-//! transaction. Inside a transaction, [`authority`] checks that a caller still has its rights.
+//! They are one module because they end together: when an admin is disabled, the admin's sessions, links and tokens
+//! end in one transaction. Inside a transaction, [`authority`] checks that a caller still has its rights.
 
 pub mod access;
 pub mod authority;

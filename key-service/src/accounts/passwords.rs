@@ -73,7 +73,8 @@ impl TryFrom<String> for NewPassword {
     }
 }
 
-/// The Argon2id hash of a password as a PHC string, or nothing. It is not printed and cannot be serialised.
+/// The Argon2id hash of a password as a PHC string; empty if the user has no password. It is not printed and cannot be
+/// serialised.
 #[derive(Clone, Debug)]
 pub struct PasswordHash(SecretString);
 
@@ -84,7 +85,7 @@ impl From<String> for PasswordHash {
 }
 
 impl Default for PasswordHash {
-    /// That of a user who has no password.
+    /// The hash of a user without a password: the empty string.
     fn default() -> Self {
         String::new().into()
     }
@@ -96,7 +97,7 @@ impl PasswordHash {
         !self.reveal().is_empty()
     }
 
-    /// Whether it is the same hash, and so of the same password and salt. The time taken does not depend on where they differ.
+    /// Whether both hashes are equal, which means the same password and salt. The comparison takes constant time.
     pub fn is(&self, other: &PasswordHash) -> bool {
         self.reveal().as_bytes().ct_eq(other.reveal().as_bytes()).into()
     }
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_password_that_many_have_is_refused() {
+    fn a_common_new_password_is_refused() {
         for common in ["12345678", "Password1", "P@ssw0rd!", "qwertyuiop", "letmein1", "aaaaaaaaaaaaaaaaaaaa"]
         {
             let detail = check_new_password(common, EMAIL).unwrap_err().detail;
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_password_made_of_ones_own_address_is_refused() {
+    fn a_new_password_made_of_the_users_address_is_refused() {
         for personal in [
             EMAIL,
             "Ada.Lovelace@Analytical.Example.com",

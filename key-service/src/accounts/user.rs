@@ -48,7 +48,7 @@ pub struct User {
 }
 
 impl User {
-    /// The user as the audit log names one who acts. `from` is the request.
+    /// The user as the actor of audit entries, with the request and client address of `from`.
     #[must_use]
     pub fn acting(&self, from: Actor) -> Actor {
         Actor { kind: ActorKind::User, id: Some(self.id.clone()), name: self.email.clone(), ..from }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn a_text_that_is_not_an_address_is_refused() {
         let long = format!("{}@example.com", "a".repeat(MAX_EMAIL_CHARS));
         for email in
             ["", "demo", "@example.com", "demo@", "de mo@example.com", "demo@exa\u{7}mple.com", &long]

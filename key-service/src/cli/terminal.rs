@@ -15,7 +15,7 @@ fn steers(c: char) -> bool {
     c.is_control() || is_bidi_control(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// A text of someone else for the terminal, with the characters that could steer it escaped.
+/// A text from a user, safe to print: characters that could steer the terminal are escaped.
 pub(super) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_steer_a_terminal_is_escaped() {
+    fn characters_that_could_steer_a_terminal_are_escaped() {
         assert_eq!(harmless("CI é 鍵"), "CI é 鍵");
         assert_eq!(harmless("a\u{1b}[2Jb\r\n\u{9b}c"), r"a\u{1b}[2Jb\r\n\u{9b}c");
         for bidi in ['\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}'] {

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_behind_a_key_is_none() {
+    fn a_key_followed_by_a_word_character_is_not_found() {
         let key = key(3);
         for after in ["x", "0", "_"] {
             assert_eq!(places(format!("{}{after}", key.reveal()).as_bytes()), [], "{after}");
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_key_is_none() {
+    fn texts_that_only_look_like_keys_are_not_found() {
         let mut mistyped = key(4).reveal().to_owned();
         mistyped.replace_range(10..11, if &mistyped[10..11] == "a" { "b" } else { "a" });
         let mut cut = key(4).reveal().to_owned();

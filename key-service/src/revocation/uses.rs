@@ -10,11 +10,11 @@ use crate::db::transaction::within;
 use crate::db::{Database, WRITE_AT_MOST};
 use crate::telemetry::METRICS;
 
-/// The most uses in one write. Other writes wait meanwhile.
-const AT_ONCE: usize = 1_000;
+/// The most uses in one write, because other writes wait for it.
+const MAX_WRITTEN_AT_ONCE: usize = 1_000;
 
-/// The most uses that wait to be written. Others are dropped; edges report each key again within about an hour.
-const MOST: usize = 200_000;
+/// The most uses that wait to be written. Further ones are dropped; edges report a key that is in use again within about an hour.
+const MAX_PENDING: usize = 200_000;
 
 /// The uses that are not written yet.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Uses {
     fn merge(&self, used: impl Iterator<Item = (String, i64)>) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         for (key_id, at_ms) in used {
-            let has_room = latest.len() < MOST;
+            let has_room = latest.len() < MAX_PENDING;
             match latest.entry(key_id) {
                 Entry::Occupied(mut known) => *known.get_mut() = at_ms.max(*known.get()),
                 Entry::Vacant(place) if has_room => drop(place.insert(at_ms)),
@@ -47,13 +47,13 @@ impl Uses {
         }
     }
 
-    /// Removes and returns some of them.
+    /// Removes and returns up to [`MAX_WRITTEN_AT_ONCE`] uses.
     fn take_some(&self) -> Vec<(String, i64)> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| latest.pop_first()).take(AT_ONCE).collect()
+        std::iter::from_fn(|| latest.pop_first()).take(MAX_WRITTEN_AT_ONCE).collect()
     }
 
-    /// Writes all uses. What cannot be written is kept for the next time.
+    /// Writes all uses. If a write fails, its uses are kept for the next call.
     pub(super) async fn write(&self, database: &Database) {
         loop {
             let used = self.take_some();

@@ -139,12 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_wrote_itself_is_not_looked_at() {
+    fn addresses_that_the_client_wrote_are_ignored() {
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["nonsense, 198.51.100.7"]), "198.51.100.7");
     }
 
     #[test]
-    fn what_is_no_address_and_no_network_is_refused_by_name() {
+    fn an_entry_that_is_neither_address_nor_network_is_refused_by_name() {
         for (text, named) in [("proxy.example", "proxy.example"), ("10.0.0.1,10.0.0.0/33", "10.0.0.0/33")] {
             let error = text.parse::<TrustedProxies>().unwrap_err();
             assert_eq!(error, InvalidTrustedProxies(named.to_owned()));

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_address_of_a_site_is_refused() {
+    fn a_text_that_is_not_a_site_address_is_refused() {
         for text in ["", "keys.example.com", "ftp://a.example", "https://a.example/x", "https://a.example?x"]
         {
             assert_eq!(origin(text), Err(InvalidPublicUrl), "{text:?}");
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_setting_the_address_is_where_the_request_went() {
+    fn without_a_setting_the_address_is_the_host_of_the_request() {
         let of_host = |host: &'static str| {
             let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
             base(None, &headers)
@@ -169,7 +169,7 @@ mod tests {
         assert!(is_plain("", "127.0.0.1", "127.0.0.1:8080", &[]));
         assert!(is_plain("", "::ffff:127.0.0.1", "localhost:8080", &["accept"]));
         assert!(is_plain("http://127.0.0.1:8080", "172.18.0.1", "127.0.0.1:8080", &[]), "a container");
-        assert!(!is_plain("", "172.18.0.1", "127.0.0.1:8080", &[]), "whatever a client says of the host");
+        assert!(!is_plain("", "172.18.0.1", "127.0.0.1:8080", &[]), "the client chooses the Host header");
         assert!(!is_plain("", "127.0.0.1", "keys.example.com", &[]));
         assert!(!is_plain("https://keys.example.com", "127.0.0.1", "127.0.0.1", &[]));
         assert!(!is_plain("http://127.0.0.1:8080", "172.18.0.1", "keys.example.com", &[]));

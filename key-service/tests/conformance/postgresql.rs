@@ -207,7 +207,7 @@ fn lease() -> LeaseRenewal {
 /// A key is deleted while another DELETE reads it. The other DELETE waits for the revision of the first.
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-fn that_a_key_is_gone_and_the_revision_are_read_as_one() {
+fn a_missing_key_and_the_revision_are_read_in_one_snapshot() {
     on_scene(async |mut scene| {
         scene.store.set_clock(1_000).await;
         let before = scene.position().await;

@@ -29,13 +29,13 @@ fn every_other_token_and_route_is_judged_as_without_prefixes() {
     ] {
         assert_eq!(talk.get(path, token), "401 key_invalid", "{path} {token}");
     }
-    let put =
+    let send =
         |talk: &mut Talk, method, path| talk.request(method, path, &[("authorization", "Bearer phs_a")]);
-    assert_eq!(put(&mut talk, "PUT", "/flags/1"), "401 key_invalid");
+    assert_eq!(send(&mut talk, "PUT", "/flags/1"), "401 key_invalid");
     assert_eq!(
-        put(&mut talk, "GET", "/flags/1"),
+        send(&mut talk, "GET", "/flags/1"),
         "401 key_invalid",
-        "the more specific rule does not list it"
+        "the more specific rule does not list GET"
     );
     assert_eq!(talk.get("/flags/1/2", "phs_a phs_b"), "400 ambiguous_request");
     assert_eq!(talk.request("GET", "/flags/1/2", &[]), "401 key_missing");

@@ -36,8 +36,8 @@ pub(in crate::cli) struct Args {
     /// Adopt an existing key's value, read from standard input; it is not printed
     #[arg(long)]
     value_stdin: bool,
-    /// If the user already has a key with this label, succeed and change nothing. With --value-stdin, the value counts
-    /// instead of the label, even if it was revoked
+    /// If the user already has a key with this label, succeed and change nothing. With --value-stdin, do so
+    /// if the user already has a key with this value, or if the value was revoked
     #[arg(long)]
     if_absent: bool,
     /// Print the whole key as JSON

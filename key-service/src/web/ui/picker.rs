@@ -1,4 +1,4 @@
-//! The form's choice of scopes: all access, read only, or none, read or write for each object.
+//! The choice of scopes in a form: all access, read only, or a level (none, read or write) for each object.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use protocol::{Action, Scope, ScopeSet};
 use super::form::Form;
 use crate::catalogue::Catalogue;
 
-/// Up to this number of rows, all groups are open. Above it, only the first and those with a choice.
-const SHORT: usize = 12;
+/// Up to this number of rows, all groups are open. Above it, only the first group and groups with a chosen row are open.
+const MAX_ROWS_ALL_OPEN: usize = 12;
 
 /// The group of the objects that are no longer in the catalogue.
 const RETIRED: &str = "No longer offered";
@@ -35,7 +35,7 @@ pub(super) struct ObjectRow {
     pub(super) title: String,
     /// What the object is, in a sentence.
     pub(super) description: String,
-    /// The most that may be chosen.
+    /// The highest level that may be chosen.
     most: Action,
     /// The chosen action, if any.
     chosen: Option<Action>,
@@ -73,7 +73,7 @@ pub(super) struct Group {
     pub(super) is_open: bool,
 }
 
-/// The whole choice.
+/// The choice of scopes in a form.
 #[derive(Debug)]
 pub(super) struct Picker {
     /// The chosen kind of access.
@@ -122,7 +122,7 @@ impl Picker {
     }
 
     fn open(&mut self) {
-        let is_short = self.rows().count() <= SHORT;
+        let is_short = self.rows().count() <= MAX_ROWS_ALL_OPEN;
         for (place, group) in self.groups.iter_mut().enumerate() {
             group.is_open = is_short || place == 0 || group.rows.iter().any(|row| row.chosen.is_some());
         }
@@ -150,7 +150,7 @@ impl Picker {
         self
     }
 
-    /// The chosen scopes, possibly none, in the order of the alphabet.
+    /// The chosen scopes, possibly none, in alphabetical order.
     pub(super) fn scopes(&self) -> ScopeSet {
         let scopes: BTreeSet<Scope> = match self.access {
             Access::All => BTreeSet::from([Scope::All]),
@@ -163,7 +163,7 @@ impl Picker {
     }
 }
 
-/// The most that scopes permit on an object.
+/// The highest action that scopes permit on an object.
 fn most(scopes: &ScopeSet, object: &str) -> Option<Action> {
     let permits = |&action: &Action| scopes.permits(&Scope::Object { object: object.into(), action });
     [Action::Write, Action::Read].into_iter().find(permits)
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_may_not_do_is_not_offered() {
+    fn scopes_that_the_user_lacks_are_not_offered() {
         let picker = picker(&set("insight:read cohort:write"), &set(""));
         let offered: Vec<_> = picker.rows().map(|row| (row.object.clone(), row.offers_write())).collect();
         assert_eq!(offered, [("cohort".to_owned(), true), ("insight".to_owned(), false)]);

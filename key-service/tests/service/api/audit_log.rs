@@ -67,7 +67,7 @@ async fn sign_ins_are_in_the_log_the_refused_ones_too() {
 }
 
 #[tokio::test]
-async fn what_failed_is_not_in_the_log() {
+async fn a_failed_change_is_not_in_the_log() {
     let app = TestApp::start().await;
     let (demo, other) = (app.demo(), app.other());
     let admin = app.admin();

@@ -11,7 +11,7 @@ const JSON: &str = "application/json";
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Somebody who begins requests.
+/// A caller that begins a request, and sends the rest of it later.
 struct Caller<'s> {
     app: &'s TestApp,
     /// A header line.

@@ -1,4 +1,4 @@
-//! The public API: a file a route, and what all routes share.
+//! The public API: one file for each route, and files for the behaviour that all routes share.
 
 mod answers;
 mod audit_log;

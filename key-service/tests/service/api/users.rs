@@ -90,7 +90,7 @@ async fn bad_users_are_refused_with_the_field() {
 }
 
 #[tokio::test]
-async fn what_is_so_already_ends_no_session_and_raises_no_revision() {
+async fn a_change_to_the_present_state_ends_no_session_and_raises_no_revision() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let admin = app.admin();

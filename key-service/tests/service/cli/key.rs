@@ -129,7 +129,7 @@ async fn a_changed_key_is_worth_the_new_scopes_when_the_command_returns() {
 }
 
 #[test]
-fn keys_are_made_with_an_expiry_and_found_by_what_they_are() {
+fn keys_with_an_expiry_are_found_by_search_and_state() {
     let site = Site::with_users();
     new_key(&site, DEMO, "nightly build", &["--expires-at", "2100-01-01T00:00:00Z"]);
     new_key(&site, OTHER, "Dashboard", &[]);

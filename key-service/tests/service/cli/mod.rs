@@ -82,7 +82,7 @@ fn processes_that_start_together_on_a_new_database_take_turns() {
 }
 
 #[test]
-fn what_is_no_file_of_keys_leaves_no_database_behind() {
+fn a_command_with_invalid_input_creates_no_database() {
     let site = Site::empty();
     for (args, input) in [
         (&["import", "missing.csv"][..], ""),

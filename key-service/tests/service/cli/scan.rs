@@ -57,7 +57,7 @@ fn a_folder_is_scanned_with_all_that_is_in_it() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_the_rest_is_scanned() {
+fn an_unreadable_file_is_named_and_the_others_are_scanned() {
     let site = Site::empty();
     fs::write(site.dir.path().join("last"), key(2)).unwrap();
     let (code, out, stderr) = scan(&site, &["missing", "last"], "");

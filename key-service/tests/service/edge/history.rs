@@ -172,7 +172,7 @@ async fn a_keys_last_use_is_written_hourly_and_never_backwards_or_ahead() {
 }
 
 #[tokio::test]
-async fn what_was_reported_just_before_the_end_is_written() {
+async fn uses_reported_just_before_the_shutdown_are_written() {
     let mut app = Process::start().await;
     let demo = app.demo();
     let mut edge = Edge::subscribed(&app, "e").await;

@@ -103,7 +103,7 @@ async fn a_change_made_by_another_process_ends_the_hold_within_100_ms() {
 }
 
 #[tokio::test]
-async fn what_alters_no_verdict_disturbs_no_edge() {
+async fn a_change_that_alters_no_verdict_raises_no_revision() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let before = app.verify(&[]).await.revision;

@@ -63,7 +63,7 @@ async fn a_terminated_service_finishes_a_delete_that_waits() {
 
 /// As while replicas are replaced by a newer release one after the other.
 #[tokio::test]
-async fn columns_that_a_newer_release_adds_disturb_nobody() {
+async fn columns_that_a_newer_release_adds_are_ignored() {
     let app = Process::start().await;
     let demo = app.demo();
     let admin = app.admin();

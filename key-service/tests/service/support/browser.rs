@@ -1,4 +1,4 @@
-//! Those who call the public API.
+//! Clients of the public API: a browser with a session, and a program with a management token.
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;

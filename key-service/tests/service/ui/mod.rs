@@ -13,7 +13,7 @@ use crate::support::{Browser, DEMO, OTHER, TestApp, key_path, text};
 /// The pages that every signed-in user may see.
 const OWN_PAGES: [&str; 3] = ["/account", "/account/keys", "/account/keys/new"];
 
-/// What admins alone may see.
+/// The pages that only admins may see.
 const ADMIN_PAGES: [&str; 7] = [
     "/admin/users",
     "/admin/users/new",
@@ -24,7 +24,7 @@ const ADMIN_PAGES: [&str; 7] = [
     "/admin/edges",
 ];
 
-/// A label that would do something, were it taken for HTML.
+/// A label that would run a script if a page inserted it as HTML.
 const HOSTILE: &str = "<script>alert(1)</script>\"'&<!-- l";
 
 /// A browser that does not follow redirects, signed in or not.
@@ -33,7 +33,7 @@ pub(crate) struct Tab {
     cookie: String,
 }
 
-/// An answer that is a page.
+/// A page, as an answer shows it.
 pub(crate) struct Shown {
     pub(crate) status: StatusCode,
     location: String,
@@ -109,7 +109,7 @@ pub(crate) fn key_page(key: &serde_json::Value, page: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_page_is_for_those_it_is_for() {
+async fn each_page_opens_only_for_its_users() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let (nobody, member, admin) = (Tab::of_nobody(&app), Tab::of(&demo), Tab::of(&app.admin()));
@@ -139,7 +139,7 @@ async fn every_page_is_for_those_it_is_for() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_page_may_come_from_elsewhere_or_be_kept() {
+async fn pages_load_nothing_from_other_sites_and_are_not_stored() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let tab = Tab::of(&demo);
@@ -244,7 +244,7 @@ async fn location_of(app: &TestApp, path: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn what_people_write_is_shown_as_text_everywhere() {
+async fn labels_are_shown_as_text_everywhere() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let admin = Tab::of(&app.admin());

@@ -65,7 +65,7 @@ async fn a_refused_sign_in_reveals_nothing_and_shows_how_long_to_wait() {
 const NEW: &str = "moonlight over water";
 
 #[tokio::test]
-async fn a_password_is_changed_by_who_knows_it_and_other_sessions_end() {
+async fn a_password_change_needs_the_current_password_and_ends_other_sessions() {
     let app = TestApp::start().await;
     let demo = app.demo();
     let tab = Tab::of(&demo);
@@ -124,7 +124,7 @@ async fn the_first_admin_begins_with_a_link() {
 }
 
 #[tokio::test]
-async fn who_comes_from_another_site_is_looked_at_again_with_the_cookie() {
+async fn a_request_from_another_site_is_reloaded_once_with_the_cookie() {
     let app = TestApp::start().await;
     let nobody = Tab::of_nobody(&app);
     let from = |site| nobody.request(Method::GET, "/sign-in").header("sec-fetch-site", site).send();

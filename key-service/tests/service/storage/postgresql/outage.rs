@@ -164,7 +164,7 @@ async fn tables_that_are_restored_while_the_service_runs_begin_another_epoch() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn who_could_not_write_in_time_or_gave_up_writes_as_soon_as_others_have_done() {
+async fn a_writer_that_gave_up_succeeds_as_soon_as_the_lock_is_free() {
     let scene = scene().await;
     let mut other = scene.service.database().await;
     sqlx::raw_sql("SELECT pg_advisory_lock(7310579463551)").execute(&mut other).await.unwrap();

@@ -14,7 +14,7 @@ use crate::support::{Automation, DEMO, Process, Site, key_path, text};
 /// How long the service may take to notice that its database is there again.
 pub(super) const BACK: Duration = Duration::from_secs(10);
 
-/// A service on a server that a test can do with as it likes, somebody who may use its API, and two keys.
+/// A service on a PostgreSQL server of its own, a management token, and two keys.
 pub(super) struct Scene {
     pub(super) service: Process,
     pub(super) automation: Automation,

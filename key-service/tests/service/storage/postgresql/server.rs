@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use test_stack::postgres::{NON_DURABLE, Postgres};
 use uuid::Uuid;
 
-/// A server that lasts until the last of those who share it has let go of it. The superuser needs no password.
+/// A server that stops when the last test has dropped it. The superuser needs no password.
 pub(super) fn shared() -> Arc<Postgres> {
     static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -16,18 +16,19 @@ pub(super) fn shared() -> Arc<Postgres> {
     })
 }
 
-/// A role's way to a database that it owns.
+/// A role, and the database that it owns.
 pub(super) struct Role {
     pub(super) name: String,
     pub(super) database: String,
 }
 
-/// The password of every [`Role`], as it is and as a URL has it.
+/// The password of every [`Role`].
 pub(super) const PASSWORD: &str = "hunter/2";
 
+/// [`PASSWORD`], percent-encoded for a URL.
 pub(super) const ENCODED_PASSWORD: &str = "hunter%2F2";
 
-/// Makes a role and a database of its own.
+/// Creates a role, and a database that it owns.
 pub(super) fn role(postgres: &Postgres) -> Role {
     let [name, database] = ["role", "keys"].map(|kind| format!("{kind}_{}", Uuid::new_v4().simple()));
     let databases = postgres.databases();
@@ -38,7 +39,7 @@ pub(super) fn role(postgres: &Postgres) -> Role {
 }
 
 impl Role {
-    /// The role's URL of its database, under another host name perhaps.
+    /// The URL of the role's database at `host`, which may be another name of the server's address.
     pub(super) fn url(&self, postgres: &Postgres, host: &str) -> String {
         let port = postgres.address().port();
         format!("postgres://{}:{ENCODED_PASSWORD}@{host}:{port}/{}", self.name, self.database)

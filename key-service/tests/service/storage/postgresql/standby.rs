@@ -78,10 +78,10 @@ fn require_no_standby(scene: &Scene) {
     server.query("postgres", "SELECT pg_reload_conf()").unwrap();
 }
 
-/// Many ask for what is not there while no standby is: they wait together, and nobody else waits for them.
+/// Without a standby, DELETEs of unknown ids wait together on one connection; reads do not wait for them.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
-async fn who_waits_for_a_standby_waits_on_one_connection_and_holds_up_no_reading() {
+async fn waits_for_a_standby_share_one_connection_and_block_no_reads() {
     let scene = scene().await;
     let key = key_path(&scene.keys[0]);
     let look = async || scene.automation.call(Method::GET, &key, Value::Null).await.0;
