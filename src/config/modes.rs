@@ -7,7 +7,8 @@ use crate::mode::Mode;
 /// The mode of the filter, and a warning if it is shadow.
 pub(super) fn filter_mode(fields: &mut Fields<'_>) -> (Mode, Option<Problem>) {
     let mode = take_mode(fields).unwrap_or_default();
-    (mode, warning("mode".to_owned(), mode, "the filter forwards requests that it would refuse"))
+    let message = "shadow: nothing is enforced: the filter forwards requests that it would refuse";
+    (mode, warning("mode".to_owned(), mode, message))
 }
 
 /// The mode of a rule of a filter in the mode `filter`.
@@ -24,12 +25,12 @@ pub(super) fn rule_mode(fields: &mut Fields<'_>, filter: Mode) -> Mode {
 
 /// A warning if the mode of the rule at this path is shadow.
 pub(super) fn rule_warning(path: &str, mode: Mode) -> Option<Problem> {
-    warning(format!("{path}.mode"), mode, "the filter forwards requests that this rule would refuse")
+    let message = "shadow: this rule is not enforced: the filter forwards requests that it would refuse";
+    warning(format!("{path}.mode"), mode, message)
 }
 
-fn warning(path: String, mode: Mode, what: &str) -> Option<Problem> {
-    let message = format!("shadow: nothing is enforced: {what}");
-    mode.is_shadow().then_some(Problem { path, message })
+fn warning(path: String, mode: Mode, message: &str) -> Option<Problem> {
+    mode.is_shadow().then(|| Problem { path, message: message.to_owned() })
 }
 
 fn take_mode(fields: &mut Fields<'_>) -> Option<Mode> {

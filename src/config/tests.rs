@@ -180,7 +180,7 @@ fn shadow_mode_is_warned_of_and_no_rule_is_enforced_in_a_filter_in_shadow_mode()
     assert_eq!(
         warnings(&rule("shadow")),
         [
-            "routes[0].mode: shadow: nothing is enforced: the filter forwards requests that this rule would refuse"
+            "routes[0].mode: shadow: this rule is not enforced: the filter forwards requests that it would refuse"
         ]
     );
     assert_eq!(warnings(&rule("enforce")), Vec::<String>::new());

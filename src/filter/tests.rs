@@ -317,13 +317,13 @@ fn an_answer_older_than_the_cursor_is_not_remembered() {
     assert_eq!(
         talk.answer(2, Some(200), &[&active("*")])[0].1,
         "for u1 *",
-        "it was asked after the request came"
+        "the lookup was sent after the request arrived"
     );
     assert_eq!(talk.get("/api/insights/", "phx_b"), "wait");
 }
 
 #[test]
-fn who_came_after_the_callout_was_sent_is_served_only_if_the_lease_vouches_for_the_answer() {
+fn a_request_after_the_callout_was_sent_is_served_only_if_the_lease_covers_the_answer() {
     let mut talk = warm("");
     talk.get("/api/insights/", "phx_b");
     talk.ask();
@@ -341,7 +341,7 @@ fn who_came_after_the_callout_was_sent_is_served_only_if_the_lease_vouches_for_t
 }
 
 #[test]
-fn who_came_after_the_callout_was_sent_is_not_served_by_a_value_that_has_ended_since() {
+fn a_request_after_the_callout_was_sent_is_not_served_by_the_answer_if_the_key_has_expired() {
     for (answered_after_ms, served) in [(299, 2), (300, 1)] {
         let mut talk = warm("");
         talk.get("/api/insights/", "phx_b");

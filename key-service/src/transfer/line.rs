@@ -202,13 +202,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_key_is_made_now_unless_the_file_says_when() {
+    fn without_created_at_a_key_is_created_now() {
         let line = check(written(&["a@b.c", "CI", &secure_value(), "*"]), NOW).unwrap();
         assert_eq!(line.created_at, NOW);
     }
 
     #[test]
-    fn what_cannot_be_taken_in_is_named_by_its_field() {
+    fn a_field_that_cannot_be_imported_is_named() {
         assert_eq!(reason(0, "nobody"), (7, "email", "Enter a valid email address.".into()));
         assert_eq!(reason(1, &"x".repeat(41)).1, "label");
         assert_eq!(reason(2, "").2, "This field is required.");
