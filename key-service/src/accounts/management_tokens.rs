@@ -200,7 +200,7 @@ impl Refusal {
     }
 }
 
-/// Records in the audit log that a token was refused: once a minute for each token, or for each IP address if the token is
+/// Records in audit log and log that a token was refused: once a minute for each token, or for each IP address if the token is
 /// unknown.
 pub(crate) async fn record_refusal(
     database: &Database,
@@ -213,6 +213,7 @@ pub(crate) async fn record_refusal(
     let address = by.address.map(|address| address.to_string()).unwrap_or_default();
     let same = subject.map_or(&*address, |(id, _)| id);
     let Some(left_out) = refusals.admit((kind, because), same, monotonic_now()) else { return Ok(()) };
+    tracing::info!(kind, because, address, "a token was refused");
     let event = Event { action: Action::TokenRefused, user_id: None, subject, detail: &Value::Null };
     let detail = [("kind", kind), ("because", because)].map(|(name, text)| (name.to_owned(), text.into()));
     refusals::record(database, by, event, detail.into_iter().collect(), left_out).await

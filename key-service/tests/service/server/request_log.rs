@@ -23,12 +23,25 @@ async fn a_line_has_the_route_and_the_id_that_the_answer_carries() {
     let id = response.headers()["x-request-id"].to_str().unwrap();
     assert_ne!(id, "mine", "a client's own id is not taken for ours");
     let lines = answered(&app);
-    let span = &lines.last().unwrap()["spans"][0];
-    assert_eq!(text(span, "id"), id);
-    assert_eq!(text(span, "method"), "GET");
-    assert_eq!(text(span, "route"), "/api/personal_api_keys/{id}");
-    assert_eq!(text(span, "resource_id"), text(&key, "id"));
-    assert_eq!(lines.last().unwrap()["status"], 200);
+    let line = lines.last().unwrap();
+    assert_eq!(text(line, "id"), id);
+    assert_eq!(text(line, "method"), "GET");
+    assert_eq!(text(line, "route"), "/api/personal_api_keys/{id}");
+    assert_eq!(text(line, "resource_id"), text(&key, "id"));
+    assert_eq!((&line["status"], line["duration_ms"].is_number()), (&json!(200), true));
+}
+
+#[tokio::test]
+async fn an_edge_that_is_refused_for_its_token_is_named_by_its_address() {
+    let app = Process::start().await;
+    let verify = client().post(format!("{}/edge/v1/verify", app.edge)).bearer_auth("an-old-edge-token");
+    assert_eq!(verify.send().await.unwrap().status(), 401);
+    let log = app.log_text();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let refused = lines.filter(|line| line["message"] == "a token was refused").collect::<Vec<_>>();
+    let [line] = &refused[..] else { panic!("{log}") };
+    let fields = ["level", "kind", "because", "address"].map(|name| text(line, name));
+    assert_eq!(fields, ["INFO", "edge_token", "unknown", "127.0.0.1"]);
 }
 
 #[tokio::test]
