@@ -201,8 +201,10 @@ impl Programs {
             true => (&["--release"][..], "release"),
             false => (&[][..], "debug"),
         };
-        // With all targets, the run of all tests builds nothing more.
-        let targets = if cargo_args.is_empty() { &["--all-targets"][..] } else { &["--bin", "key-service"] };
+        // With all targets, the run of all tests builds nothing more. With any test, cargo chooses the features of
+        // dependencies as it does for tests, and compiles none of them twice.
+        let any_test = &["--bin", "key-service", "--test", "stack"][..];
+        let targets = if cargo_args.is_empty() { &["--all-targets"][..] } else { any_test };
         let mut key_service = build::cargo("build");
         key_service.arg("--workspace").args(targets).args(profile);
         run_step("building the key service and the tests", key_service)?;
