@@ -96,7 +96,7 @@ fn with(field: &str, value: &Value) -> Value {
     settings
 }
 
-/// Expects an error at this path of the settings, in a file of them alone as JSON and as YAML, and in Envoy's file.
+/// Expects an error at this path of the settings: in a settings file as JSON and as YAML, and in Envoy's file.
 fn expect_error(settings: &Value, path: &str, word: &str) {
     let text = settings.to_string();
     let envoy = envoy_with(&[(
@@ -199,7 +199,7 @@ fn settings_given_as_text_have_the_same_paths() {
 }
 
 #[test]
-fn numbers_are_those_of_the_format() {
+fn numbers_are_read_as_the_format_defines() {
     let text = r#"{ "key_service": { "cluster": "key_service", "timeout_ms": 1.5e3 } }"#;
     assert_eq!(findings(text, Format::Json), []);
     assert_eq!(findings(text, Format::Either), []);

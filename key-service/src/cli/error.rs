@@ -150,7 +150,7 @@ impl From<FieldError> for CliError {
 }
 
 impl CliError {
-    /// Whether the reader of the output has gone, as `head` does once it has enough.
+    /// Whether the program that reads the output has exited, as `head` does after its last line.
     pub(super) fn is_broken_pipe(&self) -> bool {
         let (CliError::Io(error) | CliError::Export(ExportError::Write(error))) = self else { return false };
         error.kind() == std::io::ErrorKind::BrokenPipe

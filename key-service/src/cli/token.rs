@@ -68,10 +68,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
         Command::Revoke { id, json } => {
             let store = &Store::open_existing(database_url).await?;
             let token = management_tokens::revoke(store, &by, &id).await?;
-            print_message(&format!(
-                "revoked {} ({}); it is refused from now on",
-                token.label, token.mask_value
-            ))?;
+            print_message(&format!("revoked {} ({}); it no longer works", token.label, token.mask_value))?;
             if json { print_json(&token) } else { Ok(()) }
         }
     }

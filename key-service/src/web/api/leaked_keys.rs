@@ -32,7 +32,7 @@ pub(super) struct LeakAnswer {
     revocation: Revocation,
 }
 
-/// `POST /api/leaked_keys/`: revokes the values. Returns when no edge accepts them, with the values that worked until then.
+/// `POST /api/leaked_keys/`: revokes the values. Returns when no edge accepts them. The answer says which values worked.
 #[utoipa::path(
     post,
     path = "/api/leaked_keys/",

@@ -81,7 +81,7 @@ pub(super) async fn create(
     path = "/api/management_tokens/{id}/",
     tag = "Management tokens",
     params(("id" = String, Path, description = "The token's id.")),
-    responses((status = 204, description = "The token is refused from now on.")),
+    responses((status = 204, description = "The token no longer works.")),
     security(("session" = [])),
 )]
 pub(super) async fn revoke(

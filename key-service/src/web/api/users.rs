@@ -193,7 +193,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(user)).into_response())
 }
 
-/// `PATCH /api/users/{id}/`: permissions, and whether the user is active or an admin. Returns when every edge has applied it.
+/// `PATCH /api/users/{id}/`: permissions, and whether the user is active or an admin. Returns when every edge has applied the change.
 #[utoipa::path(
     patch,
     path = "/api/users/{id}/",
