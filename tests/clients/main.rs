@@ -66,6 +66,8 @@ fn routes() -> Value {
     json!([
         {"path": "/batch", "public": true},
         {"path": "/i/v1/analytics/events", "public": true},
+        {"path": "/i/v1/metrics", "public": true},
+        {"path": "/i/v1/traces", "public": true},
         {"path": "/flags", "public": true},
         {"path": "/flags/definitions", "scope": "feature_flag:read", "bearer_prefixes": ["phs_"]},
         {
@@ -106,8 +108,14 @@ fn capturing_and_evaluating_flags_need_no_personal_key() {
         client.run("capture", &json!({})).ok();
         let request = setup.upstream.take_one();
         assert_eq!(request.target, "/i/v1/analytics/events", "{language:?}");
-        assert_eq!(request.header("authorization"), Some(&*format!("Bearer {PROJECT}")), "{language:?}");
+        assert_eq!(request.bearer(), Some(PROJECT), "{language:?}");
         assert!(!request.has_identity(), "{request:?}");
+
+        client.run("telemetry", &json!({})).ok();
+        let requests = setup.upstream.take();
+        let sent: Vec<_> = requests.iter().map(|request| (&*request.target, request.bearer())).collect();
+        let metrics = format!("/i/v1/metrics?token={PROJECT}");
+        assert_eq!(sent, [(&*metrics, None), ("/i/v1/traces", Some(PROJECT))], "{language:?}");
     }
 }
 

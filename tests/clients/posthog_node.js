@@ -16,6 +16,7 @@ const commands = {
       secretKey: secret,
       enableLocalEvaluation: local,
       featureFlagsPollingInterval: null,
+      traces: { serviceName: 'shop' },
       disableCompression: true,
     })
     client.on('error', (error) => errors.push(error.message))
@@ -30,6 +31,12 @@ const commands = {
   },
   async capture() {
     client.capture({ distinctId: 'ann', event: 'bought', properties: { price: 7 } })
+    await client.flush()
+  },
+  async telemetry() {
+    client.metrics.count('orders', 1)
+    await client.metrics.flush()
+    client.withSpan('order', () => {})
     await client.flush()
   },
   async flags({ local = false }) {

@@ -35,6 +35,7 @@ class Commands:
             secret_key=secret,
             enable_local_evaluation=local,
             poll_interval=3600,
+            traces={"service_name": "shop"},
             on_error=lambda error, batch: errors.append(str(error)),
         )
         if local:
@@ -49,6 +50,13 @@ class Commands:
 
     def capture(self):
         self.client.capture("bought", distinct_id="ann", properties={"price": 7})
+        self.client.flush()
+
+    def telemetry(self):
+        self.client.metrics.count("orders", 1)
+        self.client.metrics.flush()
+        with self.client.start_span("order"):
+            pass
         self.client.flush()
 
     def flags(self, local=False):

@@ -47,6 +47,11 @@ impl Received {
         value
     }
 
+    /// The token of `Authorization`.
+    pub(crate) fn bearer(&self) -> Option<&str> {
+        self.header("authorization")?.strip_prefix("Bearer ")
+    }
+
     /// Whether a header names the caller.
     pub(crate) fn has_identity(&self) -> bool {
         self.headers.iter().any(|(name, _)| name.starts_with("x-auth-"))
@@ -132,13 +137,20 @@ fn answer(request: &Received) -> Result<Response, Refusal> {
             Ok(json(&json!({"status": "Ok"})))
         }
         (&Method::POST, ["i", "v1", "analytics", "events"]) => {
-            let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-            require_project(token)?;
+            require_project(request.bearer())?;
             let ids =
                 body["batch"].as_array().into_iter().flatten().filter_map(|event| event["uuid"].as_str());
             let results: Map<String, Value> =
                 ids.map(|id| (id.to_owned(), json!({"result": "ok"}))).collect();
             Ok(json(&json!({ "results": results })))
+        }
+        (&Method::POST, ["i", "v1", "metrics"]) => {
+            require_project(request.query("token"))?;
+            Ok(json(&json!({})))
+        }
+        (&Method::POST, ["i", "v1", "traces"]) => {
+            require_project(request.bearer())?;
+            Ok(json(&json!({})))
         }
         (&Method::POST, ["flags"]) => {
             require_project(body["token"].as_str().or(body["api_key"].as_str()))?;
@@ -187,8 +199,7 @@ fn require_current_project(request: &Received) -> Result<(), Refusal> {
 
 /// The edge checks personal keys and names the caller; PostHog checks project secret keys.
 fn require_caller(request: &Received) -> Result<(), Refusal> {
-    let is_project_secret = request.header("authorization") == Some(&format!("Bearer {PROJECT_SECRET}"));
-    match request.header("x-auth-user-id").is_some() || is_project_secret {
+    match request.header("x-auth-user-id").is_some() || request.bearer() == Some(PROJECT_SECRET) {
         true => Ok(()),
         false => Err((StatusCode::UNAUTHORIZED, "Refused by the upstream.")),
     }
