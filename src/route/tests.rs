@@ -238,6 +238,7 @@ fn the_posthog_table_has_the_public_routes_of_today() {
         "/i/v1/analytics/events",
         "/i/v1/logs",
         "/i/v1/metrics",
+        "/i/v1/traces",
         "/array/phc_a/config.js",
         "/static/array.js",
         "/static/chunks/a.js",
