@@ -61,6 +61,11 @@ impl Violation {
         Self::new("max_length", format!("Ensure this field has no more than {max} characters."))
     }
 
+    /// A list has more than `max` items.
+    pub fn too_many(max: usize) -> Self {
+        Self::new("max_length", format!("Ensure this field has no more than {max} elements."))
+    }
+
     /// A number is not in a range.
     pub fn out_of_range(least: u32, most: u32) -> Self {
         Self::input(format!("Ensure this value is from {least} to {most}."))

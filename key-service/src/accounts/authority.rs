@@ -84,8 +84,12 @@ mod tests {
             is_admin: true,
         };
         let user = accounts::add(&store, &service, &Passwords::default(), new, now).await.unwrap();
-        let new =
-            NewKey { label: "CI".parse().unwrap(), scopes: protocol::ScopeSet::all(), expires_at: None };
+        let new = NewKey {
+            label: "CI".parse().unwrap(),
+            scopes: protocol::ScopeSet::all(),
+            restrictions: protocol::Restrictions::default(),
+            expires_at: None,
+        };
         let (key, _) = keys::create(&store, &service, KeyAccess::Anyone, &user.id, new, now).await.unwrap();
         let new = NewToken {
             label: "CI".parse().unwrap(),

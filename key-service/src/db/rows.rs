@@ -1,6 +1,7 @@
 //! Reading columns, and writing many rows with one statement.
 
-use protocol::{KeyDigest, ScopeSet};
+use protocol::{KeyDigest, ResourceId, Restrictions, ScopeSet};
+use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::error::BoxDynError;
 use sqlx::{Any, AssertSqlSafe, Decode, Row, Type};
@@ -27,6 +28,19 @@ where
 /// Reads a column of scopes separated by spaces.
 pub(crate) fn scopes(row: &AnyRow, column: &str) -> RowResult<ScopeSet> {
     parsed(row, column, |text: String| ScopeSet::parse(text.split_whitespace()))
+}
+
+/// Reads the columns of a key's restrictions.
+pub(crate) fn restrictions(row: &AnyRow) -> RowResult<Restrictions> {
+    let ids = |column| {
+        parsed(row, column, |text: Option<String>| text.as_deref().map(serde_json::from_str).transpose())
+    };
+    Ok(Restrictions { projects: ids("scoped_teams")?, organizations: ids("scoped_organizations")? })
+}
+
+/// A list of ids as its column stores it: as JSON.
+pub(crate) fn stored_ids(ids: Option<&Vec<ResourceId>>) -> Option<String> {
+    ids.map(|ids| json!(ids).to_string())
 }
 
 /// Reads a column of 0 and 1.

@@ -1,7 +1,7 @@
 //! Changes a key: edits its fields, rolls its value, or deletes it.
 
 use leases::{AffectedKeys, change};
-use protocol::ApiKey;
+use protocol::{ApiKey, Restrictions};
 use serde_json::{Map, Value, json};
 
 use super::key::{Generated, Key, KeyError, KeyPatch, MAX_OLD_VALUES};
@@ -47,7 +47,7 @@ async fn begin<'l>(
     }
 }
 
-/// Changes fields of a key. New scopes or a new expiry apply on every edge once the returned wait ends. Edges do not know
+/// Changes fields of a key. New scopes, restrictions or a new expiry apply on every edge once the returned wait ends. Edges do not know
 /// labels, so a new label alone needs no wait.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ pub async fn update(
     id: &str,
     patch: KeyPatch,
 ) -> Result<(Key, Option<Propagation>), KeyError> {
-    if patch.scopes.is_none() && patch.expires_at.is_none() {
+    if patch.is_only_label() {
         match relabel(store, by, access, id, patch.label.as_ref().map(AsRef::as_ref)).await {
             // Some edges may not have applied the deletion yet.
             Err(KeyError::NotFound) => {}
@@ -80,6 +80,10 @@ pub async fn update(
     }
     key.label = patch.label.map_or(key.label, String::from);
     key.scopes = patch.scopes.unwrap_or(key.scopes);
+    key.restrictions = Restrictions {
+        projects: patch.projects.unwrap_or(key.restrictions.projects),
+        organizations: patch.organizations.unwrap_or(key.restrictions.organizations),
+    };
     key.expires_at = patch.expires_at.unwrap_or(key.expires_at);
     sql::update(pending.change(), &key).await?;
     log(pending.change().connection(), by, Action::KeyUpdated, &key, changes.into()).await?;
@@ -114,6 +118,15 @@ fn changes(key: &Key, patch: &KeyPatch) -> Map<String, Value> {
     }
     if let Some(scopes) = patch.scopes.as_ref().filter(|scopes| **scopes != key.scopes) {
         changes.insert("scopes".to_owned(), json!({ "from": key.scopes, "to": scopes }));
+    }
+    let Restrictions { projects, organizations } = &key.restrictions;
+    for (field, old, new) in [
+        ("scoped_teams", projects, &patch.projects),
+        ("scoped_organizations", organizations, &patch.organizations),
+    ] {
+        if let Some(new) = new.as_ref().filter(|new| *new != old) {
+            changes.insert(field.to_owned(), json!({ "from": old, "to": new }));
+        }
     }
     if let Some(expires_at) = patch.expires_at.filter(|expires_at| *expires_at != key.expires_at) {
         changes.insert("expires_at".to_owned(), json!({ "from": key.expires_at, "to": expires_at }));
@@ -173,4 +186,73 @@ pub async fn delete(
     sql::delete(pending.change(), id).await?;
     log(pending.change().connection(), by, Action::KeyDeleted, &key, Value::Null).await?;
     Ok((key, Propagation::new(store, pending.commit().await?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use leases::verify;
+    use protocol::{Feature, KeyDigest, ResourceId, ScopeSet, Verdict, VerifyRequest};
+
+    use super::*;
+    use crate::accounts::passwords::Passwords;
+    use crate::accounts::{self, NewUser};
+    use crate::keys::{NewKey, create};
+    use crate::testing;
+    use crate::time::Timestamp;
+
+    /// The restrictions of an active verdict.
+    async fn restrictions(store: &Store, digest: KeyDigest, understands: &[Feature]) -> Option<Restrictions> {
+        let request =
+            VerifyRequest { edge: "e".into(), digests: vec![digest], understands: understands.to_vec() };
+        let answer = verify::answer(&store.lease_store(), &request).await.unwrap();
+        match &answer.verdicts[0] {
+            Verdict::Active(active) => Some(active.restrictions.clone()),
+            Verdict::Inactive => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_verdict_has_the_restrictions_and_each_change_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let (by, anyone, now) = (Actor::service(), KeyAccess::Anyone, Timestamp::now());
+        let user = NewUser {
+            email: "demo@example.com".parse().unwrap(),
+            password: None,
+            permissions: ScopeSet::all(),
+            is_admin: false,
+        };
+        let user = accounts::add(&store, &by, &Passwords::default(), user, now).await.unwrap();
+        let ids = |ids: &[&str]| Some(ids.iter().map(|id| id.parse().unwrap()).collect::<Vec<ResourceId>>());
+        let of = |projects: &[&str]| Restrictions { projects: ids(projects), organizations: None };
+        let new = NewKey {
+            label: "CI".parse().unwrap(),
+            scopes: ScopeSet::all(),
+            restrictions: of(&["1", "2"]),
+            expires_at: None,
+        };
+        let (key, value) = create(&store, &by, anyone, &user.id, new, now).await.unwrap();
+        let knows = [Feature::Restrictions];
+        assert_eq!(restrictions(&store, value.digest(), &knows).await, Some(of(&["1", "2"])));
+        assert_eq!(restrictions(&store, value.digest(), &[]).await, None);
+
+        let to = async |patch: KeyPatch| update(&store, &by, anyone, &key.id, patch).await.unwrap();
+        let (changed, propagation) = to(KeyPatch { projects: Some(ids(&["3"])), ..Default::default() }).await;
+        assert_eq!((changed.restrictions, propagation.unwrap().position().revision), (of(&["3"]), 1));
+        assert_eq!(restrictions(&store, value.digest(), &knows).await, Some(of(&["3"])));
+        let (same, propagation) = to(KeyPatch { projects: Some(ids(&["3"])), ..Default::default() }).await;
+        assert_eq!((same.restrictions, propagation.unwrap().position().revision), (of(&["3"]), 1));
+
+        let (_, value, _) = roll(&store, &by, anyone, &key.id, 0).await.unwrap();
+        assert_eq!(restrictions(&store, value.digest(), &knows).await, Some(of(&["3"])), "a roll keeps them");
+
+        let patch =
+            KeyPatch { projects: Some(None), organizations: Some(ids(&["acme"])), ..Default::default() };
+        let (changed, _) = to(patch).await;
+        let expected = Restrictions { projects: None, organizations: ids(&["acme"]) };
+        assert_eq!(changed.restrictions, expected);
+        assert_eq!(restrictions(&store, value.digest(), &knows).await, Some(expected));
+        to(KeyPatch { organizations: Some(None), ..Default::default() }).await;
+        assert_eq!(restrictions(&store, value.digest(), &[]).await, Some(Restrictions::default()));
+    }
 }

@@ -2,7 +2,6 @@
 
 use leases::{AffectedKeys, change};
 use protocol::{ApiKey, ScopeSet};
-use serde_json::json;
 use sqlx::AnyConnection;
 
 use super::key::{Generated, Key, KeyError, MAX_KEYS_PER_USER, NewKey};
@@ -34,7 +33,7 @@ pub async fn create(
     authority::recheck(write.connection(), by, access.role()).await?;
     insert(write.connection(), access, &key).await?;
     sql::add_generated(write.connection(), &key.id, &value).await?;
-    log(write.connection(), by, Action::KeyCreated, &key, json!({ "scopes": key.scopes })).await?;
+    log(write.connection(), by, Action::KeyCreated, &key, key.granted()).await?;
     write.commit().await?;
     Ok((key, value.0))
 }
@@ -60,7 +59,7 @@ pub async fn adopt_value(
         return Err(KeyError::ValueRevoked);
     }
     insert(&mut *connection, KeyAccess::Anyone, &key).await?;
-    log(connection, by, Action::KeyAdopted, &key, json!({ "scopes": key.scopes })).await?;
+    log(connection, by, Action::KeyAdopted, &key, key.granted()).await?;
     if !sql::adopt_value(pending.change(), &key.id, value.digest()).await? {
         return Err(KeyError::ValueTaken);
     }
@@ -74,6 +73,7 @@ fn new_key(user_id: &str, new: NewKey, value: &ApiKey, now: Timestamp) -> Key {
         label: new.label.into(),
         mask_value: value.mask(),
         scopes: new.scopes,
+        restrictions: new.restrictions,
         created_at: now,
         last_used_at: None,
         last_rolled_at: None,

@@ -1,6 +1,7 @@
 //! The model of a key, and the input of creating and changing one.
 
-use protocol::{ApiKey, KeyDigest, ScopeSet};
+use protocol::{ApiKey, KeyDigest, ResourceId, Restrictions, ScopeSet};
+use serde_json::{Value, json};
 
 use crate::accounts::authority::AuthorityError;
 use crate::db;
@@ -28,6 +29,8 @@ pub struct Key {
     pub mask_value: String,
     /// The scopes that the owner gave it. The owner's permissions limit them further.
     pub scopes: ScopeSet,
+    /// The projects and organizations that it is restricted to.
+    pub restrictions: Restrictions,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last used, as reported by edges.
@@ -40,6 +43,20 @@ pub struct Key {
     pub old_value_expires_at: Option<Timestamp>,
 }
 
+impl Key {
+    /// What the audit log says about a new key: its scopes, and its restrictions if it has any.
+    pub(crate) fn granted(&self) -> Value {
+        let mut granted = json!({ "scopes": self.scopes });
+        if let Some(projects) = &self.restrictions.projects {
+            granted["scoped_teams"] = json!(projects);
+        }
+        if let Some(organizations) = &self.restrictions.organizations {
+            granted["scoped_organizations"] = json!(organizations);
+        }
+        granted
+    }
+}
+
 /// The input of a new key.
 #[derive(Debug)]
 pub struct NewKey {
@@ -47,6 +64,8 @@ pub struct NewKey {
     pub label: Label,
     /// See [`super::rules::Scopes`].
     pub scopes: ScopeSet,
+    /// See [`super::ResourceIds`].
+    pub restrictions: Restrictions,
     /// See [`super::rules::Expiry`].
     pub expires_at: Option<Timestamp>,
 }
@@ -58,8 +77,20 @@ pub struct KeyPatch {
     pub label: Option<Label>,
     /// New scopes, which replace all old ones.
     pub scopes: Option<ScopeSet>,
+    /// The projects that the key is restricted to from now on; `Some(None)` for all.
+    pub projects: Option<Option<Vec<ResourceId>>>,
+    /// The organizations that the key is restricted to from now on; `Some(None)` for all.
+    pub organizations: Option<Option<Vec<ResourceId>>>,
     /// A new expiry; `Some(None)` removes it.
     pub expires_at: Option<Option<Timestamp>>,
+}
+
+impl KeyPatch {
+    /// Whether it changes nothing that edges know.
+    pub(super) fn is_only_label(&self) -> bool {
+        let KeyPatch { label: _, scopes, projects, organizations, expires_at } = self;
+        scopes.is_none() && projects.is_none() && organizations.is_none() && expires_at.is_none()
+    }
 }
 
 /// Why a key could not be created or changed.

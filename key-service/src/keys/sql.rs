@@ -12,7 +12,7 @@ use crate::accounts::access::KeyAccess;
 use crate::db;
 use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
-use crate::db::rows::{RowResult, as_u64, scopes, truth, with_rows};
+use crate::db::rows::{RowResult, as_u64, restrictions, scopes, stored_ids, truth, with_rows};
 use crate::paging::Page;
 use crate::revocation::lease_store::Change;
 use crate::time::Timestamp;
@@ -32,6 +32,7 @@ impl<'r> FromRow<'r, AnyRow> for Key {
             label: row.try_get("label")?,
             mask_value: row.try_get("mask_value")?,
             scopes: scopes(row, "scopes")?,
+            restrictions: restrictions(row)?,
             created_at: row.try_get("created_at")?,
             last_used_at: row.try_get("last_used_at")?,
             last_rolled_at: row.try_get("last_rolled_at")?,
@@ -43,7 +44,8 @@ impl<'r> FromRow<'r, AnyRow> for Key {
 
 /// The columns of a key, of `api_keys k`.
 pub(crate) const KEY_COLUMNS: &str = formatcp!(
-    "k.id, k.user_id, k.label, k.mask_value, k.scopes, k.created_at, k.last_used_at, k.last_rolled_at, k.expires_at,
+    "k.id, k.user_id, k.label, k.mask_value, k.scopes, k.scoped_teams, k.scoped_organizations,
+        k.created_at, k.last_used_at, k.last_rolled_at, k.expires_at,
         (SELECT MAX(o.expires_at) FROM key_digests o WHERE o.key_id = k.id AND o.expires_at > {NOW_MS})
         AS old_value_expires_at"
 );
@@ -90,8 +92,9 @@ pub(crate) async fn find_by_digest(
 /// Adds keys. A key without a value alters no verdict.
 pub(crate) async fn insert(connection: impl AnyExecutor<'_>, keys: &[&Key]) -> db::Result<()> {
     let insert = "INSERT INTO api_keys
-        (id, user_id, label, mask_value, scopes, created_at, last_used_at, last_rolled_at, expires_at) VALUES :rows";
-    let mut query = sqlx::query(with_rows(insert, 9, keys.len()));
+        (id, user_id, label, mask_value, scopes, scoped_teams, scoped_organizations,
+        created_at, last_used_at, last_rolled_at, expires_at) VALUES :rows";
+    let mut query = sqlx::query(with_rows(insert, 11, keys.len()));
     for key in keys {
         query = query
             .bind(&key.id)
@@ -99,6 +102,8 @@ pub(crate) async fn insert(connection: impl AnyExecutor<'_>, keys: &[&Key]) -> d
             .bind(&key.label)
             .bind(&key.mask_value)
             .bind(key.scopes.to_string())
+            .bind(stored_ids(key.restrictions.projects.as_ref()))
+            .bind(stored_ids(key.restrictions.organizations.as_ref()))
             .bind(key.created_at)
             .bind(key.last_used_at)
             .bind(key.last_rolled_at)
@@ -121,11 +126,15 @@ pub(crate) async fn set_label(connection: impl AnyExecutor<'_>, id: &str, label:
 /// Updates the fields of a key that can change.
 pub(crate) async fn update(change: &mut Change, key: &Key) -> db::Result<()> {
     let update = "UPDATE api_keys
-        SET label = $1, mask_value = $2, scopes = $3, last_rolled_at = $4, expires_at = $5 WHERE id = $6";
+        SET label = $1, mask_value = $2, scopes = $3, scoped_teams = $4, scoped_organizations = $5, last_rolled_at = $6,
+            expires_at = $7
+        WHERE id = $8";
     sqlx::query(update)
         .bind(&key.label)
         .bind(&key.mask_value)
         .bind(key.scopes.to_string())
+        .bind(stored_ids(key.restrictions.projects.as_ref()))
+        .bind(stored_ids(key.restrictions.organizations.as_ref()))
         .bind(key.last_rolled_at)
         .bind(key.expires_at)
         .bind(&key.id)
@@ -306,7 +315,7 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> db::Result
 
 #[cfg(test)]
 mod tests {
-    use protocol::ScopeSet;
+    use protocol::{Restrictions, ScopeSet};
 
     use super::*;
     use crate::accounts::passwords::Passwords;
@@ -330,7 +339,8 @@ mod tests {
         let user = accounts::add(&store, &by, &Passwords::default(), user, now).await.unwrap();
         let mut values = Vec::new();
         for label in ["leaked", "another"] {
-            let new = NewKey { label: label.parse().unwrap(), scopes: ScopeSet::all(), expires_at: None };
+            let (label, scopes) = (label.parse().unwrap(), ScopeSet::all());
+            let new = NewKey { label, scopes, restrictions: Restrictions::default(), expires_at: None };
             let (key, old) = create(&store, &by, KeyAccess::Anyone, &user.id, new, now).await.unwrap();
             let (_, value, _) = roll(&store, &by, KeyAccess::Anyone, &key.id, 60).await.unwrap();
             values.push([old.digest(), value.digest()]);

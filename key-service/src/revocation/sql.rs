@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use const_format::formatcp;
-use protocol::{KeyDigest, ScopeSet};
+use protocol::{KeyDigest, Restrictions, ScopeSet};
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, Row};
 
 use crate::db;
 use crate::db::NOW_MS;
-use crate::db::rows::{as_u64, digest, scopes, truth, with_list};
+use crate::db::rows::{as_u64, digest, restrictions, scopes, truth, with_list};
 use crate::time::Timestamp;
 
 /// The stored key of a digest, and its user.
@@ -20,6 +20,7 @@ pub(crate) struct StoredKey {
     pub(crate) user_is_active: bool,
     pub(crate) user_permissions: ScopeSet,
     pub(crate) scopes: ScopeSet,
+    pub(crate) restrictions: Restrictions,
     pub(crate) key_expires_at: Option<Timestamp>,
     pub(crate) digest_expires_at: Option<Timestamp>,
 }
@@ -42,7 +43,7 @@ pub(crate) async fn snapshot(
     // The outer join returns the revision even without digests.
     let select = formatcp!(
         "SELECT {NOW_MS} AS now_ms, l.epoch, l.revision, d.digest, d.expires_at AS digest_expires_at,
-            k.id AS key_id, k.scopes, k.expires_at AS key_expires_at,
+            k.id AS key_id, k.scopes, k.scoped_teams, k.scoped_organizations, k.expires_at AS key_expires_at,
             u.id AS user_id, u.is_active, u.permissions
         FROM revision_log l
         LEFT JOIN key_digests d ON d.digest IN (:list)
@@ -76,6 +77,7 @@ fn stored_key(row: &AnyRow) -> db::Result<StoredKey> {
         user_is_active: truth(row, "is_active")?,
         user_permissions: scopes(row, "permissions")?,
         scopes: scopes(row, "scopes")?,
+        restrictions: restrictions(row)?,
         key_expires_at: row.try_get("key_expires_at")?,
         digest_expires_at: row.try_get("digest_expires_at")?,
     })

@@ -1,6 +1,6 @@
 //! Verdicts: the service's answers for the digests that an edge sends.
 
-use protocol::{ActiveVerdict, KeyDigest, Restrictions, Verdict, VerifyResponse};
+use protocol::{ActiveVerdict, KeyDigest, Verdict, VerifyResponse};
 use sqlx::AnyExecutor;
 
 use super::sql::{StoredKey, snapshot};
@@ -38,14 +38,14 @@ fn verdict(key: &StoredKey, now: Timestamp) -> Verdict {
         key_id: key.key_id.clone(),
         user_id: key.user_id.clone(),
         scopes: key.scopes.limited_to(&key.user_permissions),
-        restrictions: Restrictions::default(),
+        restrictions: key.restrictions.clone(),
         expires_in_ms: expires_in_ms.flatten(),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use protocol::ScopeSet;
+    use protocol::{Restrictions, ScopeSet};
 
     use super::*;
 
@@ -58,6 +58,7 @@ mod tests {
             user_is_active: true,
             user_permissions: ScopeSet::parse(["insight:read", "cohort:write"]).unwrap(),
             scopes: ScopeSet::parse(["*"]).unwrap(),
+            restrictions: Restrictions::default(),
             key_expires_at: None,
             digest_expires_at: None,
         }
@@ -74,6 +75,14 @@ mod tests {
     fn a_key_can_do_no_more_than_its_user() {
         let Verdict::Active(active) = verdict(&key(), NOW) else { panic!("inactive") };
         assert_eq!(active.scopes.to_string(), "insight:read cohort:write");
+    }
+
+    #[test]
+    fn a_verdict_has_the_restrictions_of_its_key() {
+        let restrictions = Restrictions { projects: Some(vec![7.into()]), organizations: None };
+        let key = StoredKey { restrictions: restrictions.clone(), ..key() };
+        let Verdict::Active(active) = verdict(&key, NOW) else { panic!("inactive") };
+        assert_eq!(active.restrictions, restrictions);
     }
 
     #[test]

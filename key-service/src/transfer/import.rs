@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use protocol::{KeyDigest, ScopeSet};
 use serde::Serialize;
-use serde_json::json;
 use sqlx::AnyConnection;
 
 use super::line::{Line, Refused};
@@ -171,7 +170,7 @@ impl<'a> Import<'a> {
     }
 
     async fn log(&self, connection: &mut AnyConnection, keys: &[(Key, KeyDigest)]) -> db::Result<()> {
-        let details: Vec<_> = keys.iter().map(|(key, _)| json!({ "scopes": key.scopes })).collect();
+        let details: Vec<_> = keys.iter().map(|(key, _)| key.granted()).collect();
         let events: Vec<_> = keys
             .iter()
             .zip(&details)

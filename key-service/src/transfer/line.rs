@@ -1,6 +1,6 @@
 //! One line of a file, and the check of its fields.
 
-use protocol::{KEY_PREFIX, KeyDigest, ScopeSet};
+use protocol::{KEY_PREFIX, KeyDigest, Restrictions, ScopeSet};
 
 use super::{DIGEST_PREFIX, FIELDS};
 use crate::accounts::normal_email;
@@ -31,6 +31,7 @@ pub struct Line {
     pub digest: KeyDigest,
     pub(crate) label: String,
     pub(crate) scopes: ScopeSet,
+    pub(crate) restrictions: Restrictions,
     pub(crate) mask_value: String,
     pub(crate) created_at: Timestamp,
     pub(crate) last_used_at: Option<Timestamp>,
@@ -47,6 +48,7 @@ impl Line {
             label: self.label.clone(),
             mask_value: self.mask_value.clone(),
             scopes: self.scopes.clone(),
+            restrictions: self.restrictions.clone(),
             created_at: self.created_at,
             last_used_at: self.last_used_at,
             last_rolled_at: self.last_rolled_at,
@@ -109,6 +111,7 @@ fn checked(written: Written, now: Timestamp) -> Result<Line, (&'static str, Viol
         label: required("label", label)?.parse::<Label>().map_err(of("label"))?.into(),
         digest: digest(&required("secure_value", secure_value)?).map_err(of("secure_value"))?,
         scopes: read_scopes(&required("scopes", scopes)?).map_err(of("scopes"))?.into(),
+        restrictions: Restrictions::default(),
         created_at: time("created_at", created_at)?.unwrap_or(now),
         last_used_at: time("last_used_at", last_used_at)?,
         mask_value: mask_value.map_or_else(|| Ok(UNKNOWN_MASK.to_owned()), mask).map_err(of("mask_value"))?,

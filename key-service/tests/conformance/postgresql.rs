@@ -9,7 +9,7 @@ use key_service::revocation::Store;
 use key_service::time::Timestamp;
 use key_service::{DatabaseError, OpenError};
 use leases::{History, LeaseRenewal, LeaseStore, Position};
-use protocol::{ApiKey, KeyDigest, ScopeSet, Verdict};
+use protocol::{ApiKey, KeyDigest, Restrictions, ScopeSet, Verdict};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use test_stack::postgres::{NON_DURABLE, Postgres, Shutdown};
 use tokio::task::JoinHandle;
@@ -37,7 +37,8 @@ fn on_scene<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
     runtime.block_on(async {
         let mut store = TestStore::on_postgres(&url).await;
         let users = store.clear().await;
-        let new = NewKey { label: "a key".parse().unwrap(), scopes: ScopeSet::all(), expires_at: None };
+        let (label, restrictions) = ("a key".parse().unwrap(), Restrictions::default());
+        let new = NewKey { label, scopes: ScopeSet::all(), restrictions, expires_at: None };
         let now = Timestamp::from_unix_ms(0);
         let (key, value) =
             keys::create(store.process(0), &Actor::service(), KeyAccess::Anyone, &users[0], new, now)

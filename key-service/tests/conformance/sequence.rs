@@ -10,7 +10,7 @@ use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey};
 use key_service::revocation::SqlLeaseStore;
 use key_service::time::Timestamp;
 use leases::{AffectedKeys, Change, LeaseRenewal, LeaseStore, Position};
-use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, ScopeSet};
+use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, Restrictions, ScopeSet};
 use simulation::database::{Key, User, Value};
 use simulation::lease_store::SimulatedChange;
 
@@ -249,6 +249,7 @@ impl Sequence<'_> {
         let new = NewKey {
             label: "new".parse().unwrap(),
             scopes: scopes.clone(),
+            restrictions: Restrictions::default(),
             expires_at: expires_at_ms.map(Timestamp::from_unix_ms),
         };
         let (database, now) = (self.store.process(process), Timestamp::from_unix_ms(0));

@@ -9,7 +9,7 @@ use key_service::revocation::Store;
 use key_service::revocation::propagation::Propagation;
 use key_service::time::Timestamp;
 use leases::{AffectedKeys, Position};
-use protocol::{ApiKey, KeyDigest, Scope, ScopeSet};
+use protocol::{ApiKey, KeyDigest, Restrictions, Scope, ScopeSet};
 use simulation::database::{Data, Effect, Key, Value};
 
 /// A change to make.
@@ -104,6 +104,7 @@ impl Wanted {
                 let new = NewKey {
                     label: "adopted".parse().unwrap(),
                     scopes: scopes.clone(),
+                    restrictions: Restrictions::default(),
                     expires_at: expires_at_ms.map(at),
                 };
                 let made = keys::adopt_value(database, &by, user, new, &value, at(0)).await;
@@ -112,7 +113,7 @@ impl Wanted {
             }
             Wanted::Update { key, scopes, expires_at_ms } => {
                 let expires_at = expires_at_ms.map(|expires_at_ms| expires_at_ms.map(at));
-                let patch = KeyPatch { label: None, scopes: scopes.clone(), expires_at };
+                let patch = KeyPatch { scopes: scopes.clone(), expires_at, ..KeyPatch::default() };
                 let made = keys::update(database, &by, anyone, key, patch).await;
                 let (_, propagation) = made.map_err(|error| refused(&error))?;
                 (propagation.expect("more than the label"), nothing)

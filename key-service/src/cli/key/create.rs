@@ -1,6 +1,6 @@
 //! `key-service key create`.
 
-use protocol::{ApiKey, ScopeSet};
+use protocol::{ApiKey, Restrictions, ScopeSet};
 
 use crate::accounts::access::KeyAccess;
 use crate::accounts::{self, User, normal_email};
@@ -60,7 +60,8 @@ pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<()
     else {
         return Err(problems.into());
     };
-    let new = NewKey { label, scopes, expires_at: expires_at.map(Into::into) };
+    let restrictions = Restrictions::default();
+    let new = NewKey { label, scopes, restrictions, expires_at: expires_at.map(Into::into) };
     let adopted = if args.value_stdin {
         Some(ApiKey::parse(read_line()?.trim().as_bytes()).map_err(CliError::Value)?)
     } else {

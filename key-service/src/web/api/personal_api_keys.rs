@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use deserr::Deserr;
+use protocol::Restrictions;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -178,6 +179,7 @@ pub(super) async fn create(
     let new = NewKey {
         label: fields.label,
         scopes: fields.scopes.into(),
+        restrictions: Restrictions::default(),
         expires_at: fields.expires_at.map(Into::into),
     };
     let user_id = caller.user_id(fields.user_id.as_deref())?;
@@ -228,6 +230,7 @@ pub(super) async fn update(
         label: fields.label,
         scopes: fields.scopes.map(Into::into),
         expires_at: fields.expires_at.map(|expiry| expiry.map(Into::into)),
+        ..KeyPatch::default()
     };
     state.changes.admit(&caller.by)?;
     let (key, propagation) = keys::update(&state.store, &caller.by, caller.manages(), &id, patch).await?;

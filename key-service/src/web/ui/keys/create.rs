@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use protocol::Restrictions;
 
 use super::key_form::KeyForm;
 use super::value;
@@ -47,8 +48,12 @@ pub(super) async fn submit(
         Ok(sent) => sent,
         Err(form) => return Ok((StatusCode::BAD_REQUEST, CreatePage::new(user, *form)).into_response()),
     };
-    let new =
-        NewKey { label: entered.label, scopes: entered.scopes, expires_at: entered.expires_at.flatten() };
+    let new = NewKey {
+        label: entered.label,
+        scopes: entered.scopes,
+        restrictions: Restrictions::default(),
+        expires_at: entered.expires_at.flatten(),
+    };
     state.changes.admit(&by)?;
     match keys::create(&state.store, &by, KeyAccess::User(&user.id), &user.id, new, now).await {
         Ok((key, new_value)) => {

@@ -66,6 +66,7 @@ pub(super) async fn submit(
         label: Some(entered.label).filter(|label| label.as_ref() != key.label),
         scopes: Some(entered.scopes).filter(|scopes| !are_alike(scopes, &key.scopes)),
         expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
+        ..KeyPatch::default()
     };
     state.changes.admit(&by)?;
     let access = KeyAccess::User(&user.id);

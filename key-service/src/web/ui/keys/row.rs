@@ -89,7 +89,7 @@ impl KeyRow {
 
 #[cfg(test)]
 mod tests {
-    use protocol::ScopeSet;
+    use protocol::{Restrictions, ScopeSet};
 
     use super::*;
     use crate::accounts::access::KeyAccess;
@@ -111,6 +111,7 @@ mod tests {
             label: "CI".into(),
             mask_value: "phx_...abcd".into(),
             scopes: ScopeSet::default(),
+            restrictions: Restrictions::default(),
             created_at: at(0),
             last_used_at: None,
             last_rolled_at: None,
@@ -157,7 +158,9 @@ mod tests {
         };
         let user = accounts::add(&store, &by, &Passwords::default(), new, at(0)).await.unwrap();
         for expires_at in [None, Some(at(95))] {
-            let new = NewKey { label: "CI".parse().unwrap(), scopes: ScopeSet::default(), expires_at };
+            let (label, scopes, restrictions) =
+                ("CI".parse().unwrap(), ScopeSet::default(), Restrictions::default());
+            let new = NewKey { label, scopes, restrictions, expires_at };
             keys::create(&store, &by, KeyAccess::Anyone, &user.id, new, at(0)).await.unwrap();
         }
         let now = [
