@@ -22,7 +22,7 @@ pub enum Methods {
 /// One row: a request is decided by the first row that matches its method and path.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The index of the rule; `None` for what no rule names.
+    /// The index of the rule; `None` for the rows of requests that no rule names.
     pub rule: Option<usize>,
     /// The path template, as written; `None` for every path.
     pub template: Option<String>,

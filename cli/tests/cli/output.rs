@@ -199,7 +199,7 @@ fn explain_uses_the_rules_of_a_configuration() {
 const POSTHOG: &str = "key_service: { cluster: key_service }\nroutes: posthog\nerror_bodies: posthog\n";
 
 #[test]
-fn of_the_posthog_table() {
+fn explain_and_check_use_the_posthog_table() {
     let mut calls = String::new();
     for args in [
         &["GET", "/flags/?v=2", "-H", "Authorization: Bearer phc_project"][..],
