@@ -8,59 +8,20 @@
 )]
 
 mod client;
+mod setup;
 mod upstream;
 
 use serde_json::{Value, json};
-use test_stack::{Options, Stack};
 
 use crate::client::{Client, LANGUAGES, Language};
-use crate::upstream::{PROJECT, PROJECT_SECRET, PROMPT, Upstream};
+use crate::setup::Setup;
+use crate::upstream::{PROJECT, PROJECT_SECRET, PROMPT};
 
 const NOT_AUTHENTICATED: &str = "Authentication credentials were not provided.";
 const NOT_PERMITTED: &str = "You do not have permission to perform this action.";
 
 /// A route of another project than `@current`.
 const FLAGS_OF_PROJECT_TWO: &str = "/api/projects/2/feature_flags/";
-
-/// A stack in front of the upstream.
-struct Setup {
-    upstream: Upstream,
-    stack: Stack,
-}
-
-impl Setup {
-    fn start() -> Self {
-        let upstream = Upstream::start();
-        let filter = json!({"routes": "posthog", "error_bodies": "posthog"});
-        let options = Options { upstream: Some(upstream.address), filter, ..Options::default() };
-        let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
-        Setup { upstream, stack }
-    }
-
-    /// A client whose requests go through Envoy.
-    fn client(&self, language: Language) -> Client {
-        Client::start(language, self.stack.url("").trim_end_matches('/'))
-    }
-
-    /// Creates a key with these scopes; returns its id and value.
-    fn create_key(&self, scopes: &str) -> (String, String) {
-        let args = ["key", "create", "--user", "demo@example.com", "--label", "Client", "--json"];
-        let key = self.stack.key_service().run(&[&args[..], &["--scopes", scopes]].concat(), "").unwrap();
-        let key: Value = serde_json::from_str(&key).unwrap();
-        let text = |field: &str| key[field].as_str().unwrap().to_owned();
-        (text("id"), text("value"))
-    }
-
-    fn delete_key(&self, id: &str) {
-        self.stack.key_service().run(&["key", "delete", id], "").unwrap();
-    }
-
-    /// Checks that no request has reached the upstream since the last look at its records.
-    #[track_caller]
-    fn require_none_received(&self) {
-        assert_eq!(self.upstream.take(), []);
-    }
-}
 
 #[test]
 #[ignore = "needs an Envoy and PostHog's clients: cargo xtask test"]
@@ -102,7 +63,7 @@ fn capturing_and_evaluating_flags_need_no_personal_key() {
 #[ignore = "needs an Envoy and PostHog's clients: cargo xtask test"]
 fn a_client_evaluates_flags_with_the_definitions_that_its_key_may_read() {
     let setup = Setup::start();
-    let (id, key) = setup.create_key("feature_flag:read");
+    let (id, key) = setup.create_key(&["feature_flag:read"]);
     for language in LANGUAGES {
         let mut client = setup.client(language);
         client.open_local(&key).ok();
@@ -128,7 +89,7 @@ fn a_client_evaluates_flags_with_the_definitions_that_its_key_may_read() {
 #[ignore = "needs an Envoy and PostHog's clients: cargo xtask test"]
 fn a_client_reads_remote_configuration_and_prompts() {
     let setup = Setup::start();
-    let (id, key) = setup.create_key("feature_flag:read,llm_prompt:read");
+    let (id, key) = setup.create_key(&["feature_flag:read", "llm_prompt:read"]);
     for language in LANGUAGES {
         let mut client = setup.client(language);
         client.open_with(&key);
@@ -162,7 +123,7 @@ fn decoded(payload: Value) -> Value {
 #[ignore = "needs an Envoy and PostHog's clients: cargo xtask test"]
 fn a_client_reports_that_its_key_lacks_the_scope() {
     let setup = Setup::start();
-    let (_, key) = setup.create_key("insight:read");
+    let (_, key) = setup.create_key(&["insight:read"]);
     let path = json!({ "path": FLAGS_OF_PROJECT_TWO });
     for language in LANGUAGES {
         let mut client = setup.client(language);
@@ -198,7 +159,7 @@ fn a_deleted_key_is_refused_at_the_next_request() {
     let path = json!({ "path": FLAGS_OF_PROJECT_TWO });
     for language in LANGUAGES {
         let mut client = setup.client(language);
-        let (id, key) = setup.create_key("feature_flag:read");
+        let (id, key) = setup.create_key(&["feature_flag:read"]);
         client.open_local(&key).ok();
         setup.upstream.take_one();
         setup.delete_key(&id);
@@ -208,7 +169,7 @@ fn a_deleted_key_is_refused_at_the_next_request() {
         });
         setup.require_none_received();
 
-        let (id, key) = setup.create_key("feature_flag:read");
+        let (id, key) = setup.create_key(&["feature_flag:read"]);
         client.open_with(&key);
         client.run("remote_config", &remote_config).ok();
         setup.upstream.take_one();
@@ -216,7 +177,7 @@ fn a_deleted_key_is_refused_at_the_next_request() {
         require_remote_config_refused(language, &mut client, 401, NOT_AUTHENTICATED);
         setup.require_none_received();
 
-        let (id, key) = setup.create_key("feature_flag:read");
+        let (id, key) = setup.create_key(&["feature_flag:read"]);
         client.open_with(&key);
         client.run("get", &path).ok();
         setup.upstream.take_one();
@@ -226,7 +187,7 @@ fn a_deleted_key_is_refused_at_the_next_request() {
     }
 
     let mut client = setup.client(Language::Python);
-    let (id, key) = setup.create_key("llm_prompt:read");
+    let (id, key) = setup.create_key(&["llm_prompt:read"]);
     client.open_with(&key);
     client.run("prompt", &json!({"name": PROMPT})).ok();
     setup.upstream.take_one();
