@@ -40,6 +40,11 @@ fn path_confusion() {
         runner.http1(&paths::HTTP1);
         runner.http2_paths(&paths::TARGETS);
     }
+    let runner = Runner::start(Settings::Posthog);
+    for targets in [&paths::POSTHOG_TARGETS[..], &paths::TARGETS] {
+        runner.http1_targets(targets);
+        runner.http2_paths(targets);
+    }
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(crate) enum Settings {
     Normalising,
     /// Rules accept encoded slashes in one segment.
     EncodedSlashes,
+    /// The shipped table of PostHog's routes.
+    Posthog,
 }
 
 /// Settings under which Envoy ends an incomplete request after 1 s, and closes its connection without delay.
@@ -109,14 +111,20 @@ impl Runner {
     pub(crate) fn start(settings: Settings) -> Self {
         let upstream = Upstream::start();
         let envoy_config: &[_] = match settings {
-            Settings::Shipped | Settings::EncodedSlashes => &IMPATIENT,
+            Settings::Shipped | Settings::EncodedSlashes | Settings::Posthog => &IMPATIENT,
             Settings::Lenient => &LENIENT,
             Settings::Normalising => &NORMALISING,
         };
         let mut filter = json!({"key_service": {"timeout_ms": 20_000}});
-        if let Settings::EncodedSlashes = settings {
-            filter["routes"] = accepting_routes();
+        match settings {
+            Settings::EncodedSlashes => filter["routes"] = accepting_routes(),
+            Settings::Posthog => filter["routes"] = json!("posthog"),
+            Settings::Shipped | Settings::Lenient | Settings::Normalising => {}
         }
+        let insights = match settings {
+            Settings::Posthog => "/api/environments/@current/insights/",
+            _ => "/api/insights/",
+        };
         let options =
             Options { upstream: Some(upstream.address), envoy_config, filter, ..Options::default() };
         let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
@@ -129,10 +137,10 @@ impl Runner {
             next.into_iter().filter(|seen| seen.header("host") != ["next"]).collect::<Vec<Seen>>()
         };
         let auth = format!("Authorization: Bearer {KEY}\r\n");
-        let keyed = get("/api/insights/", &auth);
+        let keyed = get(insights, &auth);
         assert_eq!(keyed.len(), 1, "a request with a key arrives");
         let controls =
-            [get("/decide/", "").len(), get("/api/insights/", "").len(), get("/api/projects/", &auth).len()];
+            [get("/decide/", "").len(), get(insights, "").len(), get("/api/projects/", &auth).len()];
         assert_eq!(
             controls,
             [1, 0, 0],

@@ -3,7 +3,7 @@
 
 use crate::runner::{Http1, Http2};
 
-pub(crate) const HTTP1: [Http1; 93] = [
+pub(crate) const HTTP1: [Http1; 95] = [
     Http1 { name: "no host", bytes: "GET {path} HTTP/1.1\r\n{auth}\r\n" },
     Http1 { name: "host twice", bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}Host: b\r\n\r\n" },
     Http1 { name: "host twice, the same", bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}Host: a\r\n\r\n" },
@@ -99,6 +99,14 @@ pub(crate) const HTTP1: [Http1; 93] = [
     Http1 {
         name: "forged X-Auth-User-Id",
         bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}X-Auth-User-Id: root\r\n\r\n",
+    },
+    Http1 {
+        name: "forged x-auth-restrictions",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}x-auth-restrictions: project:1\r\n\r\n",
+    },
+    Http1 {
+        name: "forged X_Auth.Restrictions",
+        bytes: "GET {path} HTTP/1.1\r\nHost: a\r\n{auth}X_Auth.Restrictions: project:1\r\n\r\n",
     },
     Http1 {
         name: "forged x-auth-user-id",

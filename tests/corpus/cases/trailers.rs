@@ -2,7 +2,11 @@
 
 use crate::runner::{Http1, Http2};
 
-pub(crate) const HTTP1: [Http1; 27] = [
+pub(crate) const HTTP1: [Http1; 28] = [
+    Http1 {
+        name: "X.Auth_Restrictions: project:1 in the trailers of a POST",
+        bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX.Auth_Restrictions: project:1\r\n\r\n",
+    },
     Http1 {
         name: "X-Auth-User-Id: root in the trailers of a POST",
         bytes: "POST {path} HTTP/1.1\r\nHost: a\r\n{auth}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Auth-User-Id: root\r\n\r\n",
