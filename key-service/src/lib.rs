@@ -30,7 +30,7 @@ mod telemetry;
 mod testing;
 pub mod time;
 pub mod transfer;
-mod upkeep;
+pub mod upkeep;
 mod validation;
 mod web;
 mod webhooks;

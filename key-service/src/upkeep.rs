@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use ::leases::Position;
-
 use crate::accounts::sql::links;
 use crate::audit::sql as audit;
 use crate::db;
@@ -84,19 +82,33 @@ async fn remove_outdated(
     // Read this clock second, so that the time since is never overestimated.
     let ended_by_ms = surely_ended.read(monotonic_now(), now_ms, longest_ms);
     within(WRITE_AT_MOST, store.lower_lease_bounds()).await?;
-    let old_changes = within(WRITE_AT_MOST, revision::out_of_date(store.pool())).await?;
-    let removed = within(WRITE_AT_MOST, remove_few(store, &old_changes)).await?;
+    prune_changes(store).await?;
+    let removed = within(WRITE_AT_MOST, remove_few(store)).await?;
     if removed > 0 {
         tracing::warn!(removed, "removed webhook messages that were never delivered");
     }
     let kept_ms = audit_kept.map(|kept| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX / 2));
     let audit = kept_ms.map(|kept_ms| Outdated::AuditEntries { kept_ms });
     let leases = ended_by_ms.map(|ended_by_ms| Outdated::Leases { ended_by_ms });
-    let always = [Outdated::Changes, Outdated::LeasesOfAClockSetBack];
-    for outdated in always.into_iter().chain(leases).chain(audit) {
+    for outdated in [Outdated::LeasesOfAClockSetBack].into_iter().chain(leases).chain(audit) {
         remove(store, outdated, tokio::time::sleep).await?;
     }
     Ok(())
+}
+
+/// Prunes old changes: marks them as pruned, and only then removes them. The task calls it each time that it runs.
+///
+/// # Errors
+/// The database failed.
+pub async fn prune_changes(store: &Store) -> db::Result<()> {
+    let old_changes = within(WRITE_AT_MOST, revision::out_of_date(store.pool())).await?;
+    let mark = async {
+        let mut write = store.begin_write().await?;
+        revision::mark_pruned(write.connection(), &old_changes).await?;
+        write.commit().await
+    };
+    within(WRITE_AT_MOST, mark).await?;
+    remove(store, Outdated::Changes, tokio::time::sleep).await
 }
 
 /// Removes rows until none is left. Between two transactions it awaits `pause`, so that others can write. SQLite has no queue for
@@ -112,9 +124,8 @@ async fn remove(store: &Store, outdated: Outdated, mut pause: impl AsyncFnMut(Du
 }
 
 /// Removes what is always little, in one transaction. Returns the number of removed webhook messages.
-async fn remove_few(store: &Store, old_changes: &Position) -> db::Result<u64> {
+async fn remove_few(store: &Store) -> db::Result<u64> {
     let mut write = store.begin_write().await?;
-    revision::mark_pruned(write.connection(), old_changes).await?;
     links::remove_ended(write.connection()).await?;
     let removed = webhooks::remove_older(write.connection(), DELIVERABLE_FOR).await?;
     write.commit().await?;
@@ -142,7 +153,7 @@ mod tests {
     use super::*;
     use crate::testing;
     use ::leases::propagation::await_acknowledgements;
-    use ::leases::{LeaseRenewal, LeaseStore};
+    use ::leases::{LeaseRenewal, LeaseStore, Position};
 
     const LASTS_MS: u64 = 4_000;
 
