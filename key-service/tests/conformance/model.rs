@@ -120,8 +120,18 @@ impl Model {
         kernel.database.is_up = true;
     }
 
-    /// Prunes the history.
-    pub(crate) fn prune(&mut self) {
+    /// Prunes the changes up to a revision. A revision that changed no value is pruned only with a later one.
+    pub(crate) fn prune(&mut self, to: u64) {
+        let mut kernel = self.shared.lock();
+        let data = &kernel.database.data;
+        let last =
+            data.history.iter().map(|(revision, _)| *revision).filter(|revision| *revision <= to).max();
+        let kept = last.map(|last| data.position.revision - last);
+        kept.into_iter().for_each(|kept| kernel.database.prune(kept));
+    }
+
+    /// Prunes the whole history.
+    pub(crate) fn prune_all(&mut self) {
         self.shared.lock().database.prune(0);
     }
 }

@@ -114,7 +114,8 @@ impl Sequence<'_> {
             55 => self.lose().await,
             56..=57 => self.change_many().await,
             58..=61 => self.lower().await,
-            62..=70 => {
+            62..=64 => self.prune().await,
+            65..=70 => {
                 self.let_go().await;
                 self.change_while_it_is_read().await
             }
@@ -398,6 +399,17 @@ impl Sequence<'_> {
         self.commit(held, changed).await
     }
 
+    /// Prunes the changes up to one of the latest revisions. Cursors from before get a reset in the same epoch.
+    async fn prune(&mut self) -> Checked {
+        self.let_go().await;
+        let to = self.model.data(|data| data.position.revision).saturating_sub(self.random.u64(..4));
+        let process = self.process();
+        self.note((process, "prune to", to));
+        self.store.prune(process, to).await;
+        self.model.prune(to);
+        Ok(())
+    }
+
     /// Loses leases or more, or only restarts both processes.
     async fn lose(&mut self) -> Checked {
         self.let_go().await;
@@ -418,7 +430,7 @@ impl Sequence<'_> {
                 self.note("the database is elsewhere");
                 self.model.begin_history();
                 if self.store.is_sqlite() {
-                    self.model.prune();
+                    self.model.prune_all();
                 }
                 self.set_clock().await;
                 self.store.move_elsewhere().await;

@@ -6,6 +6,7 @@ use key_service::audit::Actor;
 use key_service::revocation::Store;
 use key_service::time::Timestamp;
 use key_service::transfer::backup;
+use key_service::upkeep;
 use protocol::ScopeSet;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tempfile::TempDir;
@@ -30,6 +31,9 @@ const LEFT_BEHIND: [&str; 11] = [
     "management_tokens",
     "users",
 ];
+
+/// The age from which a change is pruned, in milliseconds.
+const OLD_MS: i64 = 60 * 60 * 1_000 + 1;
 
 /// Makes PostgreSQL read the clock from a sequence, whose value all transactions read at once.
 const POSTGRES_CLOCK: &str = "CREATE SEQUENCE IF NOT EXISTS test_clock MINVALUE 0";
@@ -146,6 +150,13 @@ impl TestStore {
             users.push(added.unwrap().id);
         }
         users
+    }
+
+    /// Prunes the changes up to a revision, as if they were old.
+    pub(crate) async fn prune(&mut self, process: usize, to: u64) {
+        self.execute(&format!("UPDATE changes SET made_at = made_at - {OLD_MS} WHERE revision <= {to}"))
+            .await;
+        upkeep::prune_changes(self.process(process)).await.unwrap();
     }
 
     /// Restarts both processes.

@@ -19,7 +19,8 @@ pub struct Data {
     pub revoked: BTreeSet<KeyDigest>,
     /// The position of the latest change.
     pub position: Position,
-    history: Vec<(u64, KeyDigest)>,
+    /// The changes that are not pruned: their revisions and digests.
+    pub history: Vec<(u64, KeyDigest)>,
     pruned_to: u64,
     /// The acknowledged revision and the end of the lease of each edge.
     pub(super) registry: BTreeMap<String, (u64, i64)>,
