@@ -69,6 +69,10 @@ pub struct Flags {
     #[arg(long, env = "CHANGES_PER_MINUTE", default_value = "60")]
     changes_per_minute: Given<NonZeroU32>,
 
+    /// Whether anyone who holds a leaked value can end it without signing in: true or false
+    #[arg(long, env = "PUBLIC_LEAK_REPORTS", default_value = "true")]
+    public_leak_reports: Given<bool>,
+
     /// How long the service still accepts requests after SIGTERM or SIGINT, in milliseconds; meanwhile /readyz answers 503
     #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value = "0")]
     shutdown_delay_ms: Given<u64>,
@@ -169,6 +173,8 @@ pub struct Settings {
     pub(crate) trusted_proxies: TrustedProxies,
     /// How many changes one user or management token may make at once, and as many again each minute.
     pub(crate) changes_per_minute: NonZeroU32,
+    /// Whether anyone who holds a leaked value can end it.
+    pub(crate) public_leak_reports: bool,
     /// How long the audit log keeps entries; `None` keeps them permanently.
     pub(crate) audit_kept: Option<Duration>,
     /// How long the service still accepts requests after SIGTERM or SIGINT, so that load balancers can notice.
@@ -220,6 +226,8 @@ impl Settings {
         let catalogue = wrong.take_named(flags.scope_catalogue.read().map_err(|invalid| invalid.0));
         let changes_per_minute =
             wrong.take("--changes-per-minute (CHANGES_PER_MINUTE)", flags.changes_per_minute.0);
+        let public_leak_reports =
+            wrong.take("--public-leak-reports (PUBLIC_LEAK_REPORTS)", flags.public_leak_reports.0);
         let shutdown_delay_ms = wrong
             .take("--shutdown-delay-ms (SHUTDOWN_DELAY_MS)", flags.shutdown_delay_ms.within(0..=HOUR_MS));
         let audit_days = wrong.take(
@@ -249,6 +257,7 @@ impl Settings {
                 api_url: api_url?,
                 trusted_proxies: trusted_proxies?,
                 changes_per_minute: changes_per_minute?,
+                public_leak_reports: public_leak_reports?,
                 audit_kept: Some(audit_days?).filter(|&days| days > 0).map(|days| DAY.saturating_mul(days)),
                 shutdown_delay: Duration::from_millis(shutdown_delay_ms?),
                 webhook: webhook?,
@@ -335,6 +344,7 @@ mod tests {
             "--trusted-proxies=10.0.0.0/8,proxy",
             "--scope-catalogue=/nowhere/scopes.json",
             "--changes-per-minute=0",
+            "--public-leak-reports=off",
             "--shutdown-delay-ms=3600001",
             "--audit-retention-days=-1",
             "--hold-ms=0",

@@ -42,7 +42,7 @@ pub(crate) async fn recheck(
     let id = by.id.as_deref().unwrap_or_default();
     match by.kind {
         ActorKind::CommandLine | ActorKind::Service => Ok(()),
-        ActorKind::Visitor => Err(AuthorityError::SessionEnded),
+        ActorKind::Visitor | ActorKind::LeakReporter => Err(AuthorityError::SessionEnded),
         ActorKind::ManagementToken => {
             let token = tokens::find(connection, id).await?;
             let working = token::check(token, Timestamp::now());

@@ -1,6 +1,6 @@
 //! Management tokens: the credentials of automation, for the keys of all users or of some.
 
-use protocol::mask;
+use protocol::{KeyDigest, mask};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
@@ -125,14 +125,45 @@ pub async fn revoke(database: &Database, by: &Actor, id: &str) -> Result<Managem
     let mut write = database.begin_write().await?;
     authority::recheck(write.connection(), by, Role::Admin).await?;
     let token = tokens::find(write.connection(), id).await?.ok_or(TokenError::NotFound)?;
-    tokens::delete(write.connection(), id).await?;
-    links::remove_made_by(write.connection(), id).await?;
-    let subject = Some((token.id.as_str(), token.label.as_str()));
-    let event =
-        Event { action: Action::TokenRevoked, user_id: None, subject, detail: &serde_json::Value::Null };
-    audit::record(write.connection(), by, event).await?;
+    remove(write.connection(), by, &token, &Value::Null).await?;
     write.commit().await?;
     Ok(token)
+}
+
+/// The tokens whose values have these digests, expired or not: the digest and the token's id. Ended tokens are left out.
+pub(crate) async fn with_digests(
+    database: &Database,
+    digests: &[KeyDigest],
+) -> db::Result<Vec<(KeyDigest, String)>> {
+    tokens::with_digests(database.pool(), digests).await
+}
+
+/// Removes a token whose value leaked, and the one-time links that it created. Returns whether it worked until now.
+pub(crate) async fn revoke_leaked(
+    database: &Database,
+    by: &Actor,
+    id: &str,
+    source: &str,
+    now: Timestamp,
+) -> db::Result<bool> {
+    let mut write = database.begin_write().await?;
+    let Some(token) = tokens::find(write.connection(), id).await? else { return Ok(false) };
+    remove(write.connection(), by, &token, &json!({ "leaked": true, "source": source })).await?;
+    write.commit().await?;
+    Ok(check(Some(token), now).is_ok())
+}
+
+async fn remove(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    token: &ManagementToken,
+    detail: &Value,
+) -> db::Result<()> {
+    tokens::delete(&mut *connection, &token.id).await?;
+    links::remove_made_by(&mut *connection, &token.id).await?;
+    let subject = Some((token.id.as_str(), token.label.as_str()));
+    let event = Event { action: Action::TokenRevoked, user_id: None, subject, detail };
+    audit::record(connection, by, event).await
 }
 
 /// Why a token ends without being revoked. Each reason concerns one user.

@@ -41,6 +41,8 @@ pub enum ActorKind {
     User,
     /// A caller without a session: one with a one-time link or wrong credentials.
     Visitor,
+    /// A caller without a session that reports leaked values and holds them.
+    LeakReporter,
     /// Automation.
     ManagementToken,
     /// An operator at the command line.

@@ -16,7 +16,7 @@ use super::sql;
 use crate::accounts::access::Role;
 use crate::accounts::authority::{self, AuthorityError};
 use crate::audit::refusals::{self, Refusals};
-use crate::audit::{self, Action, Actor, Event};
+use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db;
 use crate::revocation::Store;
 use crate::revocation::lease_store::Change;
@@ -129,8 +129,25 @@ impl Report {
         Report { values, source }
     }
 
-    fn digests(&self) -> Vec<KeyDigest> {
+    /// The digests of the values.
+    pub(super) fn digests(&self) -> Vec<KeyDigest> {
         self.values.iter().map(|(digest, _)| *digest).collect()
+    }
+
+    /// The digest and the mask of each value.
+    pub(super) fn values(&self) -> impl Iterator<Item = (KeyDigest, String)> {
+        self.values.iter().cloned()
+    }
+
+    /// Where the values were found.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The same report with fewer values.
+    pub(super) fn only(&self, is_kept: impl Fn(&KeyDigest) -> bool) -> Self {
+        let values = self.values().filter(|(digest, _)| is_kept(digest)).collect();
+        Report { values, source: self.source.clone() }
     }
 }
 
@@ -201,7 +218,10 @@ async fn carry_out(
     let lease_store = store.lease_store();
     let digests = report.digests();
     let mut pending = change::begin(&lease_store, &AffectedKeys::KeysWith(digests.clone())).await?;
-    authority::recheck(pending.change().connection(), by, Role::Admin).await?;
+    // A holder's right is the value itself, which cannot be taken away.
+    if by.kind != ActorKind::LeakReporter {
+        authority::recheck(pending.change().connection(), by, Role::Admin).await?;
+    }
     // Read the state and the owner of each value before any of them is revoked.
     let verdicts = verdicts::read(pending.change().connection(), &digests).await?.verdicts;
     let mut found = BTreeMap::new();

@@ -19,7 +19,7 @@ use crate::revocation::{self, Store};
 use crate::settings::{Listen, Settings};
 use crate::upkeep;
 use crate::web::readiness::Readiness;
-use crate::web::{edge, public_router};
+use crate::web::{PublicSettings, edge, public_router};
 use crate::webhooks;
 
 /// After this time, a shutdown cuts off the requests still in progress. Container engines kill a process after ten seconds.
@@ -110,6 +110,7 @@ impl Server {
             api_url,
             trusted_proxies,
             changes_per_minute,
+            public_leak_reports,
             audit_kept,
             shutdown_delay,
             webhook,
@@ -135,11 +136,14 @@ impl Server {
             public_router(
                 store.clone(),
                 lease_config,
-                catalogue,
-                public_url,
-                api_url,
-                trusted_proxies,
-                changes_per_minute,
+                PublicSettings {
+                    catalogue,
+                    public_url,
+                    api_url,
+                    trusted_proxies,
+                    changes_per_minute,
+                    public_leak_reports,
+                },
             ),
             places,
             phase.clone(),

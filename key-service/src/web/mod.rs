@@ -47,16 +47,32 @@ use throttle::sign_ins::SignInLimits;
 /// The most bytes of a request's body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// The settings of the public listener.
+pub(crate) struct PublicSettings {
+    /// The objects that scopes can name.
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// The listener's address in browsers, if set.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// The address of the API that the keys are for, if set.
+    pub(crate) api_url: Option<PublicUrl>,
+    /// The proxies whose `X-Forwarded-For` counts.
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// The limit of changes for one caller.
+    pub(crate) changes_per_minute: NonZeroU32,
+    /// Whether anyone who holds a leaked value can end it.
+    pub(crate) public_leak_reports: bool,
+}
+
 /// The routes of the public listener.
-pub(crate) fn public_router(
-    store: Store,
-    lease_config: LeaseConfig,
-    catalogue: Arc<Catalogue>,
-    public_url: Option<PublicUrl>,
-    api_url: Option<PublicUrl>,
-    proxies: TrustedProxies,
-    changes_per_minute: NonZeroU32,
-) -> Router {
+pub(crate) fn public_router(store: Store, lease_config: LeaseConfig, settings: PublicSettings) -> Router {
+    let PublicSettings {
+        catalogue,
+        public_url,
+        api_url,
+        trusted_proxies: proxies,
+        changes_per_minute,
+        public_leak_reports,
+    } = settings;
     let log = RequestLog { listener: "public", at_debug: &[], proxies, lease_config };
     let cookies = Arc::new(SessionCookies::new(&store, public_url.clone()));
     let is_https = public_url.as_ref().is_some_and(|url| url.is_https);
@@ -69,6 +85,7 @@ pub(crate) fn public_router(
         passwords: Passwords::default(),
         limits: Arc::new(SignInLimits::default()),
         changes: Arc::new(ChangeLimit::new(changes_per_minute)),
+        leak_reports: public_leak_reports.then(Arc::default),
         refusals: Arc::new(Refusals::default()),
         catalogue,
         public_url,

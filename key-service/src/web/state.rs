@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::public_url::PublicUrl;
 use super::throttle::changes::ChangeLimit;
+use super::throttle::leak_reports::LeakReportLimit;
 use super::throttle::sign_ins::SignInLimits;
 use crate::accounts::passwords::Passwords;
 use crate::audit::refusals::Refusals;
@@ -21,6 +22,8 @@ pub(crate) struct AppState {
     pub(crate) limits: Arc<SignInLimits>,
     /// Limits changes.
     pub(crate) changes: Arc<ChangeLimit>,
+    /// Limits reports of leaked values without a sign-in; `None` if the service accepts no such reports.
+    pub(crate) leak_reports: Option<Arc<LeakReportLimit>>,
     /// The refusals that the audit log recorded lately.
     pub(crate) refusals: Arc<Refusals>,
     /// The objects that scopes can name.

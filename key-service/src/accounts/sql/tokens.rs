@@ -9,7 +9,7 @@ use crate::accounts::token::ManagementToken;
 use crate::accounts::verb::{Verb, Verbs};
 use crate::db;
 use crate::db::NOW_MS;
-use crate::db::rows::{RowResult, parsed, truth};
+use crate::db::rows::{RowResult, digest, parsed, truth, with_list};
 use crate::time::Timestamp;
 
 impl<'r> FromRow<'r, AnyRow> for ManagementToken {
@@ -130,6 +130,20 @@ pub(crate) async fn find_by_digest(pool: &AnyPool, digest: KeyDigest) -> db::Res
         .bind(digest.to_hex())
         .fetch_optional(pool)
         .await?)
+}
+
+/// The tokens whose values have these digests and that have not ended: the digest and the token's id.
+pub(crate) async fn with_digests(
+    pool: &AnyPool,
+    digests: &[KeyDigest],
+) -> db::Result<Vec<(KeyDigest, String)>> {
+    let select = "SELECT digest, id FROM management_tokens WHERE ended_at IS NULL AND digest IN (:list)";
+    let mut query = sqlx::query(with_list(select, digests.len()));
+    for wanted in digests {
+        query = query.bind(wanted.to_hex());
+    }
+    let rows = query.fetch_all(pool).await?;
+    rows.iter().map(|row| Ok((digest(row.try_get("digest")?)?, row.try_get("id")?))).collect()
 }
 
 /// Records the use of a token.

@@ -18,9 +18,9 @@ use crate::web::state::AppState;
 #[derive(Deserr, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
 pub(super) struct LeakReport {
-    values: LeakedValues,
+    pub(super) values: LeakedValues,
     /// Where they were found.
-    source: Source,
+    pub(super) source: Source,
 }
 
 /// The result of a report.

@@ -18,6 +18,7 @@ use super::state::AppState;
 mod audit_log;
 mod edges;
 mod leaked_keys;
+mod leaked_values;
 mod login;
 mod management_tokens;
 mod openapi;
@@ -34,7 +35,8 @@ pub(super) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
 
     let mut document = openapi::begin();
     let mut router = Router::new();
-    for (schemas, paths, methods) in operations() {
+    let leaked_values = state.leak_reports.as_ref().map(|_| routes!(leaked_values::report));
+    for (schemas, paths, methods) in operations().into_iter().chain(leaked_values) {
         document.components.get_or_insert_default().schemas.extend(schemas);
         for path in paths.paths.keys() {
             // With and without the last slash.
@@ -55,7 +57,7 @@ pub(super) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
         .with_state(state)
 }
 
-/// Every operation of the API, with its documentation and its handler.
+/// Every operation of the API that no setting turns off, with its documentation and its handler.
 fn operations() -> [UtoipaMethodRouter<AppState>; 16] {
     [
         routes!(login::log_in),

@@ -1,6 +1,8 @@
 //! Rate limits by key, in bounded memory.
 
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
 use governor::clock::{Clock, DefaultClock};
@@ -9,6 +11,8 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 use lru::LruCache;
+
+use crate::audit::Actor;
 
 /// The most keys that a quota keeps. Beyond it, the least recently used key is dropped.
 const MAX_KEYS: usize = 16_384;
@@ -28,6 +32,19 @@ type Limiter<K, C> = RateLimiter<K, RecentKeys<K>, C, NoOpMiddleware<<C as Clock
 pub(crate) struct Wait {
     /// Seconds until the next use is admitted, at least 1.
     pub(crate) seconds: u64,
+}
+
+/// A number of uses, for a quota.
+pub(super) const fn count(n: u32) -> NonZeroU32 {
+    match NonZeroU32::new(n) {
+        Some(n) => n,
+        None => NonZeroU32::MIN,
+    }
+}
+
+/// The address that a caller's uses count for. Requests without a connection share one that no client can have.
+pub(super) fn address(by: &Actor) -> IpAddr {
+    by.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 impl<K: Clone + Eq + Hash> RateLimit<K> {
@@ -89,7 +106,6 @@ impl<K: Clone + Eq + Hash> StateStore for RecentKeys<K> {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
     use std::time::Duration;
 
     use governor::clock::FakeRelativeClock;

@@ -4,14 +4,13 @@
 //! together. This last limit does not apply to networks from which the user has signed in before, so a stranger cannot lock
 //! the user out. See `docs/adr/0010-sign-in-limits.md`.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroU32;
+use std::net::IpAddr;
 
 use governor::Quota;
 use governor::clock::{Clock, DefaultClock};
 use protocol::KeyDigest;
 
-use super::rate_limit::{RateLimit, Wait};
+use super::rate_limit::{RateLimit, Wait, address, count};
 use crate::accounts::{self, User};
 use crate::audit::Actor;
 use crate::db;
@@ -41,13 +40,6 @@ type Account = KeyDigest;
 /// hour.
 const fn quotas(a_minute: u32, in_a_row: u32, an_hour: u32) -> [Quota; 2] {
     [Quota::per_minute(count(a_minute)), Quota::per_hour(count(an_hour)).allow_burst(count(in_a_row))]
-}
-
-const fn count(n: u32) -> NonZeroU32 {
-    match NonZeroU32::new(n) {
-        Some(n) => n,
-        None => NonZeroU32::MIN,
-    }
 }
 
 /// All users of an office behind one address may sign in within minutes.
@@ -137,11 +129,6 @@ impl<C: Clock + Clone> SignInLimits<C> {
 
 fn account(email: &str) -> Account {
     KeyDigest::of_value(&email.trim().to_lowercase())
-}
-
-/// Requests without a connection share an address that no client can have.
-fn address(by: &Actor) -> IpAddr {
-    by.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 #[cfg(test)]

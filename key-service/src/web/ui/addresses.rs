@@ -18,6 +18,9 @@ pub(in crate::web::ui) const AUDIT: &str = "/admin/audit";
 /// The edges.
 pub(in crate::web::ui) const EDGES: &str = "/admin/edges";
 
+/// The page that ends leaked values.
+pub(in crate::web::ui) const LEAKED: &str = "/leaked";
+
 /// The address of the sign-in page, which then leads to `next`.
 pub(in crate::web::ui) fn sign_in(next: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();

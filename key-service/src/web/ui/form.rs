@@ -102,6 +102,8 @@ fn title(field: Cow<'static, str>) -> Cow<'static, str> {
         "grace_s" => "The old value",
         "users" => "Email addresses",
         "can" => "Can",
+        "value" => "Key or token",
+        "source" => "Where you found it",
         _ => return field,
     };
     title.into()

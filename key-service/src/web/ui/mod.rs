@@ -1,6 +1,6 @@
 //! The pages for browsers, as plain HTML forms. The script only copies values and warns.
 //!
-//! - [`sign_in`], [`link`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
+//! - [`sign_in`], [`link`], [`leaked`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
 //! - [`frame`] surrounds every page, [`error`] shows errors;
 //! - [`visitor`] finds the signed-in user, [`form`] reads a submitted form;
 //! - [`value`] shows a secret once, [`outcome`] shows the progress of a change; [`picker`], [`chips`], [`expiry`] and [`moment`] are
@@ -28,6 +28,7 @@ mod expiry;
 mod form;
 mod frame;
 mod keys;
+mod leaked;
 mod link;
 mod moment;
 mod outcome;
@@ -39,6 +40,10 @@ mod visitor;
 /// The routes of the pages. The public listener adds its layers around them. `same_origin` refuses requests from other
 /// sites.
 pub(crate) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
+    let leaked = match state.leak_reports {
+        Some(_) => Router::new().route(addresses::LEAKED, get(leaked::show).post(leaked::submit)),
+        None => Router::new(),
+    };
     Router::new()
         .route("/", get(|| async { Redirect::to(addresses::KEYS) }))
         .route("/assets/{file}", get(assets::serve))
@@ -46,6 +51,7 @@ pub(crate) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
         .route("/sign-out", post(sign_in::sign_out))
         .route("/account", get(account::show).post(account::submit))
         .route("/link/{secret}", get(link::show).post(link::submit))
+        .merge(leaked)
         .merge(keys::routes())
         .merge(admin::routes())
         .fallback(without_last_slash)

@@ -27,12 +27,15 @@ struct SignInPage {
     problems: Problems,
     email: String,
     next: String,
+    /// Whether the page for leaked values exists.
+    has_leak_page: bool,
 }
 
 impl SignInPage {
-    fn new(email: &str, next: &str, problems: Problems) -> Rendered<Self> {
-        let frame = Frame::outside("Sign in");
-        Rendered(SignInPage { frame, problems, email: email.to_owned(), next: next.to_owned() })
+    fn new(state: &AppState, email: &str, next: &str, problems: Problems) -> Rendered<Self> {
+        let (frame, has_leak_page) = (Frame::outside("Sign in"), state.leak_reports.is_some());
+        let (email, next) = (email.to_owned(), next.to_owned());
+        Rendered(SignInPage { frame, problems, email, next, has_leak_page })
     }
 }
 
@@ -49,6 +52,7 @@ fn on_this_site(next: &str) -> &str {
 /// When a link on another site leads here, browsers do not send a `SameSite=Strict` cookie. They do send it when the page
 /// reloads itself. So the page reloads once, and a signed-in user is not asked to sign in again.
 pub(super) async fn show(
+    State(state): State<AppState>,
     MaybeSignedIn(user): MaybeSignedIn,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -58,7 +62,7 @@ pub(super) async fn show(
     if user.is_some() {
         return Redirect::to(next).into_response();
     }
-    let page = SignInPage::new("", next, Problems::default());
+    let page = SignInPage::new(&state, "", next, Problems::default());
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return ([(header::REFRESH, "0")], page).into_response();
     }
@@ -78,19 +82,19 @@ pub(super) async fn submit(
     let entered = problems.check("email", NonEmpty::try_from(email.to_owned()));
     let password = problems.check("password", Password::try_from(form.text("password").to_owned()));
     let (Some(_), Some(password)) = (entered, password) else {
-        return Ok((StatusCode::BAD_REQUEST, SignInPage::new(email, next, problems)).into_response());
+        return Ok((StatusCode::BAD_REQUEST, SignInPage::new(&state, email, next, problems)).into_response());
     };
     if let Err(wait) = state.limits.admit(&state.store, &by, email).await? {
         accounts::sign_in_throttled(&state.store, &state.refusals, &by, email).await?;
         problems.add_whole(too_many_attempts(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
-        let page = SignInPage::new(email, next, problems);
+        let page = SignInPage::new(&state, email, next, problems);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
     }
     let user = accounts::authenticate(&state.store, &by, &state.passwords, email, password).await?;
     let Some(user) = user else {
         problems.add_whole("The email or the password is wrong.");
-        return Ok((StatusCode::UNAUTHORIZED, SignInPage::new(email, next, problems)).into_response());
+        return Ok((StatusCode::UNAUTHORIZED, SignInPage::new(&state, email, next, problems)).into_response());
     };
     session::begin(&session, &user, Timestamp::now()).await?;
     Ok(Redirect::to(next).into_response())

@@ -241,7 +241,7 @@ async fn no_operation_takes_an_unknown_parameter() {
             operations += 1;
         }
     }
-    assert_eq!(operations, 23);
+    assert_eq!(operations, 24);
     let (_, answer) = admin.get("/api/keys/?serach=CI&limit=0").await;
     assert_eq!(answer["errors"][0]["attr"], "limit");
     assert_eq!(answer["errors"][1]["detail"], "There is no such field. Did you mean search?");

@@ -8,6 +8,7 @@ mod edges;
 mod errors;
 mod keys;
 mod leaked_keys;
+mod leaked_values;
 pub(crate) mod links;
 mod login;
 mod management_tokens;

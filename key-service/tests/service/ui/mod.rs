@@ -2,6 +2,7 @@
 
 mod administration;
 mod keys;
+mod leaked;
 mod signing_in;
 mod text;
 

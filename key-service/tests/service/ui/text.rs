@@ -57,7 +57,7 @@ async fn of_every_page() {
     // The log of this test alone, and no time in its details.
     app.alter("DELETE FROM audit_log WHERE action NOT LIKE 'key.%' AND action NOT LIKE 'token.%'").await;
     let (nobody, own, admin) = (Tab::of_nobody(&app), Tab::of(&demo), Tab::of(&app.admin()));
-    for path in ["/sign-in", "/nowhere", "/link/wrong"] {
+    for path in ["/sign-in", "/leaked", "/nowhere", "/link/wrong"] {
         snapshot(path, &nobody.get(path).await.html);
     }
     for path in OWN_PAGES {

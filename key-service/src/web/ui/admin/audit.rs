@@ -71,6 +71,7 @@ impl EntryRow {
         let kind = match self.entry.actor_kind {
             ActorKind::User => return name.clone(),
             ActorKind::Visitor => return "Not signed in".to_owned(),
+            ActorKind::LeakReporter => return "A holder of the value".to_owned(),
             ActorKind::Service => return "The service itself".to_owned(),
             ActorKind::ManagementToken => "Token",
             ActorKind::CommandLine => "Command line",
