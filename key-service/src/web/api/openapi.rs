@@ -48,7 +48,8 @@ pub(super) fn complete(api: &mut OpenApi, catalogue: &Catalogue) {
         .build();
     components.add_security_scheme("management_token", SecurityScheme::Http(bearer));
     for (path, item) in &mut api.paths.paths {
-        for operation in operations(item) {
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
             add_errors(operation, path.contains('{'));
             complete_body(operation, &mut components.schemas);
         }
@@ -64,10 +65,39 @@ fn scopes(catalogue: &Catalogue) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).examples(example).enum_values(Some(scopes)).into()
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete]
-        .into_iter()
-        .filter_map(|operation| operation.as_mut())
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let operations = [
+        (Method::Get, &mut item.get),
+        (Method::Post, &mut item.post),
+        (Method::Patch, &mut item.patch),
+        (Method::Delete, &mut item.delete),
+    ];
+    operations.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// The method of an operation.
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    Get,
+    Post,
+    Patch,
+    Delete,
+}
+
+/// The id of an operation, by the rule of PostHog's API: the words of the path, then the action. Generated clients name their
+/// functions after it.
+fn operation_id(method: Method, path: &str) -> String {
+    let segments: Vec<_> = path.trim_matches('/').split('/').skip(1).collect();
+    let is_one = segments.last().is_some_and(|last| last.starts_with(['{', '@']));
+    let action = match method {
+        Method::Get if is_one => "retrieve",
+        Method::Get => "list",
+        Method::Post => "create",
+        Method::Patch => "partial_update",
+        Method::Delete => "destroy",
+    };
+    let words = segments.iter().filter(|segment| !segment.starts_with('{'));
+    words.map(|word| word.trim_start_matches('@')).chain([action]).collect::<Vec<_>>().join("_")
 }
 
 /// Bodies have no unknown fields. A body without required fields is optional.

@@ -250,6 +250,24 @@ async fn no_operation_takes_an_unknown_parameter() {
 }
 
 #[tokio::test]
+async fn every_operation_has_an_id_of_its_own() {
+    let app = TestApp::start().await;
+    let (_, document) = app.admin().get("/api/openapi.json").await;
+    let operations = document["paths"].as_object().unwrap().values();
+    let mut ids: Vec<_> = operations
+        .flat_map(|item| item.as_object().unwrap().values())
+        .map(|operation| text(operation, "operationId"))
+        .collect();
+    for id in ["personal_api_keys_roll_create", "users_me_partial_update", "users_retrieve", "keys_list"] {
+        assert!(ids.contains(&id), "{id}: {ids:?}");
+    }
+    let operations = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((ids.len(), operations), (24, 24), "{ids:?}");
+}
+
+#[tokio::test]
 async fn the_document_has_one_type_for_each_field_and_no_names_of_the_source() {
     let app = TestApp::start().await;
     let (_, document) = app.admin().get("/api/openapi.json").await;
