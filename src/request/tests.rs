@@ -186,7 +186,8 @@ fn a_preflight_is_options_with_both_headers() {
 
 #[test]
 fn forged_identity_headers_are_found_in_every_spelling() {
-    let forged = ["X-Auth-User-Id", "x_auth_user_id", "x-auth_KEY-id", "x.auth.scopes"];
+    let forged =
+        ["X-Auth-User-Id", "x_auth_user_id", "x-auth_KEY-id", "x.auth.scopes", "X-Auth.Restrictions"];
     let headers: Vec<_> = forged.iter().chain(&["x-auth-user-id2"]).map(|name| (*name, "1")).collect();
     assert_eq!(read(&headers).unwrap(), format!("/ - false {forged:?}"));
 }

@@ -267,6 +267,7 @@ fn the_posthog_table_has_the_scope_of_each_resource() {
     ] {
         assert_eq!(get(path), "feature_flag:read", "{path}");
     }
+    assert_eq!(post("/flags/definitions"), "feature_flag:read");
     for kind in ["projects", "environments"] {
         for (resource, object) in [
             ("insights", "insight"),
