@@ -17,7 +17,7 @@ pub const CHROMEDRIVER_VARIABLE: &str = "CHROMEDRIVER";
 /// The script of axe-core.
 pub const AXE_VARIABLE: &str = "AXE_CORE";
 
-/// A Python in which Schemathesis is installed.
+/// A Python in which Schemathesis, openapi-spec-validator and openapi-python-client are installed.
 pub const SCHEMATHESIS_VARIABLE: &str = "SCHEMATHESIS_PYTHON";
 
 /// A Python in which the servers of `tests/differential/` are installed.

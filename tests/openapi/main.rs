@@ -1,4 +1,5 @@
-//! The two APIs of the key service against their OpenAPI documents, tried by Schemathesis.
+//! The two APIs of the key service against their OpenAPI documents: tried by Schemathesis, read by openapi-spec-validator, and used
+//! by clients that openapi-python-client generates.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +8,8 @@
     reason = "a failed expectation should stop the test"
 )]
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -65,6 +68,57 @@ fn the_edge_api_answers_as_its_document_says() {
     let document = paths::workspace().join("docs/edge-api.yaml");
     let token = format!("Authorization: Bearer {}", service.edge_token());
     run(&document.to_string_lossy(), &["--url", &service.edge_url(""), "--header", &token]);
+}
+
+#[test]
+#[ignore = "needs the tools of tests/openapi/requirements.txt: cargo xtask test"]
+fn the_documents_are_valid_and_generated_clients_make_use_and_delete_a_key() {
+    let options = Options { envoys: 0, seeded: false, ..Options::default() };
+    let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
+    let service = stack.key_service();
+    let command = |args: &[&str], input: &str| {
+        service.run(args, input).unwrap_or_else(|error| panic!("{error:#}")).trim().to_owned()
+    };
+    command(&["user", "add", EMAIL, "--password-stdin"], PASSWORD);
+    let users: Value = serde_json::from_str(&command(&["user", "list", "--json"], "")).unwrap();
+    let token = command(&["token", "create", "--label", "CI", "--can", "read,revoke,create"], "");
+
+    let folder = TempDir::new().unwrap();
+    let document = ureq::get(service.url("/api/openapi.json")).call().unwrap().body_mut().read_to_string();
+    fs::write(folder.path().join("service.json"), document.unwrap()).unwrap();
+    fs::copy(paths::workspace().join("docs/edge-api.yaml"), folder.path().join("edge.yaml")).unwrap();
+    // The generator would otherwise format its output with a program that need not be on the path.
+    fs::write(folder.path().join("settings.yaml"), "post_hooks: []\n").unwrap();
+    for (document, client) in [("service.json", "service_client"), ("edge.yaml", "edge_client")] {
+        python(folder.path(), &["-m", "openapi_spec_validator", document], &[]);
+        // It warns of operations that it leaves out.
+        let generate =
+            ["-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning", "--config"];
+        let names = ["settings.yaml", "--path", document, "--output-path", client];
+        python(folder.path(), &[&generate[..], &names].concat(), &[]);
+    }
+    let script = paths::workspace().join("tests/openapi/use_clients.py");
+    let (service_url, edge_url) = (service.url(""), service.edge_url(""));
+    let env = [
+        ("PYTHONPATH", "."),
+        ("SERVICE_URL", &service_url),
+        ("MANAGEMENT_TOKEN", &token),
+        ("EDGE_URL", &edge_url),
+        ("EDGE_TOKEN", service.edge_token()),
+        ("USER_ID", users[0]["id"].as_str().unwrap()),
+    ];
+    python(folder.path(), &[&script.to_string_lossy()], &env);
+}
+
+/// Runs the Python of the tools in a folder, which must succeed.
+fn python(folder: &Path, args: &[&str], env: &[(&str, &str)]) {
+    let python = paths::tool(paths::SCHEMATHESIS_VARIABLE).unwrap_or_else(|error| panic!("{error:#}"));
+    let mut command = Command::new(python);
+    command.current_dir(folder).args(args).envs(env.iter().copied());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{args:?}\n{stdout}\n{stderr}");
 }
 
 /// Runs Schemathesis with every choice that it makes fixed.
