@@ -19,7 +19,7 @@ pub use change::{delete, roll, update};
 pub use create::{adopt_value, create};
 pub use key::{Key, KeyError, KeyPatch, MAX_KEYS_PER_USER, MAX_OLD_VALUES, NewKey};
 pub use read::{find, find_by_digest, get, is_revoked, list, scopes};
-pub use resource_ids::{MAX_RESOURCE_IDS, ResourceIds};
+pub use resource_ids::{AnyResourceId, MAX_RESOURCE_IDS, ResourceIds};
 pub(crate) use search::OLD_AFTER_MS;
 pub use search::{KeySearch, KeyState, OLD_AFTER_DAYS, OwnedKey, search};
 pub use view::{ChangedKey, KeyView, OwnedKeyView};

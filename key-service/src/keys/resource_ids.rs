@@ -17,9 +17,8 @@ pub const MAX_RESOURCE_IDS: usize = 100;
 
 /// The projects, or the organizations, that a key is restricted to, in their order and without duplicates. Null and an
 /// empty list mean no restriction.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserr, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserr)]
 #[deserr(try_from(Option<Vec<AnyResourceId>>) = ResourceIds::try_from -> Violation)]
-#[schema(value_type = Option<Vec<AnyResourceId>>, max_items = 100)]
 pub struct ResourceIds(Option<Vec<ResourceId>>);
 
 impl TryFrom<Option<Vec<AnyResourceId>>> for ResourceIds {

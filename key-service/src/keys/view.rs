@@ -1,10 +1,11 @@
 //! The JSON form of keys.
 
-use protocol::{ApiKey, ScopeSet};
+use protocol::{ApiKey, ResourceId, ScopeSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::key::Key;
+use super::resource_ids::AnyResourceId;
 use super::search::OwnedKey;
 use crate::revocation::propagation::Revocation;
 use crate::time::Timestamp;
@@ -25,6 +26,12 @@ pub struct KeyView<'a> {
     /// The scopes that the owner gave it. The owner's permissions limit them further.
     #[schema(value_type = Vec<String>)]
     scopes: &'a ScopeSet,
+    /// The ids of the projects that it is restricted to; null for all projects.
+    #[schema(required, value_type = Option<Vec<AnyResourceId>>)]
+    scoped_teams: Option<&'a [ResourceId]>,
+    /// The ids of the organizations that it is restricted to; null for all organizations.
+    #[schema(required, value_type = Option<Vec<AnyResourceId>>)]
+    scoped_organizations: Option<&'a [ResourceId]>,
     /// When it was created.
     created_at: Timestamp,
     /// When it was last used, to the hour, as reported by edges.
@@ -52,6 +59,8 @@ impl Key {
             value: value.map(ApiKey::reveal),
             mask_value: &self.mask_value,
             scopes: &self.scopes,
+            scoped_teams: self.restrictions.projects.as_deref(),
+            scoped_organizations: self.restrictions.organizations.as_deref(),
             created_at: self.created_at,
             last_used_at: self.last_used_at,
             last_rolled_at: self.last_rolled_at,

@@ -10,7 +10,10 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::keys::rules::{AnyScope, Expiry, GraceSeconds, Scopes};
-use crate::keys::{self, ChangedKey, KeyPatch, KeySearch, KeyState, KeyView, NewKey, OwnedKey, OwnedKeyView};
+use crate::keys::{
+    self, AnyResourceId, ChangedKey, KeyPatch, KeySearch, KeyState, KeyView, NewKey, OwnedKey, OwnedKeyView,
+    ResourceIds,
+};
 use crate::label::Label;
 use crate::paging::{Limit, Offset, Page, PageRequest};
 use crate::revocation::propagation::Revocation;
@@ -70,6 +73,14 @@ pub(super) struct NewKeyFields {
     label: Label,
     /// `*`, or `object:read` and `object:write`; write includes read.
     scopes: Scopes,
+    /// The ids of the only projects that the key may use; null, empty or absent for all.
+    #[deserr(default)]
+    #[schema(value_type = Option<Vec<AnyResourceId>>, max_items = 100)]
+    scoped_teams: ResourceIds,
+    /// The ids of the only organizations that the key may use; null, empty or absent for all.
+    #[deserr(default)]
+    #[schema(value_type = Option<Vec<AnyResourceId>>, max_items = 100)]
+    scoped_organizations: ResourceIds,
     /// The time from which the key is refused; null or absent for never.
     #[deserr(default)]
     expires_at: Option<Expiry>,
@@ -90,6 +101,14 @@ pub(super) struct KeyChanges {
     #[deserr(default, from(Scopes) = Some)]
     #[schema(nullable = false)]
     scopes: Option<Scopes>,
+    /// The ids of the only projects that the key may use; null or empty for all.
+    #[deserr(default, from(ResourceIds) = Some)]
+    #[schema(value_type = Option<Vec<AnyResourceId>>, max_items = 100)]
+    scoped_teams: Option<ResourceIds>,
+    /// The ids of the only organizations that the key may use; null or empty for all.
+    #[deserr(default, from(ResourceIds) = Some)]
+    #[schema(value_type = Option<Vec<AnyResourceId>>, max_items = 100)]
+    scoped_organizations: Option<ResourceIds>,
     /// Null removes the expiry.
     #[deserr(default, from(Option<Expiry>) = Some)]
     #[schema(value_type = Option<Expiry>)]
@@ -179,7 +198,10 @@ pub(super) async fn create(
     let new = NewKey {
         label: fields.label,
         scopes: fields.scopes.into(),
-        restrictions: Restrictions::default(),
+        restrictions: Restrictions {
+            projects: fields.scoped_teams.into(),
+            organizations: fields.scoped_organizations.into(),
+        },
         expires_at: fields.expires_at.map(Into::into),
     };
     let user_id = caller.user_id(fields.user_id.as_deref())?;
@@ -208,7 +230,7 @@ pub(super) async fn show(
     Ok(Json(key.view(None)).into_response())
 }
 
-/// `PATCH /api/personal_api_keys/{id}/`: label, scopes, expiry.
+/// `PATCH /api/personal_api_keys/{id}/`: label, scopes, restrictions, expiry.
 #[utoipa::path(
     patch,
     path = "/api/personal_api_keys/{id}/",
@@ -229,8 +251,9 @@ pub(super) async fn update(
     let patch = KeyPatch {
         label: fields.label,
         scopes: fields.scopes.map(Into::into),
+        projects: fields.scoped_teams.map(Into::into),
+        organizations: fields.scoped_organizations.map(Into::into),
         expires_at: fields.expires_at.map(|expiry| expiry.map(Into::into)),
-        ..KeyPatch::default()
     };
     state.changes.admit(&caller.by)?;
     let (key, propagation) = keys::update(&state.store, &caller.by, caller.manages(), &id, patch).await?;

@@ -133,6 +133,75 @@ async fn new_scopes_count_at_once() {
 }
 
 #[tokio::test]
+async fn a_key_is_restricted_to_projects_and_organizations() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let body = json!({
+        "label": "CI", "scopes": ["*"], "scoped_teams": [2, "1", 2, "eu-1"], "scoped_organizations": ["acme"]
+    });
+    let (status, key) = demo.post(KEYS, body).await;
+    assert_eq!(status, 201, "{key}");
+    let restricted = [&json!([2, 1, "eu-1"]), &json!(["acme"])];
+    let of = |key: &Value| [key["scoped_teams"].clone(), key["scoped_organizations"].clone()];
+    assert_eq!(of(&key).each_ref(), restricted);
+    assert_eq!(of(&demo.get(&key_path(&key)).await.1).each_ref(), restricted);
+    assert_eq!(of(&demo.get(KEYS).await.1[0]).each_ref(), restricted);
+    assert_eq!(of(&app.admin().get("/api/keys/").await.1["results"][0]).each_ref(), restricted);
+    let at_edges = "project:2 project:1 project:eu-1 organization:acme";
+    assert_eq!(app.restrictions(text(&key, "value")).await.as_deref(), Some(at_edges));
+
+    let (_, rolled) = demo.post(&format!("{}roll/", key_path(&key)), json!({})).await;
+    assert_eq!(of(&rolled).each_ref(), restricted, "a roll keeps them");
+    assert_eq!(app.restrictions(text(&rolled, "value")).await.as_deref(), Some(at_edges));
+    let (_, relabelled) = demo.patch(&key_path(&key), json!({"label": "Build"})).await;
+    assert_eq!((of(&relabelled).each_ref(), &relabelled["revocation"]), (restricted, &Value::Null));
+
+    let (_, changed) = demo.patch(&key_path(&key), json!({"scoped_teams": []})).await;
+    assert_eq!(of(&changed), [Value::Null, json!(["acme"])]);
+    let (_, changed) = demo.patch(&key_path(&key), json!({"scoped_organizations": null})).await;
+    assert_eq!(of(&changed), [Value::Null, Value::Null]);
+
+    let (_, log) = app.admin().get("/api/audit_log/").await;
+    let details: Vec<_> = log["results"].as_array().unwrap().iter().map(|entry| &entry["detail"]).collect();
+    assert_eq!(*details[0], json!({"scoped_organizations": {"from": ["acme"], "to": null}}));
+    assert_eq!(*details[1], json!({"scoped_teams": {"from": [2, 1, "eu-1"], "to": null}}));
+    let created = details.iter().find(|detail| detail["scopes"].is_array()).unwrap();
+    assert_eq!(of(created).each_ref(), restricted);
+}
+
+#[tokio::test]
+async fn a_restriction_that_is_no_list_of_ids_is_refused() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("CI", &["*"]).await;
+    let too_many: Vec<_> = (0..101).collect();
+    for (value, code) in [
+        (json!("1"), "not_a_list"),
+        (json!([-1]), "invalid_input"),
+        (json!([1.5]), "invalid_input"),
+        (json!([true]), "invalid_input"),
+        (json!([null]), "null"),
+        (json!([1, "@current"]), "invalid_input"),
+        (json!(too_many), "max_length"),
+    ] {
+        for field in ["scoped_teams", "scoped_organizations"] {
+            let mut body = json!({"label": "x", "scopes": ["*"]});
+            body[field] = value.clone();
+            let (status, refused) = demo.post(KEYS, body).await;
+            assert_eq!(
+                (status.as_u16(), &refused["attr"], &refused["code"]),
+                (400, &json!(field), &json!(code)),
+                "{refused}"
+            );
+            let (status, refused) = demo.patch(&key_path(&key), json!({ field: value })).await;
+            assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!(field)), "{refused}");
+        }
+    }
+    let most: Vec<_> = (0..100).collect();
+    assert_eq!(demo.patch(&key_path(&key), json!({"scoped_teams": most})).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_roll_without_grace_ends_every_old_value_at_once() {
     let app = TestApp::start().await;
     let demo = app.demo();

@@ -52,6 +52,24 @@ async fn every_edge_has_a_change_of_a_key_when_it_returns() {
 }
 
 #[tokio::test]
+async fn every_edge_has_a_change_of_restrictions_when_it_returns() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let key = demo.create_key("restricted", &["*"]).await;
+    let (value, path) = (text(&key, "value"), key_path(&key));
+    for (change, restrictions) in [
+        (json!({"scoped_teams": [1, 2]}), "project:1 project:2"),
+        (json!({"scoped_teams": [3]}), "project:3"),
+        (json!({"scoped_organizations": ["acme"]}), "project:3 organization:acme"),
+        (json!({"scoped_teams": null}), "organization:acme"),
+        (json!({"scoped_organizations": []}), ""),
+    ] {
+        assert_received(&app, &[value], by_api(&demo, "PATCH", &path, change)).await;
+        assert_eq!(app.restrictions(value).await.as_deref(), Some(restrictions));
+    }
+}
+
+#[tokio::test]
 async fn the_command_line_keeps_the_same_promise() {
     let app = TestApp::start().await;
     let demo = app.demo();

@@ -1,9 +1,9 @@
 //! The edge listener.
 
-use protocol::{KeyDigest, MAX_DIGESTS_PER_VERIFY, Verdict};
+use protocol::{Feature, KeyDigest, MAX_DIGESTS_PER_VERIFY, Verdict, VerifyResponse};
 use serde_json::{Value, json};
 
-use crate::support::{PREVIOUS_TOKEN, Process, TOKEN, TestApp, client, key_path, read, text};
+use crate::support::{KEYS, PREVIOUS_TOKEN, Process, TOKEN, TestApp, client, key_path, read, text};
 
 #[tokio::test]
 async fn verdicts_have_the_order_of_the_request_and_the_identity_of_the_key() {
@@ -23,6 +23,30 @@ async fn verdicts_have_the_order_of_the_request_and_the_identity_of_the_key() {
     assert_eq!((of_first.key_id.as_str(), of_first.user_id.as_str()), (text(&first, "id"), text(&me, "id")));
     assert_eq!((of_first.scopes.to_string(), of_first.expires_in_ms), ("insight:read".to_owned(), None));
     assert_eq!(again, &Verdict::Active(of_first.clone()));
+}
+
+#[tokio::test]
+async fn a_restricted_key_is_inactive_at_an_edge_that_does_not_know_restrictions() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let body = json!({"label": "CI", "scopes": ["*"], "scoped_teams": [1, 2]});
+    let (_, restricted) = demo.post(KEYS, body).await;
+    let free = demo.create_key("free", &["*"]).await;
+    let digests = [&restricted, &free].map(|key| KeyDigest::of_value(text(key, "value"))).to_vec();
+    let verdicts = async |understands: &[Feature]| {
+        let answer = app.ask_as(TOKEN, digests.clone(), understands).send().await.unwrap();
+        answer.json::<VerifyResponse>().await.unwrap().verdicts
+    };
+    for lacking in [&[][..], &[Feature::Unknown]] {
+        let verdicts = verdicts(lacking).await;
+        assert!(matches!(verdicts[..], [Verdict::Inactive, Verdict::Active(_)]), "{verdicts:?}");
+    }
+    let verdicts = verdicts(&[Feature::Restrictions]).await;
+    let [Verdict::Active(of_restricted), Verdict::Active(of_free)] = &verdicts[..] else {
+        panic!("{verdicts:?}")
+    };
+    assert_eq!(of_restricted.restrictions.to_string(), "project:1 project:2");
+    assert!(of_free.restrictions.is_empty());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use clap::{Args, FromArgMatches};
 use key_service::revocation::Store;
 use key_service::server::Server;
 use key_service::settings::{Flags, Settings};
-use protocol::{KeyDigest, Verdict, VerifyRequest, VerifyResponse};
+use protocol::{Feature, KeyDigest, Verdict, VerifyRequest, VerifyResponse};
 use reqwest::{RequestBuilder, Response};
 use tokio::sync::oneshot;
 
@@ -148,7 +148,17 @@ impl TestApp {
     }
 
     pub(crate) fn ask(&self, token: &str, digests: Vec<KeyDigest>) -> RequestBuilder {
-        let question = VerifyRequest { edge: "e".into(), digests, understands: Vec::new() };
+        self.ask_as(token, digests, &[Feature::Restrictions])
+    }
+
+    /// The same, by an edge that understands these features.
+    pub(crate) fn ask_as(
+        &self,
+        token: &str,
+        digests: Vec<KeyDigest>,
+        understands: &[Feature],
+    ) -> RequestBuilder {
+        let question = VerifyRequest { edge: "e".into(), digests, understands: understands.to_vec() };
         client().post(format!("{}/edge/v1/verify", self.edge)).bearer_auth(token).json(&question)
     }
 
@@ -157,6 +167,15 @@ impl TestApp {
         let response = self.ask(TOKEN, digests).send().await.unwrap();
         assert_eq!(response.status(), 200);
         response.json().await.unwrap()
+    }
+
+    /// The restrictions that a value has at the edge, if it works.
+    pub(crate) async fn restrictions(&self, value: &str) -> Option<String> {
+        match self.verify(&[value]).await.verdicts.as_slice() {
+            [Verdict::Active(active)] => Some(active.restrictions.to_string()),
+            [Verdict::Inactive] => None,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The scopes that a value has at the edge, if it works.
