@@ -2,20 +2,28 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use const_format::concatcp;
-use protocol::ScopeSet;
+use protocol::{ResourceId, ScopeSet};
 use strum::VariantNames;
 
 use crate::audit::Action;
 use crate::catalogue::Catalogue;
-use crate::keys::KeyState;
 use crate::keys::rules::{self, Permissions, Scopes};
+use crate::keys::{KeyState, ResourceIds};
 use crate::paging::{MAX_LIMIT, Page, PageRequest};
 use crate::time::Timestamp;
 use crate::validation::Violation;
 
 /// The scopes of an argument, separated by commas or spaces. [`within_catalogue`] checks their objects.
 pub(super) fn scopes(argument: &str) -> Result<ScopeSet, Violation> {
-    Ok(Scopes::parse(scope_texts(argument)).map_err(with_help)?.into())
+    Ok(Scopes::parse(listed(argument)).map_err(with_help)?.into())
+}
+
+/// The ids of an argument, separated by commas or spaces. An empty argument is an error, because it may be an unset variable.
+pub(super) fn resource_ids(argument: &str) -> Result<Option<Vec<ResourceId>>, Violation> {
+    if listed(argument).next().is_none() {
+        return Err(Violation::blank());
+    }
+    Ok(ResourceIds::parse(listed(argument))?.into())
 }
 
 /// The argument that removes every permission. An empty argument is an error, because it may be an unset variable.
@@ -24,10 +32,10 @@ const NONE: &str = "none";
 /// The permissions of an argument: scopes, separated by commas or spaces, or `none`. [`within_catalogue`] checks their
 /// objects.
 pub(super) fn permissions(argument: &str) -> Result<ScopeSet, Violation> {
-    let permissions = match scope_texts(argument).collect::<Vec<_>>()[..] {
+    let permissions = match listed(argument).collect::<Vec<_>>()[..] {
         [] => Err(Violation::blank()),
         [NONE] => Ok(Permissions::default()),
-        _ => Permissions::parse(scope_texts(argument)),
+        _ => Permissions::parse(listed(argument)),
     };
     Ok(permissions.map_err(with_help)?.into())
 }
@@ -48,7 +56,7 @@ pub(super) fn permissions_shown(permissions: &ScopeSet) -> String {
     if permissions.is_empty() { NONE.to_owned() } else { permissions.to_string() }
 }
 
-fn scope_texts(argument: &str) -> impl Iterator<Item = &str> {
+fn listed(argument: &str) -> impl Iterator<Item = &str> {
     argument.split([',', ' ']).filter(|text| !text.is_empty())
 }
 

@@ -1,6 +1,6 @@
 //! `key-service key`: create, list, update, delete, roll, leaked.
 
-use super::arguments::{SCOPES_HELP, moment, scopes, within_catalogue};
+use super::arguments::{SCOPES_HELP, moment, resource_ids, scopes, within_catalogue};
 use super::error::{CliError, ExitOutcome};
 use super::revocation::{in_words, report, wait};
 use super::terminal::{counted, print_json, print_line, print_message};
@@ -23,7 +23,7 @@ pub(super) enum Command {
     Create(create::Args),
     /// Show keys, newest first, without their values
     List(list::Args),
-    /// Change a key's label, scopes or expiry, and wait until every edge has applied it
+    /// Change a key's label, scopes, restrictions or expiry, and wait until every edge has applied it
     Update(UpdateArgs),
     /// Delete a key, and wait until no edge accepts it
     #[command(visible_alias = "revoke")]
@@ -62,6 +62,18 @@ pub(super) struct UpdateArgs {
     scopes: Option<String>,
     #[command(flatten)]
     catalogue: ScopeCatalogue,
+    /// The ids of the only projects that the key may use, separated by commas
+    #[arg(long, value_name = "IDS", group = "change", conflicts_with = "all_projects")]
+    projects: Option<String>,
+    /// Remove the restriction to projects
+    #[arg(long, group = "change")]
+    all_projects: bool,
+    /// The ids of the only organizations that the key may use, separated by commas
+    #[arg(long, value_name = "IDS", group = "change", conflicts_with = "all_organizations")]
+    organizations: Option<String>,
+    /// Remove the restriction to organizations
+    #[arg(long, group = "change")]
+    all_organizations: bool,
     /// The time from which the key is refused, such as 30d, 2030-01-31 or 2030-01-31T12:00:00Z
     #[arg(
         long,
@@ -102,9 +114,14 @@ async fn update(args: UpdateArgs, by: &Actor, database_url: &str) -> Result<(), 
     let mut problems = FieldErrors::default();
     let label = problems.check("label", args.label.as_deref().map(str::parse).transpose());
     let scopes = problems.check("scopes", args.scopes.as_deref().map(scopes).transpose());
+    let projects = problems.check("projects", args.projects.as_deref().map(resource_ids).transpose());
+    let organizations = args.organizations.as_deref().map(resource_ids).transpose();
+    let organizations = problems.check("organizations", organizations);
     let expires_at = args.expires_at.map(|moment| Expiry::new(moment, Timestamp::now())).transpose();
     let expires_at = problems.check("expires_at", expires_at);
-    let (Some(label), Some(scopes), Some(expires_at)) = (label, scopes, expires_at) else {
+    let (Some(label), Some(scopes), Some(projects), Some(organizations), Some(expires_at)) =
+        (label, scopes, projects, organizations, expires_at)
+    else {
         return Err(problems.into());
     };
     let store = &Store::open_existing(database_url).await?;
@@ -119,11 +136,12 @@ async fn update(args: UpdateArgs, by: &Actor, database_url: &str) -> Result<(), 
     let patch = KeyPatch {
         label,
         scopes,
+        projects: projects.or(args.all_projects.then_some(None)),
+        organizations: organizations.or(args.all_organizations.then_some(None)),
         expires_at: match expires_at {
             Some(expiry) => Some(Some(expiry.into())),
             None => args.no_expiry.then_some(None),
         },
-        ..KeyPatch::default()
     };
     let (key, propagation) = keys::update(store, by, KeyAccess::Anyone, &args.id, patch).await?;
     let revocation = match propagation {

@@ -5,7 +5,7 @@ use protocol::{ApiKey, Restrictions, ScopeSet};
 use crate::accounts::access::KeyAccess;
 use crate::accounts::{self, User, normal_email};
 use crate::audit::Actor;
-use crate::cli::arguments::{SCOPES_HELP, moment, scopes, within_catalogue};
+use crate::cli::arguments::{SCOPES_HELP, moment, resource_ids, scopes, within_catalogue};
 use crate::cli::error::CliError;
 use crate::cli::revocation::{report, wait};
 use crate::cli::terminal::{print_json, print_line, print_message, read_line};
@@ -30,6 +30,12 @@ pub(in crate::cli) struct Args {
     scopes: String,
     #[command(flatten)]
     catalogue: ScopeCatalogue,
+    /// The ids of the only projects that the key may use, separated by commas; by default all
+    #[arg(long, value_name = "IDS")]
+    projects: Option<String>,
+    /// The ids of the only organizations that the key may use, separated by commas; by default all
+    #[arg(long, value_name = "IDS")]
+    organizations: Option<String>,
     /// The time from which the key is refused, such as 30d, 2030-01-31 or 2030-01-31T12:00:00Z; by default never
     #[arg(long, value_name = "TIME", value_parser = moment)]
     expires_at: Option<Timestamp>,
@@ -54,13 +60,17 @@ pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<()
     let scopes =
         scopes(&args.scopes).and_then(|scopes| within_catalogue(scopes, &catalogue, &ScopeSet::default()));
     let scopes = problems.check("scopes", scopes);
+    let projects = problems.check("projects", args.projects.as_deref().map(resource_ids).transpose());
+    let organizations = args.organizations.as_deref().map(resource_ids).transpose();
+    let organizations = problems.check("organizations", organizations);
     let expires_at = args.expires_at.map(|moment| Expiry::new(moment, now)).transpose();
     let expires_at = problems.check("expires_at", expires_at);
-    let (Some(email), Some(label), Some(scopes), Some(expires_at)) = (email, label, scopes, expires_at)
+    let (Some(email), Some(label), Some(scopes), Some(projects), Some(organizations), Some(expires_at)) =
+        (email, label, scopes, projects, organizations, expires_at)
     else {
         return Err(problems.into());
     };
-    let restrictions = Restrictions::default();
+    let restrictions = Restrictions { projects: projects.flatten(), organizations: organizations.flatten() };
     let new = NewKey { label, scopes, restrictions, expires_at: expires_at.map(Into::into) };
     let adopted = if args.value_stdin {
         Some(ApiKey::parse(read_line()?.trim().as_bytes()).map_err(CliError::Value)?)

@@ -51,10 +51,17 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
         .into_iter()
         .map(|OwnedKey { key, user_email, .. }| {
             let scopes = key.scopes.to_string();
+            let restrictions = match key.restrictions.is_empty() {
+                true => "none".to_owned(),
+                false => key.restrictions.to_string(),
+            };
             let times = [Some(key.created_at), key.last_used_at, key.expires_at].map(time);
             let [created, used, expires] = times;
-            [key.id, user_email, key.label, key.mask_value, scopes, created, used, expires]
+            [key.id, user_email, key.label, key.mask_value, scopes, restrictions, created, used, expires]
         })
         .collect();
-    Ok(print_table(["ID", "USER", "LABEL", "MASK", "SCOPES", "CREATED", "LAST USED", "EXPIRES"], &rows)?)
+    Ok(print_table(
+        ["ID", "USER", "LABEL", "MASK", "SCOPES", "RESTRICTIONS", "CREATED", "LAST USED", "EXPIRES"],
+        &rows,
+    )?)
 }

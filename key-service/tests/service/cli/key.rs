@@ -56,6 +56,29 @@ async fn an_existing_value_is_adopted_and_works_while_the_service_runs() {
     assert!(site.fails(&["key", "delete", id], "").contains(&format!("<ID>: there is no such key: {id}")));
 }
 
+#[tokio::test]
+async fn a_key_is_restricted_and_set_free_again() {
+    let app = TestApp::start().await;
+    let site = &app.site;
+    let flags = ["--projects", "1,2", "--organizations", "acme", "--json"];
+    let key: serde_json::Value = serde_json::from_str(&site.ok(&create(DEMO, "ci", &flags), "")).unwrap();
+    let (id, value) = (text(&key, "id"), text(&key, "value"));
+    assert_eq!(key["scoped_teams"], serde_json::json!([1, 2]));
+    let both = "project:1 project:2 organization:acme";
+    assert_eq!(app.restrictions(value).await.as_deref(), Some(both));
+    assert!(site.ok(&["key", "list"], "").contains(both));
+
+    let update = |more: &[&str]| site.ok(&[&["key", "update", id], more].concat(), "");
+    update(&["--projects", "3 4", "--all-organizations"]);
+    assert_eq!(app.restrictions(value).await.as_deref(), Some("project:3 project:4"));
+    update(&["--all-projects"]);
+    assert_eq!(app.restrictions(value).await.as_deref(), Some(""));
+    let empty = site.fails(&["key", "update", id, "--projects", ""], "");
+    assert!(empty.contains("--projects: This field may not be blank."), "{empty}");
+    let wrong = site.fails(&create(DEMO, "x", &["--organizations", "a/b"]), "");
+    assert!(wrong.contains("--organizations: Not a valid id"), "{wrong}");
+}
+
 #[test]
 fn each_bad_argument_has_a_line() {
     let site = Site::with_users();
