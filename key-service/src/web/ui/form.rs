@@ -22,7 +22,12 @@ impl Form {
 
     /// The field's text; empty if it was not sent.
     pub(super) fn text(&self, name: &str) -> &str {
-        self.0.iter().find(|(sent, _)| sent == name).map_or("", |(_, value)| value)
+        self.get(name).unwrap_or_default()
+    }
+
+    /// The field's text, if it was sent.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(sent, _)| sent == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -98,6 +103,8 @@ fn title(field: Cow<'static, str>) -> Cow<'static, str> {
         "repeated_password" => "Repeat the password",
         "label" => "Label",
         "scopes" => "Access",
+        "scoped_teams" => "Projects",
+        "scoped_organizations" => "Organizations",
         "expires_at" => "Expires",
         "grace_s" => "The old value",
         "users" => "Email addresses",

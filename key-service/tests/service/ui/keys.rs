@@ -69,6 +69,42 @@ async fn a_form_with_errors_keeps_what_was_entered() {
 }
 
 #[tokio::test]
+async fn a_key_is_restricted_on_the_form() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let tab = Tab::of(&demo);
+    let sent = |projects, organizations| {
+        let rest = [("label", "CI"), ("access", "all"), ("expires_at", "never")];
+        [&rest[..], &[("scoped_teams", projects), ("scoped_organizations", organizations)]].concat()
+    };
+    let refused = tab.post("/account/keys/new", &sent("1 @current", "")).await;
+    assert!(
+        refused.status == 400 && refused.has("<a href=\"#scoped_teams\">Projects</a>"),
+        "{}",
+        refused.html
+    );
+    assert_eq!(refused.value_of("scoped_teams"), "1 @current");
+    let made = tab.post("/account/keys/new", &sent(" 1, 2 1", "acme")).await;
+    let value = made.value_of("key-value").to_owned();
+    let both = "project:1 project:2 organization:acme";
+    assert_eq!(app.restrictions(&value).await.as_deref(), Some(both));
+
+    let (_, keys) = demo.get(KEYS).await;
+    for list in [tab.get("/account/keys").await, Tab::of(&app.admin()).get("/admin/keys").await] {
+        assert!(list.has("Only projects 1, 2") && list.has("Only organization acme"), "{}", list.html);
+    }
+    let form = tab.get(&key_page(&keys[0], "")).await;
+    assert_eq!((form.value_of("scoped_teams"), form.value_of("scoped_organizations")), ("1, 2", "acme"));
+    assert_eq!(tab.post(&key_page(&keys[0], ""), &sent("1, 2", "acme")).await.result(), "Saved.");
+    let without = [("label", "Build"), ("access", "all"), ("expires_at", "never")];
+    assert_eq!(tab.post(&key_page(&keys[0], ""), &without).await.result(), "Saved.");
+    assert_eq!(app.restrictions(&value).await.as_deref(), Some(both), "a form without the fields keeps them");
+    let changed = tab.post(&key_page(&keys[0], ""), &sent("3", "")).await;
+    assert!(changed.result().starts_with("Active everywhere"));
+    assert_eq!(app.restrictions(&value).await.as_deref(), Some("project:3"));
+}
+
+#[tokio::test]
 async fn the_eleventh_key_is_refused_on_the_form() {
     let app = TestApp::start().await;
     let demo = app.demo();

@@ -83,7 +83,7 @@ impl EntryRow {
     fn details(&self) -> Vec<String> {
         let Value::Object(fields) = &self.entry.detail else { return Vec::new() };
         let shown = fields.iter().filter(|(_, value)| !value.is_null());
-        shown.map(|(name, value)| format!("{}: {}", name.replace('_', " "), readable(value))).collect()
+        shown.map(|(name, value)| format!("{}: {}", name.replace('_', " "), readable(name, value))).collect()
     }
 }
 
@@ -97,19 +97,22 @@ fn words(action: &str) -> String {
 }
 
 /// A value, or an old and a new one.
-fn readable(value: &Value) -> String {
+fn readable(name: &str, value: &Value) -> String {
+    // A restriction is null for all, an expiry for never.
+    let null = if name.starts_with("scoped_") { "all" } else { "never" };
+    let plain = |value| plain(value, null);
     match (value.get("from"), value.get("to")) {
         (Some(from), Some(to)) => format!("{} → {}", plain(from), plain(to)),
         _ => plain(value),
     }
 }
 
-fn plain(value: &Value) -> String {
+fn plain(value: &Value, null: &str) -> String {
     match value {
-        Value::Null => "never".to_owned(),
+        Value::Null => null.to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(values) if values.is_empty() => "none".to_owned(),
-        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Array(values) => values.iter().map(|value| plain(value, null)).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
 }
@@ -160,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_change_is_shown_with_its_old_and_new_value() {
-        let change = |from: Value, to: Value| readable(&json!({"from": from, "to": to}));
+        let change = |from: Value, to: Value| readable("expires_at", &json!({"from": from, "to": to}));
         assert_eq!(change(json!("CI"), json!("Build")), "CI → Build");
         assert_eq!(
             change(json!(["insight:read"]), json!(["insight:read", "cohort:read"])),
@@ -170,12 +173,14 @@ mod tests {
         assert_eq!(change(json!(moments[0]), json!(moments[1])), moments.join(" → "));
         assert_eq!(change(json!(null), json!(moments[0])), format!("never → {}", moments[0]));
         assert_eq!(change(json!(["*"]), json!([])), "* → none");
+        let restricted = json!({"from": null, "to": [1, "acme"]});
+        assert_eq!(readable("scoped_teams", &restricted), "all → 1 acme");
     }
 
     #[test]
     fn an_unchanged_value_is_shown_alone() {
-        assert_eq!(readable(&json!(["insight:read", "cohort:read"])), "insight:read cohort:read");
-        assert_eq!(readable(&json!(3600)), "3600");
+        assert_eq!(readable("scopes", &json!(["insight:read", "cohort:read"])), "insight:read cohort:read");
+        assert_eq!(readable("grace_s", &json!(3600)), "3600");
     }
 
     #[test]

@@ -4,7 +4,6 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use protocol::Restrictions;
 
 use super::key_form::KeyForm;
 use super::value;
@@ -51,7 +50,7 @@ pub(super) async fn submit(
     let new = NewKey {
         label: entered.label,
         scopes: entered.scopes,
-        restrictions: Restrictions::default(),
+        restrictions: entered.restrictions,
         expires_at: entered.expires_at.flatten(),
     };
     state.changes.admit(&by)?;

@@ -1,10 +1,10 @@
-//! Changes a key's label, scopes and expiry.
+//! Changes a key's label, scopes, restrictions and expiry.
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use protocol::ScopeSet;
+use protocol::{Restrictions, ScopeSet};
 
 use super::key_form::KeyForm;
 use super::row::KeyRow;
@@ -62,11 +62,13 @@ pub(super) async fn submit(
             return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, *form)).into_response());
         }
     };
+    let Restrictions { projects, organizations } = entered.restrictions;
     let patch = KeyPatch {
         label: Some(entered.label).filter(|label| label.as_ref() != key.label),
         scopes: Some(entered.scopes).filter(|scopes| !are_alike(scopes, &key.scopes)),
+        projects: Some(projects).filter(|projects| *projects != key.restrictions.projects),
+        organizations: Some(organizations).filter(|ids| *ids != key.restrictions.organizations),
         expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
-        ..KeyPatch::default()
     };
     state.changes.admit(&by)?;
     let access = KeyAccess::User(&user.id);

@@ -1,10 +1,10 @@
 //! The form that creates or changes a key.
 
-use protocol::ScopeSet;
+use protocol::{ResourceId, Restrictions, ScopeSet};
 
 use crate::accounts::User;
 use crate::catalogue::Catalogue;
-use crate::keys::Key;
+use crate::keys::{Key, ResourceIds};
 use crate::label::Label;
 use crate::time::Timestamp;
 use crate::validation::Violation;
@@ -19,6 +19,10 @@ pub(super) struct KeyForm {
     pub(super) label: String,
     /// The choice of scopes.
     pub(super) picker: Picker,
+    /// The ids of projects as entered.
+    pub(super) projects: String,
+    /// The ids of organizations as entered.
+    pub(super) organizations: String,
     /// The choice of an expiry.
     pub(super) expiry: ExpiryChoice,
     /// What was wrong with what was sent.
@@ -30,6 +34,7 @@ pub(super) struct Entered {
     pub(super) label: Label,
     /// One at least.
     pub(super) scopes: ScopeSet,
+    pub(super) restrictions: Restrictions,
     /// `None` to change nothing, `Some(None)` for never.
     pub(super) expires_at: Option<Option<Timestamp>>,
 }
@@ -40,6 +45,8 @@ impl KeyForm {
         KeyForm {
             label: String::new(),
             picker: Picker::new(catalogue, &user.permissions, &ScopeSet::default()),
+            projects: String::new(),
+            organizations: String::new(),
             expiry: ExpiryChoice::new(None),
             problems: Problems::default(),
         }
@@ -50,6 +57,8 @@ impl KeyForm {
         KeyForm {
             label: key.label.clone(),
             picker: Picker::new(catalogue, &user.permissions, &key.scopes),
+            projects: joined(key.restrictions.projects.as_deref().unwrap_or_default()),
+            organizations: joined(key.restrictions.organizations.as_deref().unwrap_or_default()),
             expiry: ExpiryChoice::new(key.expires_at.map(|at| Moment::new(at, now))),
             problems: Problems::default(),
         }
@@ -60,19 +69,34 @@ impl KeyForm {
         let mut sent = KeyForm {
             label: form.text("label").to_owned(),
             picker: self.picker.sent(form),
+            projects: form.get("scoped_teams").map_or(self.projects, str::to_owned),
+            organizations: form.get("scoped_organizations").map_or(self.organizations, str::to_owned),
             expiry: self.expiry.sent(form),
             problems: Problems::default(),
         };
         let label = sent.problems.check("label", sent.label.parse());
         let scopes = sent.problems.check("scopes", some_scopes(sent.picker.scopes()));
+        let projects = sent.problems.check("scoped_teams", ids(&sent.projects));
+        let organizations = sent.problems.check("scoped_organizations", ids(&sent.organizations));
         let expires_at = sent.problems.check("expires_at", sent.expiry.check(now));
-        match (label, scopes, expires_at) {
-            (Some(label), Some(scopes), Some(expires_at)) => {
-                Ok((sent, Entered { label, scopes, expires_at }))
+        match (label, scopes, projects, organizations, expires_at) {
+            (Some(label), Some(scopes), Some(projects), Some(organizations), Some(expires_at)) => {
+                let restrictions = Restrictions { projects, organizations };
+                Ok((sent, Entered { label, scopes, restrictions, expires_at }))
             }
             _ => Err(Box::new(sent)),
         }
     }
+}
+
+/// Ids in a field and in a table.
+pub(super) fn joined(ids: &[ResourceId]) -> String {
+    ids.iter().map(ResourceId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn ids(text: &str) -> Result<Option<Vec<ResourceId>>, Violation> {
+    let texts = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|text| !text.is_empty());
+    Ok(ResourceIds::parse(texts)?.into())
 }
 
 fn some_scopes(scopes: ScopeSet) -> Result<ScopeSet, Violation> {

@@ -1,5 +1,8 @@
 //! A key in tables and headings, with what needs attention.
 
+use protocol::{ResourceId, Restrictions};
+
+use super::key_form::joined;
 use crate::keys::{Key, OLD_AFTER_MS};
 use crate::time::Timestamp;
 use crate::web::ui::moment::{DAY_MS, Moment};
@@ -22,6 +25,17 @@ impl KeyRow {
     /// The key.
     pub(in crate::web::ui) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// What it is restricted to: "Only projects 1, 2".
+    pub(in crate::web::ui) fn restrictions(&self) -> Vec<String> {
+        let Restrictions { projects, organizations } = &self.key.restrictions;
+        let only = |noun: &str, ids: &[ResourceId]| match ids {
+            [id] => format!("Only {noun} {id}"),
+            ids => format!("Only {noun}s {}", joined(ids)),
+        };
+        let projects = projects.iter().map(|ids| only("project", ids));
+        projects.chain(organizations.iter().map(|ids| only("organization", ids))).collect()
     }
 
     /// When it was created.
@@ -89,7 +103,7 @@ impl KeyRow {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{Restrictions, ScopeSet};
+    use protocol::ScopeSet;
 
     use super::*;
     use crate::accounts::access::KeyAccess;
