@@ -14,8 +14,8 @@ use crate::transfer::export::export;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The columns of CSV and the fields of JSON are email, label, secure_value, scopes, created_at,
-last_used_at, mask_value, last_rolled_at and expires_at. secure_value is sha256$ and the SHA-256
-of the key's current value; an old value in its grace period is not exported.
+last_used_at, mask_value, last_rolled_at, expires_at, scoped_teams and scoped_organizations.
+secure_value is sha256$ and the SHA-256 of the key's current value; an old value in its grace period is not exported.
 In CSV, a ' precedes a cell that a spreadsheet would read as a formula; import removes it."
 )]
 pub(super) struct Args {

@@ -26,8 +26,9 @@ const MAX_SHOWN: usize = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = format!("A line needs email, label, secure_value (sha256$ and 64 hexadecimal digits) and scopes; it may have
-created_at, last_used_at, mask_value, last_rolled_at and expires_at. CSV names its columns in the
-first line. Importing the same file again changes nothing.
+created_at, last_used_at, mask_value, last_rolled_at, expires_at, scoped_teams and
+scoped_organizations, the last two as [1,2] or {{1,2}}. CSV names its columns in the first line.
+Importing the same file again changes nothing.
 Exit code 0: no line was refused. 3: some lines were refused; the others are imported. 1: the import failed.
 
 {PERMISSIONS_HELP}"))]

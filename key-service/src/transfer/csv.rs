@@ -175,7 +175,7 @@ mod tests {
         let mut file = Vec::new();
         let mut writer = CsvWriter::new(&mut file, &FIELDS).unwrap();
         for label in labels {
-            writer.row(&["a@b.c", label, "", "", "", "", "", "", ""]).unwrap();
+            writer.row(&["a@b.c", label, "", "", "", "", "", "", "", "", ""]).unwrap();
         }
         writer.finish().unwrap();
         let text = String::from_utf8(file).unwrap();

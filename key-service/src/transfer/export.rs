@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use protocol::{KeyDigest, ScopeSet};
+use protocol::{KeyDigest, ResourceId, ScopeSet};
 use serde::Serialize;
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use super::csv::CsvWriter;
 use super::{DIGEST_PREFIX, FIELDS, Format, sql};
 use crate::audit::{self, Action, Actor, Event};
 use crate::db;
+use crate::db::rows::stored_ids;
 use crate::keys::Key;
 use crate::revocation::Store;
 use crate::time::Timestamp;
@@ -87,6 +88,8 @@ struct ExportedFields<'a> {
     mask_value: &'a str,
     last_rolled_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
+    scoped_teams: Option<&'a Vec<ResourceId>>,
+    scoped_organizations: Option<&'a Vec<ResourceId>>,
 }
 
 impl<'a> ExportedFields<'a> {
@@ -101,6 +104,8 @@ impl<'a> ExportedFields<'a> {
             mask_value: &key.mask_value,
             last_rolled_at: key.last_rolled_at,
             expires_at: key.expires_at,
+            scoped_teams: key.restrictions.projects.as_ref(),
+            scoped_organizations: key.restrictions.organizations.as_ref(),
         }
     }
 }
@@ -144,6 +149,8 @@ impl<W: Write> KeyWriter<W> {
                     fields.mask_value,
                     &time(fields.last_rolled_at),
                     &time(fields.expires_at),
+                    &stored_ids(fields.scoped_teams).unwrap_or_default(),
+                    &stored_ids(fields.scoped_organizations).unwrap_or_default(),
                 ])
             }
             FormatWriter::Jsonl(output) => {

@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader, Read};
 
 use serde_json::{Map, Value};
 
-use super::FIELDS;
 use super::line::{Refused, Written};
 use super::read::{MAX_LINE_BYTES, ReadError, field_index, quoted};
+use super::{FIELDS, LISTS};
 
 /// Reads lines.
 pub(super) struct JsonReader<R> {
@@ -55,7 +55,7 @@ fn written(number: u64, text: &[u8]) -> Result<Written, Refused> {
         written.fields[index] = match value {
             Value::Null => None,
             Value::String(text) => Some(text).filter(|text| !text.is_empty()),
-            list @ Value::Array(_) if FIELDS[index] == "scopes" => Some(list.to_string()),
+            list @ Value::Array(_) if LISTS.contains(&FIELDS[index]) => Some(list.to_string()),
             _ => return refused(FIELDS[index], "not a string"),
         };
     }

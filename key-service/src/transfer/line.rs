@@ -1,11 +1,11 @@
 //! One line of a file, and the check of its fields.
 
-use protocol::{KEY_PREFIX, KeyDigest, Restrictions, ScopeSet};
+use protocol::{KEY_PREFIX, KeyDigest, ResourceId, Restrictions, ScopeSet};
 
 use super::{DIGEST_PREFIX, FIELDS};
 use crate::accounts::normal_email;
-use crate::keys::Key;
 use crate::keys::rules::Scopes;
+use crate::keys::{Key, ResourceIds};
 use crate::label::Label;
 use crate::random;
 use crate::time::Timestamp;
@@ -96,6 +96,8 @@ fn checked(written: Written, now: Timestamp) -> Result<Line, (&'static str, Viol
         mask_value,
         last_rolled_at,
         expires_at,
+        scoped_teams,
+        scoped_organizations,
     ] = written.fields;
     let required = |field, text: Option<String>| text.ok_or_else(|| (field, Violation::required()));
     let of = |field| move |violation| (field, violation);
@@ -111,7 +113,10 @@ fn checked(written: Written, now: Timestamp) -> Result<Line, (&'static str, Viol
         label: required("label", label)?.parse::<Label>().map_err(of("label"))?.into(),
         digest: digest(&required("secure_value", secure_value)?).map_err(of("secure_value"))?,
         scopes: read_scopes(&required("scopes", scopes)?).map_err(of("scopes"))?.into(),
-        restrictions: Restrictions::default(),
+        restrictions: Restrictions {
+            projects: read_ids(scoped_teams).map_err(of("scoped_teams"))?,
+            organizations: read_ids(scoped_organizations).map_err(of("scoped_organizations"))?,
+        },
         created_at: time("created_at", created_at)?.unwrap_or(now),
         last_used_at: time("last_used_at", last_used_at)?,
         mask_value: mask_value.map_or_else(|| Ok(UNKNOWN_MASK.to_owned()), mask).map_err(of("mask_value"))?,
@@ -144,6 +149,30 @@ fn read_scopes(text: &str) -> Result<Scopes, Violation> {
     Scopes::parse(text.split([',', ' ']).filter(|text| !text.is_empty()))
 }
 
+/// Ids as a JSON list or as an array of PostgreSQL, `{1,2}`. No list and an empty one mean no restriction.
+fn read_ids(text: Option<String>) -> Result<Option<Vec<ResourceId>>, Violation> {
+    let text = text.as_deref().map(str::trim).filter(|text| *text != "NULL").unwrap_or_default();
+    let malformed = || Violation::input("neither a JSON list of ids nor an array of PostgreSQL");
+    if text.starts_with('[') {
+        let list: Vec<ResourceId> = serde_json::from_str(text).map_err(|_| malformed())?;
+        return Ok(ResourceIds::parse(list.iter().map(ResourceId::as_str))?.into());
+    }
+    let Some(array) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
+        return if text.is_empty() { Ok(None) } else { Err(malformed()) };
+    };
+    if array.trim().is_empty() {
+        return Ok(None);
+    }
+    // An id has no character that PostgreSQL would escape.
+    let items = array.split(',').map(|item| {
+        let item = item.trim();
+        let quoted = item.strip_prefix('"').and_then(|item| item.strip_suffix('"'));
+        // Without quotation marks, it is the null of SQL.
+        quoted.or((item != "NULL").then_some(item)).ok_or_else(malformed)
+    });
+    Ok(ResourceIds::parse(items.collect::<Result<Vec<_>, _>>()?)?.into())
+}
+
 /// A mask as [`protocol::ApiKey::mask`] makes it: a longer one could reveal the value.
 fn mask(text: String) -> Result<String, Violation> {
     let is_part = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_graphic());
@@ -174,7 +203,7 @@ pub(super) mod tests {
 
     fn reason(place: usize, text: &str) -> (u64, &'static str, String) {
         let secure_value = secure_value();
-        let mut fields = ["demo@example.com", "CI", &secure_value, "*", "", "", "", "", ""];
+        let mut fields = ["demo@example.com", "CI", &secure_value, "*", "", "", "", "", "", "", ""];
         fields[place] = text;
         let Refused { line, field, reason } = check(written(&fields), NOW).unwrap_err();
         (line, field, reason)
@@ -193,6 +222,26 @@ pub(super) mod tests {
         assert_eq!(line.created_at.to_string(), times[0]);
         assert_eq!(line.last_used_at.unwrap().to_string(), "2026-01-31T11:00:00Z");
         assert_eq!((line.mask_value.as_str(), line.expires_at), ("********", None));
+    }
+
+    #[test]
+    fn ids_are_a_json_list_or_an_array_of_postgresql() {
+        let read = |text: &str| read_ids(Some(text.to_owned()));
+        let ids = |ids: &[&str]| Some(ids.iter().map(|id| id.parse().unwrap()).collect::<Vec<ResourceId>>());
+        for text in ["[1,2]", "[ 1, \"2\" ]", "{1,2}", "{1, 2}", "{\"1\",2}", "{1,2,1}"] {
+            assert_eq!(read(text), Ok(ids(&["1", "2"])), "{text}");
+        }
+        let uuid = "0185a3b0-5d5c-0000-8e4f-2c9a1b7d6e55";
+        assert_eq!(read(&format!("{{{uuid}}}")), Ok(ids(&[uuid])));
+        assert_eq!(read("{\"NULL\"}"), Ok(ids(&["NULL"])));
+        for text in ["", " ", "[]", "{}", "{ }", "NULL"] {
+            assert_eq!(read(text), Ok(None), "{text:?}");
+        }
+        for text in
+            ["1", "1,2", "{1", "[1", "[1.5]", "[null]", "{1,}", "{NULL}", "{a b}", "{{1},{2}}", "null", "*"]
+        {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -225,6 +274,8 @@ pub(super) mod tests {
             assert_eq!(reason(place, "31.1.2025").1, field);
         }
         assert_eq!(reason(6, "phx_abcdefghijk").1, "mask_value");
+        assert_eq!(reason(9, "1,2").1, "scoped_teams");
+        assert_eq!(reason(10, "{a/b}").1, "scoped_organizations");
     }
 
     #[test]

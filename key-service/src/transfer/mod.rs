@@ -16,7 +16,7 @@ mod sql;
 pub use line::Refused;
 
 /// The fields of a line, in the order of the columns. An import needs the first four.
-pub const FIELDS: [&str; 9] = [
+pub const FIELDS: [&str; 11] = [
     "email",
     "label",
     "secure_value",
@@ -26,7 +26,12 @@ pub const FIELDS: [&str; 9] = [
     "mask_value",
     "last_rolled_at",
     "expires_at",
+    "scoped_teams",
+    "scoped_organizations",
 ];
+
+/// The [`FIELDS`] that JSON may write as lists.
+const LISTS: [&str; 3] = ["scopes", "scoped_teams", "scoped_organizations"];
 
 /// The number of [`FIELDS`] that every line has.
 const REQUIRED: usize = 4;

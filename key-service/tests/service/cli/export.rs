@@ -14,6 +14,9 @@ fn an_import_restores_every_field_of_an_export() {
         let label = format!("--label={label}");
         site.ok(&["key", "create", "--user", DEMO, &label, "--scopes", "insight:read,query:read"], "");
     }
+    let restricted = ["--projects", "7,eu-1", "--organizations", "0185a3b0-5d5c-0000-8e4f-2c9a1b7d6e55"];
+    let create = ["key", "create", "--user", OTHER, "--label", "restricted", "--scopes", "*"];
+    site.ok(&[&create[..], &restricted].concat(), "");
     let create = ["key", "create", "--user", OTHER, "--label", "rolled", "--scopes", "*", "--json"];
     let id = text(&site.json(&create), "id").to_owned();
     site.ok(&["key", "roll", &id, "--grace-s", "60"], "");
@@ -25,8 +28,8 @@ fn an_import_restores_every_field_of_an_export() {
         let cells = ["\"=", "\"+", "\"-", "\"@"];
         assert!(format == "jsonl" || !cells.iter().any(|cell| file.contains(cell)), "{file}");
         let (code, json) = import(&elsewhere, &["--format", format], &file);
-        let imported = if format == "csv" { 8 } else { 0 };
-        assert_eq!((code, counts(&json)), (0, [8, imported, 8 - imported, 0, 0]), "{format}");
+        let imported = if format == "csv" { 9 } else { 0 };
+        assert_eq!((code, counts(&json)), (0, [9, imported, 9 - imported, 0, 0]), "{format}");
         assert_eq!(elsewhere.ok(&["export", "--format", format], "").len(), file.len());
     }
     let mut back = elsewhere.json(&["key", "list", "--json"]);
@@ -42,6 +45,13 @@ fn an_import_restores_every_field_of_an_export() {
         }
     }
     assert_eq!(back, keys);
+
+    // The import of JSON lines alone keeps the restrictions too.
+    let third = Site::with_users();
+    let file = site.ok(&["export", "--format", "jsonl"], "");
+    import(&third, &["--format", "jsonl"], &file);
+    let restricted = third.json(&["key", "list", "--search", "restricted", "--json"]);
+    assert_eq!(restricted[0]["scoped_teams"], serde_json::json!([7, "eu-1"]));
 }
 
 #[test]

@@ -55,6 +55,35 @@ async fn an_imported_key_works_with_its_old_value_and_keeps_what_the_file_says()
     assert_eq!(app.number(logged).await, 1);
 }
 
+#[tokio::test]
+async fn the_restrictions_of_posthog_are_imported() {
+    let app = TestApp::start().await;
+    let head = "email,label,secure_value,scopes,scoped_teams,scoped_organizations\n";
+    let line = |value: &str, teams: &str, organizations: &str| {
+        let secure_value = secure_value(value);
+        format!("{DEMO},{value},{secure_value},*,\"{teams}\",\"{organizations}\"\n")
+    };
+    let file = [
+        head,
+        &line("phx_projects", "{1,2}", "{}"),
+        &line("phx_organizations", "", "{0185a3b0-5d5c-0000-8e4f-2c9a1b7d6e55}"),
+        &line("phx_free", "[]", "NULL"),
+        &line("phx_refused", "{1,2", ""),
+    ]
+    .concat();
+    let (code, json) = import(&app.site, &[], &file);
+    assert_eq!((code, counts(&json)), (3, [4, 3, 0, 1, 0]));
+    assert_eq!(refused_lines(&json), [(5, "scoped_teams")]);
+    for (value, restrictions) in [
+        ("phx_projects", Some("project:1 project:2")),
+        ("phx_organizations", Some("organization:0185a3b0-5d5c-0000-8e4f-2c9a1b7d6e55")),
+        ("phx_free", Some("")),
+        ("phx_refused", None),
+    ] {
+        assert_eq!(app.restrictions(value).await.as_deref(), restrictions, "{value}");
+    }
+}
+
 #[test]
 fn bad_lines_are_named_and_the_good_ones_go_in() {
     let site = Site::with_users();
