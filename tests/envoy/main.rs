@@ -28,6 +28,7 @@ mod per_key;
 mod recovery;
 mod replicas;
 mod requests;
+mod restricted;
 mod revocation;
 mod shadow;
 
