@@ -222,3 +222,56 @@ fn posthog_judges_project_secret_keys() {
         );
     }
 }
+
+/// The edge judges the id of a project in the path, and the upstream judges `@current`.
+#[test]
+#[ignore = "needs an Envoy and PostHog's clients: cargo xtask test"]
+fn a_restricted_key_reaches_only_its_projects() {
+    let setup = Setup::start();
+    let one = json!({"path": "/api/projects/1/feature_flags/"});
+    let two = json!({ "path": FLAGS_OF_PROJECT_TWO });
+    let all = json!({"path": "/api/projects/"});
+    let other = |id| format!("403: API key does not have access to the requested project: ID {id}.");
+    for language in LANGUAGES {
+        let mut client = setup.client(language);
+        let (id, key) = setup.create_restricted_key(&["feature_flag:read", "project:read"], &[1]);
+        client.open_local(&key).ok();
+        require_restrictions(&setup, "project:1");
+        client.open_with(&key);
+        let payload = client.run("remote_config", &json!({"key": "limits"})).ok();
+        assert_eq!(decoded(payload), json!({"flag": "limits"}), "{language:?}");
+        require_restrictions(&setup, "project:1");
+        client.run("get", &one).ok();
+        require_restrictions(&setup, "project:1");
+        client.run("get", &two).require_error(&other(2));
+        client.run("get", &all).require_error(
+            "403: API keys with scoped projects are only supported on project-based endpoints.",
+        );
+        setup.require_none_received();
+
+        setup.restrict_key(&id, &[2]);
+        client.run("get", &one).require_error(&other(1));
+        setup.require_none_received();
+        client.run("get", &two).ok();
+        require_restrictions(&setup, "project:2");
+        // The upstream refuses it, because `@current` is project 1.
+        require_remote_config_refused(language, &mut client, 403, NOT_PERMITTED);
+        require_restrictions(&setup, "project:2");
+
+        setup.delete_key(&id);
+        client.run("get", &two).require_error(&format!("401: {NOT_AUTHENTICATED}"));
+        setup.require_none_received();
+    }
+
+    let mut client = setup.client(Language::Python);
+    let (_, key) = setup.create_restricted_key(&["llm_prompt:read"], &[1]);
+    client.open_with(&key);
+    assert_eq!(client.run("prompt", &json!({"name": PROMPT})).ok(), "Hello!");
+    require_restrictions(&setup, "project:1");
+}
+
+/// Checks that one request reached the upstream, with these restrictions.
+#[track_caller]
+fn require_restrictions(setup: &Setup, restrictions: &str) {
+    assert_eq!(setup.upstream.take_one().header("x-auth-restrictions"), Some(restrictions));
+}

@@ -36,7 +36,21 @@ impl Setup {
 
     /// Creates a key with these scopes; returns its id and value.
     pub(crate) fn create_key(&self, scopes: &[&str]) -> (String, String) {
-        let key = json!({"label": "Client", "scopes": scopes});
+        self.create(&json!({"label": "Client", "scopes": scopes}))
+    }
+
+    /// Creates a key that is restricted to these projects; returns its id and value.
+    pub(crate) fn create_restricted_key(&self, scopes: &[&str], projects: &[u32]) -> (String, String) {
+        self.create(&json!({"label": "Client", "scopes": scopes, "scoped_teams": projects}))
+    }
+
+    /// Restricts a key to other projects, and returns when each edge has applied it.
+    pub(crate) fn restrict_key(&self, id: &str, projects: &[u32]) {
+        let restriction = json!({ "scoped_teams": projects }).to_string();
+        self.keys(ureq::patch(self.key_url(id))).send(restriction).unwrap();
+    }
+
+    fn create(&self, key: &Value) -> (String, String) {
         let mut answer = self.keys(ureq::post(self.key_url(""))).send(key.to_string()).unwrap();
         let key: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
         let text = |field: &str| key[field].as_str().unwrap().to_owned();

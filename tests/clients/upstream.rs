@@ -99,6 +99,7 @@ impl Upstream {
     }
 
     /// The only request since the last call.
+    #[track_caller]
     pub(crate) fn take_one(&self) -> Received {
         let mut received = self.take();
         assert_eq!(received.len(), 1, "{received:?}");
@@ -157,8 +158,7 @@ fn answer(request: &Received) -> Result<Response, Refusal> {
             Ok(json(&evaluated_flags()))
         }
         (&Method::GET, ["flags", "definitions"]) => {
-            require_caller(request)?;
-            require_project(request.query("token"))?;
+            require_current_project(request)?;
             let (status, body) = match request.header("if-none-match") {
                 Some(ETAG) => (StatusCode::NOT_MODIFIED, String::new()),
                 _ => (StatusCode::OK, definitions().to_string()),
@@ -185,7 +185,7 @@ fn answer(request: &Received) -> Result<Response, Refusal> {
     }
 }
 
-/// A request for `@current`: the token names the project, and the key may be restricted to others.
+/// A request for the current project: the token names it, and the key may be restricted to others.
 fn require_current_project(request: &Received) -> Result<(), Refusal> {
     require_caller(request)?;
     require_project(request.query("token"))?;
