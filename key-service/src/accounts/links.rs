@@ -1,7 +1,7 @@
 //! One-time links, with which a user sets a password: the first admin, a user that an admin added, or a user that forgot the
 //! password.
 
-use protocol::{KeyDigest, secret_from_entropy};
+use protocol::secret_from_entropy;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::error::AccountError;
 use super::password_change::replace_password;
 use super::passwords::{NewPassword, PasswordHash, Passwords};
 use super::registration::{self, NewUser};
-use super::sql::links::StoredLink;
+use super::sql::links::{LinkDigest, StoredLink};
 use super::sql::{links, users};
 use super::user::{Email, User, log};
 use crate::audit::{self, Action, Actor, Event};
@@ -43,8 +43,8 @@ impl Secret {
         format!("/link/{}", self.0.expose_secret())
     }
 
-    fn digest(&self) -> KeyDigest {
-        KeyDigest::of_value(self.0.expose_secret())
+    fn digest(&self) -> LinkDigest {
+        LinkDigest::of_secret(self.0.expose_secret())
     }
 }
 

@@ -102,13 +102,24 @@ impl TokenValue {
     }
 
     /// The digest under which the token is stored.
-    pub(super) fn digest(&self) -> KeyDigest {
-        KeyDigest::of_value(self.reveal())
+    pub(super) fn digest(&self) -> TokenDigest {
+        TokenDigest(KeyDigest::of_value(self.reveal()))
     }
 
     /// The secret itself.
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
+    }
+}
+
+/// The digest under which a management token is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenDigest(KeyDigest);
+
+impl TokenDigest {
+    /// The digest as it is stored.
+    pub(super) fn to_hex(self) -> String {
+        self.0.to_hex()
     }
 }
 

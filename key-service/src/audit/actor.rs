@@ -27,9 +27,25 @@ pub struct Actor {
 #[derive(Clone, Debug)]
 pub(crate) struct ActorSession {
     /// The digest under which the session is stored. Signing out removes it.
-    pub(crate) id_digest: KeyDigest,
+    pub(crate) id_digest: SessionDigest,
     /// The user's session version. A new password raises it, for example.
     pub(crate) version: i64,
+}
+
+/// The digest under which a session is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionDigest(KeyDigest);
+
+impl SessionDigest {
+    /// The digest of a session's id.
+    pub(crate) fn of_id(id: &str) -> Self {
+        SessionDigest(KeyDigest::of_value(id))
+    }
+
+    /// The digest as it is stored.
+    pub(crate) fn to_hex(self) -> String {
+        self.0.to_hex()
+    }
 }
 
 /// The kinds of actors.

@@ -16,8 +16,8 @@ mod entry;
 pub(crate) mod refusals;
 pub(crate) mod sql;
 
-pub(crate) use actor::ActorSession;
 pub use actor::{Actor, ActorKind};
+pub(crate) use actor::{ActorSession, SessionDigest};
 pub use entry::{Action, AuditSearch, Entry, Event};
 
 /// Writes an entry with the database's time.

@@ -9,6 +9,21 @@ use crate::db;
 use crate::db::NOW_MS;
 use crate::db::rows::{RowResult, truth};
 
+/// The digest under which a link is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkDigest(KeyDigest);
+
+impl LinkDigest {
+    /// The digest of a link's secret.
+    pub(crate) fn of_secret(secret: &str) -> Self {
+        LinkDigest(KeyDigest::of_value(secret))
+    }
+
+    fn to_hex(self) -> String {
+        self.0.to_hex()
+    }
+}
+
 /// A stored link.
 #[derive(Debug)]
 pub(crate) struct StoredLink {
@@ -34,7 +49,7 @@ impl<'r> FromRow<'r, AnyRow> for StoredLink {
 pub(crate) async fn replace(
     connection: &mut AnyConnection,
     link: &StoredLink,
-    digest: KeyDigest,
+    digest: LinkDigest,
     lifetime_s: u32,
 ) -> db::Result<()> {
     match &link.user_id {
@@ -75,7 +90,7 @@ pub(crate) async fn remove_made_by(connection: &mut AnyConnection, maker_id: &st
 /// The link with this digest, if it is valid. A link that a token created is valid no longer than the token.
 pub(crate) async fn find(
     connection: impl AnyExecutor<'_>,
-    digest: KeyDigest,
+    digest: LinkDigest,
 ) -> db::Result<Option<StoredLink>> {
     let select = formatcp!(
         "SELECT user_id, is_from_token, created_by_id FROM one_time_links l
@@ -88,7 +103,7 @@ pub(crate) async fn find(
 /// Takes the link with this digest, if it is valid, and removes it.
 pub(crate) async fn take(
     connection: &mut AnyConnection,
-    digest: KeyDigest,
+    digest: LinkDigest,
 ) -> db::Result<Option<StoredLink>> {
     let found = find(&mut *connection, digest).await?;
     let delete = "DELETE FROM one_time_links WHERE digest = $1";

@@ -1,13 +1,13 @@
 //! Browser sessions in the database, for `tower-sessions`.
 
 use async_trait::async_trait;
-use protocol::KeyDigest;
 use sqlx::{AnyExecutor, Row};
 use time::OffsetDateTime;
 use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 
+use crate::audit::SessionDigest;
 use crate::db;
 use crate::revocation::Store;
 use crate::time::Timestamp;
@@ -84,7 +84,7 @@ impl SessionStore for Sessions {
 /// Whether the session with this digest is stored and has not expired.
 pub(crate) async fn is_stored(
     connection: impl AnyExecutor<'_>,
-    id_digest: KeyDigest,
+    id_digest: SessionDigest,
     now: Timestamp,
 ) -> db::Result<bool> {
     let select = "SELECT expires_at FROM sessions WHERE id_digest = $1 AND expires_at > $2";
@@ -93,8 +93,8 @@ pub(crate) async fn is_stored(
 }
 
 /// The digest under which a session is stored.
-pub(crate) fn id_digest(id: &Id) -> KeyDigest {
-    KeyDigest::of_value(&id.to_string())
+pub(crate) fn id_digest(id: &Id) -> SessionDigest {
+    SessionDigest::of_id(&id.to_string())
 }
 
 fn encode(record: &Record) -> Result<String> {

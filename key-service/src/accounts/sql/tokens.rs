@@ -1,11 +1,10 @@
 //! The SQL of management tokens.
 
 use const_format::formatcp;
-use protocol::KeyDigest;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, FromRow, Row};
 
-use crate::accounts::token::ManagementToken;
+use crate::accounts::token::{ManagementToken, TokenDigest};
 use crate::accounts::verb::{Verb, Verbs};
 use crate::db;
 use crate::db::NOW_MS;
@@ -50,7 +49,7 @@ macro_rules! select_tokens {
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     token: &ManagementToken,
-    digest: KeyDigest,
+    digest: TokenDigest,
 ) -> db::Result<Option<String>> {
     let named = token.user_ids.as_deref().unwrap_or_default();
     for user_id in named {
@@ -125,7 +124,10 @@ pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Resu
 }
 
 /// The token whose value has this digest.
-pub(crate) async fn find_by_digest(pool: &AnyPool, digest: KeyDigest) -> db::Result<Option<ManagementToken>> {
+pub(crate) async fn find_by_digest(
+    pool: &AnyPool,
+    digest: TokenDigest,
+) -> db::Result<Option<ManagementToken>> {
     Ok(sqlx::query_as(select_tokens!("WHERE t.digest = $1"))
         .bind(digest.to_hex())
         .fetch_optional(pool)
