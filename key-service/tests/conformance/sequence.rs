@@ -1,5 +1,9 @@
 //! One sequence of operations, drawn by a seed, on the store and on the model.
 
+mod draw;
+mod maintenance;
+mod open_change;
+
 use std::cell::Cell;
 use std::fmt::Debug;
 
@@ -161,19 +165,6 @@ impl Sequence<'_> {
         self.set_clock().await;
     }
 
-    /// A position, mostly a possible cursor of an edge.
-    fn some_position(&mut self) -> Option<Position> {
-        let recent = self.positions.len().saturating_sub(8)..self.positions.len();
-        let position = self.positions[self.random.usize(recent)].clone();
-        match self.random.u32(..12) {
-            0 => None,
-            1 => Some(Position { revision: position.revision + 1, ..position }),
-            2 => Some(Position { revision: u64::MAX, ..position }),
-            3 => Some(Position { epoch: "of nobody".to_owned(), ..position }),
-            _ => Some(position),
-        }
-    }
-
     async fn record(&mut self) -> Checked {
         let process = self.process();
         // A process announces its lease length when a record exceeds the limit, and on PostgreSQL on each new connection.
@@ -228,14 +219,6 @@ impl Sequence<'_> {
             self.positions.push(current);
         }
         Ok(())
-    }
-
-    fn questions(&mut self) -> Vec<Question> {
-        let newest = self.digests.len().saturating_sub(12);
-        let mut digests = self.digests[newest..].to_vec();
-        digests.push(KeyDigest::of_value("phx_of_nobody"));
-        let position = self.some_position().unwrap_or_else(|| self.positions[0].clone());
-        vec![Question::Verdicts(digests), Question::History(self.some_position()), Question::Leases(position)]
     }
 
     /// Creates a key with a generated value, which does not increment the revision.
@@ -316,164 +299,6 @@ impl Sequence<'_> {
         Ok(())
     }
 
-    /// Begins a change while another is open. It must be made after that one.
-    async fn change_while_held(&mut self) -> Checked {
-        if self.held.is_none() {
-            self.hold().await?;
-        }
-        let Some(held) = self.held.take() else { return Ok(()) };
-        let wanted = self.some_change().await;
-        let process = self.process();
-        self.note((process, "waits for the open one", &wanted));
-        let store = &*self.store;
-        let (made, ended) = tokio::join!(wanted.make(store.process(process)), async {
-            tokio::task::yield_now().await;
-            held.of_store.commit(&[]).await.map_err(|error| error.to_string())
-        });
-        let expected = self.model.run(|_| held.of_model.commit(&[]));
-        self.compare_positions("commit", ended, expected.map_err(|error| format!("{error:?}")))?;
-        self.expect(&wanted, made)
-    }
-
-    /// Begins a change and leaves it open.
-    async fn hold(&mut self) -> Checked {
-        let process = self.process();
-        self.note((process, "begin"));
-        let mut of_store =
-            self.store.process(process).lease_store().begin().await.map_err(|error| error.to_string())?;
-        let of_model = self.model.begin();
-        let user = self.some_user();
-        let affected = match self.random.choice(&self.keys) {
-            Some(key) if self.random.bool() => AffectedKeys::Key(key.clone()),
-            _ => AffectedKeys::User(user),
-        };
-        let found = of_store.digests(&affected).await.map_err(|error| error.to_string())?;
-        let expected = self.model.data(|data| data.digests(&affected));
-        self.held = Some(Held { of_store, of_model });
-        same(("digests", affected), sorted(found), sorted(expected))
-    }
-
-    /// Ends the open change: commits, abandons or drops it.
-    async fn end_held(&mut self) -> Checked {
-        let Some(held) = self.held.take() else { return Ok(()) };
-        let changed: Vec<_> = self.digests.iter().copied().filter(|_| self.random.bool()).collect();
-        match self.random.u32(..3) {
-            0 => {
-                self.note("abandon");
-                let found = held.of_store.abandon().await.map_err(|error| error.to_string());
-                let expected = self.model.run(|_| held.of_model.abandon());
-                self.compare_positions("abandon", found, expected.map_err(|error| format!("{error:?}")))
-            }
-            1 => {
-                self.note("drop");
-                drop(held);
-                Ok(())
-            }
-            _ => self.commit(held, changed).await,
-        }
-    }
-
-    async fn commit(&mut self, held: Held, changed: Vec<KeyDigest>) -> Checked {
-        self.note(("commit", changed.len()));
-        let found = held.of_store.commit(&changed).await.map_err(|error| error.to_string());
-        let expected = self.model.run(|_| async move { held.of_model.commit(&changed).await });
-        self.compare_positions("commit", found, expected.map_err(|error| format!("{error:?}")))
-    }
-
-    async fn let_go(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.note("abandon");
-            let _ = held.of_store.abandon().await;
-            let _ = self.model.run(|_| held.of_model.abandon());
-        }
-    }
-
-    /// Makes a change of about as many values as fit into one answer.
-    async fn change_many(&mut self) -> Checked {
-        self.let_go().await;
-        self.hold().await?;
-        let Some(held) = self.held.take() else { return Ok(()) };
-        let most = MAX_CHANGED_PER_SYNC;
-        let count = [most - 1, most, most + 1, 2 * most + 1][self.random.usize(..4)];
-        let changed = (0..count).map(|n| KeyDigest::of_value(&format!("phx_one_of_many_{n}"))).collect();
-        self.commit(held, changed).await
-    }
-
-    /// Prunes the changes up to one of the latest revisions. Cursors from before get a reset in the same epoch.
-    async fn prune(&mut self) -> Checked {
-        self.let_go().await;
-        let to = self.model.data(|data| data.position.revision).saturating_sub(self.random.u64(..4));
-        let process = self.process();
-        self.note((process, "prune to", to));
-        self.store.prune(process, to).await;
-        self.model.prune(to);
-        Ok(())
-    }
-
-    /// Loses leases or more, or only restarts both processes.
-    async fn lose(&mut self) -> Checked {
-        self.let_go().await;
-        self.grant_others();
-        match self.random.u32(..3) {
-            0 => self.store.restart().await,
-            1 => {
-                self.note("the leases are lost");
-                // On PostgreSQL, a crash and a move have the same effect.
-                match self.store.is_sqlite() {
-                    true => self.model.lose_leases(),
-                    false => self.model.begin_history(),
-                }
-                self.set_clock().await;
-                self.store.lose_leases().await;
-            }
-            _ => {
-                self.note("the database is elsewhere");
-                self.model.begin_history();
-                if self.store.is_sqlite() {
-                    self.model.prune_all();
-                }
-                self.set_clock().await;
-                self.store.move_elsewhere().await;
-            }
-        }
-        // Reads contain the epoch, so the store's new epoch must be known before the next read.
-        self.compare(0, Question::History(None)).await?;
-        self.model.announce(&self.store.lasts_ms);
-        self.compare_limit().await
-    }
-
-    /// Chooses new lease lengths for both processes before they restart. On PostgreSQL both get the same, because each new
-    /// connection announces them again at an unknown time.
-    fn grant_others(&mut self) {
-        let lengths = [1_000, 4_000, 8_000, LONGEST_MS];
-        self.store.lasts_ms = [(); PROCESSES].map(|()| lengths[self.random.usize(..lengths.len())]);
-        if !self.store.is_sqlite() {
-            self.store.lasts_ms = [self.store.lasts_ms[0]; PROCESSES];
-        }
-        self.note(("restart, and grant", self.store.lasts_ms));
-        self.model.grant(self.store.lasts_ms[0]);
-    }
-
-    /// Lowers the limits of the lease length, sometimes after every longer lease must have ended.
-    async fn lower(&mut self) -> Checked {
-        self.let_go().await;
-        if self.random.bool() {
-            self.note("pass 90 s");
-            self.model.pass(90_000);
-            self.set_clock().await;
-        }
-        let process = self.process();
-        self.note((process, "lower"));
-        self.store.process(process).lower_lease_bounds().await.map_err(|error| error.to_string())?;
-        self.model.lower(self.store.lasts_ms[process]);
-        self.compare_limit().await
-    }
-
-    async fn compare_limit(&mut self) -> Checked {
-        let found = self.store.lease_limit_ms().await;
-        same("the limit", found, self.model.data(|data| data.lease_limit_ms))
-    }
-
     /// Compares the outcome of a change with the model's expectation, then makes the change in the model.
     fn expect(&mut self, wanted: &Wanted, (came, artifacts): (Came, Artifacts)) -> Checked {
         let now_ms = self.now_ms();
@@ -506,65 +331,6 @@ impl Sequence<'_> {
     ) -> Checked {
         let current = self.model.data(|data| data.position.epoch.clone());
         same(what, found.map(|position| self.readings.position(position, &current)), expected)
-    }
-
-    fn some_user(&mut self) -> String {
-        self.users[self.random.usize(..self.users.len())].clone()
-    }
-
-    fn has_all_keys(&self, user: &str) -> bool {
-        self.model.data(|data| data.keys.values().filter(|key| key.user == user).count()) >= MAX_KEYS_PER_USER
-    }
-
-    fn some_scopes(&mut self) -> ScopeSet {
-        let choices: [&[&str]; 4] =
-            [&["*"], &["insight:read"], &["insight:write", "cohort:read"], &["query:read"]];
-        ScopeSet::parse(choices[self.random.usize(..4)].iter().copied()).unwrap()
-    }
-
-    fn some_end(&mut self) -> Option<i64> {
-        let end_ms = self.random.bool().then(|| self.now_ms() + self.random.i64(1..20_000));
-        self.ends_ms.extend(end_ms);
-        end_ms
-    }
-
-    /// A random change. If its key is deleted, the store waits for earlier leases, so they end first.
-    async fn some_change(&mut self) -> Wanted {
-        let key = self.random.choice(&self.keys).cloned();
-        let user = self.some_user();
-        let number = self.random.u32(..30);
-        let wanted = match (self.random.u32(..20), key) {
-            (0..=4, Some(key)) => Wanted::Roll { key, grace_s: [0, 0, 1, 5, 20][self.random.usize(..5)] },
-            (5..=8, Some(key)) => Wanted::Delete { key },
-            (9..=10, Some(key)) => {
-                Wanted::Update { key, scopes: Some(self.some_scopes()), expires_at_ms: None }
-            }
-            (11..=12, Some(key)) => {
-                Wanted::Update { key, scopes: None, expires_at_ms: Some(self.some_end()) }
-            }
-            (13..=14, _) => Wanted::SetActive { user, is_active: self.random.u32(..3) > 0 },
-            (15, _) => Wanted::SetPermissions { user, permissions: self.some_scopes() },
-            (16, _) => {
-                Wanted::Leak { values: (0..3).map(|n| format!("phx_known_{}", (number + n) % 30)).collect() }
-            }
-            _ if self.has_all_keys(&user) => Wanted::SetActive { user, is_active: true },
-            _ => Wanted::TakeOver {
-                user,
-                value: format!("phx_known_{number}"),
-                scopes: self.some_scopes(),
-                expires_at_ms: self.some_end(),
-            },
-        };
-        if wanted.key().is_some_and(|key| self.model.data(|data| !data.keys.contains_key(key))) {
-            let lost_leases_until_ms = self.model.data(|data| data.lost_leases_until_ms);
-            let last_ms =
-                self.ends_ms.iter().copied().chain([lost_leases_until_ms]).max().unwrap_or_default();
-            let left_ms = u64::try_from(last_ms - self.now_ms() + 1).unwrap_or_default();
-            self.model.pass(left_ms);
-            self.set_clock().await;
-            self.note(("pass", left_ms));
-        }
-        wanted
     }
 }
 
