@@ -9,16 +9,14 @@ use serde_json::Value;
 
 use crate::document::{Document, Place};
 use crate::finding::Finding;
-use crate::settings::Settings;
 
 mod chain;
 mod manager;
 mod plugin;
 
 use chain::Chain;
-
-/// The message of a Wasm filter.
-const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+pub use plugin::Plugin;
+use plugin::{is_our_name, wasm_of};
 
 /// Fields that make a file one of Envoy's.
 const ENVOY_FIELDS: [&str; 10] = [
@@ -33,15 +31,6 @@ const ENVOY_FIELDS: [&str; 10] = [
     "static_resources",
     "typed_config",
 ];
-
-/// One Wasm filter of ours.
-#[derive(Clone, Debug)]
-pub struct Plugin<'d> {
-    /// Its message.
-    pub wasm: Place<'d>,
-    /// The settings that it passes to the filter.
-    pub settings: Settings,
-}
 
 /// Whether this is a file of Envoy's, rather than the filter's settings alone.
 pub fn is_envoy(document: &Document) -> bool {
@@ -87,51 +76,6 @@ pub fn judge(document: &Document, plugins: &[Plugin<'_>], names: &BTreeSet<Strin
     findings.extend(manager::around(&managers));
     findings.extend(everything.iter().flat_map(|place| turned_off(place, names)));
     findings
-}
-
-impl<'d> Plugin<'d> {
-    fn of(wasm: Place<'d>) -> Option<Self> {
-        let config = wasm.field("config")?;
-        let settings = match config.field("configuration") {
-            None => Settings::nothing(format!("{}.value", config.path_of("configuration"))),
-            Some(configuration) => match configuration.field("value") {
-                Some(value) if configuration.is_message("google.protobuf.StringValue") => {
-                    Settings::of_text(&value)
-                }
-                Some(value) => Settings::of_struct(&value),
-                None => Settings::nothing(configuration.path_of("value")),
-            },
-        };
-        let names = [
-            &["name"][..],
-            &["root_id"],
-            &["vm_config", "vm_id"],
-            &["vm_config", "code", "local", "filename"],
-        ];
-        let is_named = |names: &&[&str]| {
-            let name = config.at(names).and_then(|place| place.text());
-            name.is_some_and(is_our_name)
-        };
-        let is_ours = settings.are_ours() || names.iter().any(is_named);
-        is_ours.then_some(Plugin { wasm, settings })
-    }
-}
-
-/// Whether the name of a filter, a VM or a file is one of ours.
-fn is_our_name(name: &str) -> bool {
-    name.replace('-', "_").contains("edge_key_auth")
-}
-
-/// The message of a Wasm filter here, also in a `TypedStruct`.
-fn wasm_of<'d>(place: &Place<'d>) -> Option<Place<'d>> {
-    if place.is_message(WASM) {
-        return Some(place.clone());
-    }
-    let is_typed_struct =
-        place.is_message("udpa.type.v1.TypedStruct") || place.is_message("xds.type.v3.TypedStruct");
-    let type_url = place.field("type_url").and_then(|url| url.text());
-    let is_wasm = is_typed_struct && type_url.is_some_and(|url| url.rsplit('/').next() == Some(WASM));
-    place.field("value").filter(|_| is_wasm)
 }
 
 /// Envoy accepts a file in which the cluster is missing; each callout then fails.

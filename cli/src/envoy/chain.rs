@@ -1,6 +1,6 @@
 //! Judges the place of the filter among the HTTP filters.
 
-use super::{Plugin, is_our_name};
+use super::plugin::{Plugin, is_our_name};
 use crate::document::Place;
 use crate::finding::Finding;
 use crate::settings::Settings;

@@ -1,8 +1,11 @@
-//! Judges the Wasm filter itself: failure policy, token, runtime.
+//! The Wasm filter itself, and the findings on it: failure policy, token, runtime.
 
-use super::Plugin;
 use crate::document::Place;
 use crate::finding::Finding;
+use crate::settings::Settings;
+
+/// The message of a Wasm filter.
+const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 
 const V8: &str = "envoy.wasm.runtime.v8";
 
@@ -15,6 +18,60 @@ const CAPABILITIES: [&str; 6] = [
     "proxy_replace_header_map_value",
     "proxy_send_local_response",
 ];
+
+/// One Wasm filter of ours.
+#[derive(Clone, Debug)]
+pub struct Plugin<'d> {
+    /// Its message.
+    pub wasm: Place<'d>,
+    /// The settings that it passes to the filter.
+    pub settings: Settings,
+}
+
+impl<'d> Plugin<'d> {
+    pub(super) fn of(wasm: Place<'d>) -> Option<Self> {
+        let config = wasm.field("config")?;
+        let settings = match config.field("configuration") {
+            None => Settings::nothing(format!("{}.value", config.path_of("configuration"))),
+            Some(configuration) => match configuration.field("value") {
+                Some(value) if configuration.is_message("google.protobuf.StringValue") => {
+                    Settings::of_text(&value)
+                }
+                Some(value) => Settings::of_struct(&value),
+                None => Settings::nothing(configuration.path_of("value")),
+            },
+        };
+        let names = [
+            &["name"][..],
+            &["root_id"],
+            &["vm_config", "vm_id"],
+            &["vm_config", "code", "local", "filename"],
+        ];
+        let is_named = |names: &&[&str]| {
+            let name = config.at(names).and_then(|place| place.text());
+            name.is_some_and(is_our_name)
+        };
+        let is_ours = settings.are_ours() || names.iter().any(is_named);
+        is_ours.then_some(Plugin { wasm, settings })
+    }
+}
+
+/// Whether the name of a filter, a VM or a file is one of ours.
+pub(super) fn is_our_name(name: &str) -> bool {
+    name.replace('-', "_").contains("edge_key_auth")
+}
+
+/// The message of a Wasm filter here, also in a `TypedStruct`.
+pub(super) fn wasm_of<'d>(place: &Place<'d>) -> Option<Place<'d>> {
+    if place.is_message(WASM) {
+        return Some(place.clone());
+    }
+    let is_typed_struct =
+        place.is_message("udpa.type.v1.TypedStruct") || place.is_message("xds.type.v3.TypedStruct");
+    let type_url = place.field("type_url").and_then(|url| url.text());
+    let is_wasm = is_typed_struct && type_url.is_some_and(|url| url.rsplit('/').next() == Some(WASM));
+    place.field("value").filter(|_| is_wasm)
+}
 
 /// The findings on one filter.
 pub(super) fn judge(plugin: &Plugin<'_>) -> Vec<Finding> {
