@@ -1,6 +1,7 @@
 //! The SQL of management tokens.
 
 use const_format::formatcp;
+use protocol::KeyDigest;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, AnyPool, FromRow, Row};
 
