@@ -96,6 +96,17 @@ async fn of_a_report_of_leaked_keys() {
 }
 
 #[tokio::test]
+async fn of_a_report_by_the_holder_of_leaked_values() {
+    let app = TestApp::start().await;
+    let key = app.demo().create_key("CI", &["*"]).await;
+    let mut transcript = Transcript::of(&app);
+    let report = json!({"values": [key["value"], "phx_of_nobody"], "source": "a gist"});
+    let url = format!("{}/api/leaked_values/", app.public);
+    transcript.send(client().post(url).json(&report)).await;
+    assert_snapshot!("leaked_values", transcript);
+}
+
+#[tokio::test]
 async fn of_the_audit_log() {
     let app = TestApp::start().await;
     let demo = app.demo();
