@@ -6,14 +6,23 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The projects and organizations that a key is restricted to.
+///
+/// An unknown field is an error, and so is `null`: a restriction that is misspelt must not count as none. Further kinds of
+/// restrictions need a [`Feature`](crate::Feature) of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Restrictions {
     /// The ids of the permitted projects; `None` for all, empty for none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "list")]
     pub projects: Option<Vec<ResourceId>>,
     /// The ids of the permitted organizations; `None` for all, empty for none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "list")]
     pub organizations: Option<Vec<ResourceId>>,
+}
+
+/// A list that is present, and not `null`.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<ResourceId>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
 }
 
 impl Restrictions {
@@ -148,7 +157,12 @@ mod tests {
     #[test]
     fn an_absent_list_permits_all_and_an_empty_one_nothing() {
         let of = |json: &str| serde_json::from_str::<Restrictions>(json).unwrap();
-        assert!(of("{}").is_empty() && of(r#"{"projects":null}"#).is_empty());
+        assert!(of("{}").is_empty());
+        for json in
+            [r#"{"projects":null}"#, r#"{"project":[7]}"#, r#"{"scoped_teams":[7]}"#, r#"{"projects":7}"#]
+        {
+            assert!(serde_json::from_str::<Restrictions>(json).is_err(), "{json}");
+        }
         assert!(!of(r#"{"projects":[]}"#).is_empty() && !of(r#"{"organizations":[]}"#).is_empty());
     }
 
