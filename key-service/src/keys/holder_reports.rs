@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use leases::Position;
+use leases::{LeaseStore, Position};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -44,11 +44,13 @@ pub(crate) async fn report(
             live.insert(digest);
         }
     }
+    // What is read below survives a failover from here on: the change that ended a value may still wait for a standby.
+    store.lease_store().flush().await?;
     let found = snapshot(store.pool(), &digests).await?;
     let known = report.only(|digest| found.keys.contains_key(digest));
     let propagation = if found.keys.is_empty() {
         // An earlier report may have ended the values, and its change may still be on its way to edges.
-        Propagation::new(store, Position { epoch: found.epoch, revision: found.revision })
+        Propagation::of_earlier_changes(store, Position { epoch: found.epoch, revision: found.revision })
     } else {
         let (outcomes, propagation) = leaks::report(store, by, &known).await?;
         let ended = known.digests().into_iter().zip(outcomes);

@@ -43,6 +43,8 @@ impl From<leases::Revocation> for Revocation {
 pub struct Propagation {
     store: Store,
     position: Position,
+    /// Whether a change was made, which the metrics count.
+    is_counted: bool,
 }
 
 /// The database failed during the wait. The change itself is committed.
@@ -52,7 +54,12 @@ pub struct PropagationError(#[from] db::Error);
 
 impl Propagation {
     pub(crate) fn new(store: &Store, position: Position) -> Self {
-        Propagation { store: store.clone(), position }
+        Propagation { store: store.clone(), position, is_counted: true }
+    }
+
+    /// The changes up to a position, of which the caller has made none. The metrics do not count it.
+    pub(crate) fn of_earlier_changes(store: &Store, position: Position) -> Self {
+        Propagation { is_counted: false, ..Propagation::new(store, position) }
     }
 
     /// The position that the change made.
@@ -79,7 +86,9 @@ impl Propagation {
         let outcome = await_acknowledgements(&self.store.lease_store(), &self.position, on_progress).await?;
         let revocation = Revocation::from(outcome);
         let after = Duration::from_millis(revocation.elapsed_ms);
-        METRICS.revoked(after, revocation.acknowledged, revocation.expired);
+        if self.is_counted {
+            METRICS.revoked(after, revocation.acknowledged, revocation.expired);
+        }
         Ok(revocation)
     }
 }

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use super::leaked_keys::LeakReport;
 use crate::keys::holder_reports::{self, HeldValue};
 use crate::keys::leaks::Report;
-use crate::revocation::propagation::Revocation;
 use crate::time::Timestamp;
 use crate::web::caller::Visitor;
 use crate::web::error::{ApiError, Body};
@@ -20,8 +19,6 @@ use crate::web::state::AppState;
 pub(super) struct HolderAnswer {
     /// For each value, in the order of the report.
     results: Vec<HeldValue>,
-    /// How the revocation reached every edge.
-    revocation: Revocation,
 }
 
 /// `POST /api/leaked_values/`: ends keys and management tokens. Needs no credentials: the values are the proof. Returns when no edge accepts them.
@@ -41,5 +38,7 @@ pub(super) async fn report(
     limit.admit(&by)?;
     let report = Report::new(values, source);
     let (results, propagation) = holder_reports::report(&state.store, &by, &report, Timestamp::now()).await?;
-    Ok(Json(HolderAnswer { results, revocation: propagation.wait().await? }))
+    // How many edges there are is not told to strangers.
+    propagation.wait().await?;
+    Ok(Json(HolderAnswer { results }))
 }

@@ -9,7 +9,7 @@ use super::addresses;
 use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Rendered};
-use super::outcome::{self, Effect, OutcomePage};
+use super::outcome::{self, OutcomePage};
 use super::sign_in::too_many_attempts;
 use crate::keys::holder_reports;
 use crate::keys::leaks::{LeakedValues, Report, Source};
@@ -78,5 +78,7 @@ pub(super) async fn submit(
         notes: vec![note.to_owned()],
         back: (addresses::LEAKED.to_owned(), "Report another value"),
     };
-    outcome::stream(&page, propagation, Effect::Refused)
+    // Strangers are not told which edges there are, so there are no lines while the edges apply the change.
+    propagation.wait().await.map_err(|error| PageError::internal(&error))?;
+    outcome::at_once(&page, "No edge accepts the value.")
 }

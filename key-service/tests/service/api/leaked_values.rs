@@ -45,7 +45,7 @@ async fn whoever_holds_a_value_ends_it_and_learns_nothing_of_its_owner() {
     assert_eq!(live, [true, true, true, true, false, true]);
     let fields: HashSet<_> = results.iter().flat_map(|result| result.as_object().unwrap().keys()).collect();
     assert_eq!(fields, HashSet::from([&"live".to_owned(), &"mask_value".to_owned()]));
-    assert_eq!(answer["revocation"]["acknowledged"], 1, "{answer}");
+    assert_eq!(answer.as_object().unwrap().len(), 1, "nothing of the edges: {answer}");
     assert!(sent.iter().all(|value| !answer.to_string().contains(value)));
 
     for value in values {
@@ -81,7 +81,6 @@ async fn values_of_nobody_and_ended_values_write_nothing_and_take_no_lock() {
     assert_eq!(status, 200, "{again}");
     drop(lock);
     assert!(again["results"].as_array().unwrap().iter().all(|result| result["live"] == false), "{again}");
-    assert_eq!(again["revocation"]["revision"], ended["revocation"]["revision"], "it waits for the first");
     assert_eq!(app.number(WRITTEN).await, before);
 
     let known = demo.create_key("another", &["*"]).await;
