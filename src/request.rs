@@ -23,6 +23,8 @@ pub struct RequestHead<'a> {
     pub method: &'a [u8],
     /// The path without the query; it is checked and still percent-encoded.
     pub path: &'a [u8],
+    /// The query, as sent; empty without one.
+    pub query: &'a [u8],
     /// Whether a segment has an encoded slash. The pieces of such a segment are checked like segments.
     pub has_encoded_slash: bool,
     /// The token of the `Authorization` header, if its scheme is `Bearer`.
@@ -32,6 +34,14 @@ pub struct RequestHead<'a> {
 }
 
 impl RequestHead<'_> {
+    /// Whether the query has a field of one of these names.
+    pub fn has_query_field(&self, names: &[Box<str>]) -> bool {
+        let fields = self.query.split(|&byte| byte == b'&');
+        let mut found =
+            fields.map(|field| decoded(field.split(|&byte| byte == b'=').next().unwrap_or_default()));
+        found.any(|name| names.iter().any(|wanted| wanted.as_bytes() == &*name))
+    }
+
     /// Whether the bearer token has the prefix of a personal API key.
     pub fn presents_key(&self) -> bool {
         self.bearer_token.is_some_and(|token| token.starts_with(KEY_PREFIX.as_bytes()))
@@ -133,7 +143,7 @@ impl<'a> HeadFields<'a> {
 
     fn head(self) -> Result<RequestHead<'a>, Ambiguity> {
         let method = self.method.filter(|method| !method.is_empty()).ok_or(Ambiguity::Method)?;
-        let path = path_without_query(self.path.ok_or(Ambiguity::Path)?);
+        let (path, query) = split_query(self.path.ok_or(Ambiguity::Path)?);
         let has_encoded_slash = check_path(path)?;
         check_authority(self.authority, self.host)?;
         let bearer_token = match self.authorization {
@@ -141,7 +151,7 @@ impl<'a> HeadFields<'a> {
             None => None,
         };
         let is_preflight = method == b"OPTIONS" && self.has_origin && self.has_requested_method;
-        Ok(RequestHead { method, path, has_encoded_slash, bearer_token, is_preflight })
+        Ok(RequestHead { method, path, query, has_encoded_slash, bearer_token, is_preflight })
     }
 }
 
@@ -152,8 +162,10 @@ fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], repeated: Ambiguity) -
     }
 }
 
-fn path_without_query(path: &[u8]) -> &[u8] {
-    path.split(|&byte| byte == b'?').next().unwrap_or(path)
+/// The path and the query of a `:path` header.
+fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = target.splitn(2, |&byte| byte == b'?');
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
 /// Whether it has an encoded slash.

@@ -5,7 +5,7 @@ use protocol::{Action, Scope};
 use crate::ambiguity::Ambiguity;
 use crate::mode::Mode;
 use crate::request::{RequestHead, decoded};
-use crate::restriction::Locators;
+use crate::restriction::{Located, Location, Locators};
 
 mod encoded_slashes;
 mod letter_case;
@@ -37,8 +37,10 @@ pub struct Route<'t> {
     pub mode: Mode,
     /// What bearer tokens begin with that the upstream judges.
     pub bearer_prefixes: &'t [Box<str>],
-    /// How the project and the organization of the request are found.
+    /// How the project and the organization of the request are found in its path.
     pub locators: &'t Locators,
+    /// The query fields with which the upstream replaces the project of the path.
+    pub project_query: &'t [Box<str>],
 }
 
 /// Proof that a rule leaves the bearer token of a request to the upstream. Only [`Route::leaves_to_upstream`] makes one.
@@ -46,6 +48,17 @@ pub struct Route<'t> {
 pub struct LeftToUpstream(());
 
 impl Route<'_> {
+    /// The project and the organization that a request concerns.
+    pub fn location(&self, head: &RequestHead<'_>) -> Location {
+        let mut location = self.locators.locate(head.path);
+        if matches!(location.project, Located::Id(_) | Located::NoId(_))
+            && head.has_query_field(self.project_query)
+        {
+            location.project = Located::Unknown;
+        }
+        location
+    }
+
     /// Whether the rule names a prefix of this token.
     pub fn leaves_to_upstream(&self, bearer_token: Option<&[u8]>) -> Option<LeftToUpstream> {
         let begins = |prefix: &str| bearer_token.is_some_and(|token| token.starts_with(prefix.as_bytes()));
@@ -110,8 +123,10 @@ pub struct Terms {
     pub bearer_prefixes: Vec<Box<str>>,
     /// The positions of segments that may have encoded slashes.
     pub encoded_slashes: Vec<usize>,
-    /// How the project and the organization of a request are found.
+    /// How the project and the organization of a request are found in its path.
     pub locators: Locators,
+    /// The query fields with which the upstream replaces the project of the path.
+    pub project_query: Vec<Box<str>>,
 }
 
 impl Terms {
@@ -123,6 +138,7 @@ impl Terms {
             bearer_prefixes: Vec::new(),
             encoded_slashes: Vec::new(),
             locators: Locators::NONE,
+            project_query: Vec::new(),
         }
     }
 
@@ -132,6 +148,7 @@ impl Terms {
             mode: self.mode,
             bearer_prefixes: &self.bearer_prefixes,
             locators: &self.locators,
+            project_query: &self.project_query,
         }
     }
 }
@@ -163,6 +180,7 @@ const UNNAMED: Route<'static> = Route {
     mode: Mode::Enforce,
     bearer_prefixes: &[],
     locators: &Locators::NONE,
+    project_query: &[],
 };
 
 impl RouteTable {

@@ -105,6 +105,9 @@ impl Row {
                 requires += &format!(", {resource} in {segment}");
             }
         }
+        if !self.terms.project_query.is_empty() {
+            requires += &format!(" without {} in the query", self.terms.project_query.join(" "));
+        }
         if !self.upstream_judges().is_empty() {
             requires += &format!(", {} judged by the upstream", self.upstream_judges().join(" "));
         }
@@ -149,6 +152,7 @@ impl Row {
             "bearer_prefixes": self.terms.bearer_prefixes,
             "encoded_slashes": self.encoded_slashes(),
             "project": self.terms.locators.project.segment.and_then(|at| self.segment(at)),
+            "project_query": self.terms.project_query,
             "organization": self.terms.locators.organization.segment.and_then(|at| self.segment(at)),
             "upstream_judges": self.upstream_judges(),
             "scopes": scopes(&self.terms.requirement),

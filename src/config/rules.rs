@@ -21,7 +21,8 @@ pub(super) fn routes(
     let mut rules = Vec::new();
     let mut places = Vec::new();
     let mut warnings = Vec::new();
-    for (at, value) in rule_list(fields).into_iter().enumerate() {
+    let (list, shipped) = rule_list(fields);
+    for (at, value) in list.into_iter().enumerate() {
         let path = fields.path_of(&format!("routes[{at}]"));
         let written = value["path"].as_str().unwrap_or_default().to_owned();
         let Some(rule) = rule(Fields::of(value, path.clone(), problems), filter_mode, problems) else {
@@ -40,7 +41,12 @@ pub(super) fn routes(
         rules.push(rule);
         places.push((path, written));
     }
-    let case_gaps = table.case_gaps(&rules).into_iter().filter_map(|gap| {
+    // PostHog does not ignore letter case.
+    let case_gaps = match shipped {
+        Some(ShippedTable::Posthog) => Vec::new(),
+        _ => table.case_gaps(&rules),
+    };
+    let case_gaps = case_gaps.into_iter().filter_map(|gap| {
         let ((path, weaker), (place, stricter)) = (places.get(gap.weaker)?, places.get(gap.stricter)?);
         let message = format!(
             "{weaker:?} admits {:?} for less than {place} ({stricter:?}) requires: if the upstream ignores letter case, set \
@@ -53,9 +59,11 @@ pub(super) fn routes(
     (table, warnings)
 }
 
-fn rule_list(fields: &mut Fields<'_>) -> Vec<Value> {
+/// The rules, and the shipped table that they are.
+fn rule_list(fields: &mut Fields<'_>) -> (Vec<Value>, Option<ShippedTable>) {
     let routes = fields.take("routes").unwrap_or_default();
-    let rules = match (ShippedTable::named_by(&routes), routes) {
+    let shipped = ShippedTable::named_by(&routes);
+    let rules = match (shipped, routes) {
         (Some(table), _) => serde_json::from_str(table.json())
             .map_err(|error| format!("the shipped table is not JSON: {error}")),
         (None, Value::Array(rules)) => Ok(rules),
@@ -64,10 +72,11 @@ fn rule_list(fields: &mut Fields<'_>) -> Vec<Value> {
             Err(format!("must be a list of rules, documented or posthog, not {given}"))
         }
     };
-    rules.unwrap_or_else(|problem| {
+    let rules = rules.unwrap_or_else(|problem| {
         fields.problem("routes", problem);
         Vec::new()
-    })
+    });
+    (rules, shipped)
 }
 
 impl Config {
@@ -80,7 +89,7 @@ impl Config {
             let rule = rule(Fields::of(value, String::new(), &problems), Mode::default(), &problems)?;
             Some(WrittenRule { template, rule })
         };
-        rule_list(&mut fields).into_iter().filter_map(written).collect()
+        rule_list(&mut fields).0.into_iter().filter_map(written).collect()
     }
 }
 
@@ -116,11 +125,13 @@ fn rule(mut fields: Fields<'_>, filter_mode: Mode, problems: &Problems) -> Optio
     let bearer_prefixes = bearer_prefixes(&mut fields, problems);
     let encoded_slashes = encoded_slashes(&mut fields, &path, problems);
     let locators = locators(&mut fields, &path, public, problems);
+    let project_query = project_query(&mut fields, &locators, problems);
     if public && !bearer_prefixes.is_empty() {
         fields.problem("bearer_prefixes", "must not be on a public rule, which forwards every token");
     }
     fields.finish();
-    let terms = Terms { requirement: requirement?, mode, bearer_prefixes, encoded_slashes, locators };
+    let terms =
+        Terms { requirement: requirement?, mode, bearer_prefixes, encoded_slashes, locators, project_query };
     Some(Rule { template: template?, methods: methods?, terms })
 }
 
@@ -216,6 +227,24 @@ fn locators(fields: &mut Fields<'_>, path: &str, public: bool, problems: &Proble
         fields.problem("public", message);
     }
     locators
+}
+
+/// The query fields with which the upstream replaces the project of the path.
+fn project_query(fields: &mut Fields<'_>, locators: &Locators, problems: &Problems) -> Vec<Box<str>> {
+    let mut names = Vec::new();
+    for (at, value) in fields.take_list("project_query").into_iter().flatten().enumerate() {
+        match value.as_str().filter(|name| !name.is_empty()) {
+            Some(name) => names.push(name.into()),
+            None => {
+                let path = fields.path_of(&format!("project_query[{at}]"));
+                problems.add(path, format!("must be the name of a query field, not {value}"));
+            }
+        }
+    }
+    if !names.is_empty() && locators.project.segment.is_none() {
+        fields.problem("project_query", "is about the project of the path, so the rule needs project too");
+    }
+    names
 }
 
 /// The segment that a field names.

@@ -330,6 +330,19 @@ fn a_rule_names_the_segments_of_project_and_organization() {
     ] {
         assert_eq!(problems(&format!(r#""scope":"*",{settings}"#)), [format!("routes[0].{problem}")]);
     }
+    for (settings, problem) in [
+        (r#""project":"org","project_query":"token""#, "project_query: must be a list, not a string"),
+        (
+            r#""project":"org","project_query":[""]"#,
+            r#"project_query[0]: must be the name of a query field, not """#,
+        ),
+        (
+            r#""organization":"org","project_query":["token"]"#,
+            "project_query: is about the project of the path, so the rule needs project too",
+        ),
+    ] {
+        assert_eq!(problems(&format!(r#""scope":"*",{settings}"#)), [format!("routes[0].{problem}")]);
+    }
     for settings in [r#""project":"org""#, r#""organization":"org""#, r#""upstream_judges":["project"]"#] {
         assert_eq!(
             problems(&format!(r#""public":true,{settings}"#)),

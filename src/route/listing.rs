@@ -93,6 +93,7 @@ mod tests {
         RequestHead {
             method: method.as_bytes(),
             path: path.as_bytes(),
+            query: b"",
             has_encoded_slash: false,
             bearer_token: None,
             is_preflight: false,

@@ -18,8 +18,14 @@ fn table(rules: &[(&str, &str)]) -> RouteTable {
 
 fn classify(table: &RouteTable, method: &str, path: &str) -> String {
     let (method, path) = (method.as_bytes(), path.as_bytes());
-    let head =
-        RequestHead { method, path, has_encoded_slash: false, bearer_token: None, is_preflight: false };
+    let head = RequestHead {
+        method,
+        path,
+        query: b"",
+        has_encoded_slash: false,
+        bearer_token: None,
+        is_preflight: false,
+    };
     match table.classify(&head).unwrap().access {
         Access::Public => "public".to_owned(),
         Access::Authenticated(scope) => scope.to_string(),
@@ -212,7 +218,7 @@ fn the_documented_table_can_be_named() {
 }
 
 #[test]
-fn the_posthog_table_has_no_gaps() {
+fn the_posthog_table_loads_without_warnings() {
     assert_eq!(posthog().warnings, []);
 }
 
@@ -297,6 +303,21 @@ fn the_posthog_table_has_the_scope_of_each_resource() {
                 assert_eq!(post(&path), format!("{object}:write"), "{path}");
             }
         }
+        // PostHog has other scopes for some routes of a resource.
+        for (path, scopes) in [
+            ("dashboards/5/sharing/", "sharing_configuration:read sharing_configuration:write"),
+            ("insights/5/sharing/passwords/", "sharing_configuration:read sharing_configuration:write"),
+            ("notebooks/a/sharing/refresh", "sharing_configuration:read sharing_configuration:write"),
+            ("session_recordings/a/sharing", "sharing_configuration:read sharing_configuration:write"),
+            ("insights/activity/", "activity_log:read activity_log:read"),
+            ("feature_flags/5/activity", "activity_log:read activity_log:read"),
+            ("error_tracking/issues/5/activity/", "activity_log:read activity_log:read"),
+            ("insights/5/thresholds/", "alert:read alert:write"),
+            ("insights/5/", "insight:read insight:write"),
+        ] {
+            let path = format!("/api/{kind}/7/{path}");
+            assert_eq!(format!("{} {}", get(&path), post(&path)), scopes, "{path}");
+        }
         assert_eq!(post(&format!("/api/{kind}/7/query/")), "query:read");
         assert_eq!(post(&format!("/api/{kind}/7/endpoints/weekly/run/")), "endpoint:read");
         assert_eq!(get(&format!("/api/{kind}")), "project:read");
@@ -316,11 +337,12 @@ fn the_posthog_table_says_where_project_and_organization_are() {
         let head = RequestHead {
             method: b"GET",
             path: path.as_bytes(),
+            query: b"",
             has_encoded_slash: path.contains("%2F"),
             bearer_token: None,
             is_preflight: false,
         };
-        let location = table.classify(&head).unwrap().locators.locate(head.path);
+        let location = table.classify(&head).unwrap().location(&head);
         [location.project, location.organization].map(|located| match located {
             Located::Id(id) => id.to_string(),
             Located::NoId(text) => format!("not {text}"),
@@ -356,6 +378,7 @@ fn the_posthog_table_leaves_tokens_of_other_kinds_to_posthog_where_it_takes_them
         let head = RequestHead {
             method: b"GET",
             path: path.as_bytes(),
+            query: b"",
             has_encoded_slash: false,
             bearer_token: token,
             is_preflight: false,
@@ -372,4 +395,29 @@ fn the_posthog_table_leaves_tokens_of_other_kinds_to_posthog_where_it_takes_them
         assert!(!left("/flags/definitions", token), "{token}");
     }
     assert!(!left("/api/dead_letter_queue/", "pha_oauth"), "a route that no rule names");
+}
+
+#[test]
+fn a_query_that_replaces_the_project_of_the_path_makes_it_unknown() {
+    let table = posthog().policy.routes;
+    let project = |path: &'static str, query: &'static str| {
+        let head = RequestHead {
+            method: b"GET",
+            path: path.as_bytes(),
+            query: query.as_bytes(),
+            has_encoded_slash: false,
+            bearer_token: None,
+            is_preflight: false,
+        };
+        table.classify(&head).unwrap().location(&head).project
+    };
+    let insights = "/api/projects/7/insights/";
+    for query in ["token=phc_a", "limit=1&token=phc_a", "api_key=phc_a&x", "t%6Fken=phc_a", "token"] {
+        assert_eq!(project(insights, query), Located::Unknown, "{query}");
+        assert_eq!(project("/api/projects/x y/insights/", query), Located::Unknown, "{query}");
+        assert_eq!(project("/api/projects/@current/insights/", query), Located::LeftToUpstream, "{query}");
+    }
+    for query in ["", "limit=1", "tokens=a", "search=token=a", "x_token=a"] {
+        assert_eq!(project(insights, query), Located::Id(7.into()), "{query}");
+    }
 }

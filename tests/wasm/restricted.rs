@@ -8,12 +8,15 @@ use crate::host::{Callout, Host, Outcome, Setup};
 use crate::{ACTIVE, CONFIGURATION, VALID, callouts, forwarded, status, sync, values, verdicts, verify};
 
 const RULES: &str = r#"{"key_service":{"cluster":"k"},"error_bodies":"posthog","routes":[
-    {"path":"/p/{id}/{*rest}","scope":"insight","project":"id"},
+    {"path":"/p/{id}/{*rest}","scope":"insight","project":"id","project_query":["token"]},
     {"path":"/current/{id}","scope":"insight","project":"id","upstream_judges":["project"]},
     {"path":"/me","scope":"insight"},
     {"path":"/new/{id}","scope":"insight","project":"id","mode":"shadow"}]}"#;
 
 const RESTRICTED: &str = r#"{"status":"active","key_id":"k1","user_id":"u1","scopes":["*"],"restrictions":{"projects":[7,"a-b"]},"expires_in_ms":null}"#;
+
+const PATHS: [&str; 6] =
+    ["/p/7/x?limit=1", "/p/8", "/current/@current", "/me", "/p/7/x?limit=1&token=phc_8", "/new/8"];
 
 const FORGED: [(&str, &[u8]); 3] = [
     ("authorization", VALID),
@@ -39,22 +42,22 @@ fn body(outcome: Outcome) -> String {
 #[test]
 fn a_restricted_key_reaches_its_projects_and_the_upstream_receives_the_restriction() {
     let mut host = Host::start(RULES).unwrap_or_else(|log| panic!("{log:?}"));
-    let waiting =
-        ["/p/7/x", "/p/8", "/current/@current", "/me", "/new/8"].map(|path| host.get(path, &FORGED));
+    let waiting = PATHS.map(|path| host.get(path, &FORGED));
     host.turn();
     let (verifies, syncs) = callouts(&mut host);
     assert!(verifies[0].body.contains(r#""understands":["restrictions"]"#), "{}", verifies[0].body);
     host.answer(syncs[0].id, "200", &sync(1, r#""reset":true"#));
     host.answer(verifies[0].id, "200", &verdicts(&[RESTRICTED]));
-    let cached = ["/p/7/x", "/p/8", "/current/@current", "/me", "/new/8"].map(|path| host.get(path, &FORGED));
+    let cached = PATHS.map(|path| host.get(path, &FORGED));
     assert_eq!(callouts(&mut host).0, [], "the second ones are decided by the cached verdict");
-    for [granted, other, current, unknown, shadowed] in [waiting, cached] {
+    for [granted, other, current, unknown, replaced, shadowed] in [waiting, cached] {
         for request in [granted, current] {
             assert_eq!(received(&mut host, request), ["project:7 project:a-b"]);
         }
         for (request, detail) in [
             (other, "API key does not have access to the requested project: ID 8."),
             (unknown, "API keys with scoped projects are only supported on project-based endpoints."),
+            (replaced, "API keys with scoped projects are only supported on project-based endpoints."),
         ] {
             assert_eq!(status(host.outcome(request)), (403, "key_restricted".into()));
             assert_eq!(host.filter_state(request, "edge_key_auth.key_id").as_deref(), Some("k1"));
@@ -70,7 +73,7 @@ fn a_restricted_key_reaches_its_projects_and_the_upstream_receives_the_restricti
     }
     host.pass(1_000);
     host.tick();
-    assert_eq!(host.metric("requests_denied_key_restricted"), 4);
+    assert_eq!(host.metric("requests_denied_key_restricted"), 6);
     assert_eq!(host.metric("requests_shadowed_key_restricted"), 2);
 }
 

@@ -65,6 +65,7 @@ fn rule_cases() -> Vec<Case> {
         case("mode", json!(true), json!("off"), "mode"),
         case("project", json!(["id"]), json!("id"), "project"),
         case("organization", json!(7), json!("{id}"), "organization"),
+        case("project_query", json!("token"), json!([""]), "project_query[0]"),
         case("upstream_judges", json!("project"), json!(["user"]), "upstream_judges[0]"),
         case("encoded_slashes", json!("id"), json!(["id"]), "encoded_slashes[0]"),
         case("bearer_prefixes", json!("phs_"), json!(["phx_"]), "bearer_prefixes[0]"),

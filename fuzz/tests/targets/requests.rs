@@ -269,7 +269,7 @@ fn check_path(head: &RequestHead<'_>) {
     for (config, rules) in CONFIGS.iter().zip(RULES.iter()) {
         let route = |head: &RequestHead<'_>| {
             let route = config.policy.routes.classify(head).unwrap();
-            (shown(&route), route.locators.locate(head.path))
+            (shown(&route), route.location(head))
         };
         let (access, location) = route(head);
         let rule = deciding_rule(rules, text);
@@ -359,6 +359,7 @@ fn with_path<'a>(head: &RequestHead<'a>, path: &'a [u8]) -> RequestHead<'a> {
     RequestHead {
         method: head.method,
         path,
+        query: b"",
         has_encoded_slash: false,
         bearer_token: None,
         is_preflight: false,
