@@ -177,6 +177,7 @@ impl Node {
         let head = RequestHead {
             method: b"GET",
             path: b"/api/insights/",
+            query: b"",
             has_encoded_slash: false,
             bearer_token: Some(value.as_bytes()),
             is_preflight: false,
