@@ -51,10 +51,8 @@ pub fn check(files: &[(String, Document)], catalogue: Option<&Catalogue>) -> Vec
     let names = files.iter().flat_map(|(_, document)| envoy::filter_names(document)).collect();
     let mut reports: Vec<_> =
         files.iter().map(|(file, document)| check_file(file, document, &names, catalogue)).collect();
-    if let Some(report) = reports
-        .last_mut()
-        .filter(|_| names.is_empty() && files.iter().all(|(_, document)| settings_in(document).is_empty()))
-    {
+    let configured: usize = reports.iter().map(|report| report.configured).sum();
+    if let Some(report) = reports.last_mut().filter(|_| names.is_empty() && configured == 0) {
         let message = "no edge-key-auth filter is configured, so no request is checked: check the file that configures it too";
         report.findings.push((None, Finding::error("", message)));
     }
@@ -91,7 +89,7 @@ fn check_file(
         }
     }
     if envoy::is_envoy(document) {
-        findings.extend(envoy::judge(document, &envoy::plugins(document), names));
+        findings.extend(envoy::judge(document, names));
     }
     let mut findings: Vec<_> =
         findings.into_iter().map(|finding| (document.line_of(&finding.path), finding)).collect();

@@ -57,7 +57,8 @@ pub fn filter_names(document: &Document) -> BTreeSet<String> {
 }
 
 /// The findings on Envoy's settings. `names` are those of our filters in all files of Envoy's configuration.
-pub fn judge(document: &Document, plugins: &[Plugin<'_>], names: &BTreeSet<String>) -> Vec<Finding> {
+pub fn judge(document: &Document, names: &BTreeSet<String>) -> Vec<Finding> {
+    let plugins = &plugins(document);
     let everything = document.root().everything();
     let mut findings = Vec::new();
     for plugin in plugins {
