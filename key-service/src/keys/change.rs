@@ -47,8 +47,8 @@ async fn begin<'l>(
     }
 }
 
-/// Changes fields of a key. New scopes, restrictions or a new expiry apply on every edge once the returned wait ends. Edges do not know
-/// labels, so a new label alone needs no wait.
+/// Changes fields of a key. New scopes, restrictions or a new expiry apply on every edge once the returned wait ends. Edges do
+/// not know labels, so a new label alone needs no wait.
 ///
 /// # Errors
 /// The key does not exist, its user lacks one of the new scopes, or the database failed.
@@ -194,8 +194,6 @@ mod tests {
     use protocol::{Feature, KeyDigest, ResourceId, ScopeSet, Verdict, VerifyRequest};
 
     use super::*;
-    use crate::accounts::passwords::Passwords;
-    use crate::accounts::{self, NewUser};
     use crate::keys::{NewKey, create};
     use crate::testing;
     use crate::time::Timestamp;
@@ -216,13 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
         let (by, anyone, now) = (Actor::service(), KeyAccess::Anyone, Timestamp::now());
-        let user = NewUser {
-            email: "demo@example.com".parse().unwrap(),
-            password: None,
-            permissions: ScopeSet::all(),
-            is_admin: false,
-        };
-        let user = accounts::add(&store, &by, &Passwords::default(), user, now).await.unwrap();
+        let user = testing::user(&store).await;
         let ids = |ids: &[&str]| Some(ids.iter().map(|id| id.parse().unwrap()).collect::<Vec<ResourceId>>());
         let of = |projects: &[&str]| Restrictions { projects: ids(projects), organizations: None };
         let new = NewKey {

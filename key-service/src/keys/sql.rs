@@ -318,8 +318,6 @@ mod tests {
     use protocol::{Restrictions, ScopeSet};
 
     use super::*;
-    use crate::accounts::passwords::Passwords;
-    use crate::accounts::{self, NewUser};
     use crate::audit::Actor;
     use crate::keys::{NewKey, create, roll};
     use crate::testing;
@@ -330,13 +328,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
         let (by, now) = (Actor::service(), Timestamp::now());
-        let user = NewUser {
-            email: "demo@example.com".parse().unwrap(),
-            password: None,
-            permissions: ScopeSet::all(),
-            is_admin: false,
-        };
-        let user = accounts::add(&store, &by, &Passwords::default(), user, now).await.unwrap();
+        let user = testing::user(&store).await;
         let mut values = Vec::new();
         for label in ["leaked", "another"] {
             let (label, scopes) = (label.parse().unwrap(), ScopeSet::all());
