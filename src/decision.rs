@@ -9,8 +9,8 @@ use crate::metrics::Counter;
 use crate::restriction::{Location, Violation, judge};
 use crate::verdict::{Principal, Verdict};
 
-/// Proof that a key is valid, may reach the request's project and organization, and has the required scope. Only [`decide`] makes one, and forwarding an authenticated
-/// request needs one.
+/// Proof that a key is valid, may reach the request's project and organization, and has the required scope. Only [`decide`]
+/// makes one, and forwarding an authenticated request needs one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Grant(Rc<Principal>);
 

@@ -102,7 +102,7 @@ pub(super) fn stream(
     Ok((headers, body).into_response())
 }
 
-/// The page of a change that edges need not apply.
+/// The page of a change that edges need not apply, or have applied.
 pub(super) fn at_once(page: &impl Template, text: &str) -> Result<Response, PageError> {
     let (head, tail) = halves(page)?;
     let line = ResultLine { text: text.to_owned(), is_unsure: false };
