@@ -2,7 +2,7 @@
 //!
 //! Nothing here calls the host or reads a clock.
 
-use protocol::{Feature, Invalidation, KeyDigest, SyncRequest, SyncResponse, VerifyRequest};
+use protocol::{Feature, Invalidation, KeyDigest, Node, SyncRequest, SyncResponse, VerifyRequest};
 
 use crate::address::Address;
 use crate::ambiguity::Ambiguity;
@@ -34,6 +34,8 @@ use shadow_waits::ShadowWaits;
 #[derive(Debug)]
 pub struct Filter {
     id: String,
+    /// The Envoy, for the key service's list of edges.
+    node: Node,
     policy: Policy,
     cache: VerdictCache,
     lookups: Lookups,
@@ -52,10 +54,18 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter without a lease and with an empty cache. `id` is its random edge id.
-    pub fn new(id: String, seed: u64, policy: Policy, cache: CacheLimits, lookups: LookupLimits) -> Self {
+    /// A filter without a lease and with an empty cache. `id` is its random edge id, `node` the Envoy that it runs in.
+    pub fn new(
+        id: String,
+        node: Node,
+        seed: u64,
+        policy: Policy,
+        cache: CacheLimits,
+        lookups: LookupLimits,
+    ) -> Self {
         Filter {
             id,
+            node,
             cache: VerdictCache::new(cache),
             lookups: Lookups::new(lookups),
             lease: Lease::new(seed, policy.serve_stale_ms.unwrap_or_default()),
@@ -245,6 +255,7 @@ impl Filter {
             cursor: position.map(|position| position.cursor),
             wait_ms: self.policy.sync_wait_ms.filter(|_| may_be_held_back).unwrap_or_default(),
             used: self.usage.report(),
+            node: self.node.clone(),
         })
     }
 

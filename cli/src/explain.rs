@@ -13,7 +13,7 @@ use edge_key_auth::reply::Reply;
 use edge_key_auth::request::Reading;
 use edge_key_auth::route::{Access, Deciding};
 use edge_key_auth::verdict::{Principal, Verdict};
-use protocol::{ApiKey, Restrictions, ScopeSet};
+use protocol::{ApiKey, Node, Restrictions, ScopeSet};
 use serde_json::{Value, json};
 
 use crate::document::join;
@@ -127,7 +127,8 @@ pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, Exp
     let settings = if shipped.is_some() { String::new() } else { path };
     let block = header_block(request)?;
     let pairs = HeaderPairs::new(&block).map_err(|_| ExplainError::Headers)?;
-    let mut filter = Filter::new("explain".to_owned(), 0, config.policy, config.cache, config.lookups);
+    let mut filter =
+        Filter::new("explain".to_owned(), Node::default(), 0, config.policy, config.cache, config.lookups);
     let Reading { removed, head } = Reading::of(pairs, &filter.policy().header_policy);
 
     let mut rule = None;

@@ -105,8 +105,9 @@ impl Edge {
             let wait_ms = if tenure.lease.may_be_held_back(now) { fleet.wait_ms } else { 0 };
             tenure.lease.sent(now);
             let (epoch, cursor) = position.as_ref().map(|at| (at.epoch.to_string(), at.cursor)).unzip();
-            let used = Default::default();
-            (SyncRequest { edge: self.id.clone(), epoch, cursor, wait_ms, used }, position)
+            let edge = self.id.clone();
+            let (used, node) = Default::default();
+            (SyncRequest { edge, epoch, cursor, wait_ms, used, node }, position)
         };
         fleet.observations.sync_begins(self.number);
         let sent_at = Instant::now();

@@ -169,6 +169,7 @@ mod tests {
             acknowledged: None,
             lasts_ms: LASTS_MS,
             used: Default::default(),
+            node: Default::default(),
         }
     }
 

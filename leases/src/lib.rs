@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
-use protocol::{KeyDigest, VerifyResponse};
+use protocol::{KeyDigest, Node, VerifyResponse};
 
 pub mod change;
 pub mod propagation;
@@ -108,6 +108,8 @@ pub struct LeaseRenewal {
     pub lasts_ms: u64,
     /// When keys were last used, as [`protocol::SyncRequest::used`].
     pub used: BTreeMap<String, u64>,
+    /// The Envoy that it runs in.
+    pub node: Node,
 }
 
 /// The changes since a position, from one snapshot.

@@ -26,6 +26,7 @@ pub async fn answer<L: LeaseStore>(
         acknowledged: since.clone(),
         lasts_ms: config.lasts_ms(), // rule `Margin`
         used: request.used.clone(),
+        node: request.node.clone(),
     };
     store.record(renewal).await?;
     let mut history = store.history(since.as_ref()).await?;
@@ -130,6 +131,7 @@ mod tests {
                 cursor: Some(7),
                 wait_ms: 0,
                 used: Default::default(),
+                node: Default::default(),
             };
             let Ok(response) = answer(&Changed(changed), LeaseConfig::default(), &request).await;
             match response.invalidation {

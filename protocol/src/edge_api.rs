@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyDigest, Restrictions, ScopeSet};
+use crate::{KeyDigest, Node, Restrictions, ScopeSet};
 
 /// The path of the verify operation on the key service's edge listener; the method is POST.
 pub const VERIFY_PATH: &str = "/edge/v1/verify";
@@ -95,6 +95,9 @@ pub struct SyncRequest {
     /// When keys were last used, by key id, in seconds since 1970-01-01 UTC; at most [`MAX_USED_PER_SYNC`].
     #[serde(default)]
     pub used: BTreeMap<String, u64>,
+    /// The Envoy that the edge runs in. The first filters did not send it.
+    #[serde(default, skip_serializing_if = "Node::is_empty")]
+    pub node: Node,
 }
 
 /// The answer to a [`SyncRequest`].
@@ -165,6 +168,7 @@ pub fn is_object(json: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NodeText;
 
     #[test]
     fn verdicts_have_the_documented_json() {
@@ -228,8 +232,18 @@ mod tests {
             cursor: None,
             wait_ms: 2_000,
             used: BTreeMap::from([("k1".into(), 7)]),
+            node: Node::default(),
         };
         let json = r#"{"edge":"e1","epoch":null,"cursor":null,"wait_ms":2000,"used":{"k1":7}}"#;
+        assert_eq!(serde_json::to_string(&request).unwrap(), json);
+        assert_eq!(serde_json::from_str::<SyncRequest>(json).unwrap(), request);
+        let node =
+            Node { id: NodeText::of(b"n1"), cluster: NodeText::default(), version: NodeText::of(b"1.40.0") };
+        let request = SyncRequest { node, used: BTreeMap::new(), ..request };
+        let json = concat!(
+            r#"{"edge":"e1","epoch":null,"cursor":null,"wait_ms":2000,"used":{},"#,
+            r#""node":{"id":"n1","cluster":"","version":"1.40.0"}}"#
+        );
         assert_eq!(serde_json::to_string(&request).unwrap(), json);
         assert_eq!(serde_json::from_str::<SyncRequest>(json).unwrap(), request);
         let response =

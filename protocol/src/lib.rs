@@ -4,6 +4,7 @@
 
 mod edge_api;
 mod key;
+mod node;
 mod restrictions;
 mod scope;
 
@@ -15,5 +16,6 @@ pub use key::{
     ApiKey, GENERATED_KEY_BYTES, InvalidDigest, KEY_PREFIX, KeyDigest, KeyError, MAX_KEY_BYTES,
     is_generated_secret, mask, secret_from_entropy,
 };
+pub use node::{MAX_NODE_TEXT, Node, NodeText};
 pub use restrictions::{InvalidResourceId, MAX_RESOURCE_ID_BYTES, ResourceId, Restrictions};
 pub use scope::{Action, InvalidScope, Scope, ScopeSet, is_scope_object};

@@ -131,7 +131,14 @@ impl Node {
         let id = format!("edge-{number}-{generation}");
         let seed = random.u64(..);
         Some(Node {
-            filter: Filter::new(id, seed, config.policy, config.cache, config.lookups),
+            filter: Filter::new(
+                id,
+                protocol::Node::default(),
+                seed,
+                config.policy,
+                config.cache,
+                config.lookups,
+            ),
             clocks: Clocks {
                 monotonic: Clock::new(random, drift, 0),
                 wall: Clock::new(random, drift, SKEW_MS),

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use protocol::{Node, NodeText};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
@@ -184,6 +185,22 @@ pub(super) fn set_filter_state(name: &str, value: &str) {
 /// The client's address of the current request; Envoy skips its configured trusted hops.
 pub(super) fn source_address() -> Address {
     Address::read(&property_bytes("source\0address").unwrap_or_default())
+}
+
+/// The Envoy that this VM runs in.
+pub(super) fn node() -> Node {
+    let text = |path| NodeText::of(&property_bytes(path).unwrap_or_default());
+    let number = |part| -> Option<u64> {
+        let bytes = property_bytes(&format!("node\0user_agent_build_version\0version\0{part}"))?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let version =
+        || Some(format!("{}.{}.{}", number("major_number")?, number("minor_number")?, number("patch")?));
+    Node {
+        id: text("node\0id"),
+        cluster: text("node\0cluster"),
+        version: version().unwrap_or_default().into(),
+    }
 }
 
 /// Resumes the current request, which was held.

@@ -104,7 +104,7 @@ impl Vm {
             tick_ms: Cell::new(0),
             exported_at: Cell::new(0),
             service_answers: Cell::new(true),
-            filter: RefCell::new(Filter::new(id, seed, policy, cache, lookups)),
+            filter: RefCell::new(Filter::new(id, host::node(), seed, policy, cache, lookups)),
             opened: RefCell::default(),
         };
         vm.schedule();

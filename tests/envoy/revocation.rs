@@ -139,6 +139,21 @@ fn until_leases_are_held(account: &Account, count: usize) -> Duration {
     }
 }
 
+/// Two workers of each of two Envoys, which are all of one release.
+fn edges_name_their_envoys(account: &Account) {
+    let answer = account.call("GET", "/api/edges/", &Value::Null).json();
+    let edges = answer["edges"].as_array().unwrap();
+    let text = |edge: &Value, name: &str| edge[name].as_str().unwrap_or_default().to_owned();
+    let mut nodes: Vec<_> = edges.iter().map(|edge| text(edge, "node")).collect();
+    nodes.sort();
+    assert!(nodes[0] == nodes[1] && nodes[1] != nodes[2] && nodes[2] == nodes[3], "{answer}");
+    for edge in edges {
+        assert_eq!(text(edge, "cluster"), "edge-key-auth", "{answer}");
+        let version: Vec<_> = text(edge, "version").split('.').map(str::parse::<u32>).collect();
+        assert!(matches!(version[..], [Ok(1), Ok(minor), Ok(_)] if minor >= 36), "{answer}");
+    }
+}
+
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn a_paused_envoy_delays_a_delete_by_its_lease_and_refuses_the_key_when_it_goes_on() {
@@ -149,6 +164,7 @@ fn a_paused_envoy_delays_a_delete_by_its_lease_and_refuses_the_key_when_it_goes_
     warm(running, &value);
     warm(paused, &value);
     until_leases_are_held(&account, 4);
+    edges_name_their_envoys(&account);
     let mut waiting: Vec<Connection> = (0..8).map(|_| Connection::open(paused)).collect();
     let bytes = request("GET", "/api/insights/", &[("authorization", &format!("Bearer {value}"))], b"");
     for connection in &mut waiting {

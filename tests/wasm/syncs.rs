@@ -62,6 +62,20 @@ fn the_first_lookup_subscribes_and_the_lease_lets_the_memory_be_used() {
     assert_eq!(host.outcome(request), Outcome::Held, "the lease has run out");
 }
 
+/// The host is asked for it when the filter is loaded, and not once more.
+#[test]
+fn every_sync_carries_the_node_of_the_envoy() {
+    let mut host = warm();
+    let node = r#""node":{"id":"edge-?1","cluster":"","version":"1.40.0"}}"#;
+    for revision in [2, 3] {
+        let (_, syncs) = callouts(&mut host);
+        assert!(syncs[0].body.ends_with(node), "{}", syncs[0].body);
+        let (calls, _) =
+            host.cost(|host| host.answer(syncs[0].id, "200", &sync(revision, r#""changed":[]"#)));
+        assert_eq!(calls.get("get_property"), None, "{calls:?}");
+    }
+}
+
 #[test]
 fn a_changed_key_is_removed_from_the_cache_and_the_next_sync_acknowledges_it() {
     let mut host = warm();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use edge_key_auth::answer::VerifyAnswer;
-use protocol::{Invalidation, KeyDigest, SyncRequest};
+use protocol::{Invalidation, KeyDigest, Node, SyncRequest};
 
 use super::service::Service;
 
@@ -35,7 +35,14 @@ pub(super) struct Received {
 impl<'s> Edge<'s> {
     /// The first sync of an edge, without a position.
     pub(super) fn first_request(id: &str) -> SyncRequest {
-        SyncRequest { edge: id.to_owned(), epoch: None, cursor: None, wait_ms: 0, used: BTreeMap::new() }
+        SyncRequest {
+            edge: id.to_owned(),
+            epoch: None,
+            cursor: None,
+            wait_ms: 0,
+            used: BTreeMap::new(),
+            node: Node::default(),
+        }
     }
 
     /// An edge with a lease.

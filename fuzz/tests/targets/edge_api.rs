@@ -49,7 +49,7 @@ fn bodies() {
             let written = value["digests"].as_array().unwrap().iter().map(|hex| hex.as_str().unwrap());
             assert_eq!(digests, written.map(str::to_ascii_lowercase).collect::<Vec<_>>());
         }
-        if let Some(SyncRequest { edge, epoch, cursor, wait_ms, used }) = sync {
+        if let Some(SyncRequest { edge, epoch, cursor, wait_ms, used, .. }) = sync {
             assert_eq!((&value["edge"], value["wait_ms"].as_u64()), (&Value::from(edge), Some(wait_ms)));
             assert_eq!((value["epoch"].as_str(), value["cursor"].as_u64()), (epoch.as_deref(), cursor));
             assert_eq!(value["used"].as_object().map_or(0, |used| used.len()), used.len());

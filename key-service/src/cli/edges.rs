@@ -21,13 +21,17 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
         .into_iter()
         .map(|edge| {
             let behind = edges.revision.saturating_sub(edge.acknowledged);
+            let known = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
             [
                 edge.edge,
+                known(edge.node),
+                known(edge.cluster),
+                known(edge.version),
                 edge.acknowledged.to_string(),
                 behind.to_string(),
                 format!("{} ms", edge.lease_ends_in_ms),
             ]
         })
         .collect();
-    Ok(print_table(["EDGE", "ACKNOWLEDGED", "BEHIND", "LEASE ENDS IN"], &rows)?)
+    Ok(print_table(["EDGE", "NODE", "CLUSTER", "ENVOY", "ACKNOWLEDGED", "BEHIND", "LEASE ENDS IN"], &rows)?)
 }

@@ -1,6 +1,6 @@
 //! Reading columns, and writing many rows with one statement.
 
-use protocol::{KeyDigest, ResourceId, Restrictions, ScopeSet};
+use protocol::{KeyDigest, Node, ResourceId, Restrictions, ScopeSet};
 use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::error::BoxDynError;
@@ -41,6 +41,18 @@ pub(crate) fn restrictions(row: &AnyRow) -> RowResult<Restrictions> {
 /// A list of ids as its column stores it: as JSON.
 pub(crate) fn stored_ids(ids: Option<&Vec<ResourceId>>) -> Option<String> {
     ids.map(|ids| json!(ids).to_string())
+}
+
+/// The Envoy of an edge as its column stores it: as JSON.
+pub(crate) fn stored_node(node: &Node) -> Option<String> {
+    Some(json!(node).to_string()).filter(|_| !node.is_empty())
+}
+
+/// Reads the column of an edge's Envoy.
+pub(crate) fn node(row: &AnyRow) -> RowResult<Node> {
+    parsed(row, "node", |text: Option<String>| {
+        text.map_or_else(|| Ok(Node::default()), |text| serde_json::from_str(&text))
+    })
 }
 
 /// Reads a column of 0 and 1.

@@ -145,7 +145,13 @@ mod tests {
     }
 
     fn lease(lasts_ms: u64) -> [LeaseRenewal; 1] {
-        [LeaseRenewal { edge: "e".to_owned(), acknowledged: None, lasts_ms, used: Default::default() }]
+        [LeaseRenewal {
+            edge: "e".to_owned(),
+            acknowledged: None,
+            lasts_ms,
+            used: Default::default(),
+            node: Default::default(),
+        }]
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, AnyExecutor, Row};
 use super::lease_limit::as_column;
 use crate::db;
 use crate::db::NOW_MS;
-use crate::db::rows::{ROWS_AT_ONCE, as_u64, with_rows};
+use crate::db::rows::{ROWS_AT_ONCE, as_u64, stored_node, with_rows};
 
 /// The shortest time between two writes of a key's last use, in milliseconds.
 const USE_INTERVAL_MS: i64 = 60 * 60 * 1000;
@@ -39,11 +39,11 @@ pub(super) async fn record(connection: &mut AnyConnection, renewals: &[LeaseRene
 /// of the database's clock.
 async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewal]) -> db::Result<bool> {
     let upsert = formatcp!(
-        "WITH sync (edge, epoch, acknowledged, lasts_ms) AS (VALUES :rows)
-        INSERT INTO edge_leases (edge, epoch, acknowledged, ends_at)
+        "WITH sync (edge, epoch, acknowledged, lasts_ms, node) AS (VALUES :rows)
+        INSERT INTO edge_leases (edge, epoch, acknowledged, ends_at, node)
         SELECT s.edge, l.epoch,
             CASE WHEN s.epoch = l.epoch AND s.acknowledged <= l.revision THEN s.acknowledged ELSE 0 END,
-            {NOW_MS} + s.lasts_ms
+            {NOW_MS} + s.lasts_ms, s.node
         FROM sync s CROSS JOIN revision_log l WHERE s.lasts_ms <= l.lease_limit_ms
         ON CONFLICT (edge) DO UPDATE SET
             acknowledged = CASE
@@ -51,9 +51,10 @@ async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewa
                 THEN edge_leases.acknowledged ELSE excluded.acknowledged END,
             epoch = excluded.epoch,
             ends_at = CASE WHEN edge_leases.ends_at > excluded.ends_at
-                THEN edge_leases.ends_at ELSE excluded.ends_at END"
+                THEN edge_leases.ends_at ELSE excluded.ends_at END,
+            node = excluded.node"
     );
-    let mut query = sqlx::query(with_rows(upsert, 4, renewals.len()));
+    let mut query = sqlx::query(with_rows(upsert, 5, renewals.len()));
     for renewal in renewals {
         // No epoch is empty, and no revision exceeds the column.
         let (epoch, revision) = renewal
@@ -62,7 +63,8 @@ async fn record_at_once(connection: &mut AnyConnection, renewals: &[&LeaseRenewa
             .and_then(|position| Some((position.epoch.as_str(), i64::try_from(position.revision).ok()?)))
             .unwrap_or_default();
         let lasts_ms = as_column(renewal.lasts_ms);
-        query = query.bind(&renewal.edge).bind(epoch).bind(revision).bind(lasts_ms);
+        let node = stored_node(&renewal.node);
+        query = query.bind(&renewal.edge).bind(epoch).bind(revision).bind(lasts_ms).bind(node);
     }
     let recorded = query.execute(connection).await?.rows_affected();
     Ok(usize::try_from(recorded) == Ok(renewals.len()))
@@ -229,6 +231,7 @@ mod tests {
                     acknowledged,
                     lasts_ms: 60_000,
                     used: Default::default(),
+                    node: Default::default(),
                 },
             );
         assert!(record(&mut connection, &renewals).await.unwrap());

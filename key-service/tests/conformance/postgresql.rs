@@ -202,7 +202,13 @@ fn leases_and_their_loss_are_read_as_one() {
 }
 
 fn lease() -> LeaseRenewal {
-    LeaseRenewal { edge: "e".to_owned(), acknowledged: None, lasts_ms: 5_000, used: Default::default() }
+    LeaseRenewal {
+        edge: "e".to_owned(),
+        acknowledged: None,
+        lasts_ms: 5_000,
+        used: Default::default(),
+        node: Default::default(),
+    }
 }
 
 /// A key is deleted while another DELETE reads it. The other DELETE waits for the revision of the first.

@@ -175,6 +175,7 @@ impl Sequence<'_> {
             acknowledged: self.some_position(),
             lasts_ms: self.random.u64(1..=longest_ms),
             used: Default::default(),
+            node: Default::default(),
         };
         self.note((process, &renewal));
         if renewal.lasts_ms > self.model.data(|data| data.lease_limit_ms) {

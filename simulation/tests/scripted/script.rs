@@ -118,7 +118,8 @@ impl Script {
     ) -> (TaskId, Answer<SyncResponse>) {
         let lease_store = self.lease_store();
         let (epoch, cursor) = (Some("epoch-0".to_owned()), Some(cursor));
-        let request = SyncRequest { edge: edge.to_owned(), epoch, cursor, wait_ms, used: Default::default() };
+        let (edge, used, node) = (edge.to_owned(), Default::default(), Default::default());
+        let request = SyncRequest { edge, epoch, cursor, wait_ms, used, node };
         let config = self.lease_configs[self.replica];
         self.start(async move { sync::answer(&lease_store, config, &request).await })
     }

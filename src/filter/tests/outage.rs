@@ -165,7 +165,14 @@ fn after_an_outage(seed: u64) -> (Vec<u64>, Vec<Sent>) {
         .map(|number| {
             let config = Config::read(br#"{"key_service":{"cluster":"k"}}"#).unwrap();
             let seed = outage.random.below(u64::MAX);
-            let filter = Filter::new(format!("e{number}"), seed, config.policy, config.cache, config.lookups);
+            let filter = Filter::new(
+                format!("e{number}"),
+                protocol::Node::default(),
+                seed,
+                config.policy,
+                config.cache,
+                config.lookups,
+            );
             Node { filter, requests: 0, callouts: 0, syncs: 0, first_answer: None, held: None }
         })
         .collect();

@@ -36,7 +36,8 @@ impl Envoy {
         let workers = workers.to_string();
         // Hot restart uses shared memory, which several Envoys on one machine would share.
         let path = file.to_string_lossy();
-        let args = ["--config-path", &path, "--concurrency", &workers, "--disable-hot-restart"];
+        let mut args = vec!["--config-path", &path, "--concurrency", &workers, "--disable-hot-restart"];
+        args.extend(["--service-node", name, "--service-cluster", "edge-key-auth"]);
         let log = folder.join(format!("{name}.log"));
         let ready = format!("http://{}/ready", at.admin);
         Ok(Envoy { process: Process::new(name, program, args, env, log, ready), at, config: file })

@@ -46,6 +46,7 @@ impl Edge {
                 cursor: None,
                 wait_ms: 0,
                 used: BTreeMap::new(),
+                node: Default::default(),
             },
         }
     }

@@ -4,7 +4,9 @@ use wasmi::Linker;
 use wasmi::errors::LinkerError;
 
 use super::{count, current};
-use crate::host::abi::{BAD_ARGUMENT, INTERNAL_FAILURE, OK, ROOT, Vm, give, read, read_headers, read_text};
+use crate::host::abi::{
+    BAD_ARGUMENT, INTERNAL_FAILURE, NOT_FOUND, OK, ROOT, Vm, give, read, read_headers, read_text,
+};
 use crate::host::state::{Iteration, Outcome, State};
 
 pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
@@ -82,9 +84,14 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
         "proxy_get_property",
         |mut vm: Vm<'_>, path: i32, path_size: i32, data: i32, size: i32| {
             count(&mut vm, "get_property");
-            assert_eq!(read(&vm, path, path_size), b"source\0address");
-            let address = current(&mut vm).address.clone();
-            give(&mut vm, address.as_bytes(), data, size)
+            let value = match read_text(&vm, path, path_size).as_str() {
+                "source\0address" => current(&mut vm).address.clone().into_bytes(),
+                path => match node_property(path) {
+                    Some(value) => value,
+                    None => return NOT_FOUND,
+                },
+            };
+            give(&mut vm, &value, data, size)
         },
     )?;
     linker.func_wrap(
@@ -108,4 +115,17 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
         OK
     })?;
     Ok(())
+}
+
+/// A property of Envoy's node, in the forms in which Envoy gives texts and numbers.
+fn node_property(path: &str) -> Option<Vec<u8>> {
+    let number = |number: u64| Some(number.to_le_bytes().to_vec());
+    match path.strip_prefix("node\0")? {
+        "id" => Some(b"edge-\xff1".to_vec()),
+        "cluster" => Some(Vec::new()),
+        "user_agent_build_version\0version\0major_number" => number(1),
+        "user_agent_build_version\0version\0minor_number" => number(40),
+        "user_agent_build_version\0version\0patch" => number(0),
+        _ => None,
+    }
 }

@@ -18,6 +18,11 @@ struct EdgesPage {
 }
 
 impl EdgesPage {
+    /// A text of the edge's Envoy.
+    fn known<'t>(&self, text: &'t Option<String>) -> &'t str {
+        text.as_deref().unwrap_or("unknown")
+    }
+
     /// How many changes an edge has not acknowledged yet.
     fn lag(&self, edge: &edges::Edge) -> u64 {
         self.now.revision.saturating_sub(edge.acknowledged)
