@@ -133,12 +133,18 @@ pub struct Entry {
 pub struct AuditSearch {
     /// Only entries whose action has this name or begins with it: `key.` finds all actions on keys.
     pub action: Option<String>,
+    /// Only entries by actors whose name contains this text.
+    pub actor: Option<String>,
+    /// Only entries that concern a user, key or token whose address or label contains this text.
+    pub concerns: Option<String>,
     /// Only entries that concern the user with this id, or that this user caused.
     pub user_id: Option<String>,
     /// Only entries that concern the key or token with this id.
     pub subject_id: Option<String>,
     /// Only entries of this time or later.
     pub since: Option<Timestamp>,
+    /// Only entries of this time or earlier.
+    pub until: Option<Timestamp>,
     /// The page of results.
     pub page: PageRequest,
 }

@@ -13,12 +13,14 @@ use crate::paging::Page;
 
 mod actor;
 mod entry;
+mod period;
 pub(crate) mod refusals;
 pub(crate) mod sql;
 
 pub use actor::{Actor, ActorKind};
 pub(crate) use actor::{ActorSession, SessionDigest};
 pub use entry::{Action, AuditSearch, Entry, Event};
+pub use period::{Since, Until};
 
 /// Writes an entry with the database's time.
 pub(crate) async fn record(connection: &mut AnyConnection, by: &Actor, event: Event<'_>) -> db::Result<()> {
@@ -51,4 +53,17 @@ pub(crate) async fn sign_in_addresses(
 /// The database failed.
 pub async fn search(database: &Database, search: &AuditSearch) -> db::Result<Page<Entry>> {
     sql::search(database.pool(), search).await
+}
+
+/// The entries of a search that come after `last` in its order, or the first ones: as many as a page can have. Unlike the pages
+/// of [`search`], they do not shift when entries are added meanwhile.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn following(
+    database: &Database,
+    search: &AuditSearch,
+    last: Option<&Entry>,
+) -> db::Result<Vec<Entry>> {
+    sql::following(database.pool(), search, last).await
 }

@@ -10,7 +10,7 @@ use crate::db;
 use crate::db::NOW_MS;
 use crate::db::filter::{Filter, like_escaped};
 use crate::db::rows::{ROWS_AT_ONCE, RowResult, parsed, with_rows};
-use crate::paging::Page;
+use crate::paging::{MAX_LIMIT, Page, PageRequest};
 use crate::random;
 
 impl<'r> FromRow<'r, AnyRow> for Entry {
@@ -75,12 +75,40 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// The order of entries: newest first.
+const ORDER: &str = "at DESC, id DESC";
+
 /// Entries, newest first.
 pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> db::Result<Page<Entry>> {
+    filter(search).find(pool, COLUMNS, "audit_log", ORDER, search.page).await
+}
+
+/// The entries that come after `last` in this order, at most [`MAX_LIMIT`].
+pub(crate) async fn following(
+    pool: &AnyPool,
+    search: &AuditSearch,
+    last: Option<&Entry>,
+) -> db::Result<Vec<Entry>> {
+    let mut filter = filter(search);
+    if let Some(last) = last {
+        let at = last.at.unix_ms();
+        filter.and("at < ? OR (at = ? AND id < ?)", [at.into(), at.into(), last.id.as_str().into()]);
+    }
+    let page = PageRequest { limit: MAX_LIMIT, offset: 0 };
+    filter.rows(pool, COLUMNS, "audit_log", ORDER, page).await
+}
+
+fn filter(search: &AuditSearch) -> Filter {
     let mut filter = Filter::default();
     if let Some(action) = &search.action {
         let prefix = like_escaped(action) + "%";
         filter.and(r"action LIKE LOWER(?) ESCAPE '\'", [prefix.as_str().into()]);
+    }
+    if let Some(actor) = &search.actor {
+        filter.and_contains(&["actor_name"], actor);
+    }
+    if let Some(text) = &search.concerns {
+        filter.and_contains(&["subject_name", "user_email"], text);
     }
     if let Some(user_id) = &search.user_id {
         filter.and("user_id = ? OR actor_id = ?", [user_id.as_str().into(), user_id.as_str().into()]);
@@ -91,7 +119,10 @@ pub(crate) async fn search(pool: &AnyPool, search: &AuditSearch) -> db::Result<P
     if let Some(since) = search.since {
         filter.and("at >= ?", [since.unix_ms().into()]);
     }
-    filter.find(pool, COLUMNS, "audit_log", "at DESC, id DESC", search.page).await
+    if let Some(until) = search.until {
+        filter.and("at <= ?", [until.unix_ms().into()]);
+    }
+    filter
 }
 
 /// The IP addresses of the callers of one of these actions on the user with an email address, within the last `within_s`

@@ -4,10 +4,9 @@ use super::arguments::{actions, pages};
 use super::error::CliError;
 use super::terminal::{print_json, print_table};
 use crate::accounts;
-use crate::audit::{self, AuditSearch, Entry};
+use crate::audit::{self, AuditSearch, Entry, Since, Until};
 use crate::paging::{MAX_LIMIT, PageRequest};
 use crate::revocation::Store;
-use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -20,9 +19,18 @@ pub(super) struct Args {
     /// Only entries about the key or management token with this id
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
-    /// Only entries at or after this time, such as 2030-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
-    since: Option<Timestamp>,
+    /// Only entries by actors whose email address or token label contains this text
+    #[arg(long, value_name = "TEXT")]
+    actor: Option<String>,
+    /// Only entries about a user, key or token whose email address or label contains this text
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Only entries at or after this time, such as 2030-01-31T12:00:00Z or 2030-01-31
+    #[arg(long, value_name = "TIME")]
+    since: Option<Since>,
+    /// Only entries at or before this time; a date includes its whole day in UTC
+    #[arg(long, value_name = "TIME")]
+    until: Option<Until>,
     /// All entries, without a limit
     #[arg(long, conflicts_with_all = ["limit", "offset"])]
     all: bool,
@@ -46,7 +54,10 @@ pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
         action: args.action,
         user_id,
         subject_id: args.subject,
-        since: args.since,
+        actor: args.actor,
+        concerns: args.search,
+        since: args.since.map(|Since(time)| time),
+        until: args.until.map(|Until(time)| time),
         page: PageRequest { limit: args.limit, offset: args.offset },
     };
     let entries = match args.all {

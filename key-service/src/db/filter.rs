@@ -87,25 +87,49 @@ impl Filter {
     where
         T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
     {
-        let conditions =
-            if self.conditions.is_empty() { "1 = 1".to_owned() } else { self.conditions.join(" AND ") };
-        let (limit, offset) = (self.bound.len() + 1, self.bound.len() + 2);
-        let count = format!("SELECT COUNT(*) AS n FROM {from} WHERE {conditions}");
-        let select = format!(
-            "SELECT {columns} FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}"
-        );
-        // Both are safe: they consist of this program's own texts, and every value is bound.
-        let (mut count, mut select) =
-            (sqlx::query(AssertSqlSafe(count)), sqlx::query_as::<_, T>(AssertSqlSafe(select)));
+        // Safe: it consists of this program's own texts, and every value is bound.
+        let count = AssertSqlSafe(format!("SELECT COUNT(*) AS n FROM {from} WHERE {}", self.conditions()));
+        let mut count = sqlx::query(count);
         for bound in &self.bound {
-            (count, select) = match bound {
-                Bound::Text(text) => (count.bind(text.as_str()), select.bind(text.as_str())),
-                Bound::Number(number) => (count.bind(*number), select.bind(*number)),
+            count = match bound {
+                Bound::Text(text) => count.bind(text.as_str()),
+                Bound::Number(number) => count.bind(*number),
             };
         }
-        let select = select.bind(i64::from(page.limit)).bind(i64::from(page.offset));
         let count: i64 = count.fetch_one(pool).await?.try_get("n")?;
-        let rows = select.fetch_all(pool).await?;
+        let rows = self.rows(pool, columns, from, order, page).await?;
         Ok(Page { count: u64::try_from(count).unwrap_or_default(), rows })
+    }
+
+    /// Like [`Filter::find`], without the count.
+    pub(crate) async fn rows<T>(
+        &self,
+        pool: &AnyPool,
+        columns: &str,
+        from: &str,
+        order: &str,
+        page: PageRequest,
+    ) -> Result<Vec<T>>
+    where
+        T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
+    {
+        let (limit, offset) = (self.bound.len() + 1, self.bound.len() + 2);
+        let conditions = self.conditions();
+        // Safe: it consists of this program's own texts, and every value is bound.
+        let select = AssertSqlSafe(format!(
+            "SELECT {columns} FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}"
+        ));
+        let mut select = sqlx::query_as::<_, T>(select);
+        for bound in &self.bound {
+            select = match bound {
+                Bound::Text(text) => select.bind(text.as_str()),
+                Bound::Number(number) => select.bind(*number),
+            };
+        }
+        Ok(select.bind(i64::from(page.limit)).bind(i64::from(page.offset)).fetch_all(pool).await?)
+    }
+
+    fn conditions(&self) -> String {
+        if self.conditions.is_empty() { "1 = 1".to_owned() } else { self.conditions.join(" AND ") }
     }
 }

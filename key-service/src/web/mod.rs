@@ -18,6 +18,7 @@ use crate::catalogue::Catalogue;
 use crate::revocation::Store;
 
 mod api;
+mod audit_query;
 mod bearer;
 mod caller;
 pub(crate) mod client_address;

@@ -36,12 +36,23 @@ impl Address {
 
     /// The address of another page of the same list.
     fn of(&self, page: PageRequest) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let paging = ["limit", "offset"];
-        query.extend_pairs(self.params.iter().filter(|(name, _)| !paging.contains(&name.as_str())));
+        let mut query = self.query();
         query.append_pair("limit", &page.limit.to_string());
         query.append_pair("offset", &page.offset.to_string());
         format!("{}?{}", self.path, query.finish())
+    }
+
+    /// The address of the same list, without a page, at another path.
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{path}?{}", self.query().finish())
+    }
+
+    /// The parameters without those of a page.
+    fn query(&self) -> form_urlencoded::Serializer<'static, String> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let paging = ["limit", "offset"];
+        query.extend_pairs(self.params.iter().filter(|(name, _)| !paging.contains(&name.as_str())));
+        query
     }
 
     /// The address of the next page, if any.

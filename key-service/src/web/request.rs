@@ -153,13 +153,28 @@ impl<T: Deserr<FieldErrors> + IntoParams, S: Send + Sync> FromRequestParts<S> fo
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let params = sent_params(&parts.uri)?;
-        let in_order = |errors: FieldErrors| {
-            let documented = T::into_params(|| Some(ParameterIn::Query));
-            errors.in_order_of(&documented.into_iter().map(|param| param.name).collect::<Vec<_>>())
-        };
+        Self::read(&parts.uri, sent_params(&parts.uri)?)
+    }
+}
+
+impl<T: Deserr<FieldErrors> + IntoParams> Params<T> {
+    /// Like the extractor, but ignores parameters that it does not know.
+    pub(crate) fn known(uri: &Uri) -> Result<Self, ApiError> {
+        let mut params = sent_params(uri)?;
+        let documented = Self::documented();
+        params.retain(|name, _| documented.contains(name));
+        Self::read(uri, params)
+    }
+
+    fn read(uri: &Uri, params: BTreeMap<String, String>) -> Result<Self, ApiError> {
+        let in_order = |errors: FieldErrors| errors.in_order_of(&Self::documented());
         let sent = read(values(&params)).map_err(in_order)?;
-        Ok(Params { sent, address: Address::new(parts.uri.path(), params) })
+        Ok(Params { sent, address: Address::new(uri.path(), params) })
+    }
+
+    fn documented() -> Vec<String> {
+        let documented = T::into_params(|| Some(ParameterIn::Query));
+        documented.into_iter().map(|param| param.name).collect()
     }
 }
 

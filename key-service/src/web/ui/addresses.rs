@@ -15,6 +15,9 @@ pub(in crate::web::ui) const TOKENS: &str = "/admin/tokens";
 /// The audit log.
 pub(in crate::web::ui) const AUDIT: &str = "/admin/audit";
 
+/// The download of entries of the audit log.
+pub(in crate::web::ui) const AUDIT_DOWNLOAD: &str = "/admin/audit/download";
+
 /// The edges.
 pub(in crate::web::ui) const EDGES: &str = "/admin/edges";
 

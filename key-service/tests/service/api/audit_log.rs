@@ -1,8 +1,10 @@
 //! The audit log: the actor, the action, the time and the address of each change.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{DEMO, PASSWORD, Process, TestApp, key_path, text};
+use crate::ui::Tab;
 
 #[tokio::test]
 async fn every_step_of_a_keys_life_is_in_the_log() {
@@ -127,4 +129,80 @@ async fn a_tokens_users_are_named_by_their_addresses() {
         log["results"][0]["detail"],
         json!({"users": [DEMO], "can": ["read", "revoke", "create"], "expires_at": null})
     );
+}
+
+#[tokio::test]
+async fn page_api_download_and_command_line_select_entries_with_the_same_parameters() {
+    // No entry is too old to be kept.
+    let app = TestApp::start_with(&["--audit-retention-days", "0"]).await;
+    let (demo, other, admin) = (app.demo(), app.other(), app.admin());
+    demo.create_key("=HYPERLINK(1)", &["*"]).await;
+    other.create_key("of another", &["*"]).await;
+    app.site.ok(&["key", "create", "--user", DEMO, "--label", "by command", "--scopes", "*"], "");
+    app.alter("UPDATE audit_log SET at = 1767225599999 WHERE subject_name = 'of another'").await;
+    let labels = |entries: &[Value]| -> Vec<String> {
+        entries.iter().map(|entry| text(entry, "subject_name").to_owned()).collect()
+    };
+    for (query, flags, found) in [
+        ("actor=DEMO@", vec!["--actor", "DEMO@"], vec!["=HYPERLINK(1)"]),
+        ("search=by+com", vec!["--search", "by com"], vec!["by command"]),
+        ("search=other%40", vec!["--search", "other@"], vec!["of another"]),
+        ("until=2025-12-31", vec!["--until", "2025-12-31"], vec!["of another"]),
+        ("until=2025-12-30", vec!["--until", "2025-12-30"], vec![]),
+        (
+            "since=2025-12-31&until=2025-12-31T23:59:59.999Z",
+            vec!["--since", "2025-12-31"],
+            vec!["of another"],
+        ),
+        ("since=2026-01-01&actor=%25", vec!["--since", "2026-01-01", "--actor", "%"], vec![]),
+    ] {
+        let query = format!("action=key.&{query}");
+        let (_, log) = admin.get(&format!("/api/audit_log/?{query}")).await;
+        let entries = log["results"].as_array().unwrap();
+        assert_eq!(labels(entries), found, "{query}");
+
+        let path = format!("/admin/audit/download?{query}&utm_source=chat");
+        let download = admin.request(Method::GET, &path).send().await.unwrap();
+        assert_eq!(
+            (download.status().as_u16(), &download.headers()["content-type"]),
+            (200, &"application/x-ndjson".parse().unwrap())
+        );
+        let lines = download.text().await.unwrap();
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(&lines, entries, "{query}");
+
+        let shown = Tab::of(&admin).get(&format!("/admin/audit?{query}")).await;
+        for label in ["=HYPERLINK(1)", "by command", "of another"] {
+            assert_eq!(shown.has(label), found.contains(&label), "{query}: {label}");
+        }
+        let mut flags = [&["audit", "--action", "key.", "--json"], &flags[..]].concat();
+        if query.contains("until=2025-12-31T") {
+            flags.extend(["--until", "2025-12-31T23:59:59.999Z"]);
+        }
+        assert_eq!(labels(app.site.json(&flags).as_array().unwrap()), found, "{flags:?}");
+    }
+    let (status, refused) = admin.get("/api/audit_log/?untill=2030-01-01").await;
+    assert_eq!((status.as_u16(), &refused["attr"]), (400, &json!("untill")));
+    let download = demo.request(Method::GET, "/admin/audit/download").send().await.unwrap();
+    assert_eq!(download.status(), 403);
+}
+
+/// More entries than are read at once, many of them of one time.
+#[tokio::test]
+async fn a_download_has_each_entry_once() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let columns = "at, action, actor_kind, actor_name, detail";
+    app.alter(&format!(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
+        INSERT INTO audit_log (id, {columns})
+        SELECT 'entry-' || n, unixepoch('subsec') * 1000 + 60000 + n / 1200, 'key.created', 'service', '', 'null' FROM n"
+    ))
+    .await;
+    let download = admin.request(Method::GET, "/admin/audit/download?action=key.").send().await.unwrap();
+    let lines = download.text().await.unwrap();
+    let ids: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
+    let distinct: std::collections::HashSet<_> = ids.iter().map(Value::to_string).collect();
+    assert_eq!((ids.len(), distinct.len()), (2500, 2500));
 }

@@ -1,20 +1,22 @@
 //! The audit log.
 
 use askama::Template;
+use axum::BoxError;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use deserr::Deserr;
+use futures_util::stream;
 use serde_json::Value;
 use strum::VariantNames;
-use utoipa::IntoParams;
 
 use super::listing::{Listing, PageParams};
 use crate::audit::{self, Action, ActorKind, AuditSearch, Entry};
-use crate::paging::{Limit, Offset, PageRequest};
 use crate::time::Timestamp;
-use crate::validation::FieldErrors;
+use crate::web::audit_query::AuditQuery;
 use crate::web::request::Params;
 use crate::web::state::AppState;
+use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
@@ -35,6 +37,8 @@ struct AuditPage {
     search: AuditSearch,
     rows: Vec<EntryRow>,
     listing: Listing,
+    /// The address of the download of all entries that the search selects.
+    download: String,
 }
 
 impl AuditPage {
@@ -49,8 +53,26 @@ impl AuditPage {
         groups.chain(actions).map(choice).collect()
     }
 
+    /// Whether entries of only one user, key or token are shown.
     fn is_narrowed(&self) -> bool {
         self.search.user_id.is_some() || self.search.subject_id.is_some()
+    }
+
+    /// Whether all entries are shown.
+    fn is_unfiltered(&self) -> bool {
+        let AuditSearch { action, actor, concerns, user_id, subject_id, since, until, page: _ } =
+            &self.search;
+        let texts = [action, actor, concerns, user_id, subject_id];
+        texts.iter().all(|text| text.is_none()) && since.is_none() && until.is_none()
+    }
+
+    fn text<'t>(&self, text: &'t Option<String>) -> &'t str {
+        text.as_deref().unwrap_or_default()
+    }
+
+    /// The UTC date of a bound, as `<input type="date">` writes it.
+    fn date(&self, time: &Option<Timestamp>) -> String {
+        time.map(|time| time.to_string().chars().take(10).collect()).unwrap_or_default()
     }
 }
 
@@ -117,42 +139,60 @@ fn plain(value: &Value, null: &str) -> String {
     }
 }
 
-/// Which entries are shown.
-#[derive(Deserr, IntoParams)]
-#[deserr(error = FieldErrors)]
-pub(super) struct AuditParams {
-    #[deserr(default)]
-    limit: Option<Limit>,
-    #[deserr(default)]
-    offset: Option<Offset>,
-    #[deserr(default)]
-    action: Option<String>,
-    #[deserr(default)]
-    user_id: Option<String>,
-    #[deserr(default)]
-    subject_id: Option<String>,
-}
-
 /// `GET /admin/audit`.
 pub(super) async fn show(
     PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
-    PageParams(Params { sent, address }): PageParams<AuditParams>,
+    PageParams(Params { sent, address }): PageParams<AuditQuery>,
 ) -> Result<Response, PageError> {
-    let search = AuditSearch {
-        action: sent.action,
-        user_id: sent.user_id,
-        subject_id: sent.subject_id,
-        since: None,
-        page: PageRequest::new(sent.limit, sent.offset),
-    };
+    let search = AuditSearch::from(sent);
     let found = audit::search(&state.store, &search).await?;
     let listing = Listing::new(&address, search.page, &found);
     let now = Timestamp::now();
     let row = |entry: Entry| EntryRow { at: Moment::new(entry.at, now), entry };
     let rows = found.rows.into_iter().map(row).collect();
-    Ok(Rendered(AuditPage { frame: Frame::of(user, Place::Audit, "Audit log"), search, rows, listing })
-        .into_response())
+    let (frame, download) =
+        (Frame::of(user, Place::Audit, "Audit log"), address.at(addresses::AUDIT_DOWNLOAD));
+    Ok(Rendered(AuditPage { frame, search, rows, listing, download }).into_response())
+}
+
+/// `GET /admin/audit/download`: every entry that the query selects, newest first, as JSON lines. They have the form of the API's
+/// entries. There is no CSV, because a spreadsheet would evaluate labels that begin with `=`.
+///
+/// One page of entries is in memory at a time. If the database fails meanwhile, the answer breaks off, so that the browser
+/// reports a failed download.
+pub(super) async fn download(
+    _: PageAdmin,
+    State(state): State<AppState>,
+    PageParams(Params { sent, .. }): PageParams<AuditQuery>,
+) -> Result<Response, PageError> {
+    let search = AuditSearch::from(sent);
+    let first = audit::following(&state.store, &search, None).await?;
+    let chunks = stream::try_unfold(first, move |entries| {
+        let (store, search) = (state.store.clone(), search.clone());
+        async move {
+            let Some(last) = entries.last() else { return Ok(None) };
+            let lines = json_lines(&entries)?;
+            let next = audit::following(&store, &search, Some(last)).await;
+            let next = next
+                .inspect_err(|error| tracing::error!(%error, "the download of the audit log ends early"))?;
+            Ok::<_, BoxError>(Some((lines, next)))
+        }
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"audit-log.jsonl\""),
+    ];
+    Ok((headers, Body::from_stream(chunks)).into_response())
+}
+
+fn json_lines(entries: &[Entry]) -> serde_json::Result<String> {
+    let mut lines = String::new();
+    for entry in entries {
+        lines.push_str(&serde_json::to_string(entry)?);
+        lines.push('\n');
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]

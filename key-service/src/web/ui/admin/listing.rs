@@ -11,15 +11,15 @@ use crate::web::page_view::Address;
 use crate::web::request::Params;
 use crate::web::ui::error::PageError;
 
-/// The parameters of a page's query. Unlike the API, a page ignores parameters that it does not know, so its structs do not
-/// deny unknown fields: mail programs and chats add `utm_source`, `fbclid` and the like to links that are shared.
+/// The parameters of a page's query. Unlike the API, a page ignores parameters that it does not know: mail programs and chats
+/// add `utm_source`, `fbclid` and the like to links that are shared.
 pub(super) struct PageParams<T>(pub(super) Params<T>);
 
 impl<T: Deserr<FieldErrors> + IntoParams, S: Send + Sync> FromRequestParts<S> for PageParams<T> {
     type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, PageError> {
-        Ok(PageParams(Params::from_request_parts(parts, state).await?))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        Ok(PageParams(Params::known(&parts.uri)?))
     }
 }
 

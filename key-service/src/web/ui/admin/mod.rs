@@ -28,5 +28,6 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/admin/tokens/new", get(token_new::show).post(token_new::submit))
         .route("/admin/tokens/{id}/revoke", get(tokens::confirm_revoke).post(tokens::revoke))
         .route(addresses::AUDIT, get(audit::show))
+        .route(addresses::AUDIT_DOWNLOAD, get(audit::download))
         .route(addresses::EDGES, get(edges::show))
 }
