@@ -9,12 +9,19 @@ use edge_key_auth::filter::{self, Filter, Step};
 use edge_key_auth::lookup::{CalloutId, StreamId};
 use edge_key_auth::metrics::Counter;
 use edge_key_auth::request::RequestHead;
-use protocol::{KeyDigest, SyncRequest, SyncResponse, VerifyRequest, VerifyResponse};
+use protocol::KeyDigest;
 
-use crate::clock::{Clock, MS};
-use crate::database::Validity;
+use crate::clock::MS;
 use crate::oracle::Outcome;
 use crate::profile::Profile;
+
+mod callouts;
+mod clocks;
+mod decided;
+
+pub(crate) use callouts::{Callout, CalloutRequest, CalloutResponse};
+use clocks::Clocks;
+pub(crate) use decided::Decided;
 
 /// The timeout of a callout, in milliseconds; a sync adds the time that it may be held.
 const TIMEOUT_MS: u64 = 1_000;
@@ -36,50 +43,6 @@ fn configuration(serve_stale_s: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The body of a callout.
-#[derive(Clone, Debug)]
-pub(crate) enum CalloutRequest {
-    /// Lookups.
-    Verify(VerifyRequest),
-    /// A sync.
-    Sync(SyncRequest),
-}
-
-/// The body of its response.
-#[derive(Clone, Debug)]
-pub(crate) enum CalloutResponse {
-    /// To lookups.
-    Verify(VerifyResponse),
-    /// To a sync.
-    Sync(SyncResponse),
-}
-
-/// A callout to send.
-#[derive(Clone, Debug)]
-pub(crate) struct Callout {
-    /// Its number at this edge.
-    pub(crate) id: u32,
-    /// Its body.
-    pub(crate) request: CalloutRequest,
-    /// Its timeout, in microseconds.
-    pub(crate) timeout: u64,
-}
-
-/// The error of a measured span in milliseconds: both readings of the clock are whole milliseconds.
-const CLOCK_TICK_MS: u64 = 2;
-
-/// The most that the wall clock of an edge is off at first, in milliseconds, either way.
-const SKEW_MS: i64 = 100_000;
-
-/// Both clocks of an edge.
-#[derive(Clone, Debug)]
-struct Clocks {
-    monotonic: Clock,
-    wall: Clock,
-    /// How long the machine has been suspended, in microseconds of true time.
-    suspended: u64,
-}
-
 /// One edge: a filter and what its proxy does for it.
 pub(crate) struct Node {
     filter: Filter,
@@ -96,26 +59,8 @@ pub(crate) struct Node {
     /// Until when the edge may use cached verdicts without an answer.
     stale_end: u64,
     serve_stale_ms: u64,
-    /// Whether its wall clock was ever set back.
-    was_set_back: bool,
     next_stream: u32,
     next_callout: u32,
-}
-
-/// A request that has ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Decided {
-    /// The digest of its key.
-    pub(crate) digest: KeyDigest,
-    /// When it arrived.
-    pub(crate) arrived: u64,
-    /// How it ended.
-    pub(crate) outcome: Outcome,
-    /// Whether a stale verdict decided it.
-    pub(crate) is_stale: bool,
-    /// How much time neither clock of the edge may have counted, in microseconds: the wall clock was set back, and
-    /// the machine was suspended.
-    pub(crate) uncounted: u64,
 }
 
 impl Node {
@@ -127,7 +72,6 @@ impl Node {
         profile: &Profile,
     ) -> Option<Self> {
         let config = Config::read(&configuration(profile.serve_stale_s)).ok()?;
-        let drift = profile.drift;
         let id = format!("edge-{number}-{generation}");
         let seed = random.u64(..);
         Some(Node {
@@ -139,11 +83,7 @@ impl Node {
                 config.cache,
                 config.lookups,
             ),
-            clocks: Clocks {
-                monotonic: Clock::new(random, drift, 0),
-                wall: Clock::new(random, drift, SKEW_MS),
-                suspended: 0,
-            },
+            clocks: Clocks::new(random, profile.drift),
             generation,
             paused_until: None,
             waiting: BTreeMap::new(),
@@ -152,7 +92,6 @@ impl Node {
             sync_sent: 0,
             stale_end: 0,
             serve_stale_ms: profile.serve_stale_ms(),
-            was_set_back: false,
             next_stream: 0,
             next_callout: 0,
         })
@@ -160,19 +99,17 @@ impl Node {
 
     /// A reading of the edge's clocks.
     fn moment(&self, now: u64) -> Moment {
-        let Clocks { monotonic, wall, suspended } = &self.clocks;
-        Moment { monotonic: monotonic.elapsed_ms(now - suspended), wall: wall.wall_ms(now) as u64 }
+        self.clocks.moment(now)
     }
 
     /// Sets the wall clock forward or back.
     pub(crate) fn set_wall_clock(&mut self, by_ms: i64) {
-        self.clocks.wall.set(by_ms);
-        self.was_set_back |= by_ms < 0;
+        self.clocks.set_wall_clock(by_ms);
     }
 
     /// The machine was suspended for this time, and its monotonic clock stood still.
     pub(crate) fn was_suspended(&mut self, microseconds: u64) {
-        self.clocks.suspended += microseconds;
+        self.clocks.was_suspended(microseconds);
     }
 
     /// A request arrives; returns how it ended, unless it is held.
@@ -242,15 +179,8 @@ impl Node {
             return Ok(Vec::new());
         }
         let moment = self.moment(now);
-        // Pass the answer as JSON, so that the filter's own parser reads it.
-        let body = match &reply {
-            None => None,
-            Some(CalloutResponse::Verify(response)) => serde_json::to_vec(response).ok(),
-            Some(CalloutResponse::Sync(response)) => serde_json::to_vec(response).ok(),
-        };
-        let is_answered = body.is_some();
-        let status = is_answered.then_some(200);
-        let body = body.unwrap_or_default();
+        let status = reply.as_ref().map(|_| 200);
+        let body = reply.as_ref().map(CalloutResponse::body).unwrap_or_default();
         if is_sync {
             match self.filter.sync_ended(read_sync(status, &body), moment) {
                 Some(Ok(())) => {
@@ -270,16 +200,14 @@ impl Node {
         );
         let Some((outcomes, answer)) = ended else { return Ok(Vec::new()) };
         match answer {
-            Ok(()) | Err(NoAnswer::Timeout) => self.decided(outcomes, !is_answered, now),
+            Ok(()) | Err(NoAnswer::Timeout) => self.decided(outcomes, reply.is_none(), now),
             Err(other) => Err(format!("a verify was answered, and yet: {other}")),
         }
     }
 
     /// The latest sync was answered with a lease.
     fn granted(&mut self, lease_ms: u64) {
-        let Clocks { monotonic, wall, .. } = self.clocks;
-        let lasts = (lease_ms + self.serve_stale_ms + CLOCK_TICK_MS) * MS;
-        self.stale_end = self.sync_sent + monotonic.lasts(lasts).max(wall.lasts(lasts));
+        self.stale_end = self.sync_sent + self.clocks.longest(lease_ms + self.serve_stale_ms);
     }
 
     fn judged(
@@ -290,14 +218,13 @@ impl Node {
         is_stale: bool,
         now: u64,
     ) -> Result<Decided, String> {
-        let outcome = outcome(filter_outcome);
+        let outcome = Outcome::from(filter_outcome);
         let is_stale = is_stale && outcome != Outcome::Unavailable;
         if is_stale && now > self.stale_end {
             let late = (now - self.stale_end) / MS;
             return Err(format!("a request got a stale decision {late} ms after the end of the stale time"));
         }
-        let uncounted = if self.was_set_back { self.clocks.suspended } else { 0 };
-        Ok(Decided { digest, arrived, outcome, is_stale, uncounted })
+        Ok(Decided { digest, arrived, outcome, is_stale, uncounted: self.clocks.uncounted() })
     }
 
     fn decided(
@@ -363,17 +290,5 @@ impl Node {
             waiting if active <= MAX_ACTIVE && inactive <= MAX_INACTIVE && waiting <= MAX_WAITERS => Ok(()),
             waiting => Err(format!("an edge has {active} active, {inactive} inactive, {waiting} waiting")),
         }
-    }
-}
-
-fn outcome(of: &filter::Outcome) -> Outcome {
-    match of {
-        filter::Outcome::Forward(_)
-        | filter::Outcome::LeaveToUpstream(_)
-        | filter::Outcome::ForwardPublic { .. }
-        | filter::Outcome::ForwardShadowed(_) => Outcome::Decided(Validity::Good),
-        filter::Outcome::Reply(reply) if reply.status == 401 => Outcome::Decided(Validity::Nothing),
-        filter::Outcome::Reply(reply) if reply.status == 403 => Outcome::Decided(Validity::Known),
-        filter::Outcome::Reply(_) => Outcome::Unavailable,
     }
 }
