@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::{Node, NodeText};
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+use proxy_wasm::types::{BufferType, MapType, Status};
 
 use crate::address::Address;
 use crate::ambiguity::Ambiguity;
@@ -17,12 +17,13 @@ use crate::config::KeyService;
 use crate::header_policy::HeaderPolicy;
 use crate::headers::HeaderPairs;
 use crate::lookup::{CalloutId, StreamId};
-use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::reply::Reply;
 use crate::request::{self, Reading};
 
-/// The ABI's status for success.
-const OK: u32 = 0;
+mod abi;
+mod meters;
+
+pub(super) use meters::Meters;
 
 /// Filter state: the id of the accepted key; in shadow mode also of a valid key that lacks the scope. Access logs show it as
 /// `%FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)%`.
@@ -66,45 +67,6 @@ pub(super) fn random_number() -> Result<u64, getrandom::Error> {
     getrandom::u64()
 }
 
-/// The metrics' ids at the host.
-#[derive(Debug)]
-pub(super) struct Meters {
-    counters: Vec<u32>,
-    gauges: Vec<u32>,
-    histograms: Vec<u32>,
-}
-
-impl Meters {
-    pub(super) fn define() -> Self {
-        let define = |kind, name| hostcalls::define_metric(kind, name).unwrap_or_default();
-        Meters {
-            counters: Counter::ALL.iter().map(|metric| define(MetricType::Counter, metric.name())).collect(),
-            gauges: Gauge::ALL.iter().map(|metric| define(MetricType::Gauge, metric.name())).collect(),
-            histograms: Histogram::ALL
-                .iter()
-                .map(|metric| define(MetricType::Histogram, metric.name()))
-                .collect(),
-        }
-    }
-
-    /// Exports everything new. Gauges are exported as changes, because all VMs of an Envoy share them.
-    pub(super) fn export(&self, metrics: &mut Metrics) {
-        let add = |ids: &[u32], at: usize, change: i64| {
-            let result = ids.get(at).map(|&id| hostcalls::increment_metric(id, change));
-            debug_assert!(matches!(result, Some(Ok(()))));
-        };
-        let record = |at: usize, value: u64| {
-            let result = self.histograms.get(at).map(|&id| hostcalls::record_metric(id, value));
-            debug_assert!(matches!(result, Some(Ok(()))));
-        };
-        metrics.drain(
-            |counter, count| add(&self.counters, counter as usize, count as i64),
-            |gauge, change| add(&self.gauges, gauge as usize, change),
-            |histogram, value| record(histogram as usize, value),
-        );
-    }
-}
-
 /// Sets the period of `on_tick`.
 pub(super) fn tick_every(milliseconds: u64) {
     let set = hostcalls::set_tick_period(Duration::from_millis(milliseconds));
@@ -116,11 +78,11 @@ pub(super) struct HeaderBlock(Option<Vec<u8>>);
 
 impl HeaderBlock {
     pub(super) fn of_request() -> Self {
-        HeaderBlock(header_map_bytes(MapType::HttpRequestHeaders as u32))
+        HeaderBlock(abi::header_map_bytes(MapType::HttpRequestHeaders as u32))
     }
 
     pub(super) fn of_trailers() -> Self {
-        HeaderBlock(header_map_bytes(MapType::HttpRequestTrailers as u32))
+        HeaderBlock(abi::header_map_bytes(MapType::HttpRequestTrailers as u32))
     }
 
     fn pairs(&self) -> Result<HeaderPairs<'_>, Ambiguity> {
@@ -169,22 +131,22 @@ pub(super) fn send(reply: &Reply) {
     let headers: Vec<(&str, &[u8])> =
         reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     set_filter_state(REASON, reply.reason);
-    if send_local_response(reply.status, reply.reason, &headers, &reply.body) != OK {
+    if abi::send_local_response(reply.status, reply.reason, &headers, &reply.body) != abi::OK {
         log::error!("the host refused a reply of status {}", reply.status);
     }
 }
 
 /// Sets filter state of the current request, for access logs.
 pub(super) fn set_filter_state(name: &str, value: &str) {
-    let status = set_property(name, value);
-    if status != OK {
+    let status = abi::set_property(name, value);
+    if status != abi::OK {
         log::debug!("cannot set the filter state: {status}");
     }
 }
 
 /// The client's address of the current request; Envoy skips its configured trusted hops.
 pub(super) fn source_address() -> Address {
-    Address::read(&property_bytes("source\0address").unwrap_or_default())
+    Address::read(&abi::property_bytes("source\0address").unwrap_or_default())
 }
 
 /// The Envoy that this VM runs in.
@@ -275,99 +237,4 @@ pub(super) fn configuration(size: usize) -> Vec<u8> {
 
 fn buffer(kind: BufferType, size: usize) -> Vec<u8> {
     hostcalls::get_buffer(kind, 0, size).ok().flatten().unwrap_or_default()
-}
-
-// These functions of the ABI (version 0.2.1) are called directly. The SDK copies each header into a string and panics
-// on a name that is not UTF-8; its local responses carry no reason; and it panics if the host refuses to read or set
-// a property.
-#[allow(unsafe_code)]
-mod raw {
-    #[link(wasm_import_module = "env")]
-    unsafe extern "C" {
-        pub(super) fn proxy_get_header_map_pairs(map_type: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-        pub(super) fn proxy_get_property(
-            path: *const u8,
-            path_size: usize,
-            data: *mut *mut u8,
-            size: *mut usize,
-        ) -> u32;
-        pub(super) fn proxy_set_property(
-            path: *const u8,
-            path_size: usize,
-            value: *const u8,
-            value_size: usize,
-        ) -> u32;
-        pub(super) fn proxy_send_local_response(
-            status_code: u32,
-            details: *const u8,
-            details_size: usize,
-            body: *const u8,
-            body_size: usize,
-            headers: *const u8,
-            headers_size: usize,
-            grpc_status: i32,
-        ) -> u32;
-    }
-}
-
-#[allow(unsafe_code)]
-fn header_map_bytes(map_type: u32) -> Option<Vec<u8>> {
-    let (mut data, mut size) = (std::ptr::null_mut(), 0);
-    // SAFETY: both pointers are valid for a write.
-    let status = unsafe { raw::proxy_get_header_map_pairs(map_type, &mut data, &mut size) };
-    // SAFETY: the host has set both.
-    unsafe { given(status, data, size) }
-}
-
-/// The value of a property; `None` if it has none. Zero bytes separate the parts of the path.
-#[allow(unsafe_code)]
-fn property_bytes(path: &str) -> Option<Vec<u8>> {
-    let (mut data, mut size) = (std::ptr::null_mut(), 0);
-    // SAFETY: the path is valid for its size, and both pointers are valid for a write.
-    let status = unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
-    // SAFETY: the host has set both.
-    unsafe { given(status, data, size) }
-}
-
-/// The buffer that a host call returned, if it succeeded.
-///
-/// # Safety
-/// `data` and `size` are as the host call that returned `status` has left them, and are used once.
-#[allow(unsafe_code)]
-unsafe fn given(status: u32, data: *mut u8, size: usize) -> Option<Vec<u8>> {
-    if status != OK {
-        return None;
-    }
-    if data.is_null() {
-        return Some(Vec::new());
-    }
-    // SAFETY: on success the host has had `proxy_on_memory_allocate` allocate exactly `size` bytes at `data`, as a boxed
-    // slice whose owner is now the caller.
-    Some(unsafe { Vec::from_raw_parts(data, size, size) })
-}
-
-#[allow(unsafe_code)]
-fn send_local_response(status: u32, details: &str, headers: &[(&str, &[u8])], body: &[u8]) -> u32 {
-    const NO_GRPC_STATUS: i32 = -1;
-    let block = crate::headers::serialise(headers);
-    let (details, details_size) = (details.as_ptr(), details.len());
-    // SAFETY: each pointer is valid for its size, and the host only reads during the call.
-    unsafe {
-        raw::proxy_send_local_response(
-            status,
-            details,
-            details_size,
-            body.as_ptr(),
-            body.len(),
-            block.as_ptr(),
-            block.len(),
-            NO_GRPC_STATUS,
-        )
-    }
-}
-
-#[allow(unsafe_code)]
-fn set_property(name: &str, value: &str) -> u32 {
-    // SAFETY: each pointer is valid for its size, and the host only reads during the call.
-    unsafe { raw::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) }
 }

@@ -1,0 +1,92 @@
+//! The functions of the ABI (version 0.2.1) that are called directly. The SDK copies each header into a string and panics on a
+//! name that is not UTF-8; its local responses carry no reason; and it panics if the host refuses to read or set a property.
+#![allow(unsafe_code)]
+
+/// The ABI's status for success.
+pub(super) const OK: u32 = 0;
+
+mod raw {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub(super) fn proxy_get_header_map_pairs(map_type: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_property(
+            path: *const u8,
+            path_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_set_property(
+            path: *const u8,
+            path_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
+        pub(super) fn proxy_send_local_response(
+            status_code: u32,
+            details: *const u8,
+            details_size: usize,
+            body: *const u8,
+            body_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            grpc_status: i32,
+        ) -> u32;
+    }
+}
+
+pub(super) fn header_map_bytes(map_type: u32) -> Option<Vec<u8>> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: both pointers are valid for a write.
+    let status = unsafe { raw::proxy_get_header_map_pairs(map_type, &mut data, &mut size) };
+    // SAFETY: the host has set both.
+    unsafe { given(status, data, size) }
+}
+
+/// The value of a property; `None` if it has none. Zero bytes separate the parts of the path.
+pub(super) fn property_bytes(path: &str) -> Option<Vec<u8>> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: the path is valid for its size, and both pointers are valid for a write.
+    let status = unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
+    // SAFETY: the host has set both.
+    unsafe { given(status, data, size) }
+}
+
+/// The buffer that a host call returned, if it succeeded.
+///
+/// # Safety
+/// `data` and `size` are as the host call that returned `status` has left them, and are used once.
+unsafe fn given(status: u32, data: *mut u8, size: usize) -> Option<Vec<u8>> {
+    if status != OK {
+        return None;
+    }
+    if data.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: on success the host has had `proxy_on_memory_allocate` allocate exactly `size` bytes at `data`, as a boxed
+    // slice whose owner is now the caller.
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+pub(super) fn send_local_response(status: u32, details: &str, headers: &[(&str, &[u8])], body: &[u8]) -> u32 {
+    const NO_GRPC_STATUS: i32 = -1;
+    let block = crate::headers::serialise(headers);
+    let (details, details_size) = (details.as_ptr(), details.len());
+    // SAFETY: each pointer is valid for its size, and the host only reads during the call.
+    unsafe {
+        raw::proxy_send_local_response(
+            status,
+            details,
+            details_size,
+            body.as_ptr(),
+            body.len(),
+            block.as_ptr(),
+            block.len(),
+            NO_GRPC_STATUS,
+        )
+    }
+}
+
+pub(super) fn set_property(name: &str, value: &str) -> u32 {
+    // SAFETY: each pointer is valid for its size, and the host only reads during the call.
+    unsafe { raw::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) }
+}
