@@ -1,4 +1,5 @@
-// Copies values, selects a focused value, and warns before the user leaves a value that was not stored. Pages work without it.
+// Copies values, selects a focused value, warns before the user leaves a value that was not stored, and sends each form once. Pages
+// work without it.
 "use strict";
 
 document.documentElement.classList.add("has-script");
@@ -34,4 +35,20 @@ async function copy(text) {
 // The page shows the value only once, so browsers ask before they leave the page.
 addEventListener("beforeunload", (event) => {
   if (document.getElementById("key-value") && !isStored) event.preventDefault();
+});
+
+// A second click while the first request is on its way would send the form again.
+addEventListener("submit", (event) => {
+  const { target } = event;
+  if (target.method !== "post") return;
+  if ("sent" in target.dataset) event.preventDefault();
+  target.dataset.sent = "";
+  setTimeout(() => delete target.dataset.sent, 2000);
+});
+
+// The browser kept the page as it was left. Its forms can be sent again. A value was shown once, so it is not shown again.
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return;
+  for (const form of document.forms) delete form.dataset.sent;
+  if (document.getElementById("key-value")) location.reload();
 });

@@ -158,6 +158,14 @@ impl Browser {
         self.wait_for_page_after(&before);
     }
 
+    /// Loads the page again.
+    #[track_caller]
+    pub(crate) fn reload(&self) {
+        let before = self.document();
+        self.script("location.reload()");
+        self.wait_for_page_after(&before);
+    }
+
     /// An id of the loaded document.
     pub(crate) fn document(&self) -> Value {
         self.script("return performance.timeOrigin")

@@ -66,6 +66,12 @@ impl Browser {
         self.run(self.driver.source())
     }
 
+    /// The number of elements that a selector finds.
+    #[track_caller]
+    pub(crate) fn count(&self, selector: &str) -> u64 {
+        self.script(&format!("return document.querySelectorAll('{selector}').length")).as_u64().unwrap()
+    }
+
     /// The value of the field with this id.
     #[track_caller]
     pub(crate) fn value(&self, id: &str) -> String {

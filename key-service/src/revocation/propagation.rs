@@ -95,18 +95,26 @@ impl Propagation {
 
 /// How a change propagated, as a sentence. `state` is what is true after it, such as "Refused" or "in effect".
 pub(crate) fn in_words(revocation: &Revocation, state: &str) -> String {
-    let time = time(revocation.elapsed_ms);
+    sentence(revocation, state, &format!(" after {}", time(revocation.elapsed_ms)))
+}
+
+/// The same without the time, for a wait that began later than the change.
+pub(crate) fn without_time(revocation: &Revocation, state: &str) -> String {
+    sentence(revocation, state, "")
+}
+
+fn sentence(revocation: &Revocation, state: &str, after: &str) -> String {
     let outcome = match (revocation.edges, revocation.expired) {
-        (0, _) if revocation.lost_leases => format!("{state} everywhere after {time}"),
-        (0, _) => format!("{state} everywhere after {time}: no edge was using its cache"),
-        (1, 0) => format!("{state} on the only edge after {time}"),
-        (edges, 0) => format!("{state} on all {edges} edges after {time}"),
+        (0, _) if revocation.lost_leases => format!("{state} everywhere{after}"),
+        (0, _) => format!("{state} everywhere{after}: no edge was using its cache"),
+        (1, 0) => format!("{state} on the only edge{after}"),
+        (edges, 0) => format!("{state} on all {edges} edges{after}"),
         (_, 1) => {
-            format!("{state} everywhere after {time}: 1 edge did not respond, and its cache has expired")
+            format!("{state} everywhere{after}: 1 edge did not respond, and its cache has expired")
         }
         (_, expired) => {
             format!(
-                "{state} everywhere after {time}: {expired} edges did not respond, and their caches have expired"
+                "{state} everywhere{after}: {expired} edges did not respond, and their caches have expired"
             )
         }
     };

@@ -57,13 +57,18 @@ impl SessionCookies {
     }
 }
 
-/// Finds the session of a request by the one cookie that its connection allows.
+/// Whether a request came over plain HTTP on the service's own machine, where cookies have neither `Secure` nor a prefix.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IsPlainLoopback(pub(crate) bool);
+
+/// Finds the session of a request by the one cookie that its connection allows. Adds [`IsPlainLoopback`] for the handlers.
 pub(super) async fn find(
     State(cookies): State<Arc<SessionCookies>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let is_plain = is_plain_loopback(cookies.public_url.as_ref(), &request);
+    request.extensions_mut().insert(IsPlainLoopback(is_plain));
     let layer = if is_plain { &cookies.loopback } else { &cookies.secure };
     match layer.layer(next).oneshot(request).await {
         Ok(response) => response,

@@ -10,6 +10,9 @@ use super::chips::Chips;
 use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Place, Rendered};
+use super::outcome::CompletedChange;
+use super::receipt::Receipt;
+use super::sealed::Seals;
 use super::sign_in;
 use super::visitor::PageUser;
 use crate::accounts::passwords::{NewPassword, Password};
@@ -20,6 +23,9 @@ use crate::validation::{FieldError, Violation};
 use crate::web::session;
 use crate::web::state::AppState;
 
+/// The page after a change of the password.
+pub(super) const CHANGED: &str = "/account/changed";
+
 #[derive(Template)]
 #[template(path = "account.html")]
 struct AccountPage {
@@ -27,20 +33,19 @@ struct AccountPage {
     user: User,
     permissions: Chips,
     problems: Problems,
-    has_changed: bool,
 }
 
 impl AccountPage {
-    fn new(catalogue: &Catalogue, user: User, problems: Problems, has_changed: bool) -> Rendered<Self> {
+    fn new(catalogue: &Catalogue, user: User, problems: Problems) -> Rendered<Self> {
         let frame = Frame::of(user.clone(), Place::Account, "Account");
         let permissions = Chips::new(&user.permissions, catalogue);
-        Rendered(AccountPage { frame, user, permissions, problems, has_changed })
+        Rendered(AccountPage { frame, user, permissions, problems })
     }
 }
 
 /// `GET /account`.
 pub(super) async fn show(PageUser { user, .. }: PageUser, State(state): State<AppState>) -> Response {
-    AccountPage::new(&state.catalogue, user, Problems::default(), false).into_response()
+    AccountPage::new(&state.catalogue, user, Problems::default()).into_response()
 }
 
 /// `POST /account`: sets a new password. All other sessions of the user end.
@@ -48,6 +53,7 @@ pub(super) async fn submit(
     PageUser { user, by }: PageUser,
     State(state): State<AppState>,
     session: Session,
+    seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
     let mut problems = Problems::default();
@@ -55,25 +61,33 @@ pub(super) async fn submit(
     let current = problems.check("current_password", current);
     let new = new_password(&form, &user.email, &mut problems);
     let (Some(current), Some(new)) = (current, new) else {
-        return Ok((StatusCode::BAD_REQUEST, AccountPage::new(&state.catalogue, user, problems, false))
-            .into_response());
+        let page = AccountPage::new(&state.catalogue, user, problems);
+        return Ok((StatusCode::BAD_REQUEST, page).into_response());
     };
     if let Err(wait) = state.limits.admit_user(&by, &user) {
         problems.add_whole(sign_in::too_many_attempts(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
-        let page = AccountPage::new(&state.catalogue, user, problems, false);
+        let page = AccountPage::new(&state.catalogue, user, problems);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
     }
     let (store, passwords) = (&state.store, &state.passwords);
     match accounts::change_password(store, &by, passwords, &user, current, new).await {
         Ok(user) => {
             session::begin(&session, &user, Timestamp::now()).await?;
-            Ok(AccountPage::new(&state.catalogue, user, problems, true).into_response())
+            let change = CompletedChange {
+                name: user.email,
+                mask: None,
+                notes: Vec::new(),
+                back: ("/account".to_owned(), "Back to your account".into()),
+            };
+            let receipt = Receipt::of_change("Password changed", Place::Account, change)
+                .and("Your password has changed. All your other sessions have ended.");
+            receipt.redirect(&seals, CHANGED, &user.id)
         }
         Err(AccountError::WrongPassword) => {
             problems.add(FieldError::input("current_password", "This is not your current password."));
-            Ok((StatusCode::BAD_REQUEST, AccountPage::new(&state.catalogue, user, problems, false))
-                .into_response())
+            let page = AccountPage::new(&state.catalogue, user, problems);
+            Ok((StatusCode::BAD_REQUEST, page).into_response())
         }
         Err(error) => Err(error.into()),
     }

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 
 use super::addresses;
 use super::assets::{ASSETS, Asset};
@@ -9,7 +10,7 @@ use super::error::PageError;
 use crate::accounts::User;
 
 /// A part of the site that the navigation leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Place {
     /// The user's own keys.
     Keys,

@@ -8,8 +8,10 @@ use axum::response::{IntoResponse, Response};
 use super::addresses;
 use super::error::PageError;
 use super::form::{Form, Problems};
-use super::frame::{Frame, Rendered};
-use super::outcome::{self, OutcomePage};
+use super::frame::{Frame, Place, Rendered};
+use super::outcome::CompletedChange;
+use super::receipt::Receipt;
+use super::sealed::Seals;
 use super::sign_in::too_many_attempts;
 use crate::keys::holder_reports;
 use crate::keys::leaks::{LeakedValues, Report, Source};
@@ -17,6 +19,9 @@ use crate::time::Timestamp;
 use crate::validation::Violation;
 use crate::web::caller::Visitor;
 use crate::web::state::AppState;
+
+/// The page after a report.
+pub(super) const REPORTED: &str = "/leaked/reported";
 
 /// The source of a report that names none.
 const NO_SOURCE: &str = "the page for leaked values";
@@ -41,10 +46,11 @@ pub(super) async fn show() -> Response {
     LeakedPage::new("", Problems::default()).into_response()
 }
 
-/// `POST /leaked`: ends the value, and shows when every edge refuses it.
+/// `POST /leaked`: ends the value, and leads to the result when every edge refuses it.
 pub(super) async fn submit(
     State(state): State<AppState>,
     Visitor(by): Visitor,
+    seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
     let limit = state.leak_reports.as_ref().ok_or_else(|| PageError::of_status(StatusCode::NOT_FOUND))?;
@@ -71,14 +77,14 @@ pub(super) async fn submit(
             ("The value does not work", "No working key or token has this value. It may have ended before.")
         }
     };
-    let page = OutcomePage {
-        frame: Frame::outside(title),
+    let change = CompletedChange {
         name: "The value that you entered".to_owned(),
         mask: None,
         notes: vec![note.to_owned()],
-        back: (addresses::LEAKED.to_owned(), "Report another value"),
+        back: (addresses::LEAKED.to_owned(), "Report another value".into()),
     };
     // Strangers are not told which edges there are, so there are no lines while the edges apply the change.
     propagation.wait().await.map_err(|error| PageError::internal(&error))?;
-    outcome::at_once(&page, "No edge accepts the value.")
+    let receipt = Receipt::of_change(title, Place::Outside, change).and("No edge accepts the value.");
+    receipt.redirect(&seals, REPORTED, "")
 }

@@ -3,6 +3,7 @@
 //! - [`sign_in`], [`link`], [`leaked`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
 //! - [`frame`] surrounds every page, [`error`] shows errors;
 //! - [`visitor`] finds the signed-in user, [`form`] reads a submitted form;
+//! - after a form comes a redirect to its [`receipt`], whose content crosses it [`sealed`];
 //! - [`value`] shows a secret once, [`outcome`] shows the progress of a change; [`picker`], [`chips`], [`expiry`] and [`moment`] are
 //!   parts of several pages.
 //!
@@ -33,6 +34,8 @@ mod link;
 mod moment;
 mod outcome;
 mod picker;
+mod receipt;
+mod sealed;
 mod sign_in;
 mod value;
 mod visitor;
@@ -41,7 +44,9 @@ mod visitor;
 /// sites.
 pub(crate) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
     let leaked = match state.leak_reports {
-        Some(_) => Router::new().route(addresses::LEAKED, get(leaked::show).post(leaked::submit)),
+        Some(_) => Router::new()
+            .route(addresses::LEAKED, get(leaked::show).post(leaked::submit))
+            .route(leaked::REPORTED, get(receipt::show_outside)),
         None => Router::new(),
     };
     Router::new()
@@ -50,6 +55,7 @@ pub(crate) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/account", get(account::show).post(account::submit))
+        .route(account::CHANGED, get(receipt::show))
         .route("/link/{secret}", get(link::show).post(link::submit))
         .merge(leaked)
         .merge(keys::routes())

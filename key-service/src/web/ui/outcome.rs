@@ -1,17 +1,21 @@
 //! Shows the progress of a change, line by line as it happens, until every edge has applied it.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use leases::Progress;
+use leases::{Position, Progress};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::error::PageError;
 use super::frame::Frame;
-use crate::revocation::edges;
-use crate::revocation::propagation::{Propagation, Revocation, in_words};
+use crate::revocation::propagation::{Propagation, Revocation, in_words, without_time};
+use crate::revocation::{Store, edges};
+use crate::time::Timestamp;
 
 /// Marks the place of the lines in a template. Text that users enter is escaped, so it never contains this.
 const LINES: &str = "<!-- lines -->";
@@ -19,8 +23,11 @@ const LINES: &str = "<!-- lines -->";
 /// Replaces a line that cannot be rendered.
 const RENDER_FAILED: &str = "<p class=\"line\">The result cannot be shown. See the service's log.</p>\n";
 
+/// A page that is opened later after a change than this does not know when the edges applied it.
+const PROMPT_MS: i64 = 2_000;
+
 /// What a change does on the edges.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Effect {
     /// They refuse one or more values.
     Refused,
@@ -28,20 +35,44 @@ pub(super) enum Effect {
     Active,
 }
 
-/// The page of a completed action.
-#[derive(Template)]
-#[template(path = "outcome.html")]
-pub(super) struct OutcomePage {
-    /// Its title names the action.
-    pub(super) frame: Frame,
-    /// The object of the action: a key's label, a user's address.
+/// A change that edges have to apply. Any replica can await it, any number of times.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct AwaitedChange {
+    epoch: String,
+    revision: u64,
+    /// When it was made, in milliseconds since 1970-01-01 UTC.
+    made_at: i64,
+    effect: Effect,
+}
+
+impl AwaitedChange {
+    /// The wait for a change that was made just now.
+    pub(super) fn new(propagation: &Propagation, effect: Effect) -> Self {
+        let Position { epoch, revision } = propagation.position().clone();
+        AwaitedChange { epoch, revision, made_at: Timestamp::now().unix_ms(), effect }
+    }
+}
+
+/// A completed change, as its page shows it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CompletedChange {
+    /// The object of the change: a key's label, a user's address.
     pub(super) name: String,
     /// The mask of a key or token.
     pub(super) mask: Option<String>,
-    /// Further effects of the action.
+    /// Further effects of the change.
     pub(super) notes: Vec<String>,
     /// The link to the next page: address and text.
-    pub(super) back: (String, &'static str),
+    pub(super) back: (String, Cow<'static, str>),
+}
+
+/// The page of a completed change.
+#[derive(Template)]
+#[template(path = "outcome.html")]
+pub(super) struct OutcomePage {
+    /// Its title names the change.
+    pub(super) frame: Frame,
+    pub(super) change: CompletedChange,
 }
 
 #[derive(Template)]
@@ -61,14 +92,11 @@ struct ResultLine {
 }
 
 /// Sends the page up to the lines, then the edges that the change waits for, then the result and the rest of the page.
-///
-/// If the browser disconnects, the change continues.
-pub(super) fn stream(
-    page: &impl Template,
-    propagation: Propagation,
-    effect: Effect,
-) -> Result<Response, PageError> {
-    let (head, tail) = halves(page)?;
+pub(super) fn stream(page: &str, store: &Store, wait: AwaitedChange) -> Response {
+    let AwaitedChange { epoch, revision, made_at, effect } = wait;
+    let propagation = Propagation::of_earlier_changes(store, Position { epoch, revision });
+    let is_prompt = ms_since(made_at) <= PROMPT_MS;
+    let (head, tail) = halves(page);
     let (sender, mut receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         // The receiver is gone if the browser disconnected.
@@ -83,7 +111,10 @@ pub(super) fn stream(
             }
         };
         let result = match propagation.wait_with_progress(watcher).await {
-            Ok(revocation) => ResultLine { text: result(&revocation, effect), is_unsure: false },
+            Ok(revocation) => {
+                let since_change_ms = is_prompt.then(|| ms_since(made_at).unsigned_abs());
+                ResultLine { text: result(revocation, effect, since_change_ms), is_unsure: false }
+            }
             Err(error) => {
                 tracing::error!(%error, "the database failed");
                 let text = "The change is saved, but the database failed before every edge confirmed it. \
@@ -99,15 +130,20 @@ pub(super) fn stream(
         // nginx would buffer the lines until the last one.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, body).into_response())
+    (headers, body).into_response()
 }
 
 /// The page of a change that edges need not apply, or have applied.
-pub(super) fn at_once(page: &impl Template, text: &str) -> Result<Response, PageError> {
-    let (head, tail) = halves(page)?;
+pub(super) fn at_once(page: &str, text: &str) -> Result<String, PageError> {
+    let (head, tail) = halves(page);
     let line = ResultLine { text: text.to_owned(), is_unsure: false };
     let line = line.render().map_err(|error| PageError::internal(&error))?;
-    Ok(axum::response::Html(head + &line + &tail).into_response())
+    Ok(head + &line + &tail)
+}
+
+/// Clocks of replicas differ, so a change of another replica can lie ahead.
+fn ms_since(made_at: i64) -> i64 {
+    (Timestamp::now().unix_ms() - made_at).max(0)
 }
 
 /// A line of a page that was already sent in part, so a failure becomes a line too.
@@ -118,10 +154,9 @@ fn rendered(line: &impl Template) -> String {
     })
 }
 
-fn halves(page: &impl Template) -> Result<(String, String), PageError> {
-    let html = page.render().map_err(|error| PageError::internal(&error))?;
-    let (head, tail) = html.split_once(LINES).unwrap_or((&html, ""));
-    Ok((head.to_owned(), tail.to_owned()))
+fn halves(page: &str) -> (String, String) {
+    let (head, tail) = page.split_once(LINES).unwrap_or((page, ""));
+    (head.to_owned(), tail.to_owned())
 }
 
 /// "5 of 6 edges refuse it; still waiting for 3f9a1c20…, at most 4 s more."
@@ -148,12 +183,17 @@ fn waiting(progress: &Progress, effect: Effect) -> String {
     text + "."
 }
 
-fn result(revocation: &Revocation, effect: Effect) -> String {
+/// The result, with the time since the change if the page knows it.
+fn result(revocation: Revocation, effect: Effect, since_change_ms: Option<u64>) -> String {
     let is = match effect {
         Effect::Refused => "Refused",
         Effect::Active => "Active",
     };
-    in_words(revocation, is) + "."
+    let words = match since_change_ms {
+        Some(elapsed_ms) => in_words(&Revocation { elapsed_ms, ..revocation }, is),
+        None => without_time(&revocation, is),
+    };
+    words + "."
 }
 
 fn edges_of(count: usize) -> String {

@@ -1,23 +1,23 @@
 //! Shows a new secret once, with a command to try it.
 
+use std::borrow::Cow;
+
 use askama::Template;
+use serde::{Deserialize, Serialize};
 
 use super::frame::Frame;
 
-/// The page of a new key, token or link.
-#[derive(Template)]
-#[template(path = "value.html")]
-pub(super) struct ValuePage {
-    /// Its title says what to do next.
-    pub(super) frame: Frame,
+/// A new key, token or link.
+#[derive(Serialize, Deserialize)]
+pub(super) struct NewValue {
     /// The kind of value: `Key`, `Token`, `Link`.
-    pub(super) noun: &'static str,
+    pub(super) noun: Cow<'static, str>,
     /// The label of the key or token, or the user of the link.
     pub(super) name: String,
     /// The value itself.
     pub(super) value: String,
     /// How to store it.
-    pub(super) advice: &'static str,
+    pub(super) advice: Cow<'static, str>,
     /// A command to try it.
     pub(super) command: Option<Command>,
     /// What happens to the old value, if there is one.
@@ -26,17 +26,28 @@ pub(super) struct ValuePage {
     pub(super) back: String,
 }
 
+/// The page of a new value.
+#[derive(Template)]
+#[template(path = "value.html")]
+pub(super) struct ValuePage {
+    /// Its title says what to do next.
+    pub(super) frame: Frame,
+    pub(super) new: NewValue,
+}
+
 /// A command that sends a value.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Command {
     /// The command.
     pub(super) line: String,
     /// A part of the command that the user must replace, if any.
-    pub(super) hint: &'static str,
+    pub(super) hint: Cow<'static, str>,
 }
 
 impl Command {
     /// Sends a request to `address` with the value as the credential.
     pub(super) fn curl(value: &str, address: &str, hint: &'static str) -> Self {
-        Command { line: format!("curl -H \"Authorization: Bearer {value}\" \"{address}\""), hint }
+        let line = format!("curl -H \"Authorization: Bearer {value}\" \"{address}\"");
+        Command { line, hint: hint.into() }
     }
 }

@@ -89,8 +89,10 @@ pub(crate) async fn read(request: RequestBuilder) -> (StatusCode, Value) {
 
 /// The value of the session cookie that an answer sets.
 pub(crate) fn session_cookie(response: &Response) -> Option<String> {
-    let cookie = response.headers().get("set-cookie")?.to_str().unwrap();
-    let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+    let cookies = response.headers().get_all("set-cookie").into_iter().map(|cookie| cookie.to_str().unwrap());
+    let mut pairs =
+        cookies.map(|cookie| (cookie, cookie.split(';').next().unwrap().split_once('=').unwrap()));
+    let (cookie, (name, value)) = pairs.find(|(_, (name, _))| name.ends_with("session"))?;
     assert_eq!(name, if cookie.contains("; Secure") { "__Host-session" } else { "session" });
     Some(value.to_owned())
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{HOSTILE, Tab, key_page};
+use reqwest::Method;
+
+use super::{HOSTILE, Receipt, Shown, Tab, key_page};
 use crate::support::scripted_edge::Edge;
 use crate::support::{KEYS, Process, TestApp, text};
 
@@ -21,7 +23,7 @@ async fn a_key_is_made_and_its_value_shown_once() {
         ("expires_at", "90"),
     ];
     let made = tab.post("/account/keys/new", &fields).await;
-    assert_eq!(made.status, 201);
+    assert_eq!(made.status, 200);
     let value = made.value_of("key-value").to_owned();
     assert_eq!(app.scopes(&value).await.as_deref(), Some("cohort:write insight:read"));
     let command = format!(
@@ -35,6 +37,72 @@ async fn a_key_is_made_and_its_value_shown_once() {
     assert!(list.has("CI") && list.has("insight:read") && list.has("in 89 days"), "{}", list.html);
     assert!(!list.has(&value) && !tab.get(&key_page(&keys[0], "")).await.has(&value));
     assert!(!app.log_text().contains(&value));
+}
+
+#[tokio::test]
+async fn a_value_crosses_the_redirect_sealed_and_opens_once() {
+    let app = Process::start().await;
+    let (demo, other) = (app.demo(), app.other());
+    let tab = Tab::of(&demo);
+    let send = async |label| {
+        let fields = [("label", label), ("access", "all"), ("expires_at", "never")];
+        Receipt::of(&tab.send("/account/keys/new", &fields).await).unwrap()
+    };
+    let (first, second) = (send("first").await, send("second").await);
+    assert_ne!(first.address.split('?').next(), second.address.split('?').next(), "each has its own cookie");
+
+    // Without its cookie, with that of the other, or as another user, an address opens nothing, and ends nothing.
+    let without = Receipt { address: first.address.clone(), cookie: String::new() };
+    let mixed = Receipt { address: first.address.clone(), cookie: second.cookie.clone() };
+    for (tab, receipt) in [(&tab, &without), (&tab, &mixed), (&Tab::of(&other), &first)] {
+        let response = tab.open(receipt).await;
+        assert!(response.headers().get("set-cookie").is_none());
+        let shown = Shown::read(response).await;
+        assert!(shown.status == 404 && shown.has("The value was shown once"), "{}", shown.html);
+        assert!(!shown.has("phx_"), "{}", shown.html);
+    }
+
+    let response = tab.open(&first).await;
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert_eq!(response.headers()["referrer-policy"], "no-referrer");
+    let ended = response.headers()["set-cookie"].to_str().unwrap();
+    let path = first.address.split('?').next().unwrap();
+    assert_eq!(ended, format!("seal=; Path={path}; Max-Age=0; HttpOnly; SameSite=Strict"));
+    let shown = Shown::read(response).await;
+    let value = shown.value_of("key-value").to_owned();
+    assert!(app.scopes(&value).await.is_some() && shown.has("first"));
+    assert!(shown.html.ends_with("</html>"));
+
+    let again = tab.get(&first.address).await;
+    let (_, keys) = demo.get(KEYS).await;
+    let roll = format!("href=\"{}\"", key_page(&keys[1], "/roll"));
+    assert!(again.has(&roll), "{}", again.html);
+    let (_, second_value) = (send("third").await, Shown::read(tab.open(&second).await).await);
+    assert!(app.scopes(second_value.value_of("key-value")).await.is_some());
+    assert_eq!(demo.get(KEYS).await.1.as_array().unwrap().len(), 3);
+    let (log, key) = (app.log_text(), first.cookie.strip_prefix("seal=").unwrap());
+    for secret in [&value, key, first.address.split("sealed=").nth(1).unwrap()] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn behind_https_the_cookie_of_a_value_is_secure() {
+    let app = TestApp::start_with(&["--public-url", "https://keys.example.com"]).await;
+    let session = format!("__Host-session={}", app.demo().cookie);
+    let form = Tab::of_nobody(&app)
+        .form("/account/keys/new", &[("label", "CI"), ("access", "all"), ("expires_at", "never")]);
+    let form = form.header("cookie", &session).header("sec-fetch-site", "same-origin");
+    let response = form.send().await.unwrap();
+    let cookie = response.headers()["set-cookie"].to_str().unwrap();
+    assert!(
+        cookie.starts_with("__Secure-seal=") && cookie.ends_with("; SameSite=Strict; Secure"),
+        "{cookie}"
+    );
+    let address = response.headers()["location"].to_str().unwrap();
+    let page = Tab::of_nobody(&app).request(Method::GET, address).header("cookie", &session);
+    let page = page.header("cookie", cookie.split(';').next().unwrap()).send().await.unwrap();
+    assert!(Shown::read(page).await.value_of("key-value").starts_with("phx_"));
 }
 
 #[tokio::test]
@@ -163,7 +231,9 @@ async fn a_deletion_shows_what_it_waits_for_and_then_its_result() {
     let key = demo.create_key(HOSTILE, &["*"]).await;
     let mut edge = Edge::subscribed(&app, "<i>edge-that-is-slow").await;
     edge.sync(0).await;
-    let mut response = Tab::of(&demo).send(&key_page(&key, "/delete"), &[]).await;
+    let tab = Tab::of(&demo);
+    let receipt = Receipt::of(&tab.send(&key_page(&key, "/delete"), &[]).await).unwrap();
+    let mut response = tab.open(&receipt).await;
     assert_eq!(response.status(), 200);
     let mut html = String::new();
     while !html.contains("still waiting for") {
@@ -178,6 +248,11 @@ async fn a_deletion_shows_what_it_waits_for_and_then_its_result() {
     html += &response.text().await.unwrap();
     assert!(html.contains("Refused on the only edge after "), "{html}");
     assert!(html.ends_with("</html>") && !html.contains("<!-- lines -->"), "{html}");
+    let again = Shown::read(tab.open(&receipt).await).await;
+    assert!(again.result().starts_with("Refused on the only edge"), "{}", again.html);
+    let elsewhere = Receipt { cookie: String::new(), ..receipt };
+    let elsewhere = Shown::read(tab.open(&elsewhere).await).await;
+    assert!(elsewhere.status == 404 && elsewhere.has("The result is no longer shown"));
 }
 
 #[tokio::test]

@@ -34,6 +34,32 @@ pub(crate) struct Tab {
     cookie: String,
 }
 
+/// The address of the page after a form, and the cookie that opens it.
+struct Receipt {
+    address: String,
+    cookie: String,
+}
+
+impl Receipt {
+    /// The receipt that an answer leads to.
+    fn of(response: &Response) -> Option<Self> {
+        let address = response.headers().get("location")?.to_str().unwrap().to_owned();
+        let cookies = response.headers().get_all("set-cookie").into_iter();
+        let mut cookies = cookies.map(|cookie| cookie.to_str().unwrap());
+        let cookie = cookies.find(|cookie| cookie.starts_with("seal="))?;
+        assert_eq!(response.status(), 303);
+        let path = address.split('?').next().unwrap();
+        let (cookie, rest) = cookie.split_once("; ").unwrap();
+        let (of_path, rest) = rest.split_once("; Max-Age=").unwrap();
+        assert_eq!(of_path, format!("Path={path}"));
+        assert!(
+            ["60; HttpOnly; SameSite=Strict", "600; HttpOnly; SameSite=Strict"].contains(&rest),
+            "{rest}"
+        );
+        Some(Receipt { address, cookie: cookie.to_owned() })
+    }
+}
+
 /// A page, as an answer shows it.
 pub(crate) struct Shown {
     pub(crate) status: StatusCode,
@@ -67,8 +93,18 @@ impl Tab {
         self.form(path, fields).header("sec-fetch-site", "same-origin").send().await.unwrap()
     }
 
+    /// Sends a form, and follows it to its receipt.
     pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Shown {
-        Shown::read(self.send(path, fields).await).await
+        let response = self.send(path, fields).await;
+        match Receipt::of(&response) {
+            Some(receipt) => Shown::read(self.open(&receipt).await).await,
+            None => Shown::read(response).await,
+        }
+    }
+
+    /// Opens a receipt with its cookie.
+    async fn open(&self, Receipt { address, cookie }: &Receipt) -> Response {
+        self.request(Method::GET, address).header("cookie", cookie).send().await.unwrap()
     }
 
     fn form(&self, path: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::{Shown, Tab};
+use super::{Receipt, Shown, Tab};
 use crate::support::{DEMO, PASSWORD, Process, Site, TestApp, session_cookie};
 
 #[tokio::test]
@@ -86,8 +86,9 @@ async fn a_password_change_needs_the_current_password_and_ends_other_sessions() 
     let fields = [("current_password", PASSWORD), ("password", NEW), ("repeated_password", NEW)];
     let response = tab.send("/account", &fields).await;
     let cookie = session_cookie(&response).unwrap();
-    assert!(Shown::read(response).await.has("Your password has changed."));
     let renewed = Tab { base: app.public.clone(), cookie };
+    let changed = Shown::read(renewed.open(&Receipt::of(&response).unwrap()).await).await;
+    assert!(changed.has("Your password has changed."));
     assert_eq!(renewed.get("/account").await.status, 200);
     assert_eq!(elsewhere.get("/account").await.status, 303);
     assert_eq!(app.log_in(DEMO, PASSWORD).await.status(), 401);

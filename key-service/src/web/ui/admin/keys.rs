@@ -23,6 +23,7 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::keys::delete as deletion;
 use crate::web::ui::keys::row::KeyRow;
+use crate::web::ui::sealed::Seals;
 use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
@@ -121,6 +122,7 @@ pub(super) async fn delete(
     PageAdmin { user, by }: PageAdmin,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    seals: Seals,
 ) -> Result<Response, PageError> {
-    deletion::delete(user, &by, Place::AllKeys, &state, KeyAccess::Anyone, &id).await
+    deletion::delete(&user, &by, Place::AllKeys, &state, KeyAccess::Anyone, &id, &seals).await
 }

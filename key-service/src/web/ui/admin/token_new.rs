@@ -17,7 +17,9 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::expiry::ExpiryChoice;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
-use crate::web::ui::value::{Command, ValuePage};
+use crate::web::ui::receipt::{self, EndedPage, Receipt};
+use crate::web::ui::sealed::Seals;
+use crate::web::ui::value::{Command, NewValue};
 use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
@@ -55,11 +57,12 @@ pub(super) async fn show(PageAdmin { user, .. }: PageAdmin) -> Response {
     NewTokenPage::of(user, &form, ExpiryChoice::new(None), Problems::default()).into_response()
 }
 
-/// `POST /admin/tokens/new`: creates the token, and shows its value.
+/// `POST /admin/tokens/new`: creates the token, and leads to its value.
 pub(super) async fn submit(
     PageAdmin { user, by }: PageAdmin,
     State(state): State<AppState>,
     headers: HeaderMap,
+    seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
@@ -78,18 +81,29 @@ pub(super) async fn submit(
     let new = NewToken { label, user_ids, can, expires_at: expires_at.flatten() };
     let (token, value) = management_tokens::create(&state.store, &by, new, now).await?;
     let address = public_url::base(state.public_url.as_ref(), &headers) + "/api/keys/";
-    let page = ValuePage {
-        frame: Frame::of(user, Place::Tokens, "Store your new token"),
-        noun: "Token",
+    let new = NewValue {
+        noun: "Token".into(),
         name: token.label,
         value: value.reveal().to_owned(),
-        advice: "Copy it now into your automation's secret store. Anyone who has it can use it.",
+        advice: "Copy it now into your automation's secret store. Anyone who has it can use it.".into(),
         // It lists keys, which only `read` allows.
         command: can_read.then(|| Command::curl(value.reveal(), &address, "")),
         old_value: None,
         back: addresses::TOKENS.to_owned(),
     };
-    Ok((StatusCode::CREATED, Rendered(page)).into_response())
+    let receipt = Receipt::of_value("Store your new token", Place::Tokens, new);
+    receipt.redirect(&seals, &format!("{}/{}/value", addresses::TOKENS, token.id), &user.id)
+}
+
+/// `GET /admin/tokens/{id}/value`: shows the value once.
+pub(super) async fn show_value(
+    PageAdmin { user, .. }: PageAdmin,
+    State(state): State<AppState>,
+    seals: Seals,
+) -> Result<Response, PageError> {
+    let text = "If you have not stored it, revoke the token and create another one.";
+    let next = (addresses::TOKENS.to_owned(), "Go to the tokens");
+    receipt::page(&state.store, Some(user), &seals, EndedPage::of_value(Place::Tokens, text, next))
 }
 
 /// The meaning of a verb.

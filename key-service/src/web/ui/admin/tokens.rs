@@ -12,7 +12,9 @@ use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
-use crate::web::ui::outcome::{self, OutcomePage};
+use crate::web::ui::outcome::CompletedChange;
+use crate::web::ui::receipt::Receipt;
+use crate::web::ui::sealed::Seals;
 use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
@@ -70,14 +72,16 @@ pub(super) async fn revoke(
     PageAdmin { user, by }: PageAdmin,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    seals: Seals,
 ) -> Result<Response, PageError> {
     let token = management_tokens::revoke(&state.store, &by, &id).await?;
-    let page = OutcomePage {
-        frame: Frame::of(user, Place::Tokens, "Token revoked"),
+    let change = CompletedChange {
         name: token.label,
         notes: Vec::new(),
         mask: Some(token.mask_value),
-        back: (addresses::TOKENS.to_owned(), "Back to the tokens"),
+        back: (addresses::TOKENS.to_owned(), "Back to the tokens".into()),
     };
-    outcome::at_once(&page, "The token no longer works.")
+    let receipt =
+        Receipt::of_change("Token revoked", Place::Tokens, change).and("The token no longer works.");
+    receipt.redirect(&seals, &format!("{}/{id}/revoked", addresses::TOKENS), &user.id)
 }

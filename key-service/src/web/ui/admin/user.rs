@@ -16,9 +16,11 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::Moment;
-use crate::web::ui::outcome::{self, Effect, OutcomePage};
+use crate::web::ui::outcome::{CompletedChange, Effect};
 use crate::web::ui::picker::Picker;
-use crate::web::ui::value::ValuePage;
+use crate::web::ui::receipt::{self, EndedPage, Receipt};
+use crate::web::ui::sealed::Seals;
+use crate::web::ui::value::NewValue;
 use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
@@ -56,13 +58,14 @@ pub(super) async fn submit(
     State(state): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
     let user = find(&state, &id).await?;
     let (title, patch, effect) = match form.text("action") {
         "link" => {
             state.changes.admit(&by)?;
-            return link_page(admin, &by, &state, &headers, &user, StatusCode::OK).await;
+            return create_link(&admin, &by, &state, &headers, &seals, &user).await;
         }
         "permissions" => {
             let permissions =
@@ -90,14 +93,15 @@ pub(super) async fn submit(
         state.changes.admit(&by)?;
     }
     let updated = accounts::update(&state.store, &by, &user.id, &patch).await?;
-    let page = OutcomePage {
-        frame: Frame::of(admin, Place::Users, title),
+    let address = format!("{}/{}", addresses::USERS, user.id);
+    let change = CompletedChange {
         notes: updated.notes(),
         name: updated.user.email,
         mask: None,
-        back: (format!("{}/{}", addresses::USERS, updated.user.id), "Back to the user"),
+        back: (address.clone(), "Back to the user".into()),
     };
-    outcome::stream(&page, updated.propagation, effect)
+    let receipt = Receipt::of_change(title, Place::Users, change).and_wait(updated.propagation, effect);
+    receipt.redirect(&seals, &format!("{address}/changed"), &admin.id)
 }
 
 async fn find(state: &AppState, id: &str) -> Result<User, PageError> {
@@ -105,25 +109,38 @@ async fn find(state: &AppState, id: &str) -> Result<User, PageError> {
     user.ok_or_else(|| PageError::of_status(StatusCode::NOT_FOUND))
 }
 
-/// Creates a link for the user, and shows it.
-pub(super) async fn link_page(
-    admin: User,
+/// Creates a link for the user, and leads to it.
+pub(super) async fn create_link(
+    admin: &User,
     by: &Actor,
     state: &AppState,
     headers: &HeaderMap,
+    seals: &Seals,
     user: &User,
-    status: StatusCode,
 ) -> Result<Response, PageError> {
     let secret = links::create(&state.store, by, &user.id).await?;
-    let page = ValuePage {
-        frame: Frame::of(admin, Place::Users, "Send this link"),
-        noun: "Link",
+    let address = format!("{}/{}", addresses::USERS, user.id);
+    let new = NewValue {
+        noun: "Link".into(),
         name: user.email.clone(),
         value: public_url::base(state.public_url.as_ref(), headers) + &secret.path(),
-        advice: "This one-time link lets the user set a password. It expires in three days.",
+        advice: "This one-time link lets the user set a password. It expires in three days.".into(),
         command: None,
         old_value: None,
-        back: format!("{}/{}", addresses::USERS, user.id),
+        back: address.clone(),
     };
-    Ok((status, Rendered(page)).into_response())
+    let receipt = Receipt::of_value("Send this link", Place::Users, new);
+    receipt.redirect(seals, &format!("{address}/link"), &admin.id)
+}
+
+/// `GET /admin/users/{id}/link`: shows the link once.
+pub(super) async fn show_link(
+    PageAdmin { user: admin, .. }: PageAdmin,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    seals: Seals,
+) -> Result<Response, PageError> {
+    let text = "If you have not stored it, create another link for the user.";
+    let next = (format!("{}/{id}", addresses::USERS), "Go to the user");
+    receipt::page(&state.store, Some(admin), &seals, EndedPage::of_value(Place::Users, text, next))
 }

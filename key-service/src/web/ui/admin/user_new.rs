@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use protocol::ScopeSet;
 
-use super::user::link_page;
+use super::user::create_link;
 use crate::accounts::{self, AccountError, Email, NewUser, User};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
@@ -15,6 +15,7 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::picker::Picker;
+use crate::web::ui::sealed::Seals;
 use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
@@ -40,11 +41,12 @@ pub(super) async fn show(PageAdmin { user, .. }: PageAdmin, State(state): State<
     NewUserPage::new(user, "", false, picker, Problems::default()).into_response()
 }
 
-/// `POST /admin/users/new`: adds the user, and shows the link.
+/// `POST /admin/users/new`: adds the user, and leads to the link.
 pub(super) async fn submit(
     PageAdmin { user, by }: PageAdmin,
     State(state): State<AppState>,
     headers: HeaderMap,
+    seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
     let (email, is_admin) = (form.text("email"), form.text("is_admin") == "yes");
@@ -58,7 +60,7 @@ pub(super) async fn submit(
     state.changes.admit(&by)?;
     let added = accounts::add(&state.store, &by, &state.passwords, new, Timestamp::now()).await;
     problems.add(match added {
-        Ok(added) => return link_page(user, &by, &state, &headers, &added, StatusCode::CREATED).await,
+        Ok(added) => return create_link(&user, &by, &state, &headers, &seals, &added).await,
         Err(AccountError::Invalid(invalid)) => invalid,
         Err(AccountError::EmailTaken(_)) => {
             FieldError::input("email", "A user with this address already exists.")

@@ -15,6 +15,8 @@ use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::Form;
 use crate::web::ui::frame::{Frame, Place, Rendered};
+use crate::web::ui::receipt::Receipt;
+use crate::web::ui::sealed::Seals;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -36,10 +38,11 @@ pub(super) async fn show(PageUser { user, .. }: PageUser, State(state): State<Ap
     CreatePage::new(user, form).into_response()
 }
 
-/// `POST /account/keys/new`: creates the key, and shows its value.
+/// `POST /account/keys/new`: creates the key, and leads to its value.
 pub(super) async fn submit(
     PageUser { user, by }: PageUser,
     State(state): State<AppState>,
+    seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
@@ -56,9 +59,9 @@ pub(super) async fn submit(
     state.changes.admit(&by)?;
     match keys::create(&state.store, &by, KeyAccess::User(&user.id), &user.id, new, now).await {
         Ok((key, new_value)) => {
-            let frame = Frame::of(user, Place::Keys, "Store your new key");
-            let page = value::page(frame, &key, &new_value, state.api_url.as_ref());
-            Ok((StatusCode::CREATED, Rendered(page)).into_response())
+            let new = value::new_value(&key, &new_value, state.api_url.as_ref());
+            let receipt = Receipt::of_value("Store your new key", Place::Keys, new);
+            receipt.redirect(&seals, &value::address(&key), &user.id)
         }
         Err(error @ (KeyError::TooMany | KeyError::Invalid(_))) => {
             match error {

@@ -14,7 +14,9 @@ use crate::web::state::AppState;
 use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::frame::{Frame, Place, Rendered};
-use crate::web::ui::outcome::{self, Effect, OutcomePage};
+use crate::web::ui::outcome::{CompletedChange, Effect};
+use crate::web::ui::receipt::Receipt;
+use crate::web::ui::sealed::Seals;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -36,14 +38,14 @@ pub(super) async fn show(
     confirm(user, Place::Keys, &state, KeyAccess::User(&user_id), &id).await
 }
 
-/// `POST /account/keys/{id}/delete`: deletes the key, and shows when every edge refuses it.
+/// `POST /account/keys/{id}/delete`: deletes the key, and leads to a page that shows when every edge refuses it.
 pub(super) async fn submit(
     PageUser { user, by }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    seals: Seals,
 ) -> Result<Response, PageError> {
-    let user_id = user.id.clone();
-    delete(user, &by, Place::Keys, &state, KeyAccess::User(&user_id), &id).await
+    delete(&user, &by, Place::Keys, &state, KeyAccess::User(&user.id), &id, &seals).await
 }
 
 /// Asks to confirm the deletion of a key from the list of `place`.
@@ -63,22 +65,24 @@ pub(in crate::web::ui) async fn confirm(
 
 /// Deletes the key.
 pub(in crate::web::ui) async fn delete(
-    user: User,
+    user: &User,
     by: &Actor,
     place: Place,
     state: &AppState,
     access: KeyAccess<'_>,
     id: &str,
+    seals: &Seals,
 ) -> Result<Response, PageError> {
     let (key, propagation) = keys::delete(&state.store, by, access, id).await?;
-    let page = OutcomePage {
-        frame: Frame::of(user, place, "Key deleted"),
+    let list = list_of(place).0;
+    let change = CompletedChange {
         name: key.label,
         notes: Vec::new(),
         mask: Some(key.mask_value),
-        back: (list_of(place).0.to_owned(), "Back to the keys"),
+        back: (list.to_owned(), "Back to the keys".into()),
     };
-    outcome::stream(&page, propagation, Effect::Refused)
+    let receipt = Receipt::of_change("Key deleted", place, change).and_wait(propagation, Effect::Refused);
+    receipt.redirect(seals, &format!("{list}/{}/deleted", key.id), &user.id)
 }
 
 fn list_of(place: Place) -> (&'static str, &'static str) {

@@ -17,7 +17,9 @@ use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::Form;
 use crate::web::ui::frame::{Frame, Place, Rendered};
-use crate::web::ui::outcome::{self, Effect, OutcomePage};
+use crate::web::ui::outcome::{CompletedChange, Effect};
+use crate::web::ui::receipt::Receipt;
+use crate::web::ui::sealed::Seals;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -52,6 +54,7 @@ pub(super) async fn submit(
     PageUser { user, by }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
@@ -80,17 +83,18 @@ pub(super) async fn submit(
         }
         Err(error) => return Err(error.into()),
     };
-    let page = OutcomePage {
-        frame: Frame::of(user, Place::Keys, "Key saved"),
+    let change = CompletedChange {
         name: key.label,
         notes: Vec::new(),
         mask: Some(key.mask_value),
-        back: (addresses::KEYS.to_owned(), "Back to your keys"),
+        back: (addresses::KEYS.to_owned(), "Back to your keys".into()),
     };
-    match propagation {
-        Some(propagation) => outcome::stream(&page, propagation, Effect::Active),
-        None => outcome::at_once(&page, "Saved."),
-    }
+    let receipt = Receipt::of_change("Key saved", Place::Keys, change);
+    let receipt = match propagation {
+        Some(propagation) => receipt.and_wait(propagation, Effect::Active),
+        None => receipt.and("Saved."),
+    };
+    receipt.redirect(&seals, &format!("{}/{}/saved", addresses::KEYS, key.id), &user.id)
 }
 
 /// Whether both permit the same. The form keeps neither the order of scopes nor redundant ones.

@@ -18,7 +18,9 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::span;
-use crate::web::ui::outcome::{self, Effect};
+use crate::web::ui::outcome::Effect;
+use crate::web::ui::receipt::Receipt;
+use crate::web::ui::sealed::Seals;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -46,11 +48,12 @@ pub(super) async fn show(
     Ok(RollPage::new(user, key, Problems::default()).into_response())
 }
 
-/// `POST /account/keys/{id}/roll`: shows the new value, and how the old one ends.
+/// `POST /account/keys/{id}/roll`: leads to the new value, and how the old one ends.
 pub(super) async fn submit(
     PageUser { user, by }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
     let mut problems = Problems::default();
@@ -68,14 +71,14 @@ pub(super) async fn submit(
         }
         rolled => rolled?,
     };
-    let frame = Frame::of(user, Place::Keys, "Store your new value");
-    let mut page = value::page(frame, &key, &new_value, state.api_url.as_ref());
+    let mut new = value::new_value(&key, &new_value, state.api_url.as_ref());
     let (old_value, effect) = match span(i64::from(grace_s) * 1000) {
         Some(grace) => (format!("The old value works for {grace} more."), Effect::Active),
         None => ("The old value stops working now.".to_owned(), Effect::Refused),
     };
-    page.old_value = Some(old_value);
-    outcome::stream(&page, propagation, effect)
+    new.old_value = Some(old_value);
+    let receipt = Receipt::of_value("Store your new value", Place::Keys, new).and_wait(propagation, effect);
+    receipt.redirect(&seals, &value::address(&key), &user.id)
 }
 
 fn grace_s(form: &Form) -> Result<u32, Violation> {
