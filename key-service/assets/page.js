@@ -1,5 +1,5 @@
-// Copies values, selects a focused value, warns before the user leaves a value that was not stored, and sends each form once. Pages
-// work without it.
+// Copies values, selects a focused value, warns before the user leaves a value that was not stored, sends each form once, and filters
+// the objects of a picker. Pages work without it.
 "use strict";
 
 document.documentElement.classList.add("has-script");
@@ -52,3 +52,38 @@ addEventListener("pageshow", ({ persisted }) => {
   for (const form of document.forms) delete form.dataset.sent;
   if (document.getElementById("key-value")) location.reload();
 });
+
+// Shows the objects whose name, description or group has every word of the search, and opens their groups.
+document.addEventListener("input", ({ target }) => {
+  if (target.matches("[data-picker]")) find(target.closest(".picker"), target.value);
+});
+
+document.addEventListener("keydown", (event) => {
+  // Enter would send the form.
+  if (event.key === "Enter" && event.target.matches("[data-picker]")) event.preventDefault();
+});
+
+function find(picker, text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = picker.querySelectorAll(".picker-row");
+  let found = 0;
+  for (const group of picker.querySelectorAll("details")) {
+    // Without words, each group is as it was before the search.
+    group.dataset.wasOpen ??= group.open;
+    const title = group.querySelector("summary").textContent;
+    let isEmpty = true;
+    for (const row of group.querySelectorAll(".picker-row")) {
+      const about = `${title} ${row.querySelector(".picker-text").textContent}`.toLowerCase();
+      row.hidden = !words.every((word) => about.includes(word));
+      if (!row.hidden) {
+        isEmpty = false;
+        found += 1;
+      }
+    }
+    group.hidden = isEmpty;
+    group.open = words.length > 0 || group.dataset.wasOpen === "true";
+    if (words.length === 0) delete group.dataset.wasOpen;
+  }
+  const status = picker.querySelector("[role=status]");
+  status.textContent = words.length === 0 ? "" : `${found} of ${rows.length} objects`;
+}
