@@ -16,12 +16,18 @@ fn the_keyboard_alone_creates_a_key() {
     let before = site.document();
     site.press(Key::Enter);
     site.wait_for_page_after(&before);
-    tab_to(&site, "Label");
+    assert_eq!(site.focused(), "Label");
     site.press("By keyboard");
     // Tab focuses the selected radio button of a group; the arrow keys select another.
     tab_to(&site, "Chosen objects");
     site.press(Key::Up + Key::Up);
     assert_eq!(site.focused(), "All access");
+    site.press(Key::Down + Key::Down);
+    tab_to(&site, "Find an object");
+    find_one_object(&site);
+    tab_to(&site, "None");
+    site.press(Key::Right);
+    assert_eq!(site.focused(), "Read");
     tab_to(&site, "Create key");
     let before = site.document();
     site.press(Key::Enter);
@@ -32,6 +38,29 @@ fn the_keyboard_alone_creates_a_key() {
     tab_to(&site, "Copy key");
     site.press(Key::Enter);
     site.until("the value is copied", || (site.clipboard() == value).then_some(()));
+}
+
+/// Searches in the picker, and leaves one object.
+fn find_one_object(site: &Site) {
+    let found = || site.script("return document.querySelector('.picker [role=status]').innerText");
+    let replace = |old: &str, new: &str| {
+        old.chars().for_each(|_| site.press(Key::Backspace));
+        site.press(new);
+    };
+    site.press("no such");
+    assert!(found().as_str().unwrap().starts_with("0 of "), "{}", found());
+    replace("no such", "settings PROJECTS");
+    // Enter does not send the form.
+    site.press(Key::Enter);
+    assert!(found().as_str().unwrap().starts_with("1 of "), "{}", found());
+    site.look("picker-search");
+    let shown = "return [...document.querySelectorAll('.picker-row')].filter((row) => row.checkVisibility())
+        .map((row) => row.querySelector('code').innerText)";
+    assert_eq!(site.script(shown), serde_json::json!(["project"]));
+    let open = || site.script("return document.querySelectorAll('.picker details[open]').length");
+    replace("settings PROJECTS", "");
+    assert_eq!((found(), open()), ("".into(), 1.into()), "as before the search");
+    site.press("settings projects");
 }
 
 /// Presses Tab until the focus, which must be visible, is on this control.

@@ -8,6 +8,9 @@ use crate::validation::Violation;
 
 const DAY_S: u32 = 24 * 60 * 60;
 
+/// The option that is chosen at first for something new. The API has no such default: without an expiry, a key never expires.
+const SUGGESTED: &str = "90";
+
 /// What the form offers and has chosen.
 #[derive(Debug)]
 pub(super) struct ExpiryChoice {
@@ -17,13 +20,20 @@ pub(super) struct ExpiryChoice {
     pub(super) date: String,
     /// The expiry that there is now.
     pub(super) current: Option<Moment>,
+    /// Whether the form is for something new.
+    pub(super) is_new: bool,
 }
 
 impl ExpiryChoice {
-    /// For what expires then.
+    /// For something new.
+    pub(super) fn suggested() -> Self {
+        ExpiryChoice { choice: SUGGESTED.to_owned(), date: String::new(), current: None, is_new: true }
+    }
+
+    /// For something that expires at `current`, or never.
     pub(super) fn new(current: Option<Moment>) -> Self {
         let choice = if current.is_some() { "keep" } else { "never" };
-        ExpiryChoice { choice: choice.to_owned(), date: String::new(), current }
+        ExpiryChoice { choice: choice.to_owned(), date: String::new(), current, is_new: false }
     }
 
     /// What the form sent.
@@ -85,6 +95,14 @@ mod tests {
         );
         assert_eq!(checked("expires_at=never&expiry_date=2020-01-01"), Ok(Some(None)));
         assert_eq!(checked("expires_at=keep"), Ok(None));
+    }
+
+    #[test]
+    fn an_expiry_is_suggested_for_something_new_only() {
+        let now = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
+        assert_eq!(ExpiryChoice::suggested().check(now), Ok(moment("2027-02-21T12:00:00Z")));
+        assert_eq!(ExpiryChoice::new(None).check(now), Ok(Some(None)));
+        assert_eq!(ExpiryChoice::new(Some(Moment::new(now, now))).check(now), Ok(None));
     }
 
     #[test]

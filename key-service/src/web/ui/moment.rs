@@ -13,7 +13,7 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 
 const ABSOLUTE: &[BorrowedFormatItem<'_>] =
-    format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+    format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
 
 /// A time, relative to another.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl Moment {
         self.at.to_string()
     }
 
-    /// The whole time: "23 November 2026, 14:05 UTC".
+    /// The whole time: "23 Nov 2026, 14:05 UTC".
     pub(super) fn absolute(&self) -> String {
         let moment =
             OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.at.unix_ms()) * 1_000_000).ok();
@@ -88,6 +88,6 @@ mod tests {
     #[test]
     fn the_whole_time_is_in_utc() {
         let at = Timestamp::parse("2026-11-03T01:05:00+02:00").unwrap();
-        assert_eq!(Moment::new(at, at).absolute(), "2 November 2026, 23:05 UTC");
+        assert_eq!(Moment::new(at, at).absolute(), "2 Nov 2026, 23:05 UTC");
     }
 }

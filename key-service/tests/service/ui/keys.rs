@@ -268,3 +268,28 @@ async fn another_users_key_is_not_there() {
     }
     assert_eq!(app.scopes(text(&key, "value")).await.as_deref(), Some("*"));
 }
+
+#[tokio::test]
+async fn a_form_begins_in_its_first_field_and_suggests_an_expiry_for_something_new() {
+    let app = TestApp::start().await;
+    let admin_browser = app.admin();
+    let admin = Tab::of(&admin_browser);
+    let focused = |page: &Shown| -> Vec<String> {
+        let tags = page.html.split('<').filter(|tag| tag.split('>').next().unwrap().contains(" autofocus"));
+        tags.map(|tag| tag.split(' ').next().unwrap().to_owned()).collect()
+    };
+    for (path, is_new_secret) in
+        [("/account/keys/new", true), ("/admin/tokens/new", true), ("/admin/users/new", false)]
+    {
+        let page = admin.get(path).await;
+        assert_eq!(focused(&page), ["input"], "{path}");
+        assert_eq!(page.has("<option value=\"90\" selected>In 90 days (suggested)"), is_new_secret, "{path}");
+        let refused = admin.post(path, &[]).await;
+        assert_eq!((refused.status.as_u16(), focused(&refused)), (400, vec!["div".to_owned()]), "{path}");
+    }
+    let key = admin_browser.create_key("by the API", &["*"]).await;
+    assert!(key["expires_at"].is_null());
+    let edit = admin.get(&key_page(&key, "")).await;
+    assert_eq!(focused(&edit), ["input"]);
+    assert!(edit.has("<option value=\"never\" selected>") && !edit.has("suggested"), "{}", edit.html);
+}

@@ -54,7 +54,7 @@ impl NewTokenPage {
 pub(super) async fn show(PageAdmin { user, .. }: PageAdmin) -> Response {
     let chosen: Vec<_> = Verbs::default().iter().map(|verb| format!("can.{}=yes", verb.as_str())).collect();
     let form = Form::parse(chosen.join("&").as_bytes());
-    NewTokenPage::of(user, &form, ExpiryChoice::new(None), Problems::default()).into_response()
+    NewTokenPage::of(user, &form, ExpiryChoice::suggested(), Problems::default()).into_response()
 }
 
 /// `POST /admin/tokens/new`: creates the token, and leads to its value.
@@ -66,7 +66,7 @@ pub(super) async fn submit(
     form: Form,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
-    let expiry = ExpiryChoice::new(None).sent(&form);
+    let expiry = ExpiryChoice::suggested().sent(&form);
     let mut problems = Problems::default();
     let label = problems.check("label", form.text("label").parse());
     let user_ids = user_ids(&state, &form).await?;

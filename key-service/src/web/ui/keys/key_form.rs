@@ -47,7 +47,7 @@ impl KeyForm {
             picker: Picker::new(catalogue, &user.permissions, &ScopeSet::default()),
             projects: String::new(),
             organizations: String::new(),
-            expiry: ExpiryChoice::new(None),
+            expiry: ExpiryChoice::suggested(),
             problems: Problems::default(),
         }
     }
