@@ -1,8 +1,10 @@
 //! Management tokens: the credentials of automation, for the keys of all users or of some.
 
 use protocol::{KeyDigest, mask};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
+use utoipa::ToSchema;
 
 use super::access::Role;
 use super::authority::{self, AuthorityError};
@@ -188,13 +190,28 @@ impl End {
     }
 }
 
+/// A token that ended.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EndedToken {
+    /// Its id.
+    pub id: String,
+    /// Its label.
+    pub label: String,
+}
+
+/// A sentence about the tokens that ended, if any did.
+pub(crate) fn ended_note(tokens: &[EndedToken]) -> Option<String> {
+    let labels: Vec<_> = tokens.iter().map(|token| token.label.as_str()).collect();
+    (!labels.is_empty()).then(|| format!("These management tokens have ended: {}.", labels.join(", ")))
+}
+
 /// Ends the tokens that a reason concerns, and the one-time links that they created. Returns the tokens.
 pub(crate) async fn end(
     connection: &mut AnyConnection,
     by: &Actor,
     user: &User,
     reason: End,
-) -> db::Result<Vec<ManagementToken>> {
+) -> db::Result<Vec<EndedToken>> {
     let tokens = match reason {
         End::CreatorDisabled | End::CreatorDemoted => tokens::made_by(&mut *connection, &user.id).await?,
         End::NamedPromoted => tokens::naming(&mut *connection, &user.id).await?,
@@ -207,7 +224,7 @@ pub(crate) async fn end(
         let event = Event { action: Action::TokenEnded, user_id: Some(&user.id), subject, detail: &detail };
         audit::record(&mut *connection, by, event).await?;
     }
-    Ok(tokens)
+    Ok(tokens.into_iter().map(|token| EndedToken { id: token.id, label: token.label }).collect())
 }
 
 impl Refusal {

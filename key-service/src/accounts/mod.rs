@@ -24,6 +24,6 @@ pub(crate) use registration::insert;
 pub use registration::{NewUser, add, find, find_by_email, has_admin, search};
 pub use sign_in::{authenticate, signed_out};
 pub(crate) use sign_in::{has_signed_in_from, sign_in_throttled};
-pub use update::{ChangedUser, EndedToken, Updated, UserPatch, set_active, set_permissions, update};
+pub use update::{ChangedUser, Updated, UserPatch, set_active, set_permissions, update};
 pub(crate) use user::normal_email;
 pub use user::{Email, User};

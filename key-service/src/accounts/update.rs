@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::access::Role;
 use super::authority;
 use super::error::AccountError;
-use super::management_tokens::{self, End};
+use super::management_tokens::{self, End, EndedToken};
 use super::sql::{links, users};
 use super::user::{User, log};
 use crate::audit::{Action, Actor, ActorKind};
@@ -73,15 +73,6 @@ pub struct Updated {
     pub ended_tokens: Vec<EndedToken>,
 }
 
-/// A management token that ended.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct EndedToken {
-    /// Its id.
-    pub id: String,
-    /// Its label.
-    pub label: String,
-}
-
 /// The message about a removed password.
 const PASSWORD_REMOVED: &str = "The password was set with a management token, so it was removed. The user \
     needs a link to set a new one.";
@@ -117,10 +108,7 @@ impl Updated {
         if self.is_password_removed {
             notes.push(PASSWORD_REMOVED.to_owned());
         }
-        let labels: Vec<_> = self.ended_tokens.iter().map(|token| token.label.as_str()).collect();
-        if !labels.is_empty() {
-            notes.push(format!("These management tokens have ended: {}.", labels.join(", ")));
-        }
+        notes.extend(management_tokens::ended_note(&self.ended_tokens));
         notes
     }
 }
@@ -164,10 +152,8 @@ pub async fn update(
     }
     let stays_admin = is_active.unwrap_or(before.is_active) && is_admin.unwrap_or(before.is_admin);
     let loses_admin = before.is_active && before.is_admin && !stays_admin;
-    // At the command line an operator may, because an operator can always create another admin.
-    let may_be_last = by.kind == ActorKind::CommandLine;
-    if loses_admin && !may_be_last && users::active_admins(change.connection()).await? <= 1 {
-        return Err(AccountError::LastAdmin);
+    if loses_admin {
+        require_another_admin(change.connection(), by).await?;
     }
     if let Some(permissions) = permissions {
         set_permissions_within(change, by, &before, permissions).await?;
@@ -199,11 +185,20 @@ pub async fn update(
         is_password_removed: before.has_password && !user.has_password,
         user,
         propagation: Propagation::new(store, pending.commit().await?),
-        ended_tokens: ended_tokens
-            .into_iter()
-            .map(|token| EndedToken { id: token.id, label: token.label })
-            .collect(),
+        ended_tokens,
     })
+}
+
+/// Refuses to take an admin away if no other is active. At the command line an operator may, because an operator can always
+/// create another admin.
+pub(super) async fn require_another_admin(
+    connection: &mut AnyConnection,
+    by: &Actor,
+) -> Result<(), AccountError> {
+    if by.kind != ActorKind::CommandLine && users::active_admins(connection).await? <= 1 {
+        return Err(AccountError::LastAdmin);
+    }
+    Ok(())
 }
 
 async fn set_admin_within(
