@@ -30,7 +30,7 @@ pub enum AuthorityError {
 }
 
 /// Checks the caller's rights again. `connection` is in a transaction that holds the write lock, so nothing can end the
-/// rights before it commits. The verbs and users of a token never change.
+/// rights before it commits. The verbs of a token never change, and it gets no further users.
 ///
 /// # Errors
 /// The caller has lost its rights, or the database failed.

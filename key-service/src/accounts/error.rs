@@ -26,6 +26,9 @@ pub enum AccountError {
     /// No admin would be left.
     #[error("this is the last active admin; create another admin first")]
     LastAdmin,
+    /// An admin would delete the own account.
+    #[error("you cannot delete yourself")]
+    DeletesSelf,
     /// A management token may not do this, because it would extend its own rights.
     #[error("Only an admin who is signed in can do this; a management token cannot.")]
     InPerson,

@@ -175,8 +175,12 @@ pub(crate) enum End {
     CreatorDisabled,
     /// The user, the admin that created it, was demoted.
     CreatorDemoted,
+    /// The user, the admin that created it, was deleted.
+    CreatorDeleted,
     /// The user, a member that the token names, was promoted to admin.
     NamedPromoted,
+    /// The user, the last one that the token names, was deleted.
+    NamedDeleted,
 }
 
 impl End {
@@ -185,7 +189,9 @@ impl End {
         match self {
             End::CreatorDisabled => "the admin that created it was disabled",
             End::CreatorDemoted => "the admin that created it was demoted",
+            End::CreatorDeleted => "the admin that created it was deleted",
             End::NamedPromoted => "one of its users was promoted to admin",
+            End::NamedDeleted => "the last of its users was deleted",
         }
     }
 }
@@ -213,8 +219,11 @@ pub(crate) async fn end(
     reason: End,
 ) -> db::Result<Vec<EndedToken>> {
     let tokens = match reason {
-        End::CreatorDisabled | End::CreatorDemoted => tokens::made_by(&mut *connection, &user.id).await?,
+        End::CreatorDisabled | End::CreatorDemoted | End::CreatorDeleted => {
+            tokens::made_by(&mut *connection, &user.id).await?
+        }
         End::NamedPromoted => tokens::naming(&mut *connection, &user.id).await?,
+        End::NamedDeleted => tokens::naming_only(&mut *connection, &user.id).await?,
     };
     let detail = json!({ "because": reason.because() });
     for token in &tokens {

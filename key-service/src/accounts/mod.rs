@@ -11,6 +11,7 @@ pub mod management_tokens;
 mod password_change;
 pub mod passwords;
 mod registration;
+pub(crate) mod removal;
 mod sign_in;
 pub(crate) mod sql;
 mod token;

@@ -29,6 +29,8 @@ pub async fn set_password(
     password.check_for(&user.email).map_err(|violation| violation.of("password"))?;
     let hash = passwords.hash(password).await?;
     let mut write = database.begin_write().await?;
+    // The user may have been deleted since.
+    let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
     replace_password(write.connection(), by, &user, &hash, by.is_token()).await?;
     Ok(write.commit().await?)
 }

@@ -41,8 +41,8 @@ pub struct ManagementToken {
     /// When it was last used, to the hour.
     #[schema(required)]
     pub last_used_at: Option<Timestamp>,
-    /// When it ended because its creator was disabled or demoted, or one of its users was promoted to admin; `null` if it
-    /// did not end.
+    /// When it ended because its creator was disabled, demoted or deleted, one of its users was promoted to admin, or the
+    /// last of its users was deleted; `null` if it did not end.
     #[schema(required)]
     pub ended_at: Option<Timestamp>,
 }
@@ -132,10 +132,11 @@ pub enum Refusal {
     /// Its time has run out.
     #[error("The management token has expired.")]
     Expired(Box<ManagementToken>),
-    /// Its creator was disabled or demoted, or a member that it names was promoted to admin.
+    /// Its creator was disabled, demoted or deleted, a member that it names was promoted to admin, or the last of its users
+    /// was deleted.
     #[error(
-        "The management token has ended: the admin that created it was disabled or demoted, or one of its users was \
-         promoted to admin."
+        "The management token has ended: the admin that created it was disabled, demoted or deleted, one of its users was \
+         promoted to admin, or the last of its users was deleted."
     )]
     Ended(Box<ManagementToken>),
 }

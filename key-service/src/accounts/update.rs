@@ -133,7 +133,11 @@ pub async fn update(
     let mut pending = change::begin(&lease_store, &AffectedKeys::User(user_id.to_owned())).await?;
     let change = pending.change();
     authority::recheck(change.connection(), by, Role::Admin).await?;
-    let before = users::find(change.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
+    let Some(before) = users::find(change.connection(), user_id).await? else {
+        // Some edges may not have applied the deletion yet.
+        pending.await_earlier_change().await?;
+        return Err(AccountError::NotFound);
+    };
     if by.is_token() && (before.is_admin || patch.is_admin.is_some()) {
         return Err(AccountError::InPerson);
     }

@@ -35,6 +35,8 @@ pub enum Action {
     UserDisabled,
     #[strum(serialize = "user.enabled")]
     UserEnabled,
+    #[strum(serialize = "user.deleted")]
+    UserDeleted,
     #[strum(serialize = "user.permissions_changed")]
     UserPermissionsChanged,
     #[strum(serialize = "user.admin_changed")]

@@ -1,4 +1,4 @@
-//! `key-service user`: add, list, link, first-link, passwd, disable, enable, admin, permissions.
+//! `key-service user`: add, list, link, first-link, passwd, disable, enable, delete, admin, permissions.
 
 use protocol::ScopeSet;
 use serde_json::json;
@@ -6,12 +6,13 @@ use serde_json::json;
 use super::arguments::{self, PERMISSIONS_HELP, pages, within_catalogue};
 use super::error::CliError;
 use super::revocation::{report, wait};
-use super::terminal::{print_json, print_line, print_message, print_table, read_new_password};
+use super::terminal::{counted, print_json, print_line, print_message, print_table, read_new_password};
 use crate::accounts::links::{self, Secret};
 use crate::accounts::passwords::Passwords;
 use crate::accounts::{self, AccountError, Email, NewUser, Updated, User, UserPatch, normal_email};
 use crate::audit::Actor;
 use crate::db::error::OpenError;
+use crate::keys;
 use crate::revocation::Store;
 use crate::settings::{ScopeCatalogue, operator};
 use crate::time::Timestamp;
@@ -71,6 +72,9 @@ pub(super) enum Stored {
     Disable(ChangeArgs),
     /// Enable a disabled user and the user's keys
     Enable(ChangeArgs),
+    /// Delete a user with all keys permanently, and wait until no edge accepts them; ends the tokens that the user created or
+    /// that name no other user
+    Delete(ChangeArgs),
     /// Promote a user to admin; ends the user's sessions, the user's link and the tokens that name the user, and removes a
     /// password that a token set
     Admin {
@@ -157,7 +161,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             ))?)
         }
         Stored::Disable(ChangeArgs { email, json }) => {
-            let (store, user) = find(&email, database_url).await?;
+            let (store, user) = find_to_revoke(&email, database_url).await?;
             let updated = accounts::set_active(&store, &by, &user.id, false).await?;
             let done = format!("disabled {}; the user's keys no longer work", user.email);
             report_user(&done, updated, json).await
@@ -166,6 +170,16 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let (store, user) = find(&email, database_url).await?;
             let updated = accounts::set_active(&store, &by, &user.id, true).await?;
             report_user(&format!("enabled {}", user.email), updated, json).await
+        }
+        Stored::Delete(ChangeArgs { email, json }) => {
+            let (store, user) = find_to_revoke(&email, database_url).await?;
+            let deleted = keys::delete_user(&store, &by, &user.id).await?;
+            for note in deleted.notes() {
+                print_message(&note)?;
+            }
+            let keys = counted(deleted.keys as u64, "key");
+            let done = format!("deleted {} and {keys}", user.email);
+            report(&done, &wait(deleted.propagation).await?, json)
         }
         Stored::Admin { change: ChangeArgs { email, json }, remove } => {
             let (store, user) = find(&email, database_url).await?;
@@ -196,6 +210,20 @@ async fn find(email: &str, database_url: &str) -> Result<(Store, User), CliError
     let store = Store::open_existing(database_url).await?;
     let user = accounts::find_by_email(&store, &email).await?;
     Ok((store, user))
+}
+
+/// The same, to end the user's keys. An unknown user may just have been deleted, so the error returns when every edge has
+/// applied the deletion.
+async fn find_to_revoke(email: &str, database_url: &str) -> Result<(Store, User), CliError> {
+    let email = normal_email(email).map_err(|violation| violation.of("email"))?;
+    let store = Store::open_existing(database_url).await?;
+    match accounts::find_by_email(&store, &email).await {
+        Err(error @ AccountError::NoSuchUser(_)) => {
+            keys::await_earlier_deletion(&store).await?;
+            Err(error.into())
+        }
+        user => Ok((store, user?)),
+    }
 }
 
 /// Reports a change of a user and its side effects.

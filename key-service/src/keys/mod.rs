@@ -13,6 +13,7 @@ pub mod rules;
 pub mod scan;
 mod search;
 pub(crate) mod sql;
+mod user_deletion;
 mod view;
 
 pub use change::{delete, roll, update};
@@ -22,4 +23,6 @@ pub use read::{find, find_by_digest, get, is_revoked, list, scopes};
 pub use resource_ids::{AnyResourceId, MAX_RESOURCE_IDS, ResourceIds};
 pub(crate) use search::OLD_AFTER_MS;
 pub use search::{KeySearch, KeyState, OLD_AFTER_DAYS, OwnedKey, search};
+pub(crate) use user_deletion::await_earlier_deletion;
+pub use user_deletion::{DeletedUser, delete_user};
 pub use view::{ChangedKey, KeyView, OwnedKeyView};

@@ -143,10 +143,33 @@ pub(crate) async fn update(change: &mut Change, key: &Key) -> db::Result<()> {
     Ok(())
 }
 
+/// The statements of [`remove_digests_where`] for a condition.
+macro_rules! digests_where {
+    ($condition:literal) => {
+        [
+            formatcp!(
+                "INSERT INTO revoked_digests (digest, revoked_at)
+                SELECT digest, {NOW_MS} FROM key_digests WHERE {} ON CONFLICT (digest) DO NOTHING",
+                $condition
+            ),
+            concat!("DELETE FROM key_digests WHERE ", $condition),
+        ]
+    };
+}
+
 /// Removes a key and all its values.
 pub(crate) async fn delete(change: &mut Change, id: &str) -> db::Result<()> {
     remove_digests(change, id).await?;
     sqlx::query("DELETE FROM api_keys WHERE id = $1").bind(id).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Removes all keys of a user and all their values.
+pub(crate) async fn delete_all_of(change: &mut Change, user_id: &str) -> db::Result<()> {
+    let statements = digests_where!("key_id IN (SELECT id FROM api_keys WHERE user_id = $1)");
+    remove_digests_where(change.connection(), statements, user_id, None).await?;
+    let delete = "DELETE FROM api_keys WHERE user_id = $1";
+    sqlx::query(delete).bind(user_id).execute(change.connection()).await?;
     Ok(())
 }
 
@@ -169,20 +192,6 @@ async fn add_digest(connection: &mut AnyConnection, key_id: &str, digest: KeyDig
         ON CONFLICT (digest) DO NOTHING";
     let done = sqlx::query(insert).bind(digest.to_hex()).bind(key_id).execute(connection).await?;
     Ok(done.rows_affected() == 1)
-}
-
-/// The statements of [`remove_digests_where`] for a condition.
-macro_rules! digests_where {
-    ($condition:literal) => {
-        [
-            formatcp!(
-                "INSERT INTO revoked_digests (digest, revoked_at)
-                SELECT digest, {NOW_MS} FROM key_digests WHERE {} ON CONFLICT (digest) DO NOTHING",
-                $condition
-            ),
-            concat!("DELETE FROM key_digests WHERE ", $condition),
-        ]
-    };
 }
 
 /// Revokes all values of a key permanently.

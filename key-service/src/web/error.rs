@@ -289,6 +289,7 @@ impl From<AccountError> for ApiError {
             AccountError::LastAdmin => {
                 Self::invalid_input("This is the last active admin. Create another admin first.")
             }
+            AccountError::DeletesSelf => Self::invalid_input("You cannot delete yourself."),
             AccountError::InPerson => Self::permission_denied(&error.to_string()),
             AccountError::Disabled(_) => Self::invalid_input("This user is disabled. Enable the user first."),
             AccountError::WrongPassword => {

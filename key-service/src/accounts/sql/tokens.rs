@@ -112,6 +112,15 @@ pub(crate) async fn naming(
     Ok(sqlx::query_as(select).bind(user_id).fetch_all(connection).await?)
 }
 
+/// The tokens that name this user and no other, and have not ended.
+pub(crate) async fn naming_only(
+    connection: impl AnyExecutor<'_>,
+    user_id: &str,
+) -> db::Result<Vec<ManagementToken>> {
+    let naming = naming(connection, user_id).await?;
+    Ok(naming.into_iter().filter(|token| token.user_ids.as_ref().is_some_and(|ids| ids.len() == 1)).collect())
+}
+
 /// Ends a token. Its row stays, so that answers can give the reason of the refusal.
 pub(crate) async fn end(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<()> {
     let update = formatcp!("UPDATE management_tokens SET ended_at = {NOW_MS} WHERE id = $1");

@@ -123,9 +123,45 @@ pub(crate) async fn make_member(connection: impl AnyExecutor<'_>, id: &str) -> d
     Ok(())
 }
 
+/// The statements that remove a user whose keys are removed, with everything else that refers to the user.
+const REMOVAL: [&str; 4] = [
+    "DELETE FROM one_time_links WHERE user_id = $1",
+    "DELETE FROM management_token_users WHERE user_id = $1",
+    "UPDATE management_tokens SET created_by_id = NULL WHERE created_by_id = $1",
+    "DELETE FROM users WHERE id = $1",
+];
+
+/// Removes a user whose keys are removed.
+pub(crate) async fn delete(change: &mut Change, id: &str) -> db::Result<()> {
+    for statement in REMOVAL {
+        sqlx::query(statement).bind(id).execute(change.connection()).await?;
+    }
+    Ok(())
+}
+
 /// Replaces the permissions that limit a user's keys.
 pub(crate) async fn set_permissions(change: &mut Change, id: &str, permissions: &ScopeSet) -> db::Result<()> {
     let update = "UPDATE users SET permissions = $1 WHERE id = $2";
     sqlx::query(update).bind(permissions.to_string()).bind(id).execute(change.connection()).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn the_removal_of_a_user_reaches_every_table_that_refers_to_users() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let select = "SELECT m.name FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f
+            WHERE m.type = 'table' AND f.\"table\" = 'users'";
+        let tables: Vec<String> = sqlx::query_scalar(select).fetch_all(store.pool()).await.unwrap();
+        assert!(tables.contains(&"management_tokens".to_owned()), "{tables:?}");
+        // The keys are removed before.
+        for table in tables.iter().filter(|table| *table != "api_keys") {
+            assert!(REMOVAL.iter().any(|statement| statement.contains(&format!(" {table} "))), "{table}");
+        }
+    }
 }

@@ -64,7 +64,7 @@ fn operations() -> [UtoipaMethodRouter<AppState>; 16] {
         routes!(login::log_out),
         routes!(users::me, users::change_me),
         routes!(users::list, users::create),
-        routes!(users::show, users::update),
+        routes!(users::show, users::update, users::delete),
         routes!(users::link),
         routes!(personal_api_keys::list, personal_api_keys::create),
         routes!(personal_api_keys::show, personal_api_keys::update, personal_api_keys::delete),

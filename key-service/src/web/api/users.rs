@@ -9,14 +9,16 @@ use serde::Serialize;
 use tower_sessions::Session;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::accounts::management_tokens::Verb;
+use crate::accounts::management_tokens::{EndedToken, Verb};
 use crate::accounts::passwords::{NewPassword, Password};
 use crate::accounts::{self, AccountError, ChangedUser, Email, NewUser, User, UserPatch, links};
+use crate::keys;
 use crate::keys::rules::Permissions;
 use crate::paging::{Limit, Offset, PageRequest};
+use crate::revocation::propagation::Revocation;
 use crate::time::Timestamp;
 use crate::validation::{FieldError, FieldErrors};
-use crate::web::caller::{Admin, AsTheBodySays, Create, Read, SignedIn};
+use crate::web::caller::{Admin, AsTheBodySays, Create, Read, Revoke, SignedIn};
 use crate::web::error::{ApiError, Body};
 use crate::web::page_view::PageView;
 use crate::web::request::{Fields, NoParams, Params, ScopedFields};
@@ -92,6 +94,20 @@ pub(super) struct Link {
     path: String,
     /// The time until it expires, in seconds.
     expires_in_s: u32,
+}
+
+/// A deleted user.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedUser)]
+pub(super) struct DeletedUserView {
+    id: String,
+    /// The user's address, which can be used again.
+    email: String,
+    /// The number of keys that were deleted with the user.
+    keys: usize,
+    /// The management tokens that ended: the user created them, or they named no other user.
+    ended_tokens: Vec<EndedToken>,
+    revocation: Revocation,
 }
 
 /// `GET /api/users/@me/`: the signed-in user.
@@ -236,6 +252,27 @@ pub(super) async fn update(
     }
     let updated = accounts::update(&state.store, admin.by(), &id, &patch).await?;
     Ok(Json(updated.wait().await?).into_response())
+}
+
+/// `DELETE /api/users/{id}/`: deletes a user with all keys. Returns when no edge accepts one of them any more.
+#[utoipa::path(
+    delete,
+    path = "/api/users/{id}/",
+    tag = "Users",
+    params(("id" = String, Path, description = "The user's id.")),
+    responses((status = 200, description = "The user is deleted: no edge accepts a key of the user any more. Admins cannot delete themselves, and a management token cannot delete admins.", body = DeletedUserView)),
+    security(("session" = []), ("management_token" = ["revoke"])),
+)]
+pub(super) async fn delete(
+    admin: Admin<Revoke>,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    _: Params<NoParams>,
+) -> Result<Json<DeletedUserView>, ApiError> {
+    let keys::DeletedUser { user, keys, ended_tokens, propagation } =
+        keys::delete_user(&state.store, admin.by(), &id).await?;
+    let revocation = propagation.wait().await?;
+    Ok(Json(DeletedUserView { id: user.id, email: user.email, keys, ended_tokens, revocation }))
 }
 
 /// `POST /api/users/{id}/link/`: a one-time link that lets the user set a password.

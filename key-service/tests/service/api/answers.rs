@@ -36,6 +36,7 @@ async fn of_users() {
         .await;
     transcript.send(admin.request(Method::POST, &format!("{path}link/"))).await;
     transcript.send(admin.request(Method::GET, "/api/users/?search=new")).await;
+    transcript.send(admin.request(Method::DELETE, &path)).await;
     assert_snapshot!("users", transcript);
 }
 

@@ -16,4 +16,5 @@ mod own_account;
 mod personal_api_keys;
 mod refusals;
 pub(crate) mod roles;
+mod user_deletion;
 mod users;

@@ -121,8 +121,8 @@ pub(crate) async fn answer(automation: &Automation) -> (u16, Value) {
 }
 
 /// What a token that has ended is answered.
-const ENDED: &str = "The management token has ended: the admin that created it was disabled or demoted, or one of its \
-    users was promoted to admin.";
+pub(super) const ENDED: &str = "The management token has ended: the admin that created it was disabled, demoted or \
+    deleted, one of its users was promoted to admin, or the last of its users was deleted.";
 
 #[tokio::test]
 async fn a_token_that_names_a_member_ends_when_the_member_becomes_an_admin() {

@@ -24,6 +24,7 @@ async fn a_member_is_refused_every_admin_operation() {
         (Method::POST, "/api/users/"),
         (Method::GET, &user),
         (Method::PATCH, &user),
+        (Method::DELETE, &user),
         (Method::POST, &link),
         (Method::GET, "/api/management_tokens/"),
         (Method::POST, "/api/management_tokens/"),

@@ -101,6 +101,10 @@ async fn the_command_line_keeps_the_same_promise() {
     let site = app.site.clone();
     tokio::task::spawn_blocking(move || site.ok(&create, adopted)).await.unwrap();
     assert!(edge.has_received(adopted));
+    drop(edge);
+    app.alter("UPDATE edge_leases SET ends_at = 0").await;
+    assert_received(&app, &[adopted], cli(&["user", "delete", OTHER, "--json"])).await;
+    assert_eq!(app.scopes(adopted).await, None);
 }
 
 #[tokio::test]

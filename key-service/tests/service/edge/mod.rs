@@ -3,6 +3,6 @@
 mod answers;
 mod changes;
 mod history;
-mod revocation;
+pub(crate) mod revocation;
 mod sync;
 mod verify;

@@ -14,9 +14,9 @@ use crate::support::{TestApp, key_path, text};
 const A_MOMENT: Duration = Duration::from_millis(300);
 
 /// The first change is committed.
-pub(super) const MADE: &str = "SELECT revision = 1 FROM revision_log";
+pub(crate) const MADE: &str = "SELECT revision = 1 FROM revision_log";
 
-pub(super) fn assert_waited_for_the_lease(granted: Instant, returned: Instant) {
+pub(crate) fn assert_waited_for_the_lease(granted: Instant, returned: Instant) {
     let waited = returned - granted;
     assert!(waited >= ALMOST && waited < LASTS + SOON, "{waited:?}");
 }

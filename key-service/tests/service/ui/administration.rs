@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Tab;
-use crate::support::{DEMO, OTHER, PASSWORD, TestApp, client, text};
+use crate::support::{ADMIN, DEMO, OTHER, PASSWORD, TestApp, client, text};
 
 #[tokio::test]
 async fn an_admin_adds_a_user_who_chooses_a_password() {
@@ -53,6 +53,34 @@ async fn an_admin_changes_what_a_user_may_do() {
     let own = format!("/admin/users/{}", text(&me, "id"));
     assert!(!admin.get(&own).await.has("Disable user"));
     assert_eq!(admin.post(&own, &[("action", "disable")]).await.status, 400, "nobody locks themselves out");
+}
+
+#[tokio::test]
+async fn an_admin_deletes_a_user_after_a_question() {
+    let app = TestApp::start().await;
+    let other = app.other();
+    let admin = Tab::of(&app.admin());
+    let first = other.create_key("CI", &["*"]).await;
+    let user = format!("/admin/users/{}", app.user_id(OTHER));
+    let deletion = format!("{user}/delete");
+    assert!(admin.get(&user).await.has(&format!("href=\"{deletion}\"")));
+    assert!(admin.get(&deletion).await.has("only key is deleted too"));
+    other.create_key("Grafana", &["*"]).await;
+    let asked = admin.get(&deletion).await;
+    assert!(asked.has("This cannot be undone.") && asked.has("2 keys are deleted too") && asked.has(OTHER));
+    assert!(app.scopes(text(&first, "value")).await.is_some(), "asking deletes nothing");
+
+    let deleted = admin.post(&deletion, &[]).await;
+    assert!(deleted.has("User deleted") && deleted.result().starts_with("Refused everywhere"));
+    assert_eq!(app.scopes(text(&first, "value")).await, None);
+    assert_eq!(Tab::of(&other).get("/account").await.status, 303, "the session has ended");
+    assert_eq!(admin.get(&deletion).await.status, 404);
+    assert_eq!(admin.post(&deletion, &[]).await.status, 404);
+    let own = format!("/admin/users/{}", app.user_id(ADMIN));
+    assert!(!admin.get(&own).await.has("Delete user"));
+    let deletion = format!("{own}/delete");
+    assert_eq!(admin.get(&deletion).await.status, 400, "not oneself");
+    assert_eq!(admin.post(&deletion, &[]).await.status, 400);
 }
 
 #[tokio::test]

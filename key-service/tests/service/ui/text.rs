@@ -71,6 +71,8 @@ async fn of_every_page() {
         snapshot(path, &admin.get(path).await.html);
     }
     snapshot("admin_user", &admin.get(&format!("/admin/users/{}", app.user_id(OTHER))).await.html);
+    let delete = format!("/admin/users/{}/delete", app.user_id(OTHER));
+    snapshot("admin_user_delete", &admin.get(&delete).await.html);
     let delete = format!("/admin/keys/{}/delete", text(&key, "id"));
     snapshot("admin_key_delete", &admin.get(&delete).await.html);
 }

@@ -13,6 +13,7 @@ mod listing;
 mod token_new;
 mod tokens;
 mod user;
+mod user_delete;
 mod user_new;
 mod users;
 
@@ -24,6 +25,8 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/admin/users/{id}", get(user::show).post(user::submit))
         .route("/admin/users/{id}/link", get(user::show_link))
         .route("/admin/users/{id}/changed", get(receipt::show))
+        .route("/admin/users/{id}/delete", get(user_delete::show).post(user_delete::submit))
+        .route("/admin/users/{id}/deleted", get(receipt::show))
         .route(addresses::ALL_KEYS, get(keys::show))
         .route("/admin/keys/{id}/delete", get(keys::confirm_delete).post(keys::delete))
         .route("/admin/keys/{id}/deleted", get(receipt::show))

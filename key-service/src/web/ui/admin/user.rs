@@ -104,7 +104,8 @@ pub(super) async fn submit(
     receipt.redirect(&seals, &format!("{address}/changed"), &admin.id)
 }
 
-async fn find(state: &AppState, id: &str) -> Result<User, PageError> {
+/// The user with this id.
+pub(super) async fn find(state: &AppState, id: &str) -> Result<User, PageError> {
     let user = accounts::find(&state.store, id).await?;
     user.ok_or_else(|| PageError::of_status(StatusCode::NOT_FOUND))
 }
