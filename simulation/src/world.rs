@@ -127,7 +127,7 @@ impl World {
         value.digest()
     }
 
-    /// A new key needs no revision, because no edge can have looked it up.
+    /// A new key needs no revision, because no edge can have looked it up. A new user takes the place of a deleted one.
     fn create_key(&mut self, user: usize) {
         let id = format!("key-{}", self.values.len());
         let digest = self.new_value(&id);
@@ -136,6 +136,7 @@ impl World {
         let now = kernel.now;
         let mut key = Key::new(&user.to_string(), digest);
         key.expires_at_ms = kernel.some_end();
+        kernel.database.data.users.entry(user.to_string()).or_default();
         kernel.database.data.keys.insert(id, key);
         let standing = kernel.database.data.standing(&digest);
         drop(kernel);

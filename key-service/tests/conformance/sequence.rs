@@ -44,6 +44,8 @@ pub(crate) struct Sequence<'s> {
     store: &'s mut TestStore,
     model: Model,
     users: Vec<String>,
+    /// The number of users that were ever added.
+    users_added: u32,
     /// All values so far, in the order of their creation.
     digests: Vec<KeyDigest>,
     /// All keys so far.
@@ -66,6 +68,7 @@ pub(crate) async fn run(seed: u64, store: &mut TestStore) -> Result<u64, Differe
         random,
         store,
         model,
+        users_added: users.len() as u32,
         users,
         digests: Vec::new(),
         keys: Vec::new(),
@@ -92,6 +95,7 @@ impl Sequence<'_> {
         self.compare_all(0).await?;
         for _ in 0..STEPS {
             self.step().await?;
+            self.replace_deleted_user().await;
             let process = self.process();
             match self.random.u32(..4) {
                 0 => self.compare_all(process).await?,
@@ -132,6 +136,17 @@ impl Sequence<'_> {
                 self.change().await
             }
         }
+    }
+
+    /// Adds a user in the place of one that this step has deleted.
+    async fn replace_deleted_user(&mut self) {
+        let is_deleted = |user: &String| self.model.data(|data| !data.users.contains_key(user));
+        let Some(at) = self.users.iter().position(is_deleted) else { return };
+        self.users_added += 1;
+        let user = self.store.add_user(self.users_added).await;
+        self.note(("add user", &user));
+        self.model.data(|data| data.users.insert(user.clone(), User::default()));
+        self.users[at] = user;
     }
 
     fn note(&mut self, done: impl Debug) {

@@ -137,19 +137,19 @@ impl TestStore {
         self.execute(&format!("BEGIN; {deletes} {update}; COMMIT")).await;
         self.lasts_ms = [LONGEST_MS; PROCESSES];
         self.announce().await;
-        let mut users = Vec::new();
-        for email in ["first@example.com", "second@example.com"] {
-            let user = NewUser {
-                email: email.parse().unwrap(),
-                password: None,
-                permissions: ScopeSet::all(),
-                is_admin: false,
-            };
-            let (by, now) = (Actor::service(), Timestamp::from_unix_ms(0));
-            let added = accounts::add(self.process(0), &by, &Passwords::default(), user, now).await;
-            users.push(added.unwrap().id);
-        }
-        users
+        vec![self.add_user(1).await, self.add_user(2).await]
+    }
+
+    /// Adds a user and returns the id.
+    pub(crate) async fn add_user(&self, number: u32) -> String {
+        let user = NewUser {
+            email: format!("{number}@example.com").parse().unwrap(),
+            password: None,
+            permissions: ScopeSet::all(),
+            is_admin: false,
+        };
+        let (by, now) = (Actor::service(), Timestamp::from_unix_ms(0));
+        accounts::add(self.process(0), &by, &Passwords::default(), user, now).await.unwrap().id
     }
 
     /// Prunes the changes up to a revision, as if they were old.

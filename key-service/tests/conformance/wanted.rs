@@ -21,6 +21,7 @@ pub(crate) enum Wanted {
     Delete { key: String },
     SetActive { user: String, is_active: bool },
     SetPermissions { user: String, permissions: ScopeSet },
+    DeleteUser { user: String },
     Leak { values: Vec<String> },
 }
 
@@ -135,6 +136,9 @@ impl Wanted {
                 let patch = UserPatch { permissions: Some(permissions.clone()), ..UserPatch::default() };
                 (accounts::update(database, &by, user, &patch).await.unwrap().propagation, nothing)
             }
+            Wanted::DeleteUser { user } => {
+                (keys::delete_user(database, &by, user).await.unwrap().propagation, nothing)
+            }
             Wanted::Leak { values } => {
                 let values = leaks::LeakedValues::try_from(values.clone()).unwrap();
                 let report = leaks::Report::new(values, "a test".parse().unwrap());
@@ -220,6 +224,9 @@ impl Wanted {
                 AffectedKeys::User(user.clone()),
                 Effect::Permissions(user.clone(), permissions.clone()),
             ),
+            Wanted::DeleteUser { user } => {
+                Expected::Made(AffectedKeys::User(user.clone()), Effect::DeleteUser(user.clone()))
+            }
             Wanted::Leak { values } => {
                 let digests: Vec<_> = values.iter().map(|value| KeyDigest::of_value(value)).collect();
                 let is_ended = |digest| data.revoked.contains(digest) && data.find(digest).is_none();

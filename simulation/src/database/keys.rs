@@ -67,6 +67,8 @@ pub enum Effect {
     Enable(String, bool),
     /// Changes the permissions of a user.
     Permissions(String, ScopeSet),
+    /// Deletes a user with all keys.
+    DeleteUser(String),
     /// Revokes leaked values. A key whose current value is among them is deleted.
     Leak(Vec<KeyDigest>),
 }
@@ -79,7 +81,11 @@ impl Effect {
             | Effect::Roll { key, .. }
             | Effect::Scopes(key, _)
             | Effect::Expiry(key, _) => Some(key),
-            Effect::Create(..) | Effect::Enable(..) | Effect::Permissions(..) | Effect::Leak(_) => None,
+            Effect::Create(..)
+            | Effect::Enable(..)
+            | Effect::Permissions(..)
+            | Effect::DeleteUser(_)
+            | Effect::Leak(_) => None,
         }
     }
 }
@@ -183,7 +189,11 @@ impl Data {
 
     pub(super) fn apply(&mut self, effect: Effect, now_ms: i64) {
         match effect {
-            Effect::Create(id, key) => drop(self.keys.insert(id, key)),
+            Effect::Create(id, key) => {
+                if self.users.contains_key(&key.user) {
+                    self.keys.insert(id, key);
+                }
+            }
             Effect::Delete(id) => self.delete(&id),
             Effect::Roll { key, digest, grace_ms } => self.roll(&key, digest, grace_ms, now_ms),
             Effect::Scopes(id, scopes) => {
@@ -192,8 +202,18 @@ impl Data {
             Effect::Expiry(id, expires_at_ms) => {
                 self.keys.entry(id).and_modify(|key| key.expires_at_ms = expires_at_ms);
             }
-            Effect::Enable(user, is_active) => self.users.entry(user).or_default().is_active = is_active,
-            Effect::Permissions(user, scopes) => self.users.entry(user).or_default().permissions = scopes,
+            Effect::Enable(id, is_active) => {
+                self.users.entry(id).and_modify(|user| user.is_active = is_active);
+            }
+            Effect::Permissions(id, scopes) => {
+                self.users.entry(id).and_modify(|user| user.permissions = scopes);
+            }
+            Effect::DeleteUser(id) => {
+                let keys = self.keys.iter().filter(|(_, key)| key.user == id);
+                let keys: Vec<String> = keys.map(|(key, _)| key.clone()).collect();
+                keys.iter().for_each(|key| self.delete(key));
+                self.users.remove(&id);
+            }
             Effect::Leak(digests) => self.leak(&digests),
         }
     }

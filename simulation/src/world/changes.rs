@@ -65,6 +65,8 @@ impl World {
             }
             8..=9 => (AffectedKeys::Key(id.clone()), Effect::Scopes(id, scopes)),
             10..=11 => (AffectedKeys::Key(id.clone()), Effect::Expiry(id, self.kernel().some_end())),
+            // The crowd is the other user's.
+            12 if truth && user == "1" => (AffectedKeys::User(user.clone()), Effect::DeleteUser(user)),
             12 => (AffectedKeys::User(user.clone()), Effect::Enable(user, truth)),
             13 => (AffectedKeys::User(user.clone()), Effect::Permissions(user, scopes)),
             14 => {

@@ -60,6 +60,7 @@ impl Sequence<'_> {
             }
             (13..=14, _) => Wanted::SetActive { user, is_active: self.random.u32(..3) > 0 },
             (15, _) => Wanted::SetPermissions { user, permissions: self.some_scopes() },
+            (16, _) if number < 10 => Wanted::DeleteUser { user },
             (16, _) => {
                 Wanted::Leak { values: (0..3).map(|n| format!("phx_known_{}", (number + n) % 30)).collect() }
             }
