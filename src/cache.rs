@@ -71,8 +71,8 @@ impl VerdictCache {
         self.remove(&digest);
         match verdict {
             Verdict::Active(principal) => {
-                let life = self.limits.active_ttl_ms.min(expires_in_ms.unwrap_or(u64::MAX));
-                self.active.put(digest, (Rc::clone(principal), sent_at.plus(life)));
+                let end = self.end_of_active(sent_at, expires_in_ms);
+                self.active.put(digest, (Rc::clone(principal), end));
             }
             Verdict::Inactive => {
                 self.inactive.put(digest, sent_at.plus(self.limits.inactive_ttl_ms));
@@ -88,6 +88,31 @@ impl VerdictCache {
             evicted += 1;
         }
         evicted
+    }
+
+    fn end_of_active(&self, sent_at: Moment, expires_in_ms: Option<u64>) -> Deadline {
+        sent_at.plus(self.limits.active_ttl_ms.min(expires_in_ms.unwrap_or(u64::MAX)))
+    }
+
+    /// Removes the active verdict on a key, unless a later one that cannot be cached is the same and lasts as long.
+    pub fn remove_unless_confirmed(
+        &mut self,
+        digest: &KeyDigest,
+        verdict: &Verdict,
+        sent_at: Moment,
+        expires_in_ms: Option<u64>,
+    ) {
+        let Some((cached, end)) = self.active.peek(digest) else { return };
+        let is_confirmed = match verdict {
+            Verdict::Active(principal) => {
+                principal.permits_the_same_as(cached)
+                    && end.earlier(self.end_of_active(sent_at, expires_in_ms)) == *end
+            }
+            Verdict::Inactive => false,
+        };
+        if !is_confirmed {
+            self.active.pop(digest);
+        }
     }
 
     /// Removes the verdict on a key.

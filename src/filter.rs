@@ -19,7 +19,6 @@ use crate::mode::Mode;
 use crate::request::RequestHead;
 use crate::route::Access;
 use crate::usage::Usage;
-use crate::verdict::Verdict;
 
 mod outcome;
 mod shadow_waits;
@@ -213,12 +212,12 @@ impl Filter {
             !self.policy.syncs() || self.lease.vouches_for(&answer.epoch, answer.revision, now);
         let mut outcomes = Vec::new();
         for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
-            if verdict == Verdict::Inactive {
-                self.cache.remove(digest);
-            }
             if is_vouched_for {
                 let evicted = self.cache.insert(*digest, &verdict, sent_at, expires_in_ms);
                 self.metrics.add(Counter::Evictions, evicted);
+            } else {
+                // Without a further answer, the cached verdict could still be used as a stale one.
+                self.cache.remove_unless_confirmed(digest, &verdict, sent_at, expires_in_ms);
             }
             // Rule `Join`. If the value has expired since the lookup was sent, the answer serves only requests that
             // were waiting then.

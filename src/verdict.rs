@@ -31,6 +31,13 @@ impl Principal {
         Principal { user_id, key_id, scopes, scopes_text, restricted, reported_at: Cell::new(None) }
     }
 
+    /// Whether requests with this key are decided and forwarded like those with the other.
+    pub(crate) fn permits_the_same_as(&self, other: &Principal) -> bool {
+        let Principal { user_id, key_id, scopes, scopes_text: _, restricted, reported_at: _ } = self;
+        (user_id, key_id, scopes, restricted)
+            == (&other.user_id, &other.key_id, &other.scopes, &other.restricted)
+    }
+
     /// The values of the identity headers, in their order. Only a restricted key has the last one.
     pub fn header_values(&self) -> impl Iterator<Item = &str> {
         let restrictions = self.restricted.as_ref().map(|restricted| &*restricted.text);
