@@ -151,16 +151,16 @@ pub(super) fn source_address() -> Address {
 
 /// The Envoy that this VM runs in.
 pub(super) fn node() -> Node {
-    let text = |path| NodeText::of(&property_bytes(path).unwrap_or_default());
+    let text = |path| NodeText::of(&abi::property_bytes(path).unwrap_or_default());
     let number = |part| -> Option<u64> {
-        let bytes = property_bytes(&format!("node\0user_agent_build_version\0version\0{part}"))?;
+        let bytes = abi::property_bytes(&format!("xds\0node\0user_agent_build_version\0version\0{part}"))?;
         Some(u64::from_le_bytes(bytes.try_into().ok()?))
     };
     let version =
         || Some(format!("{}.{}.{}", number("major_number")?, number("minor_number")?, number("patch")?));
     Node {
-        id: text("node\0id"),
-        cluster: text("node\0cluster"),
+        id: text("xds\0node\0id"),
+        cluster: text("xds\0node\0cluster"),
         version: version().unwrap_or_default().into(),
     }
 }

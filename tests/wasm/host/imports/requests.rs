@@ -120,7 +120,7 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
 /// A property of Envoy's node, in the forms in which Envoy gives texts and numbers.
 fn node_property(path: &str) -> Option<Vec<u8>> {
     let number = |number: u64| Some(number.to_le_bytes().to_vec());
-    match path.strip_prefix("node\0")? {
+    match path.strip_prefix("xds\0node\0")? {
         "id" => Some(b"edge-\xff1".to_vec()),
         "cluster" => Some(Vec::new()),
         "user_agent_build_version\0version\0major_number" => number(1),
