@@ -9,6 +9,7 @@ use crate::accounts::{AccountError, management_tokens};
 use crate::db;
 use crate::db::error::OpenError;
 use crate::keys::KeyError;
+use crate::keys::excess::Excess;
 use crate::keys::leaks::LeakError;
 use crate::revocation::propagation::PropagationError;
 use crate::server::ServerError;
@@ -57,6 +58,16 @@ pub(super) enum CliError {
     /// A key could not be created or changed.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key of `--if-absent` exists, and allows more than was asked for.
+    #[error("{email} has the key {label} already, and {excess}")]
+    WiderKey {
+        /// The address of its user.
+        email: String,
+        /// Its label.
+        label: String,
+        /// What it allows beyond.
+        excess: Excess,
+    },
     /// A report of leaked values failed.
     #[error(transparent)]
     Leak(#[from] LeakError),

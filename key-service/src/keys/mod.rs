@@ -4,6 +4,7 @@
 
 mod change;
 mod create;
+pub(crate) mod excess;
 pub(crate) mod holder_reports;
 mod key;
 pub mod leaks;

@@ -38,7 +38,7 @@ pub struct Summary {
     pub lines: u64,
     /// The number of lines that became keys.
     pub imported: u64,
-    /// The number of lines whose keys already existed.
+    /// The number of lines whose keys already existed, and allow no more than the lines.
     pub unchanged: u64,
     /// The number of refused lines.
     pub refused: u64,
@@ -94,8 +94,8 @@ pub struct Import<'a> {
 pub(crate) struct Present {
     /// The users, by address.
     pub(crate) users: HashMap<String, ImportUser>,
-    /// The address of the user whose key has the value now.
-    pub(crate) owners: HashMap<KeyDigest, String>,
+    /// The keys that have the values now, with the addresses of their users.
+    pub(crate) keys: HashMap<KeyDigest, (Key, String)>,
     /// Values that belonged to a key.
     pub(crate) revoked: HashSet<KeyDigest>,
 }
@@ -219,7 +219,7 @@ impl<'a> Import<'a> {
         Ok(additions)
     }
 
-    /// Adds the key of a line; `false` if it exists. The error is the invalid field and the reason.
+    /// Adds the key of a line; `false` if it exists and allows no more than the line. The error is the invalid field and the reason.
     fn place(
         &mut self,
         line: Line,
@@ -236,8 +236,11 @@ impl<'a> Import<'a> {
                 "this value was revoked; a revoked value never works again".to_owned(),
             ));
         }
-        match present.owners.get(&line.digest) {
-            Some(email) if *email == line.email => {
+        match present.keys.get(&line.digest) {
+            Some((key, email)) if *email == line.email => {
+                if let Some(excess) = key.beyond(&line.asked(), now) {
+                    return Err((excess.field, format!("the key exists, and {excess}")));
+                }
                 self.seen.insert(line.digest);
                 return Ok(false);
             }

@@ -4,6 +4,7 @@ use protocol::{KEY_PREFIX, KeyDigest, ResourceId, Restrictions, ScopeSet};
 
 use super::{DIGEST_PREFIX, FIELDS};
 use crate::accounts::normal_email;
+use crate::keys::excess::Asked;
 use crate::keys::rules::Scopes;
 use crate::keys::{Key, ResourceIds};
 use crate::label::Label;
@@ -40,6 +41,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// What the line asks the key to allow.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { scopes: &self.scopes, restrictions: &self.restrictions, expires_at: self.expires_at }
+    }
+
     /// The key of the line, for this user.
     pub fn key(&self, user_id: &str) -> Key {
         Key {

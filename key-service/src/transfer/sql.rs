@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, AnyExecutor, FromRow, Row};
 use super::export::Exported;
 use super::import::{ImportUser, Present};
 use crate::db;
-use crate::db::rows::{ROWS_AT_ONCE, RowResult, digest, parsed, with_rows};
+use crate::db::rows::{ROWS_AT_ONCE, RowResult, digest, parsed, scopes, truth, with_rows};
 use crate::keys::sql::KEY_COLUMNS;
 use crate::keys::{Key, sql as key_rows};
 
@@ -33,29 +33,45 @@ pub(crate) async fn present(
     }
     for row in query.fetch_all(&mut *connection).await? {
         let keys = usize::try_from(row.try_get::<i64, _>("held")?).unwrap_or(usize::MAX);
-        let (id, permissions) = (row.try_get("id")?, crate::db::rows::scopes(&row, "permissions")?);
+        let (id, permissions) = (row.try_get("id")?, scopes(&row, "permissions")?);
         present.users.insert(row.try_get("email")?, ImportUser { id, permissions, keys });
     }
 
-    let select = "WITH wanted (digest) AS (VALUES :rows)
-        SELECT w.digest, u.email, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current
+    let select = formatcp!(
+        "WITH wanted (digest) AS (VALUES :rows)
+        SELECT w.digest, u.email, CASE WHEN d.expires_at IS NULL THEN 1 ELSE 0 END AS is_current, {KEY_COLUMNS}
         FROM wanted w JOIN key_digests d ON d.digest = w.digest
-        JOIN api_keys k ON k.id = d.key_id JOIN users u ON u.id = k.user_id
-        UNION ALL SELECT w.digest, '', 0 FROM wanted w JOIN revoked_digests r ON r.digest = w.digest";
-    let mut query = sqlx::query(with_rows(select, 1, digests.len())).persistent(false);
-    for digest in digests {
-        query = query.bind(digest.to_hex());
-    }
-    for row in query.fetch_all(connection).await? {
+        JOIN api_keys k ON k.id = d.key_id JOIN users u ON u.id = k.user_id"
+    );
+    for row in rows_of(&mut *connection, select, digests).await? {
         let known = digest(row.try_get("digest")?)?;
         // An old value that still works after a roll counts as revoked.
-        if crate::db::rows::truth(&row, "is_current")? {
-            present.owners.insert(known, row.try_get("email")?);
+        if truth(&row, "is_current")? {
+            present.keys.insert(known, (Key::from_row(&row)?, row.try_get("email")?));
         } else {
             present.revoked.insert(known);
         }
     }
+
+    let select = "WITH wanted (digest) AS (VALUES :rows)
+        SELECT w.digest FROM wanted w JOIN revoked_digests r ON r.digest = w.digest";
+    for row in rows_of(connection, select, digests).await? {
+        present.revoked.insert(digest(row.try_get("digest")?)?);
+    }
     Ok(present)
+}
+
+/// The rows that a statement selects for these digests.
+async fn rows_of(
+    connection: &mut AnyConnection,
+    select: &'static str,
+    digests: &[KeyDigest],
+) -> db::Result<Vec<AnyRow>> {
+    let mut query = sqlx::query(with_rows(select, 1, digests.len())).persistent(false);
+    for digest in digests {
+        query = query.bind(digest.to_hex());
+    }
+    Ok(query.fetch_all(connection).await?)
 }
 
 /// Adds keys with their values. It needs no [`crate::revocation::lease_store::Change`]: no edge has cached an active

@@ -9,6 +9,7 @@ use crate::cli::arguments::{SCOPES_HELP, moment, resource_ids, scopes, within_ca
 use crate::cli::error::CliError;
 use crate::cli::revocation::{report, wait};
 use crate::cli::terminal::{print_json, print_line, print_message, read_line};
+use crate::keys::excess::Asked;
 use crate::keys::rules::Expiry;
 use crate::keys::{self, Key, KeyError, NewKey};
 use crate::revocation::Store;
@@ -42,8 +43,8 @@ pub(in crate::cli) struct Args {
     /// Adopt an existing key's value, read from standard input; it is not printed
     #[arg(long)]
     value_stdin: bool,
-    /// If the user already has a key with this label, succeed and change nothing. With --value-stdin, do so
-    /// if the user already has a key with this value, or if the value was revoked
+    /// If the user already has a key with this label, succeed and change nothing; fail if that key allows more.
+    /// With --value-stdin, do so if the user already has a key with this value, or if the value was revoked
     #[arg(long)]
     if_absent: bool,
     /// Print the whole key as JSON
@@ -81,7 +82,11 @@ pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<()
     let user = accounts::find_by_email(store, &email).await?;
     if args.if_absent {
         if let Some(key) = existing(store, &user, new.label.as_ref(), adopted.as_ref()).await? {
-            print_message(&format!("{} has the key {} already; nothing changed", user.email, key.label))?;
+            let Key { label, .. } = &key;
+            if let Some(excess) = key.beyond(&asked(&new), now) {
+                return Err(CliError::WiderKey { email: user.email, label: label.clone(), excess });
+            }
+            print_message(&format!("{} has the key {label} already; nothing changed", user.email))?;
             return if args.json { print_json(&key.view(None)) } else { Ok(()) };
         }
         if let Some(value) = &adopted
@@ -106,6 +111,10 @@ pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<()
         return print_json(&key.view(Some(&value)));
     }
     Ok(print_line(value.reveal())?)
+}
+
+fn asked(new: &NewKey) -> Asked<'_> {
+    Asked { scopes: &new.scopes, restrictions: &new.restrictions, expires_at: new.expires_at }
 }
 
 /// The existing key for which `--if-absent` changes nothing.

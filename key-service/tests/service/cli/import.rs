@@ -85,6 +85,38 @@ async fn the_restrictions_of_posthog_are_imported() {
 }
 
 #[test]
+fn a_line_whose_key_allows_more_is_refused() {
+    let site = Site::with_users();
+    let head = "email,label,secure_value,scopes,expires_at,scoped_teams\n";
+    let line = |n: u32, rest: &str| format!("{DEMO},{n},{},{rest}\n", secure_value(&format!("phx_{n}")));
+    let first =
+        [head, &line(1, "*,,"), &line(2, "*,,"), &line(3, "*,,{7}"), &line(4, "*,,\"{7,8}\"")].concat();
+    assert_eq!(import(&site, &[], &first).0, 0);
+    let narrower = [
+        head,
+        &line(1, "insight:read,,"),
+        &line(2, "*,2100-01-01T00:00:00Z,"),
+        &line(3, "*,,"),
+        &line(4, "*,,{7}"),
+    ]
+    .concat();
+    for args in [&["--dry-run"][..], &[]] {
+        let (code, json) = import(&site, args, &narrower);
+        assert_eq!((code, counts(&json)), (3, [4, 0, 1, 3, 0]));
+        assert_eq!(refused_lines(&json), [(2, "scopes"), (3, "expires_at"), (5, "scoped_teams")]);
+    }
+    // The command of each reason mends its line.
+    for refused in import(&site, &[], &narrower).1["refused_lines"].as_array().unwrap() {
+        let reason = text(refused, "reason");
+        let command = reason.split('`').nth(1).unwrap();
+        let args: Vec<_> = command.strip_prefix("key-service ").unwrap().split(' ').collect();
+        site.ok(&args, "");
+    }
+    let (code, json) = import(&site, &[], &narrower);
+    assert_eq!((code, counts(&json)), (0, [4, 0, 4, 0, 0]));
+}
+
+#[test]
 fn bad_lines_are_named_and_the_good_ones_go_in() {
     let site = Site::with_users();
     let of_other = site.json(&["key", "create", "--user", OTHER, "--label", "x", "--scopes", "*", "--json"]);

@@ -121,6 +121,21 @@ fn a_label_cannot_steer_the_terminal() {
     assert_eq!(text(&keys[0], "label"), "a\u{1b}[2J\u{9b}b");
 }
 
+#[test]
+fn an_existing_key_that_allows_more_is_an_error_for_if_absent() {
+    let site = Site::with_users();
+    site.ok(&create(DEMO, "ci", &[]), "");
+    let restricted = create(DEMO, "ci", &["--if-absent", "--projects", "7"]);
+    let stderr = site.fails(&restricted, "");
+    let expected = "demo@example.com has the key ci already, and it allows more: all projects; `";
+    assert!(stderr.contains(expected), "{stderr}");
+    let narrow: Vec<_> = stderr.split('`').nth(1).unwrap().split(' ').skip(1).collect();
+    site.ok(&narrow, "");
+    assert_eq!(site.ok(&restricted, ""), "", "nothing changed");
+    let expiring = create(DEMO, "ci", &["--if-absent", "--expires-at", "30d"]);
+    assert!(site.fails(&expiring, "").contains("it allows more: no expiry; "));
+}
+
 fn labels(site: &Site, filter: &[&str]) -> Vec<String> {
     let keys = site.json(&[&["key", "list", "--json"], filter].concat());
     keys.as_array().unwrap().iter().map(|key| text(key, "label").to_owned()).collect()
