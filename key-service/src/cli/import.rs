@@ -27,7 +27,7 @@ const MAX_SHOWN: usize = 100;
 #[derive(Debug, clap::Args)]
 #[command(after_help = format!("A line needs email, label, secure_value (sha256$ and 64 hexadecimal digits) and scopes; it may have
 created_at, last_used_at, mask_value, last_rolled_at, expires_at, scoped_teams and
-scoped_organizations, the last two as [1,2] or {{1,2}}. CSV names its columns in the first line.
+scoped_organizations. Lists are written as a,b, as [\"a\",\"b\"] or as {{a,b}}. CSV names its columns in the first line.
 Importing the same file again changes nothing.
 Exit code 0: no line was refused. 3: some lines were refused; the others are imported. 1: the import failed.
 
@@ -125,6 +125,13 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<ExitOutcome, C
     let summary = import.summary();
     if args.report.is_none() {
         print_refused(&refused_lines, summary.refused)?;
+    }
+    let unnamed = lines.unnamed_restrictions();
+    if summary.lines > 0 && !unnamed.is_empty() {
+        let unnamed = unnamed.join(" and no ");
+        print_message(&format!(
+            "the file has no {unnamed}: its keys are imported without such restrictions"
+        ))?;
     }
     if args.json {
         print_json(&ImportView { dry_run: args.dry_run, summary, refused_lines: &refused_lines })?;

@@ -79,6 +79,11 @@ impl<R: Read> CsvReader<R> {
         Ok(CsvReader { reader, record: ByteRecord::new(), columns })
     }
 
+    /// Whether the file has a column for the field.
+    pub(super) fn names(&self, field: usize) -> bool {
+        self.columns.contains(&field)
+    }
+
     /// The next line; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Result<Written, Refused>>, ReadError> {
         self.reader.get_mut().left = MAX_LINE_BYTES;

@@ -13,11 +13,23 @@ pub(super) struct JsonReader<R> {
     reader: BufReader<R>,
     number: u64,
     text: Vec<u8>,
+    /// Whether a line so far has the field.
+    named: [bool; FIELDS.len()],
 }
 
 impl<R: Read> JsonReader<R> {
     pub(super) fn new(input: R) -> Self {
-        JsonReader { reader: BufReader::new(input), number: 0, text: Vec::new() }
+        JsonReader {
+            reader: BufReader::new(input),
+            number: 0,
+            text: Vec::new(),
+            named: [false; FIELDS.len()],
+        }
+    }
+
+    /// Whether a line so far has the field, be it null.
+    pub(super) fn names(&self, field: usize) -> bool {
+        self.named[field]
     }
 
     /// The next line that is not blank; `None` at the end.
@@ -36,30 +48,32 @@ impl<R: Read> JsonReader<R> {
                 return Ok(None);
             }
             if !self.text.trim_ascii().is_empty() {
-                return Ok(Some(written(self.number, &self.text)));
+                return Ok(Some(self.written()));
             }
         }
     }
-}
 
-fn written(number: u64, text: &[u8]) -> Result<Written, Refused> {
-    let refused = |field, reason: &str| Err(Refused::new(number, field, reason));
-    let Ok(object) = serde_json::from_slice::<Map<String, Value>>(text) else {
-        return refused("", "not a JSON object");
-    };
-    let mut written = Written { number, ..Written::default() };
-    for (name, value) in object {
-        let Some(index) = field_index(&name) else {
-            return refused("", &format!("unknown field{}", quoted(&name)));
+    fn written(&mut self) -> Result<Written, Refused> {
+        let number = self.number;
+        let refused = |field, reason: &str| Err(Refused::new(number, field, reason));
+        let Ok(object) = serde_json::from_slice::<Map<String, Value>>(&self.text) else {
+            return refused("", "not a JSON object");
         };
-        written.fields[index] = match value {
-            Value::Null => None,
-            Value::String(text) => Some(text).filter(|text| !text.is_empty()),
-            list @ Value::Array(_) if LISTS.contains(&FIELDS[index]) => Some(list.to_string()),
-            _ => return refused(FIELDS[index], "not a string"),
-        };
+        let mut written = Written { number, ..Written::default() };
+        for (name, value) in object {
+            let Some(index) = field_index(&name) else {
+                return refused("", &format!("unknown field{}", quoted(&name)));
+            };
+            self.named[index] = true;
+            written.fields[index] = match value {
+                Value::Null => None,
+                Value::String(text) => Some(text).filter(|text| !text.is_empty()),
+                list @ Value::Array(_) if LISTS.contains(&FIELDS[index]) => Some(list.to_string()),
+                _ => return refused(FIELDS[index], "not a string"),
+            };
+        }
+        Ok(written)
     }
-    Ok(written)
 }
 
 #[cfg(test)]

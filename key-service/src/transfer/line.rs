@@ -145,38 +145,65 @@ fn digest(secure_value: &str) -> Result<KeyDigest, Violation> {
     }
 }
 
-/// Scopes separated by spaces or commas, or a JSON list of them.
 fn read_scopes(text: &str) -> Result<Scopes, Violation> {
-    if text.starts_with('[') {
-        let list: Vec<String> =
-            serde_json::from_str(text).map_err(|_| Violation::input("not a JSON list of strings"))?;
-        return Scopes::parse(list.iter().map(String::as_str));
-    }
-    Scopes::parse(text.split([',', ' ']).filter(|text| !text.is_empty()))
+    Scopes::parse(read_list(text)?.iter().map(String::as_str))
 }
 
-/// Ids as a JSON list or as an array of PostgreSQL, `{1,2}`. No list and an empty one mean no restriction.
+/// Reads the ids of a restriction. No list and an empty one mean no restriction.
 fn read_ids(text: Option<String>) -> Result<Option<Vec<ResourceId>>, Violation> {
-    let text = text.as_deref().map(str::trim).filter(|text| *text != "NULL").unwrap_or_default();
-    let malformed = || Violation::input("neither a JSON list of ids nor an array of PostgreSQL");
+    let text = text.unwrap_or_default();
+    // With mixed-up columns, a value can be in any field. It would pass as an id.
+    if text.contains(KEY_PREFIX) {
+        return Err(Violation::input("this is a key's value"));
+    }
+    let items = read_list(&text)?;
+    Ok(ResourceIds::parse(items.iter().map(String::as_str))?.into())
+}
+
+/// The items of a JSON list, of an array of PostgreSQL such as `{a,b}`, or of a list with commas or spaces between them.
+/// `NULL` has no items.
+fn read_list(text: &str) -> Result<Vec<String>, Violation> {
+    let malformed = || Violation::input("neither a JSON list, an array such as {a,b}, nor items with commas");
+    let text = text.trim();
+    if text == "NULL" {
+        return Ok(Vec::new());
+    }
     if text.starts_with('[') {
-        let list: Vec<ResourceId> = serde_json::from_str(text).map_err(|_| malformed())?;
-        return Ok(ResourceIds::parse(list.iter().map(ResourceId::as_str))?.into());
+        let list: Vec<JsonItem> = serde_json::from_str(text).map_err(|_| malformed())?;
+        return Ok(list.into_iter().map(JsonItem::into_text).collect());
     }
-    let Some(array) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
-        return if text.is_empty() { Ok(None) } else { Err(malformed()) };
+    // No item has a character that PostgreSQL would escape.
+    let items: Vec<_> = match text.strip_prefix('{') {
+        Some(array) => match array.strip_suffix('}').ok_or_else(malformed)?.trim() {
+            "" => Vec::new(),
+            array => array.split(',').map(str::trim).collect(),
+        },
+        None => text.split([',', ' ']).filter(|item| !item.is_empty()).collect(),
     };
-    if array.trim().is_empty() {
-        return Ok(None);
-    }
-    // An id has no character that PostgreSQL would escape.
-    let items = array.split(',').map(|item| {
-        let item = item.trim();
+    let item = |item: &str| {
         let quoted = item.strip_prefix('"').and_then(|item| item.strip_suffix('"'));
-        // Without quotation marks, it is the null of SQL.
-        quoted.or((item != "NULL").then_some(item)).ok_or_else(malformed)
-    });
-    Ok(ResourceIds::parse(items.collect::<Result<Vec<_>, _>>()?)?.into())
+        // Without quotation marks, it is the null of SQL or of JSON.
+        let unquoted = Some(item).filter(|item| !item.eq_ignore_ascii_case("NULL"));
+        quoted.or(unquoted).map(str::to_owned).ok_or_else(malformed)
+    };
+    items.into_iter().map(item).collect()
+}
+
+/// An item of a JSON list: a scope, or an id, which may be a number.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum JsonItem {
+    Text(String),
+    Number(u64),
+}
+
+impl JsonItem {
+    fn into_text(self) -> String {
+        match self {
+            JsonItem::Text(text) => text,
+            JsonItem::Number(number) => number.to_string(),
+        }
+    }
 }
 
 /// A mask as [`protocol::ApiKey::mask`] makes it: a longer one could reveal the value.
@@ -231,10 +258,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn ids_are_a_json_list_or_an_array_of_postgresql() {
+    fn a_list_is_json_or_an_array_of_postgresql_or_has_commas() {
         let read = |text: &str| read_ids(Some(text.to_owned()));
         let ids = |ids: &[&str]| Some(ids.iter().map(|id| id.parse().unwrap()).collect::<Vec<ResourceId>>());
-        for text in ["[1,2]", "[ 1, \"2\" ]", "{1,2}", "{1, 2}", "{\"1\",2}", "{1,2,1}"] {
+        for text in [
+            "[1,2]",
+            "[ 1, \"2\" ]",
+            "{1,2}",
+            "{1, 2}",
+            "{\"1\",2}",
+            "{1,2,1}",
+            "1,2",
+            "1 2",
+            " 1, 2 ",
+            "1,2,1",
+        ] {
             assert_eq!(read(text), Ok(ids(&["1", "2"])), "{text}");
         }
         let uuid = "0185a3b0-5d5c-0000-8e4f-2c9a1b7d6e55";
@@ -243,19 +281,39 @@ pub(super) mod tests {
         for text in ["", " ", "[]", "{}", "{ }", "NULL"] {
             assert_eq!(read(text), Ok(None), "{text:?}");
         }
-        for text in
-            ["1", "1,2", "{1", "[1", "[1.5]", "[null]", "{1,}", "{NULL}", "{a b}", "{{1},{2}}", "null", "*"]
-        {
+        for text in [
+            "{1",
+            "1}",
+            "[1",
+            "[1.5]",
+            "[null]",
+            "{1,}",
+            "{NULL}",
+            "{a b}",
+            "{{1},{2}}",
+            "null",
+            "1,NULL",
+            "*",
+            "\"1",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn scopes_are_written_in_three_ways() {
-        for text in
-            ["insight:read cohort:write", "insight:read,cohort:write", r#"["insight:read","cohort:write"]"#]
-        {
+    fn scopes_are_written_as_each_list() {
+        for text in [
+            "insight:read cohort:write",
+            "insight:read,cohort:write",
+            r#"["insight:read","cohort:write"]"#,
+            "{insight:read,cohort:write}",
+            r#"{"insight:read", cohort:write}"#,
+        ] {
             assert_eq!(ScopeSet::from(read_scopes(text).unwrap()).to_string(), "insight:read cohort:write");
+        }
+        assert_eq!(ScopeSet::from(read_scopes("{*}").unwrap()), ScopeSet::all());
+        for text in ["{}", "[]", "NULL", "{NULL}", "{insight:read", "[1]"] {
+            assert!(read_scopes(text).is_err(), "{text}");
         }
     }
 
@@ -273,14 +331,14 @@ pub(super) mod tests {
         assert!(reason(2, "pbkdf2_sha256$260000$temp$abc").2.contains("cannot be imported"));
         assert_eq!(reason(2, "sha256$abc").2, "not sha256$ and 64 hexadecimal digits");
         assert_eq!(reason(3, "insight:look"), (7, "scopes", "Invalid scope: insight:look".into()));
-        assert_eq!(reason(3, "[1]").2, "not a JSON list of strings");
+        assert!(reason(3, "[1").2.starts_with("neither a JSON list"));
         for (place, field) in
             [(4, "created_at"), (5, "last_used_at"), (7, "last_rolled_at"), (8, "expires_at")]
         {
             assert_eq!(reason(place, "31.1.2025").1, field);
         }
         assert_eq!(reason(6, "phx_abcdefghijk").1, "mask_value");
-        assert_eq!(reason(9, "1,2").1, "scoped_teams");
+        assert_eq!(reason(9, "{1,2").1, "scoped_teams");
         assert_eq!(reason(10, "{a/b}").1, "scoped_organizations");
     }
 

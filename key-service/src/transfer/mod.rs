@@ -33,6 +33,9 @@ pub const FIELDS: [&str; 11] = [
 /// The [`FIELDS`] that JSON may write as lists.
 const LISTS: [&str; 3] = ["scopes", "scoped_teams", "scoped_organizations"];
 
+/// The [`FIELDS`] that restrict a key.
+const RESTRICTIONS: [&str; 2] = ["scoped_teams", "scoped_organizations"];
+
 /// The number of [`FIELDS`] that every line has.
 const REQUIRED: usize = 4;
 

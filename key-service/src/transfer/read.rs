@@ -7,7 +7,7 @@ use protocol::KEY_PREFIX;
 use super::csv::CsvReader;
 use super::json_lines::JsonReader;
 use super::line::{Line, Refused, check};
-use super::{FIELDS, Format};
+use super::{FIELDS, Format, RESTRICTIONS};
 use crate::accounts::management_tokens::TOKEN_PREFIX;
 use crate::time::Timestamp;
 
@@ -84,6 +84,18 @@ impl<R: Read> Lines<R> {
             Format::Jsonl => FormatReader::Jsonl(JsonReader::new(input)),
         };
         Ok(Lines { source, now })
+    }
+
+    /// The fields of restrictions that the file has not named so far.
+    pub fn unnamed_restrictions(&self) -> Vec<&'static str> {
+        let is_named = |field: &str| {
+            let index = field_index(field);
+            index.is_some_and(|index| match &self.source {
+                FormatReader::Csv(reader) => reader.names(index),
+                FormatReader::Jsonl(reader) => reader.names(index),
+            })
+        };
+        RESTRICTIONS.into_iter().filter(|field| !is_named(field)).collect()
     }
 }
 

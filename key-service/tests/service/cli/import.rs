@@ -61,7 +61,7 @@ async fn the_restrictions_of_posthog_are_imported() {
     let head = "email,label,secure_value,scopes,scoped_teams,scoped_organizations\n";
     let line = |value: &str, teams: &str, organizations: &str| {
         let secure_value = secure_value(value);
-        format!("{DEMO},{value},{secure_value},*,\"{teams}\",\"{organizations}\"\n")
+        format!("{DEMO},{value},{secure_value},{{*}},\"{teams}\",\"{organizations}\"\n")
     };
     let file = [
         head,
@@ -82,6 +82,29 @@ async fn the_restrictions_of_posthog_are_imported() {
     ] {
         assert_eq!(app.restrictions(value).await.as_deref(), restrictions, "{value}");
     }
+}
+
+#[test]
+fn a_file_without_restrictions_is_reported() {
+    let site = Site::with_users();
+    let notice = |format: &str, file: &str| {
+        let output = site.run(&["import", "-", "--format", format], file);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let without = "the file has no scoped_teams and no scoped_organizations: \
+        its keys are imported without such restrictions\n";
+    assert_eq!(notice("csv", &[HEAD, &line(DEMO, "CI", "phx_1")].concat()), without);
+    assert_eq!(notice("csv", HEAD), "", "the file has no keys");
+    let object = |more: &str| {
+        let secure_value = secure_value("phx_1");
+        format!(r#"{{"email":"{DEMO}","label":"CI","secure_value":"{secure_value}","scopes":["*"]{more}}}"#)
+    };
+    assert_eq!(notice("jsonl", &object("")), without);
+    let teams = notice("jsonl", &object(r#","scoped_teams":null"#));
+    assert!(teams.starts_with("the file has no scoped_organizations: "), "{teams}");
+    assert_eq!(notice("jsonl", &site.ok(&["export", "--format", "jsonl"], "")), "");
+    assert_eq!(notice("csv", &site.ok(&["export"], "")), "");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod connecting;
 mod outage;
+mod posthog;
 mod scene;
 mod server;
 mod standby;
