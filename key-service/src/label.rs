@@ -6,7 +6,7 @@ use std::str::FromStr;
 use deserr::Deserr;
 use utoipa::ToSchema;
 
-use crate::validation::{Violation, is_bidi_control};
+use crate::validation::{Violation, short_text};
 
 /// The most characters of a label.
 pub(crate) const MAX_LABEL_CHARS: usize = 40;
@@ -27,20 +27,7 @@ impl FromStr for Label {
     type Err = Violation;
 
     fn from_str(text: &str) -> Result<Self, Violation> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(Violation::blank());
-        }
-        if text.chars().count() > MAX_LABEL_CHARS {
-            return Err(Violation::too_long(MAX_LABEL_CHARS));
-        }
-        if text.contains('\0') {
-            return Err(Violation::new("null_characters_not_allowed", "Null characters are not allowed."));
-        }
-        if text.contains(is_bidi_control) {
-            return Err(Violation::input("Bidirectional control characters are not allowed."));
-        }
-        Ok(Label(text.to_owned()))
+        short_text(text, MAX_LABEL_CHARS).map(Label)
     }
 }
 

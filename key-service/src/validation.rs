@@ -273,6 +273,25 @@ impl AsRef<str> for NonEmpty {
     }
 }
 
+/// A text for people without the white space around it: 1 to `max_chars` characters, none of which is null or turns the
+/// reading direction. The OpenAPI document has this as a pattern of each type that uses it.
+pub(crate) fn short_text(text: &str, max_chars: usize) -> Result<String, Violation> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Violation::blank());
+    }
+    if text.chars().count() > max_chars {
+        return Err(Violation::too_long(max_chars));
+    }
+    if text.contains('\0') {
+        return Err(Violation::new("null_characters_not_allowed", "Null characters are not allowed."));
+    }
+    if text.contains(is_bidi_control) {
+        return Err(Violation::input("Bidirectional control characters are not allowed."));
+    }
+    Ok(text.to_owned())
+}
+
 /// Whether a character is a bidirectional control (`Bidi_Control`), which can make one text look like another.
 pub(crate) fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -24,7 +24,7 @@ use crate::revocation::propagation::Propagation;
 use crate::revocation::sql::snapshot;
 use crate::revocation::verdicts;
 use crate::time::monotonic_now;
-use crate::validation::Violation;
+use crate::validation::{Violation, short_text};
 use crate::webhooks;
 
 /// The most values of one report.
@@ -95,24 +95,23 @@ impl LeakedValues {
     }
 }
 
-/// Where leaked values were found: 1 to 200 characters. White space around them is removed.
+/// Where leaked values were found: 1 to 200 characters. White space around them is removed; characters that turn the reading
+/// direction are refused.
 #[derive(Clone, Debug, Deserr, ToSchema)]
 #[deserr(try_from(&String) = Source::from_str -> Violation)]
-#[schema(value_type = String, min_length = 1, max_length = 200, pattern = r"\S")]
+#[schema(
+    value_type = String,
+    min_length = 1,
+    max_length = 200,
+    pattern = r"^[^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*[^\s\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069][^\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$"
+)]
 pub struct Source(String);
 
 impl FromStr for Source {
     type Err = Violation;
 
     fn from_str(text: &str) -> Result<Self, Violation> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(Violation::blank());
-        }
-        if text.chars().count() > MAX_SOURCE_CHARS {
-            return Err(Violation::too_long(MAX_SOURCE_CHARS));
-        }
-        Ok(Source(text.to_owned()))
+        short_text(text, MAX_SOURCE_CHARS).map(Source)
     }
 }
 
@@ -298,6 +297,7 @@ async fn end(
         "live": works,
         "user_id": key.user_id,
         "source": source,
+        "reported_by": by.kind,
         "key_deleted": is_current,
     });
     webhooks::enqueue(change.connection(), Action::KeyLeaked.as_str(), &payload).await

@@ -65,6 +65,9 @@ async fn whoever_holds_a_value_ends_it_and_learns_nothing_of_its_owner() {
         assert!(entry["request_id"].is_string());
     }
     assert_eq!(app.number("SELECT COUNT(*) FROM webhook_deliveries").await, 3);
+    let anonymous =
+        r#"SELECT COUNT(*) FROM webhook_deliveries WHERE payload LIKE '%"reported_by":"leak_reporter"%'"#;
+    assert_eq!(app.number(anonymous).await, 3);
 }
 
 #[tokio::test]
@@ -118,6 +121,9 @@ async fn a_bad_report_is_answered_with_every_problem_and_another_origin_is_refus
     let errors: Vec<_> =
         answer["errors"].as_array().unwrap().iter().map(|error| text(error, "attr")).collect();
     assert_eq!((status.as_u16(), errors), (400, vec!["values", "source", "sauce", "dry_run"]));
+    let reversed = json!({"values": [text(&key, "value")], "source": "a \u{202e}gist"});
+    let (_, answer) = read(client().post(format!("{}{PATH}", app.public)).json(&reversed)).await;
+    assert_eq!((text(&answer, "code"), text(&answer, "attr")), ("invalid_input", "source"));
     let elsewhere = request(&app, &[text(&key, "value")]).header("origin", "https://evil.example");
     assert_eq!(read(elsewhere).await.0, 403);
     assert!(app.scopes(text(&key, "value")).await.is_some());
