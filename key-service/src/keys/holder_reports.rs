@@ -39,11 +39,6 @@ pub(crate) async fn report(
     let by = &Actor { kind: ActorKind::LeakReporter, ..visitor.clone() };
     let digests = report.digests();
     let mut live = HashSet::new();
-    for (digest, id) in management_tokens::with_digests(store, &digests).await? {
-        if management_tokens::revoke_leaked(store, by, &id, report.source(), now).await? {
-            live.insert(digest);
-        }
-    }
     // What is read below survives a failover from here on: the change that ended a value may still wait for a standby.
     store.lease_store().flush().await?;
     let found = snapshot(store.pool(), &digests).await?;
@@ -57,6 +52,12 @@ pub(crate) async fn report(
         live.extend(ended.filter(|(_, outcome)| outcome.live).map(|(digest, _)| digest));
         propagation
     };
+    // Last, because each one ends in a transaction of its own. If the keys could not be ended, a repetition finds all live.
+    for (digest, id) in management_tokens::with_digests(store, &digests).await? {
+        if management_tokens::revoke_leaked(store, by, &id, report.source(), now).await? {
+            live.insert(digest);
+        }
+    }
     let result = |(digest, mask_value)| HeldValue { mask_value, live: live.contains(&digest) };
     Ok((report.values().map(result).collect(), propagation))
 }

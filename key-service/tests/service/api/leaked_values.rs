@@ -71,6 +71,20 @@ async fn whoever_holds_a_value_ends_it_and_learns_nothing_of_its_owner() {
 }
 
 #[tokio::test]
+async fn a_report_whose_keys_cannot_be_ended_ends_no_token() {
+    let app = TestApp::start().await;
+    let key = app.demo().create_key("leaked", &["*"]).await;
+    let token = app.admin().create_token(None).await;
+    let values = [text(&key, "value"), &token.token];
+    app.alter_tables("ALTER TABLE webhook_deliveries RENAME TO gone").await;
+    assert!(report(&app, &values).await.0.is_server_error());
+    app.alter_tables("ALTER TABLE gone RENAME TO webhook_deliveries").await;
+    let (_, repeated) = report(&app, &values).await;
+    let live: Vec<_> = repeated["results"].as_array().unwrap().iter().map(|result| &result["live"]).collect();
+    assert_eq!(live, [true, true]);
+}
+
+#[tokio::test]
 async fn values_of_nobody_and_ended_values_write_nothing_and_take_no_lock() {
     let app = TestApp::start().await;
     let demo = app.demo();
