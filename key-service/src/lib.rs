@@ -20,6 +20,7 @@ mod db;
 pub mod keys;
 mod label;
 mod network;
+mod outbound;
 mod paging;
 mod random;
 pub mod revocation;

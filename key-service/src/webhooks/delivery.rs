@@ -7,6 +7,7 @@ use super::schedule::{MAX_ATTEMPTS, wait_before};
 use super::sql::{self, Delivery};
 use crate::db;
 use crate::db::Database;
+use crate::outbound::chain;
 use crate::random;
 use crate::telemetry::{METRICS, WebhookAttempt};
 use crate::time::Timestamp;
@@ -59,13 +60,4 @@ async fn deliver_one(database: &Database, endpoint: &Endpoint) -> db::Result<boo
 /// A random byte, so that messages that failed together are not retried together; 0 if the system has no randomness.
 fn jitter() -> u8 {
     random::bytes().map_or(0, |[byte]| byte)
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }

@@ -8,15 +8,11 @@ use axum::http::{Request, StatusCode, Uri, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::TokioExecutor;
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
+use hyper_util::client::legacy;
 use sha2::Sha256;
 use tokio::time::error::Elapsed;
 
+use crate::outbound::{self, HttpClient};
 use crate::time::Timestamp;
 
 /// The environment variable of the address. An address can contain a secret, so its text is never shown.
@@ -33,8 +29,6 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// How long the receiver has to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
 
 /// The operator's webhook.
 #[derive(Clone)]
@@ -130,26 +124,13 @@ fn read_url(text: &str) -> Result<(HttpClient, Uri), EndpointError> {
         Some("http") if !has_user => false,
         _ => return Err(EndpointError::Url),
     };
-    let connector = HttpsConnectorBuilder::new();
-    let connector = match is_https {
-        true => connector.with_provider_and_native_roots(ring::default_provider())?,
-        // Plain HTTP works on a system without certificates.
-        false => connector.with_tls_config(trusting_nobody()?),
-    };
-    let connector = connector.https_or_http().enable_http1().build();
-    Ok((Client::builder(TokioExecutor::new()).build(connector), url))
+    Ok((outbound::client(is_https)?, url))
 }
 
 /// The bytes of a secret.
 fn read_secret(text: &str) -> Result<Vec<u8>, EndpointError> {
     let secret = text.strip_prefix(SECRET_PREFIX).and_then(|text| STANDARD.decode(text).ok());
     secret.filter(|secret| SECRET_BYTES.contains(&secret.len())).ok_or(EndpointError::Secret)
-}
-
-fn trusting_nobody() -> std::io::Result<ClientConfig> {
-    let config = ClientConfig::builder_with_provider(ring::default_provider().into());
-    let config = config.with_safe_default_protocol_versions().map_err(std::io::Error::other)?;
-    Ok(config.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 /// The signature of a message at one attempt, as <https://www.standardwebhooks.com> specifies it.
