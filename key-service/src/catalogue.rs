@@ -2,8 +2,7 @@
 //! default, it has the objects of PostHog.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use deserr::Deserr;
@@ -12,14 +11,12 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::entries;
 use crate::label::Label;
 use crate::validation::{FieldErrors, Violation};
 
 /// The objects of PostHog.
 const POSTHOG: &[u8] = include_bytes!("../catalogues/posthog.json");
-
-/// The most bytes of a file.
-const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 /// The most objects. With the longest names, a key with a scope for each still fits into a request.
 const MAX_OBJECTS: usize = 500;
@@ -99,9 +96,7 @@ impl Catalogue {
     /// # Errors
     /// The file cannot be read, or everything that is wrong with it.
     pub fn read(path: &Path) -> Result<Self, InvalidCatalogue> {
-        let mut text = Vec::new();
-        File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
-        Self::parse(&text)
+        Self::parse(&entries::read(path)?)
     }
 
     /// Reads the content of a file.
@@ -110,20 +105,9 @@ impl Catalogue {
     /// Everything that is wrong with it.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidCatalogue> {
         let invalid = |problem: String| InvalidCatalogue(vec![problem]);
-        if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(invalid(format!("the file has more than {MAX_FILE_BYTES} bytes")));
-        }
-        let entries = match serde_json::from_slice(text) {
-            Ok(Value::Array(entries)) => entries,
-            Ok(_) => return Err(invalid("not a JSON list".to_owned())),
-            Err(error) => return Err(invalid(format!("not JSON: {error}"))),
-        };
-        match entries.len() {
-            0 => return Err(invalid("the list is empty, so no key could have a scope".to_owned())),
-            1..=MAX_OBJECTS => {}
-            count => {
-                return Err(invalid(format!("the list has {count} objects, more than {MAX_OBJECTS}")));
-            }
+        let entries = entries::parse(text, MAX_OBJECTS, "objects").map_err(invalid)?;
+        if entries.is_empty() {
+            return Err(invalid("the list is empty, so no key could have a scope".to_owned()));
         }
         let mut objects = Vec::with_capacity(entries.len());
         let mut problems = Vec::new();
@@ -134,14 +118,7 @@ impl Catalogue {
             {
                 problems.push(format!("[{place}].object: {name:?} is the object of [{earlier}] already."));
             }
-            match deserr::deserialize::<ScopeObject, _, FieldErrors>(entry) {
-                Ok(object) => objects.push(object),
-                Err(errors) => problems.extend(errors.iter().map(|error| {
-                    let (field, detail) = (error.path(), &error.violation.detail);
-                    let dot = if field.is_empty() { "" } else { "." };
-                    format!("[{place}]{dot}{field}: {detail}")
-                })),
-            }
+            objects.extend(entries::entry::<ScopeObject>(place, entry, &mut problems));
         }
         if problems.is_empty() { Ok(Catalogue(objects)) } else { Err(InvalidCatalogue(problems)) }
     }

@@ -17,6 +17,7 @@ pub mod audit;
 mod catalogue;
 pub mod cli;
 mod db;
+mod entries;
 pub mod keys;
 mod label;
 mod network;

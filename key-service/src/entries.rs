@@ -1,0 +1,59 @@
+//! Setting files that are JSON lists. Each problem names the path of its entry or field.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use deserr::Deserr;
+use serde_json::Value;
+
+use crate::validation::{FieldError, FieldErrors};
+
+/// The most bytes of a file.
+const MAX_FILE_BYTES: u64 = 256 * 1024;
+
+/// The content of a file. If it is too long, [`parse`] refuses it.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The entries of a list with at most `max` entries, which the message calls `noun`.
+///
+/// # Errors
+/// The content is too long, not JSON, not a list, or has too many entries.
+pub(crate) fn parse(text: &[u8], max: usize, noun: &str) -> Result<Vec<Value>, String> {
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("the file has more than {MAX_FILE_BYTES} bytes"));
+    }
+    let entries = match serde_json::from_slice(text) {
+        Ok(Value::Array(entries)) => entries,
+        Ok(_) => return Err("not a JSON list".to_owned()),
+        Err(error) => return Err(format!("not JSON: {error}")),
+    };
+    if entries.len() > max {
+        return Err(format!("the list has {} {noun}, more than {max}", entries.len()));
+    }
+    Ok(entries)
+}
+
+/// The entry at a place of the list, or notes its problems.
+pub(crate) fn entry<T: Deserr<FieldErrors>>(
+    place: usize,
+    value: Value,
+    problems: &mut Vec<String>,
+) -> Option<T> {
+    let read = deserr::deserialize::<T, _, FieldErrors>(value);
+    read.map_err(|errors| problems.extend(errors.iter().map(|error| problem(place, error)))).ok()
+}
+
+/// The text of a problem in the entry at a place of the list.
+pub(crate) fn problem(place: usize, error: &FieldError) -> String {
+    let (field, detail) = (error.path(), &error.violation.detail);
+    let dot = if field.is_empty() { "" } else { "." };
+    format!("[{place}]{dot}{field}: {detail}")
+}
