@@ -34,6 +34,13 @@ impl Network {
     }
 }
 
+/// Whether a host, a name or an address, is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let host = host.to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +58,15 @@ mod tests {
         assert_ne!(site("2001:db8::1"), site("2001:db8:1::1"));
         assert_ne!(site("2001:db8::1"), Some(network("2001:db8::1")));
         assert_eq!(site("192.0.2.1"), None);
+    }
+
+    #[test]
+    fn loopback_is_recognised_by_name_and_address() {
+        for host in ["localhost", "LOCALHOST", "keys.localhost", "127.0.0.1", "127.8.9.1", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.example.com", "128.0.0.1", "[::2]", "example.com", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 }
