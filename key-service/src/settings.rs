@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use std::time::Duration;
 use leases::{LeaseConfig, LeaseConfigError};
 use tracing_subscriber::EnvFilter;
 
+use crate::accounts::openid::Providers;
+use crate::accounts::openid::settings as openid;
 use crate::audit::Actor;
 use crate::catalogue::{Catalogue, InvalidCatalogue};
 use crate::db;
@@ -27,6 +29,12 @@ const DEFAULT_LOG: &str = "info,sqlx::postgres::notice=warn,tower_sessions=error
 
 /// The environment variable of the log's filter.
 const LOG_VARIABLE: &str = "RUST_LOG";
+
+/// The names of the setting for the file of OpenID providers.
+const OPENID_PROVIDERS: &str = "--openid-providers (OPENID_PROVIDERS)";
+
+/// The names of the setting that allows passwords.
+const LOCAL_PASSWORDS: &str = "--local-passwords (LOCAL_PASSWORDS)";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -72,6 +80,14 @@ pub struct Flags {
     /// Whether anyone who holds a leaked value can end it without signing in: true or false
     #[arg(long, env = "PUBLIC_LEAK_REPORTS", default_value = "true")]
     public_leak_reports: Given<bool>,
+
+    /// The JSON file of the OpenID providers that users can sign in with; needs PUBLIC_URL
+    #[arg(long, env = "OPENID_PROVIDERS", value_name = "FILE")]
+    openid_providers: Option<PathBuf>,
+
+    /// Whether users can sign in with passwords: true or false; false needs OPENID_PROVIDERS
+    #[arg(long, env = "LOCAL_PASSWORDS", default_value = "true")]
+    local_passwords: Given<bool>,
 
     /// How long the service still accepts requests after SIGTERM or SIGINT, in milliseconds; meanwhile /readyz answers 503
     #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value = "0")]
@@ -175,6 +191,10 @@ pub struct Settings {
     pub(crate) changes_per_minute: NonZeroU32,
     /// Whether anyone who holds a leaked value can end it.
     pub(crate) public_leak_reports: bool,
+    /// Whether users can sign in with passwords.
+    pub(crate) local_passwords: bool,
+    /// The OpenID providers that users can sign in with.
+    pub(crate) providers: Arc<Providers>,
     /// How long the audit log keeps entries; `None` keeps them permanently.
     pub(crate) audit_kept: Option<Duration>,
     /// How long the service still accepts requests after SIGTERM or SIGINT, so that load balancers can notice.
@@ -228,6 +248,19 @@ impl Settings {
             wrong.take("--changes-per-minute (CHANGES_PER_MINUTE)", flags.changes_per_minute.0);
         let public_leak_reports =
             wrong.take("--public-leak-reports (PUBLIC_LEAK_REPORTS)", flags.public_leak_reports.0);
+        let has_public_url = !matches!(public_url, Some(None));
+        let providers = flags.openid_providers.as_deref();
+        let providers = providers_of(&mut wrong, providers, has_public_url, catalogue.as_ref(), &variable);
+        let local_passwords = wrong.take(
+            LOCAL_PASSWORDS,
+            flags.local_passwords.0.and_then(|has_passwords| {
+                let has_none = providers.as_ref().is_some_and(Providers::is_empty);
+                match has_passwords || !has_none {
+                    true => Ok(has_passwords),
+                    false => Err(format!("nobody could sign in; set {OPENID_PROVIDERS} too")),
+                }
+            }),
+        );
         let shutdown_delay_ms = wrong
             .take("--shutdown-delay-ms (SHUTDOWN_DELAY_MS)", flags.shutdown_delay_ms.within(0..=HOUR_MS));
         let audit_days = wrong.take(
@@ -258,6 +291,8 @@ impl Settings {
                 trusted_proxies: trusted_proxies?,
                 changes_per_minute: changes_per_minute?,
                 public_leak_reports: public_leak_reports?,
+                local_passwords: local_passwords?,
+                providers: Arc::new(providers?),
                 audit_kept: Some(audit_days?).filter(|&days| days > 0).map(|days| DAY.saturating_mul(days)),
                 shutdown_delay: Duration::from_millis(shutdown_delay_ms?),
                 webhook: webhook?,
@@ -269,6 +304,25 @@ impl Settings {
             _ => Err(wrong),
         }
     }
+}
+
+/// Reads the file of the OpenID providers.
+fn providers_of(
+    wrong: &mut InvalidSettings,
+    path: Option<&Path>,
+    has_public_url: bool,
+    catalogue: Option<&Catalogue>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Option<Providers> {
+    let Some(path) = path else { return Some(Providers::default()) };
+    if !has_public_url {
+        let problem = "needs --public-url (PUBLIC_URL), because providers send browsers back to it";
+        wrong.take::<()>(OPENID_PROVIDERS, Err(problem));
+    }
+    let named = |problem| format!("{OPENID_PROVIDERS}: {}: {problem}", path.display());
+    let read = openid::read(path, catalogue, variable);
+    let settings = wrong.take_named(read.map_err(|invalid| invalid.0.into_iter().map(named)))?;
+    wrong.take(OPENID_PROVIDERS, Providers::new(settings))
 }
 
 /// Reads the lease settings. Rules that need several of them are checked only if each one is valid.
@@ -345,6 +399,8 @@ mod tests {
             "--scope-catalogue=/nowhere/scopes.json",
             "--changes-per-minute=0",
             "--public-leak-reports=off",
+            "--openid-providers=/nowhere/providers.json",
+            "--local-passwords=off",
             "--shutdown-delay-ms=3600001",
             "--audit-retention-days=-1",
             "--hold-ms=0",
@@ -366,6 +422,18 @@ mod tests {
             assert!(line.starts_with(name), "the line does not begin with {name}: {line}");
         }
         assert_eq!(lines.len(), named.count(), "{said}");
+    }
+
+    #[test]
+    fn passwords_cannot_be_turned_off_without_a_provider_nor_providers_used_without_an_address() {
+        let said = |flags: &[&str]| settings(flags, URL, &[]).unwrap_err().to_string();
+        let nobody = said(&["--local-passwords=false"]);
+        assert!(nobody.starts_with(LOCAL_PASSWORDS) && nobody.contains(OPENID_PROVIDERS), "{nobody}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[]").unwrap();
+        let file = format!("--openid-providers={}", file.path().display());
+        let nowhere = said(&[&file]);
+        assert!(nowhere.starts_with(OPENID_PROVIDERS) && nowhere.contains("PUBLIC_URL"), "{nowhere}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Users, their passwords, sessions and one-time links, and the management tokens that admins create.
+//! Users, their passwords, OpenID providers, sessions and one-time links, and the management tokens that admins create.
 //!
 //! They are one module because they end together: when an admin is disabled, the admin's sessions, links and tokens
 //! end in one transaction. Inside a transaction, [`authority`] checks that a caller still has its rights.
@@ -8,6 +8,7 @@ pub mod authority;
 mod error;
 pub mod links;
 pub mod management_tokens;
+pub(crate) mod openid;
 mod password_change;
 pub mod passwords;
 mod registration;

@@ -81,6 +81,7 @@ pub(crate) async fn prepare(
         is_active: true,
         created_at: now,
         has_password: password_hash.is_set(),
+        has_identity: false,
         is_password_from_token: password_hash.is_set() && by.is_token(),
         password_hash,
         session_version: 0,

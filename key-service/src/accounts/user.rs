@@ -34,8 +34,10 @@ pub struct User {
     pub is_active: bool,
     /// When the account was created.
     pub created_at: Timestamp,
-    /// Whether the user has chosen a password, and so can sign in.
+    /// Whether the user has a password to sign in with.
     pub has_password: bool,
+    /// Whether the user has signed in with an OpenID provider.
+    pub has_identity: bool,
     /// The hash of the user's password.
     #[serde(skip)]
     pub(crate) password_hash: PasswordHash,

@@ -53,6 +53,8 @@ pub enum Action {
     UserSignInThrottled,
     #[strum(serialize = "user.signed_out")]
     UserSignedOut,
+    #[strum(serialize = "user.identity_linked")]
+    UserIdentityLinked,
     #[strum(serialize = "link.created")]
     LinkCreated,
     #[strum(serialize = "link.used")]

@@ -25,7 +25,9 @@ pub(super) async fn run(flags: Flags, database_url: &str) -> Result<(), CliError
         }
     };
 
-    if let Some(link) = links::create_first(&store, &Actor::service()).await? {
+    if settings.local_passwords
+        && let Some(link) = links::create_first(&store, &Actor::service()).await?
+    {
         let base =
             settings.public_url.as_ref().map_or_else(|| server.public_base(), |url| Ok(url.to_string()))?;
         print_line(&format!(

@@ -325,10 +325,16 @@ async fn list(search: Option<&str>, json: bool, store: &Store) -> Result<(), Cli
     let rows: Vec<_> = users
         .into_iter()
         .map(|user| {
-            let state = match (user.is_active, user.has_password) {
+            let state = match (user.is_active, user.has_password || user.has_identity) {
                 (false, _) => "disabled",
                 (true, false) => "no password yet",
                 (true, true) => "active",
+            };
+            let signs_in = match (user.has_password, user.has_identity) {
+                (true, true) => "password, openid",
+                (true, false) => "password",
+                (false, true) => "openid",
+                (false, false) => "-",
             };
             let is_admin = if user.is_admin { "yes" } else { "no" };
             let permissions = arguments::permissions_shown(&user.permissions);
@@ -336,11 +342,12 @@ async fn list(search: Option<&str>, json: bool, store: &Store) -> Result<(), Cli
                 user.id,
                 user.email,
                 state.to_owned(),
+                signs_in.to_owned(),
                 is_admin.to_owned(),
                 permissions,
                 user.created_at.to_string(),
             ]
         })
         .collect();
-    Ok(print_table(["ID", "EMAIL", "STATE", "ADMIN", "PERMISSIONS", "CREATED"], &rows)?)
+    Ok(print_table(["ID", "EMAIL", "STATE", "SIGN-IN", "ADMIN", "PERMISSIONS", "CREATED"], &rows)?)
 }

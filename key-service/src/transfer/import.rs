@@ -302,6 +302,7 @@ fn new_user(email: String, permissions: ScopeSet, now: Timestamp) -> User {
         is_admin: false,
         is_active: true,
         created_at: now,
+        has_identity: false,
         has_password: false,
         password_hash: PasswordHash::default(),
         is_password_from_token: false,

@@ -12,6 +12,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use leases::LeaseConfig;
 use tower_http::csrf::CsrfLayer;
 
+use crate::accounts::openid::Providers;
 use crate::accounts::passwords::Passwords;
 use crate::audit::refusals::Refusals;
 use crate::catalogue::Catalogue;
@@ -62,6 +63,10 @@ pub(crate) struct PublicSettings {
     pub(crate) changes_per_minute: NonZeroU32,
     /// Whether anyone who holds a leaked value can end it.
     pub(crate) public_leak_reports: bool,
+    /// Whether users can sign in with passwords.
+    pub(crate) local_passwords: bool,
+    /// The OpenID providers that users can sign in with.
+    pub(crate) providers: Arc<Providers>,
 }
 
 /// The routes of the public listener.
@@ -73,6 +78,8 @@ pub(crate) fn public_router(store: Store, lease_config: LeaseConfig, settings: P
         trusted_proxies: proxies,
         changes_per_minute,
         public_leak_reports,
+        local_passwords,
+        providers,
     } = settings;
     let log = RequestLog { listener: "public", at_debug: &[], proxies, lease_config };
     let cookies = Arc::new(SessionCookies::new(&store, public_url.clone()));
@@ -84,6 +91,8 @@ pub(crate) fn public_router(store: Store, lease_config: LeaseConfig, settings: P
     let state = AppState {
         store,
         passwords: Passwords::default(),
+        has_passwords: local_passwords,
+        providers,
         limits: Arc::new(SignInLimits::default()),
         changes: Arc::new(ChangeLimit::new(changes_per_minute)),
         leak_reports: public_leak_reports.then(Arc::default),

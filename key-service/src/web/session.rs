@@ -31,6 +31,14 @@ const IDLE_EXPIRY: Expiry = Expiry::OnInactivity(Duration::days(14));
 /// A session ends at most this long after sign-in.
 const LIFETIME_S: u32 = 30 * 24 * 60 * 60;
 
+/// The answer to a password, or a link to set one, if users cannot sign in with passwords.
+pub(crate) const PASSWORDS_ARE_OFF: &str =
+    "Passwords are turned off. Sign in with your organization's account.";
+
+/// After a sign-in with a provider, a session ends at most this long after sign-in. The provider may have ended the account, and
+/// the user's groups are read only at sign-in.
+const LIFETIME_WITH_PROVIDER_S: u32 = 12 * 60 * 60;
+
 /// How often a used session is renewed, which restarts its idle time.
 const RENEWAL_S: u32 = 24 * 60 * 60;
 
@@ -84,11 +92,17 @@ struct Login {
     /// In milliseconds since 1970-01-01 UTC, like `renewed_at`.
     began_at: i64,
     renewed_at: i64,
+    #[serde(default = "lifetime_of_earlier_releases")]
+    lifetime_s: u32,
+}
+
+fn lifetime_of_earlier_releases() -> u32 {
+    LIFETIME_S
 }
 
 impl Login {
     fn has_ended(&self, user: &User, now: Timestamp) -> bool {
-        let end = Timestamp::from_unix_ms(self.began_at).plus_seconds(LIFETIME_S);
+        let end = Timestamp::from_unix_ms(self.began_at).plus_seconds(self.lifetime_s);
         !user.is_active || user.session_version != self.session_version || end <= now
     }
 
@@ -97,13 +111,28 @@ impl Login {
     }
 }
 
-/// Signs the user in, under a new session id, so that an id from before sign-in is useless afterwards.
+/// Signs the user in with a password or a link.
 pub(crate) async fn begin(session: &Session, user: &User, now: Timestamp) -> Result<(), ApiError> {
+    begin_for(session, user, now, LIFETIME_S).await
+}
+
+/// Signs the user in with a provider.
+pub(crate) async fn begin_with_provider(
+    session: &Session,
+    user: &User,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    begin_for(session, user, now, LIFETIME_WITH_PROVIDER_S).await
+}
+
+/// Begins a session under a new id, so that an id from before sign-in is useless afterwards.
+async fn begin_for(session: &Session, user: &User, now: Timestamp, lifetime_s: u32) -> Result<(), ApiError> {
     let login = Login {
         user_id: user.id.clone(),
         session_version: user.session_version,
         began_at: now.unix_ms(),
         renewed_at: now.unix_ms(),
+        lifetime_s,
     };
     session.cycle_id().await?;
     session.insert(LOGIN, login).await?;
@@ -161,6 +190,7 @@ mod tests {
             is_active: true,
             created_at: Timestamp::from_unix_ms(0),
             has_password: false,
+            has_identity: false,
             password_hash: PasswordHash::default(),
             is_password_from_token: false,
             session_version: 3,
@@ -168,7 +198,7 @@ mod tests {
     }
 
     fn a_login() -> Login {
-        Login { user_id: "u".into(), session_version: 3, began_at: 0, renewed_at: 0 }
+        Login { user_id: "u".into(), session_version: 3, began_at: 0, renewed_at: 0, lifetime_s: LIFETIME_S }
     }
 
     #[test]
@@ -176,6 +206,9 @@ mod tests {
         let login = Login { renewed_at: 29 * DAY_MS, ..a_login() };
         assert!(!login.has_ended(&a_user(), Timestamp::from_unix_ms(30 * DAY_MS - 1)));
         assert!(login.has_ended(&a_user(), Timestamp::from_unix_ms(30 * DAY_MS)));
+        let login = Login { lifetime_s: LIFETIME_WITH_PROVIDER_S, ..a_login() };
+        assert!(!login.has_ended(&a_user(), Timestamp::from_unix_ms(DAY_MS / 2 - 1)));
+        assert!(login.has_ended(&a_user(), Timestamp::from_unix_ms(DAY_MS / 2)));
     }
 
     #[test]

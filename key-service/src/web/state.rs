@@ -6,6 +6,7 @@ use super::public_url::PublicUrl;
 use super::throttle::changes::ChangeLimit;
 use super::throttle::leak_reports::LeakReportLimit;
 use super::throttle::sign_ins::SignInLimits;
+use crate::accounts::openid::Providers;
 use crate::accounts::passwords::Passwords;
 use crate::audit::refusals::Refusals;
 use crate::catalogue::Catalogue;
@@ -18,6 +19,10 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// Checks and hashes passwords.
     pub(crate) passwords: Passwords,
+    /// Whether users can sign in with passwords.
+    pub(crate) has_passwords: bool,
+    /// The OpenID providers that users can sign in with.
+    pub(crate) providers: Arc<Providers>,
     /// Limits attempts to sign in.
     pub(crate) limits: Arc<SignInLimits>,
     /// Limits changes.

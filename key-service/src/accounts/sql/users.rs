@@ -24,6 +24,7 @@ impl<'r> FromRow<'r, AnyRow> for User {
             is_active: truth(row, "is_active")?,
             created_at: row.try_get("created_at")?,
             has_password: password_hash.is_set(),
+            has_identity: row.try_get::<i64, _>("identities")? > 0,
             password_hash,
             is_password_from_token: truth(row, "is_password_from_token")?,
             session_version: row.try_get("session_version")?,
@@ -34,6 +35,10 @@ impl<'r> FromRow<'r, AnyRow> for User {
 /// The columns of a user.
 const COLUMNS: &str = "id, email, password_hash, is_password_from_token, permissions, is_admin, is_active, \
     session_version, created_at";
+
+/// The columns of a user, and the number of the user's identities.
+const SELECTED: &str =
+    formatcp!("{COLUMNS}, (SELECT COUNT(*) FROM identities i WHERE i.user_id = users.id) AS identities");
 
 /// Adds a user; `false` if the email address is taken. A user without keys alters no verdict.
 pub(crate) async fn insert(connection: impl AnyExecutor<'_>, user: &User) -> db::Result<bool> {
@@ -61,7 +66,7 @@ pub(crate) async fn search(pool: &AnyPool, text: Option<&str>, page: PageRequest
     if let Some(text) = text {
         filter.and_contains(&["email"], text);
     }
-    filter.find(pool, COLUMNS, "users", "email", page).await
+    filter.find(pool, SELECTED, "users", "email", page).await
 }
 
 /// Whether there is any user.
@@ -77,13 +82,13 @@ pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> db::Resul
 
 /// The user with this id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<Option<User>> {
-    let select = formatcp!("SELECT {COLUMNS} FROM users WHERE id = $1");
+    let select = formatcp!("SELECT {SELECTED} FROM users WHERE id = $1");
     Ok(sqlx::query_as(select).bind(id).fetch_optional(connection).await?)
 }
 
 /// The user with this email address, in its stored form.
 pub(crate) async fn find_by_email(connection: impl AnyExecutor<'_>, email: &str) -> db::Result<Option<User>> {
-    let select = formatcp!("SELECT {COLUMNS} FROM users WHERE email = $1");
+    let select = formatcp!("SELECT {SELECTED} FROM users WHERE email = $1");
     Ok(sqlx::query_as(select).bind(email).fetch_optional(connection).await?)
 }
 

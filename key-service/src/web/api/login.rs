@@ -14,7 +14,7 @@ use crate::validation::{FieldErrors, NonEmpty};
 use crate::web::caller::Visitor;
 use crate::web::error::{ApiError, Body};
 use crate::web::request::{Fields, NoParams, Params};
-use crate::web::session;
+use crate::web::session::{self, PASSWORDS_ARE_OFF};
 use crate::web::state::AppState;
 
 /// The credentials of a user.
@@ -39,6 +39,9 @@ pub(super) async fn log_in(
     session: Session,
     Fields(Credentials { email, password }): Fields<Credentials>,
 ) -> Result<Json<User>, ApiError> {
+    if !state.has_passwords {
+        return Err(ApiError::permission_denied(PASSWORDS_ARE_OFF));
+    }
     let email = email.as_ref();
     if let Err(wait) = state.limits.admit(&state.store, &by, email).await? {
         accounts::sign_in_throttled(&state.store, &state.refusals, &by, email).await?;

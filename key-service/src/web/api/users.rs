@@ -22,7 +22,7 @@ use crate::web::caller::{Admin, AsTheBodySays, Create, Read, Revoke, SignedIn};
 use crate::web::error::{ApiError, Body};
 use crate::web::page_view::PageView;
 use crate::web::request::{Fields, NoParams, Params, ScopedFields};
-use crate::web::session;
+use crate::web::session::{self, PASSWORDS_ARE_OFF};
 use crate::web::state::AppState;
 
 /// A new password of the caller.
@@ -137,6 +137,9 @@ pub(super) async fn change_me(
     session: Session,
     Fields(PasswordChange { current_password, password }): Fields<PasswordChange>,
 ) -> Result<Json<User>, ApiError> {
+    if !state.has_passwords {
+        return Err(ApiError::permission_denied(PASSWORDS_ARE_OFF));
+    }
     state.limits.admit_user(&by, &user)?;
     let (store, passwords) = (&state.store, &state.passwords);
     let user = accounts::change_password(store, &by, passwords, &user, current_password, password).await?;
@@ -290,6 +293,9 @@ pub(super) async fn link(
     Path(id): Path<String>,
     _: Params<NoParams>,
 ) -> Result<(StatusCode, Json<Link>), ApiError> {
+    if !state.has_passwords {
+        return Err(ApiError::permission_denied(PASSWORDS_ARE_OFF));
+    }
     state.changes.admit(admin.by())?;
     let secret = links::create(&state.store, admin.by(), &id).await?;
     Ok((StatusCode::CREATED, Json(Link { path: secret.path(), expires_in_s: links::LIFETIME_S })))

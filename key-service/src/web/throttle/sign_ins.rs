@@ -96,6 +96,18 @@ impl<C: Clock + Clone> SignInLimits<C> {
         self.admit_network(address(by), account(&user.email))
     }
 
+    /// Counts a step of a sign-in with a provider, before the account is known.
+    ///
+    /// # Errors
+    /// The visitor must wait.
+    pub(crate) fn admit_visitor(&self, by: &Actor) -> Result<(), Wait> {
+        let address = address(by);
+        if let Some(site) = Network::site_of(address) {
+            self.sites.attempts.admit(&site)?;
+        }
+        self.networks.attempts.admit(&Network::of(address))
+    }
+
     /// `is_known` returns whether the user has signed in from the network before. It is called only if this matters.
     async fn admit_from(
         &self,

@@ -17,7 +17,6 @@ use super::sign_in;
 use super::visitor::PageUser;
 use crate::accounts::passwords::{NewPassword, Password};
 use crate::accounts::{self, AccountError, User};
-use crate::catalogue::Catalogue;
 use crate::time::Timestamp;
 use crate::validation::{FieldError, Violation};
 use crate::web::session;
@@ -33,19 +32,20 @@ struct AccountPage {
     user: User,
     permissions: Chips,
     problems: Problems,
+    has_passwords: bool,
 }
 
 impl AccountPage {
-    fn new(catalogue: &Catalogue, user: User, problems: Problems) -> Rendered<Self> {
+    fn new(state: &AppState, user: User, problems: Problems) -> Rendered<Self> {
         let frame = Frame::of(user.clone(), Place::Account, "Account");
-        let permissions = Chips::new(&user.permissions, catalogue);
-        Rendered(AccountPage { frame, user, permissions, problems })
+        let permissions = Chips::new(&user.permissions, &state.catalogue);
+        Rendered(AccountPage { frame, user, permissions, problems, has_passwords: state.has_passwords })
     }
 }
 
 /// `GET /account`.
 pub(super) async fn show(PageUser { user, .. }: PageUser, State(state): State<AppState>) -> Response {
-    AccountPage::new(&state.catalogue, user, Problems::default()).into_response()
+    AccountPage::new(&state, user, Problems::default()).into_response()
 }
 
 /// `POST /account`: sets a new password. All other sessions of the user end.
@@ -56,18 +56,21 @@ pub(super) async fn submit(
     seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
+    if !state.has_passwords {
+        return Err(PageError::of_status(StatusCode::FORBIDDEN));
+    }
     let mut problems = Problems::default();
     let current = Password::try_from(form.text("current_password").to_owned());
     let current = problems.check("current_password", current);
     let new = new_password(&form, &user.email, &mut problems);
     let (Some(current), Some(new)) = (current, new) else {
-        let page = AccountPage::new(&state.catalogue, user, problems);
+        let page = AccountPage::new(&state, user, problems);
         return Ok((StatusCode::BAD_REQUEST, page).into_response());
     };
     if let Err(wait) = state.limits.admit_user(&by, &user) {
         problems.add_whole(sign_in::too_many_attempts(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
-        let page = AccountPage::new(&state.catalogue, user, problems);
+        let page = AccountPage::new(&state, user, problems);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
     }
     let (store, passwords) = (&state.store, &state.passwords);
@@ -86,7 +89,7 @@ pub(super) async fn submit(
         }
         Err(AccountError::WrongPassword) => {
             problems.add(FieldError::input("current_password", "This is not your current password."));
-            let page = AccountPage::new(&state.catalogue, user, problems);
+            let page = AccountPage::new(&state, user, problems);
             Ok((StatusCode::BAD_REQUEST, page).into_response())
         }
         Err(error) => Err(error.into()),

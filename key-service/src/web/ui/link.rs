@@ -49,6 +49,9 @@ pub(super) async fn show(
     State(state): State<AppState>,
     Path(secret): Path<String>,
 ) -> Result<Response, PageError> {
+    if !state.has_passwords {
+        return Ok(ended());
+    }
     match links::purpose(&state.store, &secret.into()).await {
         Ok(purpose) => Ok(LinkPage::new(purpose, "", Problems::default()).into_response()),
         Err(LinkError::NotFound) => Ok(ended()),
@@ -64,6 +67,9 @@ pub(super) async fn submit(
     session: Session,
     form: Form,
 ) -> Result<Response, PageError> {
+    if !state.has_passwords {
+        return Ok(ended());
+    }
     let (store, secret, now) = (&state.store, Secret::from(secret), Timestamp::now());
     let purpose = match links::purpose(store, &secret).await {
         Err(LinkError::NotFound) => return Ok(ended()),

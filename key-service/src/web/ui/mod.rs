@@ -1,6 +1,6 @@
 //! The pages for browsers, as plain HTML forms. The script only copies values and warns.
 //!
-//! - [`sign_in`], [`link`], [`leaked`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
+//! - [`sign_in`], [`openid`], [`link`], [`leaked`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
 //! - [`frame`] surrounds every page, [`error`] shows errors;
 //! - [`visitor`] finds the signed-in user, [`form`] reads a submitted form;
 //! - after a form comes a redirect to its [`receipt`], whose content crosses it [`sealed`];
@@ -32,6 +32,7 @@ mod keys;
 mod leaked;
 mod link;
 mod moment;
+mod openid;
 mod outcome;
 mod picker;
 mod receipt;
@@ -53,6 +54,8 @@ pub(crate) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
         .route("/", get(|| async { Redirect::to(addresses::KEYS) }))
         .route("/assets/{file}", get(assets::serve))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
+        .route("/sign-in/openid/{provider}", get(openid::begin))
+        .route("/sign-in/openid/{provider}/callback", get(openid::finish))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/account", get(account::show).post(account::submit))
         .route(account::CHANGED, get(receipt::show))

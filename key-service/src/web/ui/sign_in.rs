@@ -10,13 +10,15 @@ use super::addresses;
 use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Rendered};
+use super::openid;
 use super::visitor::MaybeSignedIn;
 use crate::accounts;
+use crate::accounts::openid::Provider;
 use crate::accounts::passwords::Password;
 use crate::time::Timestamp;
 use crate::validation::NonEmpty;
 use crate::web::caller::Visitor;
-use crate::web::session;
+use crate::web::session::{self, PASSWORDS_ARE_OFF};
 use crate::web::state::AppState;
 use crate::web::throttle::rate_limit::Wait;
 
@@ -27,6 +29,10 @@ struct SignInPage {
     problems: Problems,
     email: String,
     next: String,
+    /// Whether users can sign in with passwords.
+    has_passwords: bool,
+    /// The address and the name of each provider.
+    providers: Vec<(String, String)>,
     /// Whether the page for leaked values exists.
     has_leak_page: bool,
 }
@@ -34,14 +40,31 @@ struct SignInPage {
 impl SignInPage {
     fn new(state: &AppState, email: &str, next: &str, problems: Problems) -> Rendered<Self> {
         let (frame, has_leak_page) = (Frame::outside("Sign in"), state.leak_reports.is_some());
-        let (email, next) = (email.to_owned(), next.to_owned());
-        Rendered(SignInPage { frame, problems, email, next, has_leak_page })
+        let address = |provider: &Provider| openid::address(&provider.settings.name, next);
+        let providers = state.providers.iter();
+        let providers = providers.map(|provider| (address(provider), provider.settings.title.clone()));
+        Rendered(SignInPage {
+            frame,
+            problems,
+            email: email.to_owned(),
+            next: next.to_owned(),
+            has_passwords: state.has_passwords,
+            providers: providers.collect(),
+            has_leak_page,
+        })
     }
+}
+
+/// The sign-in page with one problem.
+pub(super) fn with_problem(state: &AppState, next: &str, status: StatusCode, problem: &str) -> Response {
+    let mut problems = Problems::default();
+    problems.add_whole(problem);
+    (status, SignInPage::new(state, "", next, problems)).into_response()
 }
 
 /// `next` if it is a path of this site, else the start page. Browsers read `//` and `/\` as another host, and remove control
 /// characters first.
-fn on_this_site(next: &str) -> &str {
+pub(super) fn on_this_site(next: &str) -> &str {
     let is_path = next.starts_with('/') && !next.starts_with("//");
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_path && is_plain { next } else { addresses::KEYS }
@@ -78,6 +101,9 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let email = form.text("email");
     let next = on_this_site(form.text("next"));
+    if !state.has_passwords {
+        return Ok(with_problem(&state, next, StatusCode::FORBIDDEN, PASSWORDS_ARE_OFF));
+    }
     let mut problems = Problems::default();
     let entered = problems.check("email", NonEmpty::try_from(email.to_owned()));
     let password = problems.check("password", Password::try_from(form.text("password").to_owned()));

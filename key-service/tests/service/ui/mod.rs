@@ -3,6 +3,7 @@
 mod administration;
 mod keys;
 mod leaked;
+mod openid;
 mod signing_in;
 mod text;
 

@@ -94,7 +94,9 @@ impl EntryRow {
             ActorKind::User => return name.clone(),
             ActorKind::Visitor => return "Not signed in".to_owned(),
             ActorKind::LeakReporter => return "A holder of the value".to_owned(),
-            ActorKind::Service => return "The service itself".to_owned(),
+            ActorKind::Service if name.is_empty() => return "The service itself".to_owned(),
+            // A provider's groups have changed a user at sign-in.
+            ActorKind::Service => "Groups",
             ActorKind::ManagementToken => "Token",
             ActorKind::CommandLine => "Command line",
         };

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use protocol::ScopeSet;
 
-use crate::accounts::{self, User, UserPatch, links};
+use crate::accounts::{self, User, UserPatch, links, openid};
 use crate::audit::Actor;
 use crate::time::Timestamp;
 use crate::web::public_url;
@@ -30,6 +30,9 @@ struct UserPage {
     user: User,
     is_self: bool,
     created: Moment,
+    has_passwords: bool,
+    /// The providers that the user signs in with, and when the user first did so.
+    identities: Vec<(String, Moment)>,
     picker: Picker,
     problems: Problems,
 }
@@ -41,10 +44,14 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
     let user = find(&state, &id).await?;
+    let now = Timestamp::now();
+    let identities = openid::providers_of(&state.store, &user, &state.providers).await?;
     let page = UserPage {
+        has_passwords: state.has_passwords,
+        identities: identities.into_iter().map(|(title, since)| (title, Moment::new(since, now))).collect(),
         is_self: admin.id == user.id,
         frame: Frame::of(admin, Place::Users, "User"),
-        created: Moment::new(user.created_at, Timestamp::now()),
+        created: Moment::new(user.created_at, now),
         picker: Picker::new(&state.catalogue, &ScopeSet::all(), &user.permissions),
         problems: Problems::default(),
         user,
@@ -63,7 +70,7 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let user = find(&state, &id).await?;
     let (title, patch, effect) = match form.text("action") {
-        "link" => {
+        "link" if state.has_passwords => {
             state.changes.admit(&by)?;
             return create_link(&admin, &by, &state, &headers, &seals, &user).await;
         }

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use protocol::ScopeSet;
 
 use super::user::create_link;
@@ -11,6 +11,7 @@ use crate::accounts::{self, AccountError, Email, NewUser, User};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
 use crate::web::state::AppState;
+use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
@@ -60,6 +61,9 @@ pub(super) async fn submit(
     state.changes.admit(&by)?;
     let added = accounts::add(&state.store, &by, &state.passwords, new, Timestamp::now()).await;
     problems.add(match added {
+        Ok(added) if !state.has_passwords => {
+            return Ok(Redirect::to(&format!("{}/{}", addresses::USERS, added.id)).into_response());
+        }
         Ok(added) => return create_link(&user, &by, &state, &headers, &seals, &added).await,
         Err(AccountError::Invalid(invalid)) => invalid,
         Err(AccountError::EmailTaken(_)) => {

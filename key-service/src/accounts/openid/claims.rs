@@ -1,0 +1,201 @@
+//! What the claims of an ID token say about a user, by the settings of its provider.
+
+use protocol::ScopeSet;
+use serde_json::{Map, Value};
+
+use super::settings::{Groups, ProviderSettings};
+use crate::accounts::user::Email;
+
+/// The most bytes of a subject (OpenID Connect Core, section 2).
+const MAX_SUBJECT_BYTES: usize = 255;
+
+/// The claim that names claims which are not in the token (OpenID Connect Core, section 5.6.2).
+const DISTRIBUTED: &str = "_claim_names";
+
+/// The claims of an ID token that was verified.
+#[derive(Clone, Debug)]
+pub(crate) struct Claims {
+    pub(super) subject: String,
+    pub(super) email: Option<String>,
+    pub(super) email_verified: Option<bool>,
+    /// The claims that OpenID Connect does not define.
+    pub(super) others: Map<String, Value>,
+}
+
+/// A user, as the provider vouches for it.
+#[derive(Clone, Debug)]
+pub(super) struct Person {
+    /// The provider's name for the user. It never changes and is never reused.
+    pub(super) subject: String,
+    pub(super) email: Email,
+    /// The permissions by the user's groups; `None` if groups do not decide them.
+    pub(super) permissions: Option<ScopeSet>,
+    /// Whether the user is an admin by its groups; `None` if groups do not decide it.
+    pub(super) is_admin: Option<bool>,
+}
+
+/// Why a user of a provider cannot sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum Refusal {
+    /// The token has no subject that can be stored.
+    #[error("The provider sent no usable id of your account.")]
+    Subject,
+    /// The token has no valid email address.
+    #[error("The provider sent no usable email address for your account.")]
+    Email,
+    /// The provider has not verified that the address is the user's.
+    #[error("Your email address is not verified at the provider. Verify it there, then try again.")]
+    UnverifiedEmail,
+    /// The provider does not vouch for addresses of this domain.
+    #[error("Users with the domain of your email address cannot sign in here with this provider.")]
+    EmailDomain,
+    /// The user's groups are not in the token, or not names.
+    #[error("The provider did not send your groups in a form that can be read.")]
+    Groups,
+    /// Another account has the address, and the provider may not link to it.
+    #[error("Another user has your email address. Sign in as before, or contact your admin.")]
+    EmailTaken,
+    /// The user is disabled.
+    #[error("Your account is disabled. Contact your admin.")]
+    Disabled,
+    /// The user was deleted.
+    #[error("Your account was deleted. Contact your admin.")]
+    Deleted,
+    /// Nobody gets an account by signing in.
+    #[error("You have no account here. Contact your admin.")]
+    Unknown,
+}
+
+impl Refusal {
+    /// The name in the audit log and in the log.
+    pub(crate) fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// The user that the claims describe.
+///
+/// # Errors
+/// The provider does not vouch for enough.
+pub(super) fn person(claims: &Claims, provider: &ProviderSettings) -> Result<Person, Refusal> {
+    let subject = claims.subject.as_str();
+    if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.contains('\0') {
+        return Err(Refusal::Subject);
+    }
+    let email = claims.email.as_deref().and_then(|email| email.parse::<Email>().ok());
+    let email = email.ok_or(Refusal::Email)?;
+    if claims.email_verified != Some(true) && !provider.trusts_unverified_email {
+        return Err(Refusal::UnverifiedEmail);
+    }
+    if !provider.email_domains.include(email.as_ref()) {
+        return Err(Refusal::EmailDomain);
+    }
+    let Groups { claim, permissions, admins } = &provider.groups;
+    let groups = groups(&claims.others, claim)?;
+    let permissions = permissions.as_ref().map(|of_groups| {
+        let scopes = groups.iter().filter_map(|group| of_groups.get(*group)).chain([&provider.permissions]);
+        scopes.flat_map(ScopeSet::iter).cloned().collect()
+    });
+    let is_admin = admins.as_ref().map(|admins| admins.iter().any(|admin| groups.contains(&admin.as_str())));
+    Ok(Person { subject: subject.to_owned(), email, permissions, is_admin })
+}
+
+/// The user's groups. A missing claim means none, because some providers omit an empty list.
+fn groups<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, Refusal> {
+    if name.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Some providers leave out a long list and say where to fetch it. Then the user would wrongly have no groups.
+    if claims.get(DISTRIBUTED).is_some_and(|names| names.get(name).is_some()) {
+        return Err(Refusal::Groups);
+    }
+    match claims.get(name) {
+        None => Ok(Vec::new()),
+        Some(Value::String(group)) => Ok(vec![group]),
+        Some(Value::Array(groups)) => {
+            groups.iter().map(Value::as_str).collect::<Option<_>>().ok_or(Refusal::Groups)
+        }
+        Some(_) => Err(Refusal::Groups),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::settings::tests::provider_with;
+    use super::*;
+
+    fn claims(others: &Value) -> Claims {
+        Claims {
+            subject: "7".to_owned(),
+            email: Some("Demo@Example.com".to_owned()),
+            email_verified: Some(true),
+            others: others.as_object().unwrap().clone(),
+        }
+    }
+
+    fn refusal(claims: &Claims, provider: &Value) -> Option<Refusal> {
+        person(claims, &provider_with(provider)).err()
+    }
+
+    #[test]
+    fn an_address_counts_if_it_is_verified_and_of_a_domain_of_the_provider() {
+        let plain = json!({});
+        let found = person(&claims(&plain), &provider_with(&plain)).unwrap();
+        assert_eq!((found.subject.as_str(), found.email.as_ref()), ("7", "demo@example.com"));
+        assert!(found.permissions.is_none() && found.is_admin.is_none());
+        for email_verified in [None, Some(false)] {
+            let claims = Claims { email_verified, ..claims(&plain) };
+            assert_eq!(refusal(&claims, &plain), Some(Refusal::UnverifiedEmail));
+            assert_eq!(refusal(&claims, &json!({"trust_unverified_email": true})), None);
+        }
+        for (email, refused) in [
+            (None, Refusal::Email),
+            (Some("demo"), Refusal::Email),
+            (Some("de\u{202e}mo@example.com"), Refusal::Email),
+            (Some("demo@example.org"), Refusal::EmailDomain),
+        ] {
+            let claims = Claims { email: email.map(str::to_owned), ..claims(&plain) };
+            assert_eq!(refusal(&claims, &plain), Some(refused), "{email:?}");
+        }
+        for subject in [String::new(), "a\0b".to_owned(), "x".repeat(256)] {
+            assert_eq!(refusal(&Claims { subject, ..claims(&plain) }, &plain), Some(Refusal::Subject));
+        }
+    }
+
+    #[test]
+    fn groups_decide_permissions_and_role_only_as_far_as_the_settings_say() {
+        let decided = |provider: &Value, groups: &Value| {
+            let provider = provider_with(provider);
+            let person = person(&claims(&json!({ "groups": groups })), &provider).unwrap();
+            (person.permissions.map(|permissions| permissions.to_string()), person.is_admin)
+        };
+        let of_groups = json!({
+            "groups_claim": "groups", "permissions": ["user:read"],
+            "group_permissions": {"dev": ["insight:read"], "data": ["insight:read", "query:read"]},
+        });
+        let scopes = |text: &str| (Some(text.to_owned()), None);
+        assert_eq!(decided(&of_groups, &json!(["dev", "other"])), scopes("insight:read user:read"));
+        assert_eq!(decided(&of_groups, &json!(["dev", "data"])), scopes("insight:read query:read user:read"));
+        assert_eq!(decided(&of_groups, &json!("dev")), scopes("insight:read user:read"));
+        assert_eq!(decided(&of_groups, &json!([])), scopes("user:read"));
+        let admins = json!({"groups_claim": "groups", "admin_groups": ["ops"]});
+        assert_eq!(decided(&admins, &json!(["ops"])), (None, Some(true)));
+        assert_eq!(decided(&admins, &json!(["dev"])), (None, Some(false)));
+        assert_eq!(decided(&json!({}), &json!(["ops"])), (None, None));
+    }
+
+    #[test]
+    fn groups_that_cannot_be_read_are_refused_and_missing_ones_are_none() {
+        let provider = json!({"groups_claim": "groups", "admin_groups": ["ops"]});
+        for others in
+            [json!({"groups": 7}), json!({"groups": ["ops", 7]}), json!({"_claim_names": {"groups": "src1"}})]
+        {
+            assert_eq!(refusal(&claims(&others), &provider), Some(Refusal::Groups), "{others}");
+        }
+        let person = person(&claims(&json!({})), &provider_with(&provider)).unwrap();
+        assert_eq!(person.is_admin, Some(false));
+    }
+}

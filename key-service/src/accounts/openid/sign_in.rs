@@ -1,0 +1,320 @@
+//! From the claims of a provider to a signed-in user.
+//!
+//! A user is found by issuer and subject, never by the address alone: otherwise anyone who gets the address at some provider
+//! would get the account.
+
+use serde_json::json;
+use sqlx::AnyConnection;
+
+use super::claims::{Claims, Person, Refusal, person};
+use super::settings::ProviderSettings;
+use crate::accounts::error::AccountError;
+use crate::accounts::passwords::PasswordHash;
+use crate::accounts::registration;
+use crate::accounts::sql::identities::Identity;
+use crate::accounts::sql::{identities, users};
+use crate::accounts::update::{self, UserPatch};
+use crate::accounts::user::{User, log};
+use crate::audit::{self, Action, Actor, Event};
+use crate::random;
+use crate::revocation::Store;
+use crate::telemetry::{METRICS, SignIn};
+use crate::time::Timestamp;
+
+/// What is stored about a person who signs in.
+#[derive(Debug)]
+struct Known {
+    /// The identity of the provider's account.
+    identity: Option<Identity>,
+    /// The user of that identity, or else the user with the same address.
+    user: Option<User>,
+    /// Whether that user has another account at this provider.
+    has_other_subject: bool,
+}
+
+/// Whose account a person gets.
+#[derive(Debug)]
+enum Account {
+    /// The account that the identity belongs to.
+    Linked(User),
+    /// The account with the same address, from now on.
+    Link(User),
+    /// A new one.
+    New,
+}
+
+/// Decides whose account a person gets.
+fn account(known: Known, provider: &ProviderSettings) -> Result<Account, Refusal> {
+    let is_linked = known.identity.as_ref().is_some_and(|identity| identity.user_id.is_some());
+    match known.user {
+        Some(user) if is_linked => if_active(user).map(Account::Linked),
+        // The provider has given the address of an earlier account to a new one: that is another person.
+        Some(_) if known.has_other_subject || !provider.links_by_email => Err(Refusal::EmailTaken),
+        Some(user) => if_active(user).map(Account::Link),
+        None if known.identity.is_some() => Err(Refusal::Deleted),
+        None if !provider.creates_users => Err(Refusal::Unknown),
+        None => Ok(Account::New),
+    }
+}
+
+fn if_active(user: User) -> Result<User, Refusal> {
+    if user.is_active { Ok(user) } else { Err(Refusal::Disabled) }
+}
+
+/// Signs a person in: finds, links or adds the user, and gives the user the permissions and the role of the user's groups. Edges
+/// learn of the change soon; the sign-in does not wait for them. The inner error is why the person cannot sign in.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn sign_in(
+    store: &Store,
+    by: &Actor,
+    provider: &ProviderSettings,
+    claims: &Claims,
+) -> Result<Result<User, Refusal>, AccountError> {
+    let signed_in = match person(claims, provider) {
+        Ok(person) => match find_or_add(store, by, provider, &person).await? {
+            Ok(user) => Ok(apply_groups(store, by, provider, &person, user).await?),
+            Err((refusal, user_id)) => Err((refusal, user_id)),
+        },
+        Err(refusal) => Err((refusal, None)),
+    };
+    let mut detail = json!({ "provider": provider.name });
+    let (by, action, user_id) = match &signed_in {
+        Ok(user) => (user.acting(by.clone()), Action::UserSignedIn, Some(user.id.clone())),
+        Err((refusal, user_id)) => {
+            detail["because"] = refusal.as_str().into();
+            (by.clone(), Action::UserSignInRefused, user_id.clone())
+        }
+    };
+    let event = Event { action, user_id: user_id.as_deref(), subject: None, detail: &detail };
+    let mut write = store.begin_write().await?;
+    audit::record(write.connection(), &by, event).await?;
+    write.commit().await?;
+    METRICS.sign_in(if signed_in.is_ok() { SignIn::Succeeded } else { SignIn::Refused });
+    Ok(signed_in.map_err(|(refusal, _)| refusal))
+}
+
+/// The user of a person. With a refusal comes the id of the user concerned.
+async fn find_or_add(
+    store: &Store,
+    by: &Actor,
+    provider: &ProviderSettings,
+    person: &Person,
+) -> Result<Result<User, (Refusal, Option<String>)>, AccountError> {
+    let issuer = provider.issuer.as_str();
+    let mut write = store.begin_write().await?;
+    let connection = write.connection();
+    let known = known(connection, issuer, person).await?;
+    let user_id = known.user.as_ref().map(|user| user.id.clone());
+    let user = match account(known, provider) {
+        Ok(Account::Linked(user)) => return Ok(Ok(user)),
+        Ok(Account::Link(user)) => user,
+        Ok(Account::New) => {
+            let user = new_user(provider, person);
+            registration::insert(connection, &user.acting(by.clone()), &user).await?;
+            user
+        }
+        Err(refusal) => return Ok(Err((refusal, user_id))),
+    };
+    identities::link(connection, issuer, &person.subject, &user.id).await?;
+    let detail = json!({ "provider": provider.name, "issuer": issuer, "subject": person.subject });
+    log(connection, &user.acting(by.clone()), Action::UserIdentityLinked, &user.id, &detail).await?;
+    write.commit().await?;
+    Ok(Ok(User { has_identity: true, ..user }))
+}
+
+async fn known(connection: &mut AnyConnection, issuer: &str, person: &Person) -> Result<Known, AccountError> {
+    let identity = identities::find(&mut *connection, issuer, &person.subject).await?;
+    if let Some(user_id) = identity.as_ref().and_then(|identity| identity.user_id.as_deref()) {
+        let user = users::find(connection, user_id).await?;
+        return Ok(Known { identity, user, has_other_subject: false });
+    }
+    let user = users::find_by_email(&mut *connection, person.email.as_ref()).await?;
+    let has_other_subject = match &user {
+        Some(user) => {
+            let of_user = identities::of_user(connection, &user.id).await?;
+            of_user.iter().any(|identity| identity.issuer == issuer)
+        }
+        None => false,
+    };
+    Ok(Known { identity, user, has_other_subject })
+}
+
+fn new_user(provider: &ProviderSettings, person: &Person) -> User {
+    User {
+        id: random::ordered_uuid().to_string(),
+        email: person.email.clone().into(),
+        permissions: person.permissions.clone().unwrap_or_else(|| provider.permissions.clone()),
+        is_admin: person.is_admin == Some(true),
+        is_active: true,
+        created_at: Timestamp::now(),
+        has_password: false,
+        has_identity: true,
+        password_hash: PasswordHash::default(),
+        is_password_from_token: false,
+        session_version: 0,
+    }
+}
+
+/// Gives a user the permissions and the role of the user's groups, as an admin would. The last admin stays an admin.
+async fn apply_groups(
+    store: &Store,
+    by: &Actor,
+    provider: &ProviderSettings,
+    person: &Person,
+    user: User,
+) -> Result<User, AccountError> {
+    let permissions = person.permissions.clone().filter(|permissions| *permissions != user.permissions);
+    let is_admin = person.is_admin.filter(|is_admin| *is_admin != user.is_admin);
+    if permissions.is_none() && is_admin.is_none() {
+        return Ok(user);
+    }
+    let service = Actor::service();
+    let by = Actor { kind: service.kind, id: None, name: provider.title.clone(), ..by.clone() };
+    let patch = UserPatch { permissions, is_admin, is_active: None };
+    let updated = match update::update(store, &by, &user.id, &patch).await {
+        Err(AccountError::LastAdmin) => {
+            tracing::warn!(
+                user_id = user.id,
+                provider = provider.name,
+                "no group makes the last admin an admin; the user stays an admin"
+            );
+            let patch = UserPatch { is_admin: None, ..patch };
+            update::update(store, &by, &user.id, &patch).await?
+        }
+        updated => updated?,
+    };
+    Ok(updated.user)
+}
+
+/// The names of the providers of a user. An issuer that no provider has any more is its own name.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn providers_of(
+    store: &Store,
+    user: &User,
+    providers: &super::Providers,
+) -> Result<Vec<(String, Timestamp)>, AccountError> {
+    let identities = identities::of_user(store.pool(), &user.id).await?;
+    let named = |identity: Identity| {
+        let of_issuer = |provider: &&super::Provider| provider.settings.issuer.as_str() == identity.issuer;
+        let title = providers.iter().find(of_issuer).map(|provider| provider.settings.title.clone());
+        (title.unwrap_or(identity.issuer), identity.created_at)
+    };
+    Ok(identities.into_iter().map(named).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value};
+
+    use super::super::settings::tests::provider_with;
+    use super::*;
+    use crate::accounts::{self, set_active};
+    use crate::testing;
+
+    const EMAIL: &str = "demo@example.com";
+
+    fn claims(subject: &str, groups: &[&str]) -> Claims {
+        Claims {
+            subject: subject.to_owned(),
+            email: Some(EMAIL.to_owned()),
+            email_verified: Some(true),
+            others: Map::from_iter([("groups".to_owned(), groups.into())]),
+        }
+    }
+
+    async fn sign_in_as(store: &Store, settings: &Value, claims: &Claims) -> Result<User, Refusal> {
+        sign_in(store, &Actor::service(), &provider_with(settings), claims).await.unwrap()
+    }
+
+    async fn actions(store: &Store) -> Vec<String> {
+        let found = audit::search(store, &audit::AuditSearch::default()).await.unwrap();
+        found.rows.into_iter().rev().map(|entry| entry.action).collect()
+    }
+
+    #[tokio::test]
+    async fn the_first_sign_in_adds_the_user_and_later_ones_find_it_by_its_subject() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let settings = json!({"permissions": ["insight:read"]});
+        let added = sign_in_as(&store, &settings, &claims("7", &[])).await.unwrap();
+        assert_eq!((added.email.as_str(), added.permissions.to_string().as_str()), (EMAIL, "insight:read"));
+        assert!(added.has_identity && !added.has_password && !added.is_admin);
+        assert_eq!(actions(&store).await, ["user.added", "user.identity_linked", "user.signed_in"]);
+
+        // The provider has changed the address; without groups, the permissions are the admin's.
+        let renamed = Claims { email: Some("new@example.com".to_owned()), ..claims("7", &[]) };
+        let found = sign_in_as(&store, &json!({}), &renamed).await.unwrap();
+        assert_eq!((found.id, found.email.as_str()), (added.id, EMAIL));
+        assert_eq!(found.permissions.to_string(), "insight:read");
+
+        let unknown = Claims { email: Some("other@example.com".to_owned()), ..claims("8", &[]) };
+        assert_eq!(
+            sign_in_as(&store, &json!({"create_users": false}), &unknown).await.unwrap_err(),
+            Refusal::Unknown
+        );
+        assert_eq!(actions(&store).await.last().unwrap(), "user.sign_in_refused");
+    }
+
+    #[tokio::test]
+    async fn the_address_of_a_user_opens_no_account_unless_the_provider_may_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let user = testing::user(&store).await;
+        let links = json!({"link_by_email": true});
+        let refused = sign_in_as(&store, &json!({}), &claims("7", &[])).await.unwrap_err();
+        assert_eq!(refused, Refusal::EmailTaken);
+        assert!(!accounts::find(&store, &user.id).await.unwrap().unwrap().has_identity);
+        assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap().id, user.id);
+        assert_eq!(sign_in_as(&store, &json!({}), &claims("7", &[])).await.unwrap().id, user.id);
+        // The address was given to another person at the provider.
+        let refused = sign_in_as(&store, &links, &claims("8", &[])).await.unwrap_err();
+        assert_eq!(refused, Refusal::EmailTaken);
+    }
+
+    #[tokio::test]
+    async fn a_disabled_or_deleted_user_cannot_sign_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let links = json!({"link_by_email": true});
+        let user = sign_in_as(&store, &links, &claims("7", &[])).await.unwrap();
+        let disabled = set_active(&store, &Actor::service(), &user.id, false).await.unwrap();
+        disabled.propagation.wait().await.unwrap();
+        assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap_err(), Refusal::Disabled);
+
+        sqlx::query("DELETE FROM users").execute(store.pool()).await.unwrap();
+        assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap_err(), Refusal::Deleted);
+        // An admin has added the user again.
+        let again = testing::user(&store).await;
+        assert_eq!(sign_in_as(&store, &json!({}), &claims("7", &[])).await.unwrap_err(), Refusal::EmailTaken);
+        assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap().id, again.id);
+    }
+
+    #[tokio::test]
+    async fn each_sign_in_applies_the_groups_but_the_last_admin_stays_an_admin() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let settings = json!({
+            "groups_claim": "groups", "admin_groups": ["ops"],
+            "group_permissions": {"dev": ["insight:read"], "ops": ["*"]},
+        });
+        let rights = async |groups: &[&str]| {
+            let user = sign_in_as(&store, &settings, &claims("7", groups)).await.unwrap();
+            (user.permissions.to_string(), user.is_admin)
+        };
+        assert_eq!(rights(&["ops"]).await, ("*".to_owned(), true));
+        assert_eq!(rights(&["dev"]).await, ("insight:read".to_owned(), true), "the last admin");
+
+        let other = Claims { email: Some("other@example.com".to_owned()), ..claims("8", &["ops"]) };
+        sign_in_as(&store, &settings, &other).await.unwrap();
+        assert_eq!(rights(&["dev"]).await, ("insight:read".to_owned(), false));
+        assert_eq!(rights(&[]).await, (String::new(), false));
+        let changes = ["user.permissions_changed", "user.admin_changed", "user.permissions_changed"];
+        let changed: Vec<_> =
+            actions(&store).await.into_iter().filter(|action| action.ends_with("_changed")).collect();
+        assert_eq!(changed, changes);
+    }
+}

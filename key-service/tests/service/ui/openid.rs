@@ -1,0 +1,77 @@
+//! Signing in with an OpenID provider, as far as that needs no provider. `tests/browser/` signs in with a real one.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::Tab;
+use crate::support::{ADMIN, PASSWORD, Site, TestApp, client};
+
+/// A service with a provider that does not answer.
+async fn app_with_provider(flags: &[&str]) -> TestApp {
+    let site = tokio::task::spawn_blocking(Site::with_sessions).await.unwrap();
+    let providers = json!([{
+        "name": "sso", "title": "Example SSO", "issuer": "http://127.0.0.1:9", "client_id": "keys",
+        "client_secret_file": "secret", "email_domains": ["example.com"],
+    }]);
+    let file = site.dir.path().join("providers.json");
+    std::fs::write(&file, providers.to_string()).unwrap();
+    std::fs::write(site.dir.path().join("secret"), "the secret of the client\n").unwrap();
+    let file = format!("--openid-providers={}", file.display());
+    TestApp::on(site, &[&[&*file, "--public-url=http://127.0.0.1:8080"], flags].concat()).await
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_stops_neither_the_service_nor_passwords() {
+    let app = app_with_provider(&[]).await;
+    let nobody = Tab::of_nobody(&app);
+    let page = nobody.get("/sign-in?next=%2Faccount").await;
+    assert!(page.has("name=\"password\"") && page.has("Example SSO"), "{}", page.html);
+    assert!(page.has("href=\"/sign-in/openid/sso?next=%2Faccount\""), "{}", page.html);
+    let down = nobody.get("/sign-in/openid/sso").await;
+    assert_eq!(down.status, 503);
+    assert!(down.has("Example SSO does not work now."), "{}", down.html);
+    assert_eq!(nobody.get("/sign-in/openid/other").await.status, 404);
+    assert_eq!(app.log_in(ADMIN, PASSWORD).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_this_browser_did_not_ask_for_is_refused() {
+    let app = app_with_provider(&[]).await;
+    for cookie in ["", "openid=", "openid=e30", "openid=eyJzdGF0ZSI6ICJ4In0"] {
+        let path = format!("{}/sign-in/openid/sso/callback?code=x&state=x", app.public);
+        let response = client().get(path).header("cookie", cookie).send().await.unwrap();
+        assert_eq!(response.status(), 400, "{cookie}");
+        let forgotten = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+        assert!(forgotten.starts_with("openid=;") && forgotten.contains("Max-Age=0"), "{forgotten}");
+        assert!(response.text().await.unwrap().contains("began in another tab or browser"));
+    }
+}
+
+#[tokio::test]
+async fn without_passwords_nothing_that_needs_one_works() {
+    let app = app_with_provider(&["--local-passwords=false"]).await;
+    let nobody = Tab::of_nobody(&app);
+    let page = nobody.get("/sign-in").await;
+    assert!(!page.has("name=\"password\"") && page.has("Example SSO"), "{}", page.html);
+    let refused = nobody.post("/sign-in", &[("email", ADMIN), ("password", PASSWORD)]).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.has("Passwords are turned off."), "{}", refused.html);
+    assert_eq!(app.log_in(ADMIN, PASSWORD).await.status(), 403);
+
+    let link = app.site.ok(&["user", "link", ADMIN], "");
+    assert_eq!(nobody.get(link.trim()).await.status, 404);
+    let new = [("password", "correct horse battery"), ("repeated_password", "correct horse battery")];
+    assert_eq!(nobody.post(link.trim(), &new).await.status, 404);
+
+    let admin = Tab::of(&app.admin());
+    assert!(!admin.get("/account").await.has("Change password"));
+    let fields = [&[("current_password", PASSWORD)], &new[..]].concat();
+    assert_eq!(admin.post("/account", &fields).await.status, 403);
+    let user = format!("/admin/users/{}", app.user_id(ADMIN));
+    let page = admin.get(&user).await;
+    assert!(!page.has("Create a link") && page.has("Password (turned off)"), "{}", page.html);
+    assert_eq!(admin.post(&user, &[("action", "link")]).await.status, 400);
+    let path = format!("{}link/", app.user_path(ADMIN));
+    let refused = app.admin().request(Method::POST, &path).send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+}
