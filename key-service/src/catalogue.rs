@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use deserr::Deserr;
-use protocol::{Scope, is_scope_object};
+use protocol::{Restrictions, Scope, is_scope_object};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -27,6 +27,13 @@ const MAX_OBJECT_CHARS: usize = 64;
 /// The most characters of a description.
 const MAX_DESCRIPTION_CHARS: usize = 200;
 
+/// The most characters of an example.
+const MAX_EXAMPLE_CHARS: usize = 200;
+
+/// The open ids of examples.
+const PROJECT_ID: &str = "{project_id}";
+const ORGANIZATION_ID: &str = "{organization_id}";
+
 /// An object that scopes can name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr, Serialize, ToSchema)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
@@ -43,6 +50,55 @@ pub struct ScopeObject {
     /// The heading under which the page shows it.
     #[deserr(from(Label) = String::from)]
     pub group: String,
+    /// A path of the API that a key with the object's `:read` may get. The page shows it beside a new key.
+    #[deserr(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub example: Option<ExamplePath>,
+}
+
+/// A path of the API, in which ids may be left open. It can stand in a quoted argument of a shell.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr, Serialize)]
+#[deserr(try_from(String) = ExamplePath::try_from -> Violation)]
+pub struct ExamplePath(String);
+
+impl TryFrom<String> for ExamplePath {
+    type Error = Violation;
+
+    fn try_from(path: String) -> Result<Self, Violation> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~@:,;=?&%+".contains(c);
+        let mut without_ids = path.clone();
+        for id in [PROJECT_ID, ORGANIZATION_ID] {
+            without_ids = without_ids.replace(id, "");
+        }
+        if !path.starts_with('/') || !without_ids.chars().all(is_plain) {
+            return Err(Violation::input(format!(
+                "Not a path such as /orders/ or /api/projects/{PROJECT_ID}/insights/: write ASCII letters, digits and \
+                 /-_.~@:,;=?&%+, and no other ids in braces than {PROJECT_ID} and {ORGANIZATION_ID}."
+            )));
+        }
+        if path.len() > MAX_EXAMPLE_CHARS {
+            return Err(Violation::too_long(MAX_EXAMPLE_CHARS));
+        }
+        Ok(ExamplePath(path))
+    }
+}
+
+impl ExamplePath {
+    /// The path for a key with these restrictions; `None` if they do not permit it. An id that they leave open is `@current`, as
+    /// PostHog's API calls the user's own.
+    pub fn within(&self, restrictions: &Restrictions) -> Option<String> {
+        let mut path = self.0.clone();
+        let ids = [(PROJECT_ID, &restrictions.projects), (ORGANIZATION_ID, &restrictions.organizations)];
+        for (place, permitted) in ids {
+            let id = match permitted {
+                None => "@current",
+                Some(ids) => ids.first().filter(|_| path.contains(place))?.as_str(),
+            };
+            path = path.replace(place, id);
+        }
+        Some(path)
+    }
 }
 
 fn valid_object(name: String) -> Result<String, Violation> {
@@ -163,6 +219,30 @@ mod tests {
 
     fn entry(object: &str) -> Value {
         json!({"object": object, "title": "Title", "description": "A sentence.", "group": "Group"})
+    }
+
+    #[test]
+    fn an_example_is_a_path_within_the_restrictions_of_a_key() {
+        let example = |path: &str| ExamplePath::try_from(path.to_owned());
+        let restricted = |projects: &[u64], organizations: &[u64]| {
+            let ids =
+                |ids: &[u64]| Some(ids.iter().map(|&id| id.into()).collect()).filter(|_| !ids.is_empty());
+            Restrictions { projects: ids(projects), organizations: ids(organizations) }
+        };
+        let within = |path: &str, restrictions| example(path).unwrap().within(&restrictions);
+        let insights = "/api/projects/{project_id}/insights/?limit=1";
+        let shown = |id: &str| Some(format!("/api/projects/{id}/insights/?limit=1"));
+        assert_eq!(within(insights, restricted(&[], &[])), shown("@current"));
+        assert_eq!(within(insights, restricted(&[7, 8], &[])), shown("7"));
+        assert_eq!(within(insights, restricted(&[7], &[9])), None);
+        let nothing = Restrictions { projects: Some(vec![]), organizations: None };
+        assert_eq!(within(insights, nothing), None);
+        assert_eq!(within("/orders/", restricted(&[], &[])).as_deref(), Some("/orders/"));
+        assert_eq!(within("/orders/", restricted(&[7], &[])), None);
+        for path in ["orders", "", "/a b", "/$(id)", "/`id`", "/\"", "/{id}", "/{project_id", "/!x", "/é"] {
+            assert!(example(path).is_err(), "{path}");
+        }
+        assert!(example(&format!("/{}", "x".repeat(200))).is_err());
     }
 
     #[test]

@@ -27,7 +27,7 @@ async fn a_key_is_made_and_its_value_shown_once() {
     let value = made.value_of("key-value").to_owned();
     assert_eq!(app.scopes(&value).await.as_deref(), Some("cohort:write insight:read"));
     let command = format!(
-        "curl -H &#34;Authorization: Bearer {value}&#34; &#34;https://api.example.com/api/insights/&#34;"
+        "curl -H &#34;Authorization: Bearer {value}&#34; &#34;https://api.example.com/api/projects/@current/insights/&#34;"
     );
     assert!(made.has(&command), "{}", made.html);
 
@@ -37,6 +37,18 @@ async fn a_key_is_made_and_its_value_shown_once() {
     assert!(list.has("CI") && list.has("insight:read") && list.has("in 89 days"), "{}", list.html);
     assert!(!list.has(&value) && !tab.get(&key_page(&keys[0], "")).await.has(&value));
     assert!(!app.log_text().contains(&value));
+
+    // The command is one that the key may send.
+    let label = [("label", "restricted"), ("access", "some"), ("expires_at", "never")];
+    for (field, project, path) in
+        [("scope.insight", "7", Some("projects/7/insights/&#34;")), ("scope.query", "", None)]
+    {
+        let fields = [&label[..], &[(field, "read"), ("scoped_teams", project)]].concat();
+        let made = tab.post("/account/keys/new", &fields).await;
+        assert_eq!(made.has("has no example of a request"), path.is_none(), "{}", made.html);
+        assert_eq!(made.has("curl "), path.is_some(), "{}", made.html);
+        assert!(path.is_none_or(|path| made.has(path)), "{}", made.html);
+    }
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ pub(super) async fn submit(
     state.changes.admit(&by)?;
     match keys::create(&state.store, &by, KeyAccess::User(&user.id), &user.id, new, now).await {
         Ok((key, new_value)) => {
-            let new = value::new_value(&key, &new_value, state.api_url.as_ref());
+            let new = value::new_value(&key, &new_value, &state);
             let receipt = Receipt::of_value("Store your new key", Place::Keys, new);
             receipt.redirect(&seals, &value::address(&key), &user.id)
         }

@@ -71,7 +71,7 @@ pub(super) async fn submit(
         }
         rolled => rolled?,
     };
-    let mut new = value::new_value(&key, &new_value, state.api_url.as_ref());
+    let mut new = value::new_value(&key, &new_value, &state);
     let (old_value, effect) = match span(i64::from(grace_s) * 1000) {
         Some(grace) => (format!("The old value works for {grace} more."), Effect::Active),
         None => ("The old value stops working now.".to_owned(), Effect::Refused),
