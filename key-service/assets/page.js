@@ -6,6 +6,11 @@ document.documentElement.classList.add("has-script");
 
 let isStored = false;
 
+// On a narrow screen, the navigation is wider than the screen.
+addEventListener("DOMContentLoaded", () => {
+  document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+});
+
 document.addEventListener("focusin", ({ target }) => {
   if (target.matches("[data-select]")) target.select();
 });

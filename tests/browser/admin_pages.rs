@@ -24,7 +24,7 @@ fn an_admin_manages_users_keys_and_tokens(viewport: Viewport) {
     let value = a_user_is_added_and_creates_a_key(&site);
 
     site.sign_in(ADMIN);
-    edges_are_shown(&site, &value);
+    edges_are_shown(&site, &value, viewport);
     permissions_are_removed_and_restored(&site, &value);
     a_user_is_disabled_and_enabled(&site, &value);
     a_key_is_found_and_deleted(&site, &value);
@@ -32,7 +32,19 @@ fn an_admin_manages_users_keys_and_tokens(viewport: Viewport) {
     site.visit("/admin/audit");
     site.look("audit");
     assert!(site.text().contains(MEMBER));
+    entries_are_filtered(&site);
     site.assert_nothing_from_elsewhere();
+}
+
+fn entries_are_filtered(site: &Site) {
+    site.fill("By", ADMIN);
+    site.fill("Concerns", "warehouse");
+    site.follow("Search");
+    site.look("audit-filtered");
+    let text = site.text();
+    assert!(text.contains("Key deleted") && !text.contains("Key created"), "{text}");
+    site.follow("Clear");
+    assert_eq!(site.path(), "/admin/audit");
 }
 
 /// Returns the key's value.
@@ -67,15 +79,27 @@ fn a_user_is_added_and_creates_a_key(site: &Site) -> String {
     value
 }
 
-fn edges_are_shown(site: &Site, value: &str) {
+fn edges_are_shown(site: &Site, value: &str, viewport: Viewport) {
     site.visit("/admin/edges");
     site.look("no-edges");
+    if viewport.width < WIDE.width {
+        navigation_is_one_row(site);
+    }
     assert_eq!(site.status_at_the_edge(value), 200);
     site.until("an edge is shown", || {
         site.visit("/admin/edges");
         site.text().contains("Up to date").then_some(())
     });
     site.look("edges");
+}
+
+/// The links are beside each other, and the one to this page, the last one, is in view.
+fn navigation_is_one_row(site: &Site) {
+    let links = site.script(
+        "const at = [...document.querySelectorAll('.side a')].map((link) => link.getBoundingClientRect());
+        return [at.length > 5, new Set(at.map(({ top }) => Math.round(top))).size, at.at(-1).right <= innerWidth]",
+    );
+    assert_eq!(links, serde_json::json!([true, 1, true]));
 }
 
 fn permissions_are_removed_and_restored(site: &Site, value: &str) {

@@ -124,7 +124,11 @@ fn words(action: &str) -> String {
 fn readable(name: &str, value: &Value) -> String {
     // A restriction is null for all, an expiry for never.
     let null = if name.starts_with("scoped_") { "all" } else { "never" };
-    let plain = |value| plain(value, null);
+    let plain = |value: &Value| match value.as_str().map(Timestamp::parse) {
+        // No line breaks inside a date.
+        Some(Ok(at)) if name.ends_with("_at") => Moment::new(at, at).absolute().replace(' ', "\u{a0}"),
+        _ => plain(value, null),
+    };
     match (value.get("from"), value.get("to")) {
         (Some(from), Some(to)) => format!("{} → {}", plain(from), plain(to)),
         _ => plain(value),
@@ -212,8 +216,12 @@ mod tests {
             "insight:read → insight:read cohort:read"
         );
         let moments = ["2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"];
-        assert_eq!(change(json!(moments[0]), json!(moments[1])), moments.join(" → "));
-        assert_eq!(change(json!(null), json!(moments[0])), format!("never → {}", moments[0]));
+        let shown =
+            ["1 Jan 2030, 00:00 UTC", "1 Jan 2031, 00:00 UTC"].map(|text| text.replace(' ', "\u{a0}"));
+        assert_eq!(change(json!(moments[0]), json!(moments[1])), shown.join(" → "));
+        assert_eq!(change(json!(null), json!(moments[0])), format!("never → {}", shown[0]));
+        let label = json!({"from": "CI", "to": moments[0]});
+        assert_eq!(readable("label", &label), format!("CI → {}", moments[0]));
         assert_eq!(change(json!(["*"]), json!([])), "* → none");
         let restricted = json!({"from": null, "to": [1, "acme"]});
         assert_eq!(readable("scoped_teams", &restricted), "all → 1 acme");
