@@ -37,7 +37,7 @@ pub(super) struct Person {
 /// Why a user of a provider cannot sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub(crate) enum Refusal {
+pub(crate) enum SignInRefusal {
     /// The token has no subject that can be stored.
     #[error("The provider sent no usable id of your account.")]
     Subject,
@@ -67,7 +67,7 @@ pub(crate) enum Refusal {
     Unknown,
 }
 
-impl Refusal {
+impl SignInRefusal {
     /// The name in the audit log and in the log.
     pub(crate) fn as_str(self) -> &'static str {
         self.into()
@@ -78,18 +78,18 @@ impl Refusal {
 ///
 /// # Errors
 /// The provider does not vouch for enough.
-pub(super) fn person(claims: &Claims, provider: &ProviderSettings) -> Result<Person, Refusal> {
+pub(super) fn person(claims: &Claims, provider: &ProviderSettings) -> Result<Person, SignInRefusal> {
     let subject = claims.subject.as_str();
     if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.contains('\0') {
-        return Err(Refusal::Subject);
+        return Err(SignInRefusal::Subject);
     }
     let email = claims.email.as_deref().and_then(|email| email.parse::<Email>().ok());
-    let email = email.ok_or(Refusal::Email)?;
+    let email = email.ok_or(SignInRefusal::Email)?;
     if claims.email_verified != Some(true) && !provider.trusts_unverified_email {
-        return Err(Refusal::UnverifiedEmail);
+        return Err(SignInRefusal::UnverifiedEmail);
     }
     if !provider.email_domains.include(email.as_ref()) {
-        return Err(Refusal::EmailDomain);
+        return Err(SignInRefusal::EmailDomain);
     }
     let Groups { claim, permissions, admins } = &provider.groups;
     let groups = groups(&claims.others, claim)?;
@@ -102,21 +102,21 @@ pub(super) fn person(claims: &Claims, provider: &ProviderSettings) -> Result<Per
 }
 
 /// The user's groups. A missing claim means none, because some providers omit an empty list.
-fn groups<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, Refusal> {
+fn groups<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, SignInRefusal> {
     if name.is_empty() {
         return Ok(Vec::new());
     }
     // Some providers leave out a long list and say where to fetch it. Then the user would wrongly have no groups.
     if claims.get(DISTRIBUTED).is_some_and(|names| names.get(name).is_some()) {
-        return Err(Refusal::Groups);
+        return Err(SignInRefusal::Groups);
     }
     match claims.get(name) {
         None => Ok(Vec::new()),
         Some(Value::String(group)) => Ok(vec![group]),
         Some(Value::Array(groups)) => {
-            groups.iter().map(Value::as_str).collect::<Option<_>>().ok_or(Refusal::Groups)
+            groups.iter().map(Value::as_str).collect::<Option<_>>().ok_or(SignInRefusal::Groups)
         }
-        Some(_) => Err(Refusal::Groups),
+        Some(_) => Err(SignInRefusal::Groups),
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    fn refusal(claims: &Claims, provider: &Value) -> Option<Refusal> {
+    fn refusal(claims: &Claims, provider: &Value) -> Option<SignInRefusal> {
         person(claims, &provider_with(provider)).err()
     }
 
@@ -148,20 +148,20 @@ mod tests {
         assert!(found.permissions.is_none() && found.is_admin.is_none());
         for email_verified in [None, Some(false)] {
             let claims = Claims { email_verified, ..claims(&plain) };
-            assert_eq!(refusal(&claims, &plain), Some(Refusal::UnverifiedEmail));
+            assert_eq!(refusal(&claims, &plain), Some(SignInRefusal::UnverifiedEmail));
             assert_eq!(refusal(&claims, &json!({"trust_unverified_email": true})), None);
         }
         for (email, refused) in [
-            (None, Refusal::Email),
-            (Some("demo"), Refusal::Email),
-            (Some("de\u{202e}mo@example.com"), Refusal::Email),
-            (Some("demo@example.org"), Refusal::EmailDomain),
+            (None, SignInRefusal::Email),
+            (Some("demo"), SignInRefusal::Email),
+            (Some("de\u{202e}mo@example.com"), SignInRefusal::Email),
+            (Some("demo@example.org"), SignInRefusal::EmailDomain),
         ] {
             let claims = Claims { email: email.map(str::to_owned), ..claims(&plain) };
             assert_eq!(refusal(&claims, &plain), Some(refused), "{email:?}");
         }
         for subject in [String::new(), "a\0b".to_owned(), "x".repeat(256)] {
-            assert_eq!(refusal(&Claims { subject, ..claims(&plain) }, &plain), Some(Refusal::Subject));
+            assert_eq!(refusal(&Claims { subject, ..claims(&plain) }, &plain), Some(SignInRefusal::Subject));
         }
     }
 
@@ -193,7 +193,7 @@ mod tests {
         for others in
             [json!({"groups": 7}), json!({"groups": ["ops", 7]}), json!({"_claim_names": {"groups": "src1"}})]
         {
-            assert_eq!(refusal(&claims(&others), &provider), Some(Refusal::Groups), "{others}");
+            assert_eq!(refusal(&claims(&others), &provider), Some(SignInRefusal::Groups), "{others}");
         }
         let person = person(&claims(&json!({})), &provider_with(&provider)).unwrap();
         assert_eq!(person.is_admin, Some(false));

@@ -13,5 +13,5 @@ pub(crate) mod settings;
 mod sign_in;
 
 pub(crate) use pending::PendingSignIn;
-pub(crate) use provider::{Answer, Provider, ProviderError, Providers};
+pub(crate) use provider::{AuthorizationResponse, Provider, ProviderError, Providers};
 pub(crate) use sign_in::{providers_of, sign_in};

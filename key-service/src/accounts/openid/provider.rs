@@ -152,7 +152,7 @@ impl ProviderError {
 }
 
 /// The answer with which a provider sends the browser back.
-pub(crate) struct Answer {
+pub(crate) struct AuthorizationResponse {
     /// The authorization code.
     pub(crate) code: String,
     /// The issuer, if the answer names one.
@@ -220,7 +220,7 @@ impl Provider {
         &self,
         redirect: RedirectUrl,
         pending: &PendingSignIn,
-        answer: Answer,
+        answer: AuthorizationResponse,
     ) -> Result<Claims, ProviderError> {
         let mut metadata = self.metadata(MAX_AGE).await?;
         let must_name_issuer = metadata.additional_metadata().authorization_response_iss_parameter_supported;
@@ -263,7 +263,7 @@ impl Provider {
     }
 
     fn openid_client(&self, metadata: &Metadata, redirect: RedirectUrl) -> OpenIdClient {
-        let secret = self.settings.client_secret.reveal();
+        let secret = self.settings.client_secret.clone();
         let methods = metadata.token_endpoint_auth_methods_supported();
         // Without a list, the document means client_secret_basic.
         let knows_basic =

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use deserr::Deserr;
 use openidconnect::{ClientId, ClientSecret, IssuerUrl};
 use protocol::{Scope, ScopeSet};
-use secrecy::{ExposeSecret, SecretString};
 
 use super::http::is_safe;
 use crate::catalogue::Catalogue;
@@ -35,7 +34,8 @@ pub(crate) struct ProviderSettings {
     /// The issuer of its ID tokens, and where its discovery document is.
     pub(crate) issuer: IssuerUrl,
     pub(super) client_id: ClientId,
-    pub(super) client_secret: Secret,
+    /// Its `Debug` prints no secret.
+    pub(super) client_secret: ClientSecret,
     /// The OAuth scopes to ask for besides `openid` and `email`.
     pub(super) scopes: Vec<String>,
     pub(super) email_domains: EmailDomains,
@@ -48,17 +48,6 @@ pub(crate) struct ProviderSettings {
     /// The permissions of every user of the provider.
     pub(super) permissions: ScopeSet,
     pub(super) groups: Groups,
-}
-
-/// The provider's secret, as its client. It is never printed.
-#[derive(Clone, Debug)]
-pub(super) struct Secret(SecretString);
-
-impl Secret {
-    /// The secret for a request to the provider.
-    pub(super) fn reveal(&self) -> ClientSecret {
-        ClientSecret::new(self.0.expose_secret().to_owned())
-    }
 }
 
 /// The domains whose addresses the provider vouches for.
@@ -98,7 +87,7 @@ pub(crate) struct InvalidProviders(pub(crate) Vec<String>);
 /// An entry of the file.
 #[derive(Deserr)]
 #[deserr(deny_unknown_fields, error = FieldErrors)]
-struct Entry {
+struct ProviderFields {
     #[deserr(try_from(String) = valid_name -> Violation)]
     name: String,
     title: Label,
@@ -187,7 +176,7 @@ fn parse(
         entries::parse(text, MAX_PROVIDERS, "providers").map_err(|error| InvalidProviders(vec![error]))?;
     let (mut providers, mut problems) = (Vec::<ProviderSettings>::new(), Vec::new());
     for (place, value) in list.into_iter().enumerate() {
-        let Some(entry) = entries::entry::<Entry>(place, value, &mut problems) else { continue };
+        let Some(entry) = entries::entry::<ProviderFields>(place, value, &mut problems) else { continue };
         let mut wrong = FieldErrors::default();
         // Users are found by issuer and subject, so each issuer has one provider.
         let is_new = |taken: bool| match taken {
@@ -205,7 +194,7 @@ fn parse(
 
 /// The settings of an entry, or notes what is wrong with them.
 fn provider(
-    entry: Entry,
+    entry: ProviderFields,
     folder: &Path,
     catalogue: Option<&Catalogue>,
     variable: impl Fn(&str) -> Option<String>,
@@ -267,20 +256,23 @@ fn scopes(texts: &[String], catalogue: Option<&Catalogue>) -> Result<ScopeSet, V
 }
 
 /// The secret in a file, without the white space around it.
-fn secret_of_file(path: &PathBuf) -> Result<Secret, Violation> {
+fn secret_of_file(path: &PathBuf) -> Result<ClientSecret, Violation> {
     let cannot = |reason: &dyn fmt::Display| Violation::input(format!("{}: {reason}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| cannot(&error))?;
     secret(&text).ok_or_else(|| cannot(&"the file is empty"))
 }
 
-fn secret_of_variable(name: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Secret, Violation> {
+fn secret_of_variable(
+    name: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<ClientSecret, Violation> {
     let text = variable(name).unwrap_or_default();
     secret(&text).ok_or_else(|| Violation::input(format!("The environment variable {name} is not set.")))
 }
 
-fn secret(text: &str) -> Option<Secret> {
+fn secret(text: &str) -> Option<ClientSecret> {
     let text = text.trim();
-    (!text.is_empty()).then(|| Secret(text.to_owned().into()))
+    (!text.is_empty()).then(|| ClientSecret::new(text.to_owned()))
 }
 
 #[cfg(test)]

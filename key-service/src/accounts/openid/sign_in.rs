@@ -6,12 +6,12 @@
 use serde_json::json;
 use sqlx::AnyConnection;
 
-use super::claims::{Claims, Person, Refusal, person};
+use super::claims::{Claims, Person, SignInRefusal, person};
 use super::settings::ProviderSettings;
 use crate::accounts::error::AccountError;
 use crate::accounts::passwords::PasswordHash;
 use crate::accounts::registration;
-use crate::accounts::sql::identities::Identity;
+use crate::accounts::sql::identities::StoredIdentity;
 use crate::accounts::sql::{identities, users};
 use crate::accounts::update::{self, UserPatch};
 use crate::accounts::user::{User, log};
@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 struct Known {
     /// The identity of the provider's account.
-    identity: Option<Identity>,
+    identity: Option<StoredIdentity>,
     /// The user of that identity, or else the user with the same address.
     user: Option<User>,
     /// Whether that user has another account at this provider.
@@ -34,7 +34,7 @@ struct Known {
 
 /// Whose account a person gets.
 #[derive(Debug)]
-enum Account {
+enum AccountChoice {
     /// The account that the identity belongs to.
     Linked(User),
     /// The account with the same address, from now on.
@@ -44,21 +44,21 @@ enum Account {
 }
 
 /// Decides whose account a person gets.
-fn account(known: Known, provider: &ProviderSettings) -> Result<Account, Refusal> {
+fn account(known: Known, provider: &ProviderSettings) -> Result<AccountChoice, SignInRefusal> {
     let is_linked = known.identity.as_ref().is_some_and(|identity| identity.user_id.is_some());
     match known.user {
-        Some(user) if is_linked => if_active(user).map(Account::Linked),
+        Some(user) if is_linked => if_active(user).map(AccountChoice::Linked),
         // The provider has given the address of an earlier account to a new one: that is another person.
-        Some(_) if known.has_other_subject || !provider.links_by_email => Err(Refusal::EmailTaken),
-        Some(user) => if_active(user).map(Account::Link),
-        None if known.identity.is_some() => Err(Refusal::Deleted),
-        None if !provider.creates_users => Err(Refusal::Unknown),
-        None => Ok(Account::New),
+        Some(_) if known.has_other_subject || !provider.links_by_email => Err(SignInRefusal::EmailTaken),
+        Some(user) => if_active(user).map(AccountChoice::Link),
+        None if known.identity.is_some() => Err(SignInRefusal::Deleted),
+        None if !provider.creates_users => Err(SignInRefusal::Unknown),
+        None => Ok(AccountChoice::New),
     }
 }
 
-fn if_active(user: User) -> Result<User, Refusal> {
-    if user.is_active { Ok(user) } else { Err(Refusal::Disabled) }
+fn if_active(user: User) -> Result<User, SignInRefusal> {
+    if user.is_active { Ok(user) } else { Err(SignInRefusal::Disabled) }
 }
 
 /// Signs a person in: finds, links or adds the user, and gives the user the permissions and the role of the user's groups. Edges
@@ -71,7 +71,7 @@ pub(crate) async fn sign_in(
     by: &Actor,
     provider: &ProviderSettings,
     claims: &Claims,
-) -> Result<Result<User, Refusal>, AccountError> {
+) -> Result<Result<User, SignInRefusal>, AccountError> {
     let signed_in = match person(claims, provider) {
         Ok(person) => match find_or_add(store, by, provider, &person).await? {
             Ok(user) => Ok(apply_groups(store, by, provider, &person, user).await?),
@@ -101,16 +101,16 @@ async fn find_or_add(
     by: &Actor,
     provider: &ProviderSettings,
     person: &Person,
-) -> Result<Result<User, (Refusal, Option<String>)>, AccountError> {
+) -> Result<Result<User, (SignInRefusal, Option<String>)>, AccountError> {
     let issuer = provider.issuer.as_str();
     let mut write = store.begin_write().await?;
     let connection = write.connection();
     let known = known(connection, issuer, person).await?;
     let user_id = known.user.as_ref().map(|user| user.id.clone());
     let user = match account(known, provider) {
-        Ok(Account::Linked(user)) => return Ok(Ok(user)),
-        Ok(Account::Link(user)) => user,
-        Ok(Account::New) => {
+        Ok(AccountChoice::Linked(user)) => return Ok(Ok(user)),
+        Ok(AccountChoice::Link(user)) => user,
+        Ok(AccountChoice::New) => {
             let user = new_user(provider, person);
             registration::insert(connection, &user.acting(by.clone()), &user).await?;
             user
@@ -198,7 +198,7 @@ pub(crate) async fn providers_of(
     providers: &super::Providers,
 ) -> Result<Vec<(String, Timestamp)>, AccountError> {
     let identities = identities::of_user(store.pool(), &user.id).await?;
-    let named = |identity: Identity| {
+    let named = |identity: StoredIdentity| {
         let of_issuer = |provider: &&super::Provider| provider.settings.issuer.as_str() == identity.issuer;
         let title = providers.iter().find(of_issuer).map(|provider| provider.settings.title.clone());
         (title.unwrap_or(identity.issuer), identity.created_at)
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    async fn sign_in_as(store: &Store, settings: &Value, claims: &Claims) -> Result<User, Refusal> {
+    async fn sign_in_as(store: &Store, settings: &Value, claims: &Claims) -> Result<User, SignInRefusal> {
         sign_in(store, &Actor::service(), &provider_with(settings), claims).await.unwrap()
     }
 
@@ -254,7 +254,7 @@ mod tests {
         let unknown = Claims { email: Some("other@example.com".to_owned()), ..claims("8", &[]) };
         assert_eq!(
             sign_in_as(&store, &json!({"create_users": false}), &unknown).await.unwrap_err(),
-            Refusal::Unknown
+            SignInRefusal::Unknown
         );
         assert_eq!(actions(&store).await.last().unwrap(), "user.sign_in_refused");
     }
@@ -266,13 +266,13 @@ mod tests {
         let user = testing::user(&store).await;
         let links = json!({"link_by_email": true});
         let refused = sign_in_as(&store, &json!({}), &claims("7", &[])).await.unwrap_err();
-        assert_eq!(refused, Refusal::EmailTaken);
+        assert_eq!(refused, SignInRefusal::EmailTaken);
         assert!(!accounts::find(&store, &user.id).await.unwrap().unwrap().has_identity);
         assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap().id, user.id);
         assert_eq!(sign_in_as(&store, &json!({}), &claims("7", &[])).await.unwrap().id, user.id);
         // The address was given to another person at the provider.
         let refused = sign_in_as(&store, &links, &claims("8", &[])).await.unwrap_err();
-        assert_eq!(refused, Refusal::EmailTaken);
+        assert_eq!(refused, SignInRefusal::EmailTaken);
     }
 
     #[tokio::test]
@@ -283,13 +283,16 @@ mod tests {
         let user = sign_in_as(&store, &links, &claims("7", &[])).await.unwrap();
         let disabled = set_active(&store, &Actor::service(), &user.id, false).await.unwrap();
         disabled.propagation.wait().await.unwrap();
-        assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap_err(), Refusal::Disabled);
+        assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap_err(), SignInRefusal::Disabled);
 
         sqlx::query("DELETE FROM users").execute(store.pool()).await.unwrap();
-        assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap_err(), Refusal::Deleted);
+        assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap_err(), SignInRefusal::Deleted);
         // An admin has added the user again.
         let again = testing::user(&store).await;
-        assert_eq!(sign_in_as(&store, &json!({}), &claims("7", &[])).await.unwrap_err(), Refusal::EmailTaken);
+        assert_eq!(
+            sign_in_as(&store, &json!({}), &claims("7", &[])).await.unwrap_err(),
+            SignInRefusal::EmailTaken
+        );
         assert_eq!(sign_in_as(&store, &links, &claims("7", &[])).await.unwrap().id, again.id);
     }
 

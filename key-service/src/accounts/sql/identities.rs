@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 /// A stored identity.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub(crate) struct StoredIdentity {
     /// The provider.
     pub(crate) issuer: String,
     /// The user; `None` if the user was deleted.
@@ -20,9 +20,9 @@ pub(crate) struct Identity {
     pub(crate) created_at: Timestamp,
 }
 
-impl<'r> FromRow<'r, AnyRow> for Identity {
+impl<'r> FromRow<'r, AnyRow> for StoredIdentity {
     fn from_row(row: &'r AnyRow) -> RowResult<Self> {
-        Ok(Identity {
+        Ok(StoredIdentity {
             issuer: row.try_get("issuer")?,
             user_id: row.try_get("user_id")?,
             created_at: row.try_get("created_at")?,
@@ -37,13 +37,16 @@ pub(crate) async fn find(
     connection: impl AnyExecutor<'_>,
     issuer: &str,
     subject: &str,
-) -> db::Result<Option<Identity>> {
+) -> db::Result<Option<StoredIdentity>> {
     let select = formatcp!("SELECT {COLUMNS} FROM identities WHERE issuer = $1 AND subject = $2");
     Ok(sqlx::query_as(select).bind(issuer).bind(subject).fetch_optional(connection).await?)
 }
 
 /// The identities of a user, the first one first.
-pub(crate) async fn of_user(connection: impl AnyExecutor<'_>, user_id: &str) -> db::Result<Vec<Identity>> {
+pub(crate) async fn of_user(
+    connection: impl AnyExecutor<'_>,
+    user_id: &str,
+) -> db::Result<Vec<StoredIdentity>> {
     let select = formatcp!("SELECT {COLUMNS} FROM identities WHERE user_id = $1 ORDER BY created_at, issuer");
     Ok(sqlx::query_as(select).bind(user_id).fetch_all(connection).await?)
 }

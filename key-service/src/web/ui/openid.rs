@@ -10,12 +10,13 @@ use tower_sessions::Session;
 use super::error::PageError;
 use super::form::Form;
 use super::frame::{Frame, Rendered};
+use super::sealed::cookie;
 use super::sign_in::{on_this_site, too_many_attempts, with_problem};
-use crate::accounts::openid::{self, Answer, PendingSignIn, Provider, ProviderError};
+use crate::accounts::openid::{self, AuthorizationResponse, PendingSignIn, Provider, ProviderError};
 use crate::time::Timestamp;
 use crate::web::caller::Visitor;
-use crate::web::public_url::{self, is_plain_loopback};
-use crate::web::session;
+use crate::web::public_url;
+use crate::web::session::{self, IsPlainLoopback};
 use crate::web::state::AppState;
 
 /// The cookie of a sign-in that the provider has not answered yet. The prefixes are those of the session's cookie.
@@ -59,7 +60,7 @@ pub(super) async fn begin(
     match provider.begin(redirect_url(&state, &name, &request)?, next).await {
         Ok((url, pending)) => {
             let pending = pending.encode().map_err(|error| PageError::internal(&error))?;
-            let cookie = set_cookie(&state, &request, &pending, LIFETIME_S);
+            let cookie = set_cookie(&request, &pending, LIFETIME_S);
             Ok((cookie, Redirect::to(&url)).into_response())
         }
         Err(error) => Ok(failed(&state, provider, next, &error)),
@@ -79,8 +80,8 @@ pub(super) async fn finish(
 ) -> Result<Response, PageError> {
     let provider = find(&state, &name)?;
     let answer = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
-    let forget = set_cookie(&state, &request, "", 0);
-    let pending = pending(&state, &request);
+    let forget = set_cookie(&request, "", 0);
+    let pending = pending(&request);
     let Some(pending) = pending.filter(|pending| pending.is_answered(&name, answer.text("state"))) else {
         let page = with_problem(&state, on_this_site(""), StatusCode::BAD_REQUEST, NOT_BEGUN_HERE);
         return Ok((forget, page).into_response());
@@ -96,7 +97,8 @@ pub(super) async fn finish(
         return Ok((forget, with_problem(&state, next, StatusCode::UNAUTHORIZED, &problem)).into_response());
     };
     let redirect = redirect_url(&state, &name, &request)?;
-    let answer = Answer { code: code.to_owned(), issuer: answer.get("iss").map(str::to_owned) };
+    let answer =
+        AuthorizationResponse { code: code.to_owned(), issuer: answer.get("iss").map(str::to_owned) };
     let claims = match provider.finish(redirect, &pending, answer).await {
         Ok(claims) => claims,
         Err(error) => return Ok((forget, failed(&state, provider, next, &error)).into_response()),
@@ -141,25 +143,22 @@ fn redirect_url(state: &AppState, name: &str, request: &Request) -> Result<Redir
 }
 
 /// The sign-in that this browser has begun.
-fn pending(state: &AppState, request: &Request) -> Option<PendingSignIn> {
-    let name = cookie_name(state, request);
-    let texts = request.headers().get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    PendingSignIn::decode(pairs.find(|(sent, _)| *sent == name)?.1)
+fn pending(request: &Request) -> Option<PendingSignIn> {
+    PendingSignIn::decode(cookie(request.headers(), cookie_name(request))?)
 }
 
-fn cookie_name(state: &AppState, request: &Request) -> &'static str {
-    if is_plain_loopback(state.public_url.as_ref(), request) { LOOPBACK_COOKIE } else { COOKIE }
+fn cookie_name(request: &Request) -> &'static str {
+    let is_plain = matches!(request.extensions().get(), Some(IsPlainLoopback(true)));
+    if is_plain { LOOPBACK_COOKIE } else { COOKIE }
 }
 
 /// Sets the cookie. It is `SameSite=Lax`, because the browser must send it when the provider sends it back.
 fn set_cookie(
-    state: &AppState,
     request: &Request,
     value: &str,
     max_age_s: u32,
 ) -> AppendHeaders<Option<(header::HeaderName, HeaderValue)>> {
-    let name = cookie_name(state, request);
+    let name = cookie_name(request);
     let secure = if name == COOKIE { "; Secure" } else { "" };
     let cookie = format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
     // Never an error: the value is Base64.

@@ -111,7 +111,7 @@ impl Scene {
 
     async fn finish(&self, pending: &PendingSignIn, issuer: Option<&str>) -> Result<Claims, ProviderError> {
         let redirect = RedirectUrl::new(REDIRECT.to_owned()).unwrap();
-        let answer = Answer { code: "a code".to_owned(), issuer: issuer.map(str::to_owned) };
+        let answer = AuthorizationResponse { code: "a code".to_owned(), issuer: issuer.map(str::to_owned) };
         self.provider.finish(redirect, pending, answer).await
     }
 
