@@ -9,7 +9,7 @@
 //! 4. Only then does the `DELETE` return.
 //!
 //! Below them is [`db`], which opens the database and runs transactions. Beside them, [`transfer`] imports and exports keys,
-//! [`webhooks`] notifies an operator of leaked keys, and [`upkeep`] removes outdated rows. [`catalogue`] has the objects
+//! [`webhooks`] notifies an operator of leaked keys, [`idempotency`] finds repeated requests, and [`upkeep`] removes outdated rows. [`catalogue`] has the objects
 //! that scopes can name. [`settings`] reads flags and environment, [`server`] binds the listeners, and [`cli`] is the command line.
 
 pub mod accounts;
@@ -18,6 +18,7 @@ mod catalogue;
 pub mod cli;
 mod db;
 mod entries;
+pub mod idempotency;
 pub mod keys;
 mod label;
 mod network;

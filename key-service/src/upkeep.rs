@@ -1,4 +1,4 @@
-//! The periodic task: it removes old changes and audit entries, and ended leases and links.
+//! The periodic task: it removes old changes, audit entries and idempotency keys, and ended leases and links.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,7 @@ use crate::audit::sql as audit;
 use crate::db;
 use crate::db::WRITE_AT_MOST;
 use crate::db::transaction::within;
+use crate::idempotency;
 use crate::revocation::Store;
 use crate::revocation::{leases, revision};
 use crate::telemetry::METRICS;
@@ -32,6 +33,7 @@ enum Outdated {
     Leases { ended_by_ms: i64 },
     LeasesOfAClockSetBack,
     AuditEntries { kept_ms: i64 },
+    IdempotencyKeys,
 }
 
 /// Finds the time by which no change waits for an ended lease any more, even if the database's clock was set meanwhile. One case
@@ -90,7 +92,9 @@ async fn remove_outdated(
     let kept_ms = audit_kept.map(|kept| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX / 2));
     let audit = kept_ms.map(|kept_ms| Outdated::AuditEntries { kept_ms });
     let leases = ended_by_ms.map(|ended_by_ms| Outdated::Leases { ended_by_ms });
-    for outdated in [Outdated::LeasesOfAClockSetBack].into_iter().chain(leases).chain(audit) {
+    for outdated in
+        [Outdated::LeasesOfAClockSetBack, Outdated::IdempotencyKeys].into_iter().chain(leases).chain(audit)
+    {
         remove(store, outdated, tokio::time::sleep).await?;
     }
     Ok(())
@@ -140,6 +144,7 @@ async fn remove_some(store: &Store, outdated: Outdated) -> db::Result<bool> {
         Outdated::Changes => revision::remove_pruned(connection, AT_ONCE).await?,
         Outdated::Leases { ended_by_ms } => leases::remove_ended(connection, ended_by_ms, AT_ONCE).await?,
         Outdated::LeasesOfAClockSetBack => leases::shorten_leases(connection, AT_ONCE).await?,
+        Outdated::IdempotencyKeys => idempotency::prune(connection, AT_ONCE).await?,
         Outdated::AuditEntries { kept_ms } => audit::prune(connection, kept_ms, AT_ONCE).await?,
     };
     write.commit().await?;

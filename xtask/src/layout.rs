@@ -63,13 +63,14 @@ const LEAVES: [&str; 10] = [
 ];
 
 /// The rooms of the key service with its rules and its SQL, and which of them each may import: the table of ADR 11.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 8] = [
     ("db", &[]),
     ("audit", &["db"]),
+    ("idempotency", &["audit", "db"]),
     ("revocation", &["db"]),
     ("webhooks", &["db"]),
-    ("accounts", &["audit", "db", "revocation"]),
-    ("keys", &["accounts", "audit", "db", "revocation", "webhooks"]),
+    ("accounts", &["audit", "db", "idempotency", "revocation"]),
+    ("keys", &["accounts", "audit", "db", "idempotency", "revocation", "webhooks"]),
     ("transfer", &["accounts", "audit", "db", "keys", "revocation", "webhooks"]),
 ];
 

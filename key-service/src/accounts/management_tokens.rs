@@ -17,6 +17,7 @@ use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db;
 use crate::db::Database;
+use crate::idempotency::{RepeatableRequest, RepetitionError};
 use crate::label::Label;
 use crate::random::{self, RandomError};
 use crate::time::{Timestamp, monotonic_now};
@@ -50,6 +51,9 @@ pub enum TokenError {
     /// There is no such token.
     #[error("there is no such management token")]
     NotFound,
+    /// The request repeats an earlier one with other content.
+    #[error(transparent)]
+    Repetition(#[from] RepetitionError),
     /// The system provided no random numbers.
     #[error("cannot get random numbers from the system for a new token: {0}")]
     Randomness(#[from] RandomError),
@@ -68,6 +72,47 @@ pub async fn create(
     new: NewToken,
     now: Timestamp,
 ) -> Result<(ManagementToken, TokenValue), TokenError> {
+    let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Admin).await?;
+    let made = insert_new(write.connection(), by, new, now).await?;
+    write.commit().await?;
+    Ok(made)
+}
+
+/// Like [`create`], but a repetition of `request` returns the token without its value.
+///
+/// # Errors
+/// Those of [`create`], and the request repeats an earlier one with other content, or its token was revoked.
+pub async fn create_once(
+    database: &Database,
+    by: &Actor,
+    new: NewToken,
+    now: Timestamp,
+    request: Option<&RepeatableRequest>,
+) -> Result<(ManagementToken, Option<TokenValue>), TokenError> {
+    let mut write = database.begin_write().await?;
+    authority::recheck(write.connection(), by, Role::Admin).await?;
+    if let Some(request) = request
+        && let Some(id) = request.made(write.connection()).await?
+    {
+        let token = tokens::find(write.connection(), &id).await?.ok_or(TokenError::NotFound)?;
+        write.rollback().await?;
+        return Ok((token, None));
+    }
+    let (token, value) = insert_new(write.connection(), by, new, now).await?;
+    if let Some(request) = request {
+        request.record(write.connection(), &token.id).await?;
+    }
+    write.commit().await?;
+    Ok((token, Some(value)))
+}
+
+async fn insert_new(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    new: NewToken,
+    now: Timestamp,
+) -> Result<(ManagementToken, TokenValue), TokenError> {
     let value = TokenValue::from_entropy(random::bytes()?);
     let token = ManagementToken {
         id: random::ordered_uuid().to_string(),
@@ -82,19 +127,16 @@ pub async fn create(
         last_used_at: None,
         ended_at: None,
     };
-    let mut write = database.begin_write().await?;
-    authority::recheck(write.connection(), by, Role::Admin).await?;
-    if let Some(stranger) = tokens::insert(write.connection(), &token, value.digest()).await? {
+    if let Some(stranger) = tokens::insert(&mut *connection, &token, value.digest()).await? {
         return Err(
             FieldError::input("user_ids", format!("There is no user with this id: {stranger}")).into()
         );
     }
-    let users = addresses(write.connection(), &token).await?;
+    let users = addresses(&mut *connection, &token).await?;
     let detail = json!({ "users": users, "can": token.can, "expires_at": token.expires_at });
     let subject = Some((token.id.as_str(), token.label.as_str()));
     let event = Event { action: Action::TokenCreated, user_id: None, subject, detail: &detail };
-    audit::record(write.connection(), by, event).await?;
-    write.commit().await?;
+    audit::record(connection, by, event).await?;
     Ok((token, value))
 }
 

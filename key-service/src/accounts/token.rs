@@ -74,14 +74,15 @@ impl ManagementToken {
 pub struct NewTokenView<'a> {
     #[serde(flatten)]
     token: &'a ManagementToken,
-    /// The token itself: shown this once.
-    value: &'a str,
+    /// The token itself: present in the answer that created it, null in the answer to a repetition of that request.
+    #[schema(required)]
+    value: Option<&'a str>,
 }
 
 impl ManagementToken {
-    /// The token's JSON form, with the value that it was given just now.
-    pub fn with_value<'a>(&'a self, value: &'a TokenValue) -> NewTokenView<'a> {
-        NewTokenView { token: self, value: value.reveal() }
+    /// The token's JSON form, with its value if it was just created.
+    pub fn with_value<'a>(&'a self, value: Option<&'a TokenValue>) -> NewTokenView<'a> {
+        NewTokenView { token: self, value: value.map(TokenValue::reveal) }
     }
 }
 

@@ -105,7 +105,7 @@ async fn create(args: CreateArgs, by: &Actor, database_url: &str) -> Result<(), 
         token.label, token.can
     ))?;
     if args.json {
-        return print_json(&token.with_value(&value));
+        return print_json(&token.with_value(Some(&value)));
     }
     Ok(print_line(value.reveal())?)
 }

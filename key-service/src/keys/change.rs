@@ -11,6 +11,7 @@ use crate::accounts::access::KeyAccess;
 use crate::accounts::authority;
 use crate::audit::{Action, Actor};
 use crate::db;
+use crate::idempotency::RepeatableRequest;
 use crate::revocation::propagation::Propagation;
 use crate::revocation::{SqlLeaseStore, Store};
 
@@ -146,17 +147,55 @@ pub async fn roll(
     id: &str,
     grace_s: u32,
 ) -> Result<(Key, ApiKey, Propagation), KeyError> {
-    let value = Generated::new()?;
     let lease_store = store.lease_store();
-    let (mut pending, mut key) = begin(store, &lease_store, by, access, id).await?;
+    let (mut pending, key) = begin(store, &lease_store, by, access, id).await?;
+    let (key, value) = replace_value(&mut pending, by, key, grace_s).await?;
+    Ok((key, value, Propagation::new(store, pending.commit().await?)))
+}
+
+/// Like [`roll`], but a repetition of `request` returns the key without its new value. It waits until every edge has applied
+/// the first roll.
+///
+/// # Errors
+/// Those of [`roll`], and the request repeats an earlier one with other content.
+pub async fn roll_once(
+    store: &Store,
+    by: &Actor,
+    access: KeyAccess<'_>,
+    id: &str,
+    grace_s: u32,
+    request: Option<&RepeatableRequest>,
+) -> Result<(Key, Option<ApiKey>, Propagation), KeyError> {
+    let lease_store = store.lease_store();
+    let (mut pending, key) = begin(store, &lease_store, by, access, id).await?;
+    if let Some(request) = request
+        && request.made(pending.change().connection()).await?.is_some()
+    {
+        return Ok((key, None, Propagation::of_earlier_changes(store, pending.abandon().await?)));
+    }
+    let (key, value) = replace_value(&mut pending, by, key, grace_s).await?;
+    if let Some(request) = request {
+        request.record(pending.change().connection(), id).await?;
+    }
+    Ok((key, Some(value), Propagation::new(store, pending.commit().await?)))
+}
+
+async fn replace_value(
+    pending: &mut PendingChange<'_>,
+    by: &Actor,
+    mut key: Key,
+    grace_s: u32,
+) -> Result<(Key, ApiKey), KeyError> {
+    let value = Generated::new()?;
+    let id = key.id.clone();
     let now = db::now(pending.change().connection()).await?;
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(KeyError::Expired);
     }
     if grace_s == 0 {
-        sql::remove_digests(pending.change(), id).await?;
+        sql::remove_digests(pending.change(), &id).await?;
     } else {
-        let old = sql::retire_current_digest(pending.change(), id, now.plus_seconds(grace_s), now).await?;
+        let old = sql::retire_current_digest(pending.change(), &id, now.plus_seconds(grace_s), now).await?;
         if old > MAX_OLD_VALUES {
             return Err(KeyError::TooManyOldValues);
         }
@@ -165,10 +204,10 @@ pub async fn roll(
     key.last_rolled_at = Some(now);
     sql::update(pending.change(), &key).await?;
     let connection = pending.change().connection();
-    sql::add_generated(&mut *connection, id, &value).await?;
-    key = sql::find(&mut *connection, id).await?.ok_or(KeyError::NotFound)?;
+    sql::add_generated(&mut *connection, &id, &value).await?;
+    key = sql::find(&mut *connection, &id).await?.ok_or(KeyError::NotFound)?;
     log(connection, by, Action::KeyRolled, &key, json!({ "grace_s": grace_s })).await?;
-    Ok((key, value.0, Propagation::new(store, pending.commit().await?)))
+    Ok((key, value.0))
 }
 
 /// Deletes a key and all its values permanently. None of them works on any edge once the returned wait ends.

@@ -5,11 +5,12 @@ use protocol::{ApiKey, ScopeSet};
 use sqlx::AnyConnection;
 
 use super::key::{Generated, Key, KeyError, MAX_KEYS_PER_USER, NewKey};
-use super::read::{log, user_within};
+use super::read::{key_within, log, user_within};
 use super::{rules, sql};
 use crate::accounts::access::KeyAccess;
 use crate::accounts::authority;
 use crate::audit::{Action, Actor};
+use crate::idempotency::RepeatableRequest;
 use crate::random;
 use crate::revocation::Store;
 use crate::revocation::propagation::Propagation;
@@ -27,14 +28,56 @@ pub async fn create(
     new: NewKey,
     now: Timestamp,
 ) -> Result<(Key, ApiKey), KeyError> {
-    let value = Generated::new()?;
-    let key = new_key(user_id, new, &value.0, now);
     let mut write = store.begin_write().await?;
     authority::recheck(write.connection(), by, access.role()).await?;
-    insert(write.connection(), access, &key).await?;
-    sql::add_generated(write.connection(), &key.id, &value).await?;
-    log(write.connection(), by, Action::KeyCreated, &key, key.granted()).await?;
+    let made = insert_new(write.connection(), by, access, user_id, new, now).await?;
     write.commit().await?;
+    Ok(made)
+}
+
+/// Like [`create`], but a repetition of `request` returns the key without its value.
+///
+/// # Errors
+/// Those of [`create`], and the request repeats an earlier one with other content, or its key was deleted.
+pub async fn create_once(
+    store: &Store,
+    by: &Actor,
+    access: KeyAccess<'_>,
+    user_id: &str,
+    new: NewKey,
+    now: Timestamp,
+    request: Option<&RepeatableRequest>,
+) -> Result<(Key, Option<ApiKey>), KeyError> {
+    let mut write = store.begin_write().await?;
+    authority::recheck(write.connection(), by, access.role()).await?;
+    if let Some(request) = request
+        && let Some(id) = request.made(write.connection()).await?
+    {
+        let key = key_within(write.connection(), access, &id).await?;
+        write.rollback().await?;
+        return Ok((key, None));
+    }
+    let (key, value) = insert_new(write.connection(), by, access, user_id, new, now).await?;
+    if let Some(request) = request {
+        request.record(write.connection(), &key.id).await?;
+    }
+    write.commit().await?;
+    Ok((key, Some(value)))
+}
+
+async fn insert_new(
+    connection: &mut AnyConnection,
+    by: &Actor,
+    access: KeyAccess<'_>,
+    user_id: &str,
+    new: NewKey,
+    now: Timestamp,
+) -> Result<(Key, ApiKey), KeyError> {
+    let value = Generated::new()?;
+    let key = new_key(user_id, new, &value.0, now);
+    insert(&mut *connection, access, &key).await?;
+    sql::add_generated(&mut *connection, &key.id, &value).await?;
+    log(connection, by, Action::KeyCreated, &key, key.granted()).await?;
     Ok((key, value.0))
 }
 

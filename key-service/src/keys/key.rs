@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::accounts::authority::AuthorityError;
 use crate::db;
+use crate::idempotency::RepetitionError;
 use crate::label::Label;
 use crate::random::{self, RandomError};
 use crate::time::Timestamp;
@@ -127,6 +128,9 @@ pub enum KeyError {
         "{MAX_OLD_VALUES} old values of this key still work. Roll it without a grace period, which ends them, or wait."
     )]
     TooManyOldValues,
+    /// The request repeats an earlier one with other content.
+    #[error(transparent)]
+    Repetition(#[from] RepetitionError),
     /// The operating system provided no randomness.
     #[error("cannot get random numbers from the system for a new key: {0}")]
     Randomness(#[from] RandomError),

@@ -17,8 +17,8 @@ pub(crate) mod sql;
 mod user_deletion;
 mod view;
 
-pub use change::{delete, roll, update};
-pub use create::{adopt_value, create};
+pub use change::{delete, roll, roll_once, update};
+pub use create::{adopt_value, create, create_once};
 pub use key::{Key, KeyError, KeyPatch, MAX_KEYS_PER_USER, MAX_OLD_VALUES, NewKey};
 pub use read::{find, find_by_digest, get, is_revoked, list, scopes};
 pub use resource_ids::{AnyResourceId, MAX_RESOURCE_IDS, ResourceIds};

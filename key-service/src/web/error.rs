@@ -16,6 +16,7 @@ use crate::accounts::authority::AuthorityError;
 use crate::accounts::links::LinkError;
 use crate::accounts::management_tokens::{Refusal, TokenError};
 use crate::db;
+use crate::idempotency::RepetitionError;
 use crate::keys::KeyError;
 use crate::keys::leaks::LeakError;
 use crate::revocation::propagation::PropagationError;
@@ -273,6 +274,7 @@ impl From<KeyError> for ApiError {
             KeyError::Authority(error) => error.into(),
             KeyError::NoSuchUser => FieldError::input("user_id", "There is no user with this id.").into(),
             KeyError::NotFound => Self::not_found(),
+            KeyError::Repetition(error) => error.into(),
             KeyError::Randomness(error) => Self::internal(&error),
             KeyError::Database(error) => error.into(),
         }
@@ -307,8 +309,22 @@ impl From<TokenError> for ApiError {
             TokenError::Invalid(invalid) => invalid.into(),
             TokenError::Authority(error) => error.into(),
             TokenError::NotFound => Self::not_found(),
+            TokenError::Repetition(error) => error.into(),
             TokenError::Randomness(error) => Self::internal(&error),
             TokenError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<RepetitionError> for ApiError {
+    /// 422, or 503.
+    fn from(error: RepetitionError) -> Self {
+        match error {
+            RepetitionError::OtherRequest => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Self::new(status, "validation_error", "idempotency_key_reused", error.to_string())
+            }
+            RepetitionError::Database(error) => error.into(),
         }
     }
 }

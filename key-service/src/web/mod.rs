@@ -27,6 +27,7 @@ pub(crate) mod edge;
 pub(crate) mod edge_tokens;
 pub(crate) mod error;
 mod headers;
+mod idempotent;
 mod page_view;
 pub(crate) mod public_url;
 pub(crate) mod readiness;

@@ -13,7 +13,8 @@ use crate::label::Label;
 use crate::time::Timestamp;
 use crate::validation::FieldErrors;
 use crate::web::caller::AdminInPerson;
-use crate::web::error::ApiError;
+use crate::web::error::{ApiError, Body};
+use crate::web::idempotent::{IdempotencyKey, Idempotent};
 use crate::web::request::{Fields, NoParams, Params};
 use crate::web::state::AppState;
 
@@ -56,23 +57,26 @@ pub(super) async fn list(
     post,
     path = "/api/management_tokens/",
     tag = "Management tokens",
+    params(IdempotencyKey),
     request_body = NewTokenFields,
-    responses((status = 201, description = "The new token, with its value.", body = NewTokenView)),
+    responses((status = 201, description = "The new token, with its value. A repetition of the request with the same Idempotency-Key creates no token: it gets the token with `value: null`.", body = NewTokenView), (status = 422, description = "The Idempotency-Key was used for another request.", body = Body)),
     security(("session" = [])),
 )]
 pub(super) async fn create(
     admin: AdminInPerson,
     State(state): State<AppState>,
-    Fields(fields): Fields<NewTokenFields>,
+    fields: Idempotent<Fields<NewTokenFields>>,
 ) -> Result<Response, ApiError> {
+    let (Fields(fields), request) = fields.by(&admin.by);
     let new = NewToken {
         label: fields.label,
         user_ids: fields.user_ids,
         can: fields.can,
         expires_at: fields.expires_at.map(Into::into),
     };
-    let (token, value) = management_tokens::create(&state.store, &admin.by, new, Timestamp::now()).await?;
-    Ok((StatusCode::CREATED, Json(token.with_value(&value))).into_response())
+    let (store, now) = (&state.store, Timestamp::now());
+    let (token, value) = management_tokens::create_once(store, &admin.by, new, now, request.as_ref()).await?;
+    Ok((StatusCode::CREATED, Json(token.with_value(value.as_ref()))).into_response())
 }
 
 /// `DELETE /api/management_tokens/{id}/`: revokes the token.

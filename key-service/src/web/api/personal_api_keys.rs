@@ -21,6 +21,7 @@ use crate::time::Timestamp;
 use crate::validation::FieldErrors;
 use crate::web::caller::{Caller, Create, Read, Revoke};
 use crate::web::error::{ApiError, Body};
+use crate::web::idempotent::{IdempotencyKey, Idempotent};
 use crate::web::page_view::PageView;
 use crate::web::request::{Fields, NoParams, Params, ScopedFields};
 use crate::web::state::AppState;
@@ -185,15 +186,17 @@ pub(super) async fn search(
     post,
     path = "/api/personal_api_keys/",
     tag = "Personal API keys",
+    params(IdempotencyKey),
     request_body = NewKeyFields,
-    responses((status = 201, description = "The new key, with its value.", body = KeyView), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
+    responses((status = 201, description = "The new key, with its value. A repetition of the request with the same Idempotency-Key creates no key: it gets the key with `value: null`.", body = KeyView), (status = 422, description = "The Idempotency-Key was used for another request.", body = Body), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn create(
     caller: Caller<Create>,
     State(state): State<AppState>,
-    fields: ScopedFields<NewKeyFields>,
+    fields: Idempotent<ScopedFields<NewKeyFields>>,
 ) -> Result<Response, ApiError> {
+    let (fields, request) = fields.by(&caller.by);
     let fields = fields.check("scopes", &state.catalogue)?;
     let new = NewKey {
         label: fields.label,
@@ -207,8 +210,9 @@ pub(super) async fn create(
     let user_id = caller.user_id(fields.user_id.as_deref())?;
     state.changes.admit(&caller.by)?;
     let (store, access, now) = (&state.store, caller.manages(), Timestamp::now());
-    let (key, value) = keys::create(store, &caller.by, access, user_id, new, now).await?;
-    Ok((StatusCode::CREATED, Json(key.view(Some(&value)))).into_response())
+    let (key, value) =
+        keys::create_once(store, &caller.by, access, user_id, new, now, request.as_ref()).await?;
+    Ok((StatusCode::CREATED, Json(key.view(value.as_ref()))).into_response())
 }
 
 /// `GET /api/personal_api_keys/{id}/`.
@@ -288,20 +292,22 @@ pub(super) async fn delete(
     post,
     path = "/api/personal_api_keys/{id}/roll/",
     tag = "Personal API keys",
-    params(("id" = String, Path, description = "The key's id.")),
+    params(("id" = String, Path, description = "The key's id."), IdempotencyKey),
     request_body = Roll,
-    responses((status = 200, description = "The key with its new value. Without a grace period, no edge accepts an old value any more.", body = ChangedKey), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
+    responses((status = 200, description = "The key with its new value. Without a grace period, no edge accepts an old value any more. A repetition of the request with the same Idempotency-Key does not roll the key again: it waits for the same edges, and gets the key with `value: null`.", body = ChangedKey), (status = 422, description = "The Idempotency-Key was used for another request.", body = Body), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn roll(
     caller: Caller<Create>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    Fields(Roll { grace_s }): Fields<Roll>,
+    fields: Idempotent<Fields<Roll>>,
 ) -> Result<Response, ApiError> {
+    let (Fields(Roll { grace_s }), request) = fields.by(&caller.by);
     state.changes.admit(&caller.by)?;
     let (store, access) = (&state.store, caller.manages());
-    let (key, value, propagation) = keys::roll(store, &caller.by, access, &id, grace_s.into()).await?;
+    let rolled = keys::roll_once(store, &caller.by, access, &id, grace_s.into(), request.as_ref()).await;
+    let (key, value, propagation) = rolled?;
     let revocation = propagation.wait().await?;
-    Ok(Json(key.changed(Some(&value), Some(revocation))).into_response())
+    Ok(Json(key.changed(value.as_ref(), Some(revocation))).into_response())
 }

@@ -7,6 +7,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 
 use super::error::PageError;
+use crate::audit::Actor;
+use crate::idempotency::RepeatableRequest;
+use crate::random;
 use crate::validation::{FieldError, Violation};
 use crate::web::error::ApiError;
 
@@ -31,6 +34,16 @@ impl Form {
     }
 }
 
+impl Form {
+    /// The request of this caller, if the form has an id of its own. A double click sends the same form twice. The same form
+    /// with other fields, from a page that the browser kept, is another request.
+    pub(super) fn repeatable(&self, by: &Actor) -> Option<RepeatableRequest> {
+        self.get("form_id").filter(|id| !id.is_empty())?;
+        let sent = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish();
+        Some(RepeatableRequest::new(by, &format!("form\n{sent}"), ""))
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = PageError;
 
@@ -45,6 +58,11 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         }
         Ok(Form::parse(&body))
     }
+}
+
+/// The id of a form that is shown now.
+pub(super) fn new_form_id() -> String {
+    random::uuid().to_string()
 }
 
 /// A problem of a form.

@@ -98,7 +98,8 @@ async fn an_admin_disables_and_reports_leaks_any_time() {
     until_throttled(report_unknown).await;
 
     for _ in 0..4 {
-        assert_eq!(form(&admin, &page, "action=disable").send().await.unwrap().status(), 200);
+        let disabled = form(&admin, &page, "action=disable").send().await.unwrap();
+        assert_eq!(disabled.url().path(), format!("{page}/changed"));
         assert_eq!(admin.patch(&user, json!({"is_active": false})).await.0, 200);
         let report = json!({"values": [leaked["value"]], "source": "a test"});
         assert_eq!(admin.post("/api/leaked_keys/", report).await.0, 200);

@@ -6,6 +6,7 @@ mod authority;
 mod change_limit;
 mod edges;
 mod errors;
+mod idempotency;
 mod keys;
 mod leaked_keys;
 mod leaked_values;

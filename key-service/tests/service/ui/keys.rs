@@ -99,6 +99,47 @@ async fn a_value_crosses_the_redirect_sealed_and_opens_once() {
 }
 
 #[tokio::test]
+async fn a_form_that_is_sent_twice_makes_one_key() {
+    let app = TestApp::start().await;
+    let (demo, admin) = (app.demo(), Tab::of(&app.admin()));
+    let tab = Tab::of(&demo);
+    let form = tab.get("/account/keys/new").await;
+    let form_id = form.field("form_id");
+    let fields = |label| [("label", label), ("access", "all"), ("expires_at", "never"), ("form_id", form_id)];
+    let once = fields("CI");
+    let (first, second) =
+        tokio::join!(tab.send("/account/keys/new", &once), tab.send("/account/keys/new", &once));
+    let (made, repeated) = if Receipt::of(&first).is_some() { (first, second) } else { (second, first) };
+    assert_eq!(repeated.status(), 303);
+    let receipt = Receipt::of(&made).unwrap();
+    assert_eq!(repeated.headers()["location"].to_str().unwrap(), receipt.address.split('?').next().unwrap());
+    assert!(tab.get(repeated.headers()["location"].to_str().unwrap()).await.has("The value was shown once"));
+    let value = Shown::read(tab.open(&receipt).await).await.value_of("key-value").to_owned();
+    let (_, keys) = demo.get(KEYS).await;
+    assert_eq!(keys.as_array().unwrap().len(), 1);
+
+    let form = tab.get(&key_page(&keys[0], "/roll")).await;
+    let roll = [("grace_s", "0"), ("form_id", form.field("form_id"))];
+    let rolled = tab.post(&key_page(&keys[0], "/roll"), &roll).await;
+    let repeated = tab.post(&key_page(&keys[0], "/roll"), &roll).await;
+    assert!(repeated.location.ends_with("/value"), "{}", repeated.location);
+    assert!(app.scopes(rolled.value_of("key-value")).await.is_some() && app.scopes(&value).await.is_none());
+    let other =
+        tab.post("/account/keys/new", &fields("another key from the page that the browser kept")).await;
+    assert_eq!(other.status, 400);
+    tab.post("/account/keys/new", &fields("another")).await.value_of("key-value");
+
+    let form = admin.get("/admin/tokens/new").await;
+    let id = form.field("form_id");
+    let token =
+        [("label", "CI"), ("reach", "all"), ("can.read", "yes"), ("expires_at", "never"), ("form_id", id)];
+    admin.post("/admin/tokens/new", &token).await.value_of("key-value");
+    let repeated = admin.post("/admin/tokens/new", &token).await;
+    assert!(repeated.status == 303 && repeated.location.ends_with("/value"));
+    assert_eq!(admin.get("/admin/tokens").await.html.matches("Revoke</a>").count(), 1);
+}
+
+#[tokio::test]
 async fn behind_https_the_cookie_of_a_value_is_secure() {
     let app = TestApp::start_with(&["--public-url", "https://keys.example.com"]).await;
     let session = format!("__Host-session={}", app.demo().cookie);

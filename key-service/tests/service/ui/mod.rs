@@ -135,6 +135,12 @@ impl Shown {
         value.split_once('"').unwrap().0
     }
 
+    /// The value of the hidden field with that name.
+    fn field(&self, name: &str) -> &str {
+        let (_, value) = self.html.split_once(&format!("name=\"{name}\" value=\"")).unwrap();
+        value.split_once('"').unwrap().0
+    }
+
     /// The result of a change.
     pub(crate) fn result(&self) -> &str {
         let (_, result) = self.html.split_once("id=\"result\" role=\"status\"").unwrap();

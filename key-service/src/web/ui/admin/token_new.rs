@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use strum::VariantArray;
 
 use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
@@ -15,7 +15,7 @@ use crate::web::state::AppState;
 use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
 use crate::web::ui::expiry::ExpiryChoice;
-use crate::web::ui::form::{Form, Problems};
+use crate::web::ui::form::{Form, Problems, new_form_id};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::receipt::{self, EndedPage, Receipt};
 use crate::web::ui::sealed::Seals;
@@ -34,6 +34,7 @@ struct NewTokenPage {
     verbs: Vec<(Verb, &'static str, bool)>,
     expiry: ExpiryChoice,
     problems: Problems,
+    form_id: String,
 }
 
 impl NewTokenPage {
@@ -46,6 +47,7 @@ impl NewTokenPage {
             verbs: Verb::VARIANTS.iter().map(|&verb| (verb, meaning(verb), is_chosen(form, verb))).collect(),
             expiry,
             problems,
+            form_id: new_form_id(),
         })
     }
 }
@@ -79,7 +81,11 @@ pub(super) async fn submit(
     };
     let can_read = can.permit(Verb::Read);
     let new = NewToken { label, user_ids, can, expires_at: expires_at.flatten() };
-    let (token, value) = management_tokens::create(&state.store, &by, new, now).await?;
+    let request = form.repeatable(&by);
+    let (token, value) =
+        management_tokens::create_once(&state.store, &by, new, now, request.as_ref()).await?;
+    let page = format!("{}/{}/value", addresses::TOKENS, token.id);
+    let Some(value) = value else { return Ok(Redirect::to(&page).into_response()) };
     let address = public_url::base(state.public_url.as_ref(), &headers) + "/api/keys/";
     let new = NewValue {
         noun: "Token".into(),
@@ -92,7 +98,7 @@ pub(super) async fn submit(
         back: addresses::TOKENS.to_owned(),
     };
     let receipt = Receipt::of_value("Store your new token", Place::Tokens, new);
-    receipt.redirect(&seals, &format!("{}/{}/value", addresses::TOKENS, token.id), &user.id)
+    receipt.redirect(&seals, &page, &user.id)
 }
 
 /// `GET /admin/tokens/{id}/value`: shows the value once.

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::key_form::KeyForm;
 use super::value;
@@ -13,7 +13,7 @@ use crate::keys::{self, KeyError, NewKey};
 use crate::time::Timestamp;
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
-use crate::web::ui::form::Form;
+use crate::web::ui::form::{Form, new_form_id};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::receipt::Receipt;
 use crate::web::ui::sealed::Seals;
@@ -24,11 +24,13 @@ use crate::web::ui::visitor::PageUser;
 struct CreatePage {
     frame: Frame,
     form: KeyForm,
+    form_id: String,
 }
 
 impl CreatePage {
     fn new(user: User, form: KeyForm) -> Rendered<Self> {
-        Rendered(CreatePage { frame: Frame::of(user, Place::Keys, "Create a key"), form })
+        let frame = Frame::of(user, Place::Keys, "Create a key");
+        Rendered(CreatePage { frame, form, form_id: new_form_id() })
     }
 }
 
@@ -45,7 +47,7 @@ pub(super) async fn submit(
     seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
-    let now = Timestamp::now();
+    let (now, request) = (Timestamp::now(), form.repeatable(&by));
     let (mut form, entered) = match KeyForm::blank(&state.catalogue, &user).sent(&form, now) {
         Ok(sent) => sent,
         Err(form) => return Ok((StatusCode::BAD_REQUEST, CreatePage::new(user, *form)).into_response()),
@@ -57,8 +59,10 @@ pub(super) async fn submit(
         expires_at: entered.expires_at.flatten(),
     };
     state.changes.admit(&by)?;
-    match keys::create(&state.store, &by, KeyAccess::User(&user.id), &user.id, new, now).await {
-        Ok((key, new_value)) => {
+    let (store, access) = (&state.store, KeyAccess::User(&user.id));
+    match keys::create_once(store, &by, access, &user.id, new, now, request.as_ref()).await {
+        Ok((key, None)) => Ok(Redirect::to(&value::address(&key)).into_response()),
+        Ok((key, Some(new_value))) => {
             let new = value::new_value(&key, &new_value, &state);
             let receipt = Receipt::of_value("Store your new key", Place::Keys, new);
             receipt.redirect(&seals, &value::address(&key), &user.id)

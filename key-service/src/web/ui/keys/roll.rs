@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::row::KeyRow;
 use super::value;
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use crate::validation::{FieldError, Violation};
 use crate::web::state::AppState;
 use crate::web::ui::error::PageError;
-use crate::web::ui::form::{Form, Problems};
+use crate::web::ui::form::{Form, Problems, new_form_id};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::span;
 use crate::web::ui::outcome::Effect;
@@ -29,12 +29,14 @@ struct RollPage {
     frame: Frame,
     row: KeyRow,
     problems: Problems,
+    form_id: String,
 }
 
 impl RollPage {
     fn new(user: User, key: Key, problems: Problems) -> Rendered<Self> {
         let frame = Frame::of(user, Place::Keys, "Roll key");
-        Rendered(RollPage { frame, row: KeyRow::new(key, Timestamp::now()), problems })
+        let row = KeyRow::new(key, Timestamp::now());
+        Rendered(RollPage { frame, row, problems, form_id: new_form_id() })
     }
 }
 
@@ -62,14 +64,18 @@ pub(super) async fn submit(
         return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
     };
     state.changes.admit(&by)?;
-    let rolled = keys::roll(&state.store, &by, KeyAccess::User(&user.id), &id, grace_s).await;
+    let (store, access) = (&state.store, KeyAccess::User(&user.id));
+    let request = form.repeatable(&by);
+    let rolled = keys::roll_once(store, &by, access, &id, grace_s, request.as_ref()).await;
     let (key, new_value, propagation) = match rolled {
+        Ok((key, None, _)) => return Ok(Redirect::to(&value::address(&key)).into_response()),
+        Ok((key, Some(new_value), propagation)) => (key, new_value, propagation),
         Err(error @ KeyError::TooManyOldValues) => {
             problems.add(FieldError::input("grace_s", error.to_string()));
             let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
             return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
         }
-        rolled => rolled?,
+        Err(error) => return Err(error.into()),
     };
     let mut new = value::new_value(&key, &new_value, &state);
     let (old_value, effect) = match span(i64::from(grace_s) * 1000) {
