@@ -5,12 +5,12 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::cache::CacheLimits;
+use crate::decision::Grant;
 use crate::header_policy::HeaderPolicy;
 use crate::lookup::LookupLimits;
 use crate::mode::Mode;
 use crate::reply::ErrorBodies;
 use crate::route::{RouteTable, Rule};
-use crate::verdict::Principal;
 
 mod fields;
 mod header_names;
@@ -89,9 +89,9 @@ impl Policy {
 pub struct IdentityHeaders(pub [Box<str>; 4]);
 
 impl IdentityHeaders {
-    /// The names and values of a principal's headers. A key without restrictions has none for these.
-    pub fn of<'a>(&'a self, principal: &'a Principal) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.iter().map(|name| &**name).zip(principal.header_values())
+    /// The names and values of the headers for a granted request.
+    pub fn of<'a>(&'a self, grant: &'a Grant) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().map(|name| &**name).zip(grant.header_values())
     }
 }
 

@@ -9,15 +9,32 @@ use crate::metrics::Counter;
 use crate::restriction::{Location, Violation, judge};
 use crate::verdict::{Principal, Verdict};
 
-/// Proof that a key is valid, may reach the request's project and organization, and has the required scope. Only [`decide`]
-/// makes one, and forwarding an authenticated request needs one.
+/// The restrictions of a key without restrictions, as a header value.
+const UNRESTRICTED: &str = "*";
+
+/// Proof that a key is valid, may reach the request's project and organization, and has the required scope. Only
+/// [`decide`] makes one, and forwarding an authenticated request needs one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Grant(Rc<Principal>);
+pub struct Grant {
+    principal: Rc<Principal>,
+    upstream_judges: bool,
+}
 
 impl Grant {
     /// The principal of the request.
     pub fn principal(&self) -> &Rc<Principal> {
-        &self.0
+        &self.principal
+    }
+
+    /// The values of the identity headers, in their order. The last one, the restrictions, is absent for a key without
+    /// restrictions, unless the upstream judges them: it can then refuse a request whose header was lost on the way.
+    pub fn header_values(&self) -> impl Iterator<Item = &str> {
+        let Principal { user_id, key_id, scopes_text, restricted, .. } = &*self.principal;
+        let restrictions = match restricted {
+            Some(restricted) => Some(&*restricted.text),
+            None => self.upstream_judges.then_some(UNRESTRICTED),
+        };
+        [&**user_id, key_id, scopes_text].into_iter().chain(restrictions)
     }
 }
 
@@ -87,13 +104,15 @@ impl Denial {
 }
 
 /// Whether a key with this verdict may reach the request's project and organization, and has the scope `required`.
-/// `location` is called for restricted keys only.
+/// `location` is called for restricted keys only. `upstream_judges` says whether the rule leaves restrictions to the
+/// upstream.
 ///
 /// # Errors
 /// [`Denial::Invalid`], [`Denial::Restricted`] or [`Denial::Forbidden`].
 pub fn decide(
     verdict: Verdict,
     required: &Scope,
+    upstream_judges: bool,
     location: impl FnOnce() -> Location,
 ) -> Result<Grant, Denial> {
     let Verdict::Active(key) = verdict else { return Err(Denial::Invalid) };
@@ -103,7 +122,7 @@ pub fn decide(
         return Err(Denial::Restricted { violation, key });
     }
     match key.scopes.permits(required) {
-        true => Ok(Grant(key)),
+        true => Ok(Grant { principal: key, upstream_judges }),
         false => Err(Denial::Forbidden { required: required.clone(), key }),
     }
 }
@@ -120,7 +139,7 @@ mod tests {
     }
 
     fn decide(verdict: Verdict, required: &Scope) -> Result<Grant, Denial> {
-        super::decide(verdict, required, || unreachable!("the key is not restricted"))
+        super::decide(verdict, required, false, || unreachable!("the key is not restricted"))
     }
 
     #[test]
@@ -145,7 +164,7 @@ mod tests {
         let locators = Locators { project, ..Locators::NONE };
         let decide = |required: &str, path: &str| {
             let verdict = Verdict::Active(Rc::clone(&key));
-            super::decide(verdict, &required.parse().unwrap(), || locators.locate(path.as_bytes()))
+            super::decide(verdict, &required.parse().unwrap(), false, || locators.locate(path.as_bytes()))
         };
         assert!(decide("insight:read", "/7").is_ok());
         assert!(matches!(decide("insight:write", "/7"), Err(Denial::Forbidden { .. })));

@@ -130,7 +130,8 @@ impl Filter {
         let may_use_cache = self.lease.is_held(now); // rule `LeaseCheck`
         match self.cache.get(&digest, now).filter(|_| may_use_cache || !self.policy.syncs()) {
             Some(verdict) => {
-                let decision = decide(verdict, required, || route.location(head));
+                let decision =
+                    decide(verdict, required, route.locators.upstream_judges(), || route.location(head));
                 self.metrics.count(Counter::CacheHits);
                 if let Some(age_ms) = self.lease.age_ms(now) {
                     self.metrics.lease_used(age_ms);
@@ -138,9 +139,11 @@ impl Filter {
                 Step::Decided(self.conclude(decision, mode, now))
             }
             None => {
-                let (required, location) = (required.clone(), route.location(head));
                 self.metrics.count(Counter::CacheMisses);
-                self.wait(digest, Waiter::new(stream, required, location, mode, address()), now)
+                let (location, upstream_judges) = (route.location(head), route.locators.upstream_judges());
+                let waiter =
+                    Waiter::new(stream, required.clone(), location, upstream_judges, mode, address());
+                self.wait(digest, waiter, now)
             }
         }
     }

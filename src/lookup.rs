@@ -48,6 +48,8 @@ pub struct Waiter {
     required: Scope,
     /// The project and the organization that it concerns.
     location: Location,
+    /// Whether its rule leaves restrictions to the upstream.
+    upstream_judges: bool,
     /// Whether it is refused if the key is not granted.
     pub mode: Mode,
     /// The client's address.
@@ -60,8 +62,24 @@ pub struct Waiter {
 
 impl Waiter {
     /// A request that has just arrived.
-    pub fn new(stream: StreamId, required: Scope, location: Location, mode: Mode, address: Address) -> Self {
-        Waiter { stream, required, location, mode, address, number: 0, was_waiting_at_send: false }
+    pub fn new(
+        stream: StreamId,
+        required: Scope,
+        location: Location,
+        upstream_judges: bool,
+        mode: Mode,
+        address: Address,
+    ) -> Self {
+        Waiter {
+            stream,
+            required,
+            location,
+            upstream_judges,
+            mode,
+            address,
+            number: 0,
+            was_waiting_at_send: false,
+        }
     }
 
     /// Decides the request by the verdict on its key.
@@ -69,7 +87,7 @@ impl Waiter {
     /// # Errors
     /// Those of [`decide`].
     pub fn decide(&self, verdict: Verdict) -> Result<Grant, Denial> {
-        decide(verdict, &self.required, || self.location.clone())
+        decide(verdict, &self.required, self.upstream_judges, || self.location.clone())
     }
 }
 

@@ -57,6 +57,11 @@ impl Locators {
         Location { project: self.project.locate(path), organization: self.organization.locate(path) }
     }
 
+    /// Whether the upstream judges a restriction, of projects or of organizations.
+    pub fn upstream_judges(&self) -> bool {
+        self.project.upstream_judges || self.organization.upstream_judges
+    }
+
     /// Whether a restricted key may be admitted here and refused by the other ones.
     pub(crate) fn admit_more_than(&self, other: &Locators) -> bool {
         self.project.admits_more_than(other.project) || self.organization.admits_more_than(other.organization)

@@ -37,12 +37,6 @@ impl Principal {
         (user_id, key_id, scopes, restricted)
             == (&other.user_id, &other.key_id, &other.scopes, &other.restricted)
     }
-
-    /// The values of the identity headers, in their order. Only a restricted key has the last one.
-    pub fn header_values(&self) -> impl Iterator<Item = &str> {
-        let restrictions = self.restricted.as_ref().map(|restricted| &*restricted.text);
-        [&*self.user_id, &*self.key_id, &*self.scopes_text].into_iter().chain(restrictions)
-    }
 }
 
 /// The restrictions of a restricted key.

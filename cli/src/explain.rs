@@ -233,7 +233,7 @@ fn answer(outcome: Outcome, filter: &Filter) -> Answer {
         }
         Outcome::LeaveToUpstream(_) => without_identity("the upstream judges its token".to_owned()),
         Outcome::Forward(grant) => {
-            let headers = filter.policy().identity_headers.of(grant.principal());
+            let headers = filter.policy().identity_headers.of(&grant);
             let identity = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             Answer::Forwarded { identity, hides_key: filter.policy().hide_credentials, why: None }
         }

@@ -124,10 +124,10 @@ fn print(outcome: &Outcome) -> String {
         Outcome::ForwardPublic { hides_key: false } => "public".to_owned(),
         Outcome::ForwardPublic { hides_key: true } => "public, key hidden".to_owned(),
         Outcome::Forward(grant) => {
-            let principal = grant.principal();
-            let restricted =
-                principal.restricted.as_ref().map(|restricted| format!(" in {}", restricted.text));
-            format!("for {} {}{}", principal.user_id, principal.scopes_text, restricted.unwrap_or_default())
+            let mut values = grant.header_values();
+            let (user_id, _, scopes) = (values.next().unwrap(), values.next(), values.next().unwrap());
+            let restrictions = values.next().map(|text| format!(" in {text}"));
+            format!("for {user_id} {scopes}{}", restrictions.unwrap_or_default())
         }
         Outcome::LeaveToUpstream(_) => "left to the upstream".to_owned(),
         Outcome::ForwardShadowed(shadowed) => match shadowed.key() {

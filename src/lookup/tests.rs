@@ -16,7 +16,7 @@ fn waiter(stream: u32) -> Waiter {
 
 fn from(address: u32, stream: u32) -> Waiter {
     let location = Locators::NONE.locate(b"/");
-    Waiter::new(StreamId(stream), Scope::All, location, Mode::Enforce, Address::V4(address))
+    Waiter::new(StreamId(stream), Scope::All, location, false, Mode::Enforce, Address::V4(address))
 }
 
 fn streams(waiters: Vec<Waiter>) -> Vec<u32> {

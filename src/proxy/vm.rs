@@ -297,11 +297,10 @@ impl Vm {
 
     /// Adds the identity of a grant to the current request, and removes the key if configured.
     fn set_identity(&self, grant: &Grant) {
-        let principal = grant.principal();
-        for (name, value) in self.identity_headers.of(principal) {
+        for (name, value) in self.identity_headers.of(grant) {
             host::set_header(name, value);
         }
-        host::set_filter_state(host::KEY_ID, &principal.key_id);
+        host::set_filter_state(host::KEY_ID, &grant.principal().key_id);
         if self.filter.borrow().policy().hide_credentials {
             host::remove_header(AUTHORIZATION);
         }

@@ -2,10 +2,11 @@
 
 use crate::upstream::Seen;
 
-/// The headers that only the filter may set.
+/// The headers that only the filter may set, and sets for each authenticated request.
 const IDENTITY: [&str; 3] = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"];
 
-/// A header that only the filter may set, for restricted keys. The key of the corpus is not restricted.
+/// A header that only the filter may set. The key of the corpus is not restricted, so its requests have it only where the
+/// upstream judges restrictions.
 const RESTRICTIONS: &str = "x-auth-restrictions";
 
 /// Headers that make some servers use another method or path.
@@ -25,16 +26,23 @@ pub(crate) const SMUGGLED: &str = "smuggled";
 
 /// The identity of the key's user.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Identity([String; 3]);
+pub(crate) struct Identity {
+    values: [String; 3],
+    /// The values of [`RESTRICTIONS`].
+    restrictions: Vec<String>,
+}
 
 impl Identity {
     /// The identity that the filter set for a request with the key.
     pub(crate) fn of(seen: &Seen) -> Self {
-        Identity(IDENTITY.map(|name| {
+        let values = IDENTITY.map(|name| {
             let values = seen.header(name);
             assert_eq!(values.len(), 1, "{name}");
             values[0].to_owned()
-        }))
+        });
+        let restrictions: Vec<String> = seen.header(RESTRICTIONS).into_iter().map(str::to_owned).collect();
+        assert!(restrictions.is_empty() || restrictions == ["*"], "{restrictions:?}");
+        Identity { values, restrictions }
     }
 }
 
@@ -59,20 +67,22 @@ fn judge_one(seen: &Seen, identity: Option<&Identity>) -> Vec<String> {
     }
     let all = seen.headers.iter().chain(&seen.trailers);
     for (name, _) in all.clone() {
-        let is_identity = IDENTITY.iter().chain([&RESTRICTIONS]).any(|own| folded(name) == *own);
-        if is_identity && (class == Class::Public || !IDENTITY.contains(&name.as_str())) {
+        let mut own = IDENTITY.iter().chain([&RESTRICTIONS]);
+        let is_identity = own.clone().any(|own| folded(name) == *own);
+        if is_identity && (class == Class::Public || !own.any(|own| name == own)) {
             wrong.push(format!("forged {name}"));
         }
         if OVERRIDES.iter().any(|own| folded(name) == *own) {
             wrong.push(format!("{name} reached the upstream"));
         }
     }
-    if let (Class::Insights, Some(Identity(expected))) = (class, identity) {
-        for (name, value) in IDENTITY.iter().zip(expected) {
+    if let (Class::Insights, Some(identity)) = (class, identity) {
+        let expected = identity.values.iter().map(std::slice::from_ref).chain([&*identity.restrictions]);
+        for (name, expected) in IDENTITY.iter().chain([&RESTRICTIONS]).zip(expected) {
             let values: Vec<&str> =
                 all.clone().filter(|(header, _)| header == name).map(|(_, value)| value.as_str()).collect();
-            if values != [value] {
-                wrong.push(format!("{name} is {values:?}, not {value}"));
+            if values != expected {
+                wrong.push(format!("{name} is {values:?}, not {expected:?}"));
             }
         }
     }

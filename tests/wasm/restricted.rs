@@ -32,6 +32,22 @@ fn received(host: &mut Host, request: u32) -> Vec<String> {
     headers.into_iter().filter(|(name, _)| is_ours(name)).map(|(_, value)| value).collect()
 }
 
+#[test]
+fn where_the_upstream_judges_it_receives_that_a_key_is_not_restricted() {
+    let mut host = Host::start(RULES).unwrap_or_else(|log| panic!("{log:?}"));
+    let paths = ["/current/@current", "/p/7/x"];
+    let waiting = paths.map(|path| host.get(path, &FORGED));
+    host.turn();
+    let (verifies, syncs) = callouts(&mut host);
+    host.answer(syncs[0].id, "200", &sync(1, r#""reset":true"#));
+    host.answer(verifies[0].id, "200", &verdicts(&[ACTIVE]));
+    let cached = paths.map(|path| host.get(path, &FORGED));
+    for [judged, other] in [waiting, cached] {
+        assert_eq!(received(&mut host, judged), ["*"]);
+        assert_eq!(received(&mut host, other), [""; 0]);
+    }
+}
+
 fn body(outcome: Outcome) -> String {
     match outcome {
         Outcome::Replied { body, .. } => body,

@@ -65,6 +65,27 @@ fn a_cached_verdict_is_judged_by_the_place_of_each_request() {
 }
 
 #[test]
+fn where_the_upstream_judges_it_learns_that_a_key_is_not_restricted() {
+    let mut talk = talk(SETTINGS);
+    let paths = ["/p/7", "/current/7", "/current/@current", "/o/acme", "/me"];
+    for path in paths {
+        assert_eq!(talk.get(path, VALID), "wait", "{path}");
+    }
+    talk.sync(1, Invalidation::Reset);
+    talk.ask();
+    let answered: Vec<String> = talk
+        .answer(0, Some(200), &[&active("insight:write")])
+        .into_iter()
+        .map(|(_, outcome)| outcome)
+        .collect();
+    let free = "for u1 insight:write";
+    let judged = "for u1 insight:write in *";
+    let expected = [free, judged, judged, judged, free];
+    assert_eq!(answered, expected);
+    assert_eq!(paths.map(|path| talk.get(path, VALID)), expected, "by the cached verdict");
+}
+
+#[test]
 fn requests_that_wait_for_one_lookup_are_each_judged_by_their_place() {
     let mut talk = talk(SETTINGS);
     for path in ["/p/7", "/p/8/x", "/o/acme", "/o/evil", "/me", "/new/8"] {
