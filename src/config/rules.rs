@@ -125,6 +125,13 @@ fn rule(mut fields: Fields<'_>, filter_mode: Mode, problems: &Problems) -> Optio
     let bearer_prefixes = bearer_prefixes(&mut fields, problems);
     let encoded_slashes = encoded_slashes(&mut fields, &path, problems);
     let locators = locators(&mut fields, &path, public, problems);
+    for (field, locator) in [("project", locators.project), ("organization", locators.organization)] {
+        if locator.segment.is_some_and(|segment| encoded_slashes.iter().any(|&earlier| earlier < segment)) {
+            let message = "must not follow a segment of encoded_slashes, whose slashes could move another segment \
+                           to its place";
+            fields.problem(field, message);
+        }
+    }
     let project_query = project_query(&mut fields, &locators, problems);
     if public && !bearer_prefixes.is_empty() {
         fields.problem("bearer_prefixes", "must not be on a public rule, which forwards every token");

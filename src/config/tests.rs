@@ -291,6 +291,26 @@ fn encoded_slashes_name_segments_of_the_path() {
 }
 
 #[test]
+fn an_id_must_not_follow_a_segment_with_encoded_slashes() {
+    for (field, path, is_accepted) in [
+        ("project", "/files/{file}/projects/{id}", false),
+        ("organization", "/files/{file}/projects/{id}", false),
+        ("project", "/projects/{id}/files/{file}", true),
+    ] {
+        let json = format!(
+            r#"{{"key_service":{{"cluster":"k"}},"routes":[{{"path":"{path}","scope":"*","encoded_slashes":["file"],"{field}":"id"}}]}}"#
+        );
+        let found = Config::read(json.as_bytes()).err().unwrap_or_default();
+        let found: Vec<String> = found.iter().map(Problem::to_string).collect();
+        let problem = format!(
+            "routes[0].{field}: must not follow a segment of encoded_slashes, whose slashes could move another \
+             segment to its place"
+        );
+        assert_eq!(found, if is_accepted { vec![] } else { vec![problem] }, "{path}");
+    }
+}
+
+#[test]
 fn a_rule_names_the_segments_of_project_and_organization() {
     let with = |settings: &str| {
         let path = "/o/{org}/p/{id}/{id}/{*rest}";
