@@ -147,6 +147,15 @@ impl ShippedTable {
         }
     }
 
+    /// Whether its upstream may ignore letter case, which the rules then have to consider.
+    fn may_upstream_ignore_case(self) -> bool {
+        match self {
+            ShippedTable::Documented => true,
+            // PostHog does not ignore it.
+            ShippedTable::Posthog => false,
+        }
+    }
+
     /// Its rules.
     fn json(self) -> &'static str {
         match self {

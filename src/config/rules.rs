@@ -41,11 +41,8 @@ pub(super) fn routes(
         rules.push(rule);
         places.push((path, written));
     }
-    // PostHog does not ignore letter case.
-    let case_gaps = match shipped {
-        Some(ShippedTable::Posthog) => Vec::new(),
-        _ => table.case_gaps(&rules),
-    };
+    let may_ignore_case = shipped.is_none_or(ShippedTable::may_upstream_ignore_case);
+    let case_gaps = if may_ignore_case { table.case_gaps(&rules) } else { Vec::new() };
     let case_gaps = case_gaps.into_iter().filter_map(|gap| {
         let ((path, weaker), (place, stricter)) = (places.get(gap.weaker)?, places.get(gap.stricter)?);
         let message = format!(
