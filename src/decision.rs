@@ -6,7 +6,7 @@ use protocol::Scope;
 
 use crate::ambiguity::Ambiguity;
 use crate::metrics::Counter;
-use crate::restriction::{Location, Violation, judge};
+use crate::restriction::{Requested, Violation, judge};
 use crate::verdict::{Principal, Verdict};
 
 /// The restrictions of a key without restrictions, as a header value.
@@ -104,7 +104,7 @@ impl Denial {
 }
 
 /// Whether a key with this verdict may reach the request's project and organization, and has the scope `required`.
-/// `location` is called for restricted keys only. `upstream_judges` says whether the rule leaves restrictions to the
+/// `requested` is called for restricted keys only. `upstream_judges` says whether the rule leaves restrictions to the
 /// upstream.
 ///
 /// # Errors
@@ -113,11 +113,11 @@ pub fn decide(
     verdict: Verdict,
     required: &Scope,
     upstream_judges: bool,
-    location: impl FnOnce() -> Location,
+    requested: impl FnOnce() -> Requested,
 ) -> Result<Grant, Denial> {
     let Verdict::Active(key) = verdict else { return Err(Denial::Invalid) };
     if let Some(restricted) = &key.restricted
-        && let Err(violation) = judge(&restricted.restrictions, &location())
+        && let Err(violation) = judge(&restricted.restrictions, &requested())
     {
         return Err(Denial::Restricted { violation, key });
     }
@@ -164,7 +164,7 @@ mod tests {
         let locators = Locators { project, ..Locators::NONE };
         let decide = |required: &str, path: &str| {
             let verdict = Verdict::Active(Rc::clone(&key));
-            super::decide(verdict, &required.parse().unwrap(), false, || locators.locate(path.as_bytes()))
+            super::decide(verdict, &required.parse().unwrap(), false, || locators.requested(path.as_bytes()))
         };
         assert!(decide("insight:read", "/7").is_ok());
         assert!(matches!(decide("insight:write", "/7"), Err(Denial::Forbidden { .. })));

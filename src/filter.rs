@@ -131,7 +131,7 @@ impl Filter {
         match self.cache.get(&digest, now).filter(|_| may_use_cache || !self.policy.syncs()) {
             Some(verdict) => {
                 let decision =
-                    decide(verdict, required, route.locators.upstream_judges(), || route.location(head));
+                    decide(verdict, required, route.locators.upstream_judges(), || route.requested(head));
                 self.metrics.count(Counter::CacheHits);
                 if let Some(age_ms) = self.lease.age_ms(now) {
                     self.metrics.lease_used(age_ms);
@@ -140,9 +140,9 @@ impl Filter {
             }
             None => {
                 self.metrics.count(Counter::CacheMisses);
-                let (location, upstream_judges) = (route.location(head), route.locators.upstream_judges());
+                let (requested, upstream_judges) = (route.requested(head), route.locators.upstream_judges());
                 let waiter =
-                    Waiter::new(stream, required.clone(), location, upstream_judges, mode, address());
+                    Waiter::new(stream, required.clone(), requested, upstream_judges, mode, address());
                 self.wait(digest, waiter, now)
             }
         }
@@ -211,11 +211,10 @@ impl Filter {
         if let Some(position) = self.lease.position().filter(|position| *position.epoch == *answer.epoch) {
             self.metrics.sample(Histogram::CursorLag, answer.revision.saturating_sub(position.cursor));
         }
-        let is_vouched_for =
-            !self.policy.syncs() || self.lease.vouches_for(&answer.epoch, answer.revision, now);
+        let may_be_cached = !self.policy.syncs() || self.lease.may_cache(&answer.epoch, answer.revision, now);
         let mut outcomes = Vec::new();
         for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
-            if is_vouched_for {
+            if may_be_cached {
                 let evicted = self.cache.insert(*digest, &verdict, sent_at, expires_in_ms);
                 self.metrics.add(Counter::Evictions, evicted);
             } else {
@@ -227,7 +226,7 @@ impl Filter {
             let has_ended = expires_in_ms.is_some_and(|left_ms| sent_at.plus(left_ms).has_come(now))
                 // Without a lease, an answer serves later requests for as long as the cache would.
                 || (!self.policy.syncs() && self.cache.get(digest, now).is_none());
-            for waiter in self.lookups.finish(digest, is_vouched_for && !has_ended) {
+            for waiter in self.lookups.finish(digest, may_be_cached && !has_ended) {
                 let decision = waiter.decide(verdict.clone());
                 outcomes.push((waiter.stream, self.conclude(decision, waiter.mode, now)));
             }
@@ -244,7 +243,7 @@ impl Filter {
     pub fn next_sync(&mut self, now: Moment) -> Option<SyncRequest> {
         // Without requests, only this sees the clocks. It must notice the end of a lease before the wall clock is set
         // back.
-        self.note_lease(now);
+        self.count_lease_changes(now);
         if self.lease.due_in_ms(now) != Some(0) {
             return None;
         }
@@ -272,7 +271,7 @@ impl Filter {
             return None;
         }
         // Count a lease that ended before this answer, even if the answer grants the next one.
-        self.note_lease(now);
+        self.count_lease_changes(now);
         let outcome = answer.inspect_err(|_| self.lease.failed(now)).and_then(|answer| {
             let asked_from_nothing = self.lease.position().is_none();
             self.lease.answered(&answer, now).map_err(|_| NoAnswer::Contradiction)?;
@@ -284,7 +283,7 @@ impl Filter {
         if outcome.is_err() {
             self.metrics.count(Counter::CalloutsFailed);
         }
-        self.note_lease(now);
+        self.count_lease_changes(now);
         Some(outcome)
     }
 
@@ -298,7 +297,7 @@ impl Filter {
         }
     }
 
-    fn note_lease(&mut self, now: Moment) {
+    fn count_lease_changes(&mut self, now: Moment) {
         let holds_one = self.lease.is_held(now);
         match (std::mem::replace(&mut self.held_a_lease, holds_one), holds_one) {
             (false, true) => self.metrics.count(Counter::LeasesGained),
@@ -309,8 +308,8 @@ impl Filter {
 
     /// The metrics, with the gauges up to date.
     pub fn metrics(&mut self, now: Moment) -> &mut Metrics {
-        self.note_lease(now);
-        let (active, inactive) = self.remembered();
+        self.count_lease_changes(now);
+        let (active, inactive) = self.cached_verdicts();
         self.metrics.set(Gauge::CacheActive, active);
         self.metrics.set(Gauge::CacheInactive, inactive);
         self.metrics.set(Gauge::Waiting, self.lookups.waiting());
@@ -320,7 +319,7 @@ impl Filter {
     }
 
     /// The numbers of active and inactive verdicts in the cache.
-    pub fn remembered(&self) -> (usize, usize) {
+    pub fn cached_verdicts(&self) -> (usize, usize) {
         self.cache.sizes()
     }
 }

@@ -141,7 +141,7 @@ impl Lease {
 
     /// Whether verdicts of this revision and epoch may be cached: they contain every change that this edge has
     /// acknowledged, and no later change can have returned without its acknowledgement.
-    pub fn vouches_for(&mut self, epoch: &str, revision: u64, now: Moment) -> bool {
+    pub fn may_cache(&mut self, epoch: &str, revision: u64, now: Moment) -> bool {
         let reached = |position: &Position| *position.epoch == *epoch && revision >= position.cursor;
         // Rule `Fence`.
         self.is_held(now) && self.position.as_ref().is_some_and(reached)

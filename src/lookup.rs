@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::clock::Moment;
 use crate::decision::{Denial, Grant, decide};
 use crate::mode::Mode;
-use crate::restriction::Location;
+use crate::restriction::Requested;
 use crate::verdict::Verdict;
 
 mod shares;
@@ -47,7 +47,7 @@ pub struct Waiter {
     /// The scope that its route needs.
     required: Scope,
     /// The project and the organization that it concerns.
-    location: Location,
+    requested: Requested,
     /// Whether its rule leaves restrictions to the upstream.
     upstream_judges: bool,
     /// Whether it is refused if the key is not granted.
@@ -65,7 +65,7 @@ impl Waiter {
     pub fn new(
         stream: StreamId,
         required: Scope,
-        location: Location,
+        requested: Requested,
         upstream_judges: bool,
         mode: Mode,
         address: Address,
@@ -73,7 +73,7 @@ impl Waiter {
         Waiter {
             stream,
             required,
-            location,
+            requested,
             upstream_judges,
             mode,
             address,
@@ -87,7 +87,7 @@ impl Waiter {
     /// # Errors
     /// Those of [`decide`].
     pub fn decide(&self, verdict: Verdict) -> Result<Grant, Denial> {
-        decide(verdict, &self.required, self.upstream_judges, || self.location.clone())
+        decide(verdict, &self.required, self.upstream_judges, || self.requested.clone())
     }
 }
 

@@ -53,8 +53,8 @@ impl Locators {
     };
 
     /// The project and the organization of a request for this path, which the rule matches.
-    pub fn locate(&self, path: &[u8]) -> Location {
-        Location { project: self.project.locate(path), organization: self.organization.locate(path) }
+    pub fn requested(&self, path: &[u8]) -> Requested {
+        Requested { project: self.project.requested(path), organization: self.organization.requested(path) }
     }
 
     /// Whether the upstream judges a restriction, of projects or of organizations.
@@ -69,13 +69,13 @@ impl Locators {
 }
 
 impl Locator {
-    fn locate(self, path: &[u8]) -> Located {
+    fn requested(self, path: &[u8]) -> RequestedId {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let segment = self.segment.and_then(|at| path.split(|&byte| byte == b'/').nth(at)).map(decoded);
         match segment {
-            Some(segment) if *segment != *CURRENT => Located::named(&segment),
-            _ if self.upstream_judges => Located::LeftToUpstream,
-            _ => Located::Unknown,
+            Some(segment) if *segment != *CURRENT => RequestedId::named(&segment),
+            _ if self.upstream_judges => RequestedId::UpstreamJudges,
+            _ => RequestedId::Unknown,
         }
     }
 
@@ -89,32 +89,32 @@ impl Locator {
 
 /// The project and the organization that a request concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
+pub struct Requested {
     /// The project.
-    pub project: Located,
+    pub project: RequestedId,
     /// The organization.
-    pub organization: Located,
+    pub organization: RequestedId,
 }
 
 /// The project or the organization that a request concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Located {
+pub enum RequestedId {
     /// The path has its id.
     Id(ResourceId),
     /// The path has another text in its place, of which this is the beginning.
     NoId(Box<str>),
     /// The path does not say it, and the upstream judges the restriction.
-    LeftToUpstream,
+    UpstreamJudges,
     /// The path does not say it.
     Unknown,
 }
 
-impl Located {
+impl RequestedId {
     fn named(segment: &[u8]) -> Self {
         let text = String::from_utf8_lossy(segment);
         match text.parse() {
-            Ok(id) => Located::Id(id),
-            Err(_) => Located::NoId(beginning(&text).into()),
+            Ok(id) => RequestedId::Id(id),
+            Err(_) => RequestedId::NoId(beginning(&text).into()),
         }
     }
 }
@@ -142,27 +142,27 @@ pub enum Violation {
 ///
 /// # Errors
 /// The first [`Violation`].
-pub fn judge(restrictions: &Restrictions, location: &Location) -> Result<(), Violation> {
+pub fn judge(restrictions: &Restrictions, requested: &Requested) -> Result<(), Violation> {
     let Restrictions { projects, organizations } = restrictions;
-    judge_one(Resource::Project, projects.as_deref(), &location.project)?;
-    judge_one(Resource::Organization, organizations.as_deref(), &location.organization)
+    judge_one(Resource::Project, projects.as_deref(), &requested.project)?;
+    judge_one(Resource::Organization, organizations.as_deref(), &requested.organization)
 }
 
 /// `permitted` is `None` for all.
 fn judge_one(
     resource: Resource,
     permitted: Option<&[ResourceId]>,
-    located: &Located,
+    requested: &RequestedId,
 ) -> Result<(), Violation> {
     let Some(permitted) = permitted else { return Ok(()) };
-    match located {
-        Located::Id(id) if permitted.contains(id) => Ok(()),
-        Located::Id(id) => Err(Violation::Other(resource, id.as_str().into())),
-        Located::NoId(text) => Err(Violation::Other(resource, text.clone())),
+    match requested {
+        RequestedId::Id(id) if permitted.contains(id) => Ok(()),
+        RequestedId::Id(id) => Err(Violation::Other(resource, id.as_str().into())),
+        RequestedId::NoId(text) => Err(Violation::Other(resource, text.clone())),
         // The identity header with the restriction would be empty, so the upstream could not judge.
-        Located::LeftToUpstream if permitted.is_empty() => Err(Violation::Unknown(resource)),
-        Located::LeftToUpstream => Ok(()),
-        Located::Unknown => Err(Violation::Unknown(resource)),
+        RequestedId::UpstreamJudges if permitted.is_empty() => Err(Violation::Unknown(resource)),
+        RequestedId::UpstreamJudges => Ok(()),
+        RequestedId::Unknown => Err(Violation::Unknown(resource)),
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
 
     /// The answer to a key with these restrictions whose rule has these locators.
     fn answer(json: &str, locators: Locators, path: &str) -> String {
-        match judge(&restrictions(json), &locators.locate(path.as_bytes())) {
+        match judge(&restrictions(json), &locators.requested(path.as_bytes())) {
             Ok(()) => "permitted".to_owned(),
             Err(violation) => violation.to_string(),
         }

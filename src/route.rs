@@ -5,7 +5,7 @@ use protocol::{Action, Scope};
 use crate::ambiguity::Ambiguity;
 use crate::mode::Mode;
 use crate::request::{RequestHead, decoded};
-use crate::restriction::{Located, Location, Locators};
+use crate::restriction::{Locators, Requested, RequestedId};
 
 mod encoded_slashes;
 mod letter_case;
@@ -49,14 +49,14 @@ pub struct LeftToUpstream(());
 
 impl Route<'_> {
     /// The project and the organization that a request concerns.
-    pub fn location(&self, head: &RequestHead<'_>) -> Location {
-        let mut location = self.locators.locate(head.path);
-        if matches!(location.project, Located::Id(_) | Located::NoId(_))
+    pub fn requested(&self, head: &RequestHead<'_>) -> Requested {
+        let mut requested = self.locators.requested(head.path);
+        if matches!(requested.project, RequestedId::Id(_) | RequestedId::NoId(_))
             && head.has_query_field(self.project_query)
         {
-            location.project = Located::Unknown;
+            requested.project = RequestedId::Unknown;
         }
-        location
+        requested
     }
 
     /// Whether the rule names a prefix of this token.

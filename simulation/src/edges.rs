@@ -285,7 +285,7 @@ impl Node {
     /// # Errors
     /// A limit is exceeded.
     pub(crate) fn check_bounds(&self) -> Result<(), String> {
-        let (active, inactive) = self.filter.remembered();
+        let (active, inactive) = self.filter.cached_verdicts();
         match self.waiting.len() {
             waiting if active <= MAX_ACTIVE && inactive <= MAX_INACTIVE && waiting <= MAX_WAITERS => Ok(()),
             waiting => Err(format!("an edge has {active} active, {inactive} inactive, {waiting} waiting")),

@@ -15,8 +15,8 @@ fn waiter(stream: u32) -> Waiter {
 }
 
 fn from(address: u32, stream: u32) -> Waiter {
-    let location = Locators::NONE.locate(b"/");
-    Waiter::new(StreamId(stream), Scope::All, location, false, Mode::Enforce, Address::V4(address))
+    let requested = Locators::NONE.requested(b"/");
+    Waiter::new(StreamId(stream), Scope::All, requested, false, Mode::Enforce, Address::V4(address))
 }
 
 fn streams(waiters: Vec<Waiter>) -> Vec<u32> {

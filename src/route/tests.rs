@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Config;
-use crate::restriction::Located;
+use crate::restriction::RequestedId;
 
 fn table(rules: &[(&str, &str)]) -> RouteTable {
     let mut table = RouteTable::default();
@@ -333,7 +333,7 @@ fn the_posthog_table_has_the_scope_of_each_resource() {
 #[test]
 fn the_posthog_table_says_where_project_and_organization_are() {
     let table = posthog().policy.routes;
-    let location = |path: &str| {
+    let requested = |path: &str| {
         let head = RequestHead {
             method: b"GET",
             path: path.as_bytes(),
@@ -342,12 +342,12 @@ fn the_posthog_table_says_where_project_and_organization_are() {
             bearer_token: None,
             is_preflight: false,
         };
-        let location = table.classify(&head).unwrap().location(&head);
-        [location.project, location.organization].map(|located| match located {
-            Located::Id(id) => id.to_string(),
-            Located::NoId(text) => format!("not {text}"),
-            Located::LeftToUpstream => "upstream".to_owned(),
-            Located::Unknown => "unknown".to_owned(),
+        let requested = table.classify(&head).unwrap().requested(&head);
+        [requested.project, requested.organization].map(|requested| match requested {
+            RequestedId::Id(id) => id.to_string(),
+            RequestedId::NoId(text) => format!("not {text}"),
+            RequestedId::UpstreamJudges => "upstream".to_owned(),
+            RequestedId::Unknown => "unknown".to_owned(),
         })
     };
     for (path, project, organization) in [
@@ -366,7 +366,7 @@ fn the_posthog_table_says_where_project_and_organization_are() {
         ("/api/organizations/@current/", "unknown", "upstream"),
         ("/api/dead_letter_queue/", "unknown", "unknown"),
     ] {
-        assert_eq!(location(path), [project, organization], "{path}");
+        assert_eq!(requested(path), [project, organization], "{path}");
     }
 }
 
@@ -409,15 +409,19 @@ fn a_query_that_replaces_the_project_of_the_path_makes_it_unknown() {
             bearer_token: None,
             is_preflight: false,
         };
-        table.classify(&head).unwrap().location(&head).project
+        table.classify(&head).unwrap().requested(&head).project
     };
     let insights = "/api/projects/7/insights/";
     for query in ["token=phc_a", "limit=1&token=phc_a", "api_key=phc_a&x", "t%6Fken=phc_a", "token"] {
-        assert_eq!(project(insights, query), Located::Unknown, "{query}");
-        assert_eq!(project("/api/projects/x y/insights/", query), Located::Unknown, "{query}");
-        assert_eq!(project("/api/projects/@current/insights/", query), Located::LeftToUpstream, "{query}");
+        assert_eq!(project(insights, query), RequestedId::Unknown, "{query}");
+        assert_eq!(project("/api/projects/x y/insights/", query), RequestedId::Unknown, "{query}");
+        assert_eq!(
+            project("/api/projects/@current/insights/", query),
+            RequestedId::UpstreamJudges,
+            "{query}"
+        );
     }
     for query in ["", "limit=1", "tokens=a", "search=token=a", "x_token=a"] {
-        assert_eq!(project(insights, query), Located::Id(7.into()), "{query}");
+        assert_eq!(project(insights, query), RequestedId::Id(7.into()), "{query}");
     }
 }

@@ -9,7 +9,7 @@ use edge_key_auth::credential::Credential;
 use edge_key_auth::header_policy::{HeaderPolicy, OVERRIDES};
 use edge_key_auth::headers::HeaderPairs;
 use edge_key_auth::request::{Reading, RequestHead};
-use edge_key_auth::restriction::{Located, Location};
+use edge_key_auth::restriction::{Requested, RequestedId};
 use edge_key_auth::route::{Access, Route};
 use protocol::{ApiKey, KeyDigest, MAX_RESOURCE_ID_BYTES, ResourceId};
 use serde_json::Value;
@@ -269,15 +269,15 @@ fn check_path(head: &RequestHead<'_>) {
     for (config, rules) in CONFIGS.iter().zip(RULES.iter()) {
         let route = |head: &RequestHead<'_>| {
             let route = config.policy.routes.classify(head).unwrap();
-            (shown(&route), route.location(head))
+            (shown(&route), route.requested(head))
         };
-        let (access, location) = route(head);
+        let (access, requested) = route(head);
         let rule = deciding_rule(rules, text);
         assert_eq!(access, expected(rule, head.method), "{text:?}");
-        check_location(rule, text, &location);
-        assert_eq!((&access, &location), (&route(&again).0, &route(&again).1), "{text:?} encoded anew");
+        check_requested(rule, text, &requested);
+        assert_eq!((&access, &requested), (&route(&again).0, &route(&again).1), "{text:?} encoded anew");
         let decoded = route(&with_path(head, &decoded));
-        assert_eq!((&access, &location), (&decoded.0, &decoded.1), "{text:?} decoded");
+        assert_eq!((&access, &requested), (&decoded.0, &decoded.1), "{text:?} decoded");
     }
 
     let [lower, upper] = [decoded.to_ascii_lowercase(), decoded.to_ascii_uppercase()];
@@ -290,8 +290,9 @@ fn check_path(head: &RequestHead<'_>) {
 }
 
 /// The project and the organization are those that a server reads in the decoded path.
-fn check_location(rule: Option<&Value>, path: &str, location: &Location) {
-    for (resource, located) in [("project", &location.project), ("organization", &location.organization)] {
+fn check_requested(rule: Option<&Value>, path: &str, requested: &Requested) {
+    for (resource, requested) in [("project", &requested.project), ("organization", &requested.organization)]
+    {
         let name = rule.and_then(|rule| rule[resource].as_str()).map(|name| format!("{{{name}}}"));
         let at = name.and_then(|name| {
             segments(rule.unwrap()["path"].as_str().unwrap()).iter().position(|segment| *segment == name)
@@ -299,15 +300,15 @@ fn check_location(rule: Option<&Value>, path: &str, location: &Location) {
         let segment = at.map(|at| segments(path)[at]).filter(|segment| *segment != "@current");
         let judges = rule.and_then(|rule| rule["upstream_judges"].as_array());
         let is_judged = judges.is_some_and(|judges| judges.iter().any(|judged| judged == resource));
-        match (located, segment) {
-            (Located::Id(id), Some(segment)) => assert_eq!(id.as_str(), segment),
-            (Located::NoId(beginning), Some(segment)) => {
+        match (requested, segment) {
+            (RequestedId::Id(id), Some(segment)) => assert_eq!(id.as_str(), segment),
+            (RequestedId::NoId(beginning), Some(segment)) => {
                 assert!(segment.starts_with(&**beginning) && beginning.len() <= MAX_RESOURCE_ID_BYTES);
                 assert!(segment.parse::<ResourceId>().is_err(), "{segment:?}");
             }
-            (Located::LeftToUpstream, None) => assert!(is_judged, "{path:?}"),
-            (Located::Unknown, None) => assert!(!is_judged, "{path:?}"),
-            (located, segment) => panic!("{path:?}: {located:?} for {segment:?}"),
+            (RequestedId::UpstreamJudges, None) => assert!(is_judged, "{path:?}"),
+            (RequestedId::Unknown, None) => assert!(!is_judged, "{path:?}"),
+            (requested, segment) => panic!("{path:?}: {requested:?} for {segment:?}"),
         }
     }
 }
