@@ -43,6 +43,27 @@ fn sync(revision: u64, invalidation: &str) -> String {
     format!(r#"{{"epoch":"e1","revision":{revision},"lease_ms":6000,{invalidation}}}"#)
 }
 
+/// A POST request with this credential, a body and these trailers.
+fn post_with_trailers(
+    host: &mut Host,
+    path: &str,
+    credential: &'static [u8],
+    trailers: &[(&str, &[u8])],
+) -> u32 {
+    let request = host.begin(
+        &[
+            (":method", b"POST"),
+            (":path", path.as_bytes()),
+            (":authority", b"api.example.com"),
+            ("authorization", credential),
+        ],
+        false,
+    );
+    host.body(request, 100, false);
+    host.trailers(request, trailers);
+    request
+}
+
 /// The verifies and the syncs among the callouts sent since the last call.
 fn callouts(host: &mut Host) -> (Vec<Callout>, Vec<Callout>) {
     let is_verify =

@@ -1,7 +1,7 @@
 //! Requests: identity, credentials, denials, and what may be sent.
 
 use crate::host::{Host, Outcome};
-use crate::{VALID, forwarded, give_lease_and_verdict, start, status, values, warm};
+use crate::{VALID, forwarded, give_lease_and_verdict, post_with_trailers, start, status, values, warm};
 
 #[test]
 fn forged_identity_never_gets_through() {
@@ -47,15 +47,9 @@ fn forged_identity_is_removed_before_a_refusal_too() {
 fn forged_identity_never_gets_through_in_trailers() {
     let mut host = warm();
     for (path, credential) in [("/decide/", &b"none"[..]), ("/api/projects/", VALID)] {
-        let headers: [(&str, &[u8]); 4] = [
-            (":method", b"POST"),
-            (":path", path.as_bytes()),
-            (":authority", b"api.example.com"),
-            ("authorization", credential),
-        ];
-        let request = host.begin(&headers, false);
-        host.body(request, 100, false);
-        host.trailers(request, &[("x.auth.user.id", b"root"), ("x-checksum", b"1"), ("X_Auth_Scopes", b"*")]);
+        let trailers: [(&str, &[u8]); 3] =
+            [("x.auth.user.id", b"root"), ("x-checksum", b"1"), ("X_Auth_Scopes", b"*")];
+        let request = post_with_trailers(&mut host, path, credential, &trailers);
         forwarded(host.outcome(request));
         assert_eq!(host.trailers_of(request), [("x-checksum".to_owned(), b"1".to_vec())]);
     }
@@ -65,11 +59,7 @@ fn forged_identity_never_gets_through_in_trailers() {
 fn a_request_whose_trailers_cannot_be_read_is_refused() {
     let mut host = warm();
     host.withhold_trailers();
-    let headers: [(&str, &[u8]); 3] =
-        [(":method", b"POST"), (":path", b"/decide/"), (":authority", b"api.example.com")];
-    let request = host.begin(&headers, false);
-    host.body(request, 100, false);
-    host.trailers(request, &[("x-auth-user-id", b"root")]);
+    let request = post_with_trailers(&mut host, "/decide/", b"none", &[("x-auth-user-id", b"root")]);
     assert_eq!(status(host.outcome(request)).0, 400);
 }
 

@@ -1,7 +1,7 @@
 //! Shadow mode: a request that would be refused continues without identity.
 
 use crate::host::{Host, Outcome};
-use crate::{ACTIVE, VALID, callouts, forwarded, status, sync, values, verdicts};
+use crate::{ACTIVE, VALID, callouts, forwarded, post_with_trailers, status, sync, values, verdicts};
 
 const SHADOW: &str = r#"{"key_service":{"cluster":"k"},"mode":"shadow"}"#;
 
@@ -81,11 +81,8 @@ fn requests_that_would_be_refused_go_on_without_identity_and_with_their_reason()
 #[test]
 fn forged_identity_in_trailers_is_removed_in_shadow_mode_too() {
     let mut host = start(SHADOW);
-    let headers: [(&str, &[u8]); 3] =
-        [(":method", b"POST"), (":path", b"/api/projects/"), (":authority", b"api.example.com")];
-    let request = host.begin(&headers, false);
-    host.body(request, 100, false);
-    host.trailers(request, &[("x.auth.user.id", b"root"), ("x-checksum", b"1")]);
+    let trailers: [(&str, &[u8]); 2] = [("x.auth.user.id", b"root"), ("x-checksum", b"1")];
+    let request = post_with_trailers(&mut host, "/api/projects/", b"none", &trailers);
     forwarded(host.outcome(request));
     assert_eq!(host.trailers_of(request), [("x-checksum".to_owned(), b"1".to_vec())]);
 }
@@ -94,11 +91,7 @@ fn forged_identity_in_trailers_is_removed_in_shadow_mode_too() {
 fn a_forged_header_that_cannot_be_removed_is_refused_in_shadow_mode_too() {
     let mut host = start(SHADOW);
     host.withhold_trailers();
-    let headers: [(&str, &[u8]); 3] =
-        [(":method", b"POST"), (":path", b"/decide/"), (":authority", b"api.example.com")];
-    let request = host.begin(&headers, false);
-    host.body(request, 100, false);
-    host.trailers(request, &[("x-auth-user-id", b"root")]);
+    let request = post_with_trailers(&mut host, "/decide/", b"none", &[("x-auth-user-id", b"root")]);
     assert_eq!(status(host.outcome(request)).0, 400);
 }
 
