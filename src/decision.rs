@@ -130,6 +130,7 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::IdentityHeaders;
     use crate::restriction::{Locator, Locators, Resource};
     use protocol::{Restrictions, ScopeSet};
 
@@ -153,6 +154,18 @@ mod tests {
             assert_eq!((&lacks, &*key.key_id), (required, "k"));
         }
         assert_eq!(decide(Verdict::Inactive, &read), Err(Denial::Invalid));
+    }
+
+    #[test]
+    fn identity_headers_have_the_restrictions_of_a_free_key_where_the_upstream_judges() {
+        let read: Scope = "insight:read".parse().unwrap();
+        let headers = IdentityHeaders(["a", "b", "c", "d"].map(Box::from));
+        let expected = [("a", "u"), ("b", "k"), ("c", "insight:read"), ("d", "*")];
+        for (upstream_judges, count) in [(false, 3), (true, 4)] {
+            let unused = || unreachable!("the key is not restricted");
+            let grant = super::decide(active("insight:read"), &read, upstream_judges, unused).unwrap();
+            assert_eq!(headers.of(&grant).collect::<Vec<_>>(), expected[..count]);
+        }
     }
 
     #[test]
