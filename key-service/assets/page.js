@@ -6,8 +6,9 @@ document.documentElement.classList.add("has-script");
 
 let isStored = false;
 
-// On a narrow screen, the navigation is wider than the screen.
-addEventListener("DOMContentLoaded", () => {
+// On a narrow screen, the navigation is wider than the screen. This script may run before or after the document is complete, but
+// before the page has loaded.
+addEventListener("load", () => {
   document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 });
 
