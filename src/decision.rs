@@ -81,7 +81,7 @@ impl Denial {
         }
     }
 
-    /// The valid key, if the request has one that may not make it.
+    /// The valid key, if the request has one that does not suffice.
     pub fn key(&self) -> Option<&Rc<Principal>> {
         match self {
             Denial::Forbidden { key, .. } | Denial::Restricted { key, .. } => Some(key),

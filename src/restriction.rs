@@ -103,9 +103,9 @@ pub enum RequestedId {
     Id(ResourceId),
     /// The path has another text in its place, of which this is the beginning.
     NoId(Box<str>),
-    /// The path does not say it, and the upstream judges the restriction.
+    /// The path does not name it, and the upstream judges the restriction.
     UpstreamJudges,
-    /// The path does not say it.
+    /// The path does not name it.
     Unknown,
 }
 

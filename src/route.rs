@@ -35,7 +35,7 @@ pub struct Route<'t> {
     pub access: Access<'t>,
     /// Whether its rule is enforced.
     pub mode: Mode,
-    /// What bearer tokens begin with that the upstream judges.
+    /// The prefixes of bearer tokens that the upstream judges.
     pub bearer_prefixes: &'t [Box<str>],
     /// How the project and the organization of the request are found in its path.
     pub locators: &'t Locators,
@@ -119,7 +119,7 @@ pub struct Terms {
     pub requirement: Requirement,
     /// Whether it is enforced.
     pub mode: Mode,
-    /// What bearer tokens begin with that the upstream judges. No personal API key begins with one of these.
+    /// The prefixes of bearer tokens that the upstream judges. No personal API key begins with one of these.
     pub bearer_prefixes: Vec<Box<str>>,
     /// The positions of segments that may have encoded slashes.
     pub encoded_slashes: Vec<usize>,

@@ -26,7 +26,7 @@ pub enum AccountError {
     /// No admin would be left.
     #[error("this is the last active admin; create another admin first")]
     LastAdmin,
-    /// An admin would delete the own account.
+    /// Admins cannot delete their own accounts.
     #[error("you cannot delete yourself")]
     DeletesSelf,
     /// A management token may not do this, because it would extend its own rights.

@@ -17,7 +17,7 @@ use crate::revocation::propagation::Propagation;
 use crate::revocation::sql::snapshot;
 use crate::time::Timestamp;
 
-/// The result of a report for one value. It tells nothing of the owner, whom the holder need not know.
+/// The result of a report for one value. It does not name the owner, because the reporter may be a stranger.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct HeldValue {
     /// The mask of the value.
@@ -39,7 +39,7 @@ pub(crate) async fn report(
     let by = &Actor { kind: ActorKind::LeakReporter, ..visitor.clone() };
     let digests = report.digests();
     let mut live = HashSet::new();
-    // What is read below survives a failover from here on: the change that ended a value may still wait for a standby.
+    // Flush first: the change that ended a value may still wait for a standby, and a failover would undo it.
     store.lease_store().flush().await?;
     let found = snapshot(store.pool(), &digests).await?;
     let known = report.only(|digest| found.keys.contains_key(digest));
@@ -52,7 +52,8 @@ pub(crate) async fn report(
         live.extend(ended.filter(|(_, outcome)| outcome.live).map(|(digest, _)| digest));
         propagation
     };
-    // Last, because each one ends in a transaction of its own. If the keys could not be ended, a repetition finds all live.
+    // Tokens come last, because each one ends in a transaction of its own: if the keys fail, a repeated report still finds all
+    // values live.
     for (digest, id) in management_tokens::with_digests(store, &digests).await? {
         if management_tokens::revoke_leaked(store, by, &id, report.source(), now).await? {
             live.insert(digest);

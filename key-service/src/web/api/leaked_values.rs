@@ -38,7 +38,7 @@ pub(super) async fn report(
     limit.admit(&by)?;
     let report = Report::new(values, source);
     let (results, propagation) = holder_reports::report(&state.store, &by, &report, Timestamp::now()).await?;
-    // How many edges there are is not told to strangers.
+    // The answer leaves the progress out: it would reveal the number of edges to strangers.
     propagation.wait().await?;
     Ok(Json(HolderAnswer { results }))
 }

@@ -72,7 +72,7 @@ pub(super) async fn submit(
     let report = Report::new(values, named);
     let (results, propagation) = holder_reports::report(&state.store, &by, &report, Timestamp::now()).await?;
     let (title, note) = match results.iter().any(|result| result.live) {
-        true => ("The value is ended", "It worked until now. It can never be used again."),
+        true => ("The value has ended", "It worked until now. It can never be used again."),
         false => {
             ("The value does not work", "No working key or token has this value. It may have ended before.")
         }
@@ -83,7 +83,7 @@ pub(super) async fn submit(
         notes: vec![note.to_owned()],
         back: (addresses::LEAKED.to_owned(), "Report another value".into()),
     };
-    // Strangers are not told which edges there are, so there are no lines while the edges apply the change.
+    // The page shows no progress: it would reveal the edges to strangers.
     propagation.wait().await.map_err(|error| PageError::internal(&error))?;
     let receipt = Receipt::of_change(title, Place::Outside, change).and("No edge accepts the value.");
     receipt.redirect(&seals, REPORTED, "")
