@@ -135,8 +135,7 @@ mod tests {
         let text = |verdict: &str| {
             let answer = read_verify(Some(200), &body(verdict), 1).unwrap().verdicts.remove(0);
             let Verdict::Active(principal) = answer.verdict else { panic!("{verdict}") };
-            let text = principal.restricted.as_ref().map(|restricted| restricted.text.to_string());
-            text
+            principal.restricted.as_ref().map(|restricted| restricted.text.to_string())
         };
         let both = restricted(r#"{"projects":[1,2],"organizations":["acme"]}"#);
         assert_eq!(text(&both).as_deref(), Some("project:1 project:2 organization:acme"));
