@@ -196,7 +196,7 @@ async fn a_download_has_each_entry_once() {
     app.alter(&format!(
         "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
         INSERT INTO audit_log (id, {columns})
-        SELECT 'entry-' || n, unixepoch('subsec') * 1000 + 60000 + n / 1200, 'key.created', 'service', '', 'null' FROM n"
+        SELECT 'entry-' || n, CAST(unixepoch('subsec') * 1000 AS BIGINT) + 60000 + n / 1200, 'key.created', 'service', '', 'null' FROM n"
     ))
     .await;
     let download = admin.request(Method::GET, "/admin/audit/download?action=key.").send().await.unwrap();
