@@ -291,6 +291,22 @@ fn encoded_slashes_name_segments_of_the_path() {
 }
 
 #[test]
+fn error_bodies_may_be_those_of_posthog() {
+    for (bodies, expected) in [("documented", ErrorBodies::Documented), ("posthog", ErrorBodies::Posthog)] {
+        let json = format!(r#"{{"key_service":{{"cluster":"k"}},"error_bodies":"{bodies}"}}"#);
+        assert_eq!(Config::read(json.as_bytes()).unwrap().policy.error_bodies, expected);
+    }
+}
+
+#[test]
+fn a_verdict_may_live_for_a_day() {
+    for (ttl_ms, is_accepted) in [(86_400_000_u64, true), (86_400_001, false)] {
+        let json = format!(r#"{{"key_service":{{"cluster":"k"}},"cache":{{"active_ttl_ms":{ttl_ms}}}}}"#);
+        assert_eq!(Config::read(json.as_bytes()).is_ok(), is_accepted, "{ttl_ms}");
+    }
+}
+
+#[test]
 fn an_id_must_not_follow_a_segment_with_encoded_slashes() {
     for (field, path, is_accepted) in [
         ("project", "/files/{file}/projects/{id}", false),
