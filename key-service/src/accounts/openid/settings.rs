@@ -223,6 +223,10 @@ fn provider(
         let detail = "Set it together with group_permissions, admin_groups, or both.";
         wrong.check::<()>("groups_claim", Err(Violation::input(detail)));
     }
+    if entry.link_by_email && matches!(entry.email_domains, EmailDomains::Any) {
+        let detail = "Name the email_domains: a provider cannot vouch for the addresses of every domain.";
+        wrong.check::<()>("link_by_email", Err(Violation::input(detail)));
+    }
     Some(ProviderSettings {
         name: entry.name,
         title: entry.title.into(),
@@ -330,7 +334,8 @@ pub(super) mod tests {
             with(json!({"name": "three", "issuer": "https://three.example.com",
                 "client_secret_variable": "NO_SECRET", "groups_claim": "groups", "redirect_uri": "x"})),
             with(json!({"name": "four", "issuer": "https://four.example.com",
-                "client_secret_variable": "NO_SECRET", "groups_claim": "groups"})),
+                "client_secret_variable": "NO_SECRET", "groups_claim": "groups",
+                "email_domains": ["*"], "link_by_email": true})),
             "five",
         ]);
         let InvalidProviders(problems) = parsed(&file).unwrap_err();
@@ -350,6 +355,7 @@ pub(super) mod tests {
             "[4].redirect_uri",
             "[5].client_secret_variable",
             "[5].groups_claim",
+            "[5].link_by_email",
             "[6]",
         ];
         assert_eq!(paths, expected, "{problems:#?}");
