@@ -32,6 +32,9 @@ pub const CLIENTS_PYTHON_VARIABLE: &str = "CLIENTS_PYTHON";
 /// The `node_modules` folder of the client of `tests/clients/`.
 pub const CLIENTS_NODE_VARIABLE: &str = "CLIENTS_NODE_MODULES";
 
+/// The `node_modules` folder of the OpenID provider of `tests/browser/openid/`.
+pub const OPENID_NODE_VARIABLE: &str = "OPENID_NODE_MODULES";
+
 /// The folder of PostgreSQL's programs. Set it to use another version than [`crate::postgres::programs::find`] finds.
 pub const POSTGRESQL_VARIABLE: &str = "POSTGRESQL_BIN";
 
@@ -121,6 +124,11 @@ pub fn upstreams() -> PathBuf {
 /// The programs that run PostHog's clients, and the pinned versions of these.
 pub fn clients() -> PathBuf {
     workspace().join("tests/clients")
+}
+
+/// The program that is an OpenID provider, and its pinned dependencies.
+pub fn openid() -> PathBuf {
+    workspace().join("tests/browser/openid")
 }
 
 /// The first file named `program` in the folders of `PATH`.

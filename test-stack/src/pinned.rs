@@ -49,7 +49,7 @@ pub fn find_node_modules(folder: &Path) -> Result<PathBuf> {
     Ok(modules)
 }
 
-/// The folder's own name: `upstreams` or `clients`.
+/// The folder's own name: `upstreams`, `clients` or `openid`.
 fn name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -21,6 +21,8 @@ use crate::process::Process;
 /// The parts of a stack and their settings.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The addresses of a temporary stack; `None` for free ones.
+    pub addresses: Option<Addresses>,
     /// How many Envoys share the key service; may be 0.
     pub envoys: usize,
     /// Each Envoy's worker threads (`--concurrency`).
@@ -49,6 +51,7 @@ impl Default for Options {
     /// One Envoy with two workers, and the shipped settings.
     fn default() -> Self {
         Options {
+            addresses: None,
             envoys: 1,
             workers: 2,
             filter: json!({}),
@@ -76,7 +79,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts a stack on free ports, in a temporary folder that is kept if the test fails. The variable `ENVOY` names the
+    /// Starts a stack, on free ports unless the options name addresses, in a temporary folder that is kept if the test fails. The variable `ENVOY` names the
     /// Envoy; `cargo xtask test` sets it.
     ///
     /// # Errors
@@ -88,7 +91,10 @@ impl Stack {
             _ => paths::tool(paths::ENVOY_VARIABLE)?,
         };
         let folder = TempDir::with_prefix("edge-key-auth-")?;
-        let addresses = Addresses::free(options.envoys)?;
+        let addresses = match &options.addresses {
+            Some(addresses) => addresses.clone(),
+            None => Addresses::free(options.envoys)?,
+        };
         let mut stack = Stack::start(&envoy, folder.path(), &addresses, options)?;
         stack.folder = Some(folder);
         Ok(stack)

@@ -22,5 +22,6 @@ mod keyboard;
 mod labels;
 mod life_of_a_key;
 mod member_pages;
+mod openid;
 mod shown_once;
 mod waiting;

@@ -31,8 +31,13 @@ impl Deref for Site {
 impl Site {
     /// A site without users, on PostgreSQL if the environment names a server.
     pub(crate) fn start(viewport: Viewport) -> Self {
+        Self::start_with(viewport, Options::default())
+    }
+
+    /// Like [`start`](Self::start), with these options.
+    pub(crate) fn start_with(viewport: Viewport, options: Options) -> Self {
         let server = Databases::from_env();
-        let options = Options { seeded: false, server, ..Options::default() };
+        let options = Options { seeded: false, server, ..options };
         let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
         Site { browser: Browser::start(viewport), stack, looks: Cell::new(0) }
     }

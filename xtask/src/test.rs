@@ -11,7 +11,7 @@ use test_stack::browser::{axe, chromium};
 use test_stack::envoy::program;
 use test_stack::paths::{
     AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, CLIENTS_NODE_VARIABLE, CLIENTS_PYTHON_VARIABLE,
-    ENVOY_VARIABLE, POSTGRES_URL_VARIABLE, POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE,
+    ENVOY_VARIABLE, OPENID_NODE_VARIABLE, POSTGRES_URL_VARIABLE, POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE,
     UPSTREAMS_NODE_VARIABLE, UPSTREAMS_PYTHON_VARIABLE,
 };
 use test_stack::postgres::{self, NON_DURABLE, Postgres};
@@ -40,7 +40,7 @@ const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 /// How many tests run at a time on each core if they need no Envoy: these wait most of the time, for leases and processes.
 const WAITING_TESTS_PER_CORE: usize = 2;
 
-const RUNS: [Run; 16] = [
+const RUNS: [Run; 17] = [
     Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
     Run { name: "edge API", target: "edge_api", needs: &[], flags: &["--ignored"] },
     Run { name: "YAML of Envoy", target: "envoy_yaml", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
@@ -75,7 +75,13 @@ const RUNS: [Run; 16] = [
         name: "browser",
         target: "browser",
         needs: &[ENVOY_VARIABLE, CHROMIUM_VARIABLE, CHROMEDRIVER_VARIABLE, AXE_VARIABLE],
-        flags: &["--ignored"],
+        flags: &["--ignored", "--skip", "openid::"],
+    },
+    Run {
+        name: "OpenID Connect",
+        target: "browser",
+        needs: &[CHROMIUM_VARIABLE, CHROMEDRIVER_VARIABLE, AXE_VARIABLE, OPENID_NODE_VARIABLE],
+        flags: &["--ignored", "openid::"],
     },
     Run { name: "openapi", target: "openapi", needs: &[SCHEMATHESIS_VARIABLE], flags: &["--ignored"] },
     Run { name: "postgres", target: "postgres", needs: &[POSTGRESQL_VARIABLE], flags: &["--ignored"] },
@@ -129,6 +135,7 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
         (UPSTREAMS_NODE_VARIABLE, pinned::find_node_modules(&paths::upstreams()).map(OsString::from)),
         (CLIENTS_PYTHON_VARIABLE, pinned::find_python(&paths::clients()).map(OsString::from)),
         (CLIENTS_NODE_VARIABLE, pinned::find_node_modules(&paths::clients()).map(OsString::from)),
+        (OPENID_NODE_VARIABLE, pinned::find_node_modules(&paths::openid()).map(OsString::from)),
     ];
     if let (Some(_), Err(error)) = (envoy, &tools[0].1) {
         bail!("{error:#}");
@@ -276,6 +283,7 @@ mod tests {
         let without_envoy = [
             "fleet",
             "edge API",
+            "OpenID Connect",
             "openapi",
             "postgres",
             "conformance",
