@@ -3,7 +3,7 @@
 //! - [`settings`] reads the file of the providers;
 //! - [`provider`] asks a provider, through [`http`], and verifies its answer to a [`pending`] sign-in;
 //! - [`claims`] decides what a verified token says about a user;
-//! - [`sign_in`] finds, links or adds the user, and applies the groups.
+//! - [`mod@sign_in`] finds, links or adds the user, and applies the groups.
 
 mod claims;
 mod http;
