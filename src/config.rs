@@ -98,6 +98,8 @@ impl IdentityHeaders {
 /// A rule with its template as the configuration has it.
 #[derive(Clone, Debug)]
 pub struct WrittenRule {
+    /// Its index in the list.
+    pub at: usize,
     /// The text of the template, such as `/api/projects/{project_id}`.
     pub template: String,
     /// The rule.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::document::join;
 use crate::finding::Finding;
-use crate::settings::{Accepted, Settings};
+use crate::settings::{Settings, of_table};
 
 /// The objects of a catalogue.
 #[derive(Clone, Debug)]
@@ -35,10 +35,10 @@ impl Catalogue {
         entries.iter().enumerate().map(name).collect::<Result<_, _>>().map(Catalogue)
     }
 
-    /// A finding for each object that rules require and that the catalogue lacks.
-    pub fn judge(&self, settings: &Settings, accepted: &Accepted) -> Vec<Finding> {
-        let mut lacking: Vec<(&str, Vec<usize>)> = Vec::new();
-        for (at, written) in accepted.rules.iter().enumerate() {
+    /// A finding for each object that valid rules require and that the catalogue lacks. The other settings may have errors.
+    pub fn judge(&self, settings: &Settings) -> Vec<Finding> {
+        let mut lacking: Vec<(String, Vec<usize>)> = Vec::new();
+        for written in settings.rules() {
             let object = match &written.rule.terms.requirement {
                 Requirement::Fixed(scope) | Requirement::ByMethod { read: scope, .. } => Scope::object(scope),
                 Requirement::Public => None,
@@ -47,23 +47,23 @@ impl Catalogue {
                 continue;
             };
             match lacking.iter_mut().find(|(known, _)| *known == object) {
-                Some((_, rules)) => rules.push(at),
-                None => lacking.push((object, vec![at])),
+                Some((_, rules)) => rules.push(written.at),
+                None => lacking.push((object.to_owned(), vec![written.at])),
             }
         }
-        lacking.into_iter().map(|(object, rules)| finding(object, &rules, settings, accepted)).collect()
+        lacking.into_iter().map(|(object, rules)| finding(&object, &rules, settings)).collect()
     }
 }
 
-fn finding(object: &str, rules: &[usize], settings: &Settings, accepted: &Accepted) -> Finding {
+fn finding(object: &str, rules: &[usize], settings: &Settings) -> Finding {
     let mut field = "routes".to_owned();
     let mut mend = "set routes to the rules of your API";
-    if accepted.shipped.is_none() {
+    if settings.shipped().is_none() {
         field = rules.first().map_or(field, |at| format!("routes[{at}].scope"));
         mend = "correct the scope";
     }
     let rules: Vec<_> = rules.iter().map(|at| format!("routes[{at}]")).collect();
-    let (rules, table) = (rules.join(", "), accepted.of_table());
+    let (rules, table) = (rules.join(", "), of_table(settings.shipped()));
     let message = format!(
         "the scope catalogue has no object {object:?}, so only keys with the scope * reach {rules}{table}: {mend}, or add \
          the object to the catalogue"

@@ -71,11 +71,11 @@ fn check_file(
     let all = settings_in(document);
     for settings in &all {
         findings.extend_from_slice(settings.findings());
+        findings.extend(catalogue.iter().flat_map(|catalogue| catalogue.judge(settings)));
         match settings.read() {
             Ok(accepted) => {
                 findings.extend(warnings(settings, &accepted));
                 findings.extend(table::hints(settings, &accepted));
-                findings.extend(catalogue.iter().flat_map(|catalogue| catalogue.judge(settings, &accepted)));
                 filters.push(FilterReport {
                     path: accepted.path.clone(),
                     shipped: accepted.shipped,

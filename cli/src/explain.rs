@@ -17,7 +17,7 @@ use protocol::{ApiKey, Node, Restrictions, ScopeSet};
 use serde_json::{Value, json};
 
 use crate::document::join;
-use crate::settings::Accepted;
+use crate::settings::{Accepted, of_table};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ pub enum Answer {
 /// # Errors
 /// The request is not complete.
 pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, ExplainError> {
-    let of_table = accepted.of_table();
+    let of_table = of_table(accepted.shipped);
     let Accepted { path, config, rules, shipped } = accepted;
     let settings = if shipped.is_some() { String::new() } else { path };
     let block = header_block(request)?;

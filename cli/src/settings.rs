@@ -43,11 +43,9 @@ pub fn in_words(table: ShippedTable) -> &'static str {
     }
 }
 
-impl Accepted {
-    /// The end of a phrase that names a rule.
-    pub fn of_table(&self) -> String {
-        self.shipped.map(|table| format!(" of {}", in_words(table))).unwrap_or_default()
-    }
+/// The end of a phrase that names a rule of a shipped table; empty for a list of rules.
+pub fn of_table(shipped: Option<ShippedTable>) -> String {
+    shipped.map(|table| format!(" of {}", in_words(table))).unwrap_or_default()
 }
 
 impl Settings {
@@ -95,17 +93,24 @@ impl Settings {
     /// The filter's problems.
     pub fn read(&self) -> Result<Accepted, Vec<Finding>> {
         match Config::read(self.text.as_bytes()) {
-            Ok(config) => Ok(Accepted {
-                path: self.path.clone(),
-                config,
-                rules: Config::rules(self.value.clone()),
-                shipped: ShippedTable::named_by(&self.value["routes"]),
-            }),
+            Ok(config) => {
+                Ok(Accepted { path: self.path.clone(), config, rules: self.rules(), shipped: self.shipped() })
+            }
             Err(problems) => {
                 let error = |problem: &Problem| Finding::error(self.path_of(problem), &problem.message);
                 Err(problems.iter().map(error).collect())
             }
         }
+    }
+
+    /// The valid rules in the order of the list. The other settings may have errors.
+    pub fn rules(&self) -> Vec<WrittenRule> {
+        Config::rules(self.value.clone())
+    }
+
+    /// The shipped table that the rules are those of; `None` for a list of rules.
+    pub fn shipped(&self) -> Option<ShippedTable> {
+        ShippedTable::named_by(&self.value["routes"])
     }
 
     /// The path of one of the filter's problems, in the file.

@@ -36,7 +36,10 @@ pub(super) fn routes(
             problems.add(format!("{path}.path"), message);
         }
         if table.add(rule.clone()) == Err(Conflict) {
-            problems.add(&path, "an earlier rule has the same path and method");
+            let earlier = rules.iter().position(|earlier| conflict(earlier, &rule, path_case));
+            let place = earlier.and_then(|earlier| places.get(earlier));
+            let place = place.map_or("an earlier rule", |(place, _): &(String, String)| place);
+            problems.add(&path, format!("{place}, which comes first, has the same path and method"));
         }
         rules.push(rule);
         places.push((path, written));
@@ -54,6 +57,12 @@ pub(super) fn routes(
     });
     warnings.extend(case_gaps);
     (table, warnings)
+}
+
+/// Whether two rules have the same path and share a method.
+fn conflict(one: &Rule, other: &Rule, path_case: PathCase) -> bool {
+    let mut table = RouteTable::new(path_case);
+    [one, other].into_iter().any(|rule| table.add(rule.clone()) == Err(Conflict))
 }
 
 /// The rules, and the shipped table that they are.
@@ -81,12 +90,12 @@ impl Config {
     pub fn rules(configuration: Value) -> Vec<WrittenRule> {
         let problems = Problems::default();
         let mut fields = Fields::of(configuration, String::new(), &problems);
-        let written = |value: Value| {
+        let written = |(at, value): (usize, Value)| {
             let template = value["path"].as_str()?.to_owned();
             let rule = rule(Fields::of(value, String::new(), &problems), Mode::default(), &problems)?;
-            Some(WrittenRule { template, rule })
+            Some(WrittenRule { at, template, rule })
         };
-        rule_list(&mut fields).0.into_iter().filter_map(written).collect()
+        rule_list(&mut fields).0.into_iter().enumerate().filter_map(written).collect()
     }
 }
 

@@ -84,7 +84,7 @@ fn every_problem_is_reported_with_its_path() {
             "routes[5]: must be an object, not a string",
             "routes[5].path: is required",
             "routes[5].scope: exactly one of scope and public: true is required",
-            "routes[7]: an earlier rule has the same path and method",
+            "routes[7]: routes[6], which comes first, has the same path and method",
             "realm: must be printable ASCII without quotes and backslashes",
             r#"error_bodies: must be documented or posthog, not "json""#,
             r#"identity_headers.key_id: "x-a" is taken by another identity header"#,

@@ -40,6 +40,20 @@ fn each_object_that_the_catalogue_lacks_is_named_with_its_rules() {
 }
 
 #[test]
+fn errors_of_other_settings_do_not_hide_a_scope_that_the_catalogue_lacks() {
+    let settings = r#"
+        key_service: { cluster: key_service, timeout_ms: 0 }
+        routes:
+          - { path: orders, scope: order }
+          - { path: /reports, scope: report }
+    "#;
+    let found = lacking(ORDERS, settings);
+    assert_eq!(found.len(), 3, "{found:?}");
+    let lacks = r#"routes[1].scope: the scope catalogue has no object "report", so only keys with the scope * reach routes[1]: "#;
+    assert!(found.iter().any(|found| found.starts_with(lacks)), "{found:?}");
+}
+
+#[test]
 fn the_default_table_needs_the_objects_of_posthog() {
     let settings = "key_service: { cluster: key_service }";
     let found = lacking(ORDERS, settings);
