@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, LANGUAGES, Language};
 use crate::setup::Setup;
-use crate::upstream::{PROJECT, PROJECT_SECRET, PROMPT};
+use crate::upstream::{OTHER_PROJECT, PROJECT, PROJECT_SECRET, PROMPT};
 
 const NOT_AUTHENTICATED: &str = "Authentication credentials were not provided.";
 const NOT_PERMITTED: &str = "You do not have permission to perform this action.";
@@ -223,7 +223,7 @@ fn posthog_judges_project_secret_keys() {
     }
 }
 
-/// The edge judges the id of a project in the path, and the upstream judges `@current`.
+/// The edge judges the id of a project in the path, and the upstream judges `@current` by its own table.
 #[test]
 #[ignore = "needs an Envoy and PostHog's clients: cargo xtask test"]
 fn a_restricted_key_reaches_only_its_projects() {
@@ -250,12 +250,16 @@ fn a_restricted_key_reaches_only_its_projects() {
         setup.require_none_received();
 
         setup.restrict_key(&id, &[2]);
+        // PostHog does not read the header, so the key works for `@current` until it is restricted there too.
+        client.run("remote_config", &json!({"key": "limits"})).ok();
+        require_restrictions(&setup, "project:2");
+        setup.upstream.restrict_key(&key, &[2]);
         client.run("get", &one).require_error(&other(1));
         setup.require_none_received();
         client.run("get", &two).ok();
         require_restrictions(&setup, "project:2");
         // The upstream refuses it, because `@current` is project 1.
-        require_remote_config_refused(language, &mut client, 403, NOT_PERMITTED);
+        require_remote_config_refused(language, &mut client, 403, OTHER_PROJECT);
         require_restrictions(&setup, "project:2");
 
         setup.delete_key(&id);

@@ -1,5 +1,8 @@
 //! The upstream: it answers as PostHog does, and records the requests that reach it.
+//!
+//! As PostHog, it does not read `x-auth-restrictions`. It knows the restrictions of a key only from its own table.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +18,7 @@ use tokio::runtime::Runtime;
 pub(crate) const PROJECT: &str = "phc_project_one";
 
 /// The id of this project.
-const PROJECT_ID: &str = "1";
+const PROJECT_ID: u32 = 1;
 
 /// A project secret key that PostHog accepts.
 pub(crate) const PROJECT_SECRET: &str = "phs_secret_of_project_one";
@@ -26,7 +29,8 @@ pub(crate) const PROMPT: &str = "support/first reply";
 /// The version of the flag definitions.
 const ETAG: &str = "\"definitions-1\"";
 
-const PERMISSION_DENIED: &str = "You do not have permission to perform this action.";
+/// The detail of the answer to a key that is restricted to other projects than the current one.
+pub(crate) const OTHER_PROJECT: &str = "API key does not have access to the requested project: ID 1.";
 
 /// A request that reached the upstream.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,8 +78,16 @@ impl Received {
 /// An upstream that runs in this process until it is dropped.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
-    received: Arc<Mutex<Vec<Received>>>,
+    state: Arc<Records>,
     _runtime: Runtime,
+}
+
+/// The state of the upstream.
+#[derive(Default)]
+struct Records {
+    received: Mutex<Vec<Received>>,
+    /// The projects of each restricted key.
+    restrictions: Mutex<HashMap<String, Vec<u32>>>,
 }
 
 impl Upstream {
@@ -83,19 +95,24 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let received = Arc::default();
-        let app = Router::new().fallback(record).with_state(Arc::clone(&received));
+        let state = Arc::default();
+        let app = Router::new().fallback(record).with_state(Arc::clone(&state));
         let runtime = Runtime::new().unwrap();
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, app).await
         });
-        Upstream { address, received, _runtime: runtime }
+        Upstream { address, state, _runtime: runtime }
     }
 
     /// The requests since the last call.
     pub(crate) fn take(&self) -> Vec<Received> {
-        std::mem::take(&mut self.received.lock().unwrap())
+        std::mem::take(&mut self.state.received.lock().unwrap())
+    }
+
+    /// Restricts a key to these projects in the upstream's own table.
+    pub(crate) fn restrict_key(&self, value: &str, projects: &[u32]) {
+        self.state.restrictions.lock().unwrap().insert(value.to_owned(), projects.to_vec());
     }
 
     /// The only request since the last call.
@@ -107,7 +124,7 @@ impl Upstream {
     }
 }
 
-async fn record(State(log): State<Arc<Mutex<Vec<Received>>>>, request: Request) -> Response {
+async fn record(State(state): State<Arc<Records>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let received = Received {
@@ -120,16 +137,18 @@ async fn record(State(log): State<Arc<Mutex<Vec<Received>>>>, request: Request) 
             .collect(),
         body: text(&to_bytes(body, usize::MAX).await.unwrap_or_default()),
     };
-    log.lock().unwrap().push(received.clone());
-    answer(&received)
+    state.received.lock().unwrap().push(received.clone());
+    let restrictions = state.restrictions.lock().unwrap();
+    let projects = received.bearer().and_then(|key| restrictions.get(key));
+    answer(&received, projects.map(Vec::as_slice))
         .unwrap_or_else(|(status, detail)| (status, json(&json!({ "detail": detail }))).into_response())
 }
 
 /// The status and the `detail` of an error.
 type Refusal = (StatusCode, &'static str);
 
-/// The answer of PostHog.
-fn answer(request: &Received) -> Result<Response, Refusal> {
+/// The answer of PostHog to a request whose key is restricted to these projects.
+fn answer(request: &Received, projects: Option<&[u32]>) -> Result<Response, Refusal> {
     let path: Vec<&str> = request.path().trim_matches('/').split('/').collect();
     let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
     match (&request.method, &path[..]) {
@@ -158,7 +177,7 @@ fn answer(request: &Received) -> Result<Response, Refusal> {
             Ok(json(&evaluated_flags()))
         }
         (&Method::GET, ["flags", "definitions"]) => {
-            require_current_project(request)?;
+            require_current_project(request, projects)?;
             let (status, body) = match request.header("if-none-match") {
                 Some(ETAG) => (StatusCode::NOT_MODIFIED, String::new()),
                 _ => (StatusCode::OK, definitions().to_string()),
@@ -166,12 +185,12 @@ fn answer(request: &Received) -> Result<Response, Refusal> {
             Ok((status, [("content-type", "application/json"), ("etag", ETAG)], body).into_response())
         }
         (&Method::GET, ["api", "projects", "@current", "feature_flags", key, "remote_config"]) => {
-            require_current_project(request)?;
+            require_current_project(request, projects)?;
             let payload = json!({ "flag": key }).to_string();
             Ok(json(&json!(payload)))
         }
         (&Method::GET, ["api", "environments", "@current", "llm_prompts", "name", name]) => {
-            require_current_project(request)?;
+            require_current_project(request, projects)?;
             if *name != "support%2Ffirst%20reply" {
                 return Err((StatusCode::NOT_FOUND, "Not found."));
             }
@@ -186,18 +205,13 @@ fn answer(request: &Received) -> Result<Response, Refusal> {
 }
 
 /// A request for the current project: the token names it, and the key may be restricted to others.
-fn require_current_project(request: &Received) -> Result<(), Refusal> {
+fn require_current_project(request: &Received, projects: Option<&[u32]>) -> Result<(), Refusal> {
     require_caller(request)?;
     require_project(request.query("token"))?;
-    let is_permitted = match request.header("x-auth-restrictions") {
-        Some("*") => true,
-        Some(restrictions) => {
-            restrictions.split(' ').any(|one| one.strip_prefix("project:") == Some(PROJECT_ID))
-        }
-        // The edge leaves this header out only if it has not judged the token.
-        None => request.bearer() == Some(PROJECT_SECRET),
-    };
-    if is_permitted { Ok(()) } else { Err((StatusCode::FORBIDDEN, PERMISSION_DENIED)) }
+    match projects.is_none_or(|projects| projects.contains(&PROJECT_ID)) {
+        true => Ok(()),
+        false => Err((StatusCode::FORBIDDEN, OTHER_PROJECT)),
+    }
 }
 
 /// The edge checks personal keys and names the caller; PostHog checks project secret keys.
