@@ -1,17 +1,21 @@
-//! Keys that are restricted to projects.
+//! Keys that are restricted to projects or organizations.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 use test_stack::{Options, Stack};
 
+use crate::DOCUMENTED;
 use crate::account::Account;
 use crate::client::{Response, get, send};
-use crate::{DOCUMENTED, stack_with};
 
 /// Creates a key with all scopes that is restricted to these projects; returns its id and value.
 fn create_restricted(account: &Account, projects: &[u64]) -> (String, String) {
-    let key = json!({"label": "restricted", "scopes": ["*"], "scoped_teams": projects});
+    create(account, "scoped_teams", &json!(projects))
+}
+
+fn create(account: &Account, field: &str, ids: &Value) -> (String, String) {
+    let key = json!({"label": "restricted", "scopes": ["*"], field: ids});
     let created = account.call("POST", "/api/personal_api_keys/", &key);
     assert_eq!(created.status, 201, "{}", created.text());
     let text = |field: &str| created.json()[field].as_str().unwrap().to_owned();
@@ -26,7 +30,14 @@ fn detail(response: &Response) -> String {
 #[test]
 #[ignore = "needs an Envoy: cargo xtask test"]
 fn a_restricted_key_reaches_its_projects_before_and_after_a_change() {
-    let stack = stack_with(json!({"error_bodies": "posthog"}));
+    let mut routes: Value =
+        serde_json::from_str(include_str!("../../src/config/default_routes.json")).unwrap();
+    let members = "/api/organizations/{organization_id}/members/{*rest}";
+    let members = json!({"path": members, "scope": "organization_member", "organization": "organization_id"});
+    routes.as_array_mut().unwrap().push(members);
+    let filter = json!({"error_bodies": "posthog", "routes": routes});
+    let options = Options { envoys: 2, filter, ..Options::default() };
+    let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
     let edge = stack.envoys()[0].address();
     let account = Account::demo(stack.key_service());
     let (id, value) = create_restricted(&account, &[1, 2]);
@@ -63,6 +74,68 @@ fn a_restricted_key_reaches_its_projects_before_and_after_a_change() {
     let response = get(edge, "/api/projects/", &value);
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(response.upstream_header("x-auth-restrictions"), Vec::<String>::new());
+
+    every_edge_applies_a_change_to_every_value(&stack, &account);
+    every_edge_judges_organizations(&stack, &account);
+}
+
+/// Checks that at every edge, the key reaches the permitted paths and gets 403 for the others.
+#[track_caller]
+fn require(stack: &Stack, value: &str, permitted: &[&str], refused: &[&str]) {
+    for envoy in stack.envoys() {
+        let status = |path: &&str| get(envoy.address(), path, value).status;
+        let statuses = [permitted, refused].map(|paths| paths.iter().map(status).collect::<Vec<_>>());
+        assert_eq!(statuses, [vec![200; permitted.len()], vec![403; refused.len()]]);
+    }
+}
+
+fn every_edge_applies_a_change_to_every_value(stack: &Stack, account: &Account) {
+    let [one, two, all] = ["/api/projects/1/insights/", "/api/projects/2/insights/", "/api/projects/"];
+    let (id, old) = create_restricted(account, &[1, 2]);
+    require(stack, &old, &[one, two], &[all]);
+    let path = format!("/api/personal_api_keys/{id}/");
+    let rolled = account.call("POST", &format!("{path}roll/"), &json!({"grace_s": 600}));
+    assert_eq!(rolled.status, 200, "{}", rolled.text());
+    let new = rolled.json()["value"].as_str().unwrap().to_owned();
+    let values = [&*old, &*new];
+    let change = |projects: Value| {
+        let changed = account.call("PATCH", &path, &json!({"scoped_teams": projects}));
+        assert_eq!(changed.status, 200, "{}", changed.text());
+    };
+    let require_both =
+        |permitted: &[&str], refused: &[&str]| values.map(|value| require(stack, value, permitted, refused));
+    require_both(&[one, two], &[all]);
+    change(json!([1]));
+    require_both(&[one], &[two, all]);
+    change(json!([2, 3]));
+    require_both(&[two], &[one, all]);
+    change(Value::Null);
+    require_both(&[one, two, all], &[]);
+    account.delete_key(&id);
+    for envoy in stack.envoys() {
+        assert_eq!(values.map(|value| get(envoy.address(), one, value).status), [401, 401]);
+    }
+}
+
+fn every_edge_judges_organizations(stack: &Stack, account: &Account) {
+    let [acme, globex] = ["/api/organizations/acme/members/", "/api/organizations/globex/members/"];
+    let project = "/api/projects/1/insights/";
+    let (id, value) = create(account, "scoped_organizations", &json!(["acme", "globex"]));
+    // The edge does not know the organization of a project.
+    require(stack, &value, &[acme, globex], &[project]);
+    let path = format!("/api/personal_api_keys/{id}/");
+    for (organizations, permitted, refused) in
+        [(json!(["acme"]), &[acme][..], &[globex, project][..]), (Value::Null, &[acme, globex, project], &[])]
+    {
+        let changed = account.call("PATCH", &path, &json!({"scoped_organizations": organizations}));
+        assert_eq!(changed.status, 200, "{}", changed.text());
+        require(stack, &value, permitted, refused);
+        if let Some(refused) = refused.first() {
+            let detail = detail(&get(stack.envoys()[0].address(), refused, &value));
+            assert_eq!(detail, "API key does not have access to the requested organization: ID globex.");
+        }
+    }
+    account.delete_key(&id);
 }
 
 #[test]
