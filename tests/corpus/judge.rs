@@ -5,8 +5,7 @@ use crate::upstream::Seen;
 /// The headers that only the filter may set, and sets for each authenticated request.
 const IDENTITY: [&str; 3] = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes"];
 
-/// A header that only the filter may set. The key of the corpus is not restricted, so its requests have it only where the
-/// upstream judges restrictions.
+/// A header that only the filter may set: for restricted keys, and where the upstream judges restrictions.
 const RESTRICTIONS: &str = "x-auth-restrictions";
 
 /// Headers that make some servers use another method or path.
@@ -30,19 +29,24 @@ pub(crate) struct Identity {
     values: [String; 3],
     /// The values of [`RESTRICTIONS`].
     restrictions: Vec<String>,
+    /// The only project of the key, if it is restricted.
+    project: Option<&'static str>,
 }
 
 impl Identity {
     /// The identity that the filter set for a request with the key.
-    pub(crate) fn of(seen: &Seen) -> Self {
+    pub(crate) fn of(seen: &Seen, project: Option<&'static str>) -> Self {
         let values = IDENTITY.map(|name| {
             let values = seen.header(name);
             assert_eq!(values.len(), 1, "{name}");
             values[0].to_owned()
         });
         let restrictions: Vec<String> = seen.header(RESTRICTIONS).into_iter().map(str::to_owned).collect();
-        assert!(restrictions.is_empty() || restrictions == ["*"], "{restrictions:?}");
-        Identity { values, restrictions }
+        match project {
+            Some(project) => assert_eq!(restrictions, [format!("project:{project}")]),
+            None => assert!(restrictions.is_empty() || restrictions == ["*"], "{restrictions:?}"),
+        }
+        Identity { values, restrictions, project }
     }
 }
 
@@ -64,6 +68,12 @@ fn judge_one(seen: &Seen, identity: Option<&Identity>) -> Vec<String> {
     match (class, identity) {
         (Class::Public, _) | (Class::Insights, Some(_)) => {}
         _ => wrong.push(format!("{} {} reached a handler that it must not reach", seen.method, seen.target)),
+    }
+    let project = identity.and_then(|identity| identity.project);
+    if let Some(project) = project.filter(|_| class == Class::Insights)
+        && !lenient.starts_with(&format!("/api/projects/{project}/insights"))
+    {
+        wrong.push(format!("{} is not of project {project}", seen.target));
     }
     let all = seen.headers.iter().chain(&seen.trailers);
     for (name, _) in all.clone() {

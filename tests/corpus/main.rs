@@ -39,6 +39,11 @@ fn path_confusion() {
         runner.http1_targets(&paths::TARGETS);
         runner.http1(&paths::HTTP1);
         runner.http2_paths(&paths::TARGETS);
+        if settings == Settings::Shipped {
+            let runner = runner.with_restricted_key();
+            runner.http1_targets(&paths::PROJECT_TARGETS);
+            runner.http2_paths(&paths::PROJECT_TARGETS);
+        }
     }
     let runner = Runner::start(Settings::Posthog);
     for targets in [&paths::POSTHOG_TARGETS[..], &paths::TARGETS] {

@@ -1,9 +1,10 @@
 //! Sends the cases of a class to a stack, each without and with a key, and passes the upstream's records to the judge.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use serde_json::{Value, json};
-use test_stack::{Options, Stack};
+use test_stack::{Options, Stack, paths};
 
 use crate::http1;
 use crate::http2::{self, Request};
@@ -33,7 +34,7 @@ pub(crate) struct Http2 {
 }
 
 /// Envoy's own settings around the filter. The rules hold with each of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settings {
     /// As in `envoy/envoy.yaml`.
     Shipped,
@@ -98,11 +99,12 @@ fn accepting_routes() -> Value {
     ])
 }
 
-/// A stack, and the identity of the key's user.
+/// A stack, the key, and the identity of the key's user.
 pub(crate) struct Runner {
     stack: Stack,
     upstream: Upstream,
     settings: Settings,
+    key: String,
     identity: Identity,
 }
 
@@ -128,14 +130,9 @@ impl Runner {
         let options =
             Options { upstream: Some(upstream.address), envoy_config, filter, ..Options::default() };
         let stack = Stack::temporary(&options).unwrap_or_else(|error| panic!("{error:#}"));
-        let identity = Identity::default();
-        let mut runner = Runner { stack, upstream, settings, identity };
-        let get = |path: &str, auth: &str| {
-            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{auth}\r\n");
-            http1::exchange(runner.edge(), request.as_bytes());
-            let next = runner.upstream.take();
-            next.into_iter().filter(|seen| seen.header("host") != ["next"]).collect::<Vec<Seen>>()
-        };
+        let (key, identity) = (KEY.to_owned(), Identity::default());
+        let mut runner = Runner { stack, upstream, settings, key, identity };
+        let get = |path: &str, auth: &str| runner.get(path, auth);
         let auth = format!("Authorization: Bearer {KEY}\r\n");
         let keyed = get(insights, &auth);
         assert_eq!(keyed.len(), 1, "a request with a key arrives");
@@ -146,8 +143,33 @@ impl Runner {
             [1, 0, 0],
             "a public request arrives; a request without a key or with the wrong scope does not"
         );
-        runner.identity = Identity::of(&keyed[0]);
+        runner.identity = Identity::of(&keyed[0], None);
         runner
+    }
+
+    /// The same stack, with a key that is restricted to project 1.
+    pub(crate) fn with_restricted_key(self) -> Self {
+        let service = self.stack.key_service();
+        let mut create = Command::new(paths::key_service());
+        create.args(["key", "create", "--user", "demo@example.com", "--label", "restricted"]);
+        create.args(["--scopes", "insight:read", "--projects", "1"]).envs(service.env().iter().cloned());
+        let output = create.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let key = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        let auth = format!("Authorization: Bearer {key}\r\n");
+        let [own, other, all] = ["/api/projects/1/insights/", "/api/projects/2/insights/", "/api/insights/"]
+            .map(|path| self.get(path, &auth));
+        assert_eq!([own.len(), other.len(), all.len()], [1, 0, 0], "only requests for project 1 arrive");
+        let identity = Identity::of(&own[0], Some("1"));
+        Runner { key, identity, ..self }
+    }
+
+    /// What arrives of a GET request.
+    fn get(&self, path: &str, auth: &str) -> Vec<Seen> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{auth}\r\n");
+        http1::exchange(self.edge(), request.as_bytes());
+        let next = self.upstream.take();
+        next.into_iter().filter(|seen| seen.header("host") != ["next"]).collect()
     }
 
     fn edge(&self) -> SocketAddr {
@@ -160,9 +182,10 @@ impl Runner {
         for Http1 { name, bytes } in cases {
             let paths = if bytes.contains("{path}") { &PATHS[..] } else { &PATHS[..1] };
             for path in paths {
-                for auth in ["", &format!("Authorization: Bearer {KEY}\r\n")] {
-                    let filled = bytes.replace("{path}", path).replace("{auth}", auth).replace("{key}", KEY);
-                    let has_key = filled.contains(KEY);
+                for auth in ["", &format!("Authorization: Bearer {}\r\n", self.key)] {
+                    let filled =
+                        bytes.replace("{path}", path).replace("{auth}", auth).replace("{key}", &self.key);
+                    let has_key = filled.contains(&self.key);
                     let answer = http1::exchange(self.edge(), &latin1(&filled));
                     self.judge(
                         name,
@@ -181,7 +204,7 @@ impl Runner {
     pub(crate) fn http1_targets(&self, targets: &[&str]) {
         let mut failures = Vec::new();
         for target in targets {
-            for auth in ["", &format!("Authorization: Bearer {KEY}\r\n")] {
+            for auth in ["", &format!("Authorization: Bearer {}\r\n", self.key)] {
                 let filled = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{auth}\r\n");
                 let answer = http1::exchange(self.edge(), &latin1(&filled));
                 let what = format!("{filled:?} was answered {answer:?}");
@@ -198,7 +221,7 @@ impl Runner {
             let with_path = case.headers.iter().any(|(_, value)| value.contains("{path}"));
             let paths = if with_path { &PATHS[..] } else { &PATHS[..1] };
             for path in paths {
-                for key in [None, Some(KEY)] {
+                for key in [None, Some(&*self.key)] {
                     self.http2_once(case, path, key, &mut failures);
                 }
             }
@@ -218,7 +241,7 @@ impl Runner {
         ];
         let case = Http2 { name: "path", headers, body: None, trailers: &[] };
         for target in targets {
-            for key in [None, Some(KEY)] {
+            for key in [None, Some(&*self.key)] {
                 self.http2_once(&case, target, key, &mut failures);
             }
         }
@@ -229,15 +252,16 @@ impl Runner {
         let fill = |fields: &[(&str, &str)]| -> Vec<(String, String)> {
             let fields = fields.iter().filter(|(_, value)| key.is_some() || *value != "{auth}");
             let auth = format!("Bearer {}", key.unwrap_or_default());
-            let fill =
-                |text: &str| text.replace("{path}", path).replace("{auth}", &auth).replace("{key}", KEY);
+            let fill = |text: &str| {
+                text.replace("{path}", path).replace("{auth}", &auth).replace("{key}", &self.key)
+            };
             fields.map(|(name, value)| (fill(name), fill(value))).collect()
         };
         let (headers, trailers) = (fill(case.headers), fill(case.trailers));
         fn borrow(fields: &[(String, String)]) -> Vec<(&str, &str)> {
             fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
         }
-        let has_key = headers.iter().any(|(_, value)| value.contains(KEY));
+        let has_key = headers.iter().any(|(_, value)| value.contains(&self.key));
         let request = Request { headers: &borrow(&headers), body: case.body, trailers: &borrow(&trailers) };
         let ended = http2::exchange(self.edge(), request);
         self.judge(case.name, path, has_key, &format!("{headers:?} {trailers:?}: {ended:?}"), failures);
