@@ -23,6 +23,10 @@ fn the_key_service_conforms_to_the_edge_api() {
         "--create",
         r#""$KEY_SERVICE" key create --user demo@example.com --label conformance --scopes "*""#,
     ]);
+    conformance.args([
+        "--create-restricted",
+        r#""$KEY_SERVICE" key create --user demo@example.com --label restricted --scopes "*" --projects 7"#,
+    ]);
     conformance.args(["--delete", r#"printenv KEY | "$KEY_SERVICE" key leaked --source conformance"#]);
     conformance.env("KEY_SERVICE", paths::key_service()).envs(service.env().iter().cloned());
     let output = conformance.output().unwrap();

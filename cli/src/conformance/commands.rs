@@ -11,6 +11,9 @@ pub(super) trait Keys: Sync {
     /// Creates a key.
     fn create(&self) -> Result<TestKey>;
 
+    /// Creates a key that is restricted to some projects or organizations.
+    fn create_restricted(&self) -> Result<TestKey>;
+
     /// Deletes a key. Returns how long that took.
     fn delete(&self, key: &TestKey) -> Result<Duration>;
 
@@ -30,21 +33,18 @@ impl TestKey {
 /// The user's shell commands.
 pub(super) struct Commands {
     pub(super) create: String,
+    pub(super) create_restricted: Option<String>,
     pub(super) delete: String,
 }
 
 impl Keys for Commands {
     fn create(&self) -> Result<TestKey> {
-        let output = shell(&self.create).stderr(Stdio::inherit()).output().context("--create")?;
-        if !output.status.success() {
-            bail!("--create failed: {}", output.status);
-        }
-        let text = String::from_utf8(output.stdout).context("--create printed bytes that are not UTF-8")?;
-        let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        let value = ApiKey::parse(last.trim().as_bytes());
-        // The error must not show the value.
-        let value = value.ok().context("the last line of --create is not a key, which begins with phx_")?;
-        Ok(TestKey(value))
+        created("--create", &self.create)
+    }
+
+    fn create_restricted(&self) -> Result<TestKey> {
+        let command = self.create_restricted.as_deref().context("--create-restricted is missing")?;
+        created("--create-restricted", command)
     }
 
     fn delete(&self, key: &TestKey) -> Result<Duration> {
@@ -68,6 +68,23 @@ impl Commands {
         delete.env("KEY", key.0.reveal()).stdout(Stdio::null());
         delete
     }
+}
+
+/// Runs the command of an option that creates a key.
+fn created(option: &'static str, command: &str) -> Result<TestKey> {
+    let output = shell(command).stderr(Stdio::inherit()).output().context(option)?;
+    if !output.status.success() {
+        bail!("{option} failed: {}", output.status);
+    }
+    let text = String::from_utf8(output.stdout).ok();
+    let text = text.with_context(|| format!("{option} printed bytes that are not UTF-8"))?;
+    let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    let value = ApiKey::parse(last.trim().as_bytes());
+    // The error must not show the value.
+    let value = value.ok();
+    Ok(TestKey(
+        value.with_context(|| format!("the last line of {option} is not a key, which begins with phx_"))?,
+    ))
 }
 
 fn shell(command: &str) -> Command {

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 mod commands;
 mod deletes;
 mod edge;
+mod restrictions;
 mod service;
 mod syncs;
 #[cfg(test)]
@@ -23,8 +24,8 @@ use service::{Check, Service};
 /// Try a key service that implements the edge API (docs/edge-api.md)
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The shell runs both commands. `--create` prints the value of a new key as the last line of its \
-standard output. `--delete` finds that value in the variable KEY, and returns when the delete has returned.
+    after_help = "The shell runs the commands. `--create` and `--create-restricted` print the value of a new key as the \
+last line of their standard output. `--delete` finds that value in the variable KEY, and returns when the delete has returned.
 
 Exit code 0: the service conforms. 1: a check failed. 2: the checks could not run."
 )]
@@ -37,6 +38,10 @@ pub(crate) struct Args {
     /// The shell command that creates a key
     #[arg(long, value_name = "COMMAND")]
     create: String,
+    /// The shell command that creates a key that is restricted to some projects or organizations; without it, the checks of
+    /// restrictions are left out
+    #[arg(long, value_name = "COMMAND")]
+    create_restricted: Option<String>,
     /// The shell command that deletes the key in the variable KEY
     #[arg(long, value_name = "COMMAND")]
     delete: String,
@@ -56,8 +61,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         bail!("{}: not an http:// URL", args.url);
     }
     let service = Service::new(&args.url, token);
-    let commands = Commands { create: args.create, delete: args.delete };
-    let checks = checks(args.verify_only);
+    let checks = checks(args.create_restricted.is_some(), args.verify_only);
+    let commands =
+        Commands { create: args.create, create_restricted: args.create_restricted, delete: args.delete };
     let mut failed = 0;
     for (what, check) in &checks {
         match check(&service, &commands) {
@@ -72,8 +78,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn checks(verify_only: bool) -> Vec<Check> {
-    let verifies = verifies::CHECKS.iter();
+fn checks(restricts: bool, verify_only: bool) -> Vec<Check> {
+    let restrictions = restrictions::CHECKS.iter().filter(|_| restricts);
+    let verifies = verifies::CHECKS.iter().chain(restrictions);
     let with_leases = syncs::CHECKS.iter().chain(&deletes::CHECKS).filter(|_| !verify_only);
     verifies.chain(with_leases).copied().collect()
 }

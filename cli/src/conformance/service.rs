@@ -49,7 +49,15 @@ impl Service {
 
     /// The verdicts on these digests.
     pub(super) fn verify(&self, digests: &[KeyDigest]) -> Result<VerifyAnswer> {
-        let understands = vec![Feature::Restrictions];
+        self.verify_for(digests, vec![Feature::Restrictions])
+    }
+
+    /// The verdicts on these digests for an edge that understands these features.
+    pub(super) fn verify_for(
+        &self,
+        digests: &[KeyDigest],
+        understands: Vec<Feature>,
+    ) -> Result<VerifyAnswer> {
         let request = VerifyRequest { edge: EDGE.to_owned(), digests: digests.to_vec(), understands };
         let (status, body) = self.post_with_token(VERIFY_PATH, &serde_json::to_string(&request)?)?;
         read_verify(Some(status), &body, digests.len()).map_err(|error| unread(&error, &body))

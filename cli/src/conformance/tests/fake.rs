@@ -1,6 +1,6 @@
 //! A key service in memory, with at most one fault.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use protocol::{
-    ActiveVerdict, ApiKey, Invalidation, KeyDigest, Restrictions, SYNC_PATH, ScopeSet, SyncRequest,
+    ActiveVerdict, ApiKey, Feature, Invalidation, KeyDigest, Restrictions, SYNC_PATH, ScopeSet, SyncRequest,
     SyncResponse, VERIFY_PATH, Verdict, VerifyRequest, VerifyResponse,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -49,12 +49,16 @@ pub(super) enum Fault {
     NoMargin,
     RepeatedDeleteReturns,
     LongWait,
+    NoRestrictions,
+    IgnoresUnderstands,
+    NeverRestricted,
 }
 
 #[derive(Default)]
 struct Data {
     /// Whether each key works.
     keys: HashMap<KeyDigest, bool>,
+    restricted: HashSet<KeyDigest>,
     /// The digest that each revision changed, from revision 1.
     changes: Vec<KeyDigest>,
     leases: BTreeMap<String, Lease>,
@@ -103,6 +107,12 @@ impl Keys for Fake {
         let key = ApiKey::from_entropy(entropy);
         data.keys.insert(key.digest(), true);
         Ok(TestKey(key))
+    }
+
+    fn create_restricted(&self) -> Result<TestKey> {
+        let key = self.create()?;
+        self.shared.data().restricted.insert(key.digest());
+        Ok(key)
     }
 
     fn delete(&self, key: &TestKey) -> Result<Duration> {
@@ -162,6 +172,16 @@ impl Shared {
             Some(_) if self.has(Fault::NewIsInactive) => false,
             Some(works) => *works || self.has(Fault::CachedVerdicts),
         };
+        let understands =
+            self.has(Fault::IgnoresUnderstands) || request.understands.contains(&Feature::Restrictions);
+        let restricts = !self.has(Fault::NoRestrictions);
+        let is_active = |digest: &KeyDigest| {
+            let is_hidden = match data.restricted.contains(digest) {
+                true => !understands || self.has(Fault::NeverRestricted),
+                false => false,
+            };
+            is_active(digest) && !is_hidden
+        };
         let mut active: Vec<_> = request.digests.iter().map(|digest| (*digest, is_active(digest))).collect();
         if self.has(Fault::SortedVerdicts) {
             active.sort_by_key(|(_, active)| *active);
@@ -176,20 +196,24 @@ impl Shared {
                 }
             });
         }
-        let verdict = |is_active| match is_active {
+        let restrictions = |digest: &KeyDigest| {
+            let projects = Some(vec![7.into()]).filter(|_| restricts && data.restricted.contains(digest));
+            Restrictions { projects, organizations: None }
+        };
+        let verdict = |(digest, is_active)| match is_active {
             false => Verdict::Inactive,
             true => Verdict::Active(ActiveVerdict {
                 key_id: "k".to_owned(),
                 user_id: "u".to_owned(),
                 scopes: ScopeSet::all(),
-                restrictions: Restrictions::default(),
+                restrictions: restrictions(&digest),
                 expires_in_ms: None,
             }),
         };
         VerifyResponse {
             epoch: EPOCH.to_owned(),
             revision: data.changes.len() as u64,
-            verdicts: active.into_iter().map(|(_, active)| verdict(active)).collect(),
+            verdicts: active.into_iter().map(verdict).collect(),
         }
     }
 

@@ -12,7 +12,7 @@ use fake::{Fake, Fault};
 fn failed(fault: Option<Fault>, verify_only: bool) -> Vec<(&'static str, String)> {
     let fake = Fake::start(fault);
     let service = Service::new(&fake.url(), fake::TOKEN.to_owned());
-    let results = checks(verify_only).into_iter().map(|(what, check)| (what, check(&service, &fake)));
+    let results = checks(true, verify_only).into_iter().map(|(what, check)| (what, check(&service, &fake)));
     results.filter_map(|(what, result)| Some((what, format!("{:#}", result.err()?)))).collect()
 }
 
@@ -48,6 +48,13 @@ fn each_fault_fails_a_check() {
         ),
         (Fault::RepeatedDeleteReturns, "a delete, and a repeated one, wait", "the repeated delete returned"),
         (Fault::LongWait, "a delete, and a repeated one, wait", "after the end of the lease and the margin"),
+        (Fault::NoRestrictions, "to an edge that understands restrictions", "the answer has no restrictions"),
+        (Fault::NeverRestricted, "to an edge that understands restrictions", "the key is inactive"),
+        (
+            Fault::IgnoresUnderstands,
+            "to an edge that does not understand restrictions",
+            "to an edge without `understands`, the key is active",
+        ),
     ];
     // Each waits for leases to end, so all run at once.
     thread::scope(|scope| {
@@ -60,6 +67,11 @@ fn each_fault_fails_a_check() {
             });
         }
     });
+}
+
+#[test]
+fn without_a_command_for_restricted_keys_their_checks_are_left_out() {
+    assert_eq!(checks(true, true).len() - checks(false, true).len(), restrictions::CHECKS.len());
 }
 
 #[test]
