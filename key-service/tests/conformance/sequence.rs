@@ -13,7 +13,7 @@ use key_service::audit::Actor;
 use key_service::keys::{self, MAX_KEYS_PER_USER, NewKey};
 use key_service::revocation::SqlLeaseStore;
 use key_service::time::Timestamp;
-use leases::{AffectedKeys, Change, LeaseRenewal, LeaseStore, Position};
+use leases::{AffectedKeys, Change, LeaseConfig, LeaseRenewal, LeaseStore, Position};
 use protocol::{KeyDigest, MAX_CHANGED_PER_SYNC, Restrictions, ScopeSet};
 use simulation::database::{Key, User, Value};
 use simulation::lease_store::SimulatedChange;
@@ -243,13 +243,14 @@ impl Sequence<'_> {
         if self.has_all_keys(&user) {
             return Ok(());
         }
-        let (scopes, expires_at_ms) = (self.some_scopes(), self.some_end());
+        let (scopes, restrictions) = (self.some_scopes(), self.some_restrictions());
+        let expires_at_ms = self.some_end();
         let process = self.process();
-        self.note((process, "create", &user, &scopes, expires_at_ms));
+        self.note((process, "create", &user, &scopes, &restrictions, expires_at_ms));
         let new = NewKey {
             label: "new".parse().unwrap(),
             scopes: scopes.clone(),
-            restrictions: Restrictions::default(),
+            restrictions: restrictions.clone(),
             expires_at: expires_at_ms.map(Timestamp::from_unix_ms),
         };
         let (database, now) = (self.store.process(process), Timestamp::from_unix_ms(0));
@@ -259,7 +260,8 @@ impl Sequence<'_> {
         same("create", found, expected)?;
         let Ok((key, value)) = created else { return Ok(()) };
         let values = vec![Value { digest: value.digest(), ends_at_ms: None }];
-        self.model.data(|data| data.keys.insert(key.id.clone(), Key { user, scopes, expires_at_ms, values }));
+        let created = Key { user, scopes, restrictions, expires_at_ms, values };
+        self.model.data(|data| data.keys.insert(key.id.clone(), created));
         self.digests.push(value.digest());
         self.keys.push(key.id);
         Ok(())

@@ -17,6 +17,7 @@ use simulation::database::{Data, Effect, Key, Value};
 pub(crate) enum Wanted {
     TakeOver { user: String, value: String, scopes: ScopeSet, expires_at_ms: Option<i64> },
     Update { key: String, scopes: Option<ScopeSet>, expires_at_ms: Option<Option<i64>> },
+    Restrict { key: String, restrictions: Restrictions },
     Roll { key: String, grace_s: u32 },
     Delete { key: String },
     SetActive { user: String, is_active: bool },
@@ -82,7 +83,10 @@ impl Wanted {
     /// The key that must exist for it, if any.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
-            Wanted::Update { key, .. } | Wanted::Roll { key, .. } | Wanted::Delete { key } => Some(key),
+            Wanted::Update { key, .. }
+            | Wanted::Restrict { key, .. }
+            | Wanted::Roll { key, .. }
+            | Wanted::Delete { key } => Some(key),
             _ => None,
         }
     }
@@ -115,6 +119,17 @@ impl Wanted {
             Wanted::Update { key, scopes, expires_at_ms } => {
                 let expires_at = expires_at_ms.map(|expires_at_ms| expires_at_ms.map(at));
                 let patch = KeyPatch { scopes: scopes.clone(), expires_at, ..KeyPatch::default() };
+                let made = keys::update(database, &by, anyone, key, patch).await;
+                let (_, propagation) = made.map_err(|error| refused(&error))?;
+                (propagation.expect("more than the label"), nothing)
+            }
+            Wanted::Restrict { key, restrictions } => {
+                let Restrictions { projects, organizations } = restrictions.clone();
+                let patch = KeyPatch {
+                    projects: Some(projects),
+                    organizations: Some(organizations),
+                    ..KeyPatch::default()
+                };
                 let made = keys::update(database, &by, anyone, key, patch).await;
                 let (_, propagation) = made.map_err(|error| refused(&error))?;
                 (propagation.expect("more than the label"), nothing)
@@ -167,7 +182,8 @@ impl Wanted {
                 }
                 let values = vec![Value { digest, ends_at_ms: None }];
                 let (user, scopes, expires_at_ms) = (user.clone(), scopes.clone(), *expires_at_ms);
-                let key = Key { user, scopes, expires_at_ms, values };
+                let restrictions = Restrictions::default();
+                let key = Key { user, scopes, restrictions, expires_at_ms, values };
                 Expected::Made(
                     AffectedKeys::Value(digest),
                     Effect::Create(made.key.clone().unwrap_or_default(), key),
@@ -192,6 +208,13 @@ impl Wanted {
                     (None, None) => Expected::AlreadySo,
                 }
             }
+            Wanted::Restrict { key, restrictions } if data.keys[key].restrictions == *restrictions => {
+                Expected::AlreadySo
+            }
+            Wanted::Restrict { key, restrictions } => Expected::Made(
+                AffectedKeys::Key(key.clone()),
+                Effect::Restrict(key.clone(), restrictions.clone()),
+            ),
             Wanted::Roll { key, grace_s } => {
                 let present = &data.keys[key];
                 if present.expires_at_ms.is_some_and(|end_ms| end_ms <= now_ms) {

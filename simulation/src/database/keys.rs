@@ -28,6 +28,8 @@ pub struct Key {
     pub user: String,
     /// Its own scopes.
     pub scopes: ScopeSet,
+    /// The projects and organizations that it is restricted to.
+    pub restrictions: Restrictions,
     /// When it expires, by the database's clock.
     pub expires_at_ms: Option<i64>,
     /// Its values: the current one, which has no end of its own, and earlier ones that still work after a roll.
@@ -61,6 +63,8 @@ pub enum Effect {
     },
     /// Changes the scopes of a key.
     Scopes(String, ScopeSet),
+    /// Changes the restrictions of a key.
+    Restrict(String, Restrictions),
     /// Changes the expiry of a key.
     Expiry(String, Option<i64>),
     /// Enables or disables a user.
@@ -80,6 +84,7 @@ impl Effect {
             Effect::Delete(key)
             | Effect::Roll { key, .. }
             | Effect::Scopes(key, _)
+            | Effect::Restrict(key, _)
             | Effect::Expiry(key, _) => Some(key),
             Effect::Create(..)
             | Effect::Enable(..)
@@ -123,7 +128,8 @@ impl Key {
     pub fn new(user: &str, digest: KeyDigest) -> Self {
         let scopes = std::iter::once(REQUIRED.clone()).collect();
         let values = vec![Value { digest, ends_at_ms: None }];
-        Key { user: user.to_owned(), scopes, expires_at_ms: None, values }
+        let (user, restrictions) = (user.to_owned(), Restrictions::default());
+        Key { user, scopes, restrictions, expires_at_ms: None, values }
     }
 
     /// When one of its values ends.
@@ -157,7 +163,7 @@ impl Data {
             key_id: id.to_owned(),
             user_id: key.user.clone(),
             scopes: key.scopes.limited_to(&user.permissions),
-            restrictions: Restrictions::default(),
+            restrictions: key.restrictions.clone(),
             expires_in_ms: key.end_of(value).map(|end_ms| (end_ms - now_ms) as u64),
         })
     }
@@ -198,6 +204,9 @@ impl Data {
             Effect::Roll { key, digest, grace_ms } => self.roll(&key, digest, grace_ms, now_ms),
             Effect::Scopes(id, scopes) => {
                 self.keys.entry(id).and_modify(|key| key.scopes = scopes);
+            }
+            Effect::Restrict(id, restrictions) => {
+                self.keys.entry(id).and_modify(|key| key.restrictions = restrictions);
             }
             Effect::Expiry(id, expires_at_ms) => {
                 self.keys.entry(id).and_modify(|key| key.expires_at_ms = expires_at_ms);

@@ -38,6 +38,15 @@ impl Sequence<'_> {
         ScopeSet::parse(choices[self.random.usize(..4)].iter().copied()).unwrap()
     }
 
+    pub(super) fn some_restrictions(&mut self) -> Restrictions {
+        let projects = [None, None, Some(vec![7.into()]), Some(vec![8.into(), 7.into()])];
+        let organizations = [None, None, Some(vec!["acme".parse().unwrap()])];
+        Restrictions {
+            projects: projects[self.random.usize(..4)].clone(),
+            organizations: organizations[self.random.usize(..3)].clone(),
+        }
+    }
+
     pub(super) fn some_end(&mut self) -> Option<i64> {
         let end_ms = self.random.bool().then(|| self.now_ms() + self.random.i64(1..20_000));
         self.ends_ms.extend(end_ms);
@@ -49,7 +58,7 @@ impl Sequence<'_> {
         let key = self.random.choice(&self.keys).cloned();
         let user = self.some_user();
         let number = self.random.u32(..30);
-        let wanted = match (self.random.u32(..20), key) {
+        let wanted = match (self.random.u32(..22), key) {
             (0..=4, Some(key)) => Wanted::Roll { key, grace_s: [0, 0, 1, 5, 20][self.random.usize(..5)] },
             (5..=8, Some(key)) => Wanted::Delete { key },
             (9..=10, Some(key)) => {
@@ -64,6 +73,7 @@ impl Sequence<'_> {
             (16, _) => {
                 Wanted::Leak { values: (0..3).map(|n| format!("phx_known_{}", (number + n) % 30)).collect() }
             }
+            (20..=21, Some(key)) => Wanted::Restrict { key, restrictions: self.some_restrictions() },
             _ if self.has_all_keys(&user) => Wanted::SetActive { user, is_active: true },
             _ => Wanted::TakeOver {
                 user,

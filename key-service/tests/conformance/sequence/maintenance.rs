@@ -32,10 +32,13 @@ impl Sequence<'_> {
             }
             _ => {
                 self.note("the database is elsewhere");
-                self.model.begin_history();
                 if self.store.is_sqlite() {
+                    // A backup knows no shorter leases than the usual ones, because the service may run until the restore.
+                    let usual_ms = LeaseConfig::default().lasts_ms();
+                    self.model.data(|data| data.longest_lease_ms = data.longest_lease_ms.max(usual_ms));
                     self.model.prune_all();
                 }
+                self.model.begin_history();
                 self.set_clock().await;
                 self.store.move_elsewhere().await;
             }
