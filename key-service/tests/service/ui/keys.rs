@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::json;
 
 use super::{HOSTILE, Receipt, Shown, Tab, key_page};
 use crate::support::scripted_edge::Edge;
-use crate::support::{KEYS, Process, TestApp, text};
+use crate::support::{KEYS, Process, TestApp, key_path, text};
 
 #[tokio::test]
 async fn a_key_is_made_and_its_value_shown_once() {
@@ -223,6 +224,62 @@ async fn a_key_is_restricted_on_the_form() {
     let changed = tab.post(&key_page(&keys[0], ""), &sent("3", "")).await;
     assert!(changed.result().starts_with("Active everywhere"));
     assert_eq!(app.restrictions(&value).await.as_deref(), Some("project:3"));
+}
+
+#[tokio::test]
+async fn a_form_does_not_undo_what_others_changed_meanwhile() {
+    let app = TestApp::start().await;
+    let demo = app.demo();
+    let tab = Tab::of(&demo);
+    let key = demo.create_key("CI", &["insight:read"]).await;
+    let (page, path) = (key_page(&key, ""), key_path(&key));
+    let shown = tab.get(&page).await.field("shown").replace("&#34;", "\"");
+    let sent = |label, projects| {
+        [
+            ("label", label),
+            ("access", "some"),
+            ("scope.insight", "read"),
+            ("scoped_teams", projects),
+            ("expires_at", "never"),
+        ]
+    };
+    let with = |fields: [(&'static str, &'static str); 5], shown: &str| {
+        let mut fields = fields.map(|(name, value)| (name, value.to_owned())).to_vec();
+        fields.push(("shown", shown.to_owned()));
+        fields
+    };
+    let post = async |fields: Vec<(&str, String)>| {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        tab.post(&page, &fields).await
+    };
+    demo.patch(&path, json!({"scoped_teams": [7], "expires_at": "2099-01-01T00:00:00Z"})).await;
+
+    let saved = post(with(sent("Build", ""), &shown)).await;
+    assert_eq!(saved.result(), "Saved.", "{}", saved.html);
+    let (_, now) = demo.get(&path).await;
+    assert_eq!((&now["label"], &now["scoped_teams"]), (&json!("Build"), &json!([7])), "{now}");
+    assert!(now["expires_at"].is_string(), "{now}");
+
+    let refused = post(with(sent("CI", "8"), &shown)).await;
+    assert_eq!(refused.status, 409);
+    assert!(
+        refused.has("This was changed meanwhile") && refused.has("<a href=\"#scoped_teams\">Projects</a>")
+    );
+    assert!(!refused.has("<a href=\"#label\">"), "{}", refused.html);
+    assert_eq!((refused.value_of("scoped_teams"), refused.value_of("label")), ("7", "Build"));
+    assert_eq!(demo.get(&path).await.1["scoped_teams"], json!([7]), "nothing was saved");
+    let shown = refused.field("shown").replace("&#34;", "\"");
+    let mut again = with(sent("Build", "8"), &shown);
+    again[4].1 = "keep".to_owned();
+    assert!(post(again).await.result().starts_with("Active everywhere"));
+    assert_eq!(demo.get(&path).await.1["scoped_teams"], json!([8]));
+
+    for separators in [",", " ", " , "] {
+        for page in [&page, "/account/keys/new"] {
+            let refused = tab.post(page, &sent("CI", separators)).await;
+            assert!(refused.status == 400 && refused.has("Enter at least one id"), "{page} {separators:?}");
+        }
+    }
 }
 
 #[tokio::test]

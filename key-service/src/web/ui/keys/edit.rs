@@ -5,17 +5,19 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use protocol::{Restrictions, ScopeSet};
+use serde::{Deserialize, Serialize};
 
-use super::key_form::KeyForm;
+use super::key_form::{Entered, KeyForm};
 use super::row::KeyRow;
 use crate::accounts::User;
 use crate::accounts::access::KeyAccess;
 use crate::keys::{self, Key, KeyError, KeyPatch};
 use crate::time::Timestamp;
+use crate::validation::Violation;
 use crate::web::state::AppState;
 use crate::web::ui::addresses;
 use crate::web::ui::error::PageError;
-use crate::web::ui::form::Form;
+use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::outcome::{CompletedChange, Effect};
 use crate::web::ui::receipt::Receipt;
@@ -28,12 +30,70 @@ struct EditPage {
     frame: Frame,
     row: KeyRow,
     form: KeyForm,
+    /// The key as the form shows it, as JSON.
+    shown: String,
 }
 
 impl EditPage {
-    fn new(user: User, key: Key, now: Timestamp, form: KeyForm) -> Rendered<Self> {
+    fn new(user: User, key: Key, now: Timestamp, form: KeyForm, shown: &ShownKey) -> Rendered<Self> {
         let frame = Frame::of(user, Place::Keys, "Edit key");
-        Rendered(EditPage { frame, row: KeyRow::new(key, now), form })
+        let shown = serde_json::to_string(shown).unwrap_or_default();
+        Rendered(EditPage { frame, row: KeyRow::new(key, now), form, shown })
+    }
+}
+
+/// The fields of a key as a form showed them. They come back with the form, because the key may have changed meanwhile.
+#[derive(Serialize, Deserialize)]
+struct ShownKey {
+    label: String,
+    scopes: ScopeSet,
+    restrictions: Restrictions,
+    /// In milliseconds since 1970-01-01 UTC.
+    expires_at: Option<i64>,
+}
+
+impl ShownKey {
+    fn of(key: &Key) -> Self {
+        ShownKey {
+            label: key.label.clone(),
+            scopes: key.scopes.clone(),
+            restrictions: key.restrictions.clone(),
+            expires_at: key.expires_at.map(Timestamp::unix_ms),
+        }
+    }
+
+    /// What the user changed on the form; a problem for each field that somebody else has changed to something else meanwhile.
+    fn patch(&self, entered: Entered, key: &Key, problems: &mut Problems) -> KeyPatch {
+        let now = ShownKey::of(key);
+        let Restrictions { projects, organizations } = entered.restrictions;
+        let (shown_ids, ids) = (&self.restrictions, &now.restrictions);
+        let mut changed = |field, is_entered: bool, was_changed: bool| {
+            if is_entered && was_changed {
+                let detail = "This was changed meanwhile. The form shows the key as it is now: enter your change again.";
+                problems.check::<()>(field, Err(Violation::input(detail)));
+            }
+            is_entered
+        };
+        let expires_at = entered.expires_at.map(|expires_at| expires_at.map(Timestamp::unix_ms));
+        let is_label = changed("label", entered.label.as_ref() != self.label, self.label != now.label);
+        let is_scopes = !are_alike(&entered.scopes, &self.scopes);
+        let is_scopes = changed("scopes", is_scopes, !are_alike(&self.scopes, &now.scopes));
+        let is_projects =
+            changed("scoped_teams", projects != shown_ids.projects, shown_ids.projects != ids.projects);
+        let is_organizations = changed(
+            "scoped_organizations",
+            organizations != shown_ids.organizations,
+            shown_ids.organizations != ids.organizations,
+        );
+        let is_expiry = expires_at.is_some_and(|expires_at| expires_at != self.expires_at);
+        let is_expiry = changed("expires_at", is_expiry, self.expires_at != now.expires_at);
+        KeyPatch {
+            label: Some(entered.label).filter(|_| is_label),
+            scopes: Some(entered.scopes).filter(|_| is_scopes),
+            projects: Some(projects).filter(|_| is_projects),
+            organizations: Some(organizations).filter(|_| is_organizations),
+            expires_at: entered.expires_at.filter(|_| is_expiry),
+        }
     }
 }
 
@@ -46,10 +106,11 @@ pub(super) async fn show(
     let now = Timestamp::now();
     let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
     let form = KeyForm::of(&state.catalogue, &user, &key, now);
-    Ok(EditPage::new(user, key, now, form).into_response())
+    let shown = ShownKey::of(&key);
+    Ok(EditPage::new(user, key, now, form, &shown).into_response())
 }
 
-/// `POST /account/keys/{id}`: saves what differs.
+/// `POST /account/keys/{id}`: saves what differs from what the form showed.
 pub(super) async fn submit(
     PageUser { user, by }: PageUser,
     State(state): State<AppState>,
@@ -59,27 +120,30 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
     let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
+    let shown = form.get("shown").and_then(|shown| serde_json::from_str(shown).ok());
+    let shown = shown.unwrap_or_else(|| ShownKey::of(&key));
     let (mut form, entered) = match KeyForm::of(&state.catalogue, &user, &key, now).sent(&form, now) {
         Ok(sent) => sent,
         Err(form) => {
-            return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, *form)).into_response());
+            let page = EditPage::new(user, key, now, *form, &shown);
+            return Ok((StatusCode::BAD_REQUEST, page).into_response());
         }
     };
-    let Restrictions { projects, organizations } = entered.restrictions;
-    let patch = KeyPatch {
-        label: Some(entered.label).filter(|label| label.as_ref() != key.label),
-        scopes: Some(entered.scopes).filter(|scopes| !are_alike(scopes, &key.scopes)),
-        projects: Some(projects).filter(|projects| *projects != key.restrictions.projects),
-        organizations: Some(organizations).filter(|ids| *ids != key.restrictions.organizations),
-        expires_at: entered.expires_at.filter(|expires_at| *expires_at != key.expires_at),
-    };
+    let mut problems = Problems::default();
+    let patch = shown.patch(entered, &key, &mut problems);
+    if !problems.is_empty() {
+        let form = KeyForm { problems, ..KeyForm::of(&state.catalogue, &user, &key, now) };
+        let shown = ShownKey::of(&key);
+        return Ok((StatusCode::CONFLICT, EditPage::new(user, key, now, form, &shown)).into_response());
+    }
     state.changes.admit(&by)?;
     let access = KeyAccess::User(&user.id);
     let (key, propagation) = match keys::update(&state.store, &by, access, &id, patch).await {
         Ok(updated) => updated,
         Err(KeyError::Invalid(invalid)) => {
             form.problems.add(invalid);
-            return Ok((StatusCode::BAD_REQUEST, EditPage::new(user, key, now, form)).into_response());
+            let page = EditPage::new(user, key, now, form, &shown);
+            return Ok((StatusCode::BAD_REQUEST, page).into_response());
         }
         Err(error) => return Err(error.into()),
     };

@@ -96,7 +96,12 @@ pub(super) fn joined(ids: &[ResourceId]) -> String {
 
 fn ids(text: &str) -> Result<Option<Vec<ResourceId>>, Violation> {
     let texts = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|text| !text.is_empty());
-    Ok(ResourceIds::parse(texts)?.into())
+    let ids: Option<Vec<ResourceId>> = ResourceIds::parse(texts)?.into();
+    // A variable of a script that was empty must not widen the key.
+    if ids.is_none() && !text.is_empty() {
+        return Err(Violation::input("Enter at least one id, or leave the field empty for all."));
+    }
+    Ok(ids)
 }
 
 fn some_scopes(scopes: ScopeSet) -> Result<ScopeSet, Violation> {
