@@ -122,6 +122,9 @@ fn permissions_are_removed_and_restored(site: &Site, value: &str) {
 
 fn a_user_is_disabled_and_enabled(site: &Site, value: &str) {
     site.follow("Disable user");
+    site.look("user-disable");
+    assert_eq!(site.status_at_the_edge(value), 200, "the page asks first");
+    site.follow("Disable user");
     assert!(site.result().starts_with("Refused on"), "{}", site.result());
     assert_eq!(site.status_at_the_edge(value), 401);
     site.look("user-disabled");

@@ -42,6 +42,20 @@ async fn an_admin_changes_what_a_user_may_do() {
     admin.post(&user, &[("action", "permissions"), ("access", "some")]).await;
     assert_eq!(app.scopes(&value).await.as_deref(), Some(""), "no permissions at all");
 
+    let page = admin.get(&user).await;
+    for (action, effect) in [
+        ("disable", "All keys of the user stop working"),
+        ("make_admin", "An admin manages all users"),
+        ("make_member", "only their own keys"),
+    ] {
+        let ask = format!("{user}/confirm/{action}");
+        assert_eq!(page.has(&format!("href=\"{ask}\"")), action != "make_member", "{action}");
+        assert!(!page.has(&format!("value=\"{action}\"")), "the page of the user asks first: {action}");
+        let asked = admin.get(&ask).await;
+        assert!(asked.has(effect) && asked.has(&format!("value=\"{action}\"")), "{action}");
+    }
+    assert!(app.scopes(&value).await.is_some(), "asking changes nothing");
+    assert_eq!(admin.get(&format!("{user}/confirm/permissions")).await.status, 404);
     assert!(admin.post(&user, &[("action", "disable")]).await.result().starts_with("Refused everywhere"));
     assert_eq!(app.scopes(&value).await, None);
     assert_eq!(Tab::of(&other).get("/account").await.status, 303, "the session has ended");

@@ -13,6 +13,7 @@ mod listing;
 mod token_new;
 mod tokens;
 mod user;
+mod user_confirm;
 mod user_delete;
 mod user_new;
 mod users;
@@ -23,6 +24,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route(addresses::USERS, get(users::show))
         .route("/admin/users/new", get(user_new::show).post(user_new::submit))
         .route("/admin/users/{id}", get(user::show).post(user::submit))
+        .route("/admin/users/{id}/confirm/{action}", get(user_confirm::show))
         .route("/admin/users/{id}/link", get(user::show_link))
         .route("/admin/users/{id}/changed", get(receipt::show))
         .route("/admin/users/{id}/delete", get(user_delete::show).post(user_delete::submit))

@@ -1,0 +1,61 @@
+//! Asks before a change of a user's role or access.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::user::find;
+use crate::accounts::User;
+use crate::web::state::AppState;
+use crate::web::ui::error::PageError;
+use crate::web::ui::frame::{Frame, Place, Rendered};
+use crate::web::ui::visitor::PageAdmin;
+
+#[derive(Template)]
+#[template(path = "admin/user_confirm.html")]
+struct UserConfirmPage {
+    frame: Frame,
+    user: User,
+    /// The value of the button that makes the change.
+    action: String,
+    button: &'static str,
+    /// What the change does.
+    texts: Vec<&'static str>,
+}
+
+/// `GET /admin/users/{id}/confirm/{action}`.
+pub(super) async fn show(
+    PageAdmin { user: admin, .. }: PageAdmin,
+    State(state): State<AppState>,
+    Path((id, action)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    if admin.id == id {
+        return Err(PageError::of_status(StatusCode::BAD_REQUEST));
+    }
+    let user = find(&state, &id).await?;
+    let ends_tokens = "The management tokens that the user created stop working permanently.";
+    let (button, mut texts) = match action.as_str() {
+        "make_admin" => (
+            "Make an admin",
+            vec![
+                "An admin manages all users, tokens and keys.",
+                "The user is signed out, and the user's link stops working. A password that was set with a management \
+                 token is removed. Management tokens that name this user stop working.",
+            ],
+        ),
+        "make_member" => ("Make a member", vec!["The user then manages only their own keys."]),
+        "disable" => (
+            "Disable user",
+            vec![
+                "All keys of the user stop working, and the user is signed out. The keys work again when the user is enabled.",
+            ],
+        ),
+        _ => return Err(PageError::of_status(StatusCode::NOT_FOUND)),
+    };
+    if user.is_admin {
+        texts.push(ends_tokens);
+    }
+    let frame = Frame::of(admin, Place::Users, button);
+    Ok(Rendered(UserConfirmPage { frame, user, action, button, texts }).into_response())
+}
