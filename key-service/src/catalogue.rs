@@ -166,7 +166,7 @@ impl Catalogue {
             return Err(invalid("the list is empty, so no key could have a scope".to_owned()));
         }
         let mut objects = Vec::with_capacity(entries.len());
-        let mut problems = Vec::new();
+        let mut problems = entries::repeated_fields(text);
         let mut places = HashMap::new();
         for (place, entry) in entries.into_iter().enumerate() {
             if let Some(name) = entry.get("object").and_then(Value::as_str)
@@ -293,6 +293,22 @@ mod tests {
             "[6].titel: There is no such field. Did you mean title?",
         ];
         assert_eq!(problems(&content), expected);
+    }
+
+    #[test]
+    fn a_field_that_occurs_again_is_named() {
+        let entry = |fields: &str| format!(r#"{{"object": "order", "title": "Orders", {fields}}}"#);
+        let twice = entry(r#""description": "All.", "title": "Other", "group": "Shop", "title": "Third""#);
+        let unknown = entry(r#""description": "All.", "grup": "x", "grup": "y""#).replace("order", "other");
+        let problems = Catalogue::parse(format!("[7, {twice}, {unknown}]").as_bytes()).unwrap_err().0;
+        let expected = [
+            "[1].title: This field occurs more than once.",
+            "[2].grup: This field occurs more than once.",
+            "[0]: Invalid data. Expected a dictionary.",
+            "[2].grup: There is no such field. Did you mean group?",
+            "[2].group: This field is required.",
+        ];
+        assert_eq!(problems, expected);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Setting files that are JSON lists. Each problem names the path of its entry or field.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use deserr::Deserr;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::validation::{FieldError, FieldErrors};
@@ -39,6 +42,53 @@ pub(crate) fn parse(text: &[u8], max: usize, noun: &str) -> Result<Vec<Value>, S
         return Err(format!("the list has {} {noun}, more than {max}", entries.len()));
     }
     Ok(entries)
+}
+
+/// A problem for each field that occurs more than once in its entry. A JSON value has only the last of them.
+pub(crate) fn repeated_fields(text: &[u8]) -> Vec<String> {
+    let entries: Vec<FieldNames> = serde_json::from_slice(text).unwrap_or_default();
+    let problems = entries.iter().enumerate().flat_map(|(place, entry)| {
+        let repeated = entry.repeated().into_iter();
+        repeated.map(move |name| format!("[{place}].{name}: This field occurs more than once."))
+    });
+    problems.collect()
+}
+
+/// The names of an entry's fields, in the order of the file.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum FieldNames {
+    OfObject(#[serde(deserialize_with = "names")] Vec<String>),
+    OfOther(IgnoredAny),
+}
+
+impl FieldNames {
+    /// The names that occur again, once each.
+    fn repeated(&self) -> Vec<&str> {
+        let FieldNames::OfObject(names) = self else { return Vec::new() };
+        let earlier = |at: usize| names[..at].iter().filter(|name| **name == names[at]).count();
+        (0..names.len()).filter(|&at| earlier(at) == 1).map(|at| names[at].as_str()).collect()
+    }
+}
+
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct NamesVisitor;
+    impl<'de> Visitor<'de> for NamesVisitor {
+        type Value = Vec<String>;
+
+        fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+            text.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
+            let mut names = Vec::new();
+            while let Some((name, IgnoredAny)) = map.next_entry()? {
+                names.push(name);
+            }
+            Ok(names)
+        }
+    }
+    deserializer.deserialize_map(NamesVisitor)
 }
 
 /// The entry at a place of the list, or notes its problems.

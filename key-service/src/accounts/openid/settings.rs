@@ -174,7 +174,7 @@ fn parse(
 ) -> Result<Vec<ProviderSettings>, InvalidProviders> {
     let list =
         entries::parse(text, MAX_PROVIDERS, "providers").map_err(|error| InvalidProviders(vec![error]))?;
-    let (mut providers, mut problems) = (Vec::<ProviderSettings>::new(), Vec::new());
+    let (mut providers, mut problems) = (Vec::<ProviderSettings>::new(), entries::repeated_fields(text));
     for (place, value) in list.into_iter().enumerate() {
         let Some(entry) = entries::entry::<ProviderFields>(place, value, &mut problems) else { continue };
         let mut wrong = FieldErrors::default();
