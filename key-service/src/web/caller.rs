@@ -12,6 +12,7 @@ use tower_sessions::Session;
 use super::bearer::{BearerKind, bearer};
 use super::client_address::ClientAddress;
 use super::error::ApiError;
+use super::request::ScopedFields;
 use super::request_log::RequestId;
 use super::session;
 use super::state::AppState;
@@ -199,6 +200,14 @@ impl<N: Needs> Caller<N> {
         match &self.identity {
             Identity::User(user) if user.is_admin => KeyAccess::Anyone,
             _ => self.manages(),
+        }
+    }
+
+    /// The body, in which a management token has to name the owner of a key.
+    pub(crate) fn naming_owner<T>(&self, fields: ScopedFields<T>) -> ScopedFields<T> {
+        match &self.identity {
+            Identity::User(_) => fields,
+            Identity::Token(_) => fields.require("user_id"),
         }
     }
 

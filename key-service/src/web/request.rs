@@ -43,6 +43,24 @@ pub(crate) struct ScopedFields<T> {
     fields: Result<T, FieldErrors>,
 }
 
+impl<T> ScopedFields<T> {
+    /// The value of a field as it was sent, before it was checked.
+    pub(crate) fn sent(&self, field: &str) -> Option<&Value> {
+        self.sent.get(field)
+    }
+
+    /// Adds the problem that a field is missing, if it is. It is one of the optional ones, which this caller has to send.
+    #[must_use]
+    pub(crate) fn require(self, field: &'static str) -> Self {
+        if self.sent.contains_key(field) {
+            return self;
+        }
+        let mut errors = self.fields.err().unwrap_or_default();
+        errors.extend(FieldError::required(field).into());
+        ScopedFields { fields: Err(errors), ..self }
+    }
+}
+
 impl<T: PartialSchema> ScopedFields<T> {
     /// The fields, if each scope in the field `list` is in the catalogue, and everything else is valid.
     pub(crate) fn check(self, list: &'static str, catalogue: &Catalogue) -> Result<T, ApiError> {

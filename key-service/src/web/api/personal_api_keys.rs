@@ -197,7 +197,7 @@ pub(super) async fn create(
     fields: Idempotent<ScopedFields<NewKeyFields>>,
 ) -> Result<Response, ApiError> {
     let (fields, request) = fields.by(&caller.by);
-    let fields = fields.check("scopes", &state.catalogue)?;
+    let fields = caller.naming_owner(fields).check("scopes", &state.catalogue)?;
     let new = NewKey {
         label: fields.label,
         scopes: fields.scopes.into(),

@@ -228,6 +228,15 @@ pub(super) async fn update(
     Path(id): Path<String>,
     fields: ScopedFields<UserChanges>,
 ) -> Result<Response, ApiError> {
+    // The verb comes first: a token without it learns nothing of the user.
+    let disables = fields.sent("is_active") == Some(&false.into());
+    if disables {
+        admin.require(&state, Verb::Revoke).await?;
+    }
+    let changes_more = !disables || fields.sent("permissions").is_some() || fields.sent("is_admin").is_some();
+    if changes_more {
+        admin.require(&state, Verb::Create).await?;
+    }
     let held = async {
         let user = accounts::find(&state.store, &id).await?;
         Ok::<_, AccountError>(user.map(|user| user.permissions).unwrap_or_default())
@@ -238,14 +247,6 @@ pub(super) async fn update(
         is_active: fields.is_active,
         is_admin: fields.is_admin,
     };
-    let disables = patch.is_active == Some(false);
-    if disables {
-        admin.require(&state, Verb::Revoke).await?;
-    }
-    let changes_more = !disables || patch.permissions.is_some() || patch.is_admin.is_some();
-    if changes_more {
-        admin.require(&state, Verb::Create).await?;
-    }
     if disables && admin.is_user(&id) {
         return Err(FieldError::input("is_active", "You cannot disable yourself.").into());
     }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Browser, KEYS, TOKEN, TestApp, client, read, text};
+use crate::support::{Browser, DEMO, KEYS, TOKEN, TestApp, client, read, text};
 
 fn error(r#type: &str, code: &str, detail: &str, attr: Option<&str>) -> Value {
     json!({"type": r#type, "code": code, "detail": detail, "attr": attr})
@@ -220,6 +220,27 @@ async fn every_problem_of_a_request_is_named() {
     add(&mut expected, "invalid_input", "This time has passed already.", "expires_at");
     add(&mut expected, "unknown_field", "There is no such field. Did you mean user_id?", "user");
     assert_refused(&demo, body, expected).await;
+
+    let automation = app.admin().create_token(None).await;
+    let body = json!({"label": " ", "scopes": ["unicorn:read"], "id": "x"});
+    let (status, answer) = automation.call(Method::POST, KEYS, body).await;
+    let errors: Vec<_> =
+        answer["errors"].as_array().unwrap().iter().map(|error| text(error, "attr")).collect();
+    assert_eq!((status.as_u16(), errors), (400, vec!["label", "scopes[0]", "user_id", "id"]));
+}
+
+#[tokio::test]
+async fn a_token_without_the_verb_is_refused_before_its_body_is_checked() {
+    let app = TestApp::start().await;
+    let path = app.user_path(DEMO);
+    for (can, body) in [
+        ("revoke", json!({"permissions": ["unicorn:read"]})),
+        ("revoke", json!({"is_active": false, "permissions": ["unicorn:read"]})),
+        ("create", json!({"is_active": false, "is_admin": 7})),
+    ] {
+        let automation = app.admin().create_token_that_can(&[can], None).await;
+        assert_eq!(automation.call(Method::PATCH, &path, body.clone()).await.0, 403, "{can} {body}");
+    }
 }
 
 #[tokio::test]
