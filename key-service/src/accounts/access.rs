@@ -18,6 +18,8 @@ pub enum KeyAccess<'a> {
     User(&'a str),
     /// The keys of the users with these ids.
     Users(&'a [String]),
+    /// The keys of the admin with this id, and of all service accounts.
+    AdminAndServices(&'a str),
     /// The keys of every user who is not an admin.
     Members,
     /// Every key, for operators.
@@ -27,7 +29,11 @@ pub enum KeyAccess<'a> {
 impl KeyAccess<'_> {
     /// The role that a user needs for this access.
     pub(crate) fn role(self) -> Role {
-        if matches!(self, KeyAccess::Anyone) { Role::Admin } else { Role::Member }
+        if matches!(self, KeyAccess::Anyone | KeyAccess::AdminAndServices(_)) {
+            Role::Admin
+        } else {
+            Role::Member
+        }
     }
 
     /// Whether it includes the keys of a user.
@@ -35,8 +41,20 @@ impl KeyAccess<'_> {
         match self {
             KeyAccess::User(id) => user.id == id,
             KeyAccess::Users(ids) => ids.contains(&user.id),
+            KeyAccess::AdminAndServices(id) => user.id == id || user.kind.is_service(),
             KeyAccess::Members => !user.is_admin,
             KeyAccess::Anyone => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_service_accounts_need_an_admin_until_the_change_is_made() {
+        assert_eq!(KeyAccess::AdminAndServices("u").role(), Role::Admin);
+        assert_eq!(KeyAccess::User("u").role(), Role::Member);
     }
 }

@@ -32,6 +32,9 @@ pub enum AccountError {
     /// A management token may not do this, because it would extend its own rights.
     #[error("Only an admin who is signed in can do this; a management token cannot.")]
     InPerson,
+    /// A service account cannot have this.
+    #[error("This is a service account, which cannot sign in and cannot be an admin.")]
+    ServiceAccount,
     /// The user is disabled and could not use the link.
     #[error("email: this user is disabled; enable the user first: {0}")]
     Disabled(String),

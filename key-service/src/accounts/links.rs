@@ -92,6 +92,9 @@ pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Se
     if by.is_token() && user.is_admin {
         return Err(AccountError::InPerson.into());
     }
+    if user.kind.is_service() {
+        return Err(AccountError::ServiceAccount.into());
+    }
     if !user.is_active {
         return Err(AccountError::Disabled(user.email).into());
     }

@@ -1,4 +1,5 @@
-//! Users, their passwords, OpenID providers, sessions and one-time links, and the management tokens that admins create.
+//! Users, service accounts among them, their passwords, OpenID providers, sessions and one-time links, and the management tokens
+//! that admins create.
 //!
 //! They are one module because they end together: when an admin is disabled, the admin's sessions, links and tokens
 //! end in one transaction. Inside a transaction, [`authority`] checks that a caller still has its rights.
@@ -13,6 +14,7 @@ mod password_change;
 pub mod passwords;
 mod registration;
 pub(crate) mod removal;
+mod service_account;
 mod sign_in;
 pub(crate) mod sql;
 mod token;
@@ -24,8 +26,9 @@ pub use error::AccountError;
 pub use password_change::{change_password, set_password};
 pub(crate) use registration::insert;
 pub use registration::{NewUser, add, find, find_by_email, has_admin, search};
+pub(crate) use service_account::normal_address;
+pub use service_account::{ServiceName, UserKind, add_service_account};
 pub use sign_in::{authenticate, signed_out};
 pub(crate) use sign_in::{has_signed_in_from, sign_in_throttled};
 pub use update::{ChangedUser, Updated, UserPatch, set_active, set_permissions, update};
-pub(crate) use user::normal_email;
 pub use user::{Email, User};

@@ -26,6 +26,9 @@ pub async fn set_password(
     password: NewPassword,
 ) -> Result<(), AccountError> {
     let user = users::find(database.pool(), user_id).await?.ok_or(AccountError::NotFound)?;
+    if user.kind.is_service() {
+        return Err(AccountError::ServiceAccount);
+    }
     password.check_for(&user.email).map_err(|violation| violation.of("password"))?;
     let hash = passwords.hash(password).await?;
     let mut write = database.begin_write().await?;

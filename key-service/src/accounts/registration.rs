@@ -8,8 +8,9 @@ use super::access::Role;
 use super::authority;
 use super::error::AccountError;
 use super::passwords::{NewPassword, PasswordHash, Passwords};
+use super::service_account::normal_address;
 use super::sql::users;
-use super::user::{Email, User, log, normal_email};
+use super::user::{Email, User, log};
 use crate::audit::{Action, Actor};
 use crate::db::Database;
 use crate::paging::{Page, PageRequest};
@@ -73,18 +74,14 @@ pub(crate) async fn prepare(
         }
         None => PasswordHash::default(),
     };
+    let id = random::ordered_uuid().to_string();
     Ok(User {
-        id: random::ordered_uuid().to_string(),
-        email: new.email.into(),
-        permissions: new.permissions,
         is_admin: new.is_admin,
-        is_active: true,
-        created_at: now,
         has_password: password_hash.is_set(),
         has_identity: false,
         is_password_from_token: password_hash.is_set() && by.is_token(),
         password_hash,
-        session_version: 0,
+        ..User::without_password(id, new.email.into(), new.permissions, now)
     })
 }
 
@@ -121,11 +118,11 @@ pub async fn find(database: &Database, id: &str) -> Result<Option<User>, Account
     Ok(users::find(database.pool(), id).await?)
 }
 
-/// The user with this address.
+/// The user with this address: an email address, or that of a service account.
 ///
 /// # Errors
 /// An invalid or unknown address, or a failure.
 pub async fn find_by_email(database: &Database, email: &str) -> Result<User, AccountError> {
-    let email = normal_email(email).map_err(|violation| violation.of("email"))?;
+    let email = normal_address(email).map_err(|violation| violation.of("email"))?;
     users::find_by_email(database.pool(), &email).await?.ok_or(AccountError::NoSuchUser(email))
 }

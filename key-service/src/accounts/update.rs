@@ -141,6 +141,9 @@ pub async fn update(
     if by.is_token() && (before.is_admin || patch.is_admin.is_some()) {
         return Err(AccountError::InPerson);
     }
+    if before.kind.is_service() && patch.is_admin == Some(true) {
+        return Err(AccountError::ServiceAccount);
+    }
     let permissions = patch.permissions.as_ref().filter(|permissions| **permissions != before.permissions);
     let is_active = patch.is_active.filter(|is_active| *is_active != before.is_active);
     let is_admin = patch.is_admin.filter(|is_admin| *is_admin != before.is_admin);

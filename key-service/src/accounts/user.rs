@@ -10,6 +10,7 @@ use sqlx::AnyConnection;
 use utoipa::ToSchema;
 
 use super::passwords::PasswordHash;
+use super::service_account::UserKind;
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db;
 use crate::time::Timestamp;
@@ -23,7 +24,9 @@ const MAX_EMAIL_CHARS: usize = 254;
 pub struct User {
     /// Opaque and never reused.
     pub id: String,
-    /// In lower case; unique.
+    /// What kind of user it is.
+    pub kind: UserKind,
+    /// In lower case; unique. A service account has `service:` and its name instead.
     pub email: String,
     /// The most that any key of the user can do.
     #[schema(value_type = Vec<String>)]
@@ -50,6 +53,29 @@ pub struct User {
 }
 
 impl User {
+    /// A new user without a password.
+    pub(crate) fn without_password(
+        id: String,
+        email: String,
+        permissions: ScopeSet,
+        created_at: Timestamp,
+    ) -> Self {
+        User {
+            id,
+            kind: UserKind::of(&email),
+            email,
+            permissions,
+            is_admin: false,
+            is_active: true,
+            created_at,
+            has_password: false,
+            has_identity: false,
+            password_hash: PasswordHash::default(),
+            is_password_from_token: false,
+            session_version: 0,
+        }
+    }
+
     /// The user as the actor of audit entries, with the request and client address of `from`.
     #[must_use]
     pub fn acting(&self, from: Actor) -> Actor {

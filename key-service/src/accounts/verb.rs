@@ -31,7 +31,7 @@ use crate::validation::Violation;
 pub enum Verb {
     /// To list and read: keys, users, the audit log, edges.
     Read,
-    /// To revoke: delete keys, disable users, report leaks.
+    /// To revoke: delete keys, disable and delete users, report leaks.
     Revoke,
     /// To create and change: create, roll and change keys, add and change users, create links.
     Create,

@@ -6,7 +6,7 @@ use super::arguments::moment;
 use super::error::CliError;
 use super::terminal::{print_json, print_line, print_message, print_table, time};
 use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
-use crate::accounts::{self, normal_email};
+use crate::accounts::{self, normal_address};
 use crate::audit::Actor;
 use crate::keys::rules::Expiry;
 use crate::revocation::Store;
@@ -39,10 +39,10 @@ pub(super) struct CreateArgs {
     /// What the token is for, 1 to 40 characters
     #[arg(long)]
     label: String,
-    /// Limit it to the keys of the user with this email address; may be repeated
+    /// Limit it to the keys of the user with this email address, or of service:NAME; may be repeated
     #[arg(long = "user", value_name = "EMAIL")]
     users: Vec<String>,
-    /// What the token can do: read (list and show), revoke (delete keys, disable users, report leaks) and create (add, roll
+    /// What the token can do: read (list and show), revoke (delete keys, disable and delete users, report leaks) and create (add, roll
     /// and change), separated by commas
     #[arg(
         long,
@@ -79,7 +79,7 @@ async fn create(args: CreateArgs, by: &Actor, database_url: &str) -> Result<(), 
     let mut problems = FieldErrors::default();
     let label = problems.check("label", args.label.parse());
     let emails: Vec<_> =
-        args.users.iter().filter_map(|email| problems.check("email", normal_email(email))).collect();
+        args.users.iter().filter_map(|email| problems.check("email", normal_address(email))).collect();
     let can = problems.check("can", Verbs::parse(args.can.iter().map(String::as_str)));
     let expires_at = args.expires_at.map(|moment| Expiry::new(moment, now)).transpose();
     let expires_at = problems.check("expires_at", expires_at);

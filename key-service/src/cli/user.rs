@@ -1,4 +1,4 @@
-//! `key-service user`: add, list, link, first-link, passwd, disable, enable, delete, admin, permissions.
+//! `key-service user`: add, add-service, list, link, first-link, passwd, disable, enable, delete, admin, permissions.
 
 use protocol::ScopeSet;
 use serde_json::json;
@@ -9,7 +9,9 @@ use super::revocation::{report, wait};
 use super::terminal::{counted, print_json, print_line, print_message, print_table, read_new_password};
 use crate::accounts::links::{self, Secret};
 use crate::accounts::passwords::Passwords;
-use crate::accounts::{self, AccountError, Email, NewUser, Updated, User, UserPatch, normal_email};
+use crate::accounts::{
+    self, AccountError, Email, NewUser, ServiceName, Updated, User, UserPatch, normal_address,
+};
 use crate::audit::Actor;
 use crate::db::error::OpenError;
 use crate::keys;
@@ -23,6 +25,8 @@ use crate::web::public_url::PublicUrl;
 pub(super) enum Command {
     /// Create an account and print its id
     Add(AddArgs),
+    /// Create a service account, which owns keys without a person, and print its id; its address is service:NAME
+    AddService(AddServiceArgs),
     #[command(flatten)]
     Stored(Stored),
 }
@@ -98,7 +102,7 @@ pub(super) enum Stored {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArgs {
-    /// The user's email address
+    /// The user's email address, or service:NAME
     email: String,
     /// Print the revocation as JSON
     #[arg(long)]
@@ -129,10 +133,26 @@ pub(super) struct AddArgs {
     if_absent: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = PERMISSIONS_HELP)]
+pub(super) struct AddServiceArgs {
+    /// The name: lower-case letters, digits, -, _ and .
+    name: String,
+    /// The permissions, which limit every key of the service account: scopes separated by commas, or none
+    #[arg(long)]
+    permissions: String,
+    #[command(flatten)]
+    catalogue: ScopeCatalogue,
+    /// Succeed and change nothing if the service account exists
+    #[arg(long)]
+    if_absent: bool,
+}
+
 pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliError> {
     let by = operator();
     let command = match command {
         Command::Add(args) => return add(args, &by, database_url).await,
+        Command::AddService(args) => return add_service(args, &by, database_url).await,
         Command::Stored(command) => command,
     };
     match command {
@@ -206,7 +226,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
 
 /// The user with an email address, in an existing database. An address of a wrong form is refused before it is opened.
 async fn find(email: &str, database_url: &str) -> Result<(Store, User), CliError> {
-    let email = normal_email(email).map_err(|violation| violation.of("email"))?;
+    let email = normal_address(email).map_err(|violation| violation.of("email"))?;
     let store = Store::open_existing(database_url).await?;
     let user = accounts::find_by_email(&store, &email).await?;
     Ok((store, user))
@@ -215,7 +235,7 @@ async fn find(email: &str, database_url: &str) -> Result<(Store, User), CliError
 /// The same, to end the user's keys. An unknown user may just have been deleted, so the error returns when every edge has
 /// applied the deletion.
 async fn find_to_revoke(email: &str, database_url: &str) -> Result<(Store, User), CliError> {
-    let email = normal_email(email).map_err(|violation| violation.of("email"))?;
+    let email = normal_address(email).map_err(|violation| violation.of("email"))?;
     let store = Store::open_existing(database_url).await?;
     match accounts::find_by_email(&store, &email).await {
         Err(error @ AccountError::NoSuchUser(_)) => {
@@ -241,7 +261,7 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
     let permissions = arguments::permissions(&args.permissions)
         .and_then(|permissions| within_catalogue(permissions, &catalogue, &ScopeSet::default()));
     let permissions = problems.check("permissions", permissions);
-    problems.check("email", normal_email(&args.email));
+    problems.check("email", normal_address(&args.email));
     let Some(permissions) = permissions.filter(|_| problems.is_empty()) else {
         return Err(problems.into());
     };
@@ -278,6 +298,30 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
     if !accounts::has_admin(store).await? {
         print_message(&format!("there is no admin yet; `key-service user admin {}` makes one", user.email))?;
     }
+    Ok(print_line(&user.id)?)
+}
+
+async fn add_service(args: AddServiceArgs, by: &Actor, database_url: &str) -> Result<(), CliError> {
+    let mut problems = FieldErrors::default();
+    let catalogue = args.catalogue.read()?;
+    let permissions = arguments::permissions(&args.permissions)
+        .and_then(|permissions| within_catalogue(permissions, &catalogue, &ScopeSet::default()));
+    let permissions = problems.check("permissions", permissions);
+    let name = problems.check("name", args.name.parse::<ServiceName>());
+    let (Some(permissions), Some(name)) = (permissions, name) else { return Err(problems.into()) };
+    let store = &Store::open_existing(database_url).await?;
+    if args.if_absent {
+        match accounts::find_by_email(store, &name.address()).await {
+            Ok(user) => {
+                print_message(&format!("{} already exists; nothing changed", user.email))?;
+                return Ok(print_line(&user.id)?);
+            }
+            Err(AccountError::NoSuchUser(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let user = accounts::add_service_account(store, by, &name, permissions, Timestamp::now()).await?;
+    print_message(&format!("added {}", user.email))?;
     Ok(print_line(&user.id)?)
 }
 
@@ -325,7 +369,8 @@ async fn list(search: Option<&str>, json: bool, store: &Store) -> Result<(), Cli
     let rows: Vec<_> = users
         .into_iter()
         .map(|user| {
-            let state = match (user.is_active, user.has_password || user.has_identity) {
+            let can_begin = user.has_password || user.has_identity || user.kind.is_service();
+            let state = match (user.is_active, can_begin) {
                 (false, _) => "disabled",
                 (true, false) => "no password yet",
                 (true, true) => "active",

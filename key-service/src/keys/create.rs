@@ -4,7 +4,7 @@ use leases::{AffectedKeys, change};
 use protocol::{ApiKey, ScopeSet};
 use sqlx::AnyConnection;
 
-use super::key::{Generated, Key, KeyError, MAX_KEYS_PER_USER, NewKey};
+use super::key::{Generated, Key, KeyError, NewKey, most_keys};
 use super::read::{key_within, log, user_within};
 use super::{rules, sql};
 use crate::accounts::access::KeyAccess;
@@ -130,8 +130,9 @@ async fn insert(connection: &mut AnyConnection, access: KeyAccess<'_>, key: &Key
     let user = user_within(&mut *connection, access, &key.user_id).await?;
     rules::within_permissions(&key.scopes, &user.permissions, &ScopeSet::default())
         .map_err(|violation| violation.of("scopes"))?;
-    if sql::list(&mut *connection, &key.user_id).await?.len() >= MAX_KEYS_PER_USER {
-        return Err(KeyError::TooMany);
+    let most = most_keys(user.kind);
+    if sql::count(&mut *connection, &key.user_id).await? >= most {
+        return Err(KeyError::TooMany(most));
     }
     Ok(sql::insert(connection, &[key]).await?)
 }

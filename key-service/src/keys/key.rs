@@ -3,6 +3,7 @@
 use protocol::{ApiKey, KeyDigest, ResourceId, Restrictions, ScopeSet};
 use serde_json::{Value, json};
 
+use crate::accounts::UserKind;
 use crate::accounts::authority::AuthorityError;
 use crate::db;
 use crate::idempotency::RepetitionError;
@@ -11,8 +12,19 @@ use crate::random::{self, RandomError};
 use crate::time::Timestamp;
 use crate::validation::FieldError;
 
-/// The most keys that one user can have.
+/// The most keys that one person can have.
 pub const MAX_KEYS_PER_USER: usize = 10;
+
+/// The most keys that one service account can have. One change can affect all of them.
+pub const MAX_KEYS_PER_SERVICE_ACCOUNT: usize = 10_000;
+
+/// The most keys that a user of this kind can have.
+pub(crate) fn most_keys(kind: UserKind) -> usize {
+    match kind {
+        UserKind::Person => MAX_KEYS_PER_USER,
+        UserKind::Service => MAX_KEYS_PER_SERVICE_ACCOUNT,
+    }
+}
 
 /// The most old values of one key that can work at the same time, after rolls with a grace period.
 pub const MAX_OLD_VALUES: usize = 5;
@@ -97,11 +109,9 @@ impl KeyPatch {
 /// Why a key could not be created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The user has [`MAX_KEYS_PER_USER`] keys.
-    #[error(
-        "You can only have {MAX_KEYS_PER_USER} personal API keys. Remove an existing key before creating a new one."
-    )]
-    TooMany,
+    /// The user has this many keys, the most of its kind.
+    #[error("You can only have {0} personal API keys. Remove an existing key before creating a new one.")]
+    TooMany(usize),
     /// A field is invalid.
     #[error(transparent)]
     Invalid(#[from] FieldError),

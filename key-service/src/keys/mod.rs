@@ -19,7 +19,10 @@ mod view;
 
 pub use change::{delete, roll, roll_once, update};
 pub use create::{adopt_value, create, create_once};
-pub use key::{Key, KeyError, KeyPatch, MAX_KEYS_PER_USER, MAX_OLD_VALUES, NewKey};
+pub(crate) use key::most_keys;
+pub use key::{
+    Key, KeyError, KeyPatch, MAX_KEYS_PER_SERVICE_ACCOUNT, MAX_KEYS_PER_USER, MAX_OLD_VALUES, NewKey,
+};
 pub use read::{find, find_by_digest, get, is_revoked, list, scopes};
 pub use resource_ids::{AnyResourceId, MAX_RESOURCE_IDS, ResourceIds};
 pub(crate) use search::OLD_AFTER_MS;

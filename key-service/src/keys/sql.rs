@@ -58,6 +58,13 @@ pub(crate) async fn list(connection: impl AnyExecutor<'_>, user_id: &str) -> db:
     Ok(sqlx::query_as(select).bind(user_id).fetch_all(connection).await?)
 }
 
+/// The number of a user's keys.
+pub(crate) async fn count(connection: impl AnyExecutor<'_>, user_id: &str) -> db::Result<usize> {
+    let select = "SELECT COUNT(*) FROM api_keys WHERE user_id = $1";
+    let count: i64 = sqlx::query_scalar(select).bind(user_id).fetch_one(connection).await?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
 /// The key with that id.
 pub(crate) async fn find(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<Option<Key>> {
     let select = formatcp!("SELECT {KEY_COLUMNS} FROM api_keys k WHERE k.id = $1");
@@ -283,6 +290,11 @@ pub(crate) async fn search(pool: &AnyPool, search: &KeySearch<'_>) -> db::Result
     match search.access {
         KeyAccess::User(id) => filter.and("k.user_id = ?", [id.into()]),
         KeyAccess::Users(ids) => filter.and_one_of("k.user_id", ids),
+        KeyAccess::AdminAndServices(id) => {
+            // The addresses of service accounts.
+            let access = "k.user_id = ? OR (u.email LIKE 'service:%' AND u.email NOT LIKE '%@%')";
+            filter.and(access, [id.into()]);
+        }
         KeyAccess::Members => filter.and("u.is_admin = 0", []),
         KeyAccess::Anyone => {}
     }

@@ -15,12 +15,11 @@ use sqlx::AnyConnection;
 use super::line::{Line, Refused};
 use super::read::ReadError;
 use super::sql;
-use crate::accounts::passwords::PasswordHash;
-use crate::accounts::{self, AccountError, Email, User};
+use crate::accounts::{self, AccountError, Email, User, UserKind};
 use crate::audit::{self, Action, Actor, Event};
 use crate::catalogue::Catalogue;
 use crate::db;
-use crate::keys::{Key, MAX_KEYS_PER_USER, rules};
+use crate::keys::{self, Key, rules};
 use crate::random;
 use crate::revocation::Store;
 use crate::time::{Timestamp, monotonic_now};
@@ -269,19 +268,21 @@ impl<'a> Import<'a> {
                     ));
                 };
                 check_scopes(permissions)?;
-                line.email.parse::<Email>().map_err(|violation| ("email", violation.detail))?;
-                let user = new_user(line.email.clone(), permissions.clone(), now);
+                if !UserKind::of(&line.email).is_service() {
+                    line.email.parse::<Email>().map_err(|violation| ("email", violation.detail))?;
+                }
+                // A person has to follow a one-time link before the first sign-in.
+                let id = random::ordered_uuid().to_string();
+                let user = User::without_password(id, line.email.clone(), permissions.clone(), now);
                 let permissions = permissions.clone();
                 let held = vacant.insert(ImportUser { id: user.id.clone(), permissions, keys: 0 });
                 additions.users.push(user);
                 held
             }
         };
-        if user.keys >= MAX_KEYS_PER_USER {
-            return Err((
-                "email",
-                format!("the user has {MAX_KEYS_PER_USER} keys already, and that is the most"),
-            ));
+        let most = keys::most_keys(UserKind::of(&line.email));
+        if user.keys >= most {
+            return Err(("email", format!("the user has {most} keys already, and that is the most")));
         }
         user.keys += 1;
         if self.options.dry_run {
@@ -290,22 +291,5 @@ impl<'a> Import<'a> {
         self.seen.insert(line.digest);
         additions.keys.push((line.key(&user.id), line.digest));
         Ok(true)
-    }
-}
-
-/// A user that has to follow a one-time link before the first sign-in.
-fn new_user(email: String, permissions: ScopeSet, now: Timestamp) -> User {
-    User {
-        id: random::ordered_uuid().to_string(),
-        email,
-        permissions,
-        is_admin: false,
-        is_active: true,
-        created_at: now,
-        has_identity: false,
-        has_password: false,
-        password_hash: PasswordHash::default(),
-        is_password_from_token: false,
-        session_version: 0,
     }
 }

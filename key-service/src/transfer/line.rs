@@ -3,7 +3,7 @@
 use protocol::{KEY_PREFIX, KeyDigest, ResourceId, Restrictions, ScopeSet};
 
 use super::{DIGEST_PREFIX, FIELDS};
-use crate::accounts::normal_email;
+use crate::accounts::normal_address;
 use crate::keys::excess::Asked;
 use crate::keys::rules::Scopes;
 use crate::keys::{Key, ResourceIds};
@@ -115,7 +115,7 @@ fn checked(written: Written, now: Timestamp) -> Result<Line, (&'static str, Viol
     };
     Ok(Line {
         number: written.number,
-        email: normal_email(&required("email", email)?).map_err(of("email"))?,
+        email: normal_address(&required("email", email)?).map_err(of("email"))?,
         label: required("label", label)?.parse::<Label>().map_err(of("label"))?.into(),
         digest: digest(&required("secure_value", secure_value)?).map_err(of("secure_value"))?,
         scopes: read_scopes(&required("scopes", scopes)?).map_err(of("scopes"))?.into(),

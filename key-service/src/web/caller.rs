@@ -187,9 +187,10 @@ impl<N: Needs> Caller<N> {
         Err(ApiError::permission_denied(&detail))
     }
 
-    /// The keys that the caller may change, create and roll.
+    /// The keys that the caller may change, create and roll: the own ones, for admins also those of service accounts.
     pub(crate) fn manages(&self) -> KeyAccess<'_> {
         match &self.identity {
+            Identity::User(user) if user.is_admin => KeyAccess::AdminAndServices(&user.id),
             Identity::User(user) => KeyAccess::User(&user.id),
             Identity::Token(token) => token.access(),
         }

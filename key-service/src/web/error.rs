@@ -265,7 +265,7 @@ impl From<LeakError> for ApiError {
 impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match error {
-            KeyError::TooMany
+            KeyError::TooMany(_)
             | KeyError::TooManyOldValues
             | KeyError::Expired
             | KeyError::ValueTaken
@@ -292,6 +292,7 @@ impl From<AccountError> for ApiError {
                 Self::invalid_input("This is the last active admin. Create another admin first.")
             }
             AccountError::DeletesSelf => Self::invalid_input("You cannot delete yourself."),
+            AccountError::ServiceAccount => Self::invalid_input(error.to_string()),
             AccountError::InPerson => Self::permission_denied(&error.to_string()),
             AccountError::Disabled(_) => Self::invalid_input("This user is disabled. Enable the user first."),
             AccountError::WrongPassword => {

@@ -184,6 +184,7 @@ mod tests {
     fn a_user() -> User {
         User {
             id: "u".into(),
+            kind: accounts::UserKind::Person,
             email: "u@example.com".into(),
             permissions: ScopeSet::default(),
             is_admin: false,

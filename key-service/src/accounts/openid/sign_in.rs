@@ -9,7 +9,6 @@ use sqlx::AnyConnection;
 use super::claims::{Claims, Person, SignInRefusal, person};
 use super::settings::ProviderSettings;
 use crate::accounts::error::AccountError;
-use crate::accounts::passwords::PasswordHash;
 use crate::accounts::registration;
 use crate::accounts::sql::identities::StoredIdentity;
 use crate::accounts::sql::{identities, users};
@@ -142,18 +141,12 @@ async fn known(connection: &mut AnyConnection, issuer: &str, person: &Person) ->
 }
 
 fn new_user(provider: &ProviderSettings, person: &Person) -> User {
+    let id = random::ordered_uuid().to_string();
+    let permissions = person.permissions.clone().unwrap_or_else(|| provider.permissions.clone());
     User {
-        id: random::ordered_uuid().to_string(),
-        email: person.email.clone().into(),
-        permissions: person.permissions.clone().unwrap_or_else(|| provider.permissions.clone()),
         is_admin: person.is_admin == Some(true),
-        is_active: true,
-        created_at: Timestamp::now(),
-        has_password: false,
         has_identity: true,
-        password_hash: PasswordHash::default(),
-        is_password_from_token: false,
-        session_version: 0,
+        ..User::without_password(id, person.email.clone().into(), permissions, Timestamp::now())
     }
 }
 

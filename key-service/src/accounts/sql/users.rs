@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, AnyPool, FromRow, Row};
 
 use crate::accounts::passwords::PasswordHash;
+use crate::accounts::service_account::UserKind;
 use crate::accounts::user::User;
 use crate::db;
 use crate::db::filter::Filter;
@@ -16,9 +17,11 @@ use crate::revocation::lease_store::Change;
 impl<'r> FromRow<'r, AnyRow> for User {
     fn from_row(row: &'r AnyRow) -> RowResult<Self> {
         let password_hash = PasswordHash::from(row.try_get::<String, _>("password_hash")?);
+        let email: String = row.try_get("email")?;
         Ok(User {
             id: row.try_get("id")?,
-            email: row.try_get("email")?,
+            kind: UserKind::of(&email),
+            email,
             permissions: scopes(row, "permissions")?,
             is_admin: truth(row, "is_admin")?,
             is_active: truth(row, "is_active")?,

@@ -3,7 +3,7 @@
 use protocol::{ApiKey, Restrictions, ScopeSet};
 
 use crate::accounts::access::KeyAccess;
-use crate::accounts::{self, User, normal_email};
+use crate::accounts::{self, User, normal_address};
 use crate::audit::Actor;
 use crate::cli::arguments::{SCOPES_HELP, moment, resource_ids, scopes, within_catalogue};
 use crate::cli::error::CliError;
@@ -20,7 +20,7 @@ use crate::validation::FieldErrors;
 #[derive(Debug, clap::Args)]
 #[command(after_help = SCOPES_HELP)]
 pub(in crate::cli) struct Args {
-    /// The email address of the key's owner
+    /// The email address of the key's owner, or service:NAME
     #[arg(long, value_name = "EMAIL")]
     user: String,
     /// What the key is for, 1 to 40 characters
@@ -56,7 +56,7 @@ pub(super) async fn run(args: Args, by: &Actor, database_url: &str) -> Result<()
     let now = Timestamp::now();
     let catalogue = args.catalogue.read()?;
     let mut problems = FieldErrors::default();
-    let email = problems.check("email", normal_email(&args.user));
+    let email = problems.check("email", normal_address(&args.user));
     let label = problems.check("label", args.label.parse());
     let scopes =
         scopes(&args.scopes).and_then(|scopes| within_catalogue(scopes, &catalogue, &ScopeSet::default()));

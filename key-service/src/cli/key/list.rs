@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Only the keys of the user with this email address
+    /// Only the keys of the user with this email address, or of service:NAME
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
     /// Only keys whose label, masked value or owner's address contains this text

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::accounts::management_tokens::{EndedToken, Verb};
 use crate::accounts::passwords::{NewPassword, Password};
-use crate::accounts::{self, AccountError, ChangedUser, Email, NewUser, User, UserPatch, links};
+use crate::accounts::{self, AccountError, ChangedUser, Email, NewUser, ServiceName, User, UserPatch, links};
 use crate::keys;
 use crate::keys::rules::Permissions;
 use crate::paging::{Limit, Offset, PageRequest};
@@ -67,6 +67,17 @@ pub(super) struct NewUserFields {
     #[deserr(default)]
     #[schema(required = false)]
     is_admin: bool,
+}
+
+/// A new service account.
+#[derive(Deserr, ToSchema)]
+#[deserr(deny_unknown_fields, error = FieldErrors)]
+#[schema(as = NewServiceAccount)]
+pub(super) struct NewServiceAccountFields {
+    /// The name. The service account's address is `service:` and the name.
+    name: ServiceName,
+    /// The permissions, which limit every key of the service account.
+    permissions: Permissions,
 }
 
 /// Changes of a user. Absent fields do not change.
@@ -209,6 +220,28 @@ pub(super) async fn create(
     // Count the change first, because hashing a password is expensive.
     state.changes.admit(admin.by())?;
     let user = accounts::add(&state.store, admin.by(), &state.passwords, new, Timestamp::now()).await?;
+    Ok((StatusCode::CREATED, Json(user)).into_response())
+}
+
+/// `POST /api/service_accounts/`: a new service account, which owns keys without a person.
+#[utoipa::path(
+    post,
+    path = "/api/service_accounts/",
+    tag = "Users",
+    request_body = NewServiceAccountFields,
+    responses((status = 201, description = "The new service account. It is listed, changed and deleted like a user, and its keys are created with its id as `user_id`.", body = User), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
+    security(("session" = []), ("management_token" = ["create"])),
+)]
+pub(super) async fn create_service_account(
+    admin: Admin<Create>,
+    State(state): State<AppState>,
+    fields: ScopedFields<NewServiceAccountFields>,
+) -> Result<Response, ApiError> {
+    let NewServiceAccountFields { name, permissions } = fields.check("permissions", &state.catalogue)?;
+    state.changes.admit(admin.by())?;
+    let now = Timestamp::now();
+    let user =
+        accounts::add_service_account(&state.store, admin.by(), &name, permissions.into(), now).await?;
     Ok((StatusCode::CREATED, Json(user)).into_response())
 }
 

@@ -116,6 +116,7 @@ impl Problems {
 fn title(field: Cow<'static, str>) -> Cow<'static, str> {
     let title = match field.as_ref() {
         "email" => "Email",
+        "name" => "Name",
         "password" => "Password",
         "current_password" => "Current password",
         "repeated_password" => "Repeat the password",

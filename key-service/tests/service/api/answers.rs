@@ -37,6 +37,8 @@ async fn of_users() {
     transcript.send(admin.request(Method::POST, &format!("{path}link/"))).await;
     transcript.send(admin.request(Method::GET, "/api/users/?search=new")).await;
     transcript.send(admin.request(Method::DELETE, &path)).await;
+    let new = json!({"name": "ci", "permissions": ["insight:read"]});
+    transcript.send(admin.request(Method::POST, "/api/service_accounts/").json(&new)).await;
     assert_snapshot!("users", transcript);
 }
 

@@ -17,5 +17,6 @@ mod own_account;
 mod personal_api_keys;
 mod refusals;
 pub(crate) mod roles;
+mod service_accounts;
 mod user_deletion;
 mod users;

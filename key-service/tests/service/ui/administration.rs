@@ -70,6 +70,28 @@ async fn an_admin_changes_what_a_user_may_do() {
 }
 
 #[tokio::test]
+async fn an_admin_adds_a_service_account() {
+    let app = TestApp::start().await;
+    let admin = Tab::of(&app.admin());
+    let path = "/admin/users/new-service";
+    let refused = admin.post(path, &[("name", "C I"), ("access", "some"), ("scope.insight", "read")]).await;
+    assert!(refused.status == 400 && refused.has("<a href=\"#name\">Name</a>: Write lower-case letters"));
+    assert!(
+        refused.value_of("name") == "C I" && refused.has("name=\"scope.insight\" value=\"read\" checked")
+    );
+    let fields = [("name", "ci"), ("access", "some"), ("scope.insight", "read")];
+    let added = admin.post(path, &fields).await;
+    assert_eq!(added.status, 303);
+    let page = admin.get(&added.location).await;
+    assert!(page.has("service:ci") && page.has("Service account") && page.has("Disable user"));
+    for absent in ["Make an admin", "Create a link", "No password yet"] {
+        assert!(!page.has(absent), "{absent}");
+    }
+    assert!(admin.post(path, &fields).await.has("There is a service account with this name already."));
+    assert!(admin.get("/admin/users?search=service").await.has("Service account"));
+}
+
+#[tokio::test]
 async fn an_admin_deletes_a_user_after_a_question() {
     let app = TestApp::start().await;
     let other = app.other();

@@ -16,9 +16,10 @@ use crate::support::{Browser, DEMO, OTHER, TestApp, key_path, text};
 const OWN_PAGES: [&str; 3] = ["/account", "/account/keys", "/account/keys/new"];
 
 /// The pages that only admins may see.
-const ADMIN_PAGES: [&str; 7] = [
+const ADMIN_PAGES: [&str; 8] = [
     "/admin/users",
     "/admin/users/new",
+    "/admin/users/new-service",
     "/admin/keys",
     "/admin/tokens",
     "/admin/tokens/new",

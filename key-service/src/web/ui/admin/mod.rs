@@ -10,6 +10,7 @@ mod audit;
 mod edges;
 mod keys;
 mod listing;
+mod service_new;
 mod token_new;
 mod tokens;
 mod user;
@@ -23,6 +24,7 @@ pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route(addresses::USERS, get(users::show))
         .route("/admin/users/new", get(user_new::show).post(user_new::submit))
+        .route("/admin/users/new-service", get(service_new::show).post(service_new::submit))
         .route("/admin/users/{id}", get(user::show).post(user::submit))
         .route("/admin/users/{id}/confirm/{action}", get(user_confirm::show))
         .route("/admin/users/{id}/link", get(user::show_link))

@@ -116,7 +116,7 @@ pub(super) async fn show_value(
 fn meaning(verb: Verb) -> &'static str {
     match verb {
         Verb::Read => "List and show keys and users.",
-        Verb::Revoke => "Delete keys, disable users, report leaks.",
+        Verb::Revoke => "Delete keys, disable and delete users, report leaks.",
         Verb::Create => "Create, roll and change keys, add and change users, create links.",
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn submit(
             let receipt = Receipt::of_value("Store your new key", Place::Keys, new);
             receipt.redirect(&seals, &value::address(&key), &user.id)
         }
-        Err(error @ (KeyError::TooMany | KeyError::Invalid(_))) => {
+        Err(error @ (KeyError::TooMany(_) | KeyError::Invalid(_))) => {
             match error {
                 KeyError::Invalid(invalid) => form.problems.add(invalid),
                 error => form.problems.add_whole(error.to_string()),
