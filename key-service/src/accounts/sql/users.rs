@@ -132,7 +132,8 @@ pub(crate) async fn make_member(connection: impl AnyExecutor<'_>, id: &str) -> d
 }
 
 /// The statements that remove a user whose keys are removed, with everything else that refers to the user.
-const REMOVAL: [&str; 4] = [
+const REMOVAL: [&str; 5] = [
+    "UPDATE identities SET user_id = NULL WHERE user_id = $1",
     "DELETE FROM one_time_links WHERE user_id = $1",
     "DELETE FROM management_token_users WHERE user_id = $1",
     "UPDATE management_tokens SET created_by_id = NULL WHERE created_by_id = $1",
