@@ -104,7 +104,7 @@ fn permissions_that_are_left_empty_are_an_error_and_none_takes_all_away() {
     assert_eq!(permissions(), json!([]));
     let table = site.ok(&["user", "list", "--search", DEMO], "");
     let row = table.lines().find(|line| line.contains(DEMO)).unwrap();
-    assert_eq!(row.split_whitespace().nth(4), Some("none"), "{table}");
+    assert_eq!(row.split_whitespace().nth(5), Some("none"), "{table}");
     assert!(
         site.fails(&["user", "permissions", DEMO, "none,insight:read"], "").contains("Invalid scope: none")
     );
