@@ -5,6 +5,7 @@
 //! end in one transaction. Inside a transaction, [`authority`] checks that a caller still has its rights.
 
 pub mod access;
+mod address;
 pub mod authority;
 mod error;
 pub mod links;
@@ -22,12 +23,13 @@ mod update;
 mod user;
 mod verb;
 
+pub(crate) use address::normal_address;
+pub use address::{ServiceName, UserKind};
 pub use error::AccountError;
 pub use password_change::{change_password, set_password};
 pub(crate) use registration::insert;
 pub use registration::{NewUser, add, find, find_by_email, has_admin, search};
-pub(crate) use service_account::normal_address;
-pub use service_account::{ServiceName, UserKind, add_service_account};
+pub use service_account::add_service_account;
 pub use sign_in::{authenticate, signed_out};
 pub(crate) use sign_in::{has_signed_in_from, sign_in_throttled};
 pub use update::{ChangedUser, Updated, UserPatch, set_active, set_permissions, update};

@@ -5,10 +5,10 @@ use serde_json::json;
 use sqlx::AnyConnection;
 
 use super::access::Role;
+use super::address::normal_address;
 use super::authority;
 use super::error::AccountError;
 use super::passwords::{NewPassword, PasswordHash, Passwords};
-use super::service_account::normal_address;
 use super::sql::users;
 use super::user::{Email, User, log};
 use crate::audit::{Action, Actor};

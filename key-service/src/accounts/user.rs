@@ -9,8 +9,8 @@ use serde_json::Value;
 use sqlx::AnyConnection;
 use utoipa::ToSchema;
 
+use super::address::UserKind;
 use super::passwords::PasswordHash;
-use super::service_account::UserKind;
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db;
 use crate::time::Timestamp;

@@ -5,8 +5,8 @@ use protocol::ScopeSet;
 use sqlx::any::AnyRow;
 use sqlx::{AnyExecutor, AnyPool, FromRow, Row};
 
+use crate::accounts::address::UserKind;
 use crate::accounts::passwords::PasswordHash;
-use crate::accounts::service_account::UserKind;
 use crate::accounts::user::User;
 use crate::db;
 use crate::db::filter::Filter;
