@@ -2,7 +2,7 @@
 //!
 //! - [`sign_in`], [`openid`], [`link`], [`leaked`], [`account`], [`keys`] and [`admin`] hold the pages, one file for each;
 //! - [`frame`] surrounds every page, [`error`] shows errors;
-//! - [`visitor`] finds the signed-in user, [`form`] reads a submitted form;
+//! - [`visitor`] finds the signed-in user, [`form`] reads a submitted form, [`cookies`] has the cookies of pages;
 //! - after a form comes a redirect to its [`receipt`], whose content crosses it [`sealed`];
 //! - [`value`] shows a secret once, [`outcome`] shows the progress of a change; [`picker`], [`chips`], [`expiry`] and [`moment`] are
 //!   parts of several pages.
@@ -24,6 +24,7 @@ mod addresses;
 mod admin;
 mod assets;
 mod chips;
+mod cookies;
 mod error;
 mod expiry;
 mod form;

@@ -2,15 +2,15 @@
 
 use askama::Template;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use openidconnect::RedirectUrl;
 use tower_sessions::Session;
 
+use super::cookies::OPENID;
 use super::error::PageError;
 use super::form::Form;
 use super::frame::{Frame, Rendered};
-use super::sealed::cookie;
 use super::sign_in::{on_this_site, too_many_attempts, with_problem};
 use crate::accounts::openid::{self, AuthorizationResponse, PendingSignIn, Provider, ProviderError};
 use crate::time::Timestamp;
@@ -18,10 +18,6 @@ use crate::web::caller::Visitor;
 use crate::web::public_url;
 use crate::web::session::{self, IsPlainLoopback};
 use crate::web::state::AppState;
-
-/// The cookie of a sign-in that the provider has not answered yet. The prefixes are those of the session's cookie.
-const COOKIE: &str = "__Host-openid";
-const LOOPBACK_COOKIE: &str = "openid";
 
 /// How long the provider and the user have, in seconds.
 const LIFETIME_S: u32 = 10 * 60;
@@ -60,7 +56,7 @@ pub(super) async fn begin(
     match provider.begin(redirect_url(&state, &name, &request)?, next).await {
         Ok((url, pending)) => {
             let pending = pending.encode().map_err(|error| PageError::internal(&error))?;
-            let cookie = set_cookie(&request, &pending, LIFETIME_S);
+            let cookie = OPENID.set("/", &pending, LIFETIME_S, is_plain(&request))?;
             Ok((cookie, Redirect::to(&url)).into_response())
         }
         Err(error) => Ok(failed(&state, provider, next, &error)),
@@ -80,7 +76,7 @@ pub(super) async fn finish(
 ) -> Result<Response, PageError> {
     let provider = find(&state, &name)?;
     let answer = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
-    let forget = set_cookie(&request, "", 0);
+    let forget = OPENID.remove("/", is_plain(&request))?;
     let pending = pending(&request);
     let Some(pending) = pending.filter(|pending| pending.is_answered(&name, answer.text("state"))) else {
         let page = with_problem(&state, on_this_site(""), StatusCode::BAD_REQUEST, NOT_BEGUN_HERE);
@@ -144,23 +140,9 @@ fn redirect_url(state: &AppState, name: &str, request: &Request) -> Result<Redir
 
 /// The sign-in that this browser has begun.
 fn pending(request: &Request) -> Option<PendingSignIn> {
-    PendingSignIn::decode(cookie(request.headers(), cookie_name(request))?)
+    PendingSignIn::decode(&OPENID.read(request.headers(), is_plain(request))?)
 }
 
-fn cookie_name(request: &Request) -> &'static str {
-    let is_plain = matches!(request.extensions().get(), Some(IsPlainLoopback(true)));
-    if is_plain { LOOPBACK_COOKIE } else { COOKIE }
-}
-
-/// Sets the cookie. It is `SameSite=Lax`, because the browser must send it when the provider sends it back.
-fn set_cookie(
-    request: &Request,
-    value: &str,
-    max_age_s: u32,
-) -> AppendHeaders<Option<(header::HeaderName, HeaderValue)>> {
-    let name = cookie_name(request);
-    let secure = if name == COOKIE { "; Secure" } else { "" };
-    let cookie = format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
-    // Never an error: the value is Base64.
-    AppendHeaders(HeaderValue::try_from(cookie).ok().map(|cookie| (header::SET_COOKIE, cookie)))
+fn is_plain(request: &Request) -> bool {
+    matches!(request.extensions().get(), Some(IsPlainLoopback(true)))
 }

@@ -104,19 +104,16 @@ pub(super) fn page(
         None => Frame::outside(title),
     };
     let (page, cookie) = match shows {
-        Shows::NewValue(new) => (ValuePage { frame, new }.render(), Some(seals.end())),
+        Shows::NewValue(new) => (ValuePage { frame, new }.render(), Some(seals.end()?)),
         Shows::Change(change) => (OutcomePage { frame, change }.render(), None),
     };
     let page = page.map_err(|error| PageError::internal(&error))?;
-    let mut response = match end {
+    let response = match end {
         Some(Ending::Propagated(wait)) => outcome::stream(&page, store, wait),
         Some(Ending::Text(text)) => Html(outcome::at_once(&page, &text)?).into_response(),
         None => Html(page).into_response(),
     };
-    if let Some((name, value)) = cookie {
-        response.headers_mut().append(name, value);
-    }
-    Ok(response)
+    Ok((cookie, response).into_response())
 }
 
 /// The page of a receipt that can no longer be opened.

@@ -4,8 +4,8 @@
 //! browser's history, reveals nothing.
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,16 +13,11 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::cookies::{SEAL, SetCookie};
 use super::error::PageError;
 use super::form::Form;
 use crate::random;
 use crate::web::session::IsPlainLoopback;
-
-/// The cookie's name. With this prefix, browsers accept the cookie only over HTTPS (RFC 6265bis, section 4.1.3.1).
-const COOKIE: &str = "__Secure-seal";
-
-/// The cookie's name over plain HTTP on the service's own machine, where browsers refuse the prefix.
-const LOOPBACK_COOKIE: &str = "seal";
 
 /// The parameter of an address with sealed content.
 const PARAMETER: &str = "sealed";
@@ -48,7 +43,7 @@ impl<S: Sync> FromRequestParts<S> for Seals {
         let IsPlainLoopback(is_plain) =
             parts.extensions.get().copied().ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
         let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
-        let key = cookie(&parts.headers, cookie_name(is_plain));
+        let key = SEAL.read(&parts.headers, is_plain);
         Ok(Seals {
             path: parts.uri.path().to_owned(),
             sealed: query.get(PARAMETER).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()),
@@ -73,8 +68,8 @@ impl Seals {
         let sealed =
             seal(&key, &bound_to(path, user_id), content).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
         let address = format!("{path}?{PARAMETER}={}", URL_SAFE_NO_PAD.encode(sealed));
-        let cookie = self.cookie(path, &URL_SAFE_NO_PAD.encode(key), lifetime_s);
-        Ok(([cookie], Redirect::to(&address)).into_response())
+        let cookie = SEAL.set(path, &URL_SAFE_NO_PAD.encode(key), lifetime_s, self.is_plain)?;
+        Ok((cookie, Redirect::to(&address)).into_response())
     }
 
     /// The content that was sealed for this path and user; `None` if the address has none, or its cookie has ended.
@@ -84,29 +79,9 @@ impl Seals {
     }
 
     /// The header that ends the cookie of the requested path, so that its content cannot be opened again.
-    pub(super) fn end(&self) -> (HeaderName, HeaderValue) {
-        self.cookie(&self.path, "", 0)
+    pub(super) fn end(&self) -> Result<SetCookie, PageError> {
+        SEAL.remove(&self.path, self.is_plain)
     }
-
-    fn cookie(&self, path: &str, key: &str, max_age_s: u32) -> (HeaderName, HeaderValue) {
-        let (name, secure) = (cookie_name(self.is_plain), if self.is_plain { "" } else { "; Secure" });
-        let cookie =
-            format!("{name}={key}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}");
-        // A path of this site, as an address has it, is valid in a header.
-        (header::SET_COOKIE, HeaderValue::try_from(cookie).unwrap_or(HeaderValue::from_static("")))
-    }
-}
-
-fn cookie_name(is_plain: bool) -> &'static str {
-    if is_plain { LOOPBACK_COOKIE } else { COOKIE }
-}
-
-/// The value of a cookie.
-pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    let mut cookies =
-        lines.flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    cookies.find(|(sent, _)| *sent == name).map(|(_, value)| value)
 }
 
 /// What a seal is bound to: it opens only on this path, for this user.
@@ -146,15 +121,5 @@ mod tests {
         let mut altered = sealed;
         altered[0] ^= 1;
         assert_eq!(open(&key, &bound, altered), None);
-    }
-
-    #[test]
-    fn a_cookie_is_found_among_others() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, HeaderValue::from_static("session=a; seal=b; seals=c"));
-        assert_eq!(cookie(&headers, "seal"), Some("b"));
-        assert_eq!(cookie(&headers, "sea"), None);
-        headers.append(header::COOKIE, HeaderValue::from_static("other=d"));
-        assert_eq!(cookie(&headers, "other"), Some("d"));
     }
 }
