@@ -23,5 +23,6 @@ mod labels;
 mod life_of_a_key;
 mod member_pages;
 mod openid;
+mod session_end;
 mod shown_once;
 mod waiting;

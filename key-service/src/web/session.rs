@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use tower::{Layer, ServiceExt};
 use tower_sessions::{Expiry, Session, SessionManagerLayer};
 
 use super::error::ApiError;
+use super::headers::cookie;
 use super::public_url::{PublicUrl, is_plain_loopback};
 use crate::accounts::sql::sessions::{self, Sessions};
 use crate::accounts::{self, User};
@@ -82,6 +84,13 @@ pub(super) async fn find(
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// Whether the request has a session's cookie, whether or not the session still exists.
+pub(crate) fn has_cookie(parts: &Parts) -> bool {
+    let is_plain = matches!(parts.extensions.get(), Some(IsPlainLoopback(true)));
+    let name = if is_plain { LOOPBACK_COOKIE } else { COOKIE };
+    cookie(&parts.headers, name).is_some()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! The addresses of pages that other pages link to.
 
+use super::sign_in::Reason;
+
 /// The user's own keys: the start page.
 pub(in crate::web::ui) const KEYS: &str = "/account/keys";
 
@@ -25,7 +27,11 @@ pub(in crate::web::ui) const EDGES: &str = "/admin/edges";
 pub(in crate::web::ui) const LEAKED: &str = "/leaked";
 
 /// The address of the sign-in page, which then leads to `next`.
-pub(in crate::web::ui) fn sign_in(next: &str) -> String {
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
-    format!("/sign-in?{query}")
+pub(in crate::web::ui) fn sign_in(next: &str, reason: Option<Reason>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("next", next);
+    if let Some(reason) = reason {
+        query.append_pair("reason", reason.as_ref());
+    }
+    format!("/sign-in?{}", query.finish())
 }

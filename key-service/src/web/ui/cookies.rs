@@ -24,6 +24,10 @@ pub(super) struct PageCookie {
 pub(super) const SEAL: PageCookie =
     PageCookie { name: "__Secure-seal", loopback_name: "seal", same_site: SameSite::Strict };
 
+/// A form that arrived without a session, only sent to the path of the form.
+pub(super) const UNSENT_FORM: PageCookie =
+    PageCookie { name: "__Secure-unsent", loopback_name: "unsent", same_site: SameSite::Strict };
+
 /// A sign-in that a provider has not answered yet. The browser must send it when the provider, another site, sends it back.
 pub(super) const OPENID: PageCookie =
     PageCookie { name: "__Host-openid", loopback_name: "openid", same_site: SameSite::Lax };

@@ -1,6 +1,7 @@
 //! Errors as pages.
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -9,15 +10,32 @@ use tower_http::csrf::ProtectionError;
 
 use super::addresses;
 use super::frame::Frame;
+use super::sign_in::Reason;
 use crate::web::error::ApiError;
 
 /// Why a page cannot be shown.
 #[derive(Debug)]
 pub(super) enum PageError {
-    /// The visitor must sign in, and then goes to this path.
-    SignIn(String),
+    /// The visitor must sign in.
+    SignIn(SignInFirst),
     /// The request failed.
     Failed(Failure),
+}
+
+/// The visitor is led to the sign-in page. The response has it as an extension.
+#[derive(Clone, Debug)]
+pub(super) struct SignInFirst {
+    /// The page to show afterwards.
+    pub(super) next: String,
+    /// Why a user who was signed in has to sign in again.
+    pub(super) reason: Option<Reason>,
+}
+
+impl IntoResponse for SignInFirst {
+    fn into_response(self) -> Response {
+        let address = addresses::sign_in(&self.next, self.reason);
+        (Extension(self), Redirect::to(&address)).into_response()
+    }
 }
 
 /// A failed request.
@@ -86,7 +104,8 @@ impl<E: Into<ApiError>> From<E> for PageError {
         let status = error.status();
         // The session ended after the request began.
         if status == StatusCode::UNAUTHORIZED {
-            return PageError::SignIn(addresses::KEYS.to_owned());
+            let next = addresses::KEYS.to_owned();
+            return PageError::SignIn(SignInFirst { next, reason: Some(Reason::SessionEnded) });
         }
         PageError::Failed(Failure { status, retry_after_s: error.retry_after_s(), text: text_of(status) })
     }
@@ -95,7 +114,7 @@ impl<E: Into<ApiError>> From<E> for PageError {
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         match self {
-            PageError::SignIn(next) => Redirect::to(&addresses::sign_in(&next)).into_response(),
+            PageError::SignIn(first) => first.into_response(),
             PageError::Failed(failure) => failure.into_response(),
         }
     }

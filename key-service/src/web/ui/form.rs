@@ -15,6 +15,7 @@ use crate::web::error::ApiError;
 
 /// The fields of a form, or of an address's query, in the order in which they were sent. A field can be a password, so there is
 /// no `Debug`.
+#[derive(Default)]
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -35,6 +36,12 @@ impl Form {
 }
 
 impl Form {
+    /// The form as a cookie can hold it, without passwords.
+    pub(super) fn to_keep(&self) -> String {
+        let entered = self.0.iter().filter(|(name, _)| !name.ends_with("password"));
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(entered).finish()
+    }
+
     /// The request of this caller, if the form has an id of its own. A double click sends the same form twice. The same form
     /// with other fields, from a page that the browser kept, is another request.
     pub(super) fn repeatable(&self, by: &Actor) -> Option<RepeatableRequest> {
@@ -138,6 +145,13 @@ fn title(field: Cow<'static, str>) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kept_form_has_no_passwords_and_fits_into_a_cookie() {
+        let form = Form::parse("label=a%3B+\"b\",\\%C3%A9&password=x&repeated_password=x".as_bytes());
+        assert_eq!(form.to_keep(), "label=a%3B+%22b%22%2C%5C%C3%A9");
+        assert_eq!(Form::parse(b"current_password=x").to_keep(), "");
+    }
 
     #[test]
     fn a_field_is_decoded_and_the_first_of_a_name_counts() {

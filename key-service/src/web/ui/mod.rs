@@ -4,6 +4,7 @@
 //! - [`frame`] surrounds every page, [`error`] shows errors;
 //! - [`visitor`] finds the signed-in user, [`form`] reads a submitted form, [`cookies`] has the cookies of pages;
 //! - after a form comes a redirect to its [`receipt`], whose content crosses it [`sealed`];
+//! - a form that arrives after the session ended is shown again after sign-in: [`unsent`];
 //! - [`value`] shows a secret once, [`outcome`] shows the progress of a change; [`picker`], [`chips`], [`expiry`] and [`moment`] are
 //!   parts of several pages.
 //!
@@ -39,6 +40,7 @@ mod picker;
 mod receipt;
 mod sealed;
 mod sign_in;
+mod unsent;
 mod value;
 mod visitor;
 
@@ -65,6 +67,7 @@ pub(crate) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
         .merge(keys::routes())
         .merge(admin::routes())
         .fallback(without_last_slash)
+        .layer(from_fn(unsent::keep))
         .layer(same_origin.with_rejection_response(error::other_origin))
         .layer(from_fn(error::complete_errors))
         .layer(from_fn(protect))

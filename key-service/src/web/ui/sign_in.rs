@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use strum::{AsRefStr, EnumString};
 use tower_sessions::Session;
 
 use super::addresses;
@@ -22,10 +23,30 @@ use crate::web::session::{self, PASSWORDS_ARE_OFF};
 use crate::web::state::AppState;
 use crate::web::throttle::rate_limit::Wait;
 
+/// Why a user who was signed in has to sign in again. It is a parameter of the page's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr, EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum Reason {
+    SessionEnded,
+    FormNotSent,
+}
+
+impl Reason {
+    fn text(self) -> &'static str {
+        match self {
+            Reason::SessionEnded => "Your session has ended. Sign in again.",
+            Reason::FormNotSent => {
+                "Your session has ended, so nothing was changed. Sign in, and send the form again."
+            }
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage {
     frame: Frame,
+    reason: Option<Reason>,
     problems: Problems,
     email: String,
     next: String,
@@ -45,6 +66,7 @@ impl SignInPage {
         let providers = providers.map(|provider| (address(provider), provider.settings.title.clone()));
         Rendered(SignInPage {
             frame,
+            reason: None,
             problems,
             email: email.to_owned(),
             next: next.to_owned(),
@@ -85,7 +107,8 @@ pub(super) async fn show(
     if user.is_some() {
         return Redirect::to(next).into_response();
     }
-    let page = SignInPage::new(&state, "", next, Problems::default());
+    let Rendered(page) = SignInPage::new(&state, "", next, Problems::default());
+    let page = Rendered(SignInPage { reason: query.text("reason").parse().ok(), ..page });
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return ([(header::REFRESH, "0")], page).into_response();
     }
@@ -166,6 +189,8 @@ mod tests {
 
     #[test]
     fn where_to_go_next_is_encoded() {
-        assert_eq!(addresses::sign_in("/a?b=c&d"), "/sign-in?next=%2Fa%3Fb%3Dc%26d");
+        assert_eq!(addresses::sign_in("/a?b=c&d", None), "/sign-in?next=%2Fa%3Fb%3Dc%26d");
+        let address = addresses::sign_in("/a", Some(Reason::SessionEnded));
+        assert_eq!(address, "/sign-in?next=%2Fa&reason=session_ended");
     }
 }

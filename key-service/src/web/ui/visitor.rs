@@ -1,11 +1,12 @@
 //! The user of a page.
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
 use tower_sessions::Session;
 
-use super::error::PageError;
+use super::error::{PageError, SignInFirst};
+use super::sign_in::Reason;
 use crate::accounts::User;
 use crate::audit::Actor;
 use crate::time::Timestamp;
@@ -28,7 +29,7 @@ impl FromRequestParts<AppState> for PageUser {
         let session = session_of(parts, state).await?;
         match session::user(&session, &state.store, Timestamp::now()).await? {
             Some(user) => Ok(PageUser { by: session::actor(visitor, &session, &user), user }),
-            None => Err(PageError::SignIn(wanted(parts))),
+            None => Err(PageError::SignIn(sign_in_first(parts))),
         }
     }
 }
@@ -68,10 +69,9 @@ async fn session_of(parts: &mut Parts, state: &AppState) -> Result<Session, ApiE
     Session::from_request_parts(parts, state).await.map_err(|(status, _)| status.into())
 }
 
-/// The page to show after sign-in: the requested one. The content of a form is lost, but the form's path shows the form
-/// again.
-fn wanted(parts: &Parts) -> String {
-    let whole = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());
-    let wanted = if parts.method == Method::GET { whole } else { parts.uri.path() };
-    wanted.to_owned()
+/// The requested page comes after sign-in. A browser that sends a session's cookie was signed in.
+fn sign_in_first(parts: &Parts) -> SignInFirst {
+    let next = parts.uri.path_and_query().map_or("/", |whole| whole.as_str()).to_owned();
+    let had_session = session::has_cookie(parts);
+    SignInFirst { next, reason: had_session.then_some(Reason::SessionEnded) }
 }

@@ -6,6 +6,7 @@ mod leaked;
 mod openid;
 mod signing_in;
 mod text;
+mod unsent;
 
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode};

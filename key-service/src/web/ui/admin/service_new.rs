@@ -14,6 +14,7 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::picker::Picker;
+use crate::web::ui::unsent::Unsent;
 use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
@@ -26,16 +27,24 @@ struct NewServicePage {
 }
 
 impl NewServicePage {
-    fn new(user: User, name: &str, picker: Picker, problems: Problems) -> Rendered<Self> {
-        let frame = Frame::of(user, Place::Users, "Add a service account");
-        Rendered(NewServicePage { frame, name: name.to_owned(), picker, problems })
+    fn of(state: &AppState, user: User, form: &Form, problems: Problems) -> Rendered<Self> {
+        Rendered(NewServicePage {
+            frame: Frame::of(user, Place::Users, "Add a service account"),
+            name: form.text("name").to_owned(),
+            picker: picker(state, form),
+            problems,
+        })
     }
 }
 
 /// `GET /admin/users/new-service`.
-pub(super) async fn show(PageAdmin { user, .. }: PageAdmin, State(state): State<AppState>) -> Response {
-    let picker = Picker::new(&state.catalogue, &ScopeSet::all(), &ScopeSet::default());
-    NewServicePage::new(user, "", picker, Problems::default()).into_response()
+pub(super) async fn show(
+    PageAdmin { user, .. }: PageAdmin,
+    State(state): State<AppState>,
+    unsent: Unsent,
+) -> Response {
+    NewServicePage::of(&state, user, unsent.form().unwrap_or(&Form::default()), unsent.problems())
+        .into_response()
 }
 
 /// `POST /admin/users/new-service`: adds the service account, and leads to its page.
@@ -44,13 +53,12 @@ pub(super) async fn submit(
     State(state): State<AppState>,
     form: Form,
 ) -> Result<Response, PageError> {
-    let name = form.text("name");
-    let picker = Picker::new(&state.catalogue, &ScopeSet::all(), &ScopeSet::default()).sent(&form);
     let mut problems = Problems::default();
-    if let Some(name) = problems.check("name", name.parse::<ServiceName>()) {
+    if let Some(name) = problems.check("name", form.text("name").parse::<ServiceName>()) {
         state.changes.admit(&by)?;
         let now = Timestamp::now();
-        match accounts::add_service_account(&state.store, &by, &name, picker.scopes(), now).await {
+        let permissions = picker(&state, &form).scopes();
+        match accounts::add_service_account(&state.store, &by, &name, permissions, now).await {
             Ok(added) => {
                 return Ok(Redirect::to(&format!("{}/{}", addresses::USERS, added.id)).into_response());
             }
@@ -58,6 +66,9 @@ pub(super) async fn submit(
             Err(error) => return Err(error.into()),
         }
     }
-    let page = NewServicePage::new(user, name, picker, problems);
-    Ok((StatusCode::BAD_REQUEST, page).into_response())
+    Ok((StatusCode::BAD_REQUEST, NewServicePage::of(&state, user, &form, problems)).into_response())
+}
+
+fn picker(state: &AppState, form: &Form) -> Picker {
+    Picker::new(&state.catalogue, &ScopeSet::all(), &ScopeSet::default()).sent(form)
 }

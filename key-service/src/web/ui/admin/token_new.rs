@@ -19,6 +19,7 @@ use crate::web::ui::form::{Form, Problems, new_form_id};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::receipt::{self, EndedPage, Receipt};
 use crate::web::ui::sealed::Seals;
+use crate::web::ui::unsent::Unsent;
 use crate::web::ui::value::{Command, NewValue};
 use crate::web::ui::visitor::PageAdmin;
 
@@ -53,7 +54,11 @@ impl NewTokenPage {
 }
 
 /// `GET /admin/tokens/new`.
-pub(super) async fn show(PageAdmin { user, .. }: PageAdmin) -> Response {
+pub(super) async fn show(PageAdmin { user, .. }: PageAdmin, unsent: Unsent) -> Response {
+    if let Some(form) = unsent.form() {
+        let expiry = ExpiryChoice::suggested().sent(form);
+        return NewTokenPage::of(user, form, expiry, unsent.problems()).into_response();
+    }
     let chosen: Vec<_> = Verbs::default().iter().map(|verb| format!("can.{}=yes", verb.as_str())).collect();
     let form = Form::parse(chosen.join("&").as_bytes());
     NewTokenPage::of(user, &form, ExpiryChoice::suggested(), Problems::default()).into_response()

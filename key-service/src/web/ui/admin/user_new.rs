@@ -17,6 +17,7 @@ use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::picker::Picker;
 use crate::web::ui::sealed::Seals;
+use crate::web::ui::unsent::Unsent;
 use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
@@ -30,16 +31,25 @@ struct NewUserPage {
 }
 
 impl NewUserPage {
-    fn new(user: User, email: &str, is_admin: bool, picker: Picker, problems: Problems) -> Rendered<Self> {
-        let frame = Frame::of(user, Place::Users, "Add a user");
-        Rendered(NewUserPage { frame, email: email.to_owned(), is_admin, picker, problems })
+    fn of(state: &AppState, user: User, form: &Form, problems: Problems) -> Rendered<Self> {
+        Rendered(NewUserPage {
+            frame: Frame::of(user, Place::Users, "Add a user"),
+            email: form.text("email").to_owned(),
+            is_admin: is_admin(form),
+            picker: picker(state, form),
+            problems,
+        })
     }
 }
 
 /// `GET /admin/users/new`.
-pub(super) async fn show(PageAdmin { user, .. }: PageAdmin, State(state): State<AppState>) -> Response {
-    let picker = Picker::new(&state.catalogue, &ScopeSet::all(), &ScopeSet::default());
-    NewUserPage::new(user, "", false, picker, Problems::default()).into_response()
+pub(super) async fn show(
+    PageAdmin { user, .. }: PageAdmin,
+    State(state): State<AppState>,
+    unsent: Unsent,
+) -> Response {
+    NewUserPage::of(&state, user, unsent.form().unwrap_or(&Form::default()), unsent.problems())
+        .into_response()
 }
 
 /// `POST /admin/users/new`: adds the user, and leads to the link.
@@ -50,14 +60,13 @@ pub(super) async fn submit(
     seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
-    let (email, is_admin) = (form.text("email"), form.text("is_admin") == "yes");
-    let picker = Picker::new(&state.catalogue, &ScopeSet::all(), &ScopeSet::default()).sent(&form);
     let mut problems = Problems::default();
-    let Some(new_email) = problems.check("email", email.parse::<Email>()) else {
-        let page = NewUserPage::new(user, email, is_admin, picker, problems);
+    let Some(email) = problems.check("email", form.text("email").parse::<Email>()) else {
+        let page = NewUserPage::of(&state, user, &form, problems);
         return Ok((StatusCode::BAD_REQUEST, page).into_response());
     };
-    let new = NewUser { email: new_email, password: None, permissions: picker.scopes(), is_admin };
+    let permissions = picker(&state, &form).scopes();
+    let new = NewUser { email, password: None, permissions, is_admin: is_admin(&form) };
     state.changes.admit(&by)?;
     let added = accounts::add(&state.store, &by, &state.passwords, new, Timestamp::now()).await;
     problems.add(match added {
@@ -71,6 +80,13 @@ pub(super) async fn submit(
         }
         Err(error) => return Err(error.into()),
     });
-    let page = NewUserPage::new(user, email, is_admin, picker, problems);
-    Ok((StatusCode::BAD_REQUEST, page).into_response())
+    Ok((StatusCode::BAD_REQUEST, NewUserPage::of(&state, user, &form, problems)).into_response())
+}
+
+fn is_admin(form: &Form) -> bool {
+    form.text("is_admin") == "yes"
+}
+
+fn picker(state: &AppState, form: &Form) -> Picker {
+    Picker::new(&state.catalogue, &ScopeSet::all(), &ScopeSet::default()).sent(form)
 }

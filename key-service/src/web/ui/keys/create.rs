@@ -17,6 +17,7 @@ use crate::web::ui::form::{Form, new_form_id};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::receipt::Receipt;
 use crate::web::ui::sealed::Seals;
+use crate::web::ui::unsent::Unsent;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -35,8 +36,12 @@ impl CreatePage {
 }
 
 /// `GET /account/keys/new`.
-pub(super) async fn show(PageUser { user, .. }: PageUser, State(state): State<AppState>) -> Response {
-    let form = KeyForm::blank(&state.catalogue, &user);
+pub(super) async fn show(
+    PageUser { user, .. }: PageUser,
+    State(state): State<AppState>,
+    unsent: Unsent,
+) -> Response {
+    let form = KeyForm::blank(&state.catalogue, &user).again(&unsent, Timestamp::now());
     CreatePage::new(user, form).into_response()
 }
 

@@ -22,6 +22,7 @@ use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::outcome::{CompletedChange, Effect};
 use crate::web::ui::receipt::Receipt;
 use crate::web::ui::sealed::Seals;
+use crate::web::ui::unsent::Unsent;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -60,6 +61,11 @@ impl ShownKey {
             restrictions: key.restrictions.clone(),
             expires_at: key.expires_at.map(Timestamp::unix_ms),
         }
+    }
+
+    /// What the form showed when it was sent.
+    fn of_form(form: &Form) -> Option<Self> {
+        serde_json::from_str(form.get("shown")?).ok()
     }
 
     /// What the user changed on the form; a problem for each field that somebody else has changed to something else meanwhile.
@@ -102,11 +108,12 @@ pub(super) async fn show(
     PageUser { user, .. }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    unsent: Unsent,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
     let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
-    let form = KeyForm::of(&state.catalogue, &user, &key, now);
-    let shown = ShownKey::of(&key);
+    let form = KeyForm::of(&state.catalogue, &user, &key, now).again(&unsent, now);
+    let shown = unsent.form().and_then(ShownKey::of_form).unwrap_or_else(|| ShownKey::of(&key));
     Ok(EditPage::new(user, key, now, form, &shown).into_response())
 }
 
@@ -120,8 +127,7 @@ pub(super) async fn submit(
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
     let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
-    let shown = form.get("shown").and_then(|shown| serde_json::from_str(shown).ok());
-    let shown = shown.unwrap_or_else(|| ShownKey::of(&key));
+    let shown = ShownKey::of_form(&form).unwrap_or_else(|| ShownKey::of(&key));
     let (mut form, entered) = match KeyForm::of(&state.catalogue, &user, &key, now).sent(&form, now) {
         Ok(sent) => sent,
         Err(form) => {

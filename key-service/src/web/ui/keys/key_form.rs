@@ -12,6 +12,7 @@ use crate::web::ui::expiry::ExpiryChoice;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::moment::Moment;
 use crate::web::ui::picker::Picker;
+use crate::web::ui::unsent::Unsent;
 
 /// What the form shows.
 pub(super) struct KeyForm {
@@ -62,6 +63,13 @@ impl KeyForm {
             expiry: ExpiryChoice::new(key.expires_at.map(|at| Moment::new(at, now))),
             problems: Problems::default(),
         }
+    }
+
+    /// The same form with what was entered before the session ended, if anything.
+    pub(super) fn again(self, unsent: &Unsent, now: Timestamp) -> Self {
+        let Some(entered) = unsent.form() else { return self };
+        let form = self.sent(entered, now).map_or_else(|form| *form, |(form, _)| form);
+        KeyForm { problems: unsent.problems(), ..form }
     }
 
     /// The same form with what was sent: the fields if all are good, else the form to show again.

@@ -21,6 +21,7 @@ use crate::web::ui::moment::span;
 use crate::web::ui::outcome::Effect;
 use crate::web::ui::receipt::Receipt;
 use crate::web::ui::sealed::Seals;
+use crate::web::ui::unsent::Unsent;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -28,15 +29,18 @@ use crate::web::ui::visitor::PageUser;
 struct RollPage {
     frame: Frame,
     row: KeyRow,
+    /// The chosen option.
+    grace_s: String,
     problems: Problems,
     form_id: String,
 }
 
 impl RollPage {
-    fn new(user: User, key: Key, problems: Problems) -> Rendered<Self> {
+    fn new(user: User, key: Key, form: &Form, problems: Problems) -> Rendered<Self> {
         let frame = Frame::of(user, Place::Keys, "Roll key");
         let row = KeyRow::new(key, Timestamp::now());
-        Rendered(RollPage { frame, row, problems, form_id: new_form_id() })
+        let grace_s = form.get("grace_s").unwrap_or("0").to_owned();
+        Rendered(RollPage { frame, row, grace_s, problems, form_id: new_form_id() })
     }
 }
 
@@ -45,9 +49,10 @@ pub(super) async fn show(
     PageUser { user, .. }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    unsent: Unsent,
 ) -> Result<Response, PageError> {
     let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
-    Ok(RollPage::new(user, key, Problems::default()).into_response())
+    Ok(RollPage::new(user, key, unsent.form().unwrap_or(&Form::default()), unsent.problems()).into_response())
 }
 
 /// `POST /account/keys/{id}/roll`: leads to the new value, and how the old one ends.
@@ -61,7 +66,7 @@ pub(super) async fn submit(
     let mut problems = Problems::default();
     let Some(grace_s) = problems.check("grace_s", grace_s(&form)) else {
         let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
-        return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
+        return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, &form, problems)).into_response());
     };
     state.changes.admit(&by)?;
     let (store, access) = (&state.store, KeyAccess::User(&user.id));
@@ -73,7 +78,7 @@ pub(super) async fn submit(
         Err(error @ KeyError::TooManyOldValues) => {
             problems.add(FieldError::input("grace_s", error.to_string()));
             let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
-            return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, problems)).into_response());
+            return Ok((StatusCode::BAD_REQUEST, RollPage::new(user, key, &form, problems)).into_response());
         }
         Err(error) => return Err(error.into()),
     };
