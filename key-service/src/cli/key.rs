@@ -142,6 +142,7 @@ async fn update(args: UpdateArgs, by: &Actor, database_url: &str) -> Result<(), 
             Some(expiry) => Some(Some(expiry.into())),
             None => args.no_expiry.then_some(None),
         },
+        expected: None,
     };
     let (key, propagation) = keys::update(store, by, KeyAccess::Anyone, &args.id, patch).await?;
     let revocation = match propagation {

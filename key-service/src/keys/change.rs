@@ -52,7 +52,7 @@ async fn begin<'l>(
 /// not know labels, so a new label alone needs no wait.
 ///
 /// # Errors
-/// The key does not exist, its user lacks one of the new scopes, or the database failed.
+/// The key does not exist or is not the expected one, its user lacks one of the new scopes, or the database failed.
 pub async fn update(
     store: &Store,
     by: &Actor,
@@ -61,7 +61,7 @@ pub async fn update(
     patch: KeyPatch,
 ) -> Result<(Key, Option<Propagation>), KeyError> {
     if patch.is_only_label() {
-        match relabel(store, by, access, id, patch.label.as_ref().map(AsRef::as_ref)).await {
+        match relabel(store, by, access, id, &patch).await {
             // Some edges may not have applied the deletion yet.
             Err(KeyError::NotFound) => {}
             relabelled => return Ok((relabelled?, None)),
@@ -69,6 +69,7 @@ pub async fn update(
     }
     let lease_store = store.lease_store();
     let (mut pending, mut key) = begin(store, &lease_store, by, access, id).await?;
+    patch.check_expected(&key)?;
     if let Some(scopes) = &patch.scopes {
         let user = user_within(pending.change().connection(), access, &key.user_id).await?;
         rules::within_permissions(scopes, &user.permissions, &key.scopes)
@@ -96,11 +97,13 @@ async fn relabel(
     by: &Actor,
     access: KeyAccess<'_>,
     id: &str,
-    label: Option<&str>,
+    patch: &KeyPatch,
 ) -> Result<Key, KeyError> {
     let mut write = store.begin_write().await?;
     authority::recheck(write.connection(), by, access.role()).await?;
     let mut key = key_within(write.connection(), access, id).await?;
+    patch.check_expected(&key)?;
+    let label = patch.label.as_ref().map(AsRef::as_ref);
     if let Some(label) = label.filter(|label| *label != key.label) {
         let detail = json!({ "label": { "from": key.label, "to": label } });
         key.label = label.to_owned();
@@ -246,6 +249,40 @@ mod tests {
             Verdict::Active(active) => Some(active.restrictions.clone()),
             Verdict::Inactive => None,
         }
+    }
+
+    #[tokio::test]
+    async fn changes_for_another_state_of_the_key_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let (by, anyone, now) = (Actor::service(), KeyAccess::Anyone, Timestamp::now());
+        let user = testing::user(&store).await;
+        let new = NewKey {
+            label: "CI".parse().unwrap(),
+            scopes: ScopeSet::all(),
+            restrictions: Restrictions::default(),
+            expires_at: None,
+        };
+        let (seen, _) = create(&store, &by, anyone, &user.id, new, now).await.unwrap();
+        let label = |label: &str, expected: &Key| KeyPatch {
+            label: Some(label.parse().unwrap()),
+            expected: Some(expected.clone()),
+            ..Default::default()
+        };
+        let expiry = |expected: &Key| KeyPatch {
+            expires_at: Some(Some(now.plus_seconds(60))),
+            expected: Some(expected.clone()),
+            ..Default::default()
+        };
+        let to = async |patch: KeyPatch| update(&store, &by, anyone, &seen.id, patch).await;
+        let (now_seen, _) = to(label("Build", &seen)).await.unwrap();
+        for patch in [label("Nightly", &seen), expiry(&seen)] {
+            let refused = to(patch).await;
+            assert!(matches!(refused, Err(KeyError::ChangedMeanwhile)), "{refused:?}");
+        }
+        let (unchanged, _) = to(KeyPatch::default()).await.unwrap();
+        assert_eq!((unchanged.label.as_str(), unchanged.expires_at), ("Build", None));
+        to(expiry(&now_seen)).await.unwrap();
     }
 
     #[tokio::test]

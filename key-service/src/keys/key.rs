@@ -96,13 +96,25 @@ pub struct KeyPatch {
     pub organizations: Option<Option<Vec<ResourceId>>>,
     /// A new expiry; `Some(None)` removes it.
     pub expires_at: Option<Option<Timestamp>>,
+    /// The key that these changes were made for. They are refused if one of its fields has changed since.
+    pub expected: Option<Key>,
 }
 
 impl KeyPatch {
     /// Whether it changes nothing that edges know.
     pub(super) fn is_only_label(&self) -> bool {
-        let KeyPatch { label: _, scopes, projects, organizations, expires_at } = self;
+        let KeyPatch { label: _, scopes, projects, organizations, expires_at, expected: _ } = self;
         scopes.is_none() && projects.is_none() && organizations.is_none() && expires_at.is_none()
+    }
+
+    /// Checks in the transaction that the key is still the expected one.
+    pub(super) fn check_expected(&self, key: &Key) -> Result<(), KeyError> {
+        let fields =
+            |key: &Key| (key.label.clone(), key.scopes.clone(), key.restrictions.clone(), key.expires_at);
+        match &self.expected {
+            Some(expected) if fields(expected) != fields(key) => Err(KeyError::ChangedMeanwhile),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -124,6 +136,9 @@ pub enum KeyError {
     /// The key does not exist, or the caller may not see it.
     #[error("there is no such key")]
     NotFound,
+    /// A field of the key is no longer as [`KeyPatch::expected`].
+    #[error("The key was changed meanwhile.")]
+    ChangedMeanwhile,
     /// The value to adopt already belongs to a key.
     #[error("the value belongs to a key already")]
     ValueTaken,

@@ -268,6 +268,7 @@ impl From<KeyError> for ApiError {
             KeyError::TooMany(_)
             | KeyError::TooManyOldValues
             | KeyError::Expired
+            | KeyError::ChangedMeanwhile
             | KeyError::ValueTaken
             | KeyError::ValueRevoked => Self::invalid_input(error.to_string()),
             KeyError::Invalid(invalid) => invalid.into(),

@@ -258,6 +258,7 @@ pub(super) async fn update(
         projects: fields.scoped_teams.map(Into::into),
         organizations: fields.scoped_organizations.map(Into::into),
         expires_at: fields.expires_at.map(|expiry| expiry.map(Into::into)),
+        expected: None,
     };
     state.changes.admit(&caller.by)?;
     let (key, propagation) = keys::update(&state.store, &caller.by, caller.manages(), &id, patch).await?;

@@ -99,6 +99,7 @@ impl ShownKey {
             projects: Some(projects).filter(|_| is_projects),
             organizations: Some(organizations).filter(|_| is_organizations),
             expires_at: entered.expires_at.filter(|_| is_expiry),
+            expected: Some(key.clone()),
         }
     }
 }
@@ -119,37 +120,60 @@ pub(super) async fn show(
 
 /// `POST /account/keys/{id}`: saves what differs from what the form showed.
 pub(super) async fn submit(
-    PageUser { user, by }: PageUser,
+    page_user: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
     seals: Seals,
     form: Form,
 ) -> Result<Response, PageError> {
-    let now = Timestamp::now();
-    let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
-    let shown = ShownKey::of_form(&form).unwrap_or_else(|| ShownKey::of(&key));
-    let (mut form, entered) = match KeyForm::of(&state.catalogue, &user, &key, now).sent(&form, now) {
-        Ok(sent) => sent,
-        Err(form) => {
-            let page = EditPage::new(user, key, now, *form, &shown);
-            return Ok((StatusCode::BAD_REQUEST, page).into_response());
+    loop {
+        match save(&page_user, &state, &id, &seals, &form).await? {
+            Saved::Answered(response) => return Ok(response),
+            Saved::ChangedMeanwhile => {}
         }
+    }
+}
+
+/// The end of one attempt to save.
+enum Saved {
+    Answered(Response),
+    /// The key changed after it was read, so its fields must be compared again.
+    ChangedMeanwhile,
+}
+
+async fn save(
+    PageUser { user, by }: &PageUser,
+    state: &AppState,
+    id: &str,
+    seals: &Seals,
+    form: &Form,
+) -> Result<Saved, PageError> {
+    let now = Timestamp::now();
+    let access = KeyAccess::User(&user.id);
+    let key = keys::get(&state.store, access, id).await?;
+    let shown = ShownKey::of_form(form).unwrap_or_else(|| ShownKey::of(&key));
+    let again = |status: StatusCode, key: Key, form: KeyForm, shown: &ShownKey| {
+        let page = EditPage::new(user.clone(), key, now, form, shown);
+        Ok(Saved::Answered((status, page).into_response()))
+    };
+    let (mut form, entered) = match KeyForm::of(&state.catalogue, user, &key, now).sent(form, now) {
+        Ok(sent) => sent,
+        Err(form) => return again(StatusCode::BAD_REQUEST, key, *form, &shown),
     };
     let mut problems = Problems::default();
     let patch = shown.patch(entered, &key, &mut problems);
     if !problems.is_empty() {
-        let form = KeyForm { problems, ..KeyForm::of(&state.catalogue, &user, &key, now) };
+        let form = KeyForm { problems, ..KeyForm::of(&state.catalogue, user, &key, now) };
         let shown = ShownKey::of(&key);
-        return Ok((StatusCode::CONFLICT, EditPage::new(user, key, now, form, &shown)).into_response());
+        return again(StatusCode::CONFLICT, key, form, &shown);
     }
-    state.changes.admit(&by)?;
-    let access = KeyAccess::User(&user.id);
-    let (key, propagation) = match keys::update(&state.store, &by, access, &id, patch).await {
+    state.changes.admit(by)?;
+    let (key, propagation) = match keys::update(&state.store, by, access, id, patch).await {
         Ok(updated) => updated,
+        Err(KeyError::ChangedMeanwhile) => return Ok(Saved::ChangedMeanwhile),
         Err(KeyError::Invalid(invalid)) => {
             form.problems.add(invalid);
-            let page = EditPage::new(user, key, now, form, &shown);
-            return Ok((StatusCode::BAD_REQUEST, page).into_response());
+            return again(StatusCode::BAD_REQUEST, key, form, &shown);
         }
         Err(error) => return Err(error.into()),
     };
@@ -164,7 +188,8 @@ pub(super) async fn submit(
         Some(propagation) => receipt.and_wait(propagation, Effect::Active),
         None => receipt.and("Saved."),
     };
-    receipt.redirect(&seals, &format!("{}/{}/saved", addresses::KEYS, key.id), &user.id)
+    let response = receipt.redirect(seals, &format!("{}/{}/saved", addresses::KEYS, key.id), &user.id)?;
+    Ok(Saved::Answered(response))
 }
 
 /// Whether both permit the same. The form keeps neither the order of scopes nor redundant ones.
