@@ -27,6 +27,7 @@ fn an_admin_manages_users_keys_and_tokens(viewport: Viewport) {
     edges_are_shown(&site, &value, viewport);
     permissions_are_removed_and_restored(&site, &value);
     a_user_is_disabled_and_enabled(&site, &value);
+    a_service_account_is_added_and_deleted(&site);
     a_key_is_found_and_deleted(&site, &value);
     a_token_is_created_and_revoked(&site);
     site.visit("/admin/audit");
@@ -132,6 +133,22 @@ fn a_user_is_disabled_and_enabled(site: &Site, value: &str) {
     site.look("disabled-user");
     site.follow("Enable user");
     assert_eq!(site.status_at_the_edge(value), 200);
+}
+
+fn a_service_account_is_added_and_deleted(site: &Site) {
+    site.visit("/admin/users");
+    site.follow("add a service account");
+    site.look("service-new");
+    site.fill("Name", "nightly-export");
+    site.click("Read only");
+    site.follow("Add service account");
+    site.look("service");
+    site.follow("Delete user");
+    site.look("user-delete");
+    site.follow("Delete user");
+    assert!(site.result().starts_with("Refused"), "{}", site.result());
+    site.visit("/admin/users");
+    assert!(!site.text().contains("service:nightly-export"), "{}", site.text());
 }
 
 fn a_key_is_found_and_deleted(site: &Site, value: &str) {
