@@ -60,6 +60,7 @@ async fn of_every_page() {
     for path in ["/sign-in", "/leaked", "/nowhere", "/link/wrong"] {
         snapshot(path, &nobody.get(path).await.html);
     }
+    snapshot("sign_in_again", &nobody.get("/sign-in?reason=session_ended").await.html);
     for path in OWN_PAGES {
         snapshot(path, &own.get(path).await.html);
     }
@@ -71,6 +72,10 @@ async fn of_every_page() {
         snapshot(path, &admin.get(path).await.html);
     }
     snapshot("admin_user", &admin.get(&format!("/admin/users/{}", app.user_id(OTHER))).await.html);
+    for verb in ["disable", "make_admin"] {
+        let page = format!("/admin/users/{}/confirm/{verb}", app.user_id(OTHER));
+        snapshot(&format!("admin_user_{verb}"), &admin.get(&page).await.html);
+    }
     let delete = format!("/admin/users/{}/delete", app.user_id(OTHER));
     snapshot("admin_user_delete", &admin.get(&delete).await.html);
     let delete = format!("/admin/keys/{}/delete", text(&key, "id"));
