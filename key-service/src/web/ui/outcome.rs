@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 
 use super::error::PageError;
 use super::frame::Frame;
+use crate::db;
 use crate::revocation::propagation::{Propagation, Revocation, in_words, without_time};
+use crate::revocation::revision;
 use crate::revocation::{Store, edges};
 use crate::time::Timestamp;
 
@@ -50,6 +52,12 @@ impl AwaitedChange {
     pub(super) fn new(propagation: &Propagation, effect: Effect) -> Self {
         let Position { epoch, revision } = propagation.position().clone();
         AwaitedChange { epoch, revision, made_at: Timestamp::now().unix_ms(), effect }
+    }
+
+    /// Whether the database has made this change. A restored database has not, and an address can name any change.
+    pub(super) async fn is_known(&self, store: &Store) -> db::Result<bool> {
+        let current = revision::current(store.pool()).await?;
+        Ok(self.epoch == current.epoch && self.revision <= current.revision)
     }
 }
 

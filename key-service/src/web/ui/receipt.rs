@@ -87,18 +87,30 @@ impl Receipt {
 }
 
 /// Shows the receipt of an address. A value cannot be opened again afterwards.
-pub(super) fn page(
+///
+/// The browser has chosen key and content, so a receipt is no proof: it shows what the service may tell this user.
+pub(super) async fn page(
     store: &Store,
     user: Option<User>,
     seals: &Seals,
     ended: EndedPage,
 ) -> Result<Response, PageError> {
     let user_id = user.as_ref().map_or("", |user| &user.id);
-    let Some(Receipt { title, place, shows, end }) = seals.open(user_id) else {
+    // Strangers see neither values nor edges.
+    let may_see = |receipt: &Receipt| {
+        user.is_some() || matches!((&receipt.shows, &receipt.end), (Shows::Change(_), Some(Ending::Text(_))))
+    };
+    let receipt = seals.open::<Receipt>(user_id).filter(may_see);
+    let Some(Receipt { title, place, shows, mut end }) = receipt else {
         let frame = user
             .map_or_else(|| Frame::outside(ended.title), |user| Frame::of(user, ended.place, ended.title));
         return Ok((StatusCode::NOT_FOUND, Rendered(EndedTemplate { frame, ended })).into_response());
     };
+    if let Some(Ending::Propagated(wait)) = &end
+        && !wait.is_known(store).await?
+    {
+        end = Some(Ending::Text("It is no longer known whether every edge has applied the change.".into()));
+    }
     let frame = match user {
         Some(user) => Frame::of(user, place, title),
         None => Frame::outside(title),
@@ -155,10 +167,10 @@ pub(super) async fn show(
     State(state): State<AppState>,
     seals: Seals,
 ) -> Result<Response, PageError> {
-    page(&state.store, Some(user), &seals, EndedPage::of_change())
+    page(&state.store, Some(user), &seals, EndedPage::of_change()).await
 }
 
 /// The page after a change that needs no sign-in.
 pub(super) async fn show_outside(State(state): State<AppState>, seals: Seals) -> Result<Response, PageError> {
-    page(&state.store, None, &seals, EndedPage::of_change())
+    page(&state.store, None, &seals, EndedPage::of_change()).await
 }

@@ -13,7 +13,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::cookies::{SEAL, SetCookie};
+use super::cookies::{SetCookie, seal as seal_cookie};
 use super::error::PageError;
 use super::form::Form;
 use crate::random;
@@ -43,7 +43,7 @@ impl<S: Sync> FromRequestParts<S> for Seals {
         let IsPlainLoopback(is_plain) =
             parts.extensions.get().copied().ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
         let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
-        let key = SEAL.read(&parts.headers, is_plain);
+        let key = seal_cookie(parts.uri.path()).read(&parts.headers, is_plain);
         Ok(Seals {
             path: parts.uri.path().to_owned(),
             sealed: query.get(PARAMETER).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()),
@@ -54,8 +54,8 @@ impl<S: Sync> FromRequestParts<S> for Seals {
 }
 
 impl Seals {
-    /// Redirects to a path of this site, where the user can open the content for so many seconds. The cookie is only sent to
-    /// this path, so several redirects at the same time do not disturb each other.
+    /// Redirects to a path of this site, where the user can open the content for so many seconds. Each path has a cookie of its
+    /// own, so several redirects at the same time do not disturb each other.
     pub(super) fn redirect(
         &self,
         path: &str,
@@ -68,7 +68,7 @@ impl Seals {
         let sealed =
             seal(&key, &bound_to(path, user_id), content).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
         let address = format!("{path}?{PARAMETER}={}", URL_SAFE_NO_PAD.encode(sealed));
-        let cookie = SEAL.set(path, &URL_SAFE_NO_PAD.encode(key), lifetime_s, self.is_plain)?;
+        let cookie = seal_cookie(path).set("/", &URL_SAFE_NO_PAD.encode(key), lifetime_s, self.is_plain)?;
         Ok((cookie, Redirect::to(&address)).into_response())
     }
 
@@ -80,7 +80,7 @@ impl Seals {
 
     /// The header that ends the cookie of the requested path, so that its content cannot be opened again.
     pub(super) fn end(&self) -> Result<SetCookie, PageError> {
-        SEAL.remove(&self.path, self.is_plain)
+        seal_cookie(&self.path).remove("/", self.is_plain)
     }
 }
 

@@ -114,7 +114,7 @@ pub(super) async fn show_value(
 ) -> Result<Response, PageError> {
     let text = "If you have not stored it, revoke the token and create another one.";
     let next = (addresses::TOKENS.to_owned(), "Go to the tokens");
-    receipt::page(&state.store, Some(user), &seals, EndedPage::of_value(Place::Tokens, text, next))
+    receipt::page(&state.store, Some(user), &seals, EndedPage::of_value(Place::Tokens, text, next)).await
 }
 
 /// The meaning of a verb.

@@ -158,5 +158,5 @@ pub(super) async fn show_link(
 ) -> Result<Response, PageError> {
     let text = "If you have not stored it, create another link for the user.";
     let next = (format!("{}/{id}", addresses::USERS), "Go to the user");
-    receipt::page(&state.store, Some(admin), &seals, EndedPage::of_value(Place::Users, text, next))
+    receipt::page(&state.store, Some(admin), &seals, EndedPage::of_value(Place::Users, text, next)).await
 }

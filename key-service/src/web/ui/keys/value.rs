@@ -29,7 +29,7 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let text = "If you have not stored it, roll the key: it gets a new value.";
     let next = (format!("{}/{id}/roll", addresses::KEYS), "Roll key");
-    receipt::page(&state.store, Some(user), &seals, EndedPage::of_value(Place::Keys, text, next))
+    receipt::page(&state.store, Some(user), &seals, EndedPage::of_value(Place::Keys, text, next)).await
 }
 
 /// The value of a key that was just created or rolled. Without the URL of the API the reader has to put it in.
