@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use openidconnect::RedirectUrl;
 use tower_sessions::Session;
 
+use super::addresses;
 use super::cookies::OPENID;
 use super::error::PageError;
 use super::form::Form;
@@ -21,6 +22,9 @@ use crate::web::state::AppState;
 
 /// How long the provider and the user have, in seconds.
 const LIFETIME_S: u32 = 10 * 60;
+
+/// The longest address to lead to after the sign-in. Browsers keep cookies of up to 4096 bytes.
+const MAX_NEXT_BYTES: usize = 1_000;
 
 /// The answer to a callback that does not belong to a sign-in of this browser.
 const NOT_BEGUN_HERE: &str = "This sign-in has expired, or began in another tab or browser. Try again.";
@@ -39,20 +43,18 @@ struct SignedInPage<'a> {
 }
 
 /// `GET /sign-in/openid/{provider}`: sends the browser to the provider. `next` is the page to show after the sign-in.
+///
+/// It counts as no attempt: it checks nothing, and any page of another site could make the browser send it.
 pub(super) async fn begin(
     State(state): State<AppState>,
-    Visitor(by): Visitor,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, PageError> {
     let provider = find(&state, &name)?;
     let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
     let next = on_this_site(query.text("next"));
-    if let Err(wait) = state.limits.admit_visitor(&by) {
-        let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
-        let page = with_problem(&state, next, StatusCode::TOO_MANY_REQUESTS, &too_many_attempts(wait));
-        return Ok((retry_after, page).into_response());
-    }
+    // A long address would not fit into the cookie.
+    let next = if next.len() > MAX_NEXT_BYTES { addresses::KEYS } else { next };
     match provider.begin(redirect_url(&state, &name, &request)?, next).await {
         Ok((url, pending)) => {
             let pending = pending.encode().map_err(|error| PageError::internal(&error))?;
@@ -79,8 +81,8 @@ pub(super) async fn finish(
     let forget = OPENID.remove("/", is_plain(&request))?;
     let pending = pending(&request);
     let Some(pending) = pending.filter(|pending| pending.is_answered(&name, answer.text("state"))) else {
-        let page = with_problem(&state, on_this_site(""), StatusCode::BAD_REQUEST, NOT_BEGUN_HERE);
-        return Ok((forget, page).into_response());
+        // The cookie may be that of a sign-in in another tab, which can still end.
+        return Ok(with_problem(&state, on_this_site(""), StatusCode::BAD_REQUEST, NOT_BEGUN_HERE));
     };
     let next = on_this_site(&pending.next);
     if let Err(wait) = state.limits.admit_visitor(&by) {

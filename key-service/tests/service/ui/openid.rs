@@ -41,8 +41,8 @@ async fn an_answer_that_this_browser_did_not_ask_for_is_refused() {
         let path = format!("{}/sign-in/openid/sso/callback?code=x&state=x", app.public);
         let response = client().get(path).header("cookie", cookie).send().await.unwrap();
         assert_eq!(response.status(), 400, "{cookie}");
-        let forgotten = response.headers()["set-cookie"].to_str().unwrap().to_owned();
-        assert!(forgotten.starts_with("openid=;") && forgotten.contains("Max-Age=0"), "{forgotten}");
+        let forgotten = response.headers().get("set-cookie");
+        assert!(forgotten.is_none(), "another tab may have begun a sign-in: {forgotten:?}");
         assert!(response.text().await.unwrap().contains("began in another tab or browser"));
     }
 }
