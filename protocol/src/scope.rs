@@ -134,6 +134,12 @@ impl ScopeSet {
         Ok(scopes.into_iter().collect())
     }
 
+    /// Whether both permit the same, in whatever order and with whatever redundant scopes.
+    pub fn is_like(&self, other: &ScopeSet) -> bool {
+        let within = |some: &ScopeSet, whole: &ScopeSet| some.iter().all(|scope| whole.permits(scope));
+        within(self, other) && within(other, self)
+    }
+
     /// Whether some scope of the set includes `required`.
     pub fn permits(&self, required: &Scope) -> bool {
         self.0.iter().any(|scope| scope.satisfies(required))

@@ -107,14 +107,20 @@ async fn find_or_add(
     let known = known(connection, issuer, person).await?;
     let user_id = known.user.as_ref().map(|user| user.id.clone());
     let user = match account(known, provider) {
-        Ok(AccountChoice::Linked(user)) => return Ok(Ok(user)),
+        Ok(AccountChoice::Linked(user)) => {
+            write.rollback().await?;
+            return Ok(Ok(user));
+        }
         Ok(AccountChoice::Link(user)) => user,
         Ok(AccountChoice::New) => {
             let user = new_user(provider, person);
             registration::insert(connection, &user.acting(by.clone()), &user).await?;
             user
         }
-        Err(refusal) => return Ok(Err((refusal, user_id))),
+        Err(refusal) => {
+            write.rollback().await?;
+            return Ok(Err((refusal, user_id)));
+        }
     };
     identities::link(connection, issuer, &person.subject, &user.id).await?;
     let detail = json!({ "provider": provider.name, "issuer": issuer, "subject": person.subject });
@@ -158,7 +164,8 @@ async fn apply_groups(
     person: &Person,
     user: User,
 ) -> Result<User, AccountError> {
-    let permissions = person.permissions.clone().filter(|permissions| *permissions != user.permissions);
+    let permissions =
+        person.permissions.clone().filter(|permissions| !permissions.is_like(&user.permissions));
     let is_admin = person.is_admin.filter(|is_admin| *is_admin != user.is_admin);
     if permissions.is_none() && is_admin.is_none() {
         return Ok(user);
@@ -205,7 +212,8 @@ mod tests {
 
     use super::super::settings::tests::provider_with;
     use super::*;
-    use crate::accounts::{self, set_active};
+    use crate::accounts::passwords::{NewPassword, Password, Passwords};
+    use crate::accounts::{self, change_password, set_active};
     use crate::testing;
 
     const EMAIL: &str = "demo@example.com";
@@ -290,6 +298,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_user_without_a_password_cannot_change_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let user = sign_in_as(&store, &json!({}), &claims("7", &[])).await.unwrap();
+        let user = accounts::find(&store, &user.id).await.unwrap().unwrap();
+        let current = Password::try_from("a password".to_owned()).unwrap();
+        let new = NewPassword::try_from("another password".to_owned()).unwrap();
+        let passwords = Passwords::default();
+        let refused = change_password(&store, &Actor::service(), &passwords, &user, current, new).await;
+        assert!(matches!(refused, Err(AccountError::WrongPassword)), "{:?}", refused.map(|user| user.id));
+    }
+
+    #[tokio::test]
     async fn each_sign_in_applies_the_groups_but_the_last_admin_stays_an_admin() {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
@@ -302,6 +323,10 @@ mod tests {
             (user.permissions.to_string(), user.is_admin)
         };
         assert_eq!(rights(&["ops"]).await, ("*".to_owned(), true));
+        let changed = actions(&store).await.len();
+        assert!(rights(&["dev", "ops"]).await.1);
+        assert!(rights(&["ops", "dev"]).await.1);
+        assert_eq!(actions(&store).await.len(), changed + 2, "two sign-ins, and no change");
         assert_eq!(rights(&["dev"]).await, ("insight:read".to_owned(), true), "the last admin");
 
         let other = Claims { email: Some("other@example.com".to_owned()), ..claims("8", &["ops"]) };

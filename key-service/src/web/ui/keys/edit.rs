@@ -82,8 +82,8 @@ impl ShownKey {
         };
         let expires_at = entered.expires_at.map(|expires_at| expires_at.map(Timestamp::unix_ms));
         let is_label = changed("label", entered.label.as_ref() != self.label, self.label != now.label);
-        let is_scopes = !are_alike(&entered.scopes, &self.scopes);
-        let is_scopes = changed("scopes", is_scopes, !are_alike(&self.scopes, &now.scopes));
+        let is_scopes = !entered.scopes.is_like(&self.scopes);
+        let is_scopes = changed("scopes", is_scopes, !self.scopes.is_like(&now.scopes));
         let is_projects =
             changed("scoped_teams", projects != shown_ids.projects, shown_ids.projects != ids.projects);
         let is_organizations = changed(
@@ -190,9 +190,4 @@ async fn save(
     };
     let response = receipt.redirect(seals, &format!("{}/{}/saved", addresses::KEYS, key.id), &user.id)?;
     Ok(Saved::Answered(response))
-}
-
-/// Whether both permit the same. The form keeps neither the order of scopes nor redundant ones.
-fn are_alike(some: &ScopeSet, others: &ScopeSet) -> bool {
-    some.iter().all(|scope| others.permits(scope)) && others.iter().all(|scope| some.permits(scope))
 }
