@@ -72,7 +72,9 @@ pub async fn change_password(
     new: NewPassword,
 ) -> Result<User, AccountError> {
     new.check_for(&user.email).map_err(|violation| violation.of("password"))?;
-    if !passwords.verify(current, Some(user.password_hash.clone())).await? {
+    // A user of an OpenID provider may have no password.
+    let hash = Some(user.password_hash.clone()).filter(PasswordHash::is_set);
+    if !passwords.verify(current, hash).await? {
         return Err(refuse_password_change(database.begin_write().await?, by, user).await?);
     }
     let hash = passwords.hash(new).await?;
