@@ -211,6 +211,9 @@ pub(super) async fn create(
     fields: ScopedFields<NewUserFields>,
 ) -> Result<Response, ApiError> {
     let fields = fields.check("permissions", &state.catalogue)?;
+    if fields.password.is_some() && !state.has_passwords {
+        return Err(ApiError::permission_denied(PASSWORDS_ARE_OFF));
+    }
     let new = NewUser {
         email: fields.email,
         password: fields.password,
