@@ -83,7 +83,7 @@ fn key_service(fields: &mut Fields<'_>) -> KeyService {
     if cluster.is_empty() {
         fields.problem("cluster", "is required: the name of the Envoy cluster of the key service's edge API");
     }
-    let authority = fields.take_string("authority").unwrap_or_else(|| cluster.clone());
+    let authority = fields.take_string("authority").unwrap_or_else(|| authority_of(&cluster));
     if !authority.bytes().all(|b| b.is_ascii_graphic()) {
         fields.problem("authority", "must be a host name");
     }
@@ -94,6 +94,15 @@ fn key_service(fields: &mut Fields<'_>) -> KeyService {
     }
     fields.finish();
     KeyService { cluster, authority, timeout_ms, token_env }
+}
+
+/// The authority of a cluster: its name, or the host and the port in a name that Istio gives,
+/// `outbound|PORT|SUBSET|HOST`. Servers refuse `|` in an authority.
+fn authority_of(cluster: &str) -> String {
+    match cluster.split('|').collect::<Vec<_>>()[..] {
+        ["outbound", port, _, host] => format!("{host}:{port}"),
+        _ => cluster.to_owned(),
+    }
 }
 
 fn realm(fields: &mut Fields<'_>) -> String {

@@ -40,6 +40,22 @@ fn only_the_cluster_is_required() {
 }
 
 #[test]
+fn the_authority_is_the_clusters_name_or_the_host_in_a_name_of_istio() {
+    for (cluster, expected) in [
+        ("key_service", "key_service"),
+        ("outbound|8081||keys.edge.svc.cluster.local", "keys.edge.svc.cluster.local:8081"),
+        ("outbound|443|v1|keys.example.com", "keys.example.com:443"),
+        ("inbound|8081||", "inbound|8081||"),
+    ] {
+        let settings = serde_json::json!({"key_service": {"cluster": cluster}}).to_string();
+        assert_eq!(Config::read(settings.as_bytes()).unwrap().key_service.authority, expected);
+        let settings =
+            serde_json::json!({"key_service": {"cluster": cluster, "authority": "other"}}).to_string();
+        assert_eq!(Config::read(settings.as_bytes()).unwrap().key_service.authority, "other");
+    }
+}
+
+#[test]
 fn every_problem_is_reported_with_its_path() {
     let json = r#"{
         "key_service": {"cluster": 7, "timeout_ms": 0, "tokn_env": "X"},
