@@ -42,6 +42,9 @@ pub const POSTGRESQL_VARIABLE: &str = "POSTGRESQL_BIN";
 /// run on SQLite.
 pub const POSTGRES_URL_VARIABLE: &str = "POSTGRES_URL";
 
+/// Whose configuration the Envoys of a stack have: `istio`, or that of `envoy/` if it is not set.
+pub const SHAPE_VARIABLE: &str = "ENVOY_SHAPE";
+
 /// The Wasm module that the tests load.
 pub const WASM_VARIABLE: &str = "EDGE_KEY_AUTH_WASM";
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::echo::Echo;
 use crate::envoy::Envoy;
-use crate::envoy::configuration::{self, Setup};
+use crate::envoy::configuration::{self, Setup, Shape};
 use crate::key_service::KeyService;
 use crate::paths;
 use crate::ports::Addresses;
@@ -29,7 +29,9 @@ pub struct Options {
     pub workers: u32,
     /// A JSON merge patch (RFC 7396) of the filter's settings.
     pub filter: Value,
-    /// Replacements in `envoy/envoy.yaml`: a text that occurs there exactly once, and its replacement.
+    /// Where the Envoys' configuration comes from.
+    pub shape: Shape,
+    /// Replacements in the file of that shape: a text that occurs there exactly once, and its replacement.
     pub envoy_config: &'static [(&'static str, &'static str)],
     /// The upstream; `None` for the echo.
     pub upstream: Option<SocketAddr>,
@@ -48,13 +50,14 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// One Envoy with two workers, and the shipped settings.
+    /// One Envoy with two workers, and the shipped settings, in the selected shape.
     fn default() -> Self {
         Options {
             addresses: None,
             envoys: 1,
             workers: 2,
             filter: json!({}),
+            shape: Shape::selected(),
             envoy_config: &[],
             upstream: None,
             wasm: None,
@@ -122,7 +125,7 @@ impl Stack {
         }
         key_service.start()?;
         let mut stack = Stack { envoys: Vec::new(), key_service, _database: database, echo, folder: None };
-        let template = configuration::edit(&configuration::template()?, options.envoy_config)?;
+        let template = configuration::edit(&configuration::template(options.shape)?, options.envoy_config)?;
         let mut env = vec![("EDGE_TOKEN".to_owned(), token)];
         env.extend_from_slice(&options.envoy_env);
         for (index, at) in addresses.envoys.iter().enumerate() {
@@ -135,7 +138,7 @@ impl Stack {
                 edge: addresses.edge,
                 upstream: options.upstream.unwrap_or(addresses.echo),
             };
-            let config = configuration::render(&template, setup, &options.filter)?;
+            let config = configuration::render(options.shape, &template, setup, &options.filter)?;
             stack.envoys.push(Envoy::new(&name, envoy, folder, *at, &config, options.workers, &env)?);
         }
         for envoy in &stack.envoys {

@@ -19,6 +19,7 @@ mod cutoff;
 mod delay;
 mod flood;
 mod holding;
+mod istio;
 mod keys;
 mod limits;
 mod load;
@@ -33,6 +34,7 @@ mod revocation;
 mod shadow;
 
 use serde_json::{Value, json};
+use test_stack::envoy::configuration::Shape;
 use test_stack::{Envoy, Options, Stack};
 
 /// The key of the public documentation's examples: it may do everything.
@@ -48,10 +50,14 @@ fn stack() -> Stack {
     stack_with(json!({}))
 }
 
-/// A stack in which the filter gets requests that Envoy refuses with the shipped configuration.
+/// A stack in which the filter gets requests that Envoy refuses with the shipped configuration. Istio refuses none.
 fn unguarded_stack() -> Stack {
-    let envoy_config =
-        &[("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW")];
+    let envoy_config: &[_] = match Shape::selected() {
+        Shape::Envoy => {
+            &[("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW")]
+        }
+        Shape::Istio => &[],
+    };
     Stack::temporary(&Options { envoy_config, ..Options::default() })
         .unwrap_or_else(|error| panic!("{error:#}"))
 }

@@ -12,7 +12,7 @@ use test_stack::envoy::program;
 use test_stack::paths::{
     AXE_VARIABLE, CHROMEDRIVER_VARIABLE, CHROMIUM_VARIABLE, CLIENTS_NODE_VARIABLE, CLIENTS_PYTHON_VARIABLE,
     ENVOY_VARIABLE, OPENID_NODE_VARIABLE, POSTGRES_URL_VARIABLE, POSTGRESQL_VARIABLE, SCHEMATHESIS_VARIABLE,
-    UPSTREAMS_NODE_VARIABLE, UPSTREAMS_PYTHON_VARIABLE,
+    SHAPE_VARIABLE, UPSTREAMS_NODE_VARIABLE, UPSTREAMS_PYTHON_VARIABLE,
 };
 use test_stack::postgres::{self, NON_DURABLE, Postgres};
 use test_stack::process::{interrupt, run_step};
@@ -40,7 +40,7 @@ const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 /// How many tests run at a time on each core if they need no Envoy: these wait most of the time, for leases and processes.
 const WAITING_TESTS_PER_CORE: usize = 2;
 
-const RUNS: [Run; 17] = [
+const RUNS: [Run; 18] = [
     Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
     Run { name: "edge API", target: "edge_api", needs: &[], flags: &["--ignored"] },
     Run { name: "YAML of Envoy", target: "envoy_yaml", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
@@ -51,6 +51,31 @@ const RUNS: [Run; 17] = [
         needs: &[ENVOY_VARIABLE],
         // Measurements run only by name.
         flags: &["--ignored", "--skip", "replicas::", "--skip", "measure_"],
+    },
+    Run {
+        name: "envoy, as Istio configures it",
+        target: "envoy",
+        needs: &[ENVOY_VARIABLE, SHAPE_VARIABLE],
+        // The tests that neither change the text of envoy/envoy.yaml nor depend on its limits, without the slowest ones.
+        flags: &[
+            "--ignored",
+            "configuration::a_rule",
+            "configuration::settings",
+            "holding::",
+            "keys::",
+            "outage::",
+            "requests::",
+            "restricted::",
+            "revocation::a_permission",
+            "revocation::every_kind",
+            "--skip",
+            "in_trailers",
+            "--skip",
+            "two_servers",
+            // That module sends the name of Istio's cluster as its authority.
+            "--skip",
+            "before_restrictions",
+        ],
     },
     Run {
         name: "envoy, with PostgreSQL",
@@ -157,6 +182,8 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
         }),
     };
     tools.push((POSTGRES_URL_VARIABLE, server));
+    // Not a tool: the runs that need it are those with Istio's configuration.
+    tools.push((SHAPE_VARIABLE, Ok("istio".into())));
     let (ready, skipped) = split_runs(&tools);
     if !skipped.is_empty() && env::var_os("CI").is_some_and(|ci| ci == "true") {
         bail!("CI=true forbids skipped tests. Skipped:\n  {}", skipped.join("\n  "));

@@ -17,6 +17,7 @@ mod shipped;
 use edge_key_auth_cli::check::check;
 use edge_key_auth_cli::document::{Document, Format};
 use edge_key_auth_cli::finding::Severity;
+use test_stack::envoy::configuration::{Shape, edit, template};
 
 /// The findings in a text: severity, path and message.
 fn findings(text: &str, format: Format) -> Vec<(Severity, String, String)> {
@@ -32,6 +33,5 @@ fn findings_in(files: Vec<(String, Document)>) -> Vec<(Severity, String, String)
 
 /// The shipped file for users to copy, with changes: pairs of a text that occurs once, and its replacement.
 fn envoy_with(changes: &[(&str, &str)]) -> String {
-    let template = test_stack::envoy::configuration::template().unwrap();
-    test_stack::envoy::configuration::edit(&template, changes).unwrap()
+    edit(&template(Shape::Envoy).unwrap(), changes).unwrap()
 }

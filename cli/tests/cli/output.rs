@@ -247,7 +247,7 @@ fn explain_says_what_shadow_mode_forwards() {
 #[test]
 fn explain_refuses_what_it_cannot_explain() {
     let mut calls = String::new();
-    let two = test_stack::envoy::configuration::template().unwrap();
+    let two = crate::envoy_with(&[]);
     let at = two.find("    - name: edge\n").unwrap();
     let end = two.find("  clusters:\n").unwrap();
     let two = [&two[..end], &two[at..end], &two[end..]].concat();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use edge_key_auth_cli::document::{Document, Format};
 use serde_json::json;
-use test_stack::envoy::configuration::{Setup, render, template};
+use test_stack::envoy::configuration::{Setup, Shape, render, template};
 use test_stack::ports::Addresses;
 
 use crate::{findings, findings_in};
@@ -17,7 +17,7 @@ fn the_files_to_copy_have_no_findings() {
         let path = entry.unwrap().path();
         let document = |text: &str| Document::read(text, Format::Yaml).unwrap();
         // Some are parts of a file, beside which the whole one configures the filter.
-        let files = [template().unwrap(), fs::read_to_string(&path).unwrap()];
+        let files = [template(Shape::Envoy).unwrap(), fs::read_to_string(&path).unwrap()];
         let files = files.iter().map(|text| ("file".to_owned(), document(text))).collect();
         assert_eq!(findings_in(files), [], "{}", path.display());
         checked += 1;
@@ -35,6 +35,6 @@ fn the_file_of_the_demo_has_no_findings() {
         edge: addresses.edge,
         upstream: addresses.echo,
     };
-    let file = render(&template().unwrap(), setup, &json!({})).unwrap();
+    let file = render(Shape::Envoy, &template(Shape::Envoy).unwrap(), setup, &json!({})).unwrap();
     assert_eq!(findings(&file, Format::Yaml), []);
 }

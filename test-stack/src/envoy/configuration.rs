@@ -1,5 +1,7 @@
-//! Renders the Envoy configurations of a stack from the files in `envoy/`, which users copy.
+//! Renders the Envoy configurations of a stack: from the files in `envoy/`, which users copy, or from `tests/envoy/istio.yaml`,
+//! which is what Istio makes of the files in `istio/`.
 
+use std::env;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,8 +21,42 @@ const PLACES: [(&str, &str); 5] = [
     ("[5] the upstream", "address: echo, port_value: 8082"),
 ];
 
-/// The filter's settings in the file, for tests that change them.
-const SETTINGS: &str = r#"{ "key_service": { "cluster": "key_service" } }"#;
+/// Where an Envoy's configuration comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `envoy/envoy.yaml`: one file, with the filter's settings as a `google.protobuf.Struct`.
+    Envoy,
+    /// `tests/envoy/istio.yaml`: bootstrap, listener and filter in three files, with the filter's settings as JSON text.
+    Istio,
+}
+
+impl Shape {
+    /// The shape that [`paths::SHAPE_VARIABLE`] names: `istio`, else [`Shape::Envoy`].
+    pub fn selected() -> Self {
+        match env::var_os(paths::SHAPE_VARIABLE) {
+            Some(shape) if shape == "istio" => Shape::Istio,
+            _ => Shape::Envoy,
+        }
+    }
+
+    /// The folder and the name of its file.
+    fn file(self) -> (&'static str, &'static str) {
+        match self {
+            Shape::Envoy => ("envoy", "envoy.yaml"),
+            Shape::Istio => ("tests/envoy", "istio.yaml"),
+        }
+    }
+
+    /// The filter's settings in the file, for tests that change them.
+    fn settings(self) -> &'static str {
+        match self {
+            Shape::Envoy => r#"{ "key_service": { "cluster": "key_service" } }"#,
+            Shape::Istio => {
+                r#"{"key_service":{"cluster":"outbound|8081||key-service.key-service.svc.cluster.local"}}"#
+            }
+        }
+    }
+}
 
 /// The values for the marked places of `envoy/envoy.yaml`.
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +89,13 @@ pub struct BalancerAddresses {
 /// How many replicas `envoy/replicas.yaml` has.
 pub(crate) const REPLICAS: usize = 3;
 
-/// The text of `envoy/envoy.yaml`.
+/// The text of the file of a shape.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn template() -> Result<String> {
-    read("envoy.yaml")
+pub fn template(shape: Shape) -> Result<String> {
+    let (folder, name) = shape.file();
+    read(folder, name)
 }
 
 /// The text of `envoy/replicas.yaml` with these addresses.
@@ -66,7 +103,7 @@ pub fn template() -> Result<String> {
 /// # Errors
 /// The file cannot be read, or an address does not occur in it exactly once.
 pub fn balancer(addresses: &BalancerAddresses) -> Result<String> {
-    let mut rendered = read("replicas.yaml")?;
+    let mut rendered = read("envoy", "replicas.yaml")?;
     let place = |host: &str, port| format!("address: {host}, port_value: {port}");
     let here = |at: SocketAddr| place(&at.ip().to_string(), at.port());
     let health = |port, n| format!("health_check_config: {{ port_value: {port} }} # of key-service-{n}");
@@ -82,14 +119,14 @@ pub fn balancer(addresses: &BalancerAddresses) -> Result<String> {
         places.push((health(8081, n), health(edge.port(), n)));
     }
     for (text, replacement) in places {
-        require_once(&rendered, "replicas.yaml", "an address", &text)?;
+        require_once(&rendered, "an address", &text).context("envoy/replicas.yaml")?;
         rendered = rendered.replace(&text, &replacement);
     }
     Ok(rendered)
 }
 
-fn read(name: &str) -> Result<String> {
-    let path = paths::workspace().join("envoy").join(name);
+fn read(folder: &str, name: &str) -> Result<String> {
+    let path = paths::workspace().join(folder).join(name);
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
@@ -100,7 +137,7 @@ fn read(name: &str) -> Result<String> {
 pub fn edit(template: &str, changes: &[(&str, &str)]) -> Result<String> {
     let mut edited = template.to_owned();
     for (text, replacement) in changes {
-        require_once(&edited, "envoy.yaml", "a text to replace", text)?;
+        require_once(&edited, "a text to replace", text)?;
         edited = edited.replace(text, replacement);
     }
     Ok(edited)
@@ -111,7 +148,7 @@ pub fn edit(template: &str, changes: &[(&str, &str)]) -> Result<String> {
 ///
 /// # Errors
 /// A marked place does not occur exactly once; the message names it.
-pub fn render(template: &str, setup: Setup<'_>, patch: &Value) -> Result<String> {
+pub fn render(shape: Shape, template: &str, setup: Setup<'_>, patch: &Value) -> Result<String> {
     let address = |address: SocketAddr| format!("address: {}, port_value: {}", address.ip(), address.port());
     let replacements = [
         address(setup.admin),
@@ -123,23 +160,29 @@ pub fn render(template: &str, setup: Setup<'_>, patch: &Value) -> Result<String>
     ];
     let mut rendered = template.to_owned();
     for ((what, text), replacement) in PLACES.into_iter().zip(replacements) {
-        require_once(template, "envoy.yaml", what, text)?;
+        require_once(template, what, text)?;
         rendered = rendered.replace(text, &replacement);
     }
     if patch.as_object().is_none_or(|changes| !changes.is_empty()) {
-        require_once(template, "envoy.yaml", "the filter's settings", SETTINGS)?;
-        let mut settings = serde_json::from_str(SETTINGS)?;
+        let shipped = shape.settings();
+        require_once(template, "the filter's settings", shipped)?;
+        let mut settings = serde_json::from_str(shipped)?;
         merge(&mut settings, patch);
-        rendered = rendered.replace(SETTINGS, &settings.to_string());
+        let settings = match shape {
+            Shape::Envoy => settings.to_string(),
+            // The text is inside single quotes.
+            Shape::Istio => settings.to_string().replace('\'', "''"),
+        };
+        rendered = rendered.replace(shipped, &settings);
     }
     Ok(rendered)
 }
 
-fn require_once(template: &str, file: &str, what: &str, text: &str) -> Result<()> {
+fn require_once(template: &str, what: &str, text: &str) -> Result<()> {
     match template.matches(text).count() {
         1 => Ok(()),
         found => {
-            bail!("envoy/{file} must contain {what}, `{}`, once, and contains it {found} times", text.trim())
+            bail!("the file must contain {what}, `{}`, once, and contains it {found} times", text.trim())
         }
     }
 }
@@ -181,8 +224,8 @@ mod tests {
 
     #[test]
     fn only_the_marked_lines_of_the_shipped_file_change() {
-        let template = template().unwrap();
-        let rendered = render(&template, setup(), &json!({})).unwrap();
+        let template = template(Shape::Envoy).unwrap();
+        let rendered = render(Shape::Envoy, &template, setup(), &json!({})).unwrap();
         let changed: Vec<&str> = template
             .lines()
             .zip(rendered.lines())
@@ -204,10 +247,10 @@ mod tests {
 
     #[test]
     fn a_place_that_is_missing_or_repeated_is_named() {
-        let template = template().unwrap();
+        let template = template(Shape::Envoy).unwrap();
         for (what, text) in PLACES {
             for broken in [template.replace(text, "address: other"), format!("{template}# {text}\n")] {
-                let error = render(&broken, setup(), &json!({})).unwrap_err().to_string();
+                let error = render(Shape::Envoy, &broken, setup(), &json!({})).unwrap_err().to_string();
                 assert!(error.contains(what) && error.contains(text), "{error}");
             }
         }
@@ -225,7 +268,7 @@ mod tests {
     #[test]
     fn a_patch_changes_the_filters_settings_alone() {
         let patch = json!({ "key_service": { "timeout_ms": 300 }, "hide_credentials": true });
-        let rendered = render(&template().unwrap(), setup(), &patch).unwrap();
+        let rendered = render(Shape::Envoy, &template(Shape::Envoy).unwrap(), setup(), &patch).unwrap();
         let mut values = rendered.lines().filter_map(|line| line.trim().strip_prefix("value: "));
         let settings = values.find(|value| value.contains("hide_credentials")).unwrap();
         let settings: Value = serde_json::from_str(settings).unwrap();
@@ -235,7 +278,9 @@ mod tests {
                 "key_service": { "cluster": "key_service", "timeout_ms": 300 }, "hide_credentials": true
             })
         );
-        let removed = render(&template().unwrap(), setup(), &json!({ "key_service": null })).unwrap();
+        let removed =
+            render(Shape::Envoy, &template(Shape::Envoy).unwrap(), setup(), &json!({ "key_service": null }))
+                .unwrap();
         assert!(removed.contains(" {}\n") && !removed.contains(r#""key_service""#), "{removed}");
     }
 }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde_json::json;
 
 use crate::ports::EnvoyAddresses;
 use crate::process::Process;
@@ -19,6 +20,29 @@ pub struct Envoy {
     process: Process,
     at: EnvoyAddresses,
     config: PathBuf,
+}
+
+/// The dynamic resources that follow the bootstrap in a rendered configuration. The configuration names their files as
+/// `/etc/istio/NAME.yaml`.
+const RESOURCES: [&str; 2] = ["lds", "ecds"];
+
+/// Writes the documents of a rendered configuration: the bootstrap into `file`, the others beside it.
+fn write(file: &Path, config: &str) -> Result<()> {
+    let mut config = config.to_owned();
+    for name in RESOURCES {
+        let path = json!(resource_of(file, name)).to_string();
+        config = config.replace(&format!("/etc/istio/{name}.yaml"), &path);
+    }
+    let mut documents = config.split("\n---\n");
+    fs::write(file, documents.next().unwrap_or_default())?;
+    for (name, document) in RESOURCES.into_iter().zip(documents) {
+        fs::write(resource_of(file, name), document)?;
+    }
+    Ok(())
+}
+
+fn resource_of(config: &Path, name: &str) -> PathBuf {
+    config.with_extension(format!("{name}.yaml"))
 }
 
 impl Envoy {
@@ -32,7 +56,7 @@ impl Envoy {
         env: &[(String, String)],
     ) -> Result<Self> {
         let file = folder.join(format!("{name}.yaml"));
-        fs::write(&file, config)?;
+        write(&file, config)?;
         let workers = workers.to_string();
         // Hot restart uses shared memory, which several Envoys on one machine would share.
         let path = file.to_string_lossy();
@@ -48,9 +72,25 @@ impl Envoy {
         &self.process
     }
 
-    /// The file of its rendered configuration.
+    /// The file of its rendered configuration; of its bootstrap, if the configuration has several files.
     pub fn config(&self) -> &Path {
         &self.config
+    }
+
+    /// The file of a dynamic resource, as [`Shape::Istio`](configuration::Shape::Istio) has them: `lds` or `ecds`.
+    pub fn resource(&self, name: &str) -> PathBuf {
+        resource_of(&self.config, name)
+    }
+
+    /// Replaces the file of a dynamic resource in one step. Envoy loads it while it runs.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn replace_resource(&self, name: &str, text: &str) -> Result<()> {
+        let file = self.resource(name);
+        let new = file.with_extension("new");
+        fs::write(&new, text)?;
+        Ok(fs::rename(new, file)?)
     }
 
     /// The address of its listener.
