@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::catalogue::Catalogue;
 use crate::document::Document;
-use crate::envoy;
 use crate::finding::{Finding, Severity};
 use crate::settings::{Accepted, Settings, in_words};
 use crate::table::{self, Row};
+use crate::{envoy, istio};
 
 /// What is known of one file.
 #[derive(Debug)]
@@ -40,6 +40,9 @@ pub struct FilterReport {
 
 /// The settings in a document.
 pub fn settings_in(document: &Document) -> Vec<Settings> {
+    if istio::is_istio(document) {
+        return istio::extension(document).map(|extension| extension.settings).into_iter().collect();
+    }
     match envoy::is_envoy(document) {
         true => envoy::plugins(document).into_iter().map(|plugin| plugin.settings).collect(),
         false => vec![Settings::of_struct(&document.root())],
@@ -88,6 +91,7 @@ fn check_file(
             }
         }
     }
+    findings.extend(istio::extension(document).iter().flat_map(istio::judge));
     if envoy::is_envoy(document) {
         findings.extend(envoy::judge(document, names));
     }

@@ -15,8 +15,8 @@ mod manager;
 mod plugin;
 
 use chain::Chain;
-pub use plugin::Plugin;
-use plugin::{is_our_name, wasm_of};
+use plugin::wasm_of;
+pub use plugin::{Plugin, is_our_name};
 
 /// Fields that make a file one of Envoy's.
 const ENVOY_FIELDS: [&str; 10] = [

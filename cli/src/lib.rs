@@ -17,5 +17,6 @@ pub mod document;
 pub mod envoy;
 pub mod explain;
 pub mod finding;
+pub mod istio;
 pub mod settings;
 pub mod table;

@@ -57,7 +57,7 @@ impl<'d> Plugin<'d> {
 }
 
 /// Whether the name of a filter, a VM or a file is one of ours.
-pub(super) fn is_our_name(name: &str) -> bool {
+pub fn is_our_name(name: &str) -> bool {
     name.replace('-', "_").contains("edge_key_auth")
 }
 

@@ -10,6 +10,7 @@
 mod catalogue;
 mod documentation;
 mod host;
+mod istio;
 mod output;
 mod settings;
 mod shipped;
