@@ -87,6 +87,11 @@ pub fn trapping_wasm() -> PathBuf {
     target().join("edge_key_auth_trapping.wasm")
 }
 
+/// The module that counts its allocations; `cargo xtask test` builds it.
+pub fn counting_wasm() -> PathBuf {
+    target().join("edge_key_auth_counting.wasm")
+}
+
 /// The module without the last step of the build; `cargo xtask test` builds it.
 pub fn unfinished_wasm() -> PathBuf {
     target().join("edge_key_auth_unfinished.wasm")

@@ -305,6 +305,17 @@ impl Host {
         (std::mem::take(&mut self.state().host_calls), fuel)
     }
 
+    /// How often the module has allocated so far; only the module that counts this knows it.
+    pub(crate) fn allocations(&self) -> u64 {
+        let count = self.instance.get_global(&self.store, "allocations").expect("a module that counts");
+        u64::from(count.get(&self.store).i32().unwrap().cast_unsigned())
+    }
+
+    /// The fuel of everything since the start of the VM.
+    pub(crate) fn fuel_used(&self) -> u64 {
+        u64::MAX - self.store.get_fuel().unwrap()
+    }
+
     /// How large the module's memory is, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.instance.get_memory(&self.store, "memory").unwrap().data_size(&self.store)

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use test_stack::paths;
 use test_stack::process::run_step;
 
-use crate::finish::{finish, trap_on_many_headers};
+use crate::finish::{count_allocations, finish, trap_on_many_headers};
 
 /// The Rust target of the filter.
 const WASM_TARGET: &str = "wasm32-wasip1";
@@ -36,14 +36,15 @@ pub fn wasm() -> Result<()> {
     Ok(())
 }
 
-/// Writes two modules for tests: one without the last step ([`finish`]), as `cargo build` makes it, and one that traps at
-/// certain requests ([`trap_on_many_headers`]).
+/// Writes three modules for tests: one without the last step ([`finish`]), as `cargo build` makes it, one that traps at
+/// certain requests ([`trap_on_many_headers`]), and one that counts its allocations ([`count_allocations`]).
 ///
 /// # Errors
 /// As [`wasm`].
 pub fn wasm_for_tests() -> Result<()> {
     let built = compile("building the Wasm modules for tests")?;
     write(&paths::unfinished_wasm(), &built)?;
+    write(&paths::counting_wasm(), &count_allocations(&built)?)?;
     write(&paths::trapping_wasm(), &trap_on_many_headers(&finish(&built)?)?)
 }
 

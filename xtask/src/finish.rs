@@ -4,8 +4,8 @@
 //! - Envoy calls every callback that a module exports, so the unused ones are removed.
 
 use anyhow::{Context, Result, bail, ensure};
-use walrus::ir::BinaryOp;
-use walrus::{Module, ModuleConfig, ValType};
+use walrus::ir::{BinaryOp, Binop, Const, GlobalGet, GlobalSet, Instr, Value};
+use walrus::{ConstExpr, FunctionKind, Module, ModuleConfig, ValType};
 
 /// The exports that the filter needs. Every other callback of the SDK would cost a call per request, or, for the body
 /// callbacks, a copy of every body into the VM.
@@ -36,6 +36,10 @@ const STOP_ALL_ITERATION_AND_WATERMARK: i32 = 4;
 /// A module for a test traps at more headers than this.
 const FEW_HEADERS: i32 = 60;
 
+/// The functions of the C library's allocator that every allocation of the module passes: the first one for a new piece
+/// of memory, the second one for more or less of it.
+const ALLOCATIONS: [&str; 2] = ["dlmalloc", "realloc"];
+
 /// The functions that Envoy allocates with inside the module. It needs one of them.
 const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
 
@@ -45,6 +49,37 @@ const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
 /// # Errors
 /// `wasm` is not a module, or an export that the filter needs is missing.
 pub fn finish(wasm: &[u8]) -> Result<Vec<u8>> {
+    Ok(finished(wasm)?.emit_wasm())
+}
+
+/// A finished module that counts its allocations in an exported global, `allocations`. Tests read it.
+///
+/// # Errors
+/// As [`finish`]; or the allocator is not found.
+pub fn count_allocations(wasm: &[u8]) -> Result<Vec<u8>> {
+    let mut module = finished(wasm)?;
+    let count = module.globals.add_local(ValType::I32, true, false, ConstExpr::Value(Value::I32(0)));
+    module.exports.add("allocations", count);
+    for name in ALLOCATIONS {
+        let function = module.funcs.by_name(name).with_context(|| format!("no function is called {name}"))?;
+        let FunctionKind::Local(function) = &mut module.funcs.get_mut(function).kind else {
+            bail!("{name} is imported");
+        };
+        let mut body = function.builder_mut().func_body();
+        let counts = [
+            Instr::GlobalGet(GlobalGet { global: count }),
+            Instr::Const(Const { value: Value::I32(1) }),
+            Instr::Binop(Binop { op: BinaryOp::I32Add }),
+            Instr::GlobalSet(GlobalSet { global: count }),
+        ];
+        for (at, instruction) in counts.into_iter().enumerate() {
+            body.instr_at(at, instruction);
+        }
+    }
+    Ok(module.emit_wasm())
+}
+
+fn finished(wasm: &[u8]) -> Result<Module> {
     let mut config = ModuleConfig::new();
     config.generate_name_section(false).generate_producers_section(false).generate_dwarf(false);
     let mut module = config.parse(wasm).context("the built file is not a Wasm module")?;
@@ -70,7 +105,7 @@ pub fn finish(wasm: &[u8]) -> Result<Vec<u8>> {
         module.customs.delete(section);
     }
     walrus::passes::gc::run(&mut module);
-    Ok(module.emit_wasm())
+    Ok(module)
 }
 
 /// A finished module that traps, as it does after a panic, when a request has more than [`FEW_HEADERS`] headers. A test checks
@@ -214,6 +249,39 @@ mod tests {
         };
         assert_eq!(decide(FEW_HEADERS).unwrap(), 0);
         assert!(decide(FEW_HEADERS + 1).is_err());
+    }
+
+    #[test]
+    fn each_call_of_the_allocator_is_counted() {
+        let mut module = Module::from_buffer(&module(&complete())).unwrap();
+        for (name, export) in [("dlmalloc", "proxy_on_tick"), ("realloc", "proxy_on_delete")] {
+            let called = FunctionBuilder::new(&mut module.types, &[], &[]).finish(vec![], &mut module.funcs);
+            module.funcs.get_mut(called).name = Some(name.to_owned());
+            let mut caller = FunctionBuilder::new(&mut module.types, &[], &[]);
+            caller.func_body().call(called).call(called);
+            let caller = caller.finish(vec![], &mut module.funcs);
+            module.exports.remove(export).unwrap();
+            module.exports.add(export, caller);
+        }
+        let counting = count_allocations(&module.emit_wasm()).unwrap();
+        let engine = wasmi::Engine::default();
+        let module = wasmi::Module::new(&engine, &counting).unwrap();
+        let mut store = wasmi::Store::new(&engine, ());
+        let instance = wasmi::Linker::new(&engine).instantiate_and_start(&mut store, &module).unwrap();
+        let count = |store: &wasmi::Store<()>| {
+            instance.get_global(store, "allocations").and_then(|global| global.get(store).i32())
+        };
+        assert_eq!(count(&store), Some(0));
+        for (export, counted) in [("proxy_on_tick", 2), ("proxy_on_delete", 4), ("proxy_on_configure", 4)] {
+            instance.get_typed_func::<(), ()>(&store, export).unwrap().call(&mut store, ()).unwrap();
+            assert_eq!(count(&store), Some(counted), "{export}");
+        }
+    }
+
+    #[test]
+    fn a_module_without_a_known_allocator_is_refused() {
+        let error = count_allocations(&module(&complete())).unwrap_err().to_string();
+        assert_eq!(error, "no function is called dlmalloc");
     }
 
     #[test]
