@@ -25,8 +25,9 @@ mod meters;
 
 pub(super) use meters::Meters;
 
-/// Filter state: the id of the accepted key; in shadow mode also of a valid key that lacks the scope. Access logs show it as
-/// `%FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)%`.
+/// Filter state: the id of a valid key that is refused, or would be without shadow mode. Access logs show it as
+/// `%FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)%`. An accepted key is in an identity header, which access logs can show
+/// too, and filter state costs about as much as two headers.
 pub(super) const KEY_ID: &str = "edge_key_auth.key_id";
 
 /// Filter state: why a request was denied, or forwarded without a grant on a route that is not public. Access logs show it as `%FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)%`.

@@ -300,7 +300,6 @@ impl Vm {
         for (name, value) in self.identity_headers.of(grant) {
             host::set_header(name, value);
         }
-        host::set_filter_state(host::KEY_ID, &grant.principal().key_id);
         if self.filter.borrow().policy().hide_credentials {
             host::remove_header(AUTHORIZATION);
         }

@@ -10,7 +10,7 @@ use test_stack::{Options, Stack};
 use crate::client::{Response, get, send};
 use crate::{DOCUMENTED, INSIGHTS_ONLY};
 
-/// A stack whose Envoy writes status, details, reason and key id of each request to a file.
+/// A stack whose Envoy writes status, details, reason, refused key and accepted key of each request to a file.
 fn logging_stack(filter: Value) -> (Stack, PathBuf) {
     let folder = tempfile::tempdir().unwrap().keep();
     let file = folder.join("access.log");
@@ -23,7 +23,7 @@ fn logging_stack(filter: Value) -> (Stack, PathBuf) {
                     path: {}
                     log_format:
                       text_format_source:
-                        inline_string: "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)% %FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)%\n"
+                        inline_string: "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %FILTER_STATE(wasm.edge_key_auth.reason:PLAIN)% %FILTER_STATE(wasm.edge_key_auth.key_id:PLAIN)% %REQ(X-AUTH-KEY-ID)%\n"
 "#,
         file.display()
     );
@@ -81,11 +81,12 @@ fn the_filter_in_shadow_mode_refuses_nothing_and_reports_what_it_would_refuse() 
     let key_id = granted.upstream_header("x-auth-key-id")[0].clone();
     assert_ne!(granted.upstream_header("x-auth-user-id"), ["root"]);
     let lines = logged(&log, 5);
-    assert_eq!(lines[0], "200 via_upstream key_missing -");
-    assert_eq!(lines[1], "200 via_upstream key_invalid -");
-    assert!(lines[2].starts_with("200 via_upstream scope_missing ") && !lines[2].ends_with('-'), "{lines:?}");
-    assert_eq!(lines[3], "200 via_upstream ambiguous_request -");
-    assert_eq!(lines[4], format!("200 via_upstream - {key_id}"));
+    assert_eq!(lines[0], "200 via_upstream key_missing - -");
+    assert_eq!(lines[1], "200 via_upstream key_invalid - -");
+    let names_key = lines[2].ends_with(" -") && !lines[2].ends_with("- -");
+    assert!(lines[2].starts_with("200 via_upstream scope_missing ") && names_key, "{lines:?}");
+    assert_eq!(lines[3], "200 via_upstream ambiguous_request - -");
+    assert_eq!(lines[4], format!("200 via_upstream - - {key_id}"));
 
     stack.key_service().process().pause().unwrap();
     let began = Instant::now();
@@ -93,7 +94,7 @@ fn the_filter_in_shadow_mode_refuses_nothing_and_reports_what_it_would_refuse() 
     assert!(began.elapsed() < Duration::from_millis(600), "{:?}; the timeout is 1 s", began.elapsed());
     assert_eq!(undecided.status, 200);
     assert!(has_no_identity(&undecided));
-    assert_eq!(logged(&log, 6)[5], "200 via_upstream undecided -");
+    assert_eq!(logged(&log, 6)[5], "200 via_upstream undecided - -");
 
     let began = Instant::now();
     let exported = || {
