@@ -121,6 +121,12 @@ fn remove(map: MapType, name: &str) {
     debug_assert!(removed.is_ok());
 }
 
+/// Adds a header to the current request. It must not have one of this name.
+pub(super) fn add_header(name: &str, value: &str) {
+    let added = hostcalls::add_map_value(MapType::HttpRequestHeaders, name, value);
+    debug_assert!(added.is_ok());
+}
+
 /// Sets a header of the current request; it replaces all headers with this name.
 pub(super) fn set_header(name: &str, value: &str) {
     let set = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));

@@ -44,7 +44,9 @@ impl HttpContext for Request {
         removed.iter().for_each(|name| host::remove_header(name));
         let step = self.vm.arrive(head.as_ref().map_err(|error| *error), self.stream);
         self.progress = match step {
-            Step::Decided(outcome) => self.vm.apply(outcome),
+            // In this call, the headers were read and those with the names of identity headers were removed. To add is
+            // cheaper than to replace. A request that was held may have changed since.
+            Step::Decided(outcome) => self.vm.apply(outcome, host::add_header),
             Step::Hold(digest) => Progress::Held(digest),
         };
         self.progress.action()
@@ -69,7 +71,7 @@ impl HttpContext for Request {
             // The request was forwarded already; after this reply the host resets it at the upstream.
             Err(ambiguity) => {
                 if let Step::Decided(refusal) = self.vm.arrive(Err(ambiguity), self.stream) {
-                    self.progress = self.vm.apply(refusal);
+                    self.progress = self.vm.apply(refusal, host::set_header);
                 }
                 Action::Pause
             }

@@ -258,15 +258,15 @@ impl Vm {
     /// Carries out the outcomes of held requests.
     fn carry_out(&self, outcomes: Outcomes) {
         for (stream, outcome) in outcomes {
-            if host::switch_to(stream) && matches!(self.apply(outcome), Progress::Open) {
+            if host::switch_to(stream) && matches!(self.apply(outcome, host::set_header), Progress::Open) {
                 self.opened.borrow_mut().insert(stream);
                 host::resume();
             }
         }
     }
 
-    /// Carries out the outcome of the current request.
-    pub(super) fn apply(&self, outcome: Outcome) -> Progress {
+    /// Carries out the outcome of the current request. `write` writes a header.
+    pub(super) fn apply(&self, outcome: Outcome, write: fn(&str, &str)) -> Progress {
         match outcome {
             Outcome::ForwardPublic { hides_key } => {
                 if hides_key {
@@ -279,7 +279,7 @@ impl Vm {
                 Progress::Open
             }
             Outcome::Forward(grant) => {
-                self.set_identity(&grant);
+                self.set_identity(&grant, write);
                 Progress::Open
             }
             Outcome::ForwardShadowed(shadowed) => {
@@ -296,9 +296,9 @@ impl Vm {
     }
 
     /// Adds the identity of a grant to the current request, and removes the key if configured.
-    fn set_identity(&self, grant: &Grant) {
+    fn set_identity(&self, grant: &Grant, write: fn(&str, &str)) {
         for (name, value) in self.identity_headers.of(grant) {
-            host::set_header(name, value);
+            write(name, value);
         }
         if self.filter.borrow().policy().hide_credentials {
             host::remove_header(AUTHORIZATION);

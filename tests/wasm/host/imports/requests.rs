@@ -34,6 +34,14 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
             OK
         },
     )?;
+    let add = |mut vm: Vm<'_>, map: i32, name: i32, name_size: i32, value: i32, value_size: i32| {
+        count(&mut vm, "add_header");
+        assert_eq!(map, 0, "request headers");
+        let header = (read_text(&vm, name, name_size), read(&vm, value, value_size));
+        current(&mut vm).headers.push(header);
+        OK
+    };
+    linker.func_wrap("env", "proxy_add_header_map_value", add)?;
     let replace = |mut vm: Vm<'_>, map: i32, name: i32, name_size: i32, value: i32, value_size: i32| {
         count(&mut vm, "replace_header");
         assert_eq!(map, 0, "request headers");
