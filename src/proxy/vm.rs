@@ -1,14 +1,13 @@
 //! What the root context and the requests of one configuration share in one VM: the filter's state, and the host's side of it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use protocol::{KeyDigest, SYNC_PATH, SyncResponse, VERIFY_PATH, VerifyRequest};
-use proxy_wasm::types::Action;
 use serde::Serialize;
 
 use super::host::{self, Clock, Meters, Wakeup};
+use super::requests::{self, Progress};
 use crate::ambiguity::Ambiguity;
 use crate::answer::{self, NoAnswer};
 use crate::config::{Config, IdentityHeaders, KeyService, Problem};
@@ -24,28 +23,6 @@ const AUTHORIZATION: &str = "authorization";
 
 /// How often metrics are exported, in milliseconds.
 const EXPORT_EVERY_MS: u64 = 1_000;
-
-/// The state of a request.
-pub(super) enum Progress {
-    /// Its headers were not read yet.
-    New,
-    /// It is held until a lookup of this digest ends, which then forwards or answers it.
-    Held(KeyDigest),
-    /// It was forwarded.
-    Open,
-    /// The filter replied. The host may have refused the reply, and the request must not pass even then.
-    Replied,
-}
-
-impl Progress {
-    /// What the host may do with the request.
-    pub(super) fn action(&self) -> Action {
-        match self {
-            Progress::Open => Action::Continue,
-            Progress::New | Progress::Held(_) | Progress::Replied => Action::Pause,
-        }
-    }
-}
 
 /// One configuration in one VM.
 pub(super) struct Vm {
@@ -67,8 +44,6 @@ pub(super) struct Vm {
     /// Whether the last callout was answered. Only a change is logged, because an outage has many callouts.
     service_answers: Cell<bool>,
     filter: RefCell<Filter>,
-    /// Held requests that were forwarded, until their contexts ask for it.
-    opened: RefCell<HashSet<StreamId>>,
 }
 
 impl Vm {
@@ -105,7 +80,6 @@ impl Vm {
             exported_at: Cell::new(0),
             service_answers: Cell::new(true),
             filter: RefCell::new(Filter::new(id, host::node(), seed, policy, cache, lookups)),
-            opened: RefCell::default(),
         };
         vm.schedule();
         Ok(vm)
@@ -135,14 +109,7 @@ impl Vm {
 
     /// The client of a held request has gone.
     pub(super) fn leave(&self, digest: &KeyDigest, stream: StreamId) {
-        if !self.was_opened(stream) {
-            self.filter.borrow_mut().leave(digest, stream);
-        }
-    }
-
-    /// Whether a held request was forwarded in between. Returns true only once.
-    pub(super) fn was_opened(&self, stream: StreamId) -> bool {
-        self.opened.borrow_mut().remove(&stream)
+        self.filter.borrow_mut().leave(digest, stream);
     }
 
     /// The root context was woken by a request that waits.
@@ -258,9 +225,12 @@ impl Vm {
     /// Carries out the outcomes of held requests.
     fn carry_out(&self, outcomes: Outcomes) {
         for (stream, outcome) in outcomes {
-            if host::switch_to(stream) && matches!(self.apply(outcome, host::set_header), Progress::Open) {
-                self.opened.borrow_mut().insert(stream);
-                host::resume();
+            if host::switch_to(stream) {
+                let progress = self.apply(outcome, host::set_header);
+                requests::set_progress(stream, progress);
+                if progress == Progress::Open {
+                    host::resume();
+                }
             }
         }
     }

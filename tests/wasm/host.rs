@@ -76,12 +76,44 @@ impl Host {
         let instance = linker(&engine, &module).instantiate_and_start(&mut store, &module).unwrap();
         let mut host = Host { store, instance, contexts: ROOT };
         host.call("_initialize", &[]);
-        host.call("proxy_on_context_create", &[ROOT, 0]);
+        host.create_root(ROOT);
         assert_eq!(host.call("proxy_on_vm_start", &[ROOT, 0]), Some(1));
         match host.call("proxy_on_configure", &[ROOT, configuration.len() as u32]) {
             Some(1) => Ok(host),
             _ => Err(host.take_log()),
         }
+    }
+
+    fn create_root(&mut self, root: u32) {
+        self.state().roots.push(root);
+        self.state().effective = root;
+        self.call("proxy_on_context_create", &[root, 0]);
+    }
+
+    /// Configures a further root context, as for another listener or an update; returns its id.
+    pub(crate) fn configure(&mut self, configuration: &str) -> u32 {
+        self.contexts += 1;
+        let root = self.contexts;
+        self.create_root(root);
+        self.state().configuration = configuration.as_bytes().to_vec();
+        assert_eq!(self.call("proxy_on_configure", &[root, configuration.len() as u32]), Some(1));
+        root
+    }
+
+    /// Deletes a root context: no listener uses its configuration any longer.
+    pub(crate) fn delete_root(&mut self, root: u32) {
+        self.call("proxy_on_delete", &[root]);
+        self.state().roots.retain(|known| *known != root);
+    }
+
+    /// A GET request for another configuration than the first one.
+    pub(crate) fn get_at(&mut self, root: u32, path: &str, headers: &[(&str, &[u8])]) -> u32 {
+        let id = self.create_request(root);
+        let mut all: Vec<(&str, &[u8])> =
+            vec![(":method", b"GET"), (":path", path.as_bytes()), (":authority", b"api.example.com")];
+        all.extend_from_slice(headers);
+        self.deliver(id, "192.0.2.1:4000", &all, true);
+        id
     }
 
     /// A request without a body arrives; returns its id.
@@ -100,9 +132,21 @@ impl Host {
     }
 
     fn begin_from(&mut self, address: &str, headers: &[(&str, &[u8])], is_whole: bool) -> u32 {
+        let id = self.create_request(ROOT);
+        self.deliver(id, address, headers, is_whole);
+        id
+    }
+
+    /// Creates the context of a request whose headers arrive later.
+    pub(crate) fn create_request(&mut self, root: u32) -> u32 {
         self.contexts += 1;
         let id = self.contexts;
-        self.call("proxy_on_context_create", &[id, ROOT]);
+        self.call("proxy_on_context_create", &[id, root]);
+        id
+    }
+
+    /// The headers of a request arrive whose context exists.
+    pub(crate) fn deliver(&mut self, id: u32, address: &str, headers: &[(&str, &[u8])], is_whole: bool) {
         let headers = owned(headers);
         let count = headers.len() as u32;
         self.state().streams.insert(id, Stream { headers, address: address.to_owned(), ..Stream::default() });
@@ -118,7 +162,6 @@ impl Host {
             _ => Iteration::Continues,
         };
         assert!(stream.iteration != Iteration::Continues || stream.reply.is_none(), "forwarded and answered");
-        id
     }
 
     /// A piece of a request's body arrives.
@@ -214,9 +257,16 @@ impl Host {
 
     /// The worker's next event-loop turn: queued bytes are announced.
     pub(crate) fn turn(&mut self) {
-        if self.state().queue.as_ref().is_some_and(|queue| !queue.is_empty()) {
-            self.state().effective = ROOT;
-            self.call("proxy_on_queue_ready", &[ROOT, 1]);
+        let queues = self.state().queues.iter().enumerate();
+        let ready: Vec<(u32, u32)> = queues
+            .filter(|(_, (_, values))| !values.is_empty())
+            .map(|(at, (root, _))| (*root, at as u32 + 1))
+            .collect();
+        for (root, queue) in ready {
+            if self.state().roots.contains(&root) {
+                self.state().effective = root;
+                self.call("proxy_on_queue_ready", &[root, queue]);
+            }
         }
     }
 
@@ -239,8 +289,12 @@ impl Host {
     fn end_callout(&mut self, callout: u32, headers: Headers, body: &str) {
         let count = headers.len() as u32;
         self.state().answer = (headers, body.as_bytes().to_vec());
-        self.state().effective = ROOT;
-        self.call("proxy_on_http_call_response", &[ROOT, callout, count, body.len() as u32, 0]);
+        let root = self.state().sent_by[callout as usize - 1];
+        if !self.state().roots.contains(&root) {
+            return; // the host has cancelled it
+        }
+        self.state().effective = root;
+        self.call("proxy_on_http_call_response", &[root, callout, count, body.len() as u32, 0]);
         let streams: Vec<u32> = self.state().streams.keys().copied().collect();
         for resumed in streams {
             if self.stream(resumed).iteration == Iteration::Continues {

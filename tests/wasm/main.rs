@@ -13,6 +13,7 @@
 
 mod bearer_prefixes;
 mod configuration;
+mod configurations;
 mod costs;
 mod holding;
 mod host;

@@ -1,11 +1,20 @@
 //! The last step of the build: changes to the module that Rust and the proxy-wasm SDK cannot express.
 //!
+//! - The callbacks of requests are the filter's own and not the SDK's, which would allocate for each request.
 //! - A request that may not pass is held, regardless of the host's options.
 //! - Envoy calls every callback that a module exports, so the unused ones are removed.
 
 use anyhow::{Context, Result, bail, ensure};
 use walrus::ir::{BinaryOp, Binop, Const, GlobalGet, GlobalSet, Instr, Value};
 use walrus::{ConstExpr, FunctionKind, Module, ModuleConfig, ValType};
+
+/// The callbacks of requests, and the functions of the filter that are exported in place of the SDK's.
+const OWN: [(&str, &str); 4] = [
+    ("proxy_on_context_create", "edge_key_auth_on_context_create"),
+    (REQUEST_HEADERS, "edge_key_auth_on_request_headers"),
+    ("proxy_on_request_trailers", "edge_key_auth_on_request_trailers"),
+    ("proxy_on_delete", "edge_key_auth_on_delete"),
+];
 
 /// The exports that the filter needs. Every other callback of the SDK would cost a call per request, or, for the body
 /// callbacks, a copy of every body into the VM.
@@ -86,7 +95,8 @@ fn finished(wasm: &[u8]) -> Result<Module> {
 
     let names: Vec<String> = module.exports.iter().map(|export| export.name.clone()).collect();
     let has = |name: &&str| names.iter().any(|export| export == name);
-    let mut absent: Vec<&str> = KEPT.into_iter().filter(|name| !has(name)).collect();
+    let needed = KEPT.into_iter().chain(OWN.map(|(_, own)| own));
+    let mut absent: Vec<&str> = needed.filter(|name| !has(name)).collect();
     if !ALLOCATORS.iter().any(has) {
         absent.push("proxy_on_memory_allocate");
     }
@@ -94,8 +104,15 @@ fn finished(wasm: &[u8]) -> Result<Module> {
         bail!("the module does not export {}", absent.join(", "));
     }
 
+    for (name, own) in OWN {
+        let function = module.exports.get_func(own)?;
+        // An export under both names would make `hold_whole_request` wrap the wrong one.
+        module.exports.remove(own)?;
+        module.exports.remove(name)?;
+        module.exports.add(name, function);
+    }
     hold_whole_request(&mut module)?;
-    for name in &names {
+    for name in names.iter().filter(|name| !OWN.iter().any(|(_, own)| own == name)) {
         if !KEPT.contains(&name.as_str()) && !ALLOCATORS.contains(&name.as_str()) {
             module.exports.remove(name)?;
         }
@@ -177,7 +194,7 @@ mod tests {
         module.exports.add("memory", memory);
         for name in functions {
             let function = match *name {
-                REQUEST_HEADERS => first_argument(&mut module),
+                REQUEST_HEADERS | "edge_key_auth_on_request_headers" => first_argument(&mut module),
                 _ => FunctionBuilder::new(&mut module.types, &[], &[]).finish(vec![], &mut module.funcs),
             };
             module.exports.add(name, function);
@@ -200,8 +217,10 @@ mod tests {
         module.exports.iter().map(|export| export.name.clone()).collect()
     }
 
+    /// The functions that [`finish`] needs.
     fn complete() -> Vec<&'static str> {
-        KEPT[1..].iter().copied().chain(["proxy_on_memory_allocate"]).collect()
+        let own = OWN.iter().map(|(_, own)| *own);
+        KEPT[1..].iter().copied().chain(own).chain(["proxy_on_memory_allocate"]).collect()
     }
 
     #[test]
@@ -210,13 +229,17 @@ mod tests {
         functions.extend(["proxy_on_log", "proxy_on_request_body", "main"]);
         let finished = finish(&module(&functions)).unwrap();
         let mut kept = exports(&finished);
-        let mut expected: Vec<_> = complete().into_iter().map(str::to_owned).collect();
-        expected.push("memory".to_owned());
+        let mut expected: Vec<_> = KEPT.map(str::to_owned).to_vec();
+        expected.push("proxy_on_memory_allocate".to_owned());
         kept.sort();
         expected.sort();
         assert_eq!(kept, expected);
         let finished = Module::from_buffer(&finished).unwrap();
-        assert_eq!(finished.funcs.iter().count(), complete().len() + 1, "one is wrapped");
+        assert_eq!(
+            finished.funcs.iter().count(),
+            KEPT.len() + 1,
+            "all but the memory, an allocator and a wrapper"
+        );
         assert!(finished.customs.iter().all(|(_, section)| section.name() != "notes"));
     }
 
@@ -254,7 +277,7 @@ mod tests {
     #[test]
     fn each_call_of_the_allocator_is_counted() {
         let mut module = Module::from_buffer(&module(&complete())).unwrap();
-        for (name, export) in [("dlmalloc", "proxy_on_tick"), ("realloc", "proxy_on_delete")] {
+        for (name, export) in [("dlmalloc", "proxy_on_tick"), ("realloc", "proxy_on_queue_ready")] {
             let called = FunctionBuilder::new(&mut module.types, &[], &[]).finish(vec![], &mut module.funcs);
             module.funcs.get_mut(called).name = Some(name.to_owned());
             let mut caller = FunctionBuilder::new(&mut module.types, &[], &[]);
@@ -272,7 +295,9 @@ mod tests {
             instance.get_global(store, "allocations").and_then(|global| global.get(store).i32())
         };
         assert_eq!(count(&store), Some(0));
-        for (export, counted) in [("proxy_on_tick", 2), ("proxy_on_delete", 4), ("proxy_on_configure", 4)] {
+        for (export, counted) in
+            [("proxy_on_tick", 2), ("proxy_on_queue_ready", 4), ("proxy_on_configure", 4)]
+        {
             instance.get_typed_func::<(), ()>(&store, export).unwrap().call(&mut store, ()).unwrap();
             assert_eq!(count(&store), Some(counted), "{export}");
         }
@@ -285,11 +310,36 @@ mod tests {
     }
 
     #[test]
+    fn the_filters_own_callbacks_take_the_place_of_the_sdks() {
+        let mut module = Module::from_buffer(&module(&complete())).unwrap();
+        for (at, (name, own)) in OWN.into_iter().enumerate().filter(|(_, (name, _))| *name != REQUEST_HEADERS)
+        {
+            for (export, answer) in [(name, -1), (own, at as i32)] {
+                let mut function = FunctionBuilder::new(&mut module.types, &[], &[ValType::I32]);
+                function.func_body().i32_const(answer);
+                let function = function.finish(vec![], &mut module.funcs);
+                module.exports.remove(export).unwrap();
+                module.exports.add(export, function);
+            }
+        }
+        let finished = finish(&module.emit_wasm()).unwrap();
+        let engine = wasmi::Engine::default();
+        let module = wasmi::Module::new(&engine, &finished).unwrap();
+        let mut store = wasmi::Store::new(&engine, ());
+        let instance = wasmi::Linker::new(&engine).instantiate_and_start(&mut store, &module).unwrap();
+        for (at, (name, _)) in OWN.into_iter().enumerate().filter(|(_, (name, _))| *name != REQUEST_HEADERS) {
+            let callback = instance.get_typed_func::<(), i32>(&store, name).unwrap();
+            assert_eq!(callback.call(&mut store, ()).unwrap(), at as i32, "{name}");
+        }
+    }
+
+    #[test]
     fn a_callback_of_another_signature_is_refused() {
         let mut module = Module::from_buffer(&module(&complete())).unwrap();
-        module.exports.remove(REQUEST_HEADERS).unwrap();
+        let own = "edge_key_auth_on_request_headers";
+        module.exports.remove(own).unwrap();
         let other = FunctionBuilder::new(&mut module.types, &[], &[]).finish(vec![], &mut module.funcs);
-        module.exports.add(REQUEST_HEADERS, other);
+        module.exports.add(own, other);
         let error = finish(&module.emit_wasm()).unwrap_err().to_string();
         assert!(error.starts_with("proxy_on_request_headers has the signature "), "{error}");
     }

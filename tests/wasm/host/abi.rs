@@ -4,7 +4,7 @@ use wasmi::{AsContextMut, Caller, Extern, Func, Memory, Val};
 
 use super::state::{Headers, State};
 
-/// The root context.
+/// The first root context.
 pub(super) const ROOT: u32 = 1;
 pub(super) const OK: i32 = 0;
 pub(super) const NOT_FOUND: i32 = 1;

@@ -70,7 +70,9 @@ pub(super) struct State {
     pub(super) now_ns: u64,
     pub(super) effective: u32,
     pub(super) streams: HashMap<u32, Stream>,
-    pub(super) queue: Option<VecDeque<Vec<u8>>>,
+    /// Each root context's queue, in the order of their numbers from 1.
+    pub(super) queues: Vec<(u32, VecDeque<Vec<u8>>)>,
+    pub(super) roots: Vec<u32>,
     pub(super) callouts: Vec<Callout>,
     /// Clusters that callouts can be sent to; any if `None`.
     pub(super) clusters: Option<Vec<String>>,
@@ -80,7 +82,8 @@ pub(super) struct State {
     pub(super) withholds_trailers: bool,
     /// Whether the callback for trailers runs.
     pub(super) is_at_trailers: bool,
-    pub(super) sent: u32,
+    /// The root context that has sent each callout, in the order of their numbers from 1.
+    pub(super) sent_by: Vec<u32>,
     pub(super) answer: (Headers, Vec<u8>),
     pub(super) log: Vec<String>,
     pub(super) tick_ms: u32,

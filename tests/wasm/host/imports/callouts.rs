@@ -7,7 +7,7 @@ use wasmi::errors::LinkerError;
 
 use super::count;
 use crate::host::abi::{
-    BAD_ARGUMENT, EMPTY, NOT_FOUND, OK, ROOT, Vm, give, read, read_headers, read_text, write_number,
+    BAD_ARGUMENT, EMPTY, NOT_FOUND, OK, Vm, give, read, read_headers, read_text, write_number,
 };
 use crate::host::state::{Callout, State};
 
@@ -24,15 +24,16 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
                     timeout: i32,
                     id: i32| {
         count(&mut vm, "http_call");
-        assert_eq!(vm.data().effective, ROOT, "callouts are sent from the root context");
+        let effective = vm.data().effective;
+        assert!(vm.data().roots.contains(&effective), "callouts are sent from a root context");
         let cluster = read_text(&vm, cluster, cluster_size);
         if vm.data().clusters.as_ref().is_some_and(|known| !known.contains(&cluster)) {
             return BAD_ARGUMENT;
         }
         let headers = read_headers(&vm, headers, headers_size);
         let body = read_text(&vm, body, body_size);
-        vm.data_mut().sent += 1;
-        let sent = vm.data().sent;
+        vm.data_mut().sent_by.push(effective);
+        let sent = vm.data().sent_by.len() as u32;
         vm.data_mut().callouts.push(Callout { id: sent, cluster, headers, body, timeout_ms: timeout as u32 });
         write_number(&mut vm, id, sent);
         OK
@@ -65,19 +66,21 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
         "env",
         "proxy_register_shared_queue",
         |mut vm: Vm<'_>, _name: i32, _size: i32, id: i32| {
-            vm.data_mut().queue = Some(VecDeque::new());
-            write_number(&mut vm, id, 1);
+            let root = vm.data().effective;
+            vm.data_mut().queues.push((root, VecDeque::new()));
+            let number = vm.data().queues.len() as u32;
+            write_number(&mut vm, id, number);
             OK
         },
     )?;
     linker.func_wrap(
         "env",
         "proxy_enqueue_shared_queue",
-        |mut vm: Vm<'_>, _queue: i32, value: i32, size: i32| {
+        |mut vm: Vm<'_>, queue: i32, value: i32, size: i32| {
             count(&mut vm, "enqueue");
             let value = read(&vm, value, size);
-            match &mut vm.data_mut().queue {
-                Some(queue) => {
+            match vm.data_mut().queues.get_mut(queue as usize - 1) {
+                Some((_, queue)) => {
                     queue.push_back(value);
                     OK
                 }
@@ -88,9 +91,15 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
     linker.func_wrap(
         "env",
         "proxy_dequeue_shared_queue",
-        |mut vm: Vm<'_>, _queue: i32, data: i32, size: i32| {
+        |mut vm: Vm<'_>, queue: i32, data: i32, size: i32| {
             count(&mut vm, "dequeue");
-            match vm.data_mut().queue.as_mut().and_then(VecDeque::pop_front) {
+            let root = vm.data().effective;
+            let queue = vm.data_mut().queues.get_mut(queue as usize - 1);
+            let taken = queue.and_then(|(owner, values)| {
+                assert_eq!(*owner, root, "a queue is read by the context that has registered it");
+                values.pop_front()
+            });
+            match taken {
                 Some(value) => give(&mut vm, &value, data, size),
                 None => EMPTY,
             }

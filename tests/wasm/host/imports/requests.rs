@@ -5,7 +5,7 @@ use wasmi::errors::LinkerError;
 
 use super::{count, current};
 use crate::host::abi::{
-    BAD_ARGUMENT, INTERNAL_FAILURE, NOT_FOUND, OK, ROOT, Vm, give, read, read_headers, read_text,
+    BAD_ARGUMENT, INTERNAL_FAILURE, NOT_FOUND, OK, Vm, give, read, read_headers, read_text,
 };
 use crate::host::state::{Iteration, Outcome, State};
 
@@ -116,7 +116,7 @@ pub(super) fn serve(linker: &mut Linker<State>) -> Result<(), LinkerError> {
     linker.func_wrap("env", "proxy_set_effective_context", |mut vm: Vm<'_>, context: i32| {
         count(&mut vm, "set_effective_context");
         let context = context as u32;
-        if context != ROOT && !vm.data().streams.contains_key(&context) {
+        if !vm.data().roots.contains(&context) && !vm.data().streams.contains_key(&context) {
             return BAD_ARGUMENT;
         }
         vm.data_mut().effective = context;
