@@ -1,4 +1,4 @@
-//! The callbacks of requests. `cargo xtask build` exports them in place of the SDK's.
+//! The callbacks of requests, and the host's allocation. `cargo xtask build` exports them in place of the SDK's.
 //!
 //! The SDK's dispatcher allocates an object for each request and looks it up in three maps. These functions allocate
 //! nothing for a request that is decided at once. The SDK's dispatcher stays for root contexts.
@@ -6,7 +6,7 @@
 
 use proxy_wasm::types::Action;
 
-use super::requests;
+use super::{host, requests};
 use crate::lookup::StreamId;
 
 mod sdk {
@@ -18,6 +18,11 @@ mod sdk {
 
 /// The root of a root context.
 const NO_ROOT: u32 = 0;
+
+#[unsafe(export_name = "edge_key_auth_on_memory_allocate")]
+extern "C" fn on_memory_allocate(size: usize) -> *mut u8 {
+    host::allocate(size)
+}
 
 #[unsafe(export_name = "edge_key_auth_on_context_create")]
 extern "C" fn on_context_create(context: u32, root: u32) {

@@ -23,6 +23,7 @@ use crate::request::{self, Reading};
 mod abi;
 mod meters;
 
+pub(super) use abi::allocate;
 pub(super) use meters::Meters;
 
 /// Filter state: the id of a valid key that is refused, or would be without shadow mode. Access logs show it as
@@ -74,45 +75,33 @@ pub(super) fn tick_every(milliseconds: u64) {
     debug_assert!(set.is_ok());
 }
 
-/// A header list of the current request, as one block of bytes; `None` if the host call failed.
-pub(super) struct HeaderBlock(Option<Vec<u8>>);
-
-impl HeaderBlock {
-    pub(super) fn of_request() -> Self {
-        HeaderBlock(abi::header_map_bytes(MapType::HttpRequestHeaders as u32))
-    }
-
-    pub(super) fn of_trailers() -> Self {
-        HeaderBlock(abi::header_map_bytes(MapType::HttpRequestTrailers as u32))
-    }
-
-    fn pairs(&self) -> Result<HeaderPairs<'_>, Ambiguity> {
-        let block = self.0.as_ref().ok_or(Ambiguity::Headers)?;
-        HeaderPairs::new(block).map_err(|_| Ambiguity::Headers)
-    }
-
-    /// The names of the trailers to remove.
-    pub(super) fn trailers_to_remove(&self, policy: &HeaderPolicy) -> Result<Vec<&str>, Ambiguity> {
-        request::trailers_to_remove(self.pairs()?, policy)
-    }
-
-    /// Reads the block of a request's headers.
-    pub(super) fn read(&self, policy: &HeaderPolicy) -> Reading<'_> {
-        match self.pairs() {
+/// Passes the headers of the current request to `act`.
+pub(super) fn with_headers<R>(policy: &HeaderPolicy, act: impl FnOnce(Reading<'_>) -> R) -> R {
+    abi::with_header_map(MapType::HttpRequestHeaders as u32, |block| {
+        act(match pairs(block) {
             Ok(pairs) => Reading::of(pairs, policy),
             Err(ambiguity) => Reading { removed: Vec::new(), head: Err(ambiguity) },
-        }
-    }
+        })
+    })
+}
+
+/// Removes the trailers of the current request that the policy removes.
+pub(super) fn remove_trailers(policy: &HeaderPolicy) -> Result<(), Ambiguity> {
+    abi::with_header_map(MapType::HttpRequestTrailers as u32, |block| {
+        let names = request::trailers_to_remove(pairs(block)?, policy)?;
+        names.iter().for_each(|name| remove(MapType::HttpRequestTrailers, name));
+        Ok(())
+    })
+}
+
+/// The pairs of a header list; `None` if the host call failed.
+fn pairs(block: Option<&[u8]>) -> Result<HeaderPairs<'_>, Ambiguity> {
+    HeaderPairs::new(block.ok_or(Ambiguity::Headers)?).map_err(|_| Ambiguity::Headers)
 }
 
 /// Removes a header of the current request.
 pub(super) fn remove_header(name: &str) {
     remove(MapType::HttpRequestHeaders, name);
-}
-
-/// Removes a trailer of the current request.
-pub(super) fn remove_trailer(name: &str) {
-    remove(MapType::HttpRequestTrailers, name);
 }
 
 /// The SDK stops the VM if the host refuses to change headers, so a forged header is never forwarded.

@@ -122,16 +122,16 @@ pub(super) fn headers(stream: StreamId, is_whole: bool) -> Action {
         log::error!("the host sends a request to a configuration that was refused");
         std::process::abort();
     };
-    let block = host::HeaderBlock::of_request();
-    let Reading { removed, head } = block.read(vm.header_policy());
-    // Remove before anything else: access logs and other filters see these headers too.
-    removed.iter().for_each(|name| host::remove_header(name));
-    let progress = match vm.arrive(head.as_ref().map_err(|error| *error), stream) {
-        // In this call, the headers were read and those with the names of identity headers were removed. To add is
-        // cheaper than to replace. A request that was held may have changed since.
-        Step::Decided(outcome) => vm.apply(outcome, host::add_header),
-        Step::Hold(digest) => Progress::Held(digest),
-    };
+    let progress = host::with_headers(vm.header_policy(), |Reading { removed, head }| {
+        // Remove before anything else: access logs and other filters see these headers too.
+        removed.iter().for_each(|name| host::remove_header(name));
+        match vm.arrive(head.as_ref().map_err(|error| *error), stream) {
+            // In this call, the headers were read and those with the names of identity headers were removed. To add is
+            // cheaper than to replace. A request that was held may have changed since.
+            Step::Decided(outcome) => vm.apply(outcome, host::add_header),
+            Step::Hold(digest) => Progress::Held(digest),
+        }
+    });
     let action = progress.action();
     if !is_whole || matches!(progress, Progress::Held(_)) {
         KEPT.with_borrow_mut(|kept| kept.insert(stream, Kept { vm, progress }));
@@ -150,11 +150,8 @@ pub(super) fn trailers(stream: StreamId) -> Action {
     let is_open = |kept: &&Kept| kept.progress == Progress::Open;
     let vm = KEPT.with_borrow(|kept| kept.get(&stream).filter(is_open).map(|kept| Rc::clone(&kept.vm)));
     let Some(vm) = vm else { return Action::Pause };
-    match host::HeaderBlock::of_trailers().trailers_to_remove(vm.header_policy()) {
-        Ok(names) => {
-            names.iter().for_each(|name| host::remove_trailer(name));
-            Action::Continue
-        }
+    match host::remove_trailers(vm.header_policy()) {
+        Ok(()) => Action::Continue,
         // The request was forwarded already; after this reply the host resets it at the upstream.
         Err(ambiguity) => {
             if let Step::Decided(refusal) = vm.arrive(Err(ambiguity), stream) {

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use walrus::ir::{BinaryOp, Binop, Const, GlobalGet, GlobalSet, Instr, Value};
 use walrus::{ConstExpr, FunctionKind, Module, ModuleConfig, ValType};
 
-/// The callbacks of requests, and the functions of the filter that are exported in place of the SDK's.
-const OWN: [(&str, &str); 4] = [
+/// Functions of the SDK, and those of the filter that are exported in place of them.
+const OWN: [(&str, &str); 5] = [
+    (ALLOCATE, "edge_key_auth_on_memory_allocate"),
     ("proxy_on_context_create", "edge_key_auth_on_context_create"),
     (REQUEST_HEADERS, "edge_key_auth_on_request_headers"),
     ("proxy_on_request_trailers", "edge_key_auth_on_request_trailers"),
@@ -18,8 +19,9 @@ const OWN: [(&str, &str); 4] = [
 
 /// The exports that the filter needs. Every other callback of the SDK would cost a call per request, or, for the body
 /// callbacks, a copy of every body into the VM.
-const KEPT: [&str; 12] = [
+const KEPT: [&str; 13] = [
     "memory",
+    ALLOCATE,
     "_initialize",
     "proxy_abi_version_0_2_1",
     "proxy_on_context_create",
@@ -49,8 +51,8 @@ const FEW_HEADERS: i32 = 60;
 /// of memory, the second one for more or less of it.
 const ALLOCATIONS: [&str; 2] = ["dlmalloc", "realloc"];
 
-/// The functions that Envoy allocates with inside the module. It needs one of them.
-const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
+/// The function that the host allocates with inside the module.
+const ALLOCATE: &str = "proxy_on_memory_allocate";
 
 /// The module that is deployed: it holds the whole request, and does not have the unused exports, the code that only they
 /// reach, and the sections for debuggers.
@@ -96,10 +98,7 @@ fn finished(wasm: &[u8]) -> Result<Module> {
     let names: Vec<String> = module.exports.iter().map(|export| export.name.clone()).collect();
     let has = |name: &&str| names.iter().any(|export| export == name);
     let needed = KEPT.into_iter().chain(OWN.map(|(_, own)| own));
-    let mut absent: Vec<&str> = needed.filter(|name| !has(name)).collect();
-    if !ALLOCATORS.iter().any(has) {
-        absent.push("proxy_on_memory_allocate");
-    }
+    let absent: Vec<&str> = needed.filter(|name| !has(name)).collect();
     if !absent.is_empty() {
         bail!("the module does not export {}", absent.join(", "));
     }
@@ -113,7 +112,7 @@ fn finished(wasm: &[u8]) -> Result<Module> {
     }
     hold_whole_request(&mut module)?;
     for name in names.iter().filter(|name| !OWN.iter().any(|(_, own)| own == name)) {
-        if !KEPT.contains(&name.as_str()) && !ALLOCATORS.contains(&name.as_str()) {
+        if !KEPT.contains(&name.as_str()) {
             module.exports.remove(name)?;
         }
     }
@@ -220,7 +219,7 @@ mod tests {
     /// The functions that [`finish`] needs.
     fn complete() -> Vec<&'static str> {
         let own = OWN.iter().map(|(_, own)| *own);
-        KEPT[1..].iter().copied().chain(own).chain(["proxy_on_memory_allocate"]).collect()
+        KEPT[1..].iter().copied().chain(own).collect()
     }
 
     #[test]
@@ -230,16 +229,11 @@ mod tests {
         let finished = finish(&module(&functions)).unwrap();
         let mut kept = exports(&finished);
         let mut expected: Vec<_> = KEPT.map(str::to_owned).to_vec();
-        expected.push("proxy_on_memory_allocate".to_owned());
         kept.sort();
         expected.sort();
         assert_eq!(kept, expected);
         let finished = Module::from_buffer(&finished).unwrap();
-        assert_eq!(
-            finished.funcs.iter().count(),
-            KEPT.len() + 1,
-            "all but the memory, an allocator and a wrapper"
-        );
+        assert_eq!(finished.funcs.iter().count(), KEPT.len(), "all but the memory, and a wrapper");
         assert!(finished.customs.iter().all(|(_, section)| section.name() != "notes"));
     }
 
@@ -352,9 +346,6 @@ mod tests {
             let error = finish(&module(&without(name))).unwrap_err().to_string();
             assert_eq!(error, format!("the module does not export {name}"));
         }
-        let mut malloc = without("proxy_on_memory_allocate");
-        malloc.push("malloc");
-        assert!(exports(&finish(&module(&malloc)).unwrap()).contains(&"malloc".to_owned()));
     }
 
     #[test]

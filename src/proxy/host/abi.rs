@@ -2,10 +2,17 @@
 //! name that is not UTF-8; its local responses carry no reason; and it panics if the host refuses to read or set a property.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
+
 /// The ABI's status for success.
 pub(super) const OK: u32 = 0;
 
 mod raw {
+    unsafe extern "C" {
+        /// The SDK's allocation for the host.
+        pub(super) safe fn proxy_on_memory_allocate(size: usize) -> *mut u8;
+    }
+
     #[link(wasm_import_module = "env")]
     unsafe extern "C" {
         pub(super) fn proxy_get_header_map_pairs(map_type: u32, data: *mut *mut u8, size: *mut usize) -> u32;
@@ -34,12 +41,53 @@ mod raw {
     }
 }
 
-pub(super) fn header_map_bytes(map_type: u32) -> Option<Vec<u8>> {
+/// Memory larger than this is not kept for the next header list, in bytes.
+const LARGEST_KEPT_LIST: usize = 16 * 1024;
+
+thread_local! {
+    /// The memory of the previous header list.
+    static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Where the host may write the header list that it is asked for, and how many bytes fit.
+    static ROOM: Cell<Option<(*mut u8, usize)>> = const { Cell::new(None) };
+}
+
+/// Passes a header list to `read`; `None` if the host returns none. The memory of one list is used for the next, so most
+/// lists need no allocation.
+pub(super) fn with_header_map<R>(map_type: u32, read: impl FnOnce(Option<&[u8]>) -> R) -> R {
+    let mut list = KEPT.take();
+    list.clear();
+    let room = list.as_mut_ptr();
+    ROOM.set(Some((room, list.capacity())));
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: both pointers are valid for a write.
     let status = unsafe { raw::proxy_get_header_map_pairs(map_type, &mut data, &mut size) };
-    // SAFETY: the host has set both.
-    unsafe { given(status, data, size) }
+    let is_kept_memory = ROOM.take().is_none() && data == room;
+    if status == OK && is_kept_memory && size <= list.capacity() {
+        // SAFETY: the host has written `size` bytes at `room`, which `allocate` has given to it.
+        unsafe { list.set_len(size) };
+    } else {
+        // SAFETY: the host has set both.
+        match unsafe { given(status, data, size) } {
+            Some(given) => list = given,
+            None => return read(None),
+        }
+    }
+    let result = read(Some(&list));
+    if list.capacity() <= LARGEST_KEPT_LIST {
+        KEPT.set(list);
+    }
+    result
+}
+
+/// Memory for the host to write `size` bytes to: the room for a header list, if the host was asked for one and it fits.
+pub(in crate::proxy) fn allocate(size: usize) -> *mut u8 {
+    match ROOM.get() {
+        Some((room, capacity)) if (1..=capacity).contains(&size) => {
+            ROOM.set(None);
+            room
+        }
+        _ => raw::proxy_on_memory_allocate(size),
+    }
 }
 
 /// The value of a property; `None` if it has none. Zero bytes separate the parts of the path.
