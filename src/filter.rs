@@ -89,13 +89,14 @@ impl Filter {
         &self.id
     }
 
-    /// A request arrives. `address` is called only if the request has to wait, because it costs a host call.
+    /// A request arrives. `address` is called only if the request has to wait, and `now` only if it has a key, because each
+    /// costs host calls.
     pub fn arrive(
         &mut self,
         head: Result<&RequestHead<'_>, Ambiguity>,
         address: impl FnOnce() -> Address,
         stream: StreamId,
-        now: Moment,
+        now: impl FnOnce() -> Moment,
     ) -> Step {
         let head = match head {
             Ok(head) => head,
@@ -127,6 +128,7 @@ impl Filter {
             }
             Credential::Key(digest) => digest,
         };
+        let now = now();
         let may_use_cache = self.lease.is_held(now); // rule `LeaseCheck`
         match self.cache.get(&digest, now).filter(|_| may_use_cache || !self.policy.syncs()) {
             Some(verdict) => {

@@ -187,7 +187,8 @@ fn outcome(
     key: &Key,
 ) -> Result<Outcome, ExplainError> {
     let now = Moment { monotonic: 0, wall: 0 };
-    if let Step::Decided(outcome) = filter.arrive(head, || Address::read(b"127.0.0.1:1"), StreamId(1), now) {
+    if let Step::Decided(outcome) = filter.arrive(head, || Address::read(b"127.0.0.1:1"), StreamId(1), || now)
+    {
         return Ok(outcome);
     }
     let verdict = match key {

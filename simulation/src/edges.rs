@@ -131,7 +131,7 @@ impl Node {
         self.has_used_stale(moment);
         // Three addresses, so that requests of one are evicted in favour of another.
         let address = Address::V4(self.next_stream % 3);
-        match self.filter.arrive(Ok(&head), || address, StreamId(self.next_stream), moment) {
+        match self.filter.arrive(Ok(&head), || address, StreamId(self.next_stream), || moment) {
             Step::Decided(decided) => {
                 let is_stale = self.has_used_stale(moment);
                 self.judged(digest, arrived, &decided, is_stale, now).map(Some)

@@ -48,7 +48,8 @@ impl Talk {
         let head = Reading::of(HeaderPairs::new(&block).unwrap(), &self.filter.policy.header_policy).head;
         let stream = StreamId(self.streams.replace(self.streams.get() + 1));
         let address = || Address::V4(self.from);
-        match self.filter.arrive(head.as_ref().map_err(|error| *error), address, stream, self.moment()) {
+        let now = self.moment();
+        match self.filter.arrive(head.as_ref().map_err(|error| *error), address, stream, || now) {
             Step::Decided(outcome) => print(&outcome),
             Step::Hold(_) => "wait".to_owned(),
         }

@@ -4,7 +4,7 @@
     reason = "the one place that reads clocks, randomness and the environment"
 )]
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use protocol::{Node, NodeText};
 use proxy_wasm::hostcalls;
@@ -37,19 +37,9 @@ pub(super) const REASON: &str = "edge_key_auth.reason";
 /// The reason of a request whose bearer token the upstream judges.
 pub(super) const LEFT_TO_UPSTREAM: &str = "left_to_upstream";
 
-/// This VM's clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(Instant);
-
-impl Clock {
-    pub(super) fn start() -> Self {
-        Clock(Instant::now())
-    }
-
-    pub(super) fn now(self) -> Moment {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Moment { monotonic: self.0.elapsed().as_millis() as u64, wall: wall.as_millis() as u64 }
-    }
+/// Both clocks now.
+pub(super) fn now() -> Moment {
+    Moment { monotonic: abi::clock_ms(abi::MONOTONIC), wall: abi::clock_ms(abi::REALTIME) }
 }
 
 /// The value of an environment variable of the VM; empty if it is not set.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use protocol::{KeyDigest, SYNC_PATH, SyncResponse, VERIFY_PATH, VerifyRequest};
 use serde::Serialize;
 
-use super::host::{self, Clock, Meters, Wakeup};
+use super::host::{self, Meters, Wakeup};
 use super::requests::{self, Progress};
 use crate::ambiguity::Ambiguity;
 use crate::answer::{self, NoAnswer};
@@ -31,7 +31,6 @@ pub(super) struct Vm {
     key_service: KeyService,
     identity_headers: IdentityHeaders,
     header_policy: HeaderPolicy,
-    clock: Clock,
     meters: Meters,
     wakeup: Wakeup,
     wakeup_is_pending: Cell<bool>,
@@ -71,13 +70,12 @@ impl Vm {
             key_service,
             identity_headers: policy.identity_headers.clone(),
             header_policy: policy.header_policy.clone(),
-            clock: Clock::start(),
             meters: Meters::define(),
             wakeup,
             wakeup_is_pending: Cell::new(false),
             sync: Cell::new(None),
             tick_ms: Cell::new(0),
-            exported_at: Cell::new(0),
+            exported_at: Cell::new(host::now().monotonic),
             service_answers: Cell::new(true),
             filter: RefCell::new(Filter::new(id, host::node(), seed, policy, cache, lookups)),
         };
@@ -93,7 +91,7 @@ impl Vm {
     /// A request arrives. If it has to wait, this wakes the root context, which sends the lookup.
     pub(super) fn arrive(&self, head: Result<&RequestHead<'_>, Ambiguity>, stream: StreamId) -> Step {
         let mut filter = self.filter.borrow_mut();
-        let step = filter.arrive(head, host::source_address, stream, self.clock.now());
+        let step = filter.arrive(head, host::source_address, stream, host::now);
         match &step {
             Step::Hold(digest) if !self.wakeup_is_pending.replace(true) => {
                 if let Err(status) = self.wakeup.request() {
@@ -132,7 +130,7 @@ impl Vm {
             self.proceed(Vec::new());
         } else {
             let read = |asked| answer::read_verify(status, body, asked);
-            let ended = self.filter.borrow_mut().lookups_ended(id, read, self.clock.now());
+            let ended = self.filter.borrow_mut().lookups_ended(id, read, host::now());
             // A sync that was given up ends here too, as an unknown callout.
             let Some((outcomes, answer)) = ended else { return };
             self.note(answer);
@@ -141,7 +139,7 @@ impl Vm {
     }
 
     fn end_sync(&self, answer: Result<SyncResponse, NoAnswer>) {
-        let outcome = self.filter.borrow_mut().sync_ended(answer, self.clock.now());
+        let outcome = self.filter.borrow_mut().sync_ended(answer, host::now());
         if let Some(outcome) = outcome {
             self.note(outcome);
         }
@@ -155,7 +153,7 @@ impl Vm {
             let Some(request) = request else { break };
             outcomes.extend(self.send_lookups(request));
         }
-        let now = self.clock.now();
+        let now = host::now();
         outcomes.extend(self.filter.borrow_mut().refused(now));
         outcomes.extend(self.filter.borrow_mut().undecided(now));
         let sync = self.filter.borrow_mut().next_sync(now);
@@ -171,7 +169,7 @@ impl Vm {
 
     /// Sends lookups in one callout; returns the outcomes of their requests if it cannot be sent.
     fn send_lookups(&self, request: VerifyRequest) -> Outcomes {
-        let sent_at = self.clock.now();
+        let sent_at = host::now();
         match self.post(VERIFY_PATH, &request, 0) {
             Ok(id) => {
                 self.filter.borrow_mut().lookups_sent(id, request.digests, sent_at);
@@ -197,7 +195,7 @@ impl Vm {
 
     /// Exports the metrics if it is time, and sets the timer to when something is due.
     fn schedule(&self) {
-        let now = self.clock.now();
+        let now = host::now();
         let mut filter = self.filter.borrow_mut();
         // A tick may come a little early.
         if now.monotonic.saturating_sub(self.exported_at.get()) >= EXPORT_EVERY_MS / 2 {

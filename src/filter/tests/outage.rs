@@ -119,7 +119,7 @@ impl Outage {
                 node.requests += 1;
                 let stream = StreamId(node.requests);
                 let head = head.as_ref().map_err(|error| *error);
-                node.filter.arrive(head, || Address::Other, stream, moment(now));
+                node.filter.arrive(head, || Address::Other, stream, || moment(now));
                 let gap = 1 + self.random.below(100);
                 self.happen(now + gap, number, Event::Request);
             }

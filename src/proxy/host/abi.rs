@@ -7,7 +7,18 @@ use std::cell::Cell;
 /// The ABI's status for success.
 pub(super) const OK: u32 = 0;
 
+/// The wall clock's number.
+pub(super) const REALTIME: u32 = 0;
+
+/// The monotonic clock's number.
+pub(super) const MONOTONIC: u32 = 1;
+
 mod raw {
+    #[link(wasm_import_module = "wasi_snapshot_preview1")]
+    unsafe extern "C" {
+        pub(super) fn clock_time_get(clock: u32, precision: u64, nanoseconds: *mut u64) -> u32;
+    }
+
     unsafe extern "C" {
         /// The SDK's allocation for the host.
         pub(super) safe fn proxy_on_memory_allocate(size: usize) -> *mut u8;
@@ -131,6 +142,18 @@ pub(super) fn send_local_response(status: u32, details: &str, headers: &[(&str, 
             block.len(),
             NO_GRPC_STATUS,
         )
+    }
+}
+
+/// A clock's time in milliseconds. If the host has no such clock, every deadline has come. The standard library takes a
+/// detour over seconds.
+pub(super) fn clock_ms(clock: u32) -> u64 {
+    const ANY_PRECISION: u64 = 1;
+    let mut nanoseconds = 0;
+    // SAFETY: the pointer is valid for a write.
+    match unsafe { raw::clock_time_get(clock, ANY_PRECISION, &mut nanoseconds) } {
+        OK => nanoseconds / 1_000_000,
+        _ => u64::MAX,
     }
 }
 
