@@ -1,15 +1,21 @@
 //! The verdict cache of one VM: two LRU caches, one for active and one for inactive verdicts.
 //!
+//! A verdict is found by the tag of its key, which costs a fraction of a digest, or by the digest, which the key service
+//! knows.
+//!
 //! Invented keys cost a client nothing, so a flood of them must not evict the verdicts on valid keys.
 
-use std::hash::RandomState;
 use std::rc::Rc;
 
-use lru::LruCache;
 use protocol::KeyDigest;
 
 use crate::clock::{Deadline, Moment};
+use crate::tag::{Tag, Tagger};
 use crate::verdict::{Principal, Verdict};
+
+mod recent;
+
+use recent::{Name, Recent};
 
 /// How many verdicts one VM keeps, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,32 +34,45 @@ pub struct CacheLimits {
 #[derive(Debug)]
 pub struct VerdictCache {
     limits: CacheLimits,
-    active: LruCache<KeyDigest, (Rc<Principal>, Deadline), RandomState>,
-    inactive: LruCache<KeyDigest, Deadline, RandomState>,
+    tagger: Tagger,
+    active: Recent<(Rc<Principal>, Deadline)>,
+    inactive: Recent<Deadline>,
 }
 
 impl VerdictCache {
-    /// An empty cache.
-    pub fn new(limits: CacheLimits) -> Self {
-        // Unbounded, so that memory is allocated as needed; `insert` enforces the limits.
-        let active = LruCache::unbounded_with_hasher(RandomState::new());
-        let inactive = LruCache::unbounded_with_hasher(RandomState::new());
-        VerdictCache { limits, active, inactive }
+    /// An empty cache. `secret` is random, and no other VM has it.
+    pub fn new(limits: CacheLimits, secret: [u8; 16]) -> Self {
+        let tagger = Tagger::new(secret);
+        VerdictCache { limits, tagger, active: Recent::new(tagger), inactive: Recent::new(tagger) }
+    }
+
+    /// The tag of a key's value.
+    pub(crate) fn tag(&self, value: &[u8]) -> Tag {
+        self.tagger.tag(value)
     }
 
     /// The verdict on a key, unless it has expired.
     pub fn get(&mut self, digest: &KeyDigest, now: Moment) -> Option<Verdict> {
-        if let Some((principal, end)) = self.active.get(digest) {
+        self.find(Name::Digest(digest), now)
+    }
+
+    /// The verdict on the key with this tag, unless it has expired.
+    pub(crate) fn get_by_tag(&mut self, tag: Tag, now: Moment) -> Option<Verdict> {
+        self.find(Name::Tag(tag), now)
+    }
+
+    fn find(&mut self, name: Name<'_>, now: Moment) -> Option<Verdict> {
+        if let Some((principal, end)) = self.active.get(name) {
             if !end.has_come(now) {
                 return Some(Verdict::Active(Rc::clone(principal)));
             }
-            self.active.pop(digest);
+            self.active.remove(name);
         }
-        let end = *self.inactive.get(digest)?;
+        let end = *self.inactive.get(name)?;
         if !end.has_come(now) {
             return Some(Verdict::Inactive);
         }
-        self.inactive.pop(digest);
+        self.inactive.remove(name);
         None
     }
 
@@ -61,8 +80,9 @@ impl VerdictCache {
     /// verdicts were evicted.
     ///
     /// `expires_in_ms` counts from `sent_at` to the expiry of the key.
-    pub fn insert(
+    pub(crate) fn insert(
         &mut self,
+        tag: Tag,
         digest: KeyDigest,
         verdict: &Verdict,
         sent_at: Moment,
@@ -72,19 +92,19 @@ impl VerdictCache {
         match verdict {
             Verdict::Active(principal) => {
                 let end = self.end_of_active(sent_at, expires_in_ms);
-                self.active.put(digest, (Rc::clone(principal), end));
+                self.active.add(tag, digest, (Rc::clone(principal), end));
             }
             Verdict::Inactive => {
-                self.inactive.put(digest, sent_at.plus(self.limits.inactive_ttl_ms));
+                self.inactive.add(tag, digest, sent_at.plus(self.limits.inactive_ttl_ms));
             }
         }
         let mut evicted = 0;
         while self.active.len() > self.limits.max_active {
-            self.active.pop_lru();
+            self.active.remove_oldest();
             evicted += 1;
         }
         while self.inactive.len() > self.limits.max_inactive {
-            self.inactive.pop_lru();
+            self.inactive.remove_oldest();
             evicted += 1;
         }
         evicted
@@ -102,7 +122,7 @@ impl VerdictCache {
         sent_at: Moment,
         expires_in_ms: Option<u64>,
     ) {
-        let Some((cached, end)) = self.active.peek(digest) else { return };
+        let Some((cached, end)) = self.active.peek(Name::Digest(digest)) else { return };
         let is_confirmed = match verdict {
             Verdict::Active(principal) => {
                 principal.permits_the_same_as(cached)
@@ -111,14 +131,14 @@ impl VerdictCache {
             Verdict::Inactive => false,
         };
         if !is_confirmed {
-            self.active.pop(digest);
+            self.active.remove(Name::Digest(digest));
         }
     }
 
     /// Removes the verdict on a key.
     pub fn remove(&mut self, digest: &KeyDigest) {
-        self.active.pop(digest);
-        self.inactive.pop(digest);
+        self.active.remove(Name::Digest(digest));
+        self.inactive.remove(Name::Digest(digest));
     }
 
     /// Removes all verdicts.
@@ -151,6 +171,17 @@ mod tests {
         KeyDigest::of_value(&n.to_string())
     }
 
+    fn put(
+        cache: &mut VerdictCache,
+        digest: KeyDigest,
+        verdict: &Verdict,
+        sent_at: Moment,
+        expires_in_ms: Option<u64>,
+    ) -> u64 {
+        let tag = cache.tag(digest.as_bytes());
+        cache.insert(tag, digest, verdict, sent_at, expires_in_ms)
+    }
+
     fn active() -> Verdict {
         Verdict::Active(Rc::new(Principal::new(
             "u".into(),
@@ -162,9 +193,9 @@ mod tests {
 
     #[test]
     fn verdicts_are_used_until_their_time_is_over_and_not_a_moment_longer() {
-        let mut cache = VerdictCache::new(LIMITS);
-        cache.insert(key(1), &active(), START, None);
-        cache.insert(key(2), &Verdict::Inactive, START, None);
+        let mut cache = VerdictCache::new(LIMITS, [5; 16]);
+        put(&mut cache, key(1), &active(), START, None);
+        put(&mut cache, key(2), &Verdict::Inactive, START, None);
         assert_eq!(cache.get(&key(1), after(4_999)), Some(active()));
         assert_eq!(cache.get(&key(1), after(5_000)), None);
         assert_eq!(cache.get(&key(2), after(1_999)), Some(Verdict::Inactive));
@@ -173,17 +204,17 @@ mod tests {
 
     #[test]
     fn a_key_is_not_remembered_past_its_own_expiry() {
-        let mut cache = VerdictCache::new(LIMITS);
-        cache.insert(key(1), &active(), START, Some(10));
+        let mut cache = VerdictCache::new(LIMITS, [5; 16]);
+        put(&mut cache, key(1), &active(), START, Some(10));
         assert_eq!(cache.get(&key(1), after(9)), Some(active()));
         assert_eq!(cache.get(&key(1), after(10)), None);
     }
 
     #[test]
     fn a_deadline_that_was_found_over_stays_over_when_the_wall_clock_is_set_back() {
-        let mut cache = VerdictCache::new(LIMITS);
-        cache.insert(key(1), &active(), START, Some(10));
-        cache.insert(key(2), &Verdict::Inactive, START, None);
+        let mut cache = VerdictCache::new(LIMITS, [5; 16]);
+        put(&mut cache, key(1), &active(), START, Some(10));
+        put(&mut cache, key(2), &Verdict::Inactive, START, None);
         let ahead = Moment { wall: after(2_000).wall, ..START };
         for key in [key(1), key(2)] {
             assert_eq!(cache.get(&key, ahead), None);
@@ -193,9 +224,9 @@ mod tests {
 
     #[test]
     fn a_flood_of_wrong_keys_evicts_no_right_one() {
-        let mut cache = VerdictCache::new(LIMITS);
-        (0..3).for_each(|n| assert_eq!(cache.insert(key(n), &active(), START, None), 0));
-        let evicted: u64 = (3..1_000).map(|n| cache.insert(key(n), &Verdict::Inactive, START, None)).sum();
+        let mut cache = VerdictCache::new(LIMITS, [5; 16]);
+        (0..3).for_each(|n| assert_eq!(put(&mut cache, key(n), &active(), START, None), 0));
+        let evicted: u64 = (3..1_000).map(|n| put(&mut cache, key(n), &Verdict::Inactive, START, None)).sum();
         assert_eq!(evicted, 995);
         assert!((0..3).all(|n| cache.get(&key(n), START) == Some(active())));
         assert_eq!(cache.sizes(), (3, 2));
@@ -203,22 +234,38 @@ mod tests {
 
     #[test]
     fn the_verdict_used_longest_ago_is_evicted_first() {
-        let mut cache = VerdictCache::new(LIMITS);
-        (0..3).for_each(|n| assert_eq!(cache.insert(key(n), &active(), START, None), 0));
+        let mut cache = VerdictCache::new(LIMITS, [5; 16]);
+        (0..3).for_each(|n| assert_eq!(put(&mut cache, key(n), &active(), START, None), 0));
         cache.get(&key(0), START);
-        cache.insert(key(3), &active(), START, None);
+        put(&mut cache, key(3), &active(), START, None);
         assert_eq!(cache.get(&key(1), START), None);
         assert_eq!(cache.get(&key(0), START), Some(active()));
     }
 
     #[test]
     fn a_new_verdict_replaces_the_old_one_of_either_kind() {
-        let mut cache = VerdictCache::new(LIMITS);
-        cache.insert(key(1), &active(), START, None);
-        cache.insert(key(1), &Verdict::Inactive, START, None);
+        let mut cache = VerdictCache::new(LIMITS, [5; 16]);
+        put(&mut cache, key(1), &active(), START, None);
+        put(&mut cache, key(1), &Verdict::Inactive, START, None);
         assert_eq!(cache.get(&key(1), START), Some(Verdict::Inactive));
         assert_eq!(cache.get(&key(1), after(3_000)), None);
-        cache.insert(key(1), &active(), START, None);
+        put(&mut cache, key(1), &active(), START, None);
         assert_eq!(cache.get(&key(1), after(3_000)), Some(active()));
+    }
+
+    #[test]
+    fn a_verdict_is_found_by_tag_until_its_digest_is_removed() {
+        let mut cache = VerdictCache::new(LIMITS, [5; 16]);
+        let tag = cache.tag(b"phx_1");
+        for verdict in [active(), Verdict::Inactive] {
+            cache.insert(tag, key(1), &verdict, START, None);
+            assert_eq!(cache.get_by_tag(tag, START), Some(verdict));
+            assert_eq!(cache.get_by_tag(cache.tag(b"phx_2"), START), None);
+            cache.remove(&key(1));
+            assert_eq!(cache.get_by_tag(tag, START), None);
+        }
+        cache.insert(tag, key(1), &active(), START, None);
+        cache.clear();
+        assert_eq!(cache.get_by_tag(tag, START), None);
     }
 }

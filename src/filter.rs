@@ -2,7 +2,7 @@
 //!
 //! Nothing here calls the host or reads a clock.
 
-use protocol::{Feature, Invalidation, KeyDigest, Node, SyncRequest, SyncResponse, VerifyRequest};
+use protocol::{ApiKey, Feature, Invalidation, KeyDigest, Node, SyncRequest, SyncResponse, VerifyRequest};
 
 use crate::address::Address;
 use crate::ambiguity::Ambiguity;
@@ -17,7 +17,8 @@ use crate::lookup::{Callout, CalloutId, Full, Joined, LookupLimits, Lookups, Str
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::mode::Mode;
 use crate::request::RequestHead;
-use crate::route::Access;
+use crate::route::{Access, LeftToUpstream};
+use crate::tag::Tag;
 use crate::usage::Usage;
 
 mod outcome;
@@ -53,11 +54,13 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter without a lease and with an empty cache. `id` is its random edge id, `node` the Envoy that it runs in.
+    /// A filter without a lease and with an empty cache. `id` is its random edge id, `node` the Envoy that it runs in, and
+    /// `secret` is random: the cache recognises keys by it.
     pub fn new(
         id: String,
         node: Node,
         seed: u64,
+        secret: [u8; 16],
         policy: Policy,
         cache: CacheLimits,
         lookups: LookupLimits,
@@ -65,7 +68,7 @@ impl Filter {
         Filter {
             id,
             node,
-            cache: VerdictCache::new(cache),
+            cache: VerdictCache::new(cache, secret),
             lookups: Lookups::new(lookups),
             lease: Lease::new(seed, policy.serve_stale_ms.unwrap_or_default()),
             policy,
@@ -118,19 +121,16 @@ impl Filter {
             Access::Public => return Step::Decided(self.forward_public(head)),
             Access::Authenticated(scope) => scope,
         };
-        let digest = match Credential::of(head.bearer_token) {
+        let token = match Credential::of(head.bearer_token) {
             Credential::Missing => return Step::Decided(self.deny(Denial::Missing, mode)),
             Credential::Impossible => {
-                return Step::Decided(match route.leaves_to_upstream(head.bearer_token) {
-                    Some(left) => self.leave_to_upstream(left),
-                    None => self.deny(Denial::Invalid, mode),
-                });
+                return self.refuse_token(route.leaves_to_upstream(head.bearer_token), mode);
             }
-            Credential::Key(digest) => digest,
+            Credential::Token(token) => token,
         };
-        let now = now();
+        let (now, tag) = (now(), self.cache.tag(token));
         let may_use_cache = self.lease.is_held(now); // rule `LeaseCheck`
-        match self.cache.get(&digest, now).filter(|_| may_use_cache || !self.policy.syncs()) {
+        match self.cache.get_by_tag(tag, now).filter(|_| may_use_cache || !self.policy.syncs()) {
             Some(verdict) => {
                 let decision =
                     decide(verdict, required, route.locators.upstream_judges(), || route.requested(head));
@@ -141,18 +141,29 @@ impl Filter {
                 Step::Decided(self.conclude(decision, mode, now))
             }
             None => {
+                let Ok(key) = ApiKey::parse(token) else {
+                    return self.refuse_token(route.leaves_to_upstream(head.bearer_token), mode);
+                };
                 self.metrics.count(Counter::CacheMisses);
                 let (requested, upstream_judges) = (route.requested(head), route.locators.upstream_judges());
                 let waiter =
                     Waiter::new(stream, required.clone(), requested, upstream_judges, mode, address());
-                self.wait(digest, waiter, now)
+                self.wait(key.digest(), tag, waiter, now)
             }
         }
     }
 
-    fn wait(&mut self, digest: KeyDigest, waiter: Waiter, now: Moment) -> Step {
+    /// The bearer token cannot be a key.
+    fn refuse_token(&mut self, left: Option<LeftToUpstream>, mode: Mode) -> Step {
+        Step::Decided(match left {
+            Some(left) => self.leave_to_upstream(left),
+            None => self.deny(Denial::Invalid, mode),
+        })
+    }
+
+    fn wait(&mut self, digest: KeyDigest, tag: Tag, waiter: Waiter, now: Moment) -> Step {
         let Waiter { stream, mode, .. } = waiter;
-        let Joined { is_first, evicted } = match self.lookups.join(digest, waiter) {
+        let Joined { is_first, evicted } = match self.lookups.join(digest, tag, waiter) {
             Ok(joined) => joined,
             Err(Full(waiter)) => return Step::Decided(self.refuse(&digest, &waiter, now)),
         };
@@ -217,7 +228,9 @@ impl Filter {
         let mut outcomes = Vec::new();
         for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
             if may_be_cached {
-                let evicted = self.cache.insert(*digest, &verdict, sent_at, expires_in_ms);
+                // The lookup ends below, so it is there.
+                let Some(tag) = self.lookups.tag(digest) else { continue };
+                let evicted = self.cache.insert(tag, *digest, &verdict, sent_at, expires_in_ms);
                 self.metrics.add(Counter::Evictions, evicted);
             } else {
                 // Without a further answer, the cached verdict could still be used as a stale one.

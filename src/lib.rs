@@ -7,7 +7,8 @@
 //! 2. [`route`]: the most specific rule gives the [`route::Access`] that the route needs. A public request is
 //!    forwarded.
 //! 3. [`credential`]: the `Authorization` header becomes the digest of a key.
-//! 4. [`cache`]: while the [`lease`] is held, a cached [`verdict`] decides at once.
+//! 4. [`cache`]: while the [`lease`] is held, a cached [`verdict`] decides at once. A key seen before is recognised
+//!    without its digest.
 //! 5. [`lookup`]: otherwise the request joins the lookup of its key, whose [`answer`] resumes it.
 //! 6. [`decision`]: the key's verdict, its [`restriction`] and the route's access make a [`decision::Grant`] or a
 //!    [`decision::Denial`].
@@ -40,5 +41,6 @@ pub mod reply;
 pub mod request;
 pub mod restriction;
 pub mod route;
+mod tag;
 pub mod usage;
 pub mod verdict;

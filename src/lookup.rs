@@ -14,6 +14,7 @@ use crate::clock::Moment;
 use crate::decision::{Denial, Grant, decide};
 use crate::mode::Mode;
 use crate::restriction::Requested;
+use crate::tag::Tag;
 use crate::verdict::Verdict;
 
 mod shares;
@@ -116,6 +117,8 @@ pub struct Callout {
 /// One lookup.
 #[derive(Debug)]
 struct Lookup {
+    /// The tag of the key.
+    tag: Tag,
     /// In the order of arrival.
     waiters: VecDeque<Waiter>,
     /// The address whose share it counts against.
@@ -155,7 +158,7 @@ impl Lookups {
     /// # Errors
     /// [`Full`] if that address would then have fewer waiting requests than this one, or if the request is in shadow
     /// mode.
-    pub fn join(&mut self, digest: KeyDigest, mut waiter: Waiter) -> Result<Joined, Full> {
+    pub(crate) fn join(&mut self, digest: KeyDigest, tag: Tag, mut waiter: Waiter) -> Result<Joined, Full> {
         let is_full = self.waiting >= self.limits.max_waiters;
         if is_full && waiter.mode.is_shadow() {
             return Err(Full(waiter));
@@ -184,7 +187,12 @@ impl Lookups {
                 false
             }
             Entry::Vacant(place) => {
-                place.insert(Lookup { waiters: VecDeque::from([waiter]), address, queued: Some(number) });
+                place.insert(Lookup {
+                    tag,
+                    waiters: VecDeque::from([waiter]),
+                    address,
+                    queued: Some(number),
+                });
                 self.shares.queue(address, number, digest);
                 true
             }
@@ -260,7 +268,7 @@ impl Lookups {
     /// Ends a lookup and returns the requests that its answer serves: all of them, or only those that were waiting
     /// when it was sent. The others are queued for a second lookup, which serves them all.
     pub fn finish(&mut self, digest: &KeyDigest, serves_everyone: bool) -> Vec<Waiter> {
-        let Some(Lookup { waiters, address, queued }) = self.by_digest.remove(digest) else {
+        let Some(Lookup { tag, waiters, address, queued }) = self.by_digest.remove(digest) else {
             return Vec::new();
         };
         match queued {
@@ -272,10 +280,15 @@ impl Lookups {
         self.waiting -= served.len();
         served.iter().for_each(|waiter| self.shares.end(waiter.address, waiter.number));
         if let Some(&Waiter { address, number, .. }) = late.front() {
-            self.by_digest.insert(*digest, Lookup { waiters: late, address, queued: Some(number) });
+            self.by_digest.insert(*digest, Lookup { tag, waiters: late, address, queued: Some(number) });
             self.shares.queue(address, number, *digest);
         }
         served.into()
+    }
+
+    /// The tag of the key that a lookup asks about.
+    pub(crate) fn tag(&self, digest: &KeyDigest) -> Option<Tag> {
+        self.by_digest.get(digest).map(|lookup| lookup.tag)
     }
 
     /// The digest of a queued lookup.

@@ -127,8 +127,15 @@ pub fn explain(accepted: Accepted, request: &Request) -> Result<Explanation, Exp
     let settings = if shipped.is_some() { String::new() } else { path };
     let block = header_block(request)?;
     let pairs = HeaderPairs::new(&block).map_err(|_| ExplainError::Headers)?;
-    let mut filter =
-        Filter::new("explain".to_owned(), Node::default(), 0, config.policy, config.cache, config.lookups);
+    let mut filter = Filter::new(
+        "explain".to_owned(),
+        Node::default(),
+        0,
+        [0; 16],
+        config.policy,
+        config.cache,
+        config.lookups,
+    );
     let Reading { removed, head } = Reading::of(pairs, &filter.policy().header_policy);
 
     let mut rule = None;

@@ -79,6 +79,7 @@ impl Node {
                 id,
                 protocol::Node::default(),
                 seed,
+                u128::from(seed).to_le_bytes(),
                 config.policy,
                 config.cache,
                 config.lookups,

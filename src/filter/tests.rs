@@ -35,7 +35,8 @@ struct Talk {
 fn talk(settings: &str) -> Talk {
     let json = format!(r#"{{"key_service":{{"cluster":"k"}}{settings}}}"#);
     let config = Config::read(json.as_bytes()).unwrap();
-    let filter = Filter::new("e1".into(), Node::default(), 7, config.policy, config.cache, config.lookups);
+    let filter =
+        Filter::new("e1".into(), Node::default(), 7, [7; 16], config.policy, config.cache, config.lookups);
     Talk { filter, now: T0, from: 1, streams: Cell::new(0), callouts: Cell::new(0) }
 }
 

@@ -49,9 +49,14 @@ pub(super) fn environment(name: &str) -> String {
 
 /// 128 random bits as hexadecimal digits.
 pub(super) fn random_id() -> Result<String, getrandom::Error> {
+    Ok(random_bytes()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// 128 random bits.
+pub(super) fn random_bytes() -> Result<[u8; 16], getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes)
 }
 
 /// 64 random bits.

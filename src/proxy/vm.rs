@@ -63,6 +63,7 @@ impl Vm {
         let no_randomness = |error| problem("configuration", format!("no randomness: {error}"));
         let id = host::random_id().map_err(no_randomness)?;
         let seed = host::random_number().map_err(no_randomness)?;
+        let secret = host::random_bytes().map_err(no_randomness)?;
         let wakeup = Wakeup::register(&id)
             .map_err(|status| problem("configuration", format!("the host registers no queue: {status:?}")))?;
         let vm = Vm {
@@ -77,7 +78,7 @@ impl Vm {
             tick_ms: Cell::new(0),
             exported_at: Cell::new(host::now().monotonic),
             service_answers: Cell::new(true),
-            filter: RefCell::new(Filter::new(id, host::node(), seed, policy, cache, lookups)),
+            filter: RefCell::new(Filter::new(id, host::node(), seed, secret, policy, cache, lookups)),
         };
         vm.schedule();
         Ok(vm)

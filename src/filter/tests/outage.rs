@@ -169,6 +169,7 @@ fn after_an_outage(seed: u64) -> (Vec<u64>, Vec<Sent>) {
                 format!("e{number}"),
                 protocol::Node::default(),
                 seed,
+                u128::from(seed).to_le_bytes(),
                 config.policy,
                 config.cache,
                 config.lookups,
