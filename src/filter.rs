@@ -16,6 +16,7 @@ use crate::lease::Lease;
 use crate::lookup::{Callout, CalloutId, Full, Joined, LookupLimits, Lookups, StreamId, Waiter};
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::mode::Mode;
+use crate::reply::Replies;
 use crate::request::RequestHead;
 use crate::route::{Access, LeftToUpstream};
 use crate::tag::Tag;
@@ -37,6 +38,7 @@ pub struct Filter {
     /// The Envoy, for the key service's list of edges.
     node: Node,
     policy: Policy,
+    replies: Replies,
     cache: VerdictCache,
     lookups: Lookups,
     lease: Lease,
@@ -71,6 +73,7 @@ impl Filter {
             cache: VerdictCache::new(cache, secret),
             lookups: Lookups::new(lookups),
             lease: Lease::new(seed, policy.serve_stale_ms.unwrap_or_default()),
+            replies: Replies::new(policy.realm.clone(), policy.error_bodies),
             policy,
             usage: Usage::default(),
             metrics: Metrics::default(),

@@ -245,11 +245,15 @@ fn answer(outcome: Outcome, filter: &Filter) -> Answer {
             let identity = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             Answer::Forwarded { identity, hides_key: filter.policy().hide_credentials, why: None }
         }
-        Outcome::Reply(Reply { status, reason, headers, body, .. }) => Answer::Refused {
+        Outcome::Reply(Reply { status, reason, content, .. }) => Answer::Refused {
             status,
             reason: reason.to_owned(),
-            headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect(),
-            body: String::from_utf8_lossy(&body).into_owned(),
+            headers: content
+                .headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.to_string()))
+                .collect(),
+            body: String::from_utf8_lossy(&content.body).into_owned(),
         },
     }
 }

@@ -74,7 +74,7 @@ impl Filter {
             },
         };
         self.metrics.count(enforced.counter());
-        Outcome::Reply(Reply::to(&enforced, &self.policy.realm, self.policy.error_bodies))
+        Outcome::Reply(self.replies.to(&enforced))
     }
 
     pub(super) fn forward_shadowed(&mut self, shadowed: Shadowed) -> Outcome {

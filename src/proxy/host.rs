@@ -119,10 +119,10 @@ pub(super) fn set_header(name: &str, value: &str) {
 
 /// Answers the current request.
 pub(super) fn send(reply: &Reply) {
-    let headers: Vec<(&str, &[u8])> =
-        reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     set_filter_state(REASON, reply.reason);
-    if abi::send_local_response(reply.status, reply.reason, &headers, &reply.body) != abi::OK {
+    if abi::send_local_response(reply.status, reply.reason, &reply.content.header_block, &reply.content.body)
+        != abi::OK
+    {
         log::error!("the host refused a reply of status {}", reply.status);
     }
 }

@@ -71,14 +71,36 @@ fn denials() -> Vec<Denial> {
 
 /// All answers as they are sent, but for the reason, which is beside the status.
 fn answers(bodies: ErrorBodies) -> String {
+    answers_of(&mut Replies::new("api".to_owned(), bodies))
+}
+
+fn answers_of(replies: &mut Replies) -> String {
     let answer = |denial| {
-        let reply = Reply::to(&denial, "api", bodies);
+        let Reply { status, reason, content, .. } = replies.to(&denial);
         let headers: Vec<_> =
-            reply.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
-        let body = String::from_utf8(reply.body).unwrap();
-        format!("{} ({})\n{}\n{body}\n", reply.status, reply.reason, headers.concat())
+            content.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let pairs: Vec<_> = content.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        assert_eq!(content.header_block, serialise(&pairs));
+        let body = String::from_utf8(content.body.clone()).unwrap();
+        format!("{status} ({reason})\n{}\n{body}\n", headers.concat())
     };
     denials().into_iter().map(answer).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_response_is_the_same_each_time_and_names_the_scope_of_its_own_request() {
+    let mut replies = Replies::new("api".to_owned(), ErrorBodies::Documented);
+    let key = Rc::new(Principal::new("u".into(), "k".into(), Default::default(), Default::default()));
+    let mut scopes_named = || {
+        ["insight:read", "insight:write", "*", "cohort:read"].map(|scope| {
+            let denial = Denial::Forbidden { required: scope.parse().unwrap(), key: Rc::clone(&key) };
+            let content = replies.to(&denial).content;
+            content.headers.iter().any(|(_, value)| value.ends_with(&format!("scope=\"{scope}\"")))
+        })
+    };
+    assert_eq!((scopes_named(), scopes_named()), ([true; 4], [true; 4]));
+    let first = answers_of(&mut replies);
+    assert_eq!(answers_of(&mut replies), first);
 }
 
 #[test]

@@ -126,9 +126,8 @@ unsafe fn given(status: u32, data: *mut u8, size: usize) -> Option<Vec<u8>> {
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-pub(super) fn send_local_response(status: u32, details: &str, headers: &[(&str, &[u8])], body: &[u8]) -> u32 {
+pub(super) fn send_local_response(status: u32, details: &str, headers: &[u8], body: &[u8]) -> u32 {
     const NO_GRPC_STATUS: i32 = -1;
-    let block = crate::headers::serialise(headers);
     let (details, details_size) = (details.as_ptr(), details.len());
     // SAFETY: each pointer is valid for its size, and the host only reads during the call.
     unsafe {
@@ -138,8 +137,8 @@ pub(super) fn send_local_response(status: u32, details: &str, headers: &[(&str, 
             details_size,
             body.as_ptr(),
             body.len(),
-            block.as_ptr(),
-            block.len(),
+            headers.as_ptr(),
+            headers.len(),
             NO_GRPC_STATUS,
         )
     }
