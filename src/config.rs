@@ -83,15 +83,24 @@ impl Policy {
     }
 }
 
-/// The headers that carry the caller's identity upstream: user id, key id, scopes and restrictions, in this order, in
-/// lower case.
+/// A header that carries a part of the caller's identity upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdentityHeaders(pub [Box<str>; 4]);
+pub struct IdentityHeader {
+    /// Its name in lower case. It is removed from every request.
+    pub name: Box<str>,
+    /// Whether granted requests get it.
+    pub is_sent: bool,
+}
+
+/// The headers that carry the caller's identity upstream: user id, key id, scopes and restrictions, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityHeaders(pub [IdentityHeader; 4]);
 
 impl IdentityHeaders {
     /// The names and values of the headers for a granted request.
     pub fn of<'a>(&'a self, grant: &'a Grant) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.iter().map(|name| &**name).zip(grant.header_values())
+        let with_values = self.0.iter().zip(grant.header_values());
+        with_values.filter(|(header, _)| header.is_sent).map(|(header, value)| (&*header.name, value))
     }
 }
 

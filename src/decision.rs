@@ -130,7 +130,7 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::IdentityHeaders;
+    use crate::config::{IdentityHeader, IdentityHeaders};
     use crate::restriction::{Locator, Locators, Resource};
     use protocol::{Restrictions, ScopeSet};
 
@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn identity_headers_have_the_restrictions_of_a_free_key_where_the_upstream_judges() {
         let read: Scope = "insight:read".parse().unwrap();
-        let headers = IdentityHeaders(["a", "b", "c", "d"].map(Box::from));
+        let header = |name: &str| IdentityHeader { name: name.into(), is_sent: true };
+        let headers = IdentityHeaders(["a", "b", "c", "d"].map(header));
         let expected = [("a", "u"), ("b", "k"), ("c", "insight:read"), ("d", "*")];
         for (upstream_judges, count) in [(false, 3), (true, 4)] {
             let unused = || unreachable!("the key is not restricted");

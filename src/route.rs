@@ -229,6 +229,11 @@ impl RouteTable {
         Ok(found.map_or(UNNAMED, |(_, terms)| terms.route(head.method)))
     }
 
+    /// Whether a rule leaves the judgement of a restriction to the upstream.
+    pub(crate) fn leaves_restrictions_to_upstream(&self) -> bool {
+        self.root.any(&|terms| terms.locators.upstream_judges())
+    }
+
     fn leaf_of_path(&self, path: &[u8]) -> Option<&Leaf> {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let path = path.strip_suffix(b"/").unwrap_or(path);
@@ -281,6 +286,19 @@ impl Node {
             }
         };
         Some(&self.literals.get(at)?.1)
+    }
+
+    /// Whether any rule below has such terms.
+    fn any(&self, is_it: &impl Fn(&Terms) -> bool) -> bool {
+        let in_leaf =
+            |leaf: &Leaf| leaf.by_method.iter().map(|(_, terms)| terms).chain(&leaf.other_methods).any(is_it);
+        self.exact.iter().chain(&self.rest).any(in_leaf)
+            || self
+                .literals
+                .iter()
+                .map(|(_, node)| node)
+                .chain(self.parameter.as_deref())
+                .any(|node| node.any(is_it))
     }
 
     /// The rules for a path that ends here.

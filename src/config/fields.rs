@@ -59,6 +59,11 @@ impl<'p> Fields<'p> {
         self.map.remove(field).filter(|value| !value.is_null())
     }
 
+    /// Whether a field is there and `null`, for the few fields in which this differs from an absent one.
+    pub(super) fn is_null(&self, field: &str) -> bool {
+        self.map.get(field).is_some_and(Value::is_null)
+    }
+
     /// The fields of an object; an absent object has none.
     pub(super) fn take_fields(&mut self, field: &'static str) -> Fields<'p> {
         let value = self.take(field);

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::IdentityHeaders;
 use super::fields::{Fields, Problems, kind};
+use super::{IdentityHeader, IdentityHeaders};
 use crate::ambiguity::Ambiguity;
 use crate::header_policy::{HeaderPolicy, OVERRIDES, Treatment, folded};
 
@@ -30,16 +30,18 @@ const RESERVED: [&str; 19] = [
     "x-request-id",
 ];
 
-pub(super) fn identity_headers(fields: &mut Fields<'_>) -> IdentityHeaders {
+/// `restrictions_needed`: a rule leaves restrictions to the upstream.
+pub(super) fn identity_headers(fields: &mut Fields<'_>, restrictions_needed: bool) -> IdentityHeaders {
     let mut fields = fields.take_fields("identity_headers");
-    let mut names: [Box<str>; 4] = Default::default();
+    let mut names: Vec<String> = Vec::new();
     let defaults = [
         ("user_id", "x-auth-user-id"),
         ("key_id", "x-auth-key-id"),
         ("scopes", "x-auth-scopes"),
         ("restrictions", "x-auth-restrictions"),
     ];
-    for (at, (field, default)) in defaults.into_iter().enumerate() {
+    let headers = defaults.map(|(field, default)| {
+        let is_sent = !fields.is_null(field);
         let name = fields.take_string(field).unwrap_or_else(|| default.to_owned()).to_ascii_lowercase();
         let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         // A leading hyphen would be taken for a pseudo-header.
@@ -53,13 +55,19 @@ pub(super) fn identity_headers(fields: &mut Fields<'_>) -> IdentityHeaders {
         } else if OVERRIDES.iter().any(|known| known.name == name) {
             fields
                 .problem(field, format!("must not be {name:?}, which overrides a request's method or path"));
-        } else if names.iter().any(|other| **other == *name) {
+        } else if names.contains(&name) {
             fields.problem(field, format!("{name:?} is taken by another identity header"));
+        } else if field == "restrictions" && !is_sent && restrictions_needed {
+            fields.problem(
+                field,
+                "must not be null: a rule has upstream_judges, so the upstream needs this header",
+            );
         }
-        names[at] = name.into();
-    }
+        names.push(name.clone());
+        IdentityHeader { name: name.into(), is_sent }
+    });
     fields.finish();
-    IdentityHeaders(names)
+    IdentityHeaders(headers)
 }
 
 /// Reads `request_overrides` and adds the defaults for the names that it does not list.
@@ -81,7 +89,7 @@ pub(super) fn header_policy(
                 problems.add(path, format!("{name:?} is listed already: {earlier}"));
                 continue;
             }
-            if identity_headers.0.iter().any(|own| **own == *name) {
+            if identity_headers.0.iter().any(|own| *own.name == *name) {
                 problems.add(&path, format!("{name:?} is an identity header, which is always removed"));
             } else if list == "allow" && known.is_none() {
                 problems.add(&path, format!("{name:?} is allowed by default"));
@@ -105,7 +113,7 @@ pub(super) fn header_policy(
             policy.set(known.name, treatment);
         }
     }
-    identity_headers.0.iter().for_each(|name| policy.set(name, Treatment::Remove));
+    identity_headers.0.iter().for_each(|own| policy.set(&own.name, Treatment::Remove));
     policy
 }
 

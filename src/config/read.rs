@@ -45,7 +45,7 @@ impl Config {
         };
         let forward_preflights =
             fields.take_choice("cors_preflight", &["authenticate", "forward"]) == Some(1);
-        let identity_headers = identity_headers(&mut fields);
+        let identity_headers = identity_headers(&mut fields, routes.leaves_restrictions_to_upstream());
         let header_policy = header_policy(&mut fields, &identity_headers, &problems);
         let hide_credentials = fields.take_bool("hide_credentials").unwrap_or(false);
         let sync_wait_ms = sync_wait_ms(&mut fields);

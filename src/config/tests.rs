@@ -29,8 +29,9 @@ fn only_the_cluster_is_required() {
     };
     assert_eq!(config.cache, defaults);
     assert_eq!(config.lookups, LookupLimits { max_digests: 2_000, max_waiters: 10_000 });
-    let names = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes", "x-auth-restrictions"].map(Box::from);
-    assert_eq!(config.policy.identity_headers, IdentityHeaders(names));
+    let names = ["x-auth-user-id", "x-auth-key-id", "x-auth-scopes", "x-auth-restrictions"];
+    let headers = names.map(|name| IdentityHeader { name: name.into(), is_sent: true });
+    assert_eq!(config.policy.identity_headers, IdentityHeaders(headers));
     assert!(!config.policy.hide_credentials && !config.policy.forward_preflights);
     assert_eq!(config.policy.mode, Mode::Enforce);
     assert_eq!(
@@ -491,4 +492,39 @@ fn routes_are_a_list_or_the_name_of_a_shipped_table() {
             [format!("routes: must be a list of rules, documented or posthog, not {given}")]
         );
     }
+}
+
+#[test]
+fn an_identity_header_that_is_null_is_removed_and_not_sent() {
+    let json = r#"{"key_service":{"cluster":"k"},"identity_headers":{"scopes":null,"key_id":"x-key"}}"#;
+    let policy = Config::read(json.as_bytes()).unwrap().policy;
+    let sent = policy.identity_headers.0.each_ref().map(|header| (&*header.name, header.is_sent));
+    let expected =
+        [("x-auth-user-id", true), ("x-key", true), ("x-auth-scopes", false), ("x-auth-restrictions", true)];
+    assert_eq!(sent, expected);
+    for (name, _) in expected {
+        assert_eq!(policy.header_policy.treatment(name.as_bytes()), Some(Treatment::Remove), "{name}");
+    }
+}
+
+#[test]
+fn the_upstream_gets_the_restrictions_that_it_judges() {
+    let with = |routes: &str| {
+        format!(
+            r#"{{"key_service":{{"cluster":"k"}},"identity_headers":{{"restrictions":null}},"routes":{routes}}}"#
+        )
+    };
+    for judged in [
+        r#""posthog""#,
+        r#"[{"path":"/a/{*rest}","scope":"a","methods":["GET"],"upstream_judges":["project"]}]"#,
+        r#"[{"path":"/{b}/a","scope":"a","upstream_judges":["organization"]}]"#,
+    ] {
+        assert_eq!(
+            problems(&with(judged)),
+            [
+                "identity_headers.restrictions: must not be null: a rule has upstream_judges, so the upstream needs this header"
+            ]
+        );
+    }
+    assert!(Config::read(with(r#"[{"path":"/a/{id}","scope":"a","project":"id"}]"#).as_bytes()).is_ok());
 }

@@ -146,3 +146,24 @@ fn credentials_can_be_hidden_from_the_upstream() {
         assert_eq!(values(&headers, "authorization").len(), usize::from(passes));
     }
 }
+
+#[test]
+fn an_identity_header_that_is_not_chosen_is_removed_and_not_sent() {
+    let mut host = Host::start(
+        r#"{"key_service":{"cluster":"k"},"identity_headers":{"scopes":null,"key_id":null,"restrictions":null}}"#,
+    )
+    .unwrap_or_else(|log| panic!("{log:?}"));
+    let headers: [(&str, &[u8]); 4] = [
+        ("authorization", VALID),
+        ("X_Auth_Scopes", b"*"),
+        ("x-auth-key-id", b"root"),
+        ("x-auth-restrictions", b"project:7"),
+    ];
+    let held = host.get("/api/projects/", &headers);
+    give_lease_and_verdict(&mut host);
+    for request in [held, host.get("/api/projects/", &headers)] {
+        let headers = forwarded(host.outcome(request));
+        let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, [":method", ":path", ":authority", "authorization", "x-auth-user-id"]);
+    }
+}
