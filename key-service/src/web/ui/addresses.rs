@@ -1,6 +1,6 @@
 //! The addresses of pages that other pages link to.
 
-use super::sign_in::Reason;
+use super::reason::Reason;
 
 /// The user's own keys: the start page.
 pub(in crate::web::ui) const KEYS: &str = "/account/keys";

@@ -10,7 +10,7 @@ use tower_http::csrf::ProtectionError;
 
 use super::addresses;
 use super::frame::Frame;
-use super::sign_in::Reason;
+use super::reason::Reason;
 use crate::web::error::ApiError;
 
 /// Why a page cannot be shown.

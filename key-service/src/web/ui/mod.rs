@@ -4,7 +4,7 @@
 //! - [`frame`] surrounds every page, [`error`] shows errors;
 //! - [`visitor`] finds the signed-in user, [`form`] reads a submitted form, [`cookies`] has the cookies of pages;
 //! - after a form comes a redirect to its [`receipt`], whose content crosses it [`sealed`];
-//! - a form that arrives after the session ended is shown again after sign-in: [`unsent`];
+//! - a form that arrives after the session ended is shown again after sign-in: [`unsent`], and [`reason`] says why;
 //! - [`value`] shows a secret once, [`outcome`] shows the progress of a change; [`picker`], [`chips`], [`expiry`] and [`moment`] are
 //!   parts of several pages.
 //!
@@ -37,6 +37,7 @@ mod moment;
 mod openid;
 mod outcome;
 mod picker;
+mod reason;
 mod receipt;
 mod sealed;
 mod sign_in;

@@ -4,7 +4,6 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use strum::{AsRefStr, EnumString};
 use tower_sessions::Session;
 
 use super::addresses;
@@ -12,6 +11,7 @@ use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Rendered};
 use super::openid;
+use super::reason::Reason;
 use super::visitor::MaybeSignedIn;
 use crate::accounts;
 use crate::accounts::openid::Provider;
@@ -22,25 +22,6 @@ use crate::web::caller::Visitor;
 use crate::web::session::{self, PASSWORDS_ARE_OFF};
 use crate::web::state::AppState;
 use crate::web::throttle::rate_limit::Wait;
-
-/// Why a user who was signed in has to sign in again. It is a parameter of the page's address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr, EnumString)]
-#[strum(serialize_all = "snake_case")]
-pub(super) enum Reason {
-    SessionEnded,
-    FormNotSent,
-}
-
-impl Reason {
-    fn text(self) -> &'static str {
-        match self {
-            Reason::SessionEnded => "Your session has ended. Sign in again.",
-            Reason::FormNotSent => {
-                "Your session has ended, so nothing was changed. Sign in, and send the form again."
-            }
-        }
-    }
-}
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::cookies::UNSENT_FORM;
 use super::error::{PageError, SignInFirst};
 use super::form::{Form, Problems};
-use super::sign_in::Reason;
+use super::reason::Reason;
 use crate::web::session::IsPlainLoopback;
 
 /// The parameter of an address that shows the form again.

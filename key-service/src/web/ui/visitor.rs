@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use tower_sessions::Session;
 
 use super::error::{PageError, SignInFirst};
-use super::sign_in::Reason;
+use super::reason::Reason;
 use crate::accounts::User;
 use crate::audit::Actor;
 use crate::time::Timestamp;
