@@ -172,7 +172,7 @@ fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
 fn check_path(path: &[u8]) -> Result<bool, Ambiguity> {
     let rest = path.strip_prefix(b"/").ok_or(Ambiguity::Path)?;
     let rest = rest.strip_suffix(b"/").unwrap_or(rest);
-    if path == b"/" {
+    if path == b"/" || is_plain(rest) {
         return Ok(false);
     }
     let mut has_encoded_slash = false;
@@ -183,6 +183,35 @@ fn check_path(path: &[u8]) -> Result<bool, Ambiguity> {
         check_pieces(rest)?;
     }
     Ok(has_encoded_slash)
+}
+
+/// Bytes that need no other check than their segment.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        plain[byte] = !matches!(byte as u8, b'%' | b'\\' | b';' | b'#');
+        byte += 1;
+    }
+    plain
+};
+
+/// Whether all segments pass [`check_segment`] and none has an escape. Most paths are decided here, in one pass.
+fn is_plain(path: &[u8]) -> bool {
+    let (mut length, mut dots) = (0_usize, 0_usize);
+    let is_name = |length: usize, dots: usize| length > 2 || dots < length;
+    for &byte in path {
+        match byte {
+            b'/' if is_name(length, dots) => (length, dots) = (0, 0),
+            b'/' => return false,
+            _ if !PLAIN[usize::from(byte)] => return false,
+            _ => {
+                length += 1;
+                dots += usize::from(byte == b'.');
+            }
+        }
+    }
+    is_name(length, dots)
 }
 
 /// Whether it has an encoded slash.

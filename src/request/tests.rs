@@ -98,6 +98,27 @@ fn paths_that_two_hops_could_read_differently_are_refused() {
     }
 }
 
+/// All paths of up to seven of these bytes, which are all that the checks tell apart.
+#[test]
+fn the_quick_check_of_a_path_passes_only_what_the_full_one_passes() {
+    let mut paths = vec![Vec::new()];
+    for _ in 0..7 {
+        let longer = paths
+            .iter()
+            .flat_map(|path: &Vec<u8>| b"a./%;\xff".iter().map(move |byte| [&path[..], &[*byte]].concat()));
+        paths = longer.chain([Vec::new()]).collect();
+        for path in &paths {
+            let passes = path.split(|&byte| byte == b'/').all(|segment| check_segment(segment).is_ok());
+            assert!(!is_plain(path) || passes, "{}", path.escape_ascii());
+            assert!(is_plain(path) || !passes || path.contains(&b'%'), "{}", path.escape_ascii());
+        }
+    }
+    for byte in 0..=255_u8 {
+        let passes = byte != b'/' && check_segment(&[b'a', byte, b'a']).is_ok();
+        assert_eq!(is_plain(&[b'a', byte, b'a']), passes || byte == b'/', "{byte}");
+    }
+}
+
 #[test]
 fn repeated_or_missing_pseudo_headers_are_refused() {
     assert_eq!(read(&[(":path", "/a"), (":path", "/a")]), Err(Ambiguity::Path));
