@@ -89,6 +89,11 @@ impl Process {
         &self.name
     }
 
+    /// The id of its running process; `None` if it does not run.
+    pub fn pid(&self) -> Option<u32> {
+        self.child().as_ref().map(Child::id)
+    }
+
     /// Starts it and waits until it is ready, also after [`stop`](Self::stop) or [`kill`](Self::kill).
     ///
     /// # Errors
