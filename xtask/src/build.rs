@@ -62,6 +62,18 @@ fn compile(what: &str) -> Result<Vec<u8>> {
     fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
 }
 
+/// Builds the filter of the stock SDK that does nothing. Returns its path.
+///
+/// # Errors
+/// The Wasm target is missing and cannot be added, or the build fails.
+pub fn empty_filter() -> Result<PathBuf> {
+    require_wasm_target()?;
+    let mut build = cargo("build");
+    build.args(["--profile", "wasm", "--target", WASM_TARGET, "--package", "empty-filter"]);
+    run_step("building the empty filter", build)?;
+    Ok(paths::target().join(WASM_TARGET).join("wasm/empty_filter.wasm"))
+}
+
 /// Builds `target/release/key-service`.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use self::paths::{LEADING, Paths};
 mod paths;
 
 /// The source folders that are looked at.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "src",
     "protocol/src",
     "leases/src",
@@ -28,6 +28,7 @@ const CRATES: [&str; 9] = [
     "test-stack/src",
     "xtask/src",
     "fleet/src",
+    "bench/src",
     "cli/src",
 ];
 

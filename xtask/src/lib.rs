@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tasks measure, and take variables as cargo does")]
 
+pub mod bench;
 pub mod broken_rules;
 pub mod build;
 pub mod demo;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use xtask::{broken_rules, build, demo, echo, fleet, layout, test};
+use xtask::{bench, broken_rules, build, demo, echo, fleet, layout, test};
 
 /// Builds, runs and tests edge-key-auth.
 #[derive(Parser)]
@@ -71,6 +71,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Measure what the filter costs Envoy, beside no filter, an empty one, `api_key_auth`, Lua and `ext_authz`;
+    /// see `bench --help`.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Arguments for the benchmark.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run only the echo upstream: it answers every request with the request as JSON.
     Echo {
         /// The address to listen on.
@@ -114,6 +122,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::BreakRules { rules, seeds } => broken_rules::run(&rules, seeds),
         Command::Layout => layout::run(),
         Command::Fleet { arguments } => fleet::run(&arguments),
+        Command::Bench { arguments } => bench::run(&arguments),
         Command::Echo { listen } => echo::run(listen),
     }
 }
