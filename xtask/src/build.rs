@@ -1,8 +1,8 @@
 //! `cargo xtask build`: builds the Wasm module and the key service that are deployed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
@@ -10,6 +10,29 @@ use test_stack::paths;
 use test_stack::process::run_step;
 
 use crate::finish::{count_allocations, finish, trap_on_many_headers};
+
+/// Refuses to run as part of another folder's build. Cargo takes a `target` that was copied or restored from elsewhere as up to
+/// date, and this program would then build and test the sources of that other folder.
+///
+/// # Errors
+/// Cargo runs this program in another folder than it was compiled in.
+pub fn require_own() -> Result<()> {
+    // Cargo sets this variable also at run time.
+    let run_in = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    require_same_folder(Path::new(env!("CARGO_MANIFEST_DIR")), run_in.as_deref())
+}
+
+/// `run_in` is `None` if this program was started without cargo.
+fn require_same_folder(compiled_in: &Path, run_in: Option<&Path>) -> Result<()> {
+    match run_in {
+        Some(folder) if folder != compiled_in => bail!(
+            "target/ has a build of {}, not of {}. Run `cargo clean --workspace`, then again.",
+            compiled_in.display(),
+            folder.display()
+        ),
+        _ => Ok(()),
+    }
+}
 
 /// The Rust target of the filter.
 const WASM_TARGET: &str = "wasm32-wasip1";
@@ -100,7 +123,7 @@ pub fn command() -> Result<()> {
 
 /// The cargo that runs this program, in the workspace.
 pub(crate) fn cargo(subcommand: &str) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.arg(subcommand).current_dir(paths::workspace());
     cargo
 }
@@ -122,10 +145,27 @@ fn require_wasm_target() -> Result<()> {
 
 /// Asks the compiler, so that toolchains without rustup work too.
 fn wasm_target_is_installed() -> Result<bool> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut print = Command::new(rustc);
     print.args(["--print", "target-libdir", "--target", WASM_TARGET]).current_dir(paths::workspace());
     let output = print.output().context("cannot run rustc")?;
     let libdir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     Ok(output.status.success() && fs::read_dir(libdir).is_ok_and(|mut files| files.next().is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_of_another_folder_is_refused() {
+        let here = Path::new("/here/xtask");
+        assert!(require_same_folder(here, Some(here)).is_ok());
+        assert!(require_same_folder(here, None).is_ok());
+        let refused = require_same_folder(Path::new("/elsewhere/xtask"), Some(here)).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "target/ has a build of /elsewhere/xtask, not of /here/xtask. Run `cargo clean --workspace`, then again."
+        );
+    }
 }

@@ -106,6 +106,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
+    build::require_own()?;
     match command {
         Command::Build { wasm_only: true } => build::wasm(),
         Command::Build { wasm_only: false } => build::all().and_then(|()| build::command()),
