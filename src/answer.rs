@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(answers[0], KeyAnswer { verdict: Verdict::Inactive, expires_in_ms: None });
         let Verdict::Active(principal) = &answers[1].verdict else { panic!("{answers:?}") };
         assert_eq!(
-            (&*principal.user_id, &*principal.key_id, &*principal.scopes_text),
+            (&*principal.user_id, &*principal.key_id, &*principal.scopes.text),
             ("u", "k", "insight:read cohort:write")
         );
         assert_eq!(answers[1].expires_in_ms, Some(5));

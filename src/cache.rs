@@ -11,7 +11,7 @@ use protocol::KeyDigest;
 
 use crate::clock::{Deadline, Moment};
 use crate::tag::{Tag, Tagger};
-use crate::verdict::{Principal, Verdict};
+use crate::verdict::{Principal, Scopes, Verdict};
 
 mod recent;
 
@@ -37,13 +37,46 @@ pub struct VerdictCache {
     tagger: Tagger,
     active: Recent<(Rc<Principal>, Deadline)>,
     inactive: Recent<Deadline>,
+    scopes: SharedScopes,
+}
+
+/// The scopes of the cached keys. Many keys have the same ones, which are kept once.
+#[derive(Debug, Default)]
+struct SharedScopes {
+    /// By their text.
+    known: Vec<Rc<Scopes>>,
+    /// At this size, those without a key are removed.
+    sweep_at: usize,
+}
+
+impl SharedScopes {
+    /// The known scopes that are the same, else these, which are known from now on.
+    fn share(&mut self, scopes: &Rc<Scopes>) -> Rc<Scopes> {
+        if self.known.len() >= self.sweep_at {
+            self.known.retain(|known| Rc::strong_count(known) > 1);
+            self.sweep_at = (2 * self.known.len()).max(16);
+        }
+        match self.known.binary_search_by(|known| known.text.cmp(&scopes.text)) {
+            Ok(at) => Rc::clone(&self.known[at]),
+            Err(at) => {
+                self.known.insert(at, Rc::clone(scopes));
+                Rc::clone(scopes)
+            }
+        }
+    }
 }
 
 impl VerdictCache {
     /// An empty cache. `secret` is random, and no other VM has it.
     pub fn new(limits: CacheLimits, secret: [u8; 16]) -> Self {
         let tagger = Tagger::new(secret);
-        VerdictCache { limits, tagger, active: Recent::new(tagger), inactive: Recent::new(tagger) }
+        VerdictCache {
+            limits,
+            tagger,
+            active: Recent::new(tagger),
+            inactive: Recent::new(tagger),
+            scopes: SharedScopes::default(),
+        }
     }
 
     /// The tag of a key's value.
@@ -79,12 +112,13 @@ impl VerdictCache {
     /// Stores a verdict whose callout was sent at `sent_at`, in place of an older one. Returns how many other
     /// verdicts were evicted.
     ///
-    /// `expires_in_ms` counts from `sent_at` to the expiry of the key.
+    /// `expires_in_ms` counts from `sent_at` to the expiry of the key. The principal, which nothing else holds yet, gets its
+    /// scopes from a cached key with the same ones.
     pub(crate) fn insert(
         &mut self,
         tag: Tag,
         digest: KeyDigest,
-        verdict: &Verdict,
+        verdict: &mut Verdict,
         sent_at: Moment,
         expires_in_ms: Option<u64>,
     ) -> u64 {
@@ -92,6 +126,9 @@ impl VerdictCache {
         match verdict {
             Verdict::Active(principal) => {
                 let end = self.end_of_active(sent_at, expires_in_ms);
+                if let Some(principal) = Rc::get_mut(principal) {
+                    principal.scopes = self.scopes.share(&principal.scopes);
+                }
                 self.active.add(tag, digest, (Rc::clone(principal), end));
             }
             Verdict::Inactive => {
@@ -145,6 +182,7 @@ impl VerdictCache {
     pub fn clear(&mut self) {
         self.active.clear();
         self.inactive.clear();
+        self.scopes = SharedScopes::default();
     }
 
     /// The numbers of active and inactive verdicts.
@@ -179,7 +217,7 @@ mod tests {
         expires_in_ms: Option<u64>,
     ) -> u64 {
         let tag = cache.tag(digest.as_bytes());
-        cache.insert(tag, digest, verdict, sent_at, expires_in_ms)
+        cache.insert(tag, digest, &mut verdict.clone(), sent_at, expires_in_ms)
     }
 
     fn active() -> Verdict {
@@ -258,14 +296,38 @@ mod tests {
         let mut cache = VerdictCache::new(LIMITS, [5; 16]);
         let tag = cache.tag(b"phx_1");
         for verdict in [active(), Verdict::Inactive] {
-            cache.insert(tag, key(1), &verdict, START, None);
+            cache.insert(tag, key(1), &mut verdict.clone(), START, None);
             assert_eq!(cache.get_by_tag(tag, START), Some(verdict));
             assert_eq!(cache.get_by_tag(cache.tag(b"phx_2"), START), None);
             cache.remove(&key(1));
             assert_eq!(cache.get_by_tag(tag, START), None);
         }
-        cache.insert(tag, key(1), &active(), START, None);
+        cache.insert(tag, key(1), &mut active(), START, None);
         cache.clear();
         assert_eq!(cache.get_by_tag(tag, START), None);
+    }
+
+    #[test]
+    fn keys_with_the_same_scopes_share_them_and_scopes_without_a_key_are_removed() {
+        let mut cache = VerdictCache::new(CacheLimits { max_active: 20, ..LIMITS }, [5; 16]);
+        let with_scope = |object: u32| {
+            let scopes = ScopeSet::parse([format!("o{object}:read").as_str()]).unwrap();
+            Verdict::Active(Rc::new(Principal::new("u".into(), "k".into(), scopes, Default::default())))
+        };
+        for n in 0..10_000 {
+            // Two keys after one another have the same scopes.
+            let (digest, mut verdict) = (key(n), with_scope(n / 2));
+            let tag = cache.tag(digest.as_bytes());
+            cache.insert(tag, digest, &mut verdict, START, None);
+            assert!(cache.scopes.known.len() <= 32, "{} with 10 in use", cache.scopes.known.len());
+        }
+        let mut scopes = |n| match cache.get(&key(n), START) {
+            Some(Verdict::Active(principal)) => Rc::clone(&principal.scopes),
+            verdict => panic!("{n}: {verdict:?}"),
+        };
+        for n in (9_980..10_000).step_by(2) {
+            assert_eq!(&*scopes(n).text, format!("o{}:read", n / 2));
+            assert!(Rc::ptr_eq(&scopes(n), &scopes(n + 1)));
+        }
     }
 }

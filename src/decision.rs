@@ -29,12 +29,12 @@ impl Grant {
     /// The values of the identity headers, in their order. The last one, the restrictions, is absent for a key without
     /// restrictions, unless the upstream judges them: it can then refuse a request whose header was lost on the way.
     pub fn header_values(&self) -> impl Iterator<Item = &str> {
-        let Principal { user_id, key_id, scopes_text, restricted, .. } = &*self.principal;
+        let Principal { user_id, key_id, scopes, restricted, .. } = &*self.principal;
         let restrictions = match restricted {
             Some(restricted) => Some(&*restricted.text),
             None => self.upstream_judges.then_some(UNRESTRICTED),
         };
-        [&**user_id, key_id, scopes_text].into_iter().chain(restrictions)
+        [&**user_id, key_id, &scopes.text].into_iter().chain(restrictions)
     }
 }
 
@@ -121,7 +121,7 @@ pub fn decide(
     {
         return Err(Denial::Restricted { violation, key });
     }
-    match key.scopes.permits(required) {
+    match key.scopes.set.permits(required) {
         true => Ok(Grant { principal: key, upstream_judges }),
         false => Err(Denial::Forbidden { required: required.clone(), key }),
     }

@@ -229,11 +229,11 @@ impl Filter {
         }
         let may_be_cached = !self.policy.syncs() || self.lease.may_cache(&answer.epoch, answer.revision, now);
         let mut outcomes = Vec::new();
-        for (digest, KeyAnswer { verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
+        for (digest, KeyAnswer { mut verdict, expires_in_ms }) in digests.iter().zip(answer.verdicts) {
             if may_be_cached {
                 // The lookup ends below, so it is there.
                 let Some(tag) = self.lookups.tag(digest) else { continue };
-                let evicted = self.cache.insert(tag, *digest, &verdict, sent_at, expires_in_ms);
+                let evicted = self.cache.insert(tag, *digest, &mut verdict, sent_at, expires_in_ms);
                 self.metrics.add(Counter::Evictions, evicted);
             } else {
                 // Without a further answer, the cached verdict could still be used as a stale one.

@@ -22,10 +22,9 @@ impl Usage {
     /// Records a use of a key. If the report is full, a later use of the key is reported instead.
     pub fn note(&mut self, principal: &Rc<Principal>, now: Moment) {
         let seconds = now.wall / 1_000;
-        let is_due =
-            principal.reported_at.get().is_none_or(|last| seconds >= last.saturating_add(REPORT_EVERY_S));
-        if is_due && self.pending.len() < MAX_USED_PER_SYNC {
-            principal.reported_at.set(Some(seconds));
+        if seconds >= u64::from(principal.report_from.get()) && self.pending.len() < MAX_USED_PER_SYNC {
+            let next = seconds.saturating_add(REPORT_EVERY_S);
+            principal.report_from.set(next.try_into().unwrap_or(u32::MAX));
             self.pending.insert(principal.key_id.clone(), seconds);
         }
     }
