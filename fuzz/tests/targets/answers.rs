@@ -68,10 +68,10 @@ fn to_a_verify() {
             for text in [&principal.user_id, &principal.key_id] {
                 assert!(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?}");
             }
-            assert!(principal.scopes_text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
+            assert!(principal.scopes.text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
             let written: Vec<_> =
                 written["scopes"].as_array().unwrap().iter().map(|scope| scope.as_str().unwrap()).collect();
-            assert_eq!(principal.scopes_text.split_terminator(' ').collect::<Vec<_>>(), written);
+            assert_eq!(principal.scopes.text.split_terminator(' ').collect::<Vec<_>>(), written);
         }
     });
 }
