@@ -13,7 +13,7 @@ use crate::load::Load;
 use crate::machine::Machine;
 use crate::report::{Latency, Report, Row};
 use crate::statistics::{Quartiles, percentile};
-use crate::variants::{EMPTY, Filter, NONE, Variant};
+use crate::variants::{EMPTY, NONE, Variant};
 use crate::wrk::{self, Wrk};
 use crate::{authorizer, keys, memory, usage};
 
@@ -146,7 +146,7 @@ fn prepare(variant: Variant, index: usize, site: &Site, plan: &Plan, processor: 
     load.send(keys as usize)?;
     let memory = usage::memory(pid)?;
     load.run(WARM_UP)?;
-    let is_heavy = variant.filter == Filter::Ours && keys >= FEWEST_KEYS_TO_WEIGH;
+    let is_heavy = variant.filter.is_ours() && keys >= FEWEST_KEYS_TO_WEIGH;
     Ok(Running {
         variant,
         gateway,
@@ -175,7 +175,7 @@ fn measure(all: &mut [Running], plan: &Plan) -> Result<()> {
         }
     }
     thread::sleep(REPORTED);
-    for running in all.iter_mut().filter(|running| running.variant.filter == Filter::Ours) {
+    for running in all.iter_mut().filter(|running| running.variant.filter.is_ours()) {
         let (lookups, sent) = running.before;
         let requests = running.load.sent() - sent;
         running.lookups = Some((running.gateway.lookups()? - lookups) as f64 / requests as f64);

@@ -5,10 +5,11 @@ use anyhow::Result;
 use crate::gateway::{Gateway, Site};
 use crate::report::VmMemory;
 use crate::usage;
-use crate::variants::Filter;
+use crate::variants::{Filter, IdentityHeaders};
 
 /// The filters whose VMs are weighed, and their names.
-const FILTERS: [(&str, Filter); 2] = [("empty SDK filter", Filter::Empty), ("ours", Filter::Ours)];
+const FILTERS: [(&str, Filter); 2] =
+    [("empty SDK filter", Filter::Empty), ("ours", Filter::Ours(IdentityHeaders::All))];
 
 /// The resident memory that one more VM takes, with an empty cache: Envoys with `additional` more workers are compared with
 /// others of one worker, and what a worker without a filter takes does not count.

@@ -19,7 +19,16 @@ pub(crate) enum Filter {
     /// Envoy's `ext_authz`, which asks a server on this machine over HTTP.
     ExtAuthz,
     /// Ours.
-    Ours,
+    Ours(IdentityHeaders),
+}
+
+/// The headers for the upstream that our filter adds to a request with a valid key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdentityHeaders {
+    /// The user, the key and its scopes.
+    All,
+    /// Only the key.
+    KeyId,
 }
 
 /// The `Authorization` header of a variant's requests.
@@ -67,20 +76,27 @@ const PROTECTED: &str = "/api/projects/";
 const PUBLIC: &str = "/decide/";
 
 /// All rows, in the order of the table.
-pub(crate) const ALL: [Variant; 13] = [
+pub(crate) const ALL: [Variant; 14] = [
     row(NONE, Filter::None, PROTECTED, Credentials::Keys(1), 200),
     row(EMPTY, Filter::Empty, PROTECTED, Credentials::Keys(1), 200),
     row("api_key_auth, static", Filter::ApiKeyAuth, PROTECTED, Credentials::Keys(1), 200),
     row(LUA, Filter::Lua, PROTECTED, Credentials::Keys(1), 200),
     row(EXT_AUTHZ, Filter::ExtAuthz, PROTECTED, Credentials::Keys(1), 200),
-    row("ours: public", Filter::Ours, PUBLIC, Credentials::Absent, 200),
-    row(HIT, Filter::Ours, PROTECTED, Credentials::Keys(1), 200),
-    row(HIT_OF_FEW, Filter::Ours, PROTECTED, Credentials::Keys(100), 200),
-    row("ours: hit, 10,000 keys", Filter::Ours, PROTECTED, Credentials::Keys(10_000), 200),
-    row(HIT_OF_MANY, Filter::Ours, PROTECTED, Credentials::Keys(100_000), 200),
-    row("ours: 401, no key", Filter::Ours, PROTECTED, Credentials::Absent, 401),
-    row("ours: 403, a hit", Filter::Ours, PROTECTED, Credentials::Narrow, 403),
-    row(MISS, Filter::Ours, PROTECTED, Credentials::Unknown, 401),
+    row("ours: public", Filter::Ours(IdentityHeaders::All), PUBLIC, Credentials::Absent, 200),
+    row(HIT, Filter::Ours(IdentityHeaders::All), PROTECTED, Credentials::Keys(1), 200),
+    row("ours: hit, one header", Filter::Ours(IdentityHeaders::KeyId), PROTECTED, Credentials::Keys(1), 200),
+    row(HIT_OF_FEW, Filter::Ours(IdentityHeaders::All), PROTECTED, Credentials::Keys(100), 200),
+    row(
+        "ours: hit, 10,000 keys",
+        Filter::Ours(IdentityHeaders::All),
+        PROTECTED,
+        Credentials::Keys(10_000),
+        200,
+    ),
+    row(HIT_OF_MANY, Filter::Ours(IdentityHeaders::All), PROTECTED, Credentials::Keys(100_000), 200),
+    row("ours: 401, no key", Filter::Ours(IdentityHeaders::All), PROTECTED, Credentials::Absent, 401),
+    row("ours: 403, a hit", Filter::Ours(IdentityHeaders::All), PROTECTED, Credentials::Narrow, 403),
+    row(MISS, Filter::Ours(IdentityHeaders::All), PROTECTED, Credentials::Unknown, 401),
 ];
 
 /// Ten times as many as the filter caches for invalid keys.
@@ -88,8 +104,16 @@ const UNKNOWN_KEYS: u32 = 100_000;
 
 /// The settings of our filter. In a run of more than ten minutes, the default `active_ttl_ms` would put misses into the rows of
 /// hits.
-fn settings() -> Value {
-    json!({"key_service": {"cluster": "key_service"}, "cache": {"active_ttl_ms": 86_400_000}})
+fn settings(headers: IdentityHeaders) -> Value {
+    let identity_headers = match headers {
+        IdentityHeaders::All => json!({}),
+        IdentityHeaders::KeyId => json!({"user_id": null, "scopes": null}),
+    };
+    json!({
+        "key_service": {"cluster": "key_service"},
+        "cache": {"active_ttl_ms": 86_400_000},
+        "identity_headers": identity_headers,
+    })
 }
 
 const fn row(
@@ -142,12 +166,17 @@ impl Credentials {
 }
 
 impl Filter {
+    /// Whether it asks the key service.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Filter::Ours(_))
+    }
+
     /// The filter's entry in `http_filters`; `None` without one. `module` is the Wasm module of its kind.
     pub(crate) fn config(self, module: &str) -> Option<Value> {
         let typed = match self {
             Filter::None => return None,
             Filter::Empty => wasm(module, "empty", json!({})),
-            Filter::Ours => wasm(module, "ours", settings()),
+            Filter::Ours(headers) => wasm(module, "ours", settings(headers)),
             Filter::ApiKeyAuth => json!({
                 "@type": "type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
                 "credentials": [{"key": keys::value(0), "client": "bench"}],
