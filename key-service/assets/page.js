@@ -49,7 +49,8 @@ addEventListener("submit", (event) => {
   if (target.method !== "post") return;
   if ("sent" in target.dataset) event.preventDefault();
   target.dataset.sent = "";
-  setTimeout(() => delete target.dataset.sent, 2000);
+  // The answer is another page. If the user stops the request, the form can be sent again after this time.
+  setTimeout(() => delete target.dataset.sent, 30000);
 });
 
 // The browser kept the page as it was left. Its forms can be sent again. A value was shown once, so it is not shown again.

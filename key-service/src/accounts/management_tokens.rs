@@ -247,10 +247,18 @@ pub struct EndedToken {
     pub label: String,
 }
 
+/// The most tokens that [`ended_note`] names. The note becomes part of an address, whose length proxies limit.
+const MAX_NAMED: usize = 10;
+
 /// A sentence about the tokens that ended, if any did.
 pub(crate) fn ended_note(tokens: &[EndedToken]) -> Option<String> {
-    let labels: Vec<_> = tokens.iter().map(|token| token.label.as_str()).collect();
-    (!labels.is_empty()).then(|| format!("These management tokens have ended: {}.", labels.join(", ")))
+    let labels: Vec<_> = tokens.iter().take(MAX_NAMED).map(|token| token.label.as_str()).collect();
+    let others = match tokens.len() - labels.len() {
+        0 => String::new(),
+        others => format!(", and {others} more"),
+    };
+    (!labels.is_empty())
+        .then(|| format!("These management tokens have ended: {}{others}.", labels.join(", ")))
 }
 
 /// Ends the tokens that a reason concerns, and the one-time links that they created. Returns the tokens.
@@ -363,5 +371,18 @@ mod tests {
             let last_used_at = list(&database).await.unwrap()[0].last_used_at;
             assert_eq!(last_used_at, Some(now.plus_seconds(written_after_s)), "{used_after_s} s");
         }
+    }
+
+    #[test]
+    fn a_note_names_ten_ended_tokens_at_most() {
+        let tokens = |count: usize| -> Vec<_> {
+            (0..count).map(|n| EndedToken { id: String::new(), label: format!("t{n}") }).collect()
+        };
+        let note = |count| ended_note(&tokens(count));
+        assert_eq!(note(0), None);
+        assert_eq!(note(1).unwrap(), "These management tokens have ended: t0.");
+        let ten = "These management tokens have ended: t0, t1, t2, t3, t4, t5, t6, t7, t8, t9";
+        assert_eq!(note(10).unwrap(), format!("{ten}."));
+        assert_eq!(note(12).unwrap(), format!("{ten}, and 2 more."));
     }
 }

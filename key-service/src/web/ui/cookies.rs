@@ -9,10 +9,16 @@ use cookie::{Cookie, SameSite};
 use protocol::KeyDigest;
 
 use super::error::PageError;
-use crate::web::headers::cookie;
+use crate::web::headers::{cookie, cookies};
 
 /// The header of a response that sets or removes a cookie.
 pub(super) type SetCookie = AppendHeaders<[(HeaderName, HeaderValue); 1]>;
+
+/// The most seals that a browser keeps. Every request has them, and proxies limit the headers of a request, to 8 KB for example.
+const MAX_SEALS: usize = 16;
+
+/// The names of seals begin with it, after the prefix for browsers.
+const SEAL: &str = "seal-";
 
 /// A cookie that one page sets for another one. No script can read it.
 #[derive(Clone, Debug)]
@@ -28,17 +34,33 @@ pub(super) struct PageCookie {
 /// name has the path.
 pub(super) fn seal(path: &str) -> PageCookie {
     let hex = KeyDigest::of_value(path).to_hex();
-    let of_path = hex.get(..16).unwrap_or_default();
+    seal_named(hex.get(..16).unwrap_or_default())
+}
+
+fn seal_named(of_path: &str) -> PageCookie {
     PageCookie {
-        name: format!("__Host-seal-{of_path}").into(),
-        loopback_name: format!("seal-{of_path}").into(),
+        name: format!("__Host-{SEAL}{of_path}").into(),
+        loopback_name: format!("{SEAL}{of_path}").into(),
         same_site: SameSite::Strict,
     }
 }
 
-/// A form that arrived without a session, only sent to the path of the form.
+/// The oldest seals of a request that must go, so that the browser can keep one more.
+pub(super) fn surplus_seals(headers: &HeaderMap, is_plain: bool) -> Vec<PageCookie> {
+    let prefix = if is_plain { SEAL.to_owned() } else { format!("__Host-{SEAL}") };
+    let seals: Vec<PageCookie> = cookies(headers)
+        .filter_map(|cookie| {
+            let of_path = cookie.name().strip_prefix(&prefix)?;
+            of_path.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| seal_named(of_path))
+        })
+        .collect();
+    let surplus = (seals.len() + 1).saturating_sub(MAX_SEALS);
+    seals.into_iter().take(surplus).collect()
+}
+
+/// A form that arrived without a session. There is one in a browser at most.
 pub(super) const UNSENT_FORM: PageCookie = PageCookie {
-    name: Cow::Borrowed("__Secure-unsent"),
+    name: Cow::Borrowed("__Host-unsent"),
     loopback_name: Cow::Borrowed("unsent"),
     same_site: SameSite::Strict,
 };
@@ -56,16 +78,11 @@ impl PageCookie {
         cookie(headers, self.name(is_plain))
     }
 
-    /// The header that sets the cookie. The value consists of characters that a cookie may have (RFC 6265, section 4.1.1).
-    pub(super) fn set(
-        &self,
-        path: &str,
-        value: &str,
-        lifetime_s: u32,
-        is_plain: bool,
-    ) -> Result<SetCookie, PageError> {
+    /// The header that sets the cookie, for all paths: browsers accept `__Host-` with no other. The value consists of characters
+    /// that a cookie may have (RFC 6265, section 4.1.1).
+    pub(super) fn set(&self, value: &str, lifetime_s: u32, is_plain: bool) -> Result<SetCookie, PageError> {
         let cookie = Cookie::build((self.name(is_plain), value))
-            .path(path)
+            .path("/")
             .max_age(Duration::seconds(lifetime_s.into()))
             .http_only(true)
             .same_site(self.same_site)
@@ -75,8 +92,8 @@ impl PageCookie {
     }
 
     /// The header that removes the cookie.
-    pub(super) fn remove(&self, path: &str, is_plain: bool) -> Result<SetCookie, PageError> {
-        self.set(path, "", 0, is_plain)
+    pub(super) fn remove(&self, is_plain: bool) -> Result<SetCookie, PageError> {
+        self.set("", 0, is_plain)
     }
 
     fn name(&self, is_plain: bool) -> &str {
@@ -94,19 +111,19 @@ mod tests {
         headers.append(header::COOKIE, HeaderValue::from_static("session=a; unsent=b; unsents=c; bad"));
         assert_eq!(UNSENT_FORM.read(&headers, true), Some("b".to_owned()));
         assert_eq!(UNSENT_FORM.read(&headers, false), None);
-        headers.append(header::COOKIE, HeaderValue::from_static("__Secure-unsent=d"));
+        headers.append(header::COOKIE, HeaderValue::from_static("__Host-unsent=d"));
         assert_eq!(UNSENT_FORM.read(&headers, false), Some("d".to_owned()));
     }
 
     #[test]
-    fn a_cookie_is_for_its_path_and_not_for_scripts() {
+    fn only_this_host_can_set_a_cookie_and_no_script_can_read_it() {
         let text = |AppendHeaders([(_, value)]): SetCookie| value.to_str().unwrap().to_owned();
-        let over_https = UNSENT_FORM.set("/a", "b", 60, false).unwrap();
+        let over_https = UNSENT_FORM.set("b", 60, false).unwrap();
         assert_eq!(
             text(over_https),
-            "__Secure-unsent=b; HttpOnly; SameSite=Strict; Secure; Path=/a; Max-Age=60"
+            "__Host-unsent=b; HttpOnly; SameSite=Strict; Secure; Path=/; Max-Age=60"
         );
-        let removed = OPENID.remove("/", true).unwrap();
+        let removed = OPENID.remove(true).unwrap();
         assert_eq!(text(removed), "openid=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
     }
 
@@ -115,5 +132,21 @@ mod tests {
         let name = |path: &str| seal(path).name(false).to_owned();
         assert_ne!(name("/a"), name("/b"));
         assert!(name("/a").starts_with("__Host-seal-"));
+    }
+
+    #[test]
+    fn a_browser_keeps_sixteen_seals_and_the_oldest_go_first() {
+        let surplus = |seals: usize| {
+            let names = (0..seals).map(|n| format!("__Host-seal-{n:016x}=k"));
+            let cookies: Vec<String> =
+                ["session=a".to_owned(), "__Host-seal-<x>=k".to_owned()].into_iter().chain(names).collect();
+            let mut headers = HeaderMap::new();
+            headers.append(header::COOKIE, HeaderValue::try_from(cookies.join("; ")).unwrap());
+            assert!(surplus_seals(&headers, true).is_empty());
+            let names = surplus_seals(&headers, false).into_iter().map(|seal| seal.name(false).to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(surplus(15), [""; 0]);
+        assert_eq!(surplus(17), ["__Host-seal-0000000000000000", "__Host-seal-0000000000000001"]);
     }
 }

@@ -36,10 +36,11 @@ impl Form {
 }
 
 impl Form {
-    /// The form as a cookie can hold it, without passwords.
-    pub(super) fn to_keep(&self) -> String {
+    /// This field and the form, as a cookie can hold them, without passwords.
+    pub(super) fn to_keep(&self, field: &str, value: &str) -> String {
         let entered = self.0.iter().filter(|(name, _)| !name.ends_with("password"));
-        form_urlencoded::Serializer::new(String::new()).extend_pairs(entered).finish()
+        let mut kept = form_urlencoded::Serializer::new(String::new());
+        kept.append_pair(field, value).extend_pairs(entered).finish()
     }
 
     /// The request of this caller, if the form has an id of its own. A double click sends the same form twice. The same form
@@ -149,8 +150,8 @@ mod tests {
     #[test]
     fn a_kept_form_has_no_passwords_and_fits_into_a_cookie() {
         let form = Form::parse("label=a%3B+\"b\",\\%C3%A9&password=x&repeated_password=x".as_bytes());
-        assert_eq!(form.to_keep(), "label=a%3B+%22b%22%2C%5C%C3%A9");
-        assert_eq!(Form::parse(b"current_password=x").to_keep(), "");
+        assert_eq!(form.to_keep("path", "/a;b"), "path=%2Fa%3Bb&label=a%3B+%22b%22%2C%5C%C3%A9");
+        assert_eq!(Form::parse(b"current_password=x").to_keep("path", "/"), "path=%2F");
     }
 
     #[test]

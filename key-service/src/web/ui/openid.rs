@@ -58,7 +58,7 @@ pub(super) async fn begin(
     match provider.begin(redirect_url(&state, &name, &request)?, next).await {
         Ok((url, pending)) => {
             let pending = pending.encode().map_err(|error| PageError::internal(&error))?;
-            let cookie = OPENID.set("/", &pending, LIFETIME_S, is_plain(&request))?;
+            let cookie = OPENID.set(&pending, LIFETIME_S, is_plain(&request))?;
             Ok((cookie, Redirect::to(&url)).into_response())
         }
         Err(error) => Ok(failed(&state, provider, next, &error)),
@@ -78,7 +78,7 @@ pub(super) async fn finish(
 ) -> Result<Response, PageError> {
     let provider = find(&state, &name)?;
     let answer = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
-    let forget = OPENID.remove("/", is_plain(&request))?;
+    let forget = OPENID.remove(is_plain(&request))?;
     let pending = pending(&request);
     let Some(pending) = pending.filter(|pending| pending.is_answered(&name, answer.text("state"))) else {
         // The cookie may be that of a sign-in in another tab, which can still end.

@@ -100,6 +100,7 @@ pub(super) async fn page(
     let may_see = |receipt: &Receipt| {
         user.is_some() || matches!((&receipt.shows, &receipt.end), (Shows::Change(_), Some(Ending::Text(_))))
     };
+    let ended = if seals.is_repetition { ended.again() } else { ended };
     let receipt = seals.open::<Receipt>(user_id).filter(may_see);
     let Some(Receipt { title, place, shows, mut end }) = receipt else {
         let frame = user
@@ -132,7 +133,7 @@ pub(super) async fn page(
 pub(super) struct EndedPage {
     title: &'static str,
     place: Place,
-    text: &'static str,
+    text: Cow<'static, str>,
     /// The link to the next page: address and text.
     next: (String, &'static str),
 }
@@ -147,7 +148,16 @@ struct EndedTemplate {
 impl EndedPage {
     /// For a value, with a link to the page where the user gets another one.
     pub(super) fn of_value(place: Place, text: &'static str, next: (String, &'static str)) -> Self {
-        EndedPage { title: "The value was shown once", place, text, next }
+        EndedPage { title: "The value was shown once", place, text: text.into(), next }
+    }
+
+    /// For a form that was sent before: the browser may have dropped the answer, and with it the value.
+    fn again(self) -> Self {
+        let text = format!(
+            "Your browser sent the form twice. Only the first time counted, and only the first answer had the value. {}",
+            self.text
+        );
+        EndedPage { title: "The form was sent before", text: text.into(), ..self }
     }
 
     /// For a change.
@@ -155,7 +165,8 @@ impl EndedPage {
         EndedPage {
             title: "The result is no longer shown",
             place: Place::Outside,
-            text: "The page of a result can be opened for ten minutes, in the browser that made the change.",
+            text: "The page of a result can be opened for ten minutes, in the browser that made the change."
+                .into(),
             next: ("/".to_owned(), "Go to the start page"),
         }
     }

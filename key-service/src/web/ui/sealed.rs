@@ -13,7 +13,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::cookies::{SetCookie, seal as seal_cookie};
+use super::cookies::{PageCookie, SetCookie, seal as seal_cookie, surplus_seals};
 use super::error::PageError;
 use super::form::Form;
 use crate::random;
@@ -21,6 +21,14 @@ use crate::web::session::IsPlainLoopback;
 
 /// The parameter of an address with sealed content.
 const PARAMETER: &str = "sealed";
+
+/// The parameter of an address to which a repeated form leads. Only the answer to the first one has sealed content.
+const REPETITION: &str = "again";
+
+/// The redirect after a form that did something before.
+pub(super) fn redirect_again(path: &str) -> Redirect {
+    Redirect::to(&format!("{path}?{REPETITION}"))
+}
 
 /// A key that seals one content.
 type SealKey = [u8; 32];
@@ -32,7 +40,11 @@ const NONCE: [u8; 12] = [0; 12];
 pub(super) struct Seals {
     path: String,
     sealed: Option<Vec<u8>>,
+    /// Whether the address follows a form that was sent before.
+    pub(super) is_repetition: bool,
     key: Option<SealKey>,
+    /// The cookies that must go before the browser gets another one.
+    surplus: Vec<PageCookie>,
     is_plain: bool,
 }
 
@@ -47,7 +59,9 @@ impl<S: Sync> FromRequestParts<S> for Seals {
         Ok(Seals {
             path: parts.uri.path().to_owned(),
             sealed: query.get(PARAMETER).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()),
+            is_repetition: query.get(REPETITION).is_some(),
             key: key.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()),
+            surplus: surplus_seals(&parts.headers, is_plain),
             is_plain,
         })
     }
@@ -68,8 +82,13 @@ impl Seals {
         let sealed =
             seal(&key, &bound_to(path, user_id), content).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
         let address = format!("{path}?{PARAMETER}={}", URL_SAFE_NO_PAD.encode(sealed));
-        let cookie = seal_cookie(path).set("/", &URL_SAFE_NO_PAD.encode(key), lifetime_s, self.is_plain)?;
-        Ok((cookie, Redirect::to(&address)).into_response())
+        let cookie = seal_cookie(path).set(&URL_SAFE_NO_PAD.encode(key), lifetime_s, self.is_plain)?;
+        let mut response = Redirect::to(&address).into_response();
+        for seal in &self.surplus {
+            response = (seal.remove(self.is_plain)?, response).into_response();
+        }
+        // Last, because it can have the name of one that is removed.
+        Ok((cookie, response).into_response())
     }
 
     /// The content that was sealed for this path and user; `None` if the address has none, or its cookie has ended.
@@ -80,7 +99,7 @@ impl Seals {
 
     /// The header that ends the cookie of the requested path, so that its content cannot be opened again.
     pub(super) fn end(&self) -> Result<SetCookie, PageError> {
-        seal_cookie(&self.path).remove("/", self.is_plain)
+        seal_cookie(&self.path).remove(self.is_plain)
     }
 }
 

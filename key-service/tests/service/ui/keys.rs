@@ -113,8 +113,11 @@ async fn a_form_that_is_sent_twice_makes_one_key() {
     let (made, repeated) = if Receipt::of(&first).is_some() { (first, second) } else { (second, first) };
     assert_eq!(repeated.status(), 303);
     let receipt = Receipt::of(&made).unwrap();
-    assert_eq!(repeated.headers()["location"].to_str().unwrap(), receipt.address.split('?').next().unwrap());
-    assert!(tab.get(repeated.headers()["location"].to_str().unwrap()).await.has("The value was shown once"));
+    let again = repeated.headers()["location"].to_str().unwrap();
+    assert_eq!(again, receipt.address.split('?').next().unwrap().to_owned() + "?again");
+    let again = tab.get(again).await;
+    assert!(again.status == 404 && again.has("The form was sent before"), "{}", again.html);
+    assert!(again.has("Only the first time counted") && again.has("roll the key"), "{}", again.html);
     let value = Shown::read(tab.open(&receipt).await).await.value_of("key-value").to_owned();
     let (_, keys) = demo.get(KEYS).await;
     assert_eq!(keys.as_array().unwrap().len(), 1);
@@ -123,7 +126,7 @@ async fn a_form_that_is_sent_twice_makes_one_key() {
     let roll = [("grace_s", "0"), ("form_id", form.field("form_id"))];
     let rolled = tab.post(&key_page(&keys[0], "/roll"), &roll).await;
     let repeated = tab.post(&key_page(&keys[0], "/roll"), &roll).await;
-    assert!(repeated.location.ends_with("/value"), "{}", repeated.location);
+    assert!(repeated.location.ends_with("/value?again"), "{}", repeated.location);
     assert!(app.scopes(rolled.value_of("key-value")).await.is_some() && app.scopes(&value).await.is_none());
     let other =
         tab.post("/account/keys/new", &fields("another key from the page that the browser kept")).await;
@@ -136,8 +139,30 @@ async fn a_form_that_is_sent_twice_makes_one_key() {
         [("label", "CI"), ("reach", "all"), ("can.read", "yes"), ("expires_at", "never"), ("form_id", id)];
     admin.post("/admin/tokens/new", &token).await.value_of("key-value");
     let repeated = admin.post("/admin/tokens/new", &token).await;
-    assert!(repeated.status == 303 && repeated.location.ends_with("/value"));
+    assert!(repeated.status == 303 && repeated.location.ends_with("/value?again"));
     assert_eq!(admin.get("/admin/tokens").await.html.matches("Revoke</a>").count(), 1);
+}
+
+#[tokio::test]
+async fn a_browser_with_many_results_forgets_the_oldest() {
+    let app = TestApp::start().await;
+    let seals: Vec<String> = (0..16).map(|n| format!("seal-{n:016x}=k")).collect();
+    let cookies = format!("session={}; {}", app.demo().cookie, seals.join("; "));
+    let fields = [("label", "CI"), ("access", "all"), ("expires_at", "never")];
+    let answer = Tab::of_nobody(&app)
+        .form("/account/keys/new", &fields)
+        .header("cookie", cookies)
+        .send()
+        .await
+        .unwrap();
+    let set: Vec<_> =
+        answer.headers().get_all("set-cookie").into_iter().map(|it| it.to_str().unwrap()).collect();
+    let removed: Vec<_> = set.iter().filter(|cookie| cookie.contains("Max-Age=0")).collect();
+    assert_eq!(removed, [&"seal-0000000000000000=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"]);
+    assert!(
+        set.last().unwrap().starts_with("seal-") && set.last().unwrap().ends_with("Max-Age=60"),
+        "{set:?}"
+    );
 }
 
 #[tokio::test]

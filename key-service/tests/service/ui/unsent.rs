@@ -20,30 +20,71 @@ fn kept(headers: &HeaderMap) -> Option<(String, String)> {
     Some((cookie.to_owned(), attributes.to_owned()))
 }
 
+/// A browser in which a form was sent after the session had ended, and whose user has signed in again.
+struct Browser {
+    tab: Tab,
+    path: String,
+    /// Where the sign-in leads to.
+    next: String,
+    cookies: String,
+}
+
+impl Browser {
+    /// `email` signs in. The form was shown to the user `sender`.
+    async fn after_sign_in(
+        app: &TestApp,
+        email: &str,
+        sender: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Self {
+        let tab = Tab::of_nobody(app);
+        let answer = tab.send(path, &[fields, &[("sender", sender)]].concat()).await;
+        let (cookie, attributes) = kept(answer.headers()).expect(path);
+        assert_eq!(attributes, "HttpOnly; SameSite=Strict; Path=/; Max-Age=600");
+        let sign_in = Shown::read(answer).await;
+        assert_eq!(sign_in.status, 303, "{path}");
+        let page = tab.get(&sign_in.location).await;
+        assert!(page.has(NOT_CHANGED), "{}", page.html);
+        let next = page.field("next").to_owned();
+        assert_eq!(next, format!("{path}?unsent"));
+        let credentials = [("email", email), ("password", PASSWORD), ("next", next.as_str())];
+        let signed_in = tab.send("/sign-in", &credentials).await;
+        assert_eq!(signed_in.headers()["location"], next);
+        let cookies = format!("session={}; {cookie}", session_cookie(&signed_in).unwrap());
+        Browser { tab, path: path.to_owned(), next, cookies }
+    }
+
+    /// Opens an address. Returns the page, and whether its answer removes the kept form.
+    async fn open(&self, address: &str) -> (Shown, bool) {
+        let request = self.tab.request(Method::GET, address).header("cookie", &self.cookies);
+        let answer = request.send().await.unwrap();
+        let removes = removes(answer.headers());
+        (Shown::read(answer).await, removes)
+    }
+}
+
+fn removes(headers: &HeaderMap) -> bool {
+    match kept(headers) {
+        None => false,
+        Some((cookie, attributes)) => {
+            assert_eq!(cookie, "unsent=");
+            assert_eq!(attributes, "HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+            true
+        }
+    }
+}
+
 /// Sends a form without a session, signs in, and opens the page that the sign-in leads to.
 async fn send_and_sign_in(app: &TestApp, email: &str, path: &str, fields: &[(&str, &str)]) -> Shown {
-    let nobody = Tab::of_nobody(app);
-    let answer = nobody.send(path, fields).await;
-    let (cookie, attributes) = kept(answer.headers()).expect(path);
-    assert_eq!(attributes, format!("HttpOnly; SameSite=Strict; Path={path}; Max-Age=600"));
-    let sign_in = Shown::read(answer).await;
-    assert_eq!(sign_in.status, 303, "{path}");
-    let page = nobody.get(&sign_in.location).await;
-    assert!(page.has(NOT_CHANGED), "{}", page.html);
-    let next = page.field("next");
-    assert_eq!(next, format!("{path}?unsent"));
-    let signed_in =
-        nobody.send("/sign-in", &[("email", email), ("password", PASSWORD), ("next", next)]).await;
-    let session = session_cookie(&signed_in).unwrap();
-    assert_eq!(signed_in.headers()["location"], next);
-    let cookies = format!("session={session}; {cookie}");
-    let shown = nobody.request(Method::GET, next).header("cookie", &cookies).send().await.unwrap();
-    let shown = Shown::read(shown).await;
-    assert!(shown.status == 200 && shown.has(NOT_SENT), "{path}: {}", shown.html);
-
-    let blank = nobody.request(Method::GET, path).header("cookie", cookies).send().await.unwrap();
-    let blank = Shown::read(blank).await;
+    let browser = Browser::after_sign_in(app, email, &app.user_id(email), path, fields).await;
+    let (blank, removes) = browser.open(path).await;
     assert!(blank.status == 200 && !blank.has(NOT_SENT), "an address that does not ask for it: {path}");
+    assert!(!removes, "{path}");
+    let (shown, removes) = browser.open(&browser.next).await;
+    assert!(shown.status == 200 && shown.has(NOT_SENT), "{path}: {}", shown.html);
+    assert!(removes, "it is shown once: {path}");
+    assert_eq!(shown.field("sender"), app.user_id(email), "{path}");
     shown
 }
 
@@ -83,6 +124,36 @@ async fn a_form_that_arrives_after_the_session_ended_is_shown_again_after_sign_i
 }
 
 #[tokio::test]
+async fn a_kept_form_is_for_its_path_and_for_the_user_to_whom_it_was_shown() {
+    let app = TestApp::start().await;
+    let path = "/account/keys/new";
+    let browser = Browser::after_sign_in(
+        &app,
+        ADMIN,
+        &app.user_id(DEMO),
+        path,
+        &[("label", "of demo"), ("access", "all")],
+    )
+    .await;
+    let (shown, removes) = browser.open("/admin/users/new?unsent").await;
+    assert!(shown.status == 200 && !shown.has(NOT_SENT) && !removes, "another page");
+    let (shown, removes) = browser.open(&browser.next).await;
+    assert!(shown.status == 200 && !shown.has(NOT_SENT) && !shown.has("of demo"), "{}", shown.html);
+    assert!(removes, "the next user of the browser must not see it");
+}
+
+#[tokio::test]
+async fn a_kept_form_is_removed_when_its_path_gets_another_one() {
+    let app = TestApp::start().await;
+    let fields = [("label", "CI"), ("access", "all"), ("expires_at", "never")];
+    let browser = Browser::after_sign_in(&app, DEMO, &app.user_id(DEMO), "/account/keys/new", &fields).await;
+    let send = browser.tab.form(&browser.path, &fields).header("cookie", &browser.cookies);
+    let sent = send.header("sec-fetch-site", "same-origin").send().await.unwrap();
+    assert_eq!(sent.status(), 303);
+    assert!(removes(sent.headers()));
+}
+
+#[tokio::test]
 async fn the_forms_of_admins_are_shown_again_too() {
     let app = TestApp::start().await;
     let admin = app.admin();
@@ -114,8 +185,8 @@ async fn passwords_and_long_forms_are_not_kept() {
     let long = "x".repeat(4000);
     for (path, fields) in [
         ("/account", &passwords[..]),
-        ("/account/keys/new", &[("label", long.as_str())]),
-        ("/account/keys/a;Domain=example.com", &[("label", "CI")]),
+        ("/account/keys/new", &[("label", long.as_str()), ("sender", "u")]),
+        // Only forms with fields have the id of the user to whom they are shown.
         ("/account/keys/a/delete", &[]),
     ] {
         let answer = nobody.send(path, fields).await;

@@ -14,7 +14,7 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::picker::Picker;
-use crate::web::ui::unsent::Unsent;
+use crate::web::ui::unsent::Kept;
 use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
@@ -41,8 +41,9 @@ impl NewServicePage {
 pub(super) async fn show(
     PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
-    unsent: Unsent,
+    kept: Kept,
 ) -> Response {
+    let unsent = kept.of(&user);
     NewServicePage::of(&state, user, unsent.form().unwrap_or(&Form::default()), unsent.problems())
         .into_response()
 }

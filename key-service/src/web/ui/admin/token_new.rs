@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use strum::VariantArray;
 
 use crate::accounts::management_tokens::{self, NewToken, Verb, Verbs};
@@ -18,8 +18,8 @@ use crate::web::ui::expiry::ExpiryChoice;
 use crate::web::ui::form::{Form, Problems, new_form_id};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::receipt::{self, EndedPage, Receipt};
-use crate::web::ui::sealed::Seals;
-use crate::web::ui::unsent::Unsent;
+use crate::web::ui::sealed::{Seals, redirect_again};
+use crate::web::ui::unsent::Kept;
 use crate::web::ui::value::{Command, NewValue};
 use crate::web::ui::visitor::PageAdmin;
 
@@ -54,7 +54,8 @@ impl NewTokenPage {
 }
 
 /// `GET /admin/tokens/new`.
-pub(super) async fn show(PageAdmin { user, .. }: PageAdmin, unsent: Unsent) -> Response {
+pub(super) async fn show(PageAdmin { user, .. }: PageAdmin, kept: Kept) -> Response {
+    let unsent = kept.of(&user);
     if let Some(form) = unsent.form() {
         let expiry = ExpiryChoice::suggested().sent(form);
         return NewTokenPage::of(user, form, expiry, unsent.problems()).into_response();
@@ -90,7 +91,7 @@ pub(super) async fn submit(
     let (token, value) =
         management_tokens::create_once(&state.store, &by, new, now, request.as_ref()).await?;
     let page = format!("{}/{}/value", addresses::TOKENS, token.id);
-    let Some(value) = value else { return Ok(Redirect::to(&page).into_response()) };
+    let Some(value) = value else { return Ok(redirect_again(&page).into_response()) };
     let address = public_url::base(state.public_url.as_ref(), &headers) + "/api/keys/";
     let new = NewValue {
         noun: "Token".into(),

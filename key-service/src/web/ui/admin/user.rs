@@ -20,7 +20,7 @@ use crate::web::ui::outcome::{CompletedChange, Effect};
 use crate::web::ui::picker::Picker;
 use crate::web::ui::receipt::{self, EndedPage, Receipt};
 use crate::web::ui::sealed::Seals;
-use crate::web::ui::unsent::Unsent;
+use crate::web::ui::unsent::Kept;
 use crate::web::ui::value::NewValue;
 use crate::web::ui::visitor::PageAdmin;
 
@@ -43,11 +43,11 @@ pub(super) async fn show(
     PageAdmin { user: admin, .. }: PageAdmin,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    unsent: Unsent,
+    kept: Kept,
 ) -> Result<Response, PageError> {
     let user = find(&state, &id).await?;
     // The other forms of the page have no fields.
-    let unsent = unsent.of_action("permissions");
+    let unsent = kept.of(&admin).of_action("permissions");
     let picker = Picker::new(&state.catalogue, &ScopeSet::all(), &user.permissions);
     let now = Timestamp::now();
     let identities = openid::providers_of(&state.store, &user, &state.providers).await?;

@@ -17,7 +17,7 @@ use crate::web::ui::form::{Form, Problems};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::picker::Picker;
 use crate::web::ui::sealed::Seals;
-use crate::web::ui::unsent::Unsent;
+use crate::web::ui::unsent::Kept;
 use crate::web::ui::visitor::PageAdmin;
 
 #[derive(Template)]
@@ -46,8 +46,9 @@ impl NewUserPage {
 pub(super) async fn show(
     PageAdmin { user, .. }: PageAdmin,
     State(state): State<AppState>,
-    unsent: Unsent,
+    kept: Kept,
 ) -> Response {
+    let unsent = kept.of(&user);
     NewUserPage::of(&state, user, unsent.form().unwrap_or(&Form::default()), unsent.problems())
         .into_response()
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 
 use super::key_form::KeyForm;
 use super::value;
@@ -16,8 +16,8 @@ use crate::web::ui::error::PageError;
 use crate::web::ui::form::{Form, new_form_id};
 use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::receipt::Receipt;
-use crate::web::ui::sealed::Seals;
-use crate::web::ui::unsent::Unsent;
+use crate::web::ui::sealed::{Seals, redirect_again};
+use crate::web::ui::unsent::Kept;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -39,9 +39,9 @@ impl CreatePage {
 pub(super) async fn show(
     PageUser { user, .. }: PageUser,
     State(state): State<AppState>,
-    unsent: Unsent,
+    kept: Kept,
 ) -> Response {
-    let form = KeyForm::blank(&state.catalogue, &user).again(&unsent, Timestamp::now());
+    let form = KeyForm::blank(&state.catalogue, &user).again(&kept.of(&user), Timestamp::now());
     CreatePage::new(user, form).into_response()
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn submit(
     state.changes.admit(&by)?;
     let (store, access) = (&state.store, KeyAccess::User(&user.id));
     match keys::create_once(store, &by, access, &user.id, new, now, request.as_ref()).await {
-        Ok((key, None)) => Ok(Redirect::to(&value::address(&key)).into_response()),
+        Ok((key, None)) => Ok(redirect_again(&value::address(&key)).into_response()),
         Ok((key, Some(new_value))) => {
             let new = value::new_value(&key, &new_value, &state);
             let receipt = Receipt::of_value("Store your new key", Place::Keys, new);

@@ -22,7 +22,7 @@ use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::outcome::{CompletedChange, Effect};
 use crate::web::ui::receipt::Receipt;
 use crate::web::ui::sealed::Seals;
-use crate::web::ui::unsent::Unsent;
+use crate::web::ui::unsent::Kept;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -109,10 +109,11 @@ pub(super) async fn show(
     PageUser { user, .. }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    unsent: Unsent,
+    kept: Kept,
 ) -> Result<Response, PageError> {
     let now = Timestamp::now();
     let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
+    let unsent = kept.of(&user);
     let form = KeyForm::of(&state.catalogue, &user, &key, now).again(&unsent, now);
     let shown = unsent.form().and_then(ShownKey::of_form).unwrap_or_else(|| ShownKey::of(&key));
     Ok(EditPage::new(user, key, now, form, &shown).into_response())

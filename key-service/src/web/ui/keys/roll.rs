@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 
 use super::row::KeyRow;
 use super::value;
@@ -20,8 +20,8 @@ use crate::web::ui::frame::{Frame, Place, Rendered};
 use crate::web::ui::moment::span;
 use crate::web::ui::outcome::Effect;
 use crate::web::ui::receipt::Receipt;
-use crate::web::ui::sealed::Seals;
-use crate::web::ui::unsent::Unsent;
+use crate::web::ui::sealed::{Seals, redirect_again};
+use crate::web::ui::unsent::Kept;
 use crate::web::ui::visitor::PageUser;
 
 #[derive(Template)]
@@ -49,9 +49,10 @@ pub(super) async fn show(
     PageUser { user, .. }: PageUser,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    unsent: Unsent,
+    kept: Kept,
 ) -> Result<Response, PageError> {
     let key = keys::get(&state.store, KeyAccess::User(&user.id), &id).await?;
+    let unsent = kept.of(&user);
     Ok(RollPage::new(user, key, unsent.form().unwrap_or(&Form::default()), unsent.problems()).into_response())
 }
 
@@ -73,7 +74,7 @@ pub(super) async fn submit(
     let request = form.repeatable(&by);
     let rolled = keys::roll_once(store, &by, access, &id, grace_s, request.as_ref()).await;
     let (key, new_value, propagation) = match rolled {
-        Ok((key, None, _)) => return Ok(Redirect::to(&value::address(&key)).into_response()),
+        Ok((key, None, _)) => return Ok(redirect_again(&value::address(&key)).into_response()),
         Ok((key, Some(new_value), propagation)) => (key, new_value, propagation),
         Err(error @ KeyError::TooManyOldValues) => {
             problems.add(FieldError::input("grace_s", error.to_string()));
