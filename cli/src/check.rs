@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::catalogue::Catalogue;
 use crate::document::Document;
+use crate::envoy_gateway::Surroundings;
 use crate::finding::{Finding, Severity};
 use crate::settings::{Accepted, Settings, in_words};
 use crate::table::{self, Row};
-use crate::{envoy, istio};
+use crate::{envoy, envoy_gateway, istio};
 
 /// What is known of one file.
 #[derive(Debug)]
@@ -43,6 +44,9 @@ pub fn settings_in(document: &Document) -> Vec<Settings> {
     if istio::is_istio(document) {
         return istio::extension(document).map(|extension| extension.settings).into_iter().collect();
     }
+    if envoy_gateway::is_envoy_gateway(document) {
+        return envoy_gateway::modules(document).into_iter().map(|module| module.settings).collect();
+    }
     match envoy::is_envoy(document) {
         true => envoy::plugins(document).into_iter().map(|plugin| plugin.settings).collect(),
         false => vec![Settings::of_struct(&document.root())],
@@ -52,8 +56,11 @@ pub fn settings_in(document: &Document) -> Vec<Settings> {
 /// Checks the files of one configuration, and their scopes if there is a catalogue.
 pub fn check(files: &[(String, Document)], catalogue: Option<&Catalogue>) -> Vec<Report> {
     let names = files.iter().flat_map(|(_, document)| envoy::filter_names(document)).collect();
-    let mut reports: Vec<_> =
-        files.iter().map(|(file, document)| check_file(file, document, &names, catalogue)).collect();
+    let surroundings = Surroundings::of(files.iter().map(|(_, document)| document));
+    let mut reports: Vec<_> = files
+        .iter()
+        .map(|(file, document)| check_file(file, document, &names, &surroundings, catalogue))
+        .collect();
     let configured: usize = reports.iter().map(|report| report.configured).sum();
     if let Some(report) = reports.last_mut().filter(|_| names.is_empty() && configured == 0) {
         let message = "no edge-key-auth filter is configured, so no request is checked: check the file that configures it too";
@@ -66,6 +73,7 @@ fn check_file(
     file: &str,
     document: &Document,
     names: &BTreeSet<String>,
+    surroundings: &Surroundings,
     catalogue: Option<&Catalogue>,
 ) -> Report {
     let mut findings = document.findings.clone();
@@ -92,6 +100,7 @@ fn check_file(
         }
     }
     findings.extend(istio::extension(document).iter().flat_map(istio::judge));
+    findings.extend(envoy_gateway::judge(document, surroundings));
     if envoy::is_envoy(document) {
         findings.extend(envoy::judge(document, names));
     }

@@ -2,6 +2,7 @@
 //!
 //! 1. [`document`] reads a file as Envoy reads it, and keeps the line of each field.
 //! 2. [`envoy`] finds the filter's configurations in the file, and judges the settings of Envoy around them.
+//!    [`istio`] and [`envoy_gateway`] do the same for resources of Kubernetes.
 //! 3. [`settings`] reads one configuration with the filter's own parser. [`table`] lists its rules as they match.
 //! 4. [`catalogue`] has the objects that scopes can name at the key service.
 //! 5. [`check`](mod@check) puts this together, and [`explain`](mod@explain) sends one request through the filter.
@@ -15,6 +16,7 @@ pub mod catalogue;
 pub mod check;
 pub mod document;
 pub mod envoy;
+pub mod envoy_gateway;
 pub mod explain;
 pub mod finding;
 pub mod istio;

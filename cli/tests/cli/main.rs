@@ -9,6 +9,7 @@
 
 mod catalogue;
 mod documentation;
+mod envoy_gateway;
 mod host;
 mod istio;
 mod output;
