@@ -4,11 +4,14 @@ use edge_key_auth_cli::check::check;
 use edge_key_auth_cli::document::{Document, Format};
 use serde_json::Value;
 
-use crate::schemas::{problems, problems_of_overlay};
+use crate::schemas::{problems, problems_of_bootstrap, problems_of_overlay};
 use crate::{Manifest, manifests, yaml};
 
 /// Fields whose own fields are names that users choose.
 const MAPS: [&str; 6] = ["annotations", "data", "labels", "matchLabels", "portLevelMtls", "selector"];
+
+/// The kinds that have the filter's settings.
+const EXTENSIONS: [&str; 3] = ["EnvoyExtensionPolicy", "TrafficExtension", "WasmPlugin"];
 
 /// The overlays that Istio knows in the parameters of a Gateway.
 const OVERLAY: &str = "deployment";
@@ -16,7 +19,7 @@ const OVERLAY: &str = "deployment";
 #[test]
 fn every_manifest_is_valid() {
     let manifests = manifests();
-    assert!(manifests.len() >= 19, "{}", manifests.len());
+    assert!(manifests.len() >= 28, "{}", manifests.len());
     for manifest in &manifests {
         assert_eq!(all_problems(manifest), Vec::<String>::new(), "{}: {}", manifest.file, manifest.kind());
     }
@@ -36,12 +39,11 @@ fn a_misspelt_field_of_any_manifest_is_named() {
             );
             tried += 1;
         }
-        for (overlay, path) in overlay(&manifest)
-            .iter()
-            .flat_map(|overlay| fields(overlay, &[]).into_iter().map(move |path| (overlay, path)))
-        {
-            let (misspelt, value) = misspell(overlay, &path);
-            let problems = problems_of_overlay(&value);
+        for (part, problems_of, path) in embedded(&manifest).iter().flat_map(|(part, problems_of)| {
+            fields(part, &[]).into_iter().map(move |path| (part, problems_of, path))
+        }) {
+            let (misspelt, value) = misspell(part, &path);
+            let problems = problems_of(&value);
             assert!(
                 problems.iter().any(|problem| problem.contains(&misspelt)),
                 "{}: {path:?} as {misspelt}: {problems:?}",
@@ -50,13 +52,13 @@ fn a_misspelt_field_of_any_manifest_is_named() {
             tried += 1;
         }
     }
-    assert!(tried > 300, "{tried}");
+    assert!(tried > 500, "{tried}");
 }
 
 /// The problems of a manifest, of the filter's settings in it, and of the part of a Deployment in it.
 fn all_problems(manifest: &Manifest) -> Vec<String> {
     let mut all = problems(manifest);
-    if ["TrafficExtension", "WasmPlugin"].contains(&manifest.kind()) {
+    if EXTENSIONS.contains(&manifest.kind()) {
         let document = Document::read(&manifest.value.to_string(), Format::Json).unwrap();
         let reports = check(&[(manifest.file.clone(), document)], None);
         let findings = reports.into_iter().flat_map(|report| report.findings);
@@ -66,14 +68,22 @@ fn all_problems(manifest: &Manifest) -> Vec<String> {
         let data = manifest.value["data"].as_object().into_iter().flatten();
         all.extend(data.filter(|(name, _)| *name != OVERLAY).map(|(name, _)| format!("{name}: no overlay")));
     }
-    all.extend(overlay(manifest).iter().flat_map(problems_of_overlay));
+    all.extend(embedded(manifest).iter().flat_map(|(part, problems_of)| problems_of(part)));
     all
 }
 
-/// The part of a Deployment in a ConfigMap.
-fn overlay(manifest: &Manifest) -> Option<Value> {
-    let text = manifest.value["data"][OVERLAY].as_str()?;
-    Some(yaml(&manifest.file, text))
+/// A value that a manifest has as text, and what finds the problems in it.
+type Embedded = (Value, fn(&Value) -> Vec<String>);
+
+/// The part of a Deployment in a ConfigMap, or the part of a bootstrap in an EnvoyProxy.
+fn embedded(manifest: &Manifest) -> Option<Embedded> {
+    let value = &manifest.value;
+    let text = |value: &Value| value.as_str().map(|text| yaml(&manifest.file, text));
+    match manifest.kind() {
+        "ConfigMap" => Some((text(&value["data"][OVERLAY])?, problems_of_overlay)),
+        "EnvoyProxy" => Some((text(&value["spec"]["bootstrap"]["value"])?, problems_of_bootstrap)),
+        _ => None,
+    }
 }
 
 /// The paths of all fields, except those whose names users choose.

@@ -1,4 +1,4 @@
-//! Tests of the manifests for Istio: their fields, the filter's settings in them, and the names that have to agree.
+//! Tests of the manifests for Istio and for Envoy Gateway: their fields, the filter's settings in them, and the names that have to agree.
 //!
 //! `schemas/` has the schemas of their kinds, each with its source. Descriptions, and rules in CEL (`x-kubernetes-validations`),
 //! are left out.
@@ -10,9 +10,9 @@
     reason = "a test that is surprised should stop"
 )]
 
-mod control_plane;
+mod envoy_gateway;
 mod fields;
-mod names;
+mod istio;
 mod schemas;
 
 use std::fs;
@@ -21,10 +21,13 @@ use std::path::{Path, PathBuf};
 use edge_key_auth_cli::document::{Document, Format};
 use serde_json::Value;
 
-/// One document of a file below `istio/`.
+/// The folders of manifests.
+const FOLDERS: [&str; 2] = ["envoy-gateway", "istio"];
+
+/// One document of a file in these folders.
 #[derive(Clone)]
 struct Manifest {
-    /// The file, from `istio/` on.
+    /// The file, from its folder on.
     file: String,
     value: Value,
 }
@@ -45,9 +48,11 @@ impl Manifest {
 
 /// All manifests, in the order of their files.
 fn manifests() -> Vec<Manifest> {
-    let root = test_stack::paths::workspace().join("istio");
+    let root = test_stack::paths::workspace();
     let mut files = Vec::new();
-    find(&root, &mut files);
+    for folder in FOLDERS {
+        find(&root.join(folder), &mut files);
+    }
     files.sort();
     let manifests = files.iter().flat_map(|path| {
         let file = path.strip_prefix(&root).unwrap().display().to_string();

@@ -7,14 +7,19 @@ use serde_json::{Value, json};
 use crate::Manifest;
 
 /// The schema of each kind of resource: API version, kind, and file in `schemas/`.
-const KINDS: [(&str, &str, &str); 11] = [
+const KINDS: [(&str, &str, &str); 16] = [
     ("apps/v1", "Deployment", "deployment"),
     ("extensions.istio.io/v1alpha1", "TrafficExtension", "traffic_extension"),
     ("extensions.istio.io/v1alpha1", "WasmPlugin", "wasm_plugin"),
+    ("gateway.envoyproxy.io/v1alpha1", "ClientTrafficPolicy", "client_traffic_policy"),
+    ("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy", "envoy_extension_policy"),
+    ("gateway.envoyproxy.io/v1alpha1", "EnvoyPatchPolicy", "envoy_patch_policy"),
+    ("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy", "envoy_proxy"),
     ("gateway.networking.k8s.io/v1", "Gateway", "gateway"),
     ("networking.istio.io/v1", "DestinationRule", "destination_rule"),
     ("networking.istio.io/v1", "ServiceEntry", "service_entry"),
     ("networking.istio.io/v1alpha3", "EnvoyFilter", "envoy_filter"),
+    ("networking.k8s.io/v1", "NetworkPolicy", "network_policy"),
     ("security.istio.io/v1", "AuthorizationPolicy", "authorization_policy"),
     ("security.istio.io/v1", "PeerAuthentication", "peer_authentication"),
     ("v1", "ConfigMap", "config_map"),
@@ -22,19 +27,28 @@ const KINDS: [(&str, &str, &str); 11] = [
 ];
 
 /// Files that are no resource but values of a Helm chart.
-const VALUES: [(&str, &str); 1] = [("gateway/values.yaml", "gateway_chart_values")];
+const VALUES: [(&str, &str); 2] = [
+    ("envoy-gateway/values.yaml", "envoy_gateway_chart_values"),
+    ("istio/gateway/values.yaml", "gateway_chart_values"),
+];
 
 /// Files that Kubernetes merges into a resource: nothing is required in them.
-const PATCHES: [&str; 1] = ["sidecar/deployment-patch.yaml"];
+const PATCHES: [&str; 1] = ["istio/sidecar/deployment-patch.yaml"];
 
 /// What is wrong with a manifest, with the path of each field.
 pub(crate) fn problems(manifest: &Manifest) -> Vec<String> {
     let Manifest { file, value } = manifest;
     if let Some((_, schema)) = VALUES.iter().find(|(values, _)| values == file) {
+        let mut schema = read(schema);
+        make_strict(&mut schema);
+        let problems = problems_in(value, &schema);
+        if value["envVarFrom"].is_null() {
+            return problems;
+        }
         // The chart copies these into a container as they are, and its schema does not say what they are.
         let containers = json!([{"name": "istio-proxy", "env": value["envVarFrom"]}]);
         let overlay = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-        return [problems_in(value, &read(schema)), problems_of_overlay(&overlay)].concat();
+        return [problems, problems_of_overlay(&overlay)].concat();
     }
     let is_of =
         |(version, kind, _): &&(&str, &str, &str)| value["apiVersion"] == *version && value["kind"] == *kind;
@@ -57,6 +71,13 @@ pub(crate) fn problems_of_overlay(overlay: &Value) -> Vec<String> {
     let mut schema = resource("deployment");
     require_nothing(&mut schema);
     problems_in(overlay, &schema)
+}
+
+/// What is wrong with a part of a bootstrap that Envoy Gateway merges into its own.
+pub(crate) fn problems_of_bootstrap(bootstrap: &Value) -> Vec<String> {
+    let mut schema = read("envoy_bootstrap");
+    make_strict(&mut schema);
+    problems_in(bootstrap, &schema)
 }
 
 fn problems_in(value: &Value, schema: &Value) -> Vec<String> {

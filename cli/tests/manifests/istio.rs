@@ -1,4 +1,6 @@
-//! Names that have to agree between the manifests: services and clusters, proxies and principals, secrets and variables.
+//! Names that have to agree between the manifests for Istio: services and clusters, proxies and principals, secrets and variables.
+
+mod control_plane;
 
 use std::collections::BTreeSet;
 
@@ -12,7 +14,7 @@ const EXTENSIONS: [&str; 2] = ["TrafficExtension", "WasmPlugin"];
 
 /// The host of the key service, and the number of its edge port.
 fn edge() -> (String, u64) {
-    let service = manifest("key-service.yaml", "Service");
+    let service = manifest("istio/key-service.yaml", "Service");
     let ports = service.value["spec"]["ports"].as_array().unwrap();
     let edge = ports.iter().find(|port| port["name"] == "http2-edge").unwrap();
     assert_eq!(edge["appProtocol"], "kubernetes.io/h2c");
@@ -33,25 +35,25 @@ fn the_filter_names_the_cluster_of_the_service_as_istio_does() {
         let (_, cluster) = settings.cluster().unwrap();
         assert_eq!(cluster, format!("outbound|{port}||{host}"), "{}", manifest.file);
     }
-    let waypoint = manifest("waypoint/waypoint.yaml", "EnvoyFilter");
+    let waypoint = manifest("istio/waypoint/waypoint.yaml", "EnvoyFilter");
     assert_eq!(
         waypoint.value["metadata"]["annotations"]["envoyfilter.istio.io/referenced-services"],
         format!("key-service/{host}")
     );
     // The comment of the file for a key service outside the mesh names the cluster of its ServiceEntry.
-    let outside = manifest("key-service-outside.yaml", "ServiceEntry");
+    let outside = manifest("istio/key-service-outside.yaml", "ServiceEntry");
     let (host, port) = (&outside.value["spec"]["hosts"][0], &outside.value["spec"]["ports"][0]["number"]);
     let text = std::fs::read_to_string(test_stack::paths::workspace().join("istio/key-service-outside.yaml"))
         .unwrap();
     assert!(text.contains(&format!("outbound|{port}||{}", host.as_str().unwrap())), "{text}");
-    assert_eq!(manifest("key-service-outside.yaml", "DestinationRule").value["spec"]["host"], *host);
+    assert_eq!(manifest("istio/key-service-outside.yaml", "DestinationRule").value["spec"]["host"], *host);
 }
 
 #[test]
 fn both_kinds_of_extension_say_the_same() {
     for folder in ["gateway", "gateway-api", "sidecar", "waypoint"] {
-        let extension = manifest(&format!("{folder}/traffic-extension.yaml"), "TrafficExtension").value;
-        let plugin = manifest(&format!("{folder}/wasm-plugin.yaml"), "WasmPlugin").value;
+        let extension = manifest(&format!("istio/{folder}/traffic-extension.yaml"), "TrafficExtension").value;
+        let plugin = manifest(&format!("istio/{folder}/wasm-plugin.yaml"), "WasmPlugin").value;
         assert_eq!(extension["metadata"], plugin["metadata"], "{folder}");
         let mut spec = extension["spec"].clone();
         let wasm = spec.as_object_mut().unwrap().remove("wasm").unwrap();
@@ -63,7 +65,7 @@ fn both_kinds_of_extension_say_the_same() {
 #[test]
 fn only_the_proxies_with_the_filter_reach_the_edge_port() {
     let (host, port) = edge();
-    let rule = manifest("key-service.yaml", "DestinationRule");
+    let rule = manifest("istio/key-service.yaml", "DestinationRule");
     assert_eq!(rule.value["spec"]["host"], host);
     let settings = &rule.value["spec"]["trafficPolicy"]["portLevelSettings"][0];
     assert_eq!(
@@ -71,13 +73,13 @@ fn only_the_proxies_with_the_filter_reach_the_edge_port() {
         (&json!(port), &json!("ISTIO_MUTUAL"))
     );
 
-    let service = manifest("key-service.yaml", "Service");
+    let service = manifest("istio/key-service.yaml", "Service");
     let pods = json!({"matchLabels": service.value["spec"]["selector"]});
-    let tls = manifest("key-service.yaml", "PeerAuthentication");
+    let tls = manifest("istio/key-service.yaml", "PeerAuthentication");
     assert_eq!(tls.value["spec"]["selector"], pods);
     assert_eq!(tls.value["spec"]["portLevelMtls"][port.to_string()]["mode"], "STRICT");
 
-    let policy = manifest("key-service.yaml", "AuthorizationPolicy");
+    let policy = manifest("istio/key-service.yaml", "AuthorizationPolicy");
     assert_eq!(
         (&policy.value["spec"]["selector"], &policy.value["spec"]["action"]),
         (&pods, &json!("ALLOW"))
@@ -104,10 +106,10 @@ fn only_the_proxies_with_the_filter_reach_the_edge_port() {
     }
     let account =
         |manifest: &Manifest, name: String| format!("cluster.local/ns/{}/sa/{name}", manifest.namespace());
-    let gateway = manifest("gateway/traffic-extension.yaml", "TrafficExtension");
-    let kubernetes = manifest("gateway-api/gateway.yaml", "Gateway");
-    let sidecar = manifest("sidecar/traffic-extension.yaml", "TrafficExtension");
-    let waypoint = manifest("waypoint/waypoint.yaml", "Gateway");
+    let gateway = manifest("istio/gateway/traffic-extension.yaml", "TrafficExtension");
+    let kubernetes = manifest("istio/gateway-api/gateway.yaml", "Gateway");
+    let sidecar = manifest("istio/sidecar/traffic-extension.yaml", "TrafficExtension");
+    let waypoint = manifest("istio/waypoint/waypoint.yaml", "Gateway");
     let expected = [
         // The chart names the service account after its release, and its label `istio` without the prefix.
         account(
@@ -129,11 +131,12 @@ fn only_the_proxies_with_the_filter_reach_the_edge_port() {
 #[test]
 fn each_extension_is_attached_to_the_proxy_that_has_the_token() {
     for (folder, file) in [("gateway-api", "gateway"), ("waypoint", "waypoint")] {
-        let file = format!("{folder}/{file}.yaml");
+        let file = format!("istio/{folder}/{file}.yaml");
         let (gateway, parameters) = (manifest(&file, "Gateway"), manifest(&file, "ConfigMap"));
         let target =
             json!([{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": gateway.name()}]);
-        let mut attached = vec![manifest(&format!("{folder}/traffic-extension.yaml"), "TrafficExtension")];
+        let mut attached =
+            vec![manifest(&format!("istio/{folder}/traffic-extension.yaml"), "TrafficExtension")];
         attached.extend(manifests().into_iter().filter(|m| m.file == file && m.kind() == "EnvoyFilter"));
         for attached in attached {
             assert_eq!(attached.value["spec"]["targetRefs"], target, "{}", attached.file);
@@ -147,12 +150,13 @@ fn each_extension_is_attached_to_the_proxy_that_has_the_token() {
         let overlay = yaml(&file, parameters.value["data"]["deployment"].as_str().unwrap());
         assert_eq!(token_of(&overlay["spec"]["template"]["spec"]["containers"]), token());
     }
-    let patch = manifest("sidecar/deployment-patch.yaml", "Deployment");
+    let patch = manifest("istio/sidecar/deployment-patch.yaml", "Deployment");
     assert_eq!(token_of(&patch.value["spec"]["template"]["spec"]["containers"]), token());
-    let sidecar = manifest("sidecar/traffic-extension.yaml", "TrafficExtension");
+    let sidecar = manifest("istio/sidecar/traffic-extension.yaml", "TrafficExtension");
     assert_eq!(sidecar.namespace(), patch.namespace());
     assert_eq!(sidecar.value["spec"]["match"], json!([{"mode": "SERVER"}]));
-    let values = manifests().into_iter().find(|manifest| manifest.file == "gateway/values.yaml").unwrap();
+    let values =
+        manifests().into_iter().find(|manifest| manifest.file == "istio/gateway/values.yaml").unwrap();
     assert_eq!(values.value["envVarFrom"], token());
 }
 

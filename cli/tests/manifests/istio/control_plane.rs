@@ -50,7 +50,7 @@ fn sorted(value: &Value) -> Value {
 
 #[test]
 fn the_end_to_end_tests_run_what_istio_makes_of_the_manifest() {
-    let extension = manifest("gateway/traffic-extension.yaml", "TrafficExtension").value;
+    let extension = manifest("istio/gateway/traffic-extension.yaml", "TrafficExtension").value;
     let text = template(Shape::Istio).unwrap();
     let [bootstrap, listeners, filters]: [Value; 3] =
         text.split("\n---\n").map(|text| yaml("istio.yaml", text)).collect::<Vec<_>>().try_into().unwrap();
