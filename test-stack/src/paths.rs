@@ -42,7 +42,7 @@ pub const POSTGRESQL_VARIABLE: &str = "POSTGRESQL_BIN";
 /// run on SQLite.
 pub const POSTGRES_URL_VARIABLE: &str = "POSTGRES_URL";
 
-/// Whose configuration the Envoys of a stack have: `istio`, or that of `envoy/` if it is not set.
+/// Whose configuration the Envoys of a stack have: `istio`, `envoy-gateway`, or that of `envoy/` if it is not set.
 pub const SHAPE_VARIABLE: &str = "ENVOY_SHAPE";
 
 /// The Wasm module that the tests load.

@@ -139,7 +139,8 @@ impl Stack {
                 upstream: options.upstream.unwrap_or(addresses.echo),
             };
             let config = configuration::render(options.shape, &template, setup, &options.filter)?;
-            stack.envoys.push(Envoy::new(&name, envoy, folder, *at, &config, options.workers, &env)?);
+            let config = (options.shape, &*config);
+            stack.envoys.push(Envoy::new(&name, envoy, folder, *at, config, options.workers, &env)?);
         }
         for envoy in &stack.envoys {
             envoy.process().start()?;

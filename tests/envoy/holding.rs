@@ -91,16 +91,21 @@ fn start(wasm: Option<PathBuf>, allow_on_headers_stop_iteration: bool) -> Stack 
         "failure_policy: FAIL_RELOAD",
         "failure_policy: FAIL_RELOAD\n                        allow_on_headers_stop_iteration: true",
     );
-    // Istio does not set the option, and allows upgrades.
+    // Istio and Envoy Gateway do not set the option, and allow upgrades.
     const ALLOWED_IN_ISTIO: (&str, &str) = (
         "failure_policy: FAIL_RELOAD",
         "failure_policy: FAIL_RELOAD\n        allow_on_headers_stop_iteration: true",
+    );
+    const ALLOWED_IN_ENVOY_GATEWAY: (&str, &str) = (
+        "name: edge_key_auth\n",
+        "name: edge_key_auth\n                    allow_on_headers_stop_iteration: true\n",
     );
     let envoy_config: &[_] = match (Shape::selected(), allow_on_headers_stop_iteration) {
         (Shape::Envoy, true) => &[UPGRADES, ALLOWED],
         (Shape::Envoy, false) => &[UPGRADES],
         (Shape::Istio, true) => &[ALLOWED_IN_ISTIO],
-        (Shape::Istio, false) => &[],
+        (Shape::EnvoyGateway, true) => &[ALLOWED_IN_ENVOY_GATEWAY],
+        (Shape::Istio | Shape::EnvoyGateway, false) => &[],
     };
     let filter = json!({"key_service": {"timeout_ms": 20_000}});
     let options = Options { filter, envoy_config, wasm, ..Options::default() };

@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use test_stack::envoy::configuration::Shape;
 use test_stack::{Envoy, Options, Stack, ports};
 
-use crate::client::{Response, get, send};
+use crate::client::{get, send};
+use crate::resources::{self, FAILING_MODULE, accepts_nothing, readiness, status, until, without_key};
 use crate::{DOCUMENTED, INSIGHTS_ONLY, NOT_AUTHENTICATED, NOT_PERMITTED};
 
 const FILTER: &str = "extensions.istio.io/trafficextension/istio-ingress.edge-key-auth";
@@ -32,29 +31,6 @@ fn istio_with(options: Options) -> Stack {
 
 fn istio(envoy_config: &'static [(&'static str, &'static str)]) -> Stack {
     istio_with(Options { envoy_config, ..Options::default() })
-}
-
-/// A module that forwards requests, and fails at each one with a body: proxy-wasm 0.2.1, with `memory`, `malloc`,
-/// `proxy_on_context_create`, and `proxy_on_request_headers`, which executes `unreachable` unless `end_of_stream` is 1.
-const FAILING_MODULE: &str = "AGFzbQEAAAABFQRgAABgAX8Bf2ACf38AYAN/f38BfwMFBAABAgMFAwEAAQdiBQZtZW1vcnkCABdwcm94eV9hYmlfdmVyc2lvbl8wXzJfMQAABm1hbGxvYwABF3Byb3h5X29uX2NvbnRleHRfY3JlYXRlAAIYcHJveHlfb25fcmVxdWVzdF9oZWFkZXJzAAMKGAQCAAsEAEEACwIACwsAIAJFBEAAC0EACw==";
-
-/// Waits until an answer is as expected; a new resource takes effect a moment after its file is replaced.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(20), "not so after 20 s: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn without_key(envoy: &Envoy, path: &str) -> Response {
-    send(envoy.address(), "GET", path, &[], b"")
-}
-
-/// The status of a request without a key; none if Envoy closes the connection, as it may while it replaces a listener.
-fn status(envoy: &Envoy, path: &str) -> Option<u16> {
-    let request = ureq::get(envoy.url(path)).config().http_status_as_error(false).build();
-    request.call().ok().map(|response| response.status().as_u16())
 }
 
 /// The resource of the filter, as it was first.
@@ -275,13 +251,9 @@ fn metrics_are_among_the_statistics_that_istio_includes() {
     assert!(!read().contains("envoy_cluster_upstream_rq"), "Istio leaves these out");
 }
 
-/// The listener of a resource, under another name and on another port.
+/// The listener of the resource on another port.
 fn on_port(envoy: &Envoy, listeners: &str, address: SocketAddr) -> String {
-    let listener = &listeners[listeners.find("    - \"@type\"").unwrap()..];
-    let port = |address: SocketAddr| format!("port_value: {}", address.port());
-    listener
-        .replace("name: 0.0.0.0_10000", "name: 0.0.0.0_10001")
-        .replace(&port(envoy.address()), &port(address))
+    resources::on_port(envoy, listeners, ("0.0.0.0_10000", "0.0.0.0_10001"), address)
 }
 
 /// A gateway has a listener for each port.
@@ -354,18 +326,10 @@ fn a_gateway_accepts_no_connection_while_the_module_is_pulled() {
     let from_file = fs::read_to_string(envoy.resource("lds")).unwrap();
     envoy.replace_resource("lds", &listeners).unwrap();
     envoy.process().spawn().unwrap();
-    let state = || {
-        let answer = ureq::get(envoy.admin_url("/ready")).config().http_status_as_error(false).build().call();
-        answer.ok().and_then(|mut answer| answer.body_mut().read_to_string().ok())
-    };
-    until("Envoy waits for the filter", || state().is_some_and(|state| state.starts_with("INITIALIZING")));
-    for _ in 0..50 {
-        assert!(TcpStream::connect(envoy.address()).is_err());
-        thread::sleep(Duration::from_millis(10));
-    }
+    accepts_nothing(envoy);
     // The module has arrived.
     envoy.replace_resource("lds", &from_file).unwrap();
-    until("Envoy is ready", || state().is_some_and(|state| state.starts_with("LIVE")));
+    until("Envoy is ready", || readiness(envoy).is_some_and(|state| state.starts_with("LIVE")));
     assert_eq!(without_key(envoy, "/api/projects/").status, 401);
     assert_eq!(get(envoy.address(), "/api/projects/", DOCUMENTED).status, 200);
 }

@@ -17,6 +17,7 @@ mod client_http2;
 mod configuration;
 mod cutoff;
 mod delay;
+mod envoy_gateway;
 mod flood;
 mod holding;
 mod istio;
@@ -29,6 +30,7 @@ mod per_key;
 mod recovery;
 mod replicas;
 mod requests;
+mod resources;
 mod restricted;
 mod revocation;
 mod shadow;
@@ -53,7 +55,7 @@ fn stack() -> Stack {
 /// A stack in which the filter gets requests that Envoy refuses with the shipped configuration. Istio refuses none.
 fn unguarded_stack() -> Stack {
     let envoy_config: &[_] = match Shape::selected() {
-        Shape::Envoy => {
+        Shape::Envoy | Shape::EnvoyGateway => {
             &[("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW")]
         }
         Shape::Istio => &[],

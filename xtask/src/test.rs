@@ -30,6 +30,8 @@ struct Run {
     target: &'static str,
     /// The variables of the tools that the run needs. The run gets no others.
     needs: &'static [&'static str],
+    /// The value of [`SHAPE_VARIABLE`], if the run is not of `envoy/`.
+    shape: Option<&'static str>,
     /// Selects tests of the target. Tests that need a tool are marked `#[ignore]`, so that a plain `cargo test` needs none.
     flags: &'static [&'static str],
 }
@@ -40,22 +42,30 @@ const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 /// How many tests run at a time on each core if they need no Envoy: these wait most of the time, for leases and processes.
 const WAITING_TESTS_PER_CORE: usize = 2;
 
-const RUNS: [Run; 18] = [
-    Run { name: "fleet", target: "fleet", needs: &[], flags: &["--ignored"] },
-    Run { name: "edge API", target: "edge_api", needs: &[], flags: &["--ignored"] },
-    Run { name: "YAML of Envoy", target: "envoy_yaml", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
-    Run { name: "stack", target: "stack", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
+const RUNS: [Run; 19] = [
+    Run { name: "fleet", target: "fleet", needs: &[], shape: None, flags: &["--ignored"] },
+    Run { name: "edge API", target: "edge_api", needs: &[], shape: None, flags: &["--ignored"] },
+    Run {
+        name: "YAML of Envoy",
+        target: "envoy_yaml",
+        needs: &[ENVOY_VARIABLE],
+        shape: None,
+        flags: &["--ignored"],
+    },
+    Run { name: "stack", target: "stack", needs: &[ENVOY_VARIABLE], shape: None, flags: &["--ignored"] },
     Run {
         name: "envoy",
         target: "envoy",
         needs: &[ENVOY_VARIABLE],
+        shape: None,
         // Measurements run only by name.
         flags: &["--ignored", "--skip", "replicas::", "--skip", "measure_"],
     },
     Run {
         name: "envoy, as Istio configures it",
         target: "envoy",
-        needs: &[ENVOY_VARIABLE, SHAPE_VARIABLE],
+        needs: &[ENVOY_VARIABLE],
+        shape: Some("istio"),
         // The tests that neither change the text of envoy/envoy.yaml nor depend on its limits, without the slowest ones.
         flags: &[
             "--ignored",
@@ -78,49 +88,88 @@ const RUNS: [Run; 18] = [
         ],
     },
     Run {
+        name: "envoy, as Envoy Gateway configures it",
+        target: "envoy",
+        needs: &[ENVOY_VARIABLE],
+        shape: Some("envoy-gateway"),
+        // Few of these tests: this configuration is closer to envoy/envoy.yaml.
+        flags: &[
+            "--ignored",
+            "configuration::settings",
+            "keys::",
+            "requests::identity",
+            "requests::the_documented",
+        ],
+    },
+    Run {
         name: "envoy, with PostgreSQL",
         target: "envoy",
         needs: &[ENVOY_VARIABLE, POSTGRESQL_VARIABLE],
+        shape: None,
         flags: &["--ignored", "replicas::"],
     },
-    Run { name: "corpus", target: "corpus", needs: &[ENVOY_VARIABLE], flags: &["--ignored"] },
+    Run { name: "corpus", target: "corpus", needs: &[ENVOY_VARIABLE], shape: None, flags: &["--ignored"] },
     Run {
         name: "differential",
         target: "differential",
         needs: &[ENVOY_VARIABLE, UPSTREAMS_PYTHON_VARIABLE, UPSTREAMS_NODE_VARIABLE],
+        shape: None,
         flags: &["--ignored"],
     },
     Run {
         name: "PostHog's clients",
         target: "clients",
         needs: &[ENVOY_VARIABLE, CLIENTS_PYTHON_VARIABLE, CLIENTS_NODE_VARIABLE],
+        shape: None,
         flags: &["--ignored"],
     },
     Run {
         name: "browser",
         target: "browser",
         needs: &[ENVOY_VARIABLE, CHROMIUM_VARIABLE, CHROMEDRIVER_VARIABLE, AXE_VARIABLE],
+        shape: None,
         flags: &["--ignored", "--skip", "openid::"],
     },
     Run {
         name: "OpenID Connect",
         target: "browser",
         needs: &[CHROMIUM_VARIABLE, CHROMEDRIVER_VARIABLE, AXE_VARIABLE, OPENID_NODE_VARIABLE],
+        shape: None,
         flags: &["--ignored", "openid::"],
     },
-    Run { name: "openapi", target: "openapi", needs: &[SCHEMATHESIS_VARIABLE], flags: &["--ignored"] },
-    Run { name: "postgres", target: "postgres", needs: &[POSTGRESQL_VARIABLE], flags: &["--ignored"] },
-    Run { name: "conformance", target: "conformance", needs: &[POSTGRESQL_VARIABLE], flags: &["--ignored"] },
+    Run {
+        name: "openapi",
+        target: "openapi",
+        needs: &[SCHEMATHESIS_VARIABLE],
+        shape: None,
+        flags: &["--ignored"],
+    },
+    Run {
+        name: "postgres",
+        target: "postgres",
+        needs: &[POSTGRESQL_VARIABLE],
+        shape: None,
+        flags: &["--ignored"],
+    },
+    Run {
+        name: "conformance",
+        target: "conformance",
+        needs: &[POSTGRESQL_VARIABLE],
+        shape: None,
+        flags: &["--ignored"],
+    },
     Run {
         name: "service, on PostgreSQL servers of its own",
         target: "service",
         needs: &[POSTGRESQL_VARIABLE],
+        shape: None,
         flags: &["--ignored", "postgresql::"],
     },
     Run {
         name: "service, on PostgreSQL",
         target: "service",
         needs: &[POSTGRES_URL_VARIABLE],
+        shape: None,
         flags: &["--skip", "sqlite::"],
     },
     Run {
@@ -133,6 +182,7 @@ const RUNS: [Run; 18] = [
             CHROMEDRIVER_VARIABLE,
             AXE_VARIABLE,
         ],
+        shape: None,
         // The look of a page does not depend on the database.
         flags: &["--ignored", "wide_screen"],
     },
@@ -182,14 +232,16 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
         }),
     };
     tools.push((POSTGRES_URL_VARIABLE, server));
-    // Not a tool: the runs that need it are those with Istio's configuration.
-    tools.push((SHAPE_VARIABLE, Ok("istio".into())));
     let (ready, skipped) = split_runs(&tools);
     if !skipped.is_empty() && env::var_os("CI").is_some_and(|ci| ci == "true") {
         bail!("CI=true forbids skipped tests. Skipped:\n  {}", skipped.join("\n  "));
     }
-    let run = |what: &str, cargo_args: &[String], needs: &[&str], flags: &[&str]| {
+    let run = |what: &str, cargo_args: &[String], needs: &[&str], shape: Option<&str>, flags: &[&str]| {
         let mut tests = programs.cargo_test(cargo_args, flags, test_args);
+        match shape {
+            Some(shape) => tests.env(SHAPE_VARIABLE, shape),
+            None => tests.env_remove(SHAPE_VARIABLE),
+        };
         if !needs.contains(&ENVOY_VARIABLE) && env::var_os(THREADS_VARIABLE).is_none() {
             let cores = thread::available_parallelism()?.get();
             tests.env(THREADS_VARIABLE, (WAITING_TESTS_PER_CORE * cores).to_string());
@@ -204,11 +256,11 @@ pub fn run(envoy: Option<&Path>, cargo_args: &[String], test_args: &[String]) ->
     };
     // No comment has a test in it, and looking for one in each crate takes long.
     let all_targets = ["--all-targets".to_owned()];
-    let mut outcome = run("running the tests that need no tools", &all_targets, &[], &[]);
-    for Run { name, target, needs, flags } in ready {
+    let mut outcome = run("running the tests that need no tools", &all_targets, &[], None, &[]);
+    for Run { name, target, needs, shape, flags } in ready {
         let what = format!("running the tests of: {name}");
         let target = ["--test", target].map(str::to_owned);
-        outcome = outcome.and_then(|()| run(&what, &target, needs, flags));
+        outcome = outcome.and_then(|()| run(&what, &target, needs, *shape, flags));
     }
     // Arguments for the test programs select tests, and breaking rules is not one.
     if test_args.is_empty() {

@@ -1,5 +1,7 @@
 //! Names that have to agree between the manifests for Envoy Gateway.
 
+mod control_plane;
+
 use edge_key_auth_cli::check::check;
 use edge_key_auth_cli::document::{Document, Format};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Renders the Envoy configurations of a stack: from the files in `envoy/`, which users copy, or from `tests/envoy/istio.yaml`,
-//! which is what Istio makes of the files in `istio/`.
+//! Renders the Envoy configurations of a stack: from the files in `envoy/`, which users copy, or from the files in
+//! `tests/envoy/` that are what Istio and Envoy Gateway make of the files in `istio/` and `envoy-gateway/`.
 
 use std::env;
 use std::fs;
@@ -28,32 +28,66 @@ pub enum Shape {
     Envoy,
     /// `tests/envoy/istio.yaml`: bootstrap, listener and filter in three files, with the filter's settings as JSON text.
     Istio,
+    /// `tests/envoy/envoy-gateway.yaml`: bootstrap, listener and routes in three files, with the filter's settings as JSON
+    /// text.
+    EnvoyGateway,
+}
+
+/// The file of a shape.
+struct Layout {
+    /// The shape's name in [`paths::SHAPE_VARIABLE`].
+    name: &'static str,
+    folder: &'static str,
+    file: &'static str,
+    /// The dynamic resources that follow the bootstrap, in their order. The file names theirs as `/etc/envoy/NAME.yaml`.
+    resources: &'static [&'static str],
+    /// The filter's settings in the file, for tests that change them.
+    settings: &'static str,
+    /// Whether the settings are text in single quotes.
+    is_quoted: bool,
 }
 
 impl Shape {
-    /// The shape that [`paths::SHAPE_VARIABLE`] names: `istio`, else [`Shape::Envoy`].
+    const ALL: [Shape; 3] = [Shape::Envoy, Shape::Istio, Shape::EnvoyGateway];
+
+    /// The shape that [`paths::SHAPE_VARIABLE`] names; [`Shape::Envoy`] if it is not set.
     pub fn selected() -> Self {
-        match env::var_os(paths::SHAPE_VARIABLE) {
-            Some(shape) if shape == "istio" => Shape::Istio,
-            _ => Shape::Envoy,
-        }
+        let name = env::var_os(paths::SHAPE_VARIABLE);
+        let named = |shape: &Shape| name.as_ref().is_some_and(|name| name == shape.layout().name);
+        Shape::ALL.into_iter().find(named).unwrap_or(Shape::Envoy)
     }
 
-    /// The folder and the name of its file.
-    fn file(self) -> (&'static str, &'static str) {
-        match self {
-            Shape::Envoy => ("envoy", "envoy.yaml"),
-            Shape::Istio => ("tests/envoy", "istio.yaml"),
-        }
+    /// The dynamic resources of the shape: `lds`, `ecds` or `rds`.
+    pub(super) fn resources(self) -> &'static [&'static str] {
+        self.layout().resources
     }
 
-    /// The filter's settings in the file, for tests that change them.
-    fn settings(self) -> &'static str {
+    fn layout(self) -> Layout {
         match self {
-            Shape::Envoy => r#"{ "key_service": { "cluster": "key_service" } }"#,
-            Shape::Istio => {
-                r#"{"key_service":{"cluster":"outbound|8081||key-service.key-service.svc.cluster.local"}}"#
-            }
+            Shape::Envoy => Layout {
+                name: "envoy",
+                folder: "envoy",
+                file: "envoy.yaml",
+                resources: &[],
+                settings: r#"{ "key_service": { "cluster": "key_service" } }"#,
+                is_quoted: false,
+            },
+            Shape::Istio => Layout {
+                name: "istio",
+                folder: "tests/envoy",
+                file: "istio.yaml",
+                resources: &["lds", "ecds"],
+                settings: r#"{"key_service":{"cluster":"outbound|8081||key-service.key-service.svc.cluster.local"}}"#,
+                is_quoted: true,
+            },
+            Shape::EnvoyGateway => Layout {
+                name: "envoy-gateway",
+                folder: "tests/envoy",
+                file: "envoy-gateway.yaml",
+                resources: &["lds", "rds"],
+                settings: r#"{"key_service":{"cluster":"key_service"}}"#,
+                is_quoted: true,
+            },
         }
     }
 }
@@ -94,8 +128,8 @@ pub(crate) const REPLICAS: usize = 3;
 /// # Errors
 /// The file cannot be read.
 pub fn template(shape: Shape) -> Result<String> {
-    let (folder, name) = shape.file();
-    read(folder, name)
+    let Layout { folder, file, .. } = shape.layout();
+    read(folder, file)
 }
 
 /// The text of `envoy/replicas.yaml` with these addresses.
@@ -164,14 +198,13 @@ pub fn render(shape: Shape, template: &str, setup: Setup<'_>, patch: &Value) -> 
         rendered = rendered.replace(text, &replacement);
     }
     if patch.as_object().is_none_or(|changes| !changes.is_empty()) {
-        let shipped = shape.settings();
+        let Layout { settings: shipped, is_quoted, .. } = shape.layout();
         require_once(template, "the filter's settings", shipped)?;
         let mut settings = serde_json::from_str(shipped)?;
         merge(&mut settings, patch);
-        let settings = match shape {
-            Shape::Envoy => settings.to_string(),
-            // The text is inside single quotes.
-            Shape::Istio => settings.to_string().replace('\'', "''"),
+        let settings = match is_quoted {
+            true => settings.to_string().replace('\'', "''"),
+            false => settings.to_string(),
         };
         rendered = rendered.replace(shipped, &settings);
     }

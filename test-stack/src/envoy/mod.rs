@@ -14,6 +14,8 @@ use serde_json::json;
 use crate::ports::EnvoyAddresses;
 use crate::process::Process;
 
+use configuration::Shape;
+
 /// One Envoy of a stack.
 #[derive(Debug)]
 pub struct Envoy {
@@ -22,20 +24,16 @@ pub struct Envoy {
     config: PathBuf,
 }
 
-/// The dynamic resources that follow the bootstrap in a rendered configuration. The configuration names their files as
-/// `/etc/istio/NAME.yaml`.
-const RESOURCES: [&str; 2] = ["lds", "ecds"];
-
-/// Writes the documents of a rendered configuration: the bootstrap into `file`, the others beside it.
-fn write(file: &Path, config: &str) -> Result<()> {
+/// Writes the documents of a rendered configuration: the bootstrap into `file`, the dynamic resources beside it.
+fn write(file: &Path, shape: Shape, config: &str) -> Result<()> {
     let mut config = config.to_owned();
-    for name in RESOURCES {
+    for name in shape.resources() {
         let path = json!(resource_of(file, name)).to_string();
-        config = config.replace(&format!("/etc/istio/{name}.yaml"), &path);
+        config = config.replace(&format!("/etc/envoy/{name}.yaml"), &path);
     }
     let mut documents = config.split("\n---\n");
     fs::write(file, documents.next().unwrap_or_default())?;
-    for (name, document) in RESOURCES.into_iter().zip(documents) {
+    for (name, document) in shape.resources().iter().zip(documents) {
         fs::write(resource_of(file, name), document)?;
     }
     Ok(())
@@ -51,12 +49,12 @@ impl Envoy {
         program: &Path,
         folder: &Path,
         at: EnvoyAddresses,
-        config: &str,
+        (shape, config): (Shape, &str),
         workers: u32,
         env: &[(String, String)],
     ) -> Result<Self> {
         let file = folder.join(format!("{name}.yaml"));
-        write(&file, config)?;
+        write(&file, shape, config)?;
         let workers = workers.to_string();
         // Hot restart uses shared memory, which several Envoys on one machine would share.
         let path = file.to_string_lossy();
@@ -77,7 +75,7 @@ impl Envoy {
         &self.config
     }
 
-    /// The file of a dynamic resource, as [`Shape::Istio`](configuration::Shape::Istio) has them: `lds` or `ecds`.
+    /// The file of a dynamic resource, of a shape that has them: `lds`, `ecds` or `rds`.
     pub fn resource(&self, name: &str) -> PathBuf {
         resource_of(&self.config, name)
     }
