@@ -1,5 +1,7 @@
 //! `key-service audit`.
 
+use uuid::Uuid;
+
 use super::arguments::{actions, pages};
 use super::error::CliError;
 use super::terminal::{print_json, print_table};
@@ -13,8 +15,9 @@ pub(super) struct Args {
     /// Only actions with this prefix, such as key.deleted, or key. for all actions on keys
     #[arg(long, value_parser = actions)]
     action: Option<String>,
-    /// Only entries about the user with this email address, or by that user
-    #[arg(long, value_name = "EMAIL")]
+    /// Only entries about the user with this email address or id, or by that user. A deleted user has only an id; --search finds
+    /// its entries by the address too
+    #[arg(long, value_name = "EMAIL_OR_ID")]
     user: Option<String>,
     /// Only entries about the key or management token with this id
     #[arg(long, value_name = "ID")]
@@ -47,6 +50,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, store: &Store) -> Result<(), CliError> {
     let user_id = match &args.user {
+        // No address is a UUID.
+        Some(id) if Uuid::try_parse(id).is_ok() => Some(id.to_lowercase()),
         Some(email) => Some(accounts::find_by_email(store, email).await?.id),
         None => None,
     };

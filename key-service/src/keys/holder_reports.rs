@@ -10,7 +10,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::leaks::{self, LeakError, Report};
-use crate::accounts::management_tokens;
 use crate::audit::{Actor, ActorKind};
 use crate::revocation::Store;
 use crate::revocation::propagation::Propagation;
@@ -52,13 +51,8 @@ pub(crate) async fn report(
         live.extend(ended.filter(|(_, outcome)| outcome.live).map(|(digest, _)| digest));
         propagation
     };
-    // Tokens come last, because each one ends in a transaction of its own: if the keys fail, a repeated report still finds all
-    // values live.
-    for (digest, id) in management_tokens::with_digests(store, &digests).await? {
-        if management_tokens::revoke_leaked(store, by, &id, report.source(), now).await? {
-            live.insert(digest);
-        }
-    }
+    // Tokens come last: if the keys fail, a repeated report still finds all values live.
+    live.extend(leaks::end_tokens(store, by, report, now).await?);
     let result = |(digest, mask_value)| HeldValue { mask_value, live: live.contains(&digest) };
     Ok((report.values().map(result).collect(), propagation))
 }

@@ -1,6 +1,6 @@
 //! Reports of leaked values, which end the values immediately.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
 
 use deserr::Deserr;
@@ -15,6 +15,7 @@ use super::key::Key;
 use super::sql;
 use crate::accounts::access::Role;
 use crate::accounts::authority::{self, AuthorityError};
+use crate::accounts::management_tokens;
 use crate::audit::refusals::{self, Refusals};
 use crate::audit::{self, Action, Actor, ActorKind, Event};
 use crate::db;
@@ -23,7 +24,7 @@ use crate::revocation::lease_store::Change;
 use crate::revocation::propagation::Propagation;
 use crate::revocation::sql::snapshot;
 use crate::revocation::verdicts;
-use crate::time::monotonic_now;
+use crate::time::{Timestamp, monotonic_now};
 use crate::validation::{Violation, short_text};
 use crate::webhooks;
 
@@ -138,11 +139,6 @@ impl Report {
         self.values.iter().cloned()
     }
 
-    /// Where the values were found.
-    pub(super) fn source(&self) -> &str {
-        &self.source
-    }
-
     /// The same report with fewer values.
     pub(super) fn only(&self, is_kept: impl Fn(&KeyDigest) -> bool) -> Self {
         let values = self.values().filter(|(digest, _)| is_kept(digest)).collect();
@@ -155,14 +151,16 @@ fn mask_any(value: &str) -> String {
     if value.is_ascii() { mask(value) } else { mask("") }
 }
 
-/// Whether a report names no key's value but has values that are not revoked yet. Such a report adds digests permanently,
+/// Whether a report names no value of a key or management token but has values that are not revoked yet. Such a report adds digests permanently,
 /// although no key stops working.
 ///
 /// # Errors
 /// The database failed.
 pub(crate) async fn only_adds(store: &Store, report: &Report) -> db::Result<bool> {
     let digests = report.digests();
-    if !snapshot(store.pool(), &digests).await?.keys.is_empty() {
+    if !snapshot(store.pool(), &digests).await?.keys.is_empty()
+        || !management_tokens::with_digests(store, &digests).await?.is_empty()
+    {
         return Ok(false);
     }
     Ok(!are_revoked(&mut *store.connection().await?, &digests).await?)
@@ -191,8 +189,8 @@ pub async fn report(
     carry_out(store, by, report, || Some(0)).await
 }
 
-/// The same as [`report`]. Reports whose values were all revoked before are not rate limited, so the audit log gets at most
-/// one entry a minute for them.
+/// The same as [`report`], and ends management tokens too. Reports whose values were all revoked before are not rate limited, so
+/// the audit log gets at most one entry a minute for them.
 ///
 /// # Errors
 /// As [`report`].
@@ -201,10 +199,36 @@ pub(crate) async fn report_logged_once(
     refusals: &Refusals,
     by: &Actor,
     report: &Report,
+    now: Timestamp,
 ) -> Result<(Vec<Outcome>, Propagation), LeakError> {
     let digests: String = report.values.iter().map(|(digest, _)| digest.to_hex()).collect();
     let same = format!("{} {digests} {}", by.id.as_deref().unwrap_or_default(), report.source);
-    carry_out(store, by, report, || refusals.admit(("leak", "repeated"), &same, monotonic_now())).await
+    let log_repeat = || refusals.admit(("leak", "repeated"), &same, monotonic_now());
+    let (mut outcomes, propagation) = carry_out(store, by, report, log_repeat).await?;
+    let ended = end_tokens(store, by, report, now).await?;
+    for (outcome, (digest, _)) in outcomes.iter_mut().zip(&report.values) {
+        outcome.live |= ended.contains(digest);
+    }
+    Ok((outcomes, propagation))
+}
+
+/// Ends the management tokens among the values, each in a transaction of its own. Returns the digests of those that worked.
+///
+/// # Errors
+/// The caller has lost its rights, or the database failed.
+pub(super) async fn end_tokens(
+    store: &Store,
+    by: &Actor,
+    report: &Report,
+    now: Timestamp,
+) -> Result<HashSet<KeyDigest>, LeakError> {
+    let mut ended = HashSet::new();
+    for (digest, id) in management_tokens::with_digests(store, &report.digests()).await? {
+        if management_tokens::revoke_leaked(store, by, &id, &report.source, now).await? {
+            ended.insert(digest);
+        }
+    }
+    Ok(ended)
 }
 
 /// `log_repeat` says whether to log a report whose values were all revoked before, and how many such reports were not logged.

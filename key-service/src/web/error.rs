@@ -7,7 +7,8 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use protocol::ApiKey;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::throttle::rate_limit::Wait;
@@ -51,6 +52,14 @@ pub(crate) struct Body {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(inline, required = false, min_items = 1, max_items = 20)]
     errors: Vec<ErrorItem>,
+    /// The new value of a key that was rolled, if not every edge has acknowledged that. No other answer has it.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "revealed")]
+    #[schema(value_type = String, required = false)]
+    value: Option<ApiKey>,
+}
+
+fn revealed<S: Serializer>(value: &Option<ApiKey>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(ApiKey::reveal).serialize(serializer)
 }
 
 /// The most problems that a response lists.
@@ -72,7 +81,14 @@ impl ApiError {
         ApiError {
             status,
             retry_after_s: None,
-            body: Box::new(Body { r#type, code, detail: detail.into(), attr: None, errors: Vec::new() }),
+            body: Box::new(Body {
+                r#type,
+                code,
+                detail: detail.into(),
+                attr: None,
+                errors: Vec::new(),
+                value: None,
+            }),
             refusal: None,
         }
     }
@@ -214,6 +230,22 @@ impl From<db::Error> for ApiError {
             db::Error::Nul => Self::invalid_input("A text has the character U+0000."),
             error => Self::unavailable(&error),
         }
+    }
+}
+
+impl ApiError {
+    /// 503: a key was rolled, and the wait for the edges failed. The old value may have ended, so the answer has the new one; a
+    /// repetition of the request cannot return it.
+    pub(crate) fn rolled(error: PropagationError, value: Option<ApiKey>) -> Self {
+        let mut unavailable = Self::from(error);
+        if value.is_some() {
+            unavailable.body.detail = "The key has a new value, which is in `value` and is shown only here, but not every edge \
+                                       has acknowledged it. Only a repetition with the same Idempotency-Key waits again; \
+                                       another one rolls the key again."
+                .to_owned();
+            unavailable.body.value = value;
+        }
+        unavailable
     }
 }
 

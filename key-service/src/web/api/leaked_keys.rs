@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::keys::leaks::{self, LeakedValues, Outcome, Report, Source};
 use crate::revocation::propagation::Revocation;
+use crate::time::Timestamp;
 use crate::validation::FieldErrors;
 use crate::web::caller::{Admin, Revoke};
 use crate::web::error::{ApiError, Body};
@@ -32,7 +33,7 @@ pub(super) struct LeakAnswer {
     revocation: Revocation,
 }
 
-/// `POST /api/leaked_keys/`: revokes the values. Returns when no edge accepts them. The answer says which values worked.
+/// `POST /api/leaked_keys/`: revokes the values, also those of management tokens. Returns when no edge accepts them. The answer says which values worked.
 #[utoipa::path(
     post,
     path = "/api/leaked_keys/",
@@ -52,7 +53,8 @@ pub(super) async fn report(
         state.changes.admit(admin.by())?;
     }
     let (results, propagation) =
-        leaks::report_logged_once(&state.store, &state.refusals, admin.by(), &report).await?;
+        leaks::report_logged_once(&state.store, &state.refusals, admin.by(), &report, Timestamp::now())
+            .await?;
     let revocation = propagation.wait().await?;
     Ok(Json(LeakAnswer { results, revocation }))
 }

@@ -295,7 +295,7 @@ pub(super) async fn delete(
     tag = "Personal API keys",
     params(("id" = String, Path, description = "The key's id."), IdempotencyKey),
     request_body = Roll,
-    responses((status = 200, description = "The key with its new value. Without a grace period, no edge accepts an old value any more. A repetition of the request with the same Idempotency-Key does not roll the key again: it waits for the same edges, and gets the key with `value: null`.", body = ChangedKey), (status = 422, description = "The Idempotency-Key was used for another request.", body = Body), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
+    responses((status = 200, description = "The key with its new value. Without a grace period, no edge accepts an old value any more. A repetition of the request with the same Idempotency-Key does not roll the key again: it waits for the same edges, and gets the key with `value: null`.", body = ChangedKey), (status = 503, description = "The database failed. If the key was rolled nevertheless, the answer has its new `value`.", body = Body), (status = 422, description = "The Idempotency-Key was used for another request.", body = Body), (status = 429, description = "Too many changes. Retry-After is the number of seconds to wait.", body = Body)),
     security(("session" = []), ("management_token" = ["create"])),
 )]
 pub(super) async fn roll(
@@ -309,6 +309,8 @@ pub(super) async fn roll(
     let (store, access) = (&state.store, caller.manages());
     let rolled = keys::roll_once(store, &caller.by, access, &id, grace_s.into(), request.as_ref()).await;
     let (key, value, propagation) = rolled?;
-    let revocation = propagation.wait().await?;
-    Ok(Json(key.changed(value.as_ref(), Some(revocation))).into_response())
+    match propagation.wait().await {
+        Ok(revocation) => Ok(Json(key.changed(value.as_ref(), Some(revocation))).into_response()),
+        Err(error) => Err(ApiError::rolled(error, value)),
+    }
 }

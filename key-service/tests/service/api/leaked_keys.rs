@@ -1,7 +1,7 @@
 //! Reports of leaked values.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::scripted_edge::{Edge, SHORT_LEASES};
 use crate::support::{TestApp, key_path, text};
@@ -70,6 +70,23 @@ async fn leaked_values_stop_working_at_once_and_the_answer_lists_the_live_ones()
         (&entry["actor_kind"], &entry["actor_name"]),
         (&json!("management_token"), &json!("terraform"))
     );
+}
+
+#[tokio::test]
+async fn a_leaked_management_token_ends() {
+    let app = TestApp::start_with(&["--changes-per-minute", "5"]).await;
+    let admin = app.admin();
+    let (automation, leaked) = (admin.create_token(None).await, admin.create_token(None).await);
+    let keys = "/api/keys/";
+    assert_eq!(leaked.call(Method::GET, keys, Value::Null).await.0, 200);
+    let report = json!({"values": [leaked.token, "phx_invented"], "source": "github.com/example"});
+    for live in [true, false] {
+        let (status, answer) = automation.call(Method::POST, "/api/leaked_keys/", report.clone()).await;
+        assert_eq!((status.as_u16(), &answer["results"][0]["live"]), (200, &json!(live)), "{answer}");
+        assert_eq!(answer["results"][1]["live"], false);
+        assert_eq!(leaked.call(Method::GET, keys, Value::Null).await.0, 401);
+    }
+    assert_eq!(automation.call(Method::GET, keys, Value::Null).await.0, 200);
 }
 
 #[tokio::test]

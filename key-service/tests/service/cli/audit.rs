@@ -32,3 +32,19 @@ fn audit_filters_entries_by_action_user_subject_and_time() {
     let table = site.ok(&["audit"], "");
     assert!(table.contains("command_line") && table.contains(DEMO) && !table.contains('\u{1b}'), "{table}");
 }
+
+#[test]
+fn the_entries_of_a_deleted_user_are_found_by_id_and_by_address() {
+    let site = Site::with_users();
+    let users = site.json(&["user", "list", "--json"]);
+    let id = users.as_array().unwrap().iter().find(|user| text(user, "email") == OTHER).unwrap();
+    let id = text(id, "id").to_owned();
+    site.ok(&["user", "delete", OTHER], "");
+    for (name, value) in [("--user", id.as_str()), ("--user", &id.to_uppercase()), ("--search", OTHER)] {
+        let entries = site.json(&["audit", "--json", name, value]);
+        let is_there =
+            |action| entries.as_array().unwrap().iter().any(|entry| text(entry, "action") == action);
+        assert!(is_there("user.deleted") && is_there("user.added"), "{name} {value}: {entries}");
+    }
+    assert!(site.fails(&["audit", "--user", OTHER], "").contains(OTHER));
+}

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::Invalidation;
+use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::scripted_edge::{ALMOST, Edge, LASTS, SHORT_LEASES, SOON, delete_later, outcome};
-use crate::support::{TestApp, key_path, text};
+use crate::support::{TestApp, key_path, read, text};
 
 /// Longer than a request without a wait takes.
 const A_MOMENT: Duration = Duration::from_millis(300);
@@ -71,6 +72,23 @@ async fn a_change_fails_if_a_new_epoch_has_begun() {
     app.alter("UPDATE revision_log SET epoch = 'another'").await;
     let (status, answer, _) = deleting.await.unwrap();
     assert_eq!((status, &answer["type"]), (503, &json!("server_error")), "{answer}");
+}
+
+#[tokio::test]
+async fn the_value_of_a_rolled_key_is_not_lost_if_the_wait_fails() {
+    let app = TestApp::start_with(&SHORT_LEASES).await;
+    let demo = app.demo();
+    let key = demo.create_key("rolled", &["*"]).await;
+    Edge::subscribed(&app, "e").await;
+    let path = key_path(&key) + "roll/";
+    let roll = demo.request(Method::POST, &path).header("idempotency-key", "once").json(&json!({}));
+    let rolling = tokio::spawn(read(roll));
+    app.until(MADE).await;
+    app.alter("UPDATE revision_log SET epoch = 'another'").await;
+    let (status, answer) = rolling.await.unwrap();
+    assert_eq!((status.as_u16(), &answer["code"]), (503, &json!("unavailable")), "{answer}");
+    assert!(app.scopes(text(&answer, "value")).await.is_some(), "{answer}");
+    assert!(app.scopes(text(&key, "value")).await.is_none(), "the old value has ended");
 }
 
 #[tokio::test]
