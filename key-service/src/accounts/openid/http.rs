@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{self, Body};
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use hyper_util::client::legacy;
 use openidconnect::{HttpRequest, HttpResponse};
 use tokio::time::error::Elapsed;
@@ -25,6 +25,8 @@ pub(crate) enum HttpError {
     Insecure,
     #[error("the connection failed: {0}")]
     Connection(#[from] legacy::Error),
+    #[error("it answers {0}")]
+    Failed(StatusCode),
     #[error("its answer cannot be read, or has more than {MAX_ANSWER_BYTES} bytes: {0}")]
     Answer(#[from] axum::Error),
 }
@@ -42,13 +44,16 @@ pub(super) fn is_safe(url: &str) -> bool {
 /// Sends a request once. Redirects are not followed.
 ///
 /// # Errors
-/// The provider did not answer in time, or its answer is too long.
+/// The provider did not answer in time, or with a status of 500 or more, or its answer is too long.
 pub(super) async fn send(client: HttpClient, request: HttpRequest) -> Result<HttpResponse, HttpError> {
     if !is_safe(&request.uri().to_string()) {
         return Err(HttpError::Insecure);
     }
     let answer = async {
         let (parts, body) = client.request(request.map(Body::from)).await?.into_parts();
+        if parts.status.is_server_error() {
+            return Err(HttpError::Failed(parts.status));
+        }
         let body = body::to_bytes(Body::new(body), MAX_ANSWER_BYTES).await?;
         Ok(HttpResponse::from_parts(parts, body.to_vec()))
     };

@@ -15,7 +15,7 @@ use openidconnect::core::{
 use openidconnect::{
     AdditionalClaims, AdditionalProviderMetadata, AuthType, AuthorizationCode, ClaimsVerificationError,
     Client, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields,
-    Nonce, PkceCodeChallenge, PkceCodeVerifier, ProviderMetadata, RedirectUrl, Scope,
+    Nonce, PkceCodeChallenge, PkceCodeVerifier, ProviderMetadata, RedirectUrl, RequestTokenError, Scope,
     SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse,
 };
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,8 @@ use crate::time::monotonic_now;
 /// After this time, document and keys are fetched again.
 const MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// If a token names an unknown key, document and keys are fetched again, unless they are younger.
-const MAX_AGE_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(10);
+/// If no key fits the signature of a token, document and keys are fetched again, unless they are younger.
+const MAX_AGE_FOR_OTHER_KEY: Duration = Duration::from_secs(10);
 
 /// After a failure, the provider is not asked for document and keys for this time.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -130,6 +130,9 @@ pub(crate) enum ProviderError {
     /// The answer is another provider's.
     #[error("the answer does not name its issuer")]
     OtherIssuer,
+    /// The token endpoint does not answer.
+    #[error("its token endpoint does not answer: {0}")]
+    TokenEndpoint(String),
     /// The code was not exchanged for tokens.
     #[error("it did not accept the authorization code: {0}")]
     Exchange(String),
@@ -147,7 +150,14 @@ pub(crate) enum ProviderError {
 impl ProviderError {
     /// Whether the provider may work again later, in contrast to an answer that is refused.
     pub(crate) fn is_outage(&self) -> bool {
-        matches!(self, Self::Discovery(_) | Self::Insecure(_) | Self::NoTokenEndpoint | Self::Randomness(_))
+        match self {
+            Self::Discovery(_)
+            | Self::Insecure(_)
+            | Self::NoTokenEndpoint
+            | Self::TokenEndpoint(_)
+            | Self::Randomness(_) => true,
+            Self::OtherIssuer | Self::Exchange(_) | Self::NoIdToken | Self::IdToken(_) => false,
+        }
     }
 }
 
@@ -236,7 +246,10 @@ impl Provider {
             .set_pkce_verifier(PkceCodeVerifier::new(pending.verifier.clone()))
             .request_async(&send)
             .await
-            .map_err(|error| ProviderError::Exchange(chain(&error)))?;
+            .map_err(|error| match error {
+                RequestTokenError::Request(error) => ProviderError::TokenEndpoint(chain(&error)),
+                error => ProviderError::Exchange(chain(&error)),
+            })?;
         let token = tokens.id_token().ok_or(ProviderError::NoIdToken)?;
         let nonce = Nonce::new(pending.nonce.clone());
         let mut is_fresh = false;
@@ -245,11 +258,12 @@ impl Provider {
             let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS);
             match token.claims(&verifier, &nonce) {
                 Ok(claims) => break claims,
+                // After a rotation, a key without an id seems to be the old one, and the signature is wrong.
                 Err(ClaimsVerificationError::SignatureVerification(
-                    SignatureVerificationError::NoMatchingKey,
+                    SignatureVerificationError::NoMatchingKey | SignatureVerificationError::CryptoError(_),
                 )) if !is_fresh => {
                     is_fresh = true;
-                    metadata = self.metadata(MAX_AGE_FOR_UNKNOWN_KEY).await?;
+                    metadata = self.metadata(MAX_AGE_FOR_OTHER_KEY).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
