@@ -41,6 +41,23 @@ pub enum AccountError {
     /// The current password that the user sent is wrong.
     #[error("current_password: this is not your current password")]
     WrongPassword,
+    /// Admins cannot unlink their own accounts at providers.
+    #[error("you cannot unlink your own account at a provider")]
+    UnlinksSelf,
+    /// The user has no identity with that id.
+    #[error("the user has no such account at a provider")]
+    NoSuchIdentity,
+    /// A user signs in with this account at the provider already.
+    #[error("subject: a user has this account at the provider already; unlink it first")]
+    IdentityTaken,
+    /// The user has another account at this provider.
+    #[error("issuer: this user has another account at the provider; unlink it first: {0}")]
+    IssuerTaken(String),
+    /// The groups at this provider decide what the user may do, and a password would bypass them.
+    #[error(
+        "The groups at {0} decide what this user may do, so the user signs in with {0}, not with a password."
+    )]
+    DecidedByGroups(String),
     /// Argon2 failed.
     #[error(transparent)]
     Password(#[from] PasswordError),

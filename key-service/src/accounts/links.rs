@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::access::Role;
 use super::authority;
 use super::error::AccountError;
+use super::openid::{self, Providers};
 use super::password_change::replace_password;
 use super::passwords::{NewPassword, PasswordHash, Passwords};
 use super::registration::{self, NewUser};
@@ -84,8 +85,14 @@ impl From<FieldError> for LinkError {
 /// is disabled, or its creator loses its rights.
 ///
 /// # Errors
-/// The user does not exist or is disabled, a token asks for an admin's link, or creating the link failed.
-pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Secret, LinkError> {
+/// The user does not exist or is disabled, a token asks for an admin's link, groups at a provider decide the user's rights, or
+/// creating the link failed.
+pub(crate) async fn create(
+    database: &Database,
+    by: &Actor,
+    providers: &Providers,
+    user_id: &str,
+) -> Result<Secret, LinkError> {
     let mut write = database.begin_write().await?;
     authority::recheck(write.connection(), by, Role::Admin).await.map_err(AccountError::from)?;
     let user = users::find(write.connection(), user_id).await?.ok_or(AccountError::NotFound)?;
@@ -98,6 +105,7 @@ pub async fn create(database: &Database, by: &Actor, user_id: &str) -> Result<Se
     if !user.is_active {
         return Err(AccountError::Disabled(user.email).into());
     }
+    openid::require_no_deciding_provider(write.connection(), providers, &user.id).await?;
     let secret = new_secret()?;
     let link = StoredLink {
         user_id: Some(user.id.clone()),
@@ -136,8 +144,12 @@ fn new_secret() -> Result<Secret, RandomError> {
 /// The purpose of a link, without using it.
 ///
 /// # Errors
-/// The link does not work, or the database failed.
-pub async fn purpose(database: &Database, secret: &Secret) -> Result<Purpose, LinkError> {
+/// The link does not work, groups at a provider decide the user's rights, or the database failed.
+pub(crate) async fn purpose(
+    database: &Database,
+    providers: &Providers,
+    secret: &Secret,
+) -> Result<Purpose, LinkError> {
     let link = links::find(database.pool(), secret.digest()).await?.ok_or(LinkError::NotFound)?;
     match link.user_id {
         None if users::is_any(database.pool()).await? => Err(LinkError::NotFound),
@@ -145,6 +157,7 @@ pub async fn purpose(database: &Database, secret: &Secret) -> Result<Purpose, Li
         Some(user_id) => {
             let user = users::find(database.pool(), &user_id).await?;
             let user = user.filter(|user| user.is_active).ok_or(LinkError::NotFound)?;
+            openid::require_no_deciding_provider(database.pool(), providers, &user.id).await?;
             Ok(Purpose::Password(Box::new(user)))
         }
     }
@@ -154,18 +167,20 @@ pub async fn purpose(database: &Database, secret: &Secret) -> Result<Purpose, Li
 /// Returns the user. Invalid input does not use the link.
 ///
 /// # Errors
-/// The link does not work, the input is invalid, or the database failed.
-pub async fn redeem(
+/// The link does not work, the input is invalid, groups at a provider decide the user's rights, or the database failed.
+#[expect(clippy::too_many_arguments, reason = "each is of another kind")]
+pub(crate) async fn redeem(
     database: &Database,
     by: &Actor,
     passwords: &Passwords,
+    providers: &Providers,
     secret: &Secret,
     email: Option<Email>,
     password: NewPassword,
     now: Timestamp,
 ) -> Result<User, LinkError> {
     // Hash before the transaction, because hashing is slow.
-    let (user, hash) = match purpose(database, secret).await? {
+    let (user, hash) = match purpose(database, providers, secret).await? {
         Purpose::Password(user) => {
             password.check_for(&user.email).map_err(|violation| violation.of("password"))?;
             (*user, passwords.hash(password).await?)
@@ -222,7 +237,7 @@ mod tests {
         let database = testing::store(&folder).await;
         let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
         let link = create_first(&database, &by).await.unwrap().unwrap();
-        assert!(matches!(purpose(&database, &link).await, Ok(Purpose::FirstAdmin)));
+        assert!(matches!(purpose(&database, &Providers::default(), &link).await, Ok(Purpose::FirstAdmin)));
         let new = |email: &str, is_admin| NewUser {
             email: email.parse().unwrap(),
             password: None,

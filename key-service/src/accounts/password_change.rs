@@ -6,6 +6,7 @@ use sqlx::AnyConnection;
 use super::access::Role;
 use super::authority;
 use super::error::AccountError;
+use super::openid::{self, Providers};
 use super::passwords::{NewPassword, Password, PasswordHash, Passwords};
 use super::sql::{links, users};
 use super::user::{User, log};
@@ -62,15 +63,18 @@ async fn refuse_password_change(mut write: Write, by: &Actor, user: &User) -> db
 /// Sets a new password for a user who knows the current one. Returns the changed user, for a new session.
 ///
 /// # Errors
-/// A wrong current password, an invalid new one, or a failure.
-pub async fn change_password(
+/// A wrong current password, an invalid new one, a user whose rights groups decide, or a failure.
+pub(crate) async fn change_password(
     database: &Database,
     by: &Actor,
     passwords: &Passwords,
+    providers: &Providers,
     user: &User,
     current: Password,
     new: NewPassword,
 ) -> Result<User, AccountError> {
+    // The new session would outlive those of the provider.
+    openid::require_no_deciding_provider(database.pool(), providers, &user.id).await?;
     new.check_for(&user.email).map_err(|violation| violation.of("password"))?;
     // A user of an OpenID provider may have no password.
     let hash = Some(user.password_hash.clone()).filter(PasswordHash::is_set);

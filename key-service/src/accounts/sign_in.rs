@@ -1,8 +1,9 @@
 //! Signing in and out.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::error::AccountError;
+use super::openid::{self, Providers};
 use super::passwords::{Password, PasswordHash, Passwords};
 use super::sql::users;
 use super::user::{User, normal_email};
@@ -21,11 +22,12 @@ const KNOWN_NETWORK_S: u32 = 90 * 24 * 60 * 60;
 /// nor response time reveals the case. `by` is the caller.
 ///
 /// # Errors
-/// Argon2 or the database failed.
-pub async fn authenticate(
+/// The password is right, but the user's groups at a provider decide the user's rights; or Argon2 or the database failed.
+pub(crate) async fn authenticate(
     database: &Database,
     by: &Actor,
     passwords: &Passwords,
+    providers: &Providers,
     email: &str,
     password: Password,
 ) -> Result<Option<User>, AccountError> {
@@ -36,17 +38,31 @@ pub async fn authenticate(
     let stored = user.as_ref().map(|user| user.password_hash.clone()).filter(PasswordHash::is_set);
     let matches = passwords.verify(password, stored).await?;
     let user_id = user.as_ref().map(|user| user.id.clone());
-    let let_in = user.filter(|user| matches && user.is_active);
-    let (by, action) = match &let_in {
-        Some(user) => (user.acting(by.clone()), Action::UserSignedIn),
-        None => (by.clone(), Action::UserSignInRefused),
+    let mut detail = Value::Null;
+    let let_in = match user.filter(|user| matches && user.is_active) {
+        Some(user) => match openid::deciding_provider(database.pool(), providers, &user.id).await? {
+            Some(provider) => {
+                detail = json!({ "provider": provider.name, "because": "decided_by_groups" });
+                Err(Some(AccountError::DecidedByGroups(provider.title.clone())))
+            }
+            None => Ok(user),
+        },
+        None => Err(None),
     };
-    let event = Event { action, user_id: user_id.as_deref(), subject: None, detail: &Value::Null };
+    let (by, action) = match &let_in {
+        Ok(user) => (user.acting(by.clone()), Action::UserSignedIn),
+        Err(_) => (by.clone(), Action::UserSignInRefused),
+    };
+    let event = Event { action, user_id: user_id.as_deref(), subject: None, detail: &detail };
     let mut write = database.begin_write().await?;
     audit::record(write.connection(), &by, event).await?;
     write.commit().await?;
-    METRICS.sign_in(if let_in.is_some() { SignIn::Succeeded } else { SignIn::Refused });
-    Ok(let_in)
+    METRICS.sign_in(if let_in.is_ok() { SignIn::Succeeded } else { SignIn::Refused });
+    match let_in {
+        Ok(user) => Ok(Some(user)),
+        Err(None) => Ok(None),
+        Err(Some(error)) => Err(error),
+    }
 }
 
 /// Whether the user with this address has recently signed in from a network; `false` for an unknown address.
@@ -128,7 +144,16 @@ mod tests {
         write.commit().await.unwrap();
         let sign_in = async || {
             let password = "demo-password".to_owned().try_into().unwrap();
-            authenticate(&database, &by, &passwords, "DE\u{202e}MO@example.com", password).await.unwrap()
+            authenticate(
+                &database,
+                &by,
+                &passwords,
+                &Providers::default(),
+                "DE\u{202e}MO@example.com",
+                password,
+            )
+            .await
+            .unwrap()
         };
         assert_eq!(sign_in().await.unwrap().id, user.id);
         let found = find_by_email(&database, old).await.unwrap();

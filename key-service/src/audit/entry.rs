@@ -55,6 +55,8 @@ pub enum Action {
     UserSignedOut,
     #[strum(serialize = "user.identity_linked")]
     UserIdentityLinked,
+    #[strum(serialize = "user.identity_unlinked")]
+    UserIdentityUnlinked,
     #[strum(serialize = "link.created")]
     LinkCreated,
     #[strum(serialize = "link.used")]

@@ -92,6 +92,9 @@ pub(super) enum CliError {
          and `key-service user link EMAIL` creates a link to set a password"
     )]
     NotFirst,
+    /// The user has accounts at several providers.
+    #[error("the user has accounts at several providers; choose one with --issuer: {0}")]
+    SeveralIdentities(String),
     /// The value of `--value-stdin` is not a key.
     #[error("--value-stdin: {0}")]
     Value(protocol::KeyError),

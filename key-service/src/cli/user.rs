@@ -1,4 +1,5 @@
-//! `key-service user`: add, add-service, list, link, first-link, passwd, disable, enable, delete, admin, permissions.
+//! `key-service user`: add, add-service, list, link, first-link, passwd, link-identity, unlink, disable, enable, delete, admin,
+//! permissions.
 
 use protocol::ScopeSet;
 use serde_json::json;
@@ -8,6 +9,7 @@ use super::error::CliError;
 use super::revocation::{report, wait};
 use super::terminal::{counted, print_json, print_line, print_message, print_table, read_new_password};
 use crate::accounts::links::{self, Secret};
+use crate::accounts::openid::{self, Providers};
 use crate::accounts::passwords::Passwords;
 use crate::accounts::{
     self, AccountError, Email, NewUser, ServiceName, Updated, User, UserPatch, normal_address,
@@ -20,6 +22,8 @@ use crate::settings::{ScopeCatalogue, operator};
 use crate::time::Timestamp;
 use crate::validation::{FieldErrors, Violation};
 use crate::web::public_url::PublicUrl;
+
+mod identity;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -71,6 +75,8 @@ pub(super) enum Stored {
         #[arg(long)]
         password_stdin: bool,
     },
+    #[command(flatten)]
+    Identity(identity::Command),
     /// Disable a user and the user's keys, and wait until no edge accepts them; ends the tokens that the user created as an
     /// admin
     Disable(ChangeArgs),
@@ -175,11 +181,13 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let (store, user) = find(&email, database_url).await?;
             let password = read_new_password(password_stdin, &user.email)?;
             accounts::set_password(&store, &by, &Passwords::default(), &user.id, password).await?;
+            note_if_password_may_be_refused(&user)?;
             Ok(print_message(&format!(
                 "changed the password of {} and ended the user's sessions",
                 user.email
             ))?)
         }
+        Stored::Identity(command) => identity::run(command, &by, database_url).await,
         Stored::Disable(ChangeArgs { email, json }) => {
             let (store, user) = find_to_revoke(&email, database_url).await?;
             let updated = accounts::set_active(&store, &by, &user.id, false).await?;
@@ -333,11 +341,23 @@ async fn link(
     database_url: &str,
 ) -> Result<(), CliError> {
     let (store, user) = find(email, database_url).await?;
-    let secret = links::create(&store, by, &user.id).await?;
+    let secret = links::create(&store, by, &Providers::default(), &user.id).await?;
+    note_if_password_may_be_refused(&user)?;
     let days = links::LIFETIME_S / (24 * 60 * 60);
     let description =
         format!("this one-time link lets {} set a password; it expires in {days} days", user.email);
     print_link(&secret, links::LIFETIME_S, &description, public_url, json)
+}
+
+/// Says it if the service may not accept a password of this user.
+fn note_if_password_may_be_refused(user: &User) -> Result<(), CliError> {
+    if user.has_identity {
+        print_message(&format!(
+            "{} signs in with an OpenID provider; if its groups decide the user's rights, the service refuses a password",
+            user.email
+        ))?;
+    }
+    Ok(())
 }
 
 fn print_link(
@@ -364,7 +384,7 @@ fn print_link(
 async fn list(search: Option<&str>, json: bool, store: &Store) -> Result<(), CliError> {
     let users = pages(async |page| accounts::search(store, search, page).await).await?;
     if json {
-        return print_json(&users);
+        return print_json(&openid::of_users(store, users).await?);
     }
     let rows: Vec<_> = users
         .into_iter()

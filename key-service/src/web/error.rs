@@ -320,13 +320,22 @@ impl From<AccountError> for ApiError {
             AccountError::Invalid(invalid) => invalid.into(),
             AccountError::Authority(error) => error.into(),
             AccountError::EmailTaken(_) => FieldError::input("email", error.to_string()).into(),
-            AccountError::NoSuchUser(_) | AccountError::NotFound => Self::not_found(),
+            AccountError::NoSuchUser(_) | AccountError::NotFound | AccountError::NoSuchIdentity => {
+                Self::not_found()
+            }
             AccountError::LastAdmin => {
                 Self::invalid_input("This is the last active admin. Create another admin first.")
             }
             AccountError::DeletesSelf => Self::invalid_input("You cannot delete yourself."),
-            AccountError::ServiceAccount => Self::invalid_input(error.to_string()),
-            AccountError::InPerson => Self::permission_denied(&error.to_string()),
+            AccountError::UnlinksSelf => {
+                Self::invalid_input("You cannot unlink your own account at a provider.")
+            }
+            AccountError::IdentityTaken | AccountError::IssuerTaken(_) | AccountError::ServiceAccount => {
+                Self::invalid_input(error.to_string())
+            }
+            AccountError::InPerson | AccountError::DecidedByGroups(_) => {
+                Self::permission_denied(&error.to_string())
+            }
             AccountError::Disabled(_) => Self::invalid_input("This user is disabled. Enable the user first."),
             AccountError::WrongPassword => {
                 FieldError::input("current_password", "This is not your current password.").into()

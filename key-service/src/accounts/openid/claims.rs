@@ -28,6 +28,8 @@ pub(super) struct Person {
     /// The provider's name for the user. It never changes and is never reused.
     pub(super) subject: String,
     pub(super) email: Email,
+    /// Whether the address consists of ASCII. Other addresses can differ at the provider and be equal here, in lower case.
+    pub(super) has_ascii_email: bool,
     /// The permissions by the user's groups; `None` if groups do not decide them.
     pub(super) permissions: Option<ScopeSet>,
     /// Whether the user is an admin by its groups; `None` if groups do not decide it.
@@ -53,9 +55,12 @@ pub(crate) enum SignInRefusal {
     /// The user's groups are not in the token, or not names.
     #[error("The provider did not send your groups in a form that can be read.")]
     Groups,
-    /// Another account has the address, and the provider may not link to it.
+    /// Another user has the address, and may not be linked by address.
     #[error("Another user has your email address. Sign in as before, or contact your admin.")]
     EmailTaken,
+    /// The identity was unlinked from its user.
+    #[error("Your account at the provider is no longer linked to an account here. Contact your admin.")]
+    Unlinked,
     /// The user is disabled.
     #[error("Your account is disabled. Contact your admin.")]
     Disabled,
@@ -74,17 +79,27 @@ impl SignInRefusal {
     }
 }
 
+/// Whether a subject can be stored.
+pub(super) fn is_storable_subject(subject: &str) -> bool {
+    !subject.is_empty() && subject.len() <= MAX_SUBJECT_BYTES && !subject.contains('\0')
+}
+
 /// The user that the claims describe.
 ///
 /// # Errors
 /// The provider does not vouch for enough.
 pub(super) fn person(claims: &Claims, provider: &ProviderSettings) -> Result<Person, SignInRefusal> {
     let subject = claims.subject.as_str();
-    if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.contains('\0') {
+    if !is_storable_subject(subject) {
         return Err(SignInRefusal::Subject);
     }
-    let email = claims.email.as_deref().and_then(|email| email.parse::<Email>().ok());
-    let email = email.ok_or(SignInRefusal::Email)?;
+    let sent = claims.email.as_deref().unwrap_or_default();
+    // In lower case, the Kelvin sign is k.
+    let becomes_ascii = |c: char| !c.is_ascii() && c.to_lowercase().any(|lower| lower.is_ascii());
+    if sent.contains(becomes_ascii) {
+        return Err(SignInRefusal::Email);
+    }
+    let email = sent.parse::<Email>().map_err(|_| SignInRefusal::Email)?;
     if claims.email_verified != Some(true) && !provider.trusts_unverified_email {
         return Err(SignInRefusal::UnverifiedEmail);
     }
@@ -98,7 +113,7 @@ pub(super) fn person(claims: &Claims, provider: &ProviderSettings) -> Result<Per
         scopes.flat_map(ScopeSet::iter).cloned().collect()
     });
     let is_admin = admins.as_ref().map(|admins| admins.iter().any(|admin| groups.contains(&admin.as_str())));
-    Ok(Person { subject: subject.to_owned(), email, permissions, is_admin })
+    Ok(Person { subject: subject.to_owned(), email, has_ascii_email: sent.is_ascii(), permissions, is_admin })
 }
 
 /// The user's groups. A missing claim means none, because some providers omit an empty list.
@@ -185,6 +200,20 @@ mod tests {
         assert_eq!(decided(&admins, &json!(["ops"])), (None, Some(true)));
         assert_eq!(decided(&admins, &json!(["dev"])), (None, Some(false)));
         assert_eq!(decided(&json!({}), &json!(["ops"])), (None, None));
+    }
+
+    #[test]
+    fn two_addresses_that_a_provider_can_tell_apart_are_not_one_user() {
+        let plain = json!({});
+        let with = |email: &str| Claims { email: Some(email.to_owned()), ..claims(&plain) };
+        let has_ascii =
+            |email: &str| person(&with(email), &provider_with(&plain)).map(|person| person.has_ascii_email);
+        assert_eq!(has_ascii("Mike@Example.com").ok(), Some(true));
+        assert_eq!(has_ascii("\u{d6}zge@example.com").ok(), Some(false));
+        // In lower case, the Kelvin sign is k, and the capital i with a dot begins with i.
+        for email in ["mi\u{212a}e@example.com", "\u{130}da@example.com", "mike@\u{212a}example.com"] {
+            assert_eq!(has_ascii(email).err(), Some(SignInRefusal::Email), "{email}");
+        }
     }
 
     #[test]

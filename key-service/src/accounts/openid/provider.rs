@@ -349,6 +349,14 @@ impl Providers {
         self.iter().find(|provider| provider.settings.name == name)
     }
 
+    /// The name for people of the provider with an issuer. An issuer that no provider has any more is its own name.
+    pub(crate) fn title_of(&self, issuer: &str) -> String {
+        let of_issuer = |provider: &&Provider| provider.settings.issuer.as_str() == issuer;
+        self.iter()
+            .find(of_issuer)
+            .map_or_else(|| issuer.to_owned(), |provider| provider.settings.title.clone())
+    }
+
     /// Whether there is no provider.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

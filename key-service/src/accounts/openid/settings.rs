@@ -79,6 +79,13 @@ pub(super) struct Groups {
     pub(super) admins: Option<Vec<String>>,
 }
 
+impl Groups {
+    /// Whether they decide permissions or the role.
+    pub(super) fn decide_rights(&self) -> bool {
+        self.permissions.is_some() || self.admins.is_some()
+    }
+}
+
 /// Why a file cannot be used: each problem, with the path of its entry or field.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]

@@ -20,6 +20,9 @@ use crate::revocation::Store;
 use crate::telemetry::{METRICS, SignIn};
 use crate::time::Timestamp;
 
+/// The most characters of a subject or an address in the audit log.
+const MAX_LOGGED_CHARS: usize = 255;
+
 /// What is stored about a person who signs in.
 #[derive(Debug)]
 struct Known {
@@ -27,8 +30,6 @@ struct Known {
     identity: Option<StoredIdentity>,
     /// The user of that identity, or else the user with the same address.
     user: Option<User>,
-    /// Whether that user has another account at this provider.
-    has_other_subject: bool,
 }
 
 /// Whose account a person gets.
@@ -43,12 +44,20 @@ enum AccountChoice {
 }
 
 /// Decides whose account a person gets.
-fn account(known: Known, provider: &ProviderSettings) -> Result<AccountChoice, SignInRefusal> {
+fn account(
+    known: Known,
+    provider: &ProviderSettings,
+    person: &Person,
+) -> Result<AccountChoice, SignInRefusal> {
     let is_linked = known.identity.as_ref().is_some_and(|identity| identity.user_id.is_some());
+    if known.identity.as_ref().is_some_and(|identity| identity.is_unlinked) {
+        return Err(SignInRefusal::Unlinked);
+    }
+    let links_by_email = provider.links_by_email && person.has_ascii_email;
     match known.user {
         Some(user) if is_linked => if_active(user).map(AccountChoice::Linked),
-        // The provider has given the address of an earlier account to a new one: that is another person.
-        Some(_) if known.has_other_subject || !provider.links_by_email => Err(SignInRefusal::EmailTaken),
+        // An admin has the most to lose. The user of another account may have left its address to another person.
+        Some(user) if !links_by_email || user.is_admin || user.has_identity => Err(SignInRefusal::EmailTaken),
         Some(user) => if_active(user).map(AccountChoice::Link),
         None if known.identity.is_some() => Err(SignInRefusal::Deleted),
         None if !provider.creates_users => Err(SignInRefusal::Unknown),
@@ -73,8 +82,8 @@ pub(crate) async fn sign_in(
 ) -> Result<Result<User, SignInRefusal>, AccountError> {
     let signed_in = match person(claims, provider) {
         Ok(person) => match find_or_add(store, by, provider, &person).await? {
-            Ok(user) => Ok(apply_groups(store, by, provider, &person, user).await?),
-            Err((refusal, user_id)) => Err((refusal, user_id)),
+            Ok(user) => apply_groups(store, by, provider, &person, user).await?,
+            Err(refused) => Err(refused),
         },
         Err(refusal) => Err((refusal, None)),
     };
@@ -83,6 +92,11 @@ pub(crate) async fn sign_in(
         Ok(user) => (user.acting(by.clone()), Action::UserSignedIn, Some(user.id.clone())),
         Err((refusal, user_id)) => {
             detail["because"] = refusal.as_str().into();
+            // Without a user, an admin needs them to find the person.
+            detail["subject"] = claims.subject.chars().take(MAX_LOGGED_CHARS).collect::<String>().into();
+            let email = claims.email.as_deref();
+            detail["email"] =
+                email.map(|email| email.chars().take(MAX_LOGGED_CHARS).collect::<String>()).into();
             (by.clone(), Action::UserSignInRefused, user_id.clone())
         }
     };
@@ -94,24 +108,31 @@ pub(crate) async fn sign_in(
     Ok(signed_in.map_err(|(refusal, _)| refusal))
 }
 
+/// Why a person cannot sign in, and the id of the user concerned.
+type RefusedSignIn = (SignInRefusal, Option<String>);
+
 /// The user of a person. With a refusal comes the id of the user concerned.
 async fn find_or_add(
     store: &Store,
     by: &Actor,
     provider: &ProviderSettings,
     person: &Person,
-) -> Result<Result<User, (SignInRefusal, Option<String>)>, AccountError> {
+) -> Result<Result<User, RefusedSignIn>, AccountError> {
     let issuer = provider.issuer.as_str();
     let mut write = store.begin_write().await?;
     let connection = write.connection();
     let known = known(connection, issuer, person).await?;
     let user_id = known.user.as_ref().map(|user| user.id.clone());
-    let user = match account(known, provider) {
+    let user = match account(known, provider, person) {
         Ok(AccountChoice::Linked(user)) => {
             write.rollback().await?;
             return Ok(Ok(user));
         }
-        Ok(AccountChoice::Link(user)) => user,
+        Ok(AccountChoice::Link(user)) => {
+            // Sessions that began with a password live longer than those of a provider.
+            users::end_sessions(&mut *connection, &user.id).await?;
+            user
+        }
         Ok(AccountChoice::New) => {
             let user = new_user(provider, person);
             registration::insert(connection, &user.acting(by.clone()), &user).await?;
@@ -125,25 +146,19 @@ async fn find_or_add(
     identities::link(connection, issuer, &person.subject, &user.id).await?;
     let detail = json!({ "provider": provider.name, "issuer": issuer, "subject": person.subject });
     log(connection, &user.acting(by.clone()), Action::UserIdentityLinked, &user.id, &detail).await?;
+    let user = users::find(connection, &user.id).await?.ok_or(AccountError::NotFound)?;
     write.commit().await?;
-    Ok(Ok(User { has_identity: true, ..user }))
+    Ok(Ok(user))
 }
 
 async fn known(connection: &mut AnyConnection, issuer: &str, person: &Person) -> Result<Known, AccountError> {
     let identity = identities::find(&mut *connection, issuer, &person.subject).await?;
     if let Some(user_id) = identity.as_ref().and_then(|identity| identity.user_id.as_deref()) {
         let user = users::find(connection, user_id).await?;
-        return Ok(Known { identity, user, has_other_subject: false });
+        return Ok(Known { identity, user });
     }
-    let user = users::find_by_email(&mut *connection, person.email.as_ref()).await?;
-    let has_other_subject = match &user {
-        Some(user) => {
-            let of_user = identities::of_user(connection, &user.id).await?;
-            of_user.iter().any(|identity| identity.issuer == issuer)
-        }
-        None => false,
-    };
-    Ok(Known { identity, user, has_other_subject })
+    let user = users::find_by_email(connection, person.email.as_ref()).await?;
+    Ok(Known { identity, user })
 }
 
 fn new_user(provider: &ProviderSettings, person: &Person) -> User {
@@ -156,19 +171,20 @@ fn new_user(provider: &ProviderSettings, person: &Person) -> User {
     }
 }
 
-/// Gives a user the permissions and the role of the user's groups, as an admin would. The last admin stays an admin.
+/// Gives a user the permissions and the role of the user's groups, as an admin would. The last admin stays an admin. The user may
+/// have been deleted since it was found.
 async fn apply_groups(
     store: &Store,
     by: &Actor,
     provider: &ProviderSettings,
     person: &Person,
     user: User,
-) -> Result<User, AccountError> {
+) -> Result<Result<User, RefusedSignIn>, AccountError> {
     let permissions =
         person.permissions.clone().filter(|permissions| !permissions.is_like(&user.permissions));
     let is_admin = person.is_admin.filter(|is_admin| *is_admin != user.is_admin);
     if permissions.is_none() && is_admin.is_none() {
-        return Ok(user);
+        return Ok(Ok(user));
     }
     let service = Actor::service();
     let by = Actor { kind: service.kind, id: None, name: provider.title.clone(), ..by.clone() };
@@ -181,35 +197,22 @@ async fn apply_groups(
                 "no group makes the last admin an admin; the user stays an admin"
             );
             let patch = UserPatch { is_admin: None, ..patch };
-            update::update(store, &by, &user.id, &patch).await?
+            update::update(store, &by, &user.id, &patch).await
         }
-        updated => updated?,
+        updated => updated,
     };
-    Ok(updated.user)
-}
-
-/// The names of the providers of a user. An issuer that no provider has any more is its own name.
-///
-/// # Errors
-/// The database failed.
-pub(crate) async fn providers_of(
-    store: &Store,
-    user: &User,
-    providers: &super::Providers,
-) -> Result<Vec<(String, Timestamp)>, AccountError> {
-    let identities = identities::of_user(store.pool(), &user.id).await?;
-    let named = |identity: StoredIdentity| {
-        let of_issuer = |provider: &&super::Provider| provider.settings.issuer.as_str() == identity.issuer;
-        let title = providers.iter().find(of_issuer).map(|provider| provider.settings.title.clone());
-        (title.unwrap_or(identity.issuer), identity.created_at)
-    };
-    Ok(identities.into_iter().map(named).collect())
+    match updated {
+        Ok(updated) => Ok(Ok(updated.user)),
+        Err(AccountError::NotFound) => Ok(Err((SignInRefusal::Deleted, None))),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Map, Value};
 
+    use super::super::Providers;
     use super::super::settings::tests::provider_with;
     use super::*;
     use crate::accounts::passwords::{NewPassword, Password, Passwords};
@@ -277,6 +280,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_address_beyond_ascii_and_an_admin_are_not_linked_by_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let links = json!({"link_by_email": true});
+        let user = testing::user(&store).await;
+        let patch = UserPatch { is_admin: Some(true), ..UserPatch::default() };
+        update::update(&store, &Actor::service(), &user.id, &patch).await.unwrap();
+        let refused = sign_in_as(&store, &links, &claims("7", &[])).await.unwrap_err();
+        assert_eq!(refused, SignInRefusal::EmailTaken);
+
+        // The sign of an angstrom and the letter are one in lower case.
+        let letter = Claims { email: Some("\u{e5}sa@example.com".to_owned()), ..claims("8", &[]) };
+        sign_in_as(&store, &links, &letter).await.unwrap();
+        sqlx::query("DELETE FROM identities").execute(store.pool()).await.unwrap();
+        let sign = Claims { email: Some("\u{212b}sa@example.com".to_owned()), ..claims("9", &[]) };
+        let refused = sign_in_as(&store, &links, &sign).await.unwrap_err();
+        assert_eq!(refused, SignInRefusal::EmailTaken);
+    }
+
+    #[tokio::test]
+    async fn a_user_who_is_deleted_during_the_sign_in_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = testing::store(&folder).await;
+        let settings = provider_with(&json!({"groups_claim": "groups", "admin_groups": ["ops"]}));
+        let person = person(&claims("7", &["ops"]), &settings).unwrap();
+        let user = new_user(&settings, &person);
+        let gone = User { is_admin: false, ..user };
+        let applied = apply_groups(&store, &Actor::service(), &settings, &person, gone).await.unwrap();
+        assert_eq!(applied.unwrap_err(), (SignInRefusal::Deleted, None));
+    }
+
+    #[tokio::test]
     async fn a_disabled_or_deleted_user_cannot_sign_in() {
         let folder = tempfile::tempdir().unwrap();
         let store = testing::store(&folder).await;
@@ -305,8 +340,8 @@ mod tests {
         let user = accounts::find(&store, &user.id).await.unwrap().unwrap();
         let current = Password::try_from("a password".to_owned()).unwrap();
         let new = NewPassword::try_from("another password".to_owned()).unwrap();
-        let passwords = Passwords::default();
-        let refused = change_password(&store, &Actor::service(), &passwords, &user, current, new).await;
+        let (by, passwords, providers) = (Actor::service(), Passwords::default(), Providers::default());
+        let refused = change_password(&store, &by, &passwords, &providers, &user, current, new).await;
         assert!(matches!(refused, Err(AccountError::WrongPassword)), "{:?}", refused.map(|user| user.id));
     }
 

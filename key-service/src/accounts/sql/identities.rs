@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, AnyExecutor, FromRow, Row};
 
 use crate::db;
 use crate::db::NOW_MS;
-use crate::db::rows::RowResult;
+use crate::db::rows::{RowResult, truth, with_list};
 use crate::time::Timestamp;
 
 /// A stored identity.
@@ -14,9 +14,13 @@ use crate::time::Timestamp;
 pub(crate) struct StoredIdentity {
     /// The provider.
     pub(crate) issuer: String,
-    /// The user; `None` if the user was deleted.
+    /// The provider's name for the account.
+    pub(crate) subject: String,
+    /// The user; `None` if the user was deleted or the identity was unlinked.
     pub(crate) user_id: Option<String>,
-    /// When the user signed in with it first.
+    /// Whether the identity was unlinked from its user.
+    pub(crate) is_unlinked: bool,
+    /// When it was linked.
     pub(crate) created_at: Timestamp,
 }
 
@@ -24,13 +28,15 @@ impl<'r> FromRow<'r, AnyRow> for StoredIdentity {
     fn from_row(row: &'r AnyRow) -> RowResult<Self> {
         Ok(StoredIdentity {
             issuer: row.try_get("issuer")?,
+            subject: row.try_get("subject")?,
             user_id: row.try_get("user_id")?,
+            is_unlinked: truth(row, "is_unlinked")?,
             created_at: row.try_get("created_at")?,
         })
     }
 }
 
-const COLUMNS: &str = "issuer, user_id, created_at";
+const COLUMNS: &str = "issuer, subject, user_id, is_unlinked, created_at";
 
 /// The identity of a provider's account.
 pub(crate) async fn find(
@@ -42,16 +48,22 @@ pub(crate) async fn find(
     Ok(sqlx::query_as(select).bind(issuer).bind(subject).fetch_optional(connection).await?)
 }
 
-/// The identities of a user, the first one first.
-pub(crate) async fn of_user(
+/// The identities of users, the first one first.
+pub(crate) async fn of_users(
     connection: impl AnyExecutor<'_>,
-    user_id: &str,
+    user_ids: &[&str],
 ) -> db::Result<Vec<StoredIdentity>> {
-    let select = formatcp!("SELECT {COLUMNS} FROM identities WHERE user_id = $1 ORDER BY created_at, issuer");
-    Ok(sqlx::query_as(select).bind(user_id).fetch_all(connection).await?)
+    let select = formatcp!(
+        "SELECT {COLUMNS} FROM identities WHERE user_id IN (:list) ORDER BY created_at, issuer, subject"
+    );
+    let mut query = sqlx::query_as(with_list(select, user_ids.len()));
+    for user_id in user_ids {
+        query = query.bind(*user_id);
+    }
+    Ok(query.fetch_all(connection).await?)
 }
 
-/// Links a provider's account to a user. An earlier link to a user who was deleted is replaced.
+/// Links a provider's account to a user. An account that has a user keeps it.
 pub(crate) async fn link(
     connection: &mut AnyConnection,
     issuer: &str,
@@ -60,9 +72,17 @@ pub(crate) async fn link(
 ) -> db::Result<()> {
     let insert = formatcp!(
         "INSERT INTO identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, {NOW_MS})
-            ON CONFLICT (issuer, subject) DO UPDATE SET user_id = excluded.user_id, created_at = excluded.created_at
+            ON CONFLICT (issuer, subject) DO UPDATE
+            SET user_id = excluded.user_id, created_at = excluded.created_at, is_unlinked = 0
             WHERE identities.user_id IS NULL"
     );
     sqlx::query(insert).bind(issuer).bind(subject).bind(user_id).execute(connection).await?;
+    Ok(())
+}
+
+/// Unlinks a provider's account from its user.
+pub(crate) async fn unlink(connection: &mut AnyConnection, issuer: &str, subject: &str) -> db::Result<()> {
+    let update = "UPDATE identities SET user_id = NULL, is_unlinked = 1 WHERE issuer = $1 AND subject = $2";
+    sqlx::query(update).bind(issuer).bind(subject).execute(connection).await?;
     Ok(())
 }

@@ -109,6 +109,13 @@ pub(crate) async fn set_password(
     Ok(())
 }
 
+/// Ends the user's sessions.
+pub(crate) async fn end_sessions(connection: impl AnyExecutor<'_>, id: &str) -> db::Result<()> {
+    let update = "UPDATE users SET session_version = session_version + 1 WHERE id = $1";
+    sqlx::query(update).bind(id).execute(connection).await?;
+    Ok(())
+}
+
 /// Enables or disables a user and all of the user's keys, and ends the user's sessions.
 pub(crate) async fn set_active(change: &mut Change, id: &str, is_active: bool) -> db::Result<()> {
     let update = "UPDATE users SET is_active = $1, session_version = session_version + 1 WHERE id = $2";

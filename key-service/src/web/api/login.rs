@@ -48,7 +48,8 @@ pub(super) async fn log_in(
         return Err(wait.into());
     }
 
-    let user = accounts::authenticate(&state.store, &by, &state.passwords, email, password).await?;
+    let user = accounts::authenticate(&state.store, &by, &state.passwords, &state.providers, email, password)
+        .await?;
     let user = user.ok_or_else(|| ApiError::authentication_failed("Invalid email or password."))?;
     session::begin(&session, &user, Timestamp::now()).await?;
     Ok(Json(user))

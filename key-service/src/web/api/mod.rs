@@ -58,7 +58,7 @@ pub(super) fn router(state: AppState, same_origin: CsrfLayer) -> Router {
 }
 
 /// Every operation of the API that no setting turns off, with its documentation and its handler.
-fn operations() -> [UtoipaMethodRouter<AppState>; 17] {
+fn operations() -> [UtoipaMethodRouter<AppState>; 18] {
     [
         routes!(login::log_in),
         routes!(login::log_out),
@@ -66,6 +66,7 @@ fn operations() -> [UtoipaMethodRouter<AppState>; 17] {
         routes!(users::list, users::create),
         routes!(users::show, users::update, users::delete),
         routes!(users::link),
+        routes!(users::unlink),
         routes!(users::create_service_account),
         routes!(personal_api_keys::list, personal_api_keys::create),
         routes!(personal_api_keys::show, personal_api_keys::update, personal_api_keys::delete),

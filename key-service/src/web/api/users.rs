@@ -10,11 +10,12 @@ use tower_sessions::Session;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::accounts::management_tokens::{EndedToken, Verb};
+use crate::accounts::openid::{self, UserWithIdentities};
 use crate::accounts::passwords::{NewPassword, Password};
 use crate::accounts::{self, AccountError, ChangedUser, Email, NewUser, ServiceName, User, UserPatch, links};
 use crate::keys;
 use crate::keys::rules::Permissions;
-use crate::paging::{Limit, Offset, PageRequest};
+use crate::paging::{Limit, Offset, Page, PageRequest};
 use crate::revocation::propagation::Revocation;
 use crate::time::Timestamp;
 use crate::validation::{FieldError, FieldErrors};
@@ -152,8 +153,9 @@ pub(super) async fn change_me(
         return Err(ApiError::permission_denied(PASSWORDS_ARE_OFF));
     }
     state.limits.admit_user(&by, &user)?;
-    let (store, passwords) = (&state.store, &state.passwords);
-    let user = accounts::change_password(store, &by, passwords, &user, current_password, password).await?;
+    let (store, passwords, providers) = (&state.store, &state.passwords, &state.providers);
+    let user = accounts::change_password(store, &by, passwords, providers, &user, current_password, password)
+        .await?;
     session::begin(&session, &user, Timestamp::now()).await?;
     Ok(Json(user))
 }
@@ -164,16 +166,17 @@ pub(super) async fn change_me(
     path = "/api/users/",
     tag = "Users",
     params(UserQuery),
-    responses((status = 200, description = "Users, by address.", body = PageView<User>)),
+    responses((status = 200, description = "Users, by address.", body = PageView<UserWithIdentities>)),
     security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn list(
     _: Admin<Read>,
     State(state): State<AppState>,
     Params { sent, address }: Params<UserQuery>,
-) -> Result<Json<PageView<User>>, ApiError> {
+) -> Result<Json<PageView<UserWithIdentities>>, ApiError> {
     let page = PageRequest::new(sent.limit, sent.offset);
-    let found = accounts::search(&state.store, sent.search.as_deref(), page).await?;
+    let Page { count, rows } = accounts::search(&state.store, sent.search.as_deref(), page).await?;
+    let found = Page { count, rows: openid::of_users(&state.store, rows).await? };
     Ok(Json(address.view(page, found)))
 }
 
@@ -183,7 +186,7 @@ pub(super) async fn list(
     path = "/api/users/{id}/",
     tag = "Users",
     params(("id" = String, Path, description = "The user's id.")),
-    responses((status = 200, description = "The user.", body = User)),
+    responses((status = 200, description = "The user.", body = UserWithIdentities)),
     security(("session" = []), ("management_token" = ["read"])),
 )]
 pub(super) async fn show(
@@ -191,9 +194,10 @@ pub(super) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
     _: Params<NoParams>,
-) -> Result<Json<User>, ApiError> {
-    let user = accounts::find(&state.store, &id).await?;
-    user.map(Json).ok_or_else(ApiError::not_found)
+) -> Result<Json<UserWithIdentities>, ApiError> {
+    let user = accounts::find(&state.store, &id).await?.ok_or_else(ApiError::not_found)?;
+    let identities = openid::of_user(&state.store, &id).await?;
+    Ok(Json(UserWithIdentities { user, identities }))
 }
 
 /// `POST /api/users/`: a new user. Without a password, the user needs a one-time link.
@@ -334,6 +338,28 @@ pub(super) async fn link(
         return Err(ApiError::permission_denied(PASSWORDS_ARE_OFF));
     }
     state.changes.admit(admin.by())?;
-    let secret = links::create(&state.store, admin.by(), &id).await?;
+    let secret = links::create(&state.store, admin.by(), &state.providers, &id).await?;
     Ok((StatusCode::CREATED, Json(Link { path: secret.path(), expires_in_s: links::LIFETIME_S })))
+}
+
+/// `DELETE /api/users/{id}/identities/{identity_id}/`: unlinks an account at an OpenID provider from the user.
+#[utoipa::path(
+    delete,
+    path = "/api/users/{id}/identities/{identity_id}/",
+    tag = "Users",
+    params(
+        ("id" = String, Path, description = "The user's id."),
+        ("identity_id" = String, Path, description = "The id of one of the user's `identities`."),
+    ),
+    responses((status = 204, description = "The account is unlinked, and the user's sessions have ended. Signing in with the account is refused until an operator links it again. The user's keys keep working. Admins cannot unlink their own accounts, and a management token cannot unlink those of admins.")),
+    security(("session" = []), ("management_token" = ["revoke"])),
+)]
+pub(super) async fn unlink(
+    admin: Admin<Revoke>,
+    State(state): State<AppState>,
+    Path((id, identity_id)): Path<(String, String)>,
+    _: Params<NoParams>,
+) -> Result<StatusCode, ApiError> {
+    openid::unlink(&state.store, admin.by(), &id, &identity_id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -16,7 +16,7 @@ use super::sealed::Seals;
 use super::sign_in;
 use super::visitor::PageUser;
 use crate::accounts::passwords::{NewPassword, Password};
-use crate::accounts::{self, AccountError, User};
+use crate::accounts::{self, AccountError, User, openid};
 use crate::time::Timestamp;
 use crate::validation::{FieldError, Violation};
 use crate::web::session;
@@ -32,20 +32,26 @@ struct AccountPage {
     user: User,
     permissions: Chips,
     problems: Problems,
+    /// Whether the user has a password that opens a session.
     has_passwords: bool,
 }
 
 impl AccountPage {
-    fn new(state: &AppState, user: User, problems: Problems) -> Rendered<Self> {
+    fn new(state: &AppState, user: User, has_passwords: bool, problems: Problems) -> Rendered<Self> {
         let frame = Frame::of(user.clone(), Place::Account, "Account");
         let permissions = Chips::new(&user.permissions, &state.catalogue);
-        Rendered(AccountPage { frame, user, permissions, problems, has_passwords: state.has_passwords })
+        Rendered(AccountPage { frame, user, permissions, problems, has_passwords })
     }
 }
 
 /// `GET /account`.
-pub(super) async fn show(PageUser { user, .. }: PageUser, State(state): State<AppState>) -> Response {
-    AccountPage::new(&state, user, Problems::default()).into_response()
+pub(super) async fn show(
+    PageUser { user, .. }: PageUser,
+    State(state): State<AppState>,
+) -> Result<Response, PageError> {
+    let deciding = openid::deciding_provider(state.store.pool(), &state.providers, &user.id).await?;
+    let has_passwords = state.has_passwords && user.has_password && deciding.is_none();
+    Ok(AccountPage::new(&state, user, has_passwords, Problems::default()).into_response())
 }
 
 /// `POST /account`: sets a new password. All other sessions of the user end.
@@ -64,17 +70,17 @@ pub(super) async fn submit(
     let current = problems.check("current_password", current);
     let new = new_password(&form, &user.email, &mut problems);
     let (Some(current), Some(new)) = (current, new) else {
-        let page = AccountPage::new(&state, user, problems);
+        let page = AccountPage::new(&state, user, true, problems);
         return Ok((StatusCode::BAD_REQUEST, page).into_response());
     };
     if let Err(wait) = state.limits.admit_user(&by, &user) {
         problems.add_whole(sign_in::too_many_attempts(wait));
         let retry_after = [(header::RETRY_AFTER, wait.seconds.to_string())];
-        let page = AccountPage::new(&state, user, problems);
+        let page = AccountPage::new(&state, user, true, problems);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
     }
-    let (store, passwords) = (&state.store, &state.passwords);
-    match accounts::change_password(store, &by, passwords, &user, current, new).await {
+    let (store, passwords, providers) = (&state.store, &state.passwords, &state.providers);
+    match accounts::change_password(store, &by, passwords, providers, &user, current, new).await {
         Ok(user) => {
             session::begin(&session, &user, Timestamp::now()).await?;
             let change = CompletedChange {
@@ -89,7 +95,7 @@ pub(super) async fn submit(
         }
         Err(AccountError::WrongPassword) => {
             problems.add(FieldError::input("current_password", "This is not your current password."));
-            let page = AccountPage::new(&state, user, problems);
+            let page = AccountPage::new(&state, user, true, problems);
             Ok((StatusCode::BAD_REQUEST, page).into_response())
         }
         Err(error) => Err(error.into()),

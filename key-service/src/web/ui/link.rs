@@ -11,6 +11,7 @@ use super::addresses;
 use super::error::PageError;
 use super::form::{Form, Problems};
 use super::frame::{Frame, Rendered};
+use super::sign_in::with_problem;
 use crate::accounts::links::{self, LinkError, Purpose, Secret};
 use crate::accounts::{AccountError, Email};
 use crate::time::Timestamp;
@@ -52,9 +53,12 @@ pub(super) async fn show(
     if !state.has_passwords {
         return Ok(ended());
     }
-    match links::purpose(&state.store, &secret.into()).await {
+    match links::purpose(&state.store, &state.providers, &secret.into()).await {
         Ok(purpose) => Ok(LinkPage::new(purpose, "", Problems::default()).into_response()),
         Err(LinkError::NotFound) => Ok(ended()),
+        Err(LinkError::Account(error @ AccountError::DecidedByGroups(_))) => {
+            Ok(with_problem(&state, addresses::KEYS, StatusCode::FORBIDDEN, &error.to_string()))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -71,8 +75,11 @@ pub(super) async fn submit(
         return Ok(ended());
     }
     let (store, secret, now) = (&state.store, Secret::from(secret), Timestamp::now());
-    let purpose = match links::purpose(store, &secret).await {
+    let purpose = match links::purpose(store, &state.providers, &secret).await {
         Err(LinkError::NotFound) => return Ok(ended()),
+        Err(LinkError::Account(error @ AccountError::DecidedByGroups(_))) => {
+            return Ok(with_problem(&state, addresses::KEYS, StatusCode::FORBIDDEN, &error.to_string()));
+        }
         purpose => purpose?,
     };
     let email = form.text("email");
@@ -83,7 +90,8 @@ pub(super) async fn submit(
     };
     let password = new_password(&form, owner, &mut problems);
     if let Some(password) = password.filter(|_| problems.is_empty()) {
-        match links::redeem(store, &by, &state.passwords, &secret, new_email, password, now).await {
+        let (passwords, providers) = (&state.passwords, &state.providers);
+        match links::redeem(store, &by, passwords, providers, &secret, new_email, password, now).await {
             Ok(user) => {
                 session::begin(&session, &user, now).await?;
                 return Ok(Redirect::to(addresses::KEYS).into_response());

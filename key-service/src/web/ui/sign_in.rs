@@ -13,9 +13,9 @@ use super::frame::{Frame, Rendered};
 use super::openid;
 use super::reason::Reason;
 use super::visitor::MaybeSignedIn;
-use crate::accounts;
 use crate::accounts::openid::Provider;
 use crate::accounts::passwords::Password;
+use crate::accounts::{self, AccountError};
 use crate::time::Timestamp;
 use crate::validation::NonEmpty;
 use crate::web::caller::Visitor;
@@ -121,7 +121,16 @@ pub(super) async fn submit(
         let page = SignInPage::new(&state, email, next, problems);
         return Ok((StatusCode::TOO_MANY_REQUESTS, retry_after, page).into_response());
     }
-    let user = accounts::authenticate(&state.store, &by, &state.passwords, email, password).await?;
+    let (passwords, providers) = (&state.passwords, &state.providers);
+    let user = match accounts::authenticate(&state.store, &by, passwords, providers, email, password).await {
+        Err(error @ AccountError::DecidedByGroups(_)) => {
+            problems.add_whole(error.to_string());
+            return Ok(
+                (StatusCode::FORBIDDEN, SignInPage::new(&state, email, next, problems)).into_response()
+            );
+        }
+        user => user?,
+    };
     let Some(user) = user else {
         problems.add_whole("The email or the password is wrong.");
         return Ok((StatusCode::UNAUTHORIZED, SignInPage::new(&state, email, next, problems)).into_response());

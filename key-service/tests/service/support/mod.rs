@@ -3,6 +3,7 @@
 mod app;
 mod browser;
 pub(crate) mod database;
+pub(crate) mod openid_provider;
 mod prepared;
 mod process;
 pub(crate) mod scrape;

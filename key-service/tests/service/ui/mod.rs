@@ -5,6 +5,7 @@ mod forged;
 mod keys;
 mod leaked;
 mod openid;
+mod openid_users;
 mod signing_in;
 mod text;
 mod unsent;
@@ -72,7 +73,7 @@ impl Tab {
         Tab { base: browser.base.clone(), cookie: browser.cookie.clone() }
     }
 
-    fn of_nobody(app: &TestApp) -> Self {
+    pub(crate) fn of_nobody(app: &TestApp) -> Self {
         Tab { base: app.public.clone(), cookie: String::new() }
     }
 

@@ -4,20 +4,15 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::Tab;
-use crate::support::{ADMIN, PASSWORD, Site, TestApp, client};
+use crate::support::{ADMIN, PASSWORD, TestApp, client};
 
 /// A service with a provider that does not answer.
 async fn app_with_provider(flags: &[&str]) -> TestApp {
-    let site = tokio::task::spawn_blocking(Site::with_sessions).await.unwrap();
-    let providers = json!([{
+    let provider = json!({
         "name": "sso", "title": "Example SSO", "issuer": "http://127.0.0.1:9", "client_id": "keys",
         "client_secret_file": "secret", "email_domains": ["example.com"],
-    }]);
-    let file = site.dir.path().join("providers.json");
-    std::fs::write(&file, providers.to_string()).unwrap();
-    std::fs::write(site.dir.path().join("secret"), "the secret of the client\n").unwrap();
-    let file = format!("--openid-providers={}", file.display());
-    TestApp::on(site, &[&[&*file, "--public-url=http://127.0.0.1:8080"], flags].concat()).await
+    });
+    TestApp::with_providers(&[provider], flags).await
 }
 
 #[tokio::test]

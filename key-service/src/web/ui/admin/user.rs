@@ -6,7 +6,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use protocol::ScopeSet;
 
-use crate::accounts::{self, User, UserPatch, links, openid};
+use crate::accounts::openid::{self, LinkedIdentity};
+use crate::accounts::{self, User, UserPatch, links};
 use crate::audit::Actor;
 use crate::time::Timestamp;
 use crate::web::public_url;
@@ -24,6 +25,9 @@ use crate::web::ui::unsent::Kept;
 use crate::web::ui::value::NewValue;
 use crate::web::ui::visitor::PageAdmin;
 
+/// In the value of the button that unlinks an account, before its id.
+pub(super) const UNLINK: &str = "unlink:";
+
 #[derive(Template)]
 #[template(path = "admin/user.html")]
 struct UserPage {
@@ -32,10 +36,20 @@ struct UserPage {
     is_self: bool,
     created: Moment,
     has_passwords: bool,
-    /// The providers that the user signs in with, and when the user first did so.
-    identities: Vec<(String, Moment)>,
+    /// The accounts at providers that the user signs in with.
+    identities: Vec<LinkedAccount>,
+    /// The provider whose groups decide what the user may do, so that a password opens nothing.
+    deciding: Option<String>,
     picker: Picker,
     problems: Problems,
+}
+
+/// An account at a provider that the user signs in with.
+struct LinkedAccount {
+    id: String,
+    provider: String,
+    subject: String,
+    since: Moment,
 }
 
 /// `GET /admin/users/{id}`.
@@ -50,10 +64,18 @@ pub(super) async fn show(
     let unsent = kept.of(&admin).of_action("permissions");
     let picker = Picker::new(&state.catalogue, &ScopeSet::all(), &user.permissions);
     let now = Timestamp::now();
-    let identities = openid::providers_of(&state.store, &user, &state.providers).await?;
+    let account = |identity: LinkedIdentity| LinkedAccount {
+        id: identity.id,
+        provider: state.providers.title_of(&identity.issuer),
+        subject: identity.subject,
+        since: Moment::new(identity.linked_at, now),
+    };
+    let identities = openid::of_user(&state.store, &user.id).await?.into_iter().map(account).collect();
+    let deciding = openid::deciding_provider(state.store.pool(), &state.providers, &user.id).await?;
     let page = UserPage {
         has_passwords: state.has_passwords,
-        identities: identities.into_iter().map(|(title, since)| (title, Moment::new(since, now))).collect(),
+        identities,
+        deciding: deciding.map(|provider| provider.title.clone()),
         is_self: admin.id == user.id,
         frame: Frame::of(admin, Place::Users, "User"),
         created: Moment::new(user.created_at, now),
@@ -77,6 +99,10 @@ pub(super) async fn submit(
     form: Form,
 ) -> Result<Response, PageError> {
     let user = find(&state, &id).await?;
+    if let Some(identity_id) = form.text("action").strip_prefix(UNLINK) {
+        // An unlinking is never refused, like a disabling.
+        return unlink(&admin, &by, &state, &seals, user, identity_id).await;
+    }
     let (title, patch, effect) = match form.text("action") {
         "link" if state.has_passwords => {
             state.changes.admit(&by)?;
@@ -119,6 +145,28 @@ pub(super) async fn submit(
     receipt.redirect(&seals, &format!("{address}/changed"), &admin.id)
 }
 
+/// Unlinks an account at a provider.
+async fn unlink(
+    admin: &User,
+    by: &Actor,
+    state: &AppState,
+    seals: &Seals,
+    user: User,
+    identity_id: &str,
+) -> Result<Response, PageError> {
+    openid::unlink(&state.store, by, &user.id, identity_id).await?;
+    let address = format!("{}/{}", addresses::USERS, user.id);
+    let change = CompletedChange {
+        notes: Vec::new(),
+        name: user.email,
+        mask: None,
+        back: (address.clone(), "Back to the user".into()),
+    };
+    let receipt = Receipt::of_change("Account unlinked", Place::Users, change)
+        .and("The user can no longer sign in with this account, and all sessions of the user have ended.");
+    receipt.redirect(seals, &format!("{address}/changed"), &admin.id)
+}
+
 /// The user with this id.
 pub(super) async fn find(state: &AppState, id: &str) -> Result<User, PageError> {
     let user = accounts::find(&state.store, id).await?;
@@ -134,7 +182,7 @@ pub(super) async fn create_link(
     seals: &Seals,
     user: &User,
 ) -> Result<Response, PageError> {
-    let secret = links::create(&state.store, by, &user.id).await?;
+    let secret = links::create(&state.store, by, &state.providers, &user.id).await?;
     let address = format!("{}/{}", addresses::USERS, user.id);
     let new = NewValue {
         noun: "Link".into(),
