@@ -52,7 +52,7 @@ impl Secret {
 /// The purpose of a link.
 #[derive(Clone, Debug)]
 pub enum Purpose {
-    /// To create the first user, an admin.
+    /// To create the first admin.
     FirstAdmin,
     /// To set this user's password.
     Password(Box<User>),
@@ -118,13 +118,14 @@ pub(crate) async fn create(
     Ok(secret)
 }
 
-/// Creates a link for the first admin if there is no user yet, and removes an earlier one.
+/// Creates a link for the first admin if there is no admin yet, and removes an earlier one. Members may exist: whoever has the
+/// link could become their admin before they were added, too.
 ///
 /// # Errors
 /// The system provided no random numbers, or the database failed.
 pub async fn create_first(database: &Database, by: &Actor) -> Result<Option<Secret>, LinkError> {
     let mut write = database.begin_write().await?;
-    if users::is_any(write.connection()).await? {
+    if users::is_any_admin(write.connection()).await? {
         return Ok(None);
     }
     let secret = new_secret()?;
@@ -152,7 +153,7 @@ pub(crate) async fn purpose(
 ) -> Result<Purpose, LinkError> {
     let link = links::find(database.pool(), secret.digest()).await?.ok_or(LinkError::NotFound)?;
     match link.user_id {
-        None if users::is_any(database.pool()).await? => Err(LinkError::NotFound),
+        None if users::is_any_admin(database.pool()).await? => Err(LinkError::NotFound),
         None => Ok(Purpose::FirstAdmin),
         Some(user_id) => {
             let user = users::find(database.pool(), &user_id).await?;
@@ -211,7 +212,7 @@ async fn use_up(
         Some(_) => {
             replace_password(write.connection(), &by, user, hash, link.is_from_token).await?;
         }
-        None if users::is_any(write.connection()).await? => return Err(LinkError::NotFound),
+        None if users::is_any_admin(write.connection()).await? => return Err(LinkError::NotFound),
         None => registration::insert(write.connection(), &by, user).await?,
     }
     log(write.connection(), &by, Action::LinkUsed, &user.id, &Value::Null).await?;
@@ -232,7 +233,7 @@ mod tests {
     use crate::testing;
 
     #[tokio::test]
-    async fn the_first_admins_link_is_refused_if_a_user_was_created_in_between() {
+    async fn the_first_admins_link_is_refused_if_an_admin_was_created_in_between() {
         let folder = tempfile::tempdir().unwrap();
         let database = testing::store(&folder).await;
         let (by, passwords, now) = (Actor::service(), Passwords::default(), Timestamp::now());
@@ -247,6 +248,8 @@ mod tests {
         let admin =
             registration::prepare(&by, &passwords, new("admin@example.com", true), now).await.unwrap();
         registration::add(&database, &by, &passwords, new("demo@example.com", false), now).await.unwrap();
+        assert!(matches!(purpose(&database, &Providers::default(), &link).await, Ok(Purpose::FirstAdmin)));
+        registration::add(&database, &by, &passwords, new("other@example.com", true), now).await.unwrap();
         assert!(matches!(
             use_up(&database, &by, &link, &admin, &PasswordHash::default()).await,
             Err(LinkError::NotFound)

@@ -29,7 +29,7 @@ pub use error::AccountError;
 pub(crate) use password_change::change_password;
 pub use password_change::set_password;
 pub use registration::{NewUser, add, find, find_by_email, has_admin, search};
-pub(crate) use registration::insert;
+pub(crate) use registration::{insert, is_any};
 pub use service_account::add_service_account;
 pub use sign_in::signed_out;
 pub(crate) use sign_in::{authenticate, has_signed_in_from, sign_in_throttled};

@@ -52,6 +52,14 @@ pub async fn add(
     Ok(user)
 }
 
+/// Whether there is any user.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn is_any(database: &Database) -> Result<bool, AccountError> {
+    Ok(users::is_any(database.pool()).await?)
+}
+
 /// Whether there is an admin who is not disabled.
 ///
 /// # Errors

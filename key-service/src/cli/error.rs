@@ -86,9 +86,9 @@ pub(super) enum CliError {
     /// A one-time link could not be created.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// There is a user, and the link of `user first-link` creates the first one.
+    /// There is an admin, and the link of `user first-link` creates the first one.
     #[error(
-        "a user already exists, and only the first one gets this link; `key-service user admin EMAIL` promotes a user to admin, \
+        "an admin already exists, and only the first one gets this link; `key-service user admin EMAIL` promotes a user to admin, \
          and `key-service user link EMAIL` creates a link to set a password"
     )]
     NotFirst,

@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::CliError;
 use super::terminal::print_line;
-use crate::accounts::links;
+use crate::accounts::{self, links};
 use crate::audit::Actor;
 use crate::revocation::Store;
 use crate::server::Server;
@@ -25,7 +25,9 @@ pub(super) async fn run(flags: Flags, database_url: &str) -> Result<(), CliError
         }
     };
 
+    // With users, an operator asks for the link: each start would write the secret to the log.
     if settings.local_passwords
+        && !accounts::is_any(&store).await?
         && let Some(link) = links::create_first(&store, &Actor::service()).await?
     {
         let base =

@@ -58,7 +58,7 @@ pub(super) enum Stored {
         #[arg(long)]
         json: bool,
     },
-    /// Print a one-time link that creates the first admin, while no user exists; it replaces the earlier link
+    /// Print a one-time link that creates the first admin, while no admin exists; it replaces the earlier link
     FirstLink {
         /// The service's address in browsers; without it, only the path is printed
         #[arg(long, env = "PUBLIC_URL")]

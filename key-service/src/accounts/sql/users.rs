@@ -77,6 +77,14 @@ pub(crate) async fn is_any(connection: impl AnyExecutor<'_>) -> db::Result<bool>
     Ok(sqlx::query("SELECT id FROM users LIMIT 1").fetch_optional(connection).await?.is_some())
 }
 
+/// Whether there is any admin, disabled or not.
+pub(crate) async fn is_any_admin(connection: impl AnyExecutor<'_>) -> db::Result<bool> {
+    Ok(sqlx::query("SELECT id FROM users WHERE is_admin = 1 LIMIT 1")
+        .fetch_optional(connection)
+        .await?
+        .is_some())
+}
+
 /// The number of active admins.
 pub(crate) async fn active_admins(connection: impl AnyExecutor<'_>) -> db::Result<i64> {
     let select = "SELECT COUNT(*) FROM users WHERE is_admin = 1 AND is_active = 1";

@@ -15,6 +15,7 @@ use super::sign_in::with_problem;
 use crate::accounts::links::{self, LinkError, Purpose, Secret};
 use crate::accounts::{AccountError, Email};
 use crate::time::Timestamp;
+use crate::validation::FieldError;
 use crate::web::caller::Visitor;
 use crate::web::session;
 use crate::web::state::AppState;
@@ -97,6 +98,9 @@ pub(super) async fn submit(
                 return Ok(Redirect::to(addresses::KEYS).into_response());
             }
             Err(LinkError::Account(AccountError::Invalid(invalid))) => problems.add(invalid),
+            Err(LinkError::Account(AccountError::EmailTaken(_))) => {
+                problems.add(FieldError::input("email", "A user with this address already exists."));
+            }
             Err(LinkError::NotFound) => return Ok(ended()),
             Err(error) => return Err(error.into()),
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::api::links::works;
 use crate::support::{DEMO, Process, Site, TOKEN, text};
+use crate::ui::Tab;
 
 /// What a start prints on standard output.
 fn printed(site: &Site) -> String {
@@ -79,6 +80,18 @@ async fn the_first_admins_link_lives_an_hour_and_a_command_replaces_it() {
     let added = app.site.run(&["user", "add", DEMO, "--without-password"], "");
     let hint = String::from_utf8(added.stderr).unwrap();
     assert!(hint.contains(&format!("there is no admin yet; `key-service user admin {DEMO}`")), "{hint}");
-    assert!(!works(&app, third).await, "there is a user");
-    assert!(app.site.fails(&["user", "first-link"], "").contains("a user already exists"));
+    assert!(works(&app, third).await, "there is a user, but no admin");
+    let first_link = app.site.ok(&["user", "first-link"], "");
+    assert!(works(&app, first_link.trim()).await);
+    assert_eq!(
+        printed(&Site::at(&app.site.storage.url())),
+        "",
+        "a start writes no secret to the log for a used database"
+    );
+    let new = [("password", "correct horse battery"), ("repeated_password", "correct horse battery")];
+    let taken = Tab::of_nobody(&app).post(first_link.trim(), &[&[("email", DEMO)], &new[..]].concat()).await;
+    assert!(taken.status == 400 && taken.has("A user with this address already exists."), "{}", taken.html);
+    app.site.ok(&["user", "admin", DEMO], "");
+    assert!(!works(&app, first_link.trim()).await, "there is an admin");
+    assert!(app.site.fails(&["user", "first-link"], "").contains("an admin already exists"));
 }
