@@ -18,7 +18,7 @@ use crate::audit::Actor;
 use crate::db::error::OpenError;
 use crate::keys;
 use crate::revocation::Store;
-use crate::settings::{ScopeCatalogue, operator};
+use crate::settings::{ScopeCatalogue, operator, variable};
 use crate::time::Timestamp;
 use crate::validation::{FieldErrors, Violation};
 use crate::web::public_url::PublicUrl;
@@ -172,6 +172,7 @@ pub(super) async fn run(command: Command, database_url: &str) -> Result<(), CliE
             let store = &Store::open_existing(database_url).await?;
             let link = links::create_first(store, &by).await?;
             let secret = link.ok_or(CliError::NotFirst)?;
+            note_if_passwords_are_off()?;
             let minutes = links::FIRST_LIFETIME_S / 60;
             let description =
                 format!("this one-time link creates the first admin; it expires in {minutes} minutes");
@@ -349,8 +350,19 @@ async fn link(
     print_link(&secret, links::LIFETIME_S, &description, public_url, json)
 }
 
+/// Says it if the service that has the same environment accepts no passwords.
+fn note_if_passwords_are_off() -> Result<(), CliError> {
+    if variable("LOCAL_PASSWORDS").as_deref() == Some("false") {
+        print_message(
+            "passwords are turned off (LOCAL_PASSWORDS=false): the service accepts none until they are on again",
+        )?;
+    }
+    Ok(())
+}
+
 /// Says it if the service may not accept a password of this user.
 fn note_if_password_may_be_refused(user: &User) -> Result<(), CliError> {
+    note_if_passwords_are_off()?;
     if user.has_identity {
         print_message(&format!(
             "{} signs in with an OpenID provider; if its groups decide the user's rights, the service refuses a password",

@@ -53,7 +53,11 @@ async fn without_passwords_nothing_that_needs_one_works() {
     assert!(refused.has("Passwords are turned off."), "{}", refused.html);
     assert_eq!(app.log_in(ADMIN, PASSWORD).await.status(), 403);
 
-    let link = app.site.ok(&["user", "link", ADMIN], "");
+    let mut command = app.site.command(&["user", "link", ADMIN]);
+    let output = command.env("LOCAL_PASSWORDS", "false").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("passwords are turned off (LOCAL_PASSWORDS=false)"), "{said}");
+    let link = String::from_utf8(output.stdout).unwrap();
     assert_eq!(nobody.get(link.trim()).await.status, 404);
     let new = [("password", "correct horse battery"), ("repeated_password", "correct horse battery")];
     assert_eq!(nobody.post(link.trim(), &new).await.status, 404);
@@ -63,6 +67,13 @@ async fn without_passwords_nothing_that_needs_one_works() {
     let fields = [&[("current_password", PASSWORD)], &new[..]].concat();
     assert_eq!(admin.post("/account", &fields).await.status, 403);
     let user = format!("/admin/users/{}", app.user_id(ADMIN));
+    for (path, text) in
+        [("/admin/users/new", "Passwords are turned off."), ("/admin/users?search=new@", "Not signed in yet")]
+    {
+        app.site.ok(&["user", "add", "new@example.com", "--without-password", "--if-absent"], "");
+        let page = admin.get(path).await;
+        assert!(page.has(text) && !page.has("No password yet"), "{}", page.html);
+    }
     let page = admin.get(&user).await;
     assert!(!page.has("Create a link") && page.has("Password (turned off)"), "{}", page.html);
     assert_eq!(admin.post(&user, &[("action", "link")]).await.status, 400);

@@ -28,6 +28,7 @@ struct NewUserPage {
     is_admin: bool,
     picker: Picker,
     problems: Problems,
+    has_passwords: bool,
 }
 
 impl NewUserPage {
@@ -38,6 +39,7 @@ impl NewUserPage {
             is_admin: is_admin(form),
             picker: picker(state, form),
             problems,
+            has_passwords: state.has_passwords,
         })
     }
 }

@@ -31,6 +31,7 @@ struct UsersPage {
     listing: Listing,
     now: Timestamp,
     catalogue: Arc<Catalogue>,
+    has_passwords: bool,
 }
 
 impl UsersPage {
@@ -70,6 +71,7 @@ pub(super) async fn show(
         users: found.rows,
         now: Timestamp::now(),
         catalogue: state.catalogue,
+        has_passwords: state.has_passwords,
     };
     Ok(Rendered(page).into_response())
 }
