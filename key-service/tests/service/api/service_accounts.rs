@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{DEMO, KEYS, OTHER, PASSWORD, Site, TestApp, key_path, text};
+use crate::ui::Tab;
 
 const PATH: &str = "/api/service_accounts/";
 
@@ -93,7 +94,16 @@ async fn a_service_account_cannot_sign_in_and_is_never_an_admin() {
     for field in ["kind", "email", "is_admin", "has_password"] {
         assert_eq!(now[field], ci[field], "nothing has changed");
     }
-    assert_ne!(app.log_in("service:ci", PASSWORD).await.status(), 200);
+    let page = Tab::of(&admin).get(&format!("/admin/users/{}/confirm/make_admin", text(&ci, "id"))).await;
+    assert_eq!(page.status, 404);
+    // Without a password, the sign-in would fail anyway.
+    app.alter(
+        "UPDATE users SET password_hash = (SELECT d.password_hash FROM users d WHERE d.email = 'demo@example.com')
+            WHERE email = 'service:ci'",
+    )
+    .await;
+    assert_eq!(admin.get(&user).await.1["has_password"], true);
+    assert_eq!(app.log_in("service:ci", PASSWORD).await.status(), 401);
 }
 
 #[tokio::test]

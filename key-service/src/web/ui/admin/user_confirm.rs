@@ -46,7 +46,7 @@ pub(super) async fn show(
     };
     let ends_tokens = "The management tokens that the user created stop working permanently.";
     let (button, mut texts) = match action.as_str() {
-        "make_admin" => (
+        "make_admin" if !user.kind.is_service() => (
             "Make an admin",
             vec![
                 "An admin manages all users, tokens and keys.",
