@@ -9,6 +9,7 @@ use protocol::ScopeSet;
 use serde::Serialize;
 
 use super::arguments::{self, PERMISSIONS_HELP, within_catalogue};
+use super::database::open_or_create;
 use super::error::{CliError, ExitOutcome};
 use super::private_file::PrivateFile;
 use super::progress;
@@ -113,7 +114,7 @@ pub(super) async fn run(args: Args, database_url: &str) -> Result<ExitOutcome, C
     let mut lines = lines.map_err(|source| CliError::NoKeys { path: args.file.clone(), source })?;
     let store = match args.dry_run {
         true => Store::open_existing(database_url).await?,
-        false => Store::open(database_url).await?,
+        false => open_or_create(database_url).await?,
     };
     let by = operator();
     let mut import = Import::new(&store, &by, &catalogue, options);

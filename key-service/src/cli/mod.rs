@@ -12,6 +12,7 @@ use crate::settings::Flags;
 mod arguments;
 mod audit;
 mod backup;
+mod database;
 mod edges;
 mod error;
 mod export;

@@ -5,6 +5,7 @@ use protocol::ScopeSet;
 use serde_json::json;
 
 use super::arguments::{self, PERMISSIONS_HELP, pages, within_catalogue};
+use super::database::open_or_create;
 use super::error::CliError;
 use super::revocation::{report, wait};
 use super::terminal::{counted, print_json, print_line, print_message, print_table, read_new_password};
@@ -299,7 +300,7 @@ async fn add(args: AddArgs, by: &Actor, database_url: &str) -> Result<(), CliErr
     };
     let store = &match existing {
         Some(store) => store,
-        None => Store::open(database_url).await?,
+        None => open_or_create(database_url).await?,
     };
     let new = NewUser { email, password, permissions, is_admin: args.admin };
     let user = accounts::add(store, by, &Passwords::default(), new, Timestamp::now()).await?;

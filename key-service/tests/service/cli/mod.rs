@@ -19,7 +19,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{DEMO, Site};
+use crate::support::{DEMO, OTHER, Site};
 
 /// Makes a key, and returns what the command prints.
 fn new_key(site: &Site, user: &str, label: &str, more: &[&str]) -> Value {
@@ -94,6 +94,13 @@ fn a_command_with_invalid_input_creates_no_database() {
         site.fails(args, input);
         assert!(site.storage.is_untouched(), "{args:?}");
     }
-    site.ok(&["user", "add", DEMO, "--without-password", "--if-absent"], "");
+    let creates = |args: &[&str]| {
+        let output = site.run(args, "email,label,secure_value,scopes\n");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        stderr.contains("so this command creates it; --database-url (DATABASE_URL) names another one")
+    };
+    assert!(creates(&["user", "add", DEMO, "--without-password", "--if-absent"]));
     assert!(!site.storage.is_untouched());
+    assert!(!creates(&["user", "add", OTHER, "--without-password"]));
 }
